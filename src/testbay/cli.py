@@ -1,0 +1,163 @@
+"""Arguments → call → exit code. Everything heavy is imported inside the command that needs it."""
+
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from testbay import settings as configuration
+from testbay.errors import BayError, EngineUnavailableError
+from testbay.output import Voice
+
+app = typer.Typer(
+    name="testbay",
+    help="Real PostgreSQL, Dragonfly and NATS for every test run; gone without a trace afterwards.",
+    epilog="Example: testbay run agent_executor -- -k health      More: docs/reference.md",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Service = Annotated[str | None, typer.Argument(help="A service's name; the project's only one when left out.", show_default=False)]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False)
+]
+_PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def main() -> None:
+    """The `testbay` command."""
+    if sys.argv[1:] in (["--version"], ["-V"]):  # before typer builds its parser: this answer must be instant
+        Voice().say(f"testbay {metadata.version('testbay')}")
+        return
+    voice = Voice(environ=configuration.environ())
+    try:
+        app()
+    except BayError as error:
+        voice.error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        voice.say("error: interrupted")
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False) -> None:
+    """Only here so that --version is listed."""
+    if version:
+        Voice().say(f"testbay {metadata.version('testbay')}")
+        raise typer.Exit
+
+
+def _asked(service: str | None, engine: str | None) -> tuple[Any, Path, configuration.Settings]:
+    from testbay import manifest
+
+    chosen = configuration.load(engine=engine)
+    project = manifest.find_project(Path.cwd())
+    return manifest.find_service(service, project), project, chosen
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def run(context: typer.Context, service: Service = None, engine: EngineOption = None) -> None:
+    """Run a service's integration tests: start, ready, migrate, pytest with coverage, tear down.
+
+    What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
+    """
+    from testbay import run as runs
+
+    manifest, project, chosen = _asked(service, engine)
+    current = runs.Run(manifest, project, chosen, Voice(environ=chosen.environ))
+    raise typer.Exit(runs.execute(current, context.args))
+
+
+@app.command("exec", context_settings=_PASS_THROUGH)
+def exec_(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="A service's name.")],
+    engine: EngineOption = None,
+    no_migrate: Annotated[bool, typer.Option("--no-migrate", help="Do not apply migrations first.")] = False,
+) -> None:
+    """Run any command with a ready stack's environment; its exit code is ours.
+
+    Example: testbay exec agent_executor -- psql -c 'select 1'
+    """
+    from testbay import session
+
+    manifest, project, chosen = _asked(service, engine)
+    if not context.args:
+        raise typer.BadParameter("what should run? testbay exec SERVICE -- CMD…")
+    voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
+    raise typer.Exit(session.execute(manifest, project, chosen, voice, context.args, migrate=not no_migrate))
+
+
+@app.command()
+def up(
+    service: Service = None,
+    engine: EngineOption = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running and return.")] = False,
+    idle: Annotated[str, typer.Option(help="With --keep: end it after this long unused.", metavar="30m")] = "30m",
+) -> None:
+    """Start a migrated stack and hold it until Ctrl-C, or leave it behind with --keep.
+
+    Example: testbay up agent_executor --keep --idle 2h
+    """
+    from testbay import session
+
+    manifest, project, chosen = _asked(service, engine)
+    idle_s = configuration.duration(idle, "--idle") if keep else None
+    session.up(manifest, project, chosen, Voice(environ=chosen.environ), idle_s=idle_s)
+
+
+@app.command()
+def migrate(service: Service = None, engine: EngineOption = None) -> None:
+    """Apply migrations and streams to the kept stack of a service.
+
+    Example: testbay migrate agent_executor
+    """
+    from testbay import session
+
+    manifest, project, chosen = _asked(service, engine)
+    session.migrate(manifest, project, chosen, Voice(environ=chosen.environ))
+
+
+@app.command()
+def down(
+    stack: Annotated[str | None, typer.Argument(help="A stack's id or a service; every stack of this project if left out.")] = None,
+) -> None:
+    """End kept stacks of this project. Example: testbay down agent_executor"""
+    from testbay import manifest, session
+
+    chosen = configuration.load()
+    session.down(stack, manifest.find_project(Path.cwd()), chosen, Voice(environ=chosen.environ))
+
+
+@app.command()
+def ps() -> None:
+    """Every stack of this user: owner, age, engine, ports. Example: testbay ps"""
+    from testbay import session
+
+    chosen = configuration.load()
+    session.ps(chosen, Voice(environ=chosen.environ))
+
+
+@app.command()
+def gc() -> None:
+    """Collect what stacks with a dead guard left behind, and say what was done. Example: testbay gc"""
+    from testbay import session
+
+    chosen = configuration.load()
+    session.gc(chosen, Voice(environ=chosen.environ))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine can do, and what is missing. Example: testbay doctor"""
+    from testbay import doctor as checkup
+
+    chosen = configuration.load()
+    raise typer.Exit(checkup.report(chosen, Path.cwd(), Voice(environ=chosen.environ)))

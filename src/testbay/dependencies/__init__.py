@@ -1,0 +1,59 @@
+"""The dependencies a service can need: one room each, behind one Protocol, in one table.
+
+To add one (Kafka, MinIO): a file here that satisfies `Dependency`, and a row in `ROOMS` (docs/add-a-dependency.md).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from testbay.composefile import ComposeService
+from testbay.dependencies import dragonfly, nats, postgres
+from testbay.spec import Endpoint, ProcessPlan, Server
+
+
+class Dependency(Protocol):
+    """What a room answers; modules satisfy it."""
+
+    NAME: str
+    TITLE: str
+    IMAGES: tuple[str, ...]
+    CONTAINER_PORT: int
+    DEFAULT_PORT: int
+
+    def find(self, service: ComposeService, environ: Mapping[str, str]) -> Server:
+        """The best server program on this machine for what the compose file names.
+
+        Raises:
+            EngineUnavailableError: There is none; says what to install.
+        """
+
+    def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:
+        """How the embedded engine starts it, the compose file's flags and environment carried over."""
+
+    def endpoint(self, service: ComposeService, port: int, note: str = "") -> Endpoint:
+        """Where it will answer and with which credentials."""
+
+    def probe(self, endpoint: Endpoint, timeout_s: float) -> str:
+        """Ask it something that only a ready server can answer.
+
+        Returns:
+            The server's own version.
+
+        Raises:
+            OSError: Not ready yet; the text is the last answer seen.
+        """
+
+    def environment(self, endpoint: Endpoint) -> dict[str, str]:
+        """The variables a service finds it by."""
+
+
+ROOMS: dict[str, Dependency] = {room.NAME: room for room in (postgres, dragonfly, nats)}
+
+
+def room_of(service: ComposeService) -> Dependency | None:
+    """The room for a compose service, by its image whatever its key is called; None when testbay has no room for it."""
+    for room in ROOMS.values():
+        if service.repository.startswith(room.IMAGES):
+            return room
+    return None

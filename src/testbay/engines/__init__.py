@@ -1,0 +1,28 @@
+"""The two ways dependencies run: natively (`embedded`) or in containers (`compose`).
+
+An engine lives inside a guard process and knows nothing about what runs in it: dependencies say how they are started.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from testbay.spec import StackPlan
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Engine(Protocol):
+    """What a guard asks of an engine."""
+
+    def start(self, plan: StackPlan, report: Report) -> None:
+        """Start everything the plan names; `report` gets facts to record as they come to be (ports, pids, project).
+
+        Raises:
+            EngineUnavailableError: Something could not be started; carries its last words.
+        """
+
+    def exited(self) -> list[tuple[str, int]]:
+        """Name and exit code of what has ended since the last call."""
+
+    def stop(self) -> list[str]:
+        """End everything; returns what could not be ended, as text for a person."""

@@ -1,0 +1,85 @@
+"""The ways a run can end, one class and exit code per cause.
+
+Codes 0-5 are pytest's own, so "tests failed" never looks like "the harness broke". Every text says what happened,
+why (probably), what to do and where the evidence is; docs/troubleshooting.md has an entry for each class.
+"""
+
+from typing import ClassVar
+
+
+class BayError(Exception):
+    """Base of every error testbay raises on purpose.
+
+    Args:
+        what: What happened, one line, naming the thing it happened to.
+        why: The probable cause.
+        todo: The next command or edit.
+        evidence: Log lines, a path or a statement that shows it.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", todo: str = "", evidence: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.todo = todo
+        self.evidence = evidence
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        parts += [f"  why:      {self.why}"] if self.why else []
+        parts += [f"  do:       {self.todo}"] if self.todo else []
+        if self.evidence:
+            head, *rest = self.evidence.splitlines()
+            parts += [f"  evidence: {head}", *(f"            {line}" for line in rest)]
+        return "\n".join(parts)
+
+
+class ManifestError(BayError):
+    """A manifest, compose file or argument that testbay cannot use."""
+
+    exit_code = 10
+
+
+class EngineUnavailableError(BayError):
+    """No engine can run what the compose file names: no Docker, no binary, no place to write, a port asked for is taken."""
+
+    exit_code = 11
+
+
+class NotReadyError(BayError):
+    """A dependency (or its stand-in) ended or stayed silent until the deadline."""
+
+    exit_code = 12
+
+
+class MigrationError(BayError):
+    """A migration failed or is missing; the stack is torn down."""
+
+    exit_code = 13
+
+
+class SecretMissingError(BayError):
+    """A secret the manifest names is absent where a replay was not asked for."""
+
+    exit_code = 14
+
+
+class TestsDidNotRunError(BayError):
+    """Planned tests did not run: none collected, or fewer ran than were collected."""
+
+    __test__ = False  # the name starts with "Test"; pytest must not collect it
+    exit_code = 15
+
+
+class LeftBehindError(BayError):
+    """Teardown could not remove something; it is named."""
+
+    exit_code = 16
+
+
+class InterruptedRunError(BayError):
+    """Ctrl-C, SIGTERM, or a caller that went away."""
+
+    exit_code = 130

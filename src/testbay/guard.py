@@ -1,0 +1,245 @@
+"""The guard: the process that owns one stack and outlives whoever asked for it just long enough to leave nothing behind.
+
+It is a pair. The *worker* runs the engine, holds the callers' lifelines (sockets) and tears down when the last one closes,
+when a process it watches ends, or when told. The *undertaker*, its parent, waits for it and finishes the teardown if the
+worker was killed; if the undertaker is killed the kernel tells the worker, which tears down. A stack is left over only when
+both are killed at once, and then the next testbay call collects it from its record.
+
+Started as `python -m testbay.guard`, a socket as standard input: first line the plan, then commands; it answers with events.
+"""
+
+import fcntl
+import hmac
+import json
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import process, registry
+from testbay.engines import Engine
+from testbay.errors import BayError
+from testbay.spec import StackPlan
+
+_TICK_S = 0.2
+_LINE_LIMIT = 1_000_000
+
+
+def main() -> None:
+    """Read the plan, claim the folder, become undertaker and worker."""
+    process.rename("testbay-guard")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    channel = socket.socket(fileno=0)
+    plan = _read_plan(channel)
+    home = Path(plan["home"])
+    try:
+        lock = registry.claim(home)
+    except BayError as error:
+        _send(channel, _failure(error))
+        return
+    worker = os.fork()
+    if worker == 0:
+        process.die_with_parent(signal.SIGTERM)
+        Worker(plan, channel, lock).run()
+        os._exit(0)
+    channel.detach()
+    os.close(0)  # the lifeline is the worker's alone: its end must be an end of file for the caller
+    _undertake(worker, home)
+
+
+def _read_plan(channel: socket.socket) -> StackPlan:
+    with channel.makefile("rb") as lines:
+        line = lines.readline()
+    if not line:
+        sys.exit(0)  # the caller died before it said what it wanted
+    plan: StackPlan = json.loads(line)
+    return plan
+
+
+def _undertake(worker: int, home: Path) -> None:
+    """Wait for the worker, however it ends, then make sure that nothing is left."""
+    while True:
+        try:
+            os.waitpid(worker, 0)
+        except InterruptedError:
+            continue
+        except ChildProcessError:
+            pass
+        break
+    if home.exists():
+        registry.collect(home)
+
+
+def _engine(name: str) -> Engine:
+    from testbay.engines import embedded
+
+    return {"embedded": embedded.Embedded}[name]()
+
+
+def _failure(error: BayError) -> dict[str, Any]:
+    fields = {"what": error.what, "why": error.why, "todo": error.todo, "evidence": error.evidence}
+    return {"event": "failed", "class": type(error).__name__, **fields}
+
+
+def _send(channel: socket.socket, event: dict[str, Any]) -> None:
+    try:
+        channel.sendall(json.dumps(event).encode() + b"\n")
+    except OSError:
+        return  # that caller is gone; its lifeline says so too
+
+
+class Worker:
+    """Owns the running stack: one thread, one loop."""
+
+    def __init__(self, plan: StackPlan, channel: socket.socket, lock: IO[bytes]) -> None:
+        self._plan = plan
+        self._home = Path(plan["home"])
+        self._lock = lock  # held for life; never read
+        self._engine = _engine(plan["engine"])
+        self._lifelines: dict[socket.socket, bytes] = {channel: b""}
+        self._watched = [process.ProcessId(*who) for who in plan["watch"]]
+        self._token = secrets.token_hex(16)
+        self._reason = ""
+        self._idle_since = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self._record: dict[str, Any] = {
+            **{name: plan[name] for name in ("id", "home", "key", "engine", "reason", "service", "project", "owner")},  # type: ignore[literal-required]
+            "created": time.time(),
+            "guard": process.identify(os.getpid()),
+            "door": self._door.getsockname()[1],
+            "token": self._token,
+            "sessions": [],
+            "idle_s": 0.0,
+            "state": "starting",
+        }
+
+    def run(self) -> None:
+        """Start, serve until there is a reason to stop, stop, say what was left."""
+        self._listen()
+        try:
+            self._report({})
+            self._engine.start(self._plan, self._report)
+            self._tell({"event": "started"})
+        except BayError as error:
+            self._tell(_failure(error))
+            self._reason = "failed"
+        except OSError as error:
+            self._tell(_failure(BayError(f"the guard could not start the stack: {error}")))
+            self._reason = "failed"
+        while not self._reason:
+            self._serve()
+        self._finish()
+
+    def _listen(self) -> None:
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._selector.register(wake_read, selectors.EVENT_READ)
+        self._selector.register(self._door, selectors.EVENT_READ)
+        for channel in self._lifelines:
+            self._selector.register(channel, selectors.EVENT_READ)
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._reason = self._reason or "terminated"
+
+    def _report(self, facts: dict[str, Any]) -> None:
+        """Record facts on disk before anything else happens, so that a dead guard's stack can be collected."""
+        for name, fact in facts.items():
+            if isinstance(fact, dict):
+                self._record.setdefault(name, {}).update(fact)
+            else:
+                self._record[name] = fact
+        registry.write(self._home, self._record)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        for channel in list(self._lifelines):
+            _send(channel, event)
+
+    def _serve(self) -> None:
+        for key, _ in self._selector.select(_TICK_S):
+            if key.fileobj is self._door:
+                self._welcome()
+            elif isinstance(key.fileobj, socket.socket):
+                self._hear(key.fileobj)
+            else:
+                os.read(key.fd, 512)
+        for name, code in self._engine.exited():
+            self._tell({"event": "exited", "name": name, "code": code})
+        self._reason = self._reason or self._reason_to_stop()
+
+    def _reason_to_stop(self) -> str:
+        if any(not who.alive() for who in self._watched):
+            return "a caller ended"
+        if self._lifelines:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since >= self._plan["idle_s"]:
+            return "idle" if self._plan["idle_s"] else "the caller ended"
+        return ""
+
+    def _welcome(self) -> None:
+        """A further caller joins by saying the token, which only the owner of the record can read."""
+        channel, _ = self._door.accept()
+        channel.settimeout(1.0)
+        try:
+            said = channel.recv(64)
+        except OSError:
+            said = b""
+        if not hmac.compare_digest(said.strip(), self._token.encode()):
+            channel.close()
+            return
+        channel.settimeout(None)
+        fcntl.fcntl(channel, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        self._lifelines[channel] = b""
+        self._selector.register(channel, selectors.EVENT_READ)
+        _send(channel, {"event": "joined"})
+
+    def _hear(self, channel: socket.socket) -> None:
+        try:
+            data = channel.recv(65536)
+        except OSError:
+            data = b""
+        if not data or len(self._lifelines[channel]) > _LINE_LIMIT:
+            self._selector.unregister(channel)
+            del self._lifelines[channel]
+            channel.close()
+            return
+        *lines, self._lifelines[channel] = (self._lifelines[channel] + data).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        match command.get("do"):
+            case "stop":
+                self._reason = "asked to"
+            case "own":
+                self._record["sessions"].append(process.identify(int(command["sid"])))
+                self._report({})
+            case "keep":
+                # From now on no single caller's end is a reason to stop, only idleness is.
+                self._watched = []
+                self._plan["idle_s"] = float(command["idle_s"])
+                self._report({"idle_s": self._plan["idle_s"]})
+            case "record":
+                self._report(command["facts"])
+
+    def _finish(self) -> None:
+        """Sessions first (they use the servers), then servers, then files; then say so and go."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        left = registry.end_sessions(self._record["sessions"]) if self._reason != "asked to" else []
+        left += self._engine.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+        left += [str(self._home)] if self._home.exists() else []
+        self._tell({"event": "stopped", "reason": self._reason, "left": left})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""The manifest: `[tool.testbay]` in a service's pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from testbay.errors import ManifestError
+
+DEPENDENCIES = ("postgres", "dragonfly", "nats")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Stream(_Strict):
+    """One JetStream stream. Ages are seconds."""
+
+    name: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
+    subjects: list[str] = Field(min_length=1)
+    retention: str = Field(default="limits", pattern="^(limits|interest|workqueue)$")
+    storage: str = Field(default="file", pattern="^(file|memory)$")
+    max_age_s: float = Field(default=0, ge=0)
+    duplicate_window_s: float = Field(default=120, ge=0)
+
+
+class Nats(_Strict):
+    """What the service expects to find in NATS."""
+
+    streams: list[Stream] = []
+
+
+class Replay(_Strict):
+    """The local stand-in that answers when a secret is absent."""
+
+    secret: str
+    start: str
+    ready: str = "/"
+    env: dict[str, str] = {}
+
+
+class Manifest(_Strict):
+    """What testbay knows of one service. `root` is the service's folder, `file` where this was read."""
+
+    service: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    needs: list[str] = list(DEPENDENCIES)
+    migrations: str | None = None
+    migrate: str | None = None
+    tests: str = "tests/integration"
+    start: str | None = None
+    ready: str = "/"
+    source: str | None = None
+    compose: str | None = None
+    ports: dict[str, int] = {}
+    env: dict[str, str] = {}
+    nats: Nats = Nats()
+    secrets: dict[str, str] = {}
+    replay: Replay | None = None
+    file: Path
+    root: Path
+
+    @field_validator("needs")
+    @classmethod
+    def _known(cls, needs: list[str]) -> list[str]:
+        for name in needs:
+            if name not in DEPENDENCIES:
+                raise ValueError(f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}; known: {', '.join(DEPENDENCIES)}")
+        return needs
+
+    @field_validator("ports")
+    @classmethod
+    def _ports(cls, ports: dict[str, int]) -> dict[str, int]:
+        for name, port in ports.items():
+            if name not in DEPENDENCIES:
+                raise ValueError(f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}")
+            if not 0 < port < 65536:
+                raise ValueError(f"{name} = {port} is no port")
+        return ports
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if self.migrations and self.migrate:
+            raise ValueError("migrations and migrate exclude each other: a folder of SQL, or a command")
+        if self.nats.streams and "nats" not in self.needs:
+            raise ValueError("nats.streams needs 'nats' in needs")
+        return self
+
+    @property
+    def tests_dir(self) -> Path:
+        """The folder of the integration tests."""
+        return self.root / self.tests
+
+    @property
+    def source_dir(self) -> Path:
+        """What coverage measures: `source`, else the service's src/, else its folder."""
+        return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of the service in `folder`.
+
+    Raises:
+        ManifestError: None there, not TOML, an unknown key, a wrong type, or a file it names is missing.
+    """
+    file = manifest_file(folder)
+    if file is None:
+        raise ManifestError(
+            f"{folder} has no manifest",
+            todo="add [tool.testbay] to its pyproject.toml, or a testbay.toml (docs/add-a-service.md)",
+        )
+    table = _read_table(file)
+    try:
+        manifest = Manifest(**(table | {"file": file, "root": folder}))
+    except ValidationError as error:
+        raise ManifestError(f"{file}: {_explain(error)}", todo="docs/reference.md lists every key") from None
+    except TypeError:
+        raise ManifestError(f"{file}: a key of [tool.testbay] is not a word", todo="docs/reference.md") from None
+    _check_files(manifest)
+    return manifest
+
+
+def manifest_file(folder: Path) -> Path | None:
+    """The file in `folder` that holds a manifest, testbay.toml first."""
+    if (folder / "testbay.toml").is_file():
+        return folder / "testbay.toml"
+    pyproject = folder / "pyproject.toml"
+    if pyproject.is_file() and "testbay" in _toml(pyproject).get("tool", {}):
+        return pyproject
+    return None
+
+
+def _read_table(file: Path) -> dict[str, Any]:
+    document = _toml(file)
+    table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
+    for reserved in ("file", "root"):
+        if not isinstance(table, dict) or reserved in table:
+            raise ManifestError(f"{file}: [tool.testbay] is not a table of known keys", todo="docs/reference.md")
+    return table
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
+
+
+def _check_files(manifest: Manifest) -> None:
+    named = {"tests": manifest.tests, "migrations": manifest.migrations, "source": manifest.source}
+    for key, relative in named.items():
+        if relative is not None and not (manifest.root / relative).exists():
+            raise ManifestError(
+                f"{manifest.file}: {key} = {relative!r} does not exist",
+                why=f"it is looked for in {manifest.root}",
+                todo="create it or mend the path",
+            )
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault as key, what is wrong, nearest valid name."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys valid where an unknown one stood."""
+    rooms: dict[str, type[BaseModel]] = {"nats": Nats, "replay": Replay}
+    model: type[BaseModel] = Manifest if len(location) == 1 else rooms.get(str(location[0]), Manifest)
+    if "streams" in location[:-1]:
+        model = Stream
+    return [name for name in model.model_fields if name not in ("file", "root")]
+
+
+def _nearest(word: str, words: Any) -> str:
+    close = difflib.get_close_matches(word, list(words), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def find_project(start: Path) -> Path:
+    """The folder that holds the project: the nearest one upwards with a compose file or services/, else a git root.
+
+    Raises:
+        ManifestError: There is none up to the root of the file system.
+    """
+    folders = (start, *start.parents)
+    for folder in folders:
+        if (folder / "docker-compose.test.yml").is_file() or (folder / "services").is_dir():
+            return folder
+    for folder in folders:
+        if (folder / ".git").exists() or manifest_file(folder):
+            return folder
+    raise ManifestError(
+        f"{start} is in no project",
+        why="no docker-compose.test.yml, services/ or manifest here or above",
+        todo="go to your project's folder (docs/getting-started.md)",
+    )
+
+
+def service_folders(project: Path) -> dict[str, Path]:
+    """Every service of a project by name: the folders of services/ with a manifest, and the project itself if it has one."""
+    candidates = [project, *sorted((project / "services").glob("*/"))]
+    folders = [folder for folder in candidates if manifest_file(folder)]
+    return {_name_of(folder): folder for folder in folders}
+
+
+def _name_of(folder: Path) -> str:
+    file = manifest_file(folder)
+    table = _read_table(file) if file else {}
+    return str(table.get("service", folder.name))
+
+
+def find_service(name: str | None, project: Path) -> Manifest:
+    """The manifest of a service by name; without one, of the project's only service.
+
+    Raises:
+        ManifestError: Unknown, or several and none named.
+    """
+    folders = service_folders(project)
+    if name is None and len(folders) == 1:
+        return load_manifest(next(iter(folders.values())))
+    if name in folders:
+        return load_manifest(folders[name])
+    known = ", ".join(folders) or "none: a service is a folder in services/ with [tool.testbay] in its pyproject.toml"
+    what = "which service?" if name is None else f"unknown service {name!r}{_nearest(name, folders)}"
+    raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")

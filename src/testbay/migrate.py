@@ -1,0 +1,119 @@
+"""Migrations: a folder of ordered SQL through psql, or the service's own command."""
+
+import hashlib
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from testbay import process
+from testbay.dependencies import postgres
+from testbay.errors import MigrationError
+from testbay.spec import Endpoint
+
+_TIMEOUT_S = 600.0
+
+
+def ordered(folder: Path) -> list[Path]:
+    """The migrations of a folder in the order they apply: by leading number, then by name; `*.down.sql` never.
+
+    Raises:
+        MigrationError: There is none.
+    """
+    files = [file for file in folder.glob("*.sql") if not file.name.endswith(".down.sql")]
+    ups = [file for file in files if file.name.endswith(".up.sql")]
+    if not files:
+        raise MigrationError(
+            f"{folder} holds no migration",
+            why="migrations are files named *.sql or *.up.sql directly in that folder",
+            todo="add one (0001_first.sql), or take `migrations` out of the manifest",
+        )
+    return sorted(ups or files, key=lambda file: (_number(file), file.name))
+
+
+def _number(file: Path) -> int:
+    match = re.match(r"[vV]?(\d+)", file.name)
+    return int(match[1]) if match else 0
+
+
+def missing_numbers(files: list[Path]) -> list[int]:
+    """Numbers left out of a plain 1, 2, 3 … sequence; time stamps are no such sequence."""
+    numbers = sorted({_number(file) for file in files})
+    if len(numbers) < 2 or numbers[-1] > 9999 or numbers[-1] - numbers[0] > 2 * len(numbers):
+        return []
+    return sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+
+
+def digest(file: Path) -> str:
+    """What tells a changed migration from the one that was applied."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
+    """The files a database does not have yet.
+
+    Args:
+        files: Every migration, in order.
+        applied: Name and digest of those it has.
+
+    Raises:
+        MigrationError: One of those has changed since.
+    """
+    known = {name: was for name, was in applied}
+    for file in files:
+        if file.name in known and known[file.name] != digest(file):
+            raise MigrationError(
+                f"migration {file.name} changed after it was applied",
+                why="a database cannot be taken back to before it",
+                todo="testbay down, then up again: a fresh stack takes the new text",
+            )
+    return [file for file in files if file.name not in known]
+
+
+def apply_sql(files: list[Path], endpoint: Endpoint, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
+    """Apply each file; the first error ends it.
+
+    Raises:
+        MigrationError: With file, line, statement and the server's message.
+    """
+    for file in files:
+        tell(file.name)
+        arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
+        try:
+            done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
+        except OSError as error:
+            raise MigrationError(f"migration {file.name} did not end: {error}", todo="look for a lock it waits on") from None
+        if done.code != 0:
+            raise _failed(file, done.err)
+
+
+def _failed(file: Path, said: str) -> MigrationError:
+    place = re.search(rf"^psql:{re.escape(file.name)}:(\d+): (?:ERROR|FATAL):\s+(.*)$", said, re.MULTILINE)
+    line, message = (place[1], place[2]) if place else ("?", said.strip().partition("\n")[0])
+    return MigrationError(
+        f"migration {file.name} failed at line {line}: {message}",
+        why="the database refused the statement below",
+        todo=f"mend {file}",
+        evidence=said.strip()[:4000],
+    )
+
+
+def run_command(command: str, root: Path, environ: Mapping[str, str]) -> None:
+    """Run the manifest's `migrate` command in the service's folder.
+
+    Raises:
+        MigrationError: It could not be started or failed; its last words are the evidence.
+    """
+    try:
+        done = process.run(shlex.split(command), env=environ, cwd=root, timeout_s=_TIMEOUT_S)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise MigrationError(f"migrate = {command!r} could not run: {error}", todo="mend the manifest's `migrate`") from None
+    if done.code != 0:
+        words = "\n".join((done.out + done.err).strip().splitlines()[-20:])
+        raise MigrationError(
+            f"migrate = {command!r} failed with exit code {done.code}",
+            why="its last lines say",
+            todo="run it yourself: testbay exec SERVICE --no-migrate -- " + command,
+            evidence=words,
+        )

@@ -1,0 +1,72 @@
+"""The one voice: progress where a person watches, plain lines in a pipe, folds and annotations in GitHub Actions."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+from testbay.errors import BayError
+
+
+class Voice:
+    """Says what happens. Everything goes to one stream; nothing is said twice."""
+
+    def __init__(self, stream: TextIO | None = None, *, environ: Mapping[str, str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        env = environ or {}
+        self._live = self._stream.isatty() and env.get("TERM") != "dumb"
+        self._github = env.get("GITHUB_ACTIONS") == "true"
+        self._has_live_line = False
+        self._encoding = self._stream.encoding or "ascii"
+
+    def say(self, text: str = "") -> None:
+        """One or more whole lines."""
+        self._clear()
+        safe = text.encode(self._encoding, errors="replace").decode(self._encoding)
+        print(safe, file=self._stream, flush=True)
+
+    def detail(self, text: str) -> None:
+        """A line that belongs to the current step."""
+        self.say(f"    {text}")
+
+    def progress(self, text: str) -> None:
+        """What is being waited for right now: a line that replaces itself, on a terminal only."""
+        if not self._live:
+            return
+        self._clear()
+        print(f"    … {text}"[:110], end="", file=self._stream, flush=True)
+        self._has_live_line = True
+
+    def _clear(self) -> None:
+        if self._has_live_line:
+            print("\r\x1b[2K", end="", file=self._stream)
+            self._has_live_line = False
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """A step of a run: its title first, its duration when it is done; a fold in GitHub Actions."""
+        began = time.monotonic()
+        self.say(f"::group::{title}" if self._github else f"==> {title}")
+        try:
+            yield
+        finally:
+            self.detail(f"{time.monotonic() - began:.2f} s")
+            if self._github:
+                self.say("::endgroup::")
+
+    def verdict(self, text: str, *, good: bool) -> None:
+        """A closing line with its mark, in words where the terminal's encoding has no such character."""
+        mark, word = ("✅", "[ok]") if good else ("❌", "[FAILED]")
+        try:
+            mark.encode(self._encoding)
+        except UnicodeEncodeError:
+            mark = word
+        self.say(f"{mark} {text}")
+
+    def error(self, error: BayError) -> None:
+        """What happened, why, what to do, where the evidence is; also as an annotation in GitHub Actions."""
+        self.say(f"error: {error}")
+        if self._github:
+            message = error.what.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            self.say(f"::error title={type(error).__name__}::{message}")

@@ -1,0 +1,218 @@
+"""The one door to other processes: start them so that they die with us, know them beyond a reused pid, end them by id.
+
+Kept light on imports: the guard starts through here and its start-up time is a number we publish.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+LINUX = sys.platform == "linux"
+_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None  # loaded before any fork: a child must not import
+
+
+class ProcessId(NamedTuple):
+    """A process that cannot be mistaken for a later one with the same pid: pid and start time, as the kernel tells it."""
+
+    pid: int
+    started: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return self.started != "" and _start_time(self.pid) == self.started
+
+
+class Completed(NamedTuple):
+    """What a finished command left: exit code (negative: the signal), standard output and standard error as text."""
+
+    code: int
+    out: str
+    err: str
+
+
+def identify(pid: int) -> ProcessId:
+    """The identity of a running process; `started` is empty when there is none."""
+    return ProcessId(pid, _start_time(pid))
+
+
+def _start_time(pid: int) -> str:
+    if not LINUX:
+        listed = subprocess.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        state, _, started = listed.stdout.strip().partition(" ")
+        return "" if state.startswith("Z") else started.strip()
+    fields = _stat_fields(pid)
+    return "" if not fields or fields[0] in "ZX" else fields[19]
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; the name before them may hold spaces and brackets."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def die_with_parent(death_signal: int) -> None:
+    """Ask the kernel to signal this process when the thread that started it ends (Linux; elsewhere nothing happens)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+
+
+def rename(name: str) -> None:
+    """Give this process a name that `ps` and `top` show (at most 15 characters)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def spawn(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    stdin: int | IO[Any] | None = None,
+    output: int | IO[Any] | None = None,
+    new_session: bool = False,
+    death_signal: int | None = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Start a command; standard output and error both go to `output` (default: ours).
+
+    With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
+    lives as long as the child should: the kernel watches the thread, not the process.
+    """
+    parent = os.getpid()
+
+    def in_child() -> None:
+        if death_signal is not None:
+            die_with_parent(death_signal)
+            if os.getppid() != parent:  # the parent died before the line above: nobody would tell us
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return subprocess.Popen(
+        argv,
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=new_session,
+        preexec_fn=in_child if LINUX and death_signal is not None else None,
+    )
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    timeout_s: float | None = 60,
+) -> Completed:
+    """Run a command to its end and keep what it said; no standard input, undecodable bytes replaced.
+
+    Raises:
+        subprocess.TimeoutExpired: It did not end in time; it has been killed.
+        OSError: It could not be started.
+    """
+    done = subprocess.run(
+        argv, env=env, cwd=cwd, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def replace(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Become another program (`exec`)."""
+    os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - no shell on purpose
+
+
+def in_session(sid: int) -> list[ProcessId]:
+    """Every living process of a session, the leader last so that it cannot reap and restart the others."""
+    members = [identify(pid) for pid in _pids() if _session(pid) == sid]
+    return sorted((m for m in members if m.started), key=lambda m: m.pid == sid)
+
+
+def _pids() -> Iterable[int]:
+    if LINUX:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(pid) for pid in run(["ps", "-axo", "pid="]).out.split()]
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
+    """Signal each, wait, then SIGKILL what remains.
+
+    Returns:
+        Those that outlived even that (in an uninterruptible call, or not ours to kill).
+    """
+    left = _signal(processes, first)
+    left = _wait_gone(left, patience_s)
+    left = _signal(left, signal.SIGKILL)
+    return _wait_gone(left, 2.0)
+
+
+def _signal(processes: Iterable[ProcessId], number: int) -> list[ProcessId]:
+    living = [p for p in processes if p.alive()]
+    for process in living:
+        try:
+            os.kill(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return living
+
+
+def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]:
+    deadline = time.monotonic() + patience_s
+    while (left := [p for p in processes if p.alive()]) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return left
+
+
+def callers() -> list[ProcessId]:
+    """Our chain of parents that only exists to run us: make, and shells that run a script.
+
+    An interactive shell, an editor or a CI agent is not part of it: its end is no reason to stop.
+    """
+    chain = []
+    pid = os.getppid()
+    while pid > 1 and _only_runs_us(pid):
+        chain.append(identify(pid))
+        pid = _parent(pid)
+    return chain
+
+
+def _parent(pid: int) -> int:
+    if not LINUX:
+        return int(run(["ps", "-o", "ppid=", "-p", str(pid)]).out.strip() or 0)
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _only_runs_us(pid: int) -> bool:
+    argv = _command_line(pid)
+    if not argv:
+        return False
+    name = os.path.basename(argv[0]).lstrip("-")
+    if name in ("make", "gmake"):
+        return True
+    return name in ("sh", "bash", "dash", "zsh", "env", "timeout") and any(not a.startswith("-") for a in argv[1:])
+
+
+def _command_line(pid: int) -> list[str]:
+    if not LINUX:
+        return run(["ps", "-o", "args=", "-p", str(pid)]).out.split()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    except OSError:
+        return []

@@ -1,0 +1,65 @@
+"""testbay inside pytest. So far: the record of what was planned and what ran, line by line, so that a killed run shows it.
+
+`testbay run` loads it with `-p testbay.pytest_plugin --testbay-record FILE`; without that option it does nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option `testbay run` gives."""
+    group = parser.getgroup("testbay")
+    group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record in the process that sees every report: under xdist that is the controller."""
+    target = config.getoption("--testbay-record")
+    if target and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(Path(target)), "testbay-recorder")
+
+
+class Recorder:
+    """Appends one JSON object per fact: {"planned": […]} once, then a report per test and phase that matters."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._planned: set[str] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is about to run, after -k, --lf and the like had their say."""
+        self._plan([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """The same under xdist, where only the workers collect; each sees all tests."""
+        self._plan(ids)
+
+    def _plan(self, ids: list[str]) -> None:
+        if new := [nodeid for nodeid in ids if nodeid not in self._planned]:
+            self._planned.update(new)
+            self._write({"planned": new})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test's call, or whichever phase ended it."""
+        if report.when == "call" or report.outcome != "passed":
+            fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": report.outcome}
+            fact |= {"duration_s": round(report.duration, 4), "start": report.start}
+            if report.outcome == "failed":
+                fact["error"] = _first_error_line(report)
+            self._write(fact)
+
+    def _write(self, fact: dict[str, Any]) -> None:
+        with self._file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(fact) + "\n")
+
+
+def _first_error_line(report: pytest.TestReport) -> str:
+    """The exception's first line, as pytest's short summary shows it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr or "")
+    return next((line for line in text.splitlines() if line.strip()), "")[:500]

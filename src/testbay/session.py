@@ -1,0 +1,190 @@
+"""Stacks by hand: up, exec, migrate, down, ps, gc."""
+
+import json
+import shlex
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from testbay import process, registry
+from testbay import run as runs
+from testbay import stack as stacks
+from testbay.errors import BayError, EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
+from testbay.manifest import Manifest
+from testbay.output import Voice
+from testbay.settings import Settings
+from testbay.stack import Stack
+
+
+def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
+    """The kept stack with this very configuration, or a new one, migrated."""
+    asked = stacks.request(manifest, project, settings)
+    llm = runs.check_secrets(asked)
+    if kept := stacks.join(asked):
+        voice.detail(f"stack {kept.id}: found warm")
+        return kept
+    runs.announce(asked, voice, llm)
+    with voice.step(f"Start {', '.join(manifest.needs)} ({asked.engine}: {asked.reason})"):
+        stack = stacks.start(asked, progress=voice.progress)
+    try:
+        for line in runs.describe(stack):
+            voice.detail(line)
+        if migrate:
+            runs.prepare(stack, voice, [])
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def execute(
+    manifest: Manifest, project: Path, settings: Settings, voice: Voice, command: Sequence[str], *, migrate: bool
+) -> int:
+    """Run a command with a ready stack's environment; returns its exit code (128 + signal when one ended it)."""
+    with runs.signals_as_errors():
+        stack = _open(manifest, project, settings, voice, migrate=migrate)
+        try:
+            return _run_command(stack, command)
+        finally:
+            _close(stack, voice)
+
+
+def _run_command(stack: Stack, command: Sequence[str]) -> int:
+    environ = {**stack.request.settings.environ, **stack.environment()}
+    try:
+        # The caller's own session: an interactive psql or a debugger needs the terminal.
+        child = process.spawn(command, env=environ)
+    except OSError as error:
+        raise ManifestError(f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH") from None
+    try:
+        while (code := child.poll()) is None:
+            stack.check(0.02)
+    except InterruptedRunError:
+        child.send_signal(signal.SIGINT)
+        raise
+    finally:
+        process.end([process.identify(child.pid)])
+        child.wait()
+    return int(code) if code >= 0 else 128 - int(code)
+
+
+def _close(stack: Stack, voice: Voice) -> None:
+    """Leave a kept stack running, end one that was made for this call."""
+    if stack.joined:
+        stack.leave()
+        return
+    with runs.signals_ignored():
+        left = stack.stop()
+    if left:
+        voice.error(LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc"))
+
+
+def up(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, idle_s: float | None) -> None:
+    """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time."""
+    with runs.signals_as_errors():
+        stack = _open(manifest, project, settings, voice, migrate=True)
+        try:
+            for name, value in stack.environment().items():
+                voice.say(f"export {name}={shlex.quote(value)}")
+            if idle_s is not None:
+                stack.keep(idle_s)
+                voice.say(f"# stack {stack.id} stays until nobody has used it for {idle_s:g} s; end it: testbay down {stack.id}")
+            else:
+                voice.say("# Ctrl-C ends it; --keep leaves it running")
+                _hold(stack)
+        except InterruptedRunError:
+            voice.say("# ending it")
+        except BaseException:
+            _close(stack, voice)
+            raise
+    stack.leave() if idle_s is not None else _close(stack, voice)
+
+
+def _hold(stack: Stack) -> None:
+    while True:
+        stack.check(3600)
+
+
+def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
+    """Apply what a kept stack does not have yet; a migration that changed after it was applied is refused."""
+    asked = stacks.request(manifest, project, settings)
+    with runs.signals_as_errors():
+        stack = stacks.join(asked, any_key=True)
+        if stack is None:
+            raise EngineUnavailableError(
+                f"no kept stack of {manifest.service} runs", todo=f"testbay up {manifest.service} --keep (it migrates too)"
+            )
+        try:
+            with voice.step(f"Migrate stack {stack.id}"):
+                runs.prepare(stack, voice, [], applied=registry.read(stack.home).get("migrations", []))
+            stack.note({"key": asked.key})
+        finally:
+            stack.leave()
+
+
+def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:
+    """End stacks by id, by service, or all of this project."""
+    records = [r for r in registry.living(settings.stacks_dir) if r.get("project") == str(project)]
+    chosen = [r for r in records if which in (None, r["id"], r["service"])]
+    if which is not None and not chosen:
+        known = ", ".join(r["id"] for r in records) or "none"
+        raise ManifestError(f"no stack {which!r} of this project runs", why=f"running: {known}", todo="testbay ps shows all")
+    for record in chosen:
+        channel = stacks.connect(record)
+        if channel is not None:
+            channel.sendall(json.dumps({"do": "stop"}).encode() + b"\n")
+            _await_end(channel)
+        voice.say(f"ended {record['id']}")
+    if not chosen:
+        voice.say("no stack of this project runs")
+
+
+def _await_end(channel: socket.socket) -> None:
+    channel.settimeout(15)
+    try:
+        while channel.recv(4096):
+            continue
+    except OSError as error:
+        raise BayError("the guard did not end its stack in 15 s", why=str(error), todo="testbay ps; testbay gc") from None
+
+
+def ps(settings: Settings, voice: Voice) -> None:
+    """A line for every living stack of this user."""
+    records = registry.living(settings.stacks_dir)
+    if not records:
+        voice.say("no stack runs")
+        return
+    voice.say(f"{'STACK':<28} {'STATE':<9} {'AGE':>6} {'ENGINE':<9} {'PORTS':<48} OWNER")
+    for record in records:
+        ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
+        age = _age(time.time() - record["created"])
+        voice.say(f"{record['id']:<28} {_state(record):<9} {age:>6} {record['engine']:<9} {ports:<48} {record['owner']}")
+
+
+def _state(record: dict[str, Any]) -> str:
+    return "kept" if record.get("idle_s") else str(record.get("state", "?"))
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def gc(settings: Settings, voice: Voice) -> None:
+    """Collect every stack whose guard is dead.
+
+    Raises:
+        LeftBehindError: Something could not be removed.
+    """
+    collected = registry.collect_dead(settings.stacks_dir)
+    for stack_id, left in collected:
+        voice.say(f"collected {stack_id}" + (f", but could not remove {', '.join(left)}" if left else ""))
+    if not collected:
+        voice.say("nothing to collect")
+    if stuck := [thing for _, left in collected for thing in left]:
+        raise LeftBehindError(f"could not remove {', '.join(stuck)}", todo="end or remove it as its owner")

@@ -1,0 +1,98 @@
+"""The one reader of the environment: a flag beats a TESTBAY_ variable beats the default."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbay.errors import ManifestError
+
+ENGINES = ("auto", "compose", "embedded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a call was asked for. Units stand in the names; `environ` is the caller's whole environment."""
+
+    engine: str = "auto"
+    cache_dir: Path
+    ready_timeout_s: float = 60.0
+    test_timeout_s: int = 300
+    ci: bool = False
+    replay_asked: bool = False
+    cold: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
+
+    @property
+    def stacks_dir(self) -> Path:
+        """Where the records of this user's stacks live."""
+        return self.cache_dir / "stacks"
+
+
+def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings for this call.
+
+    Raises:
+        ManifestError: A value is not one of those allowed.
+    """
+    env = dict(os.environ if environ is None else environ)
+    chosen = engine or env.get("TESTBAY_ENGINE") or "auto"
+    if chosen not in ENGINES:
+        origin = "--engine" if engine else "TESTBAY_ENGINE"
+        raise ManifestError(f"{origin}: {chosen!r} is no engine", todo=f"use one of: {', '.join(ENGINES)}")
+    return Settings(
+        engine=chosen,
+        cache_dir=_cache_dir(env),
+        ready_timeout_s=_number(env, "TESTBAY_READY_TIMEOUT", 60.0),
+        test_timeout_s=int(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),
+        ci=env.get("CI", "").lower() in ("1", "true", "yes"),
+        replay_asked=_llm(env) == "replay",
+        cold=cold,
+        environ=env,
+    )
+
+
+def _cache_dir(env: Mapping[str, str]) -> Path:
+    if asked := env.get("TESTBAY_CACHE_DIR"):
+        return Path(asked).expanduser().absolute()
+    base = env.get("XDG_CACHE_HOME") or (Path(env["HOME"]) / ".cache" if env.get("HOME") else Path.home() / ".cache")
+    return Path(base) / "testbay"
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 86400:
+        raise ManifestError(f"{name}: {text!r} is not a number of seconds", todo=f"set it to e.g. {default:g}")
+    return value
+
+
+def _llm(env: Mapping[str, str]) -> str:
+    asked = env.get("TESTBAY_LLM", "")
+    if asked not in ("", "replay", "live"):
+        raise ManifestError(f"TESTBAY_LLM: {asked!r} is neither live nor replay", todo="unset it, or TESTBAY_LLM=replay")
+    return asked
+
+
+def environ() -> dict[str, str]:
+    """A copy of the environment as it is."""
+    return dict(os.environ)
+
+
+def duration(text: str, what: str) -> float:
+    """Seconds from `90`, `90s`, `30m`, `2h`.
+
+    Raises:
+        ManifestError: It is no such duration, or not between one second and a week.
+    """
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    seconds = float(number) * units[unit] if number.isdigit() else 0.0
+    if not 1 <= seconds <= 7 * 86400:
+        raise ManifestError(f"{what}: {text!r} is no duration", todo="write e.g. 90s, 30m or 2h (at most a week)")
+    return seconds

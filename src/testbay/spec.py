@@ -1,0 +1,78 @@
+"""The records every part shares. Light on imports: the guard reads them and its start-up time is a number we publish."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where one running dependency answers and who it is.
+
+    `version` is what the server itself said; `note` is what a user must know (a stand-in, another major version).
+    """
+
+    name: str
+    title: str
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+    db: str = ""
+    version: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server program found on this machine: its executable, version, where it came from, what it stands in for."""
+
+    program: Path
+    version: str
+    source: str
+    note: str = ""
+
+    @property
+    def bin_dir(self) -> Path:
+        """The folder that also holds the server's tools (initdb, psql …)."""
+        return self.program.parent
+
+
+class Step(TypedDict):
+    """A command that runs to its end before a server starts; `stdin` is fed to it."""
+
+    argv: list[str]
+    stdin: NotRequired[str]
+
+
+class ProcessPlan(TypedDict):
+    """How the embedded engine runs one server. `{port}` in argv and env becomes the port the guard could hold."""
+
+    name: str
+    home: str
+    log: str
+    cwd: str
+    port: int
+    fixed_port: bool
+    files: dict[str, str]
+    prepare: list[Step]
+    argv: list[str]
+    env: dict[str, str]
+    unprivileged: bool
+    stop_signal: int
+
+
+class StackPlan(TypedDict):
+    """What a guard is told, as JSON, when it is started."""
+
+    id: str
+    home: str
+    key: str
+    engine: str
+    reason: str
+    service: str
+    project: str
+    owner: str
+    watch: list[tuple[int, str]]
+    idle_s: float
+    ports_dir: str
+    processes: list[ProcessPlan]
