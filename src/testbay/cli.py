@@ -1,7 +1,6 @@
 """Arguments → call → exit code. Everything heavy is imported inside the command that needs it."""
 
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from testbay import settings as configuration
-from testbay.errors import BayError, EngineUnavailableError
+from testbay.errors import BayError
 from testbay.output import Voice
 
 app = typer.Typer(
@@ -23,9 +22,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Service = Annotated[str | None, typer.Argument(help="A service's name; the project's only one when left out.", show_default=False)]
+Service = Annotated[
+    str | None,
+    typer.Argument(help="A service's name; the project's only one when left out.", show_default=False),
+]
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False)
+    str | None,
+    typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False),
 ]
 _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -47,7 +50,9 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
+) -> None:
     """Only here so that --version is listed."""
     if version:
         Voice().say(f"testbay {metadata.version('testbay')}")
@@ -127,9 +132,11 @@ def migrate(service: Service = None, engine: EngineOption = None) -> None:
 
 @app.command()
 def down(
-    stack: Annotated[str | None, typer.Argument(help="A stack's id or a service; every stack of this project if left out.")] = None,
+    stack: Annotated[
+        str | None, typer.Argument(help="A stack's id or a service; every stack of this project if left out.")
+    ] = None,
 ) -> None:
-    """End kept stacks of this project. Example: testbay down agent_executor"""
+    """End kept stacks of this project. Example: testbay down agent_executor."""
     from testbay import manifest, session
 
     chosen = configuration.load()
@@ -138,7 +145,7 @@ def down(
 
 @app.command()
 def ps() -> None:
-    """Every stack of this user: owner, age, engine, ports. Example: testbay ps"""
+    """Every stack of this user: owner, age, engine, ports. Example: testbay ps."""
     from testbay import session
 
     chosen = configuration.load()
@@ -147,7 +154,7 @@ def ps() -> None:
 
 @app.command()
 def gc() -> None:
-    """Collect what stacks with a dead guard left behind, and say what was done. Example: testbay gc"""
+    """Collect what stacks with a dead guard left behind, and say what was done. Example: testbay gc."""
     from testbay import session
 
     chosen = configuration.load()
@@ -156,7 +163,7 @@ def gc() -> None:
 
 @app.command()
 def doctor() -> None:
-    """What this machine can do, and what is missing. Example: testbay doctor"""
+    """What this machine can do, and what is missing. Example: testbay doctor."""
     from testbay import doctor as checkup
 
     chosen = configuration.load()

@@ -22,7 +22,7 @@ _VARIABLE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """One published port: `host` is 0 when the file leaves the choice open; `variable` is what the file takes it from."""
+    """One published port: `host` is 0 when the file leaves the choice open, `variable` is where it takes it from."""
 
     host: int
     container: int
@@ -70,7 +70,7 @@ def load_compose(path: Path, environ: Mapping[str, str]) -> ComposeFile:
         raise ManifestError(
             f"{path} does not exist",
             why="it is the list of dependencies, for both engines",
-            todo="add it, or name the one you have: compose = \"docker-compose.yml\" in the manifest",
+            todo='add it, or name the one you have: compose = "docker-compose.yml" in the manifest',
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read", why=str(error), todo="mend the file") from None
@@ -84,7 +84,9 @@ def _parse(path: Path, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ManifestError(f"{path}: not YAML", why=" ".join(str(error).split()), todo="mend the line it names") from None
+        raise ManifestError(
+            f"{path}: not YAML", why=" ".join(str(error).split()), todo="mend the line it names"
+        ) from None
 
 
 def _services(path: Path, document: Any) -> dict[str, Any]:
@@ -145,7 +147,9 @@ def interpolate(text: str, environ: Mapping[str, str], where: str) -> str:
             return "$"
         name = match["plain"] or match["name"]
         if name is None:
-            raise ManifestError(f"{where}: {text!r} is no valid variable", todo="write ${NAME:-default}, or $$ for a dollar")
+            raise ManifestError(
+                f"{where}: {text!r} is no valid variable", todo="write ${NAME:-default}, or $$ for a dollar"
+            )
         return _value(name, match["op"] or "", match["word"] or "", environ, where)
 
     return _VARIABLE.sub(one, text)

@@ -43,7 +43,7 @@ class ManifestError(BayError):
 
 
 class EngineUnavailableError(BayError):
-    """No engine can run what the compose file names: no Docker, no binary, no place to write, a port asked for is taken."""
+    """No engine can run what the compose file names: no Docker, no program, no place to write, a fixed port taken."""
 
     exit_code = 11
 

@@ -1,11 +1,12 @@
-"""The guard: the process that owns one stack and outlives whoever asked for it just long enough to leave nothing behind.
+"""The guard: the process that owns one stack, and outlives its caller just long enough to leave nothing behind.
 
-It is a pair. The *worker* runs the engine, holds the callers' lifelines (sockets) and tears down when the last one closes,
-when a process it watches ends, or when told. The *undertaker*, its parent, waits for it and finishes the teardown if the
-worker was killed; if the undertaker is killed the kernel tells the worker, which tears down. A stack is left over only when
-both are killed at once, and then the next testbay call collects it from its record.
+It is a pair. The *worker* runs the engine, holds the callers' lifelines (sockets) and tears down when the last one
+closes, when a process it watches ends, or when told. The *undertaker*, its parent, waits for it and finishes the
+teardown if the worker was killed; if the undertaker is killed the kernel tells the worker, which tears down. A stack
+is left over only when both are killed at once, and then the next testbay call collects it from its record.
 
-Started as `python -m testbay.guard`, a socket as standard input: first line the plan, then commands; it answers with events.
+Started as `python -m testbay.guard` with a socket as standard input: the plan on the first line, then commands; it
+answers with events.
 """
 
 import fcntl
@@ -44,7 +45,7 @@ def main() -> None:
     except BayError as error:
         _send(channel, _failure(error))
         return
-    worker = os.fork()
+    worker = process.fork()
     if worker == 0:
         process.die_with_parent(signal.SIGTERM)
         Worker(plan, channel, lock).run()
@@ -111,7 +112,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._door = socket.create_server(("127.0.0.1", 0))
         self._record: dict[str, Any] = {
-            **{name: plan[name] for name in ("id", "home", "key", "engine", "reason", "service", "project", "owner")},  # type: ignore[literal-required]
+            **{name: plan[name] for name in ("id", "home", "key", "engine", "reason", "service", "project", "owner")},
             "created": time.time(),
             "guard": process.identify(os.getpid()),
             "door": self._door.getsockname()[1],
@@ -127,7 +128,7 @@ class Worker:
         try:
             self._report({})
             self._engine.start(self._plan, self._report)
-            self._tell({"event": "started"})
+            self._tell({"event": "started", "ports": self._record["ports"]})
         except BayError as error:
             self._tell(_failure(error))
             self._reason = "failed"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from testbay.errors import ManifestError
 
+COMPOSE_FILE = "docker-compose.test.yml"
 DEPENDENCIES = ("postgres", "dragonfly", "nats")
 
 
@@ -67,7 +68,9 @@ class Manifest(_Strict):
     def _known(cls, needs: list[str]) -> list[str]:
         for name in needs:
             if name not in DEPENDENCIES:
-                raise ValueError(f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}; known: {', '.join(DEPENDENCIES)}")
+                raise ValueError(
+                    f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}; known: {', '.join(DEPENDENCIES)}"
+                )
         return needs
 
     @field_validator("ports")
@@ -191,7 +194,7 @@ def find_project(start: Path) -> Path:
     """
     folders = (start, *start.parents)
     for folder in folders:
-        if (folder / "docker-compose.test.yml").is_file() or (folder / "services").is_dir():
+        if (folder / COMPOSE_FILE).is_file() or (folder / "services").is_dir():
             return folder
     for folder in folders:
         if (folder / ".git").exists() or manifest_file(folder):
@@ -204,7 +207,7 @@ def find_project(start: Path) -> Path:
 
 
 def service_folders(project: Path) -> dict[str, Path]:
-    """Every service of a project by name: the folders of services/ with a manifest, and the project itself if it has one."""
+    """A project's services by name: folders in services/ with a manifest, and the project itself if it has one."""
     candidates = [project, *sorted((project / "services").glob("*/"))]
     folders = [folder for folder in candidates if manifest_file(folder)]
     return {_name_of(folder): folder for folder in folders}

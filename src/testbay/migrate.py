@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from testbay import process
@@ -60,7 +60,7 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
     Raises:
         MigrationError: One of those has changed since.
     """
-    known = {name: was for name, was in applied}
+    known = {entry[0]: entry[1] for entry in applied}
     for file in files:
         if file.name in known and known[file.name] != digest(file):
             raise MigrationError(
@@ -71,21 +71,21 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
     return [file for file in files if file.name not in known]
 
 
-def apply_sql(files: list[Path], endpoint: Endpoint, environ: Mapping[str, str], tell: Callable[[str], None]) -> None:
-    """Apply each file; the first error ends it.
+def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> None:
+    """Apply one file through psql.
 
     Raises:
         MigrationError: With file, line, statement and the server's message.
     """
-    for file in files:
-        tell(file.name)
-        arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
-        try:
-            done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
-        except OSError as error:
-            raise MigrationError(f"migration {file.name} did not end: {error}", todo="look for a lock it waits on") from None
-        if done.code != 0:
-            raise _failed(file, done.err)
+    arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
+    try:
+        done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
+    except OSError as error:
+        raise MigrationError(
+            f"migration {file.name} did not end: {error}", todo="look for a lock it waits on"
+        ) from None
+    if done.code != 0:
+        raise _failed(file, done.err)
 
 
 def _failed(file: Path, said: str) -> MigrationError:
@@ -108,7 +108,9 @@ def run_command(command: str, root: Path, environ: Mapping[str, str]) -> None:
     try:
         done = process.run(shlex.split(command), env=environ, cwd=root, timeout_s=_TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise MigrationError(f"migrate = {command!r} could not run: {error}", todo="mend the manifest's `migrate`") from None
+        raise MigrationError(
+            f"migrate = {command!r} could not run: {error}", todo="mend the manifest's `migrate`"
+        ) from None
     if done.code != 0:
         words = "\n".join((done.out + done.err).strip().splitlines()[-20:])
         raise MigrationError(

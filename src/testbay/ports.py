@@ -78,7 +78,7 @@ def holder(port: int) -> str:
     except (psutil.Error, OSError):
         return "another program (the system does not say which)"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
             return _describe(connection.pid)
     return "another program (the system does not say which)"
 

@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from testbay.errors import InterruptedRunError
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -20,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None  # loaded before an
 
 
 class ProcessId(NamedTuple):
-    """A process that cannot be mistaken for a later one with the same pid: pid and start time, as the kernel tells it."""
+    """A process that cannot be mistaken for a later one with the same pid: pid and the kernel's start time."""
 
     pid: int
     started: str
@@ -45,7 +48,9 @@ def identify(pid: int) -> ProcessId:
 
 def _start_time(pid: int) -> str:
     if not LINUX:
-        listed = subprocess.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
         state, _, started = listed.stdout.strip().partition(" ")
         return "" if state.startswith("Z") else started.strip()
     fields = _stat_fields(pid)
@@ -72,16 +77,24 @@ def rename(name: str) -> None:
         _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
+Child = subprocess.Popen[bytes]
+
+
+def fork() -> int:
+    """Split this (single-threaded) process in two: 0 in the child, the child's pid in the parent."""
+    return os.fork()
+
+
 def spawn(
     argv: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
-    stdin: int | IO[Any] | None = None,
-    output: int | IO[Any] | None = None,
+    stdin: int | None = None,
+    output: IO[bytes] | None = None,
     new_session: bool = False,
     death_signal: int | None = signal.SIGKILL,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start a command; standard output and error both go to `output` (default: ours).
 
     With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
@@ -103,7 +116,8 @@ def spawn(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=new_session,
-        preexec_fn=in_child if LINUX and death_signal is not None else None,
+        # Unsafe only if the function takes a lock another thread held at the fork: it makes three system calls.
+        preexec_fn=in_child if LINUX and death_signal is not None else None,  # noqa: PLW1509
     )
 
 
@@ -126,9 +140,9 @@ def run(
     return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def replace(argv: Sequence[str], env: Mapping[str, str]) -> None:
-    """Become another program (`exec`)."""
-    os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - no shell on purpose
+def is_root() -> bool:
+    """Whether we run as root, which PostgreSQL refuses to."""
+    return os.geteuid() == 0
 
 
 def in_session(sid: int) -> list[ProcessId]:
@@ -139,7 +153,7 @@ def in_session(sid: int) -> list[ProcessId]:
 
 def _pids() -> Iterable[int]:
     if LINUX:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [int(pid) for pid in run(["ps", "-axo", "pid="]).out.split()]
 
 
@@ -203,7 +217,7 @@ def _only_runs_us(pid: int) -> bool:
     argv = _command_line(pid)
     if not argv:
         return False
-    name = os.path.basename(argv[0]).lstrip("-")
+    name = Path(argv[0]).name.lstrip("-")
     if name in ("make", "gmake"):
         return True
     return name in ("sh", "bash", "dash", "zsh", "env", "timeout") and any(not a.startswith("-") for a in argv[1:])
@@ -216,3 +230,35 @@ def _command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
     except OSError:
         return []
+
+
+@contextmanager
+def signals_as_errors() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal become one error that unwinds through every teardown."""
+
+    def raise_it(number: int, _frame: object) -> None:
+        raise InterruptedRunError(
+            f"interrupted by {signal.Signals(number).name}", todo="everything was torn down; run it again"
+        )
+
+    with _handlers(raise_it):
+        yield
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """For the moment in which an interruption would leave something behind."""
+    with _handlers(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handlers(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup was asked for; an ignored SIGINT is only a shell's `&`
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,4 +1,4 @@
-"""testbay inside pytest. So far: the record of what was planned and what ran, line by line, so that a killed run shows it.
+"""testbay inside pytest: the record of what was planned and what ran, line by line, so that a killed run shows it.
 
 `testbay run` loads it with `-p testbay.pytest_plugin --testbay-record FILE`; without that option it does nothing.
 """

@@ -1,18 +1,20 @@
 """Stacks by hand: up, exec, migrate, down, ps, gc."""
 
-import json
 import shlex
 import signal
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from testbay import process, registry
-from testbay import run as runs
+from testbay import lifeline, planning, process, provision, registry
 from testbay import stack as stacks
-from testbay.errors import BayError, EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
+from testbay.errors import (
+    EngineUnavailableError,
+    InterruptedRunError,
+    LeftBehindError,
+    ManifestError,
+)
 from testbay.manifest import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -21,19 +23,18 @@ from testbay.stack import Stack
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
     """The kept stack with this very configuration, or a new one, migrated."""
-    asked = stacks.request(manifest, project, settings)
-    llm = runs.check_secrets(asked)
+    asked = planning.request(manifest, project, settings)
+    model = provision.decide_model(asked)
     if kept := stacks.join(asked):
         voice.detail(f"stack {kept.id}: found warm")
         return kept
-    runs.announce(asked, voice, llm)
+    provision.announce(asked, voice, model)
     with voice.step(f"Start {', '.join(manifest.needs)} ({asked.engine}: {asked.reason})"):
         stack = stacks.start(asked, progress=voice.progress)
     try:
-        for line in runs.describe(stack):
-            voice.detail(line)
+        provision.describe(stack, voice)
         if migrate:
-            runs.prepare(stack, voice, [])
+            provision.prepare(stack, voice)
     except BaseException:
         stack.stop()
         raise
@@ -41,10 +42,16 @@ def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *
 
 
 def execute(
-    manifest: Manifest, project: Path, settings: Settings, voice: Voice, command: Sequence[str], *, migrate: bool
+    manifest: Manifest,
+    project: Path,
+    settings: Settings,
+    voice: Voice,
+    command: Sequence[str],
+    *,
+    migrate: bool,
 ) -> int:
     """Run a command with a ready stack's environment; returns its exit code (128 + signal when one ended it)."""
-    with runs.signals_as_errors():
+    with process.signals_as_errors():
         stack = _open(manifest, project, settings, voice, migrate=migrate)
         try:
             return _run_command(stack, command)
@@ -58,7 +65,9 @@ def _run_command(stack: Stack, command: Sequence[str]) -> int:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
         child = process.spawn(command, env=environ)
     except OSError as error:
-        raise ManifestError(f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH") from None
+        raise ManifestError(
+            f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"
+        ) from None
     try:
         while (code := child.poll()) is None:
             stack.check(0.02)
@@ -76,7 +85,7 @@ def _close(stack: Stack, voice: Voice) -> None:
     if stack.joined:
         stack.leave()
         return
-    with runs.signals_ignored():
+    with process.signals_ignored():
         left = stack.stop()
     if left:
         voice.error(LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc"))
@@ -84,14 +93,14 @@ def _close(stack: Stack, voice: Voice) -> None:
 
 def up(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, idle_s: float | None) -> None:
     """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time."""
-    with runs.signals_as_errors():
+    with process.signals_as_errors():
         stack = _open(manifest, project, settings, voice, migrate=True)
         try:
             for name, value in stack.environment().items():
                 voice.say(f"export {name}={shlex.quote(value)}")
             if idle_s is not None:
                 stack.keep(idle_s)
-                voice.say(f"# stack {stack.id} stays until nobody has used it for {idle_s:g} s; end it: testbay down {stack.id}")
+                voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
             else:
                 voice.say("# Ctrl-C ends it; --keep leaves it running")
                 _hold(stack)
@@ -110,16 +119,17 @@ def _hold(stack: Stack) -> None:
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
     """Apply what a kept stack does not have yet; a migration that changed after it was applied is refused."""
-    asked = stacks.request(manifest, project, settings)
-    with runs.signals_as_errors():
+    asked = planning.request(manifest, project, settings)
+    with process.signals_as_errors():
         stack = stacks.join(asked, any_key=True)
         if stack is None:
             raise EngineUnavailableError(
-                f"no kept stack of {manifest.service} runs", todo=f"testbay up {manifest.service} --keep (it migrates too)"
+                f"no kept stack of {manifest.service} runs",
+                todo=f"testbay up {manifest.service} --keep (it migrates too)",
             )
         try:
             with voice.step(f"Migrate stack {stack.id}"):
-                runs.prepare(stack, voice, [], applied=registry.read(stack.home).get("migrations", []))
+                provision.prepare(stack, voice, registry.read(stack.home).get("migrations", []))
             stack.note({"key": asked.key})
         finally:
             stack.leave()
@@ -131,24 +141,26 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
     chosen = [r for r in records if which in (None, r["id"], r["service"])]
     if which is not None and not chosen:
         known = ", ".join(r["id"] for r in records) or "none"
-        raise ManifestError(f"no stack {which!r} of this project runs", why=f"running: {known}", todo="testbay ps shows all")
+        raise ManifestError(
+            f"no stack {which!r} of this project runs", why=f"running: {known}", todo="testbay ps shows all"
+        )
     for record in chosen:
-        channel = stacks.connect(record)
-        if channel is not None:
-            channel.sendall(json.dumps({"do": "stop"}).encode() + b"\n")
-            _await_end(channel)
+        line = lifeline.connect(record, settings)
+        if line is not None:
+            line.say({"do": "stop"})
+            _await_end(line)
         voice.say(f"ended {record['id']}")
     if not chosen:
         voice.say("no stack of this project runs")
 
 
-def _await_end(channel: socket.socket) -> None:
-    channel.settimeout(15)
+def _await_end(line: lifeline.Lifeline) -> None:
     try:
-        while channel.recv(4096):
+        while line.events(15.0):
             continue
-    except OSError as error:
-        raise BayError("the guard did not end its stack in 15 s", why=str(error), todo="testbay ps; testbay gc") from None
+    except lifeline.GuardGoneError:
+        return  # it said goodbye and went
+    raise LeftBehindError("the guard did not end its stack in 15 s", todo="testbay ps; testbay gc")
 
 
 def ps(settings: Settings, voice: Voice) -> None:
@@ -161,7 +173,9 @@ def ps(settings: Settings, voice: Voice) -> None:
     for record in records:
         ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
         age = _age(time.time() - record["created"])
-        voice.say(f"{record['id']:<28} {_state(record):<9} {age:>6} {record['engine']:<9} {ports:<48} {record['owner']}")
+        voice.say(
+            f"{record['id']:<28} {_state(record):<9} {age:>6} {record['engine']:<9} {ports:<48} {record['owner']}"
+        )
 
 
 def _state(record: dict[str, Any]) -> str:

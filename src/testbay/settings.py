@@ -75,7 +75,9 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
 def _llm(env: Mapping[str, str]) -> str:
     asked = env.get("TESTBAY_LLM", "")
     if asked not in ("", "replay", "live"):
-        raise ManifestError(f"TESTBAY_LLM: {asked!r} is neither live nor replay", todo="unset it, or TESTBAY_LLM=replay")
+        raise ManifestError(
+            f"TESTBAY_LLM: {asked!r} is neither live nor replay", todo="unset it, or TESTBAY_LLM=replay"
+        )
     return asked
 
 

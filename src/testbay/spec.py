@@ -1,8 +1,9 @@
-"""The records every part shares. Light on imports: the guard reads them and its start-up time is a number we publish."""
+"""The records every part shares. Light on imports: the guard reads them, and its start-up time is a number."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NotRequired, TypedDict
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -35,6 +36,9 @@ class Server:
     def bin_dir(self) -> Path:
         """The folder that also holds the server's tools (initdb, psql …)."""
         return self.program.parent
+
+
+PORT = "{port}"  # stands for the port the guard could hold, in a process plan's argv and in replay settings
 
 
 class Step(TypedDict):

@@ -1,14 +1,8 @@
-"""A running stack as its caller sees it: planned from manifest and compose file, started by a guard, ready, stopped."""
+"""A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
 
-import hashlib
-import json
-import os
+import re
 import secrets
-import select
-import shlex
 import signal
-import socket
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -16,114 +10,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from testbay import errors, migrate, process, registry
-from testbay.composefile import ComposeFile, ComposeService, load_compose
-from testbay.dependencies import ROOMS, room_of
+from testbay import errors, lifeline, planning, process, registry
+from testbay.dependencies import ROOMS
 from testbay.engines.embedded import tail
-from testbay.errors import BayError, EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
-from testbay.manifest import Manifest
-from testbay.settings import Settings
-from testbay.spec import Endpoint, ProcessPlan, Server, StackPlan
+from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
+from testbay.lifeline import GuardGoneError, Lifeline
+from testbay.planning import REPLAY, Request
+from testbay.spec import PORT, Endpoint
 
-REPLAY = "replay"
 _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
-_REPLAY_PORT = 18500
+_START_LIMIT_S = 120.0
+_STOP_LIMIT_S = 15.0
 
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A stack asked for: which dependencies, from which compose services, run by which programs."""
-
-    manifest: Manifest
-    project: Path
-    settings: Settings
-    compose: ComposeFile
-    services: dict[str, ComposeService]
-    servers: dict[str, Server]
-    engine: str
-    reason: str
-    replay: bool
-    notices: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
-        manifest = self.manifest.model_dump(mode="json", exclude={"file"})
-        services = [asdict(service) for service in self.services.values()]
-        versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
-        parts = [self.engine, manifest, services, versions, self.replay, self._migrations()]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-    def _migrations(self) -> list[list[str]]:
-        if self.manifest.migrations is None:
-            return []
-        files = sorted((self.manifest.root / self.manifest.migrations).rglob("*.sql"))
-        return [[file.name, migrate.digest(file)] for file in files]
-
-
-def request(manifest: Manifest, project: Path, settings: Settings) -> Request:
-    """Decide what a stack for this service consists of, before anything starts.
-
-    Args:
-        manifest: The service.
-        project: The folder that paths outside the service are relative to.
-        settings: Engine, folders, time limits.
-
-    Raises:
-        ManifestError: The compose file lacks something the manifest needs.
-        EngineUnavailableError: The engine asked for cannot run it here.
-    """
-    path = manifest.root / manifest.compose if manifest.compose else project / "docker-compose.test.yml"
-    compose = load_compose(path, settings.environ)
-    services, notices = _match(manifest, compose)
-    if settings.engine == "compose":
-        raise EngineUnavailableError("the compose engine is not built yet", todo="use --engine embedded")
-    servers = {name: ROOMS[name].find(service, settings.environ) for name, service in services.items()}
-    replay = manifest.replay is not None and not settings.environ.get(manifest.replay.secret)
-    return Request(
-        manifest=manifest,
-        project=project,
-        settings=settings,
-        compose=compose,
-        services=services,
-        servers=servers,
-        engine="embedded",
-        reason="asked for" if settings.engine == "embedded" else "the only engine so far",
-        replay=replay,
-        notices=tuple(notices),
-    )
-
-
-def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeService], list[str]]:
-    """Which compose service is which dependency, by image; what is left over is said."""
-    matched: dict[str, ComposeService] = {}
-    notices = []
-    for service in compose.services:
-        room = room_of(service)
-        if room is None:
-            notices.append(f"{service.key} ({service.image}): embedded has no room for it, so it does not run")
-        elif room.NAME in matched:
-            raise ManifestError(
-                f"{compose.path}: two services are {room.TITLE}: {matched[room.NAME].key} and {service.key}",
-                todo="keep one of them in the file the manifest names (compose = \"…\")",
-            )
-        elif room.NAME in manifest.needs:
-            matched[room.NAME] = service
-    for name in manifest.needs:
-        if name not in matched:
-            raise ManifestError(
-                f"{compose.path}: no service has an image for {name}, which {manifest.file} needs",
-                why=f"known images begin with: {', '.join(ROOMS[name].IMAGES)}",
-                todo="add the service, or take it out of needs",
-            )
-    return matched, notices
-
-
 @dataclass(kw_only=True)
 class Stack:
-    """A started stack and the lifeline to its guard. Closing it (or dying) ends what it holds."""
+    """A started stack. Stopping it, or dying, ends what it holds; `joined` ones belong to somebody else."""
 
     id: str
     home: Path
@@ -131,57 +35,51 @@ class Stack:
     endpoints: dict[str, Endpoint]
     logs: dict[str, Path]
     joined: bool = False
-    _channel: socket.socket = field(repr=False)
-    _guard: Any = field(default=None, repr=False)
-    _buffer: bytes = b""
-    _stopped: dict[str, Any] | None = None
+    line: Lifeline = field(repr=False)
+    _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What tier 3 exports (DESIGN.md, contracts): every dependency's names, then what the manifest maps."""
+        """What tier 3 exports (docs/reference.md): every dependency's names, then what the manifest maps."""
         env = {"DISABLE_VAULT_AUTH": "true", "TESTING": "true"}
         for name, endpoint in self.endpoints.items():
             if name in ROOMS:
                 env |= ROOMS[name].environment(endpoint)
-        env |= {name: _fill(template, self.endpoints, name) for name, template in self.request.manifest.env.items()}
-        replay = self.request.manifest.replay
-        if replay is not None and REPLAY in self.endpoints:
+        env |= {name: _fill(text, self.endpoints, name) for name, text in self.request.manifest.env.items()}
+        recorded = self.request.manifest.replay
+        if recorded is not None and REPLAY in self.endpoints:
             port = str(self.endpoints[REPLAY].port)
-            env[replay.secret] = "replay"
-            env |= {name: text.replace("{port}", port) for name, text in replay.env.items()}
+            env[recorded.secret] = "replay"
+            env |= {name: text.replace(PORT, port) for name, text in recorded.env.items()}
         return env
 
     def own(self, sid: int) -> None:
         """Hand a process session over: if we die, the guard ends it."""
-        self._say({"do": "own", "sid": sid})
+        self.line.say({"do": "own", "sid": sid})
 
     def keep(self, idle_s: float) -> None:
         """Let the stack outlive us until nobody has used it for `idle_s` seconds."""
-        self._say({"do": "keep", "idle_s": idle_s})
+        self.line.say({"do": "keep", "idle_s": idle_s})
 
     def note(self, facts: dict[str, Any]) -> None:
         """Add facts to the stack's record, for `testbay ps` and later callers."""
-        self._say({"do": "record", "facts": facts})
+        self.line.say({"do": "record", "facts": facts})
 
     def leave(self) -> None:
-        """Close the lifeline without asking for the end."""
-        self._channel.close()
-        if self._guard is not None:
-            self._guard.returncode = 0  # it lives on without us; nothing to wait for
+        """Hang up without asking for the end."""
+        self.line.close(guard_ends=False)
 
     def stop(self) -> list[str]:
         """Tear down and wait for it; returns what could not be removed."""
-        self._say({"do": "stop"})
+        self.line.say({"do": "stop"})
+        deadline = time.monotonic() + _STOP_LIMIT_S
         try:
-            while self._stopped is None:
-                for event in self._events(10.0) or [{"event": "stopped", "left": [f"stack {self.id}: no answer in 10 s"]}]:
-                    self._note_stopped(event)
-        except EngineUnavailableError:
-            # The guard was killed. Its other half collects the stack; we wait for that, and look ourselves.
+            while self._stopped is None and time.monotonic() < deadline:
+                self._look(0.5)
+        except GuardGoneError:
             self._stopped = {"left": _wait_collected(self.home)}
-        self._channel.close()
-        if self._guard is not None:
-            self._guard.wait()
-        return list((self._stopped or {}).get("left", []))
+        self.line.close(guard_ends=self._stopped is not None)
+        silent = [f"stack {self.id} (its guard did not answer in {_STOP_LIMIT_S:g} s)"]
+        return silent if self._stopped is None else list(self._stopped["left"])
 
     def check(self, wait_s: float = 0.0) -> None:
         """Look (and wait up to `wait_s`) for news from the guard.
@@ -189,43 +87,44 @@ class Stack:
         Raises:
             NotReadyError: A dependency ended; its last log lines are the evidence.
             InterruptedRunError: The guard stopped the stack because a caller ended.
-            EngineUnavailableError: The guard itself is gone.
+            GuardGoneError: The guard itself was killed.
         """
-        for event in self._events(wait_s):
-            self._note_stopped(event)
+        for event in self._look(wait_s):
             if event["event"] == "exited":
                 raise _exited(event["name"], event["code"], self.logs.get(event["name"]))
+            if event["event"] == "failed":
+                raise _failed(event)
             if event["event"] == "stopped":
                 raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
-    def _note_stopped(self, event: dict[str, Any]) -> None:
-        if event["event"] == "stopped":
-            self._stopped = event
+    def _look(self, wait_s: float) -> list[dict[str, Any]]:
+        events = self.line.events(wait_s)
+        self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
+        return events
 
-    def _say(self, command: dict[str, Any]) -> None:
-        try:
-            self._channel.sendall(json.dumps(command).encode() + b"\n")
-        except OSError:
-            return  # the next look at the channel tells what happened
+    def await_started(self) -> dict[str, int]:
+        """Wait until every server process runs; returns the ports they were given.
 
-    def _events(self, wait_s: float) -> list[dict[str, Any]]:
-        """What the guard said within `wait_s`; returns at the first news."""
-        ready, _, _ = select.select([self._channel], [], [], wait_s)
-        if not ready:
-            return []
-        try:
-            data = self._channel.recv(65536)
-        except OSError:
-            data = b""
-        if not data and self._stopped is None:
-            raise EngineUnavailableError(
-                f"the guard of stack {self.id} is gone",
-                why="something killed it; its dependencies ended with it",
-                todo="run again; if nothing on this machine kills processes, please report it",
-                evidence=str(self.request.settings.cache_dir / "guard.log"),
-            )
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        Raises:
+            BayError: The guard could not start one, and why.
+        """
+        deadline = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < deadline:
+            for event in self._look(1.0):
+                if event["event"] == "failed":
+                    raise _failed(event)
+                if event["event"] == "started":
+                    return dict(event["ports"])
+        raise EngineUnavailableError(
+            f"the servers did not start within {_START_LIMIT_S:g} s", todo="read the log", evidence=str(self.home)
+        )
+
+
+def _failed(event: dict[str, Any]) -> errors.BayError:
+    """The guard's error, as the class it was there."""
+    kind = getattr(errors, event["class"], EngineUnavailableError)
+    error: errors.BayError = kind(event["what"], why=event["why"], todo=event["todo"], evidence=event["evidence"])
+    return error
 
 
 def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
@@ -241,7 +140,7 @@ def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
 def _fill(template: str, endpoints: dict[str, Endpoint], name: str) -> str:
     """`{postgres.url}`, `{nats.port}` … in the manifest's env."""
 
-    def one(match: "Any") -> str:
+    def one(match: re.Match[str]) -> str:
         dependency, _, attribute = match[1].partition(".")
         if dependency not in endpoints or attribute not in ("url", "host", "port", "user", "password", "db"):
             raise ManifestError(
@@ -249,17 +148,14 @@ def _fill(template: str, endpoints: dict[str, Endpoint], name: str) -> str:
                 todo="write {postgres|dragonfly|nats.url|host|port|user|password|db}",
             )
         endpoint = endpoints[dependency]
-        return url_of(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
-
-    import re
+        return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
 
     return re.sub(r"\{([a-z]+\.[a-z]+)\}", one, template)
 
 
-def url_of(endpoint: Endpoint) -> str:
-    """The connection string of any dependency."""
-    room: Any = ROOMS[endpoint.name]
-    return str(room.url(endpoint))
+def public(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint without its password, for records that people read."""
+    return {name: value for name, value in asdict(endpoint).items() if name != "password"}
 
 
 def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = lambda _: None) -> Stack:
@@ -267,168 +163,52 @@ def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = 
 
     Args:
         asked: What to start.
-        logs_dir: Where the servers log; the stack's own folder when None (it goes with the stack).
+        logs_dir: Where the servers log; the stack's own folder when None (the logs then go with it).
         progress: Told what is being waited for.
 
     Raises:
         EngineUnavailableError: A server could not be started, or a port asked for by number is taken.
         NotReadyError: One ended early or was silent until the deadline.
     """
-    stack = _launch(asked, logs_dir)
-    try:
-        _wait_ready(stack, progress)
-    except BaseException:
-        stack.stop()
-        raise
-    stack.note({"state": "ready", "endpoints": {n: public(e) for n, e in stack.endpoints.items()}})
-    return stack
-
-
-def public(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint without its password, for records people read."""
-    return {name: value for name, value in asdict(endpoint).items() if name != "password"}
-
-
-def _launch(asked: Request, logs_dir: Path | None) -> Stack:
     settings = asked.settings
+    registry.collect_dead(settings.stacks_dir)
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
-    registry.collect_dead(settings.stacks_dir)
-    plan = _plan(asked, stack_id, home, logs_dir or home)
-    channel, guard = _spawn_guard(settings)
-    channel.sendall(json.dumps(plan).encode() + b"\n")
-    stack = Stack(
-        id=stack_id,
-        home=home,
-        request=asked,
-        endpoints={},
-        logs={process_plan["name"]: Path(process_plan["log"]) for process_plan in plan["processes"]},
-        _channel=channel,
-        _guard=guard,
-    )
-    _await_started(stack)
-    ports = registry.read(home).get("ports", {})
-    stack.endpoints = {name: _endpoint(asked, name, port) for name, port in ports.items()}
+    plan = planning.plan(asked, stack_id, home, logs_dir or home)
+    logs = {server["name"]: Path(server["log"]) for server in plan["processes"]}
+    line = lifeline.launch(plan, settings)
+    stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
+    try:
+        ports = stack.await_started()
+        stack.endpoints = {name: planning.endpoint(asked, name, port) for name, port in ports.items()}
+        _wait_ready(stack, progress)
+    except BaseException:
+        with process.signals_ignored():
+            stack.stop()
+        raise
+    stack.note({"state": "ready", "endpoints": {name: public(e) for name, e in stack.endpoints.items()}})
     return stack
-
-
-def _await_started(stack: Stack) -> None:
-    while True:
-        for event in stack._events(60.0):
-            if event["event"] == "started":
-                return
-            if event["event"] == "failed":
-                kind = getattr(errors, event["class"], EngineUnavailableError)
-                raise kind(event["what"], why=event["why"], todo=event["todo"], evidence=event["evidence"])
-
-
-def _endpoint(asked: Request, name: str, port: int) -> Endpoint:
-    if name == REPLAY:
-        return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
-    return ROOMS[name].endpoint(asked.services[name], port, asked.servers[name].note)
-
-
-def _plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
-    processes = []
-    for name, service in asked.services.items():
-        server = ROOMS[name].plan(service, asked.servers[name], home / name)
-        published = next((p.host for p in service.ports if p.container == ROOMS[name].CONTAINER_PORT and p.host), 0)
-        fixed = asked.manifest.ports.get(name)
-        server["port"] = fixed or published or ROOMS[name].DEFAULT_PORT
-        server["fixed_port"] = fixed is not None
-        processes.append(server)
-    if asked.replay and asked.manifest.replay is not None:
-        processes.append(_replay_plan(asked.manifest, asked.settings, home / REPLAY))
-    for server in processes:
-        server["log"] = str(logs_dir / f"{server['name']}.log")
-    return {
-        "id": stack_id,
-        "home": str(home),
-        "key": asked.key,
-        "engine": asked.engine,
-        "reason": asked.reason,
-        "service": asked.manifest.service,
-        "project": str(asked.project),
-        "owner": f"{asked.manifest.root} (pid {os.getpid()})",
-        "watch": [tuple(who) for who in (process.identify(os.getpid()), *process.callers())],  # type: ignore[misc]
-        "idle_s": 0.0,
-        "ports_dir": str(asked.settings.cache_dir / "ports"),
-        "processes": processes,
-    }
-
-
-def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessPlan:
-    assert manifest.replay is not None
-    argv = shlex.split(manifest.replay.start)
-    path = os.pathsep.join([str(Path(sys.executable).parent), settings.environ.get("PATH", os.defpath)])
-    return {
-        "name": REPLAY,
-        "home": str(home),
-        "log": "",
-        "cwd": str(manifest.root),
-        "port": _REPLAY_PORT,
-        "fixed_port": False,
-        "files": {},
-        "prepare": [],
-        "argv": [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv,
-        "env": {"PATH": path},
-        "unprivileged": False,
-        "stop_signal": signal.SIGTERM,
-    }
-
-
-def _spawn_guard(settings: Settings) -> tuple[socket.socket, Any]:
-    """Start a guard in a session of its own (Ctrl-C is ours to handle) with a socket as its lifeline."""
-    ours, theirs = socket.socketpair()
-    package_root = str(Path(__file__).parent.parent)
-    # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
-    argv = [sys.executable, "-S", "-m", "testbay.guard"]
-    env = {"PYTHONPATH": package_root, "PATH": settings.environ.get("PATH", os.defpath), "PYTHONDONTWRITEBYTECODE": "1"}
-    for name in ("HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR"):
-        env |= {name: settings.environ[name]} if name in settings.environ else {}
-    try:
-        settings.cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (settings.cache_dir / "guard.log").open("ab") as log, theirs:
-            guard = process.spawn(argv, env=env, cwd="/", stdin=theirs, output=log, new_session=True, death_signal=None)
-    except OSError as error:
-        ours.close()
-        raise EngineUnavailableError(
-            f"{settings.cache_dir}: cannot keep testbay's files here",
-            why=str(error.strerror or error),
-            todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
-        ) from None
-    return ours, guard
-
-
-def connect(record: dict[str, Any]) -> socket.socket | None:
-    """A lifeline to a running stack's guard; None when it just ended."""
-    try:
-        channel = socket.create_connection(("127.0.0.1", record["door"]), 2.0)
-        channel.sendall(record["token"].encode() + b"\n")
-        answer = channel.recv(64)
-    except (OSError, KeyError):
-        return None
-    channel.settimeout(None)
-    return channel if b"joined" in answer else None
 
 
 def join(asked: Request, *, any_key: bool = False) -> Stack | None:
-    """A kept stack with this very configuration (or, with `any_key`, any of this service and project), if one runs."""
+    """A kept stack with this very configuration (with `any_key`: any of this service and project), if one runs."""
     for record in registry.living(asked.settings.stacks_dir):
         same = (record.get("service"), record.get("project")) == (asked.manifest.service, str(asked.project))
         if not same or not record.get("idle_s") or not (any_key or record.get("key") == asked.key):
             continue
-        channel = connect(record)
-        if channel is not None:
-            endpoints = {name: _endpoint(asked, name, port) for name, port in record["ports"].items()}
-            for name, facts in record["endpoints"].items():
-                endpoints[name] = replace(endpoints[name], version=facts["version"])
-            home = Path(record["home"])
-            logs = {name: home / f"{name}.log" for name in endpoints}
-            return Stack(
-                id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, _channel=channel
-            )
+        line = lifeline.connect(record, asked.settings)
+        if line is not None:
+            return _joined(record, asked, line)
     return None
+
+
+def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
+    endpoints = {name: planning.endpoint(asked, name, port) for name, port in record["ports"].items()}
+    for name, facts in record["endpoints"].items():
+        endpoints[name] = replace(endpoints[name], version=facts["version"])
+    home = Path(record["home"])
+    logs = {name: home / f"{name}.log" for name in endpoints}
+    return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
 
 
 def _wait_ready(stack: Stack, progress: Progress) -> None:
@@ -446,10 +226,10 @@ def _wait_ready(stack: Stack, progress: Progress) -> None:
             else:
                 stack.endpoints[name] = replace(stack.endpoints[name], version=version)
                 del waiting[name]
+        elapsed = time.monotonic() - began
+        if waiting and elapsed > timeout_s:
+            raise _silent(stack, waiting, timeout_s)
         if waiting:
-            elapsed = time.monotonic() - began
-            if elapsed > timeout_s:
-                raise _silent(stack, waiting, timeout_s)
             progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
             stack.check(pause)
             pause = min(pause * 1.5, _LAST_POLL_S)
@@ -476,7 +256,7 @@ def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReady
 
 
 def _wait_collected(home: Path) -> list[str]:
-    """After a guard was killed: its other half finishes within a moment; if not, collect the record ourselves."""
+    """After a guard was killed its other half finishes within a moment; if both were, we collect the record."""
     deadline = time.monotonic() + 5
     while home.exists() and time.monotonic() < deadline:
         registry.collect_dead(home.parent)

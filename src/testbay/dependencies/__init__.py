@@ -44,6 +44,9 @@ class Dependency(Protocol):
             OSError: Not ready yet; the text is the last answer seen.
         """
 
+    def url(self, endpoint: Endpoint) -> str:
+        """The connection string its clients take."""
+
     def environment(self, endpoint: Endpoint) -> dict[str, str]:
         """The variables a service finds it by."""
 

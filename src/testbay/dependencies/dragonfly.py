@@ -66,14 +66,33 @@ def _kind(server: Server) -> str:
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """Nothing is ever saved to disk. Dragonfly's own flags and DFLY_ settings are carried; a stand-in gets the password and the
-    number of databases."""
+    """Nothing is ever saved to disk.
+
+    Dragonfly's own flags and DFLY_ settings are carried; a stand-in gets the password and the number of databases.
+    """
     argv = [str(server.program)]
     settings = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
     if _kind(server) == NAME:
-        argv += ["--bind=127.0.0.1", "--port={port}", f"--dir={home}", "--dbfilename=", *_dragonfly_flags(service)]
+        argv += [
+            "--bind=127.0.0.1",
+            "--port={port}",
+            f"--dir={home}",
+            "--dbfilename=",
+            *_dragonfly_flags(service),
+        ]
     else:
-        argv += ["--bind", "127.0.0.1", "--port", "{port}", "--dir", str(home), "--save", "", "--appendonly", "no"]
+        argv += [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            "{port}",
+            "--dir",
+            str(home),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         argv += ["--databases", settings["DFLY_dbnum"]] if settings.get("DFLY_dbnum", "").isdigit() else []
         argv += ["--requirepass", password] if (password := _password(service)) else []
     return {

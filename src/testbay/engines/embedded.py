@@ -11,7 +11,7 @@ from typing import IO, Any
 from testbay import ports, process
 from testbay.engines import Report
 from testbay.errors import EngineUnavailableError
-from testbay.spec import ProcessPlan, StackPlan
+from testbay.spec import PORT, ProcessPlan, StackPlan
 
 _UNPRIVILEGED = "nobody"
 _TAIL_BYTES = 4096
@@ -21,7 +21,7 @@ class Embedded:
     """Native servers of one stack. Start and stop from the same, main thread: the kernel ties the children to it."""
 
     def __init__(self) -> None:
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, process.Child] = {}
         self._stop_signals: dict[str, int] = {}
         self._held_ports: list[IO[bytes]] = []
 
@@ -29,7 +29,9 @@ class Embedded:
         """Start the servers that need no preparation first, so that they come up while the others are prepared."""
         held = {}
         for server in plan["processes"]:
-            port, lock = ports.hold(Path(plan["ports_dir"]), server["port"], fixed=server["fixed_port"], name=server["name"])
+            port, lock = ports.hold(
+                Path(plan["ports_dir"]), server["port"], fixed=server["fixed_port"], name=server["name"]
+            )
             self._held_ports.append(lock)
             held[server["name"]] = port
         report({"ports": held})
@@ -45,8 +47,8 @@ class Embedded:
         env = _environment(server)
         for step in server["prepare"]:
             _prepare(server, [*prefix, *step["argv"]], step.get("stdin", ""), env)
-        argv = [word.replace("{port}", str(port)) for word in server["argv"]]
-        with open(server["log"], "ab") as log:
+        argv = [word.replace(PORT, str(port)) for word in server["argv"]]
+        with Path(server["log"]).open("ab") as log:
             child = process.spawn(
                 [*prefix, *argv],
                 env=env,
@@ -118,7 +120,7 @@ def _unprivileged(home: Path, death_signal: int) -> list[str]:
     The capability replaces what others do here: widening the permissions of every folder up to the root, or copying the
     programs to a world-readable place.
     """
-    if os.geteuid() != 0:
+    if not process.is_root():
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -131,7 +133,14 @@ def _unprivileged(home: Path, death_signal: int) -> list[str]:
         shutil.chown(file, _UNPRIVILEGED)
     name = signal.Signals(death_signal).name.removeprefix("SIG")
     user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
-    return [setpriv, *user, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={name}", "--"]
+    return [
+        setpriv,
+        *user,
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+        f"--pdeathsig={name}",
+        "--",
+    ]
 
 
 def _group() -> str:
@@ -140,14 +149,14 @@ def _group() -> str:
     return str(pwd.getpwnam(_UNPRIVILEGED).pw_gid)
 
 
-def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+def _signal(child: process.Child, number: int) -> None:
     try:
         child.send_signal(number)
     except ProcessLookupError:
         return
 
 
-def _wait(child: subprocess.Popen[bytes], timeout_s: float) -> None:
+def _wait(child: process.Child, timeout_s: float) -> None:
     try:
         child.wait(timeout_s)
     except subprocess.TimeoutExpired:

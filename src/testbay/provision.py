@@ -1,0 +1,108 @@
+"""What a service finds before its tests run: the model decided on, streams made, migrations applied."""
+
+from collections.abc import Mapping, Sequence
+
+from testbay import migrate
+from testbay.dependencies import nats
+from testbay.errors import MigrationError, SecretMissingError
+from testbay.output import Voice
+from testbay.planning import Request
+from testbay.stack import Stack
+
+
+def decide_model(asked: Request) -> str:
+    """Which model answers: `live` or `replay`; empty when the manifest names no replay.
+
+    Raises:
+        SecretMissingError: In CI, a secret is absent and nobody asked for the replay by name.
+    """
+    manifest, environ = asked.manifest, asked.settings.environ
+    for name, path in manifest.secrets.items():
+        replayed = manifest.replay is not None and manifest.replay.secret == name
+        if environ.get(name) or not asked.settings.ci or (replayed and asked.settings.replay_asked):
+            continue
+        raise SecretMissingError(
+            f"{name} is not set",
+            why=f"in CI a missing secret is an error, or the tests would silently test something else (it is {path})",
+            todo="fetch it into the environment"
+            + (", or ask for the replay by name: TESTBAY_LLM=replay" if replayed else ""),
+        )
+    if manifest.replay is None:
+        return ""
+    return "replay" if asked.replay else "live"
+
+
+def announce(asked: Request, voice: Voice, model: str) -> None:
+    """What a reader must know before anything starts."""
+    for notice in asked.notices:
+        voice.detail(f"note: {notice}")
+    if model == "replay" and asked.manifest.replay is not None:
+        secret = asked.manifest.replay.secret
+        voice.detail(f"LLM: replay (no {secret} is used: a local server gives recorded answers)")
+    elif model:
+        voice.detail("LLM: live")
+
+
+def describe(stack: Stack, voice: Voice) -> None:
+    """One line for each dependency that answered."""
+    for name, endpoint in stack.endpoints.items():
+        server = stack.request.servers.get(name)
+        origin = f"{stack.request.engine}, {server.source}" if server else "recorded answers"
+        note = f"; {endpoint.note}" if endpoint.note else ""
+        voice.detail(
+            f"{endpoint.title} {endpoint.version} ready on port {endpoint.port} ({origin}{note}){_moved(stack, name)}"
+        )
+
+
+def _moved(stack: Stack, name: str) -> str:
+    service = stack.request.services.get(name)
+    wanted = next((p.host for p in service.ports if p.host), 0) if service else 0
+    return f", as port {wanted} is taken" if wanted and stack.endpoints[name].port != wanted else ""
+
+
+def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -> list[str]:
+    """Make the manifest's streams, then apply its migrations except those in `applied` (name and digest of each).
+
+    Returns:
+        What the database now has.
+
+    Raises:
+        MigrationError: A stream or a migration was refused.
+    """
+    manifest = stack.request.manifest
+    _streams(stack, voice)
+    environ = {**stack.request.settings.environ, **stack.environment()}
+    if manifest.migrate:
+        voice.detail(manifest.migrate)
+        migrate.run_command(manifest.migrate, manifest.root, environ)
+        return [manifest.migrate]
+    if not manifest.migrations:
+        return []
+    return _sql(stack, voice, environ, applied)
+
+
+def _streams(stack: Stack, voice: Voice) -> None:
+    streams = stack.request.manifest.nats.streams
+    if not streams:
+        return
+    try:
+        nats.create_streams(stack.endpoints["nats"], [stream.model_dump() for stream in streams])
+    except OSError as error:
+        raise MigrationError(f"NATS refused a stream: {error}", todo="mend nats.streams in the manifest") from None
+    voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")
+
+
+def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]]) -> list[str]:
+    manifest = stack.request.manifest
+    assert manifest.migrations is not None
+    files = migrate.ordered(manifest.root / manifest.migrations)
+    for number in migrate.missing_numbers(files):
+        voice.detail(f"note: no migration has number {number}")
+    pending = migrate.pending(files, applied)
+    done = [file for file in files if file not in pending]
+    for file in pending:
+        voice.detail(file.name)
+        migrate.apply_sql(file, stack.endpoints["postgres"], environ)
+        done.append(file)
+        stack.note({"migrations": [[f.name, migrate.digest(f)] for f in done]})
+    return [file.name for file in done]

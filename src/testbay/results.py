@@ -1,0 +1,94 @@
+"""What the tests did: read from the record the plugin wrote, counted against what was planned, put into words."""
+
+import json
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import TestsDidNotRunError
+
+_NO_TESTS_COLLECTED = 5
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Ids planned, one fact per test that ended (id, outcome, duration_s, error), coverage in percent."""
+
+    planned: list[str] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    coverage_percent: float | None = None
+
+    def count(self, outcome: str) -> int:
+        """How many tests passed, failed or were skipped; a failing fixture is a failed test, once."""
+        return len({test["id"] for test in self.tests if test["outcome"] == outcome})
+
+
+def read(run_dir: Path) -> Results:
+    """What a run's folder tells, also of a pytest that was killed half-way."""
+    facts = _facts(run_dir / "tests.jsonl")
+    return Results(
+        planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
+        tests=[fact for fact in facts if "id" in fact],
+        coverage_percent=_coverage(run_dir / "coverage.json"),
+    )
+
+
+def _facts(file: Path) -> list[dict[str, Any]]:
+    """Every whole line; the last one may be cut off."""
+    facts = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            facts.append(json.loads(line))
+        except ValueError:
+            continue
+    return facts
+
+
+def _coverage(file: Path) -> float | None:
+    try:
+        return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 1)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def tests_line(results: Results, seconds: float) -> str:
+    """`Tests: 3 passed in 45.2s`, and each failing test with its first error line."""
+    counts = [f"{n} {outcome}" for outcome in ("passed", "failed", "skipped") if (n := results.count(outcome))]
+    lines = [f"Tests: {', '.join(counts) or 'none ran'} in {seconds:.1f}s"]
+    failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
+    lines += failed[:_SHOWN]
+    lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
+    return "\n".join(lines)
+
+
+def verify(results: Results, code: int, tests_dir: Path) -> None:
+    """A run that ran less than it planned is not green, whatever pytest's exit code says.
+
+    Raises:
+        TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
+    """
+    reported = {test["id"] for test in results.tests}
+    silent = [nodeid for nodeid in results.planned if nodeid not in reported]
+    missing = "\n".join(silent[:_SHOWN])
+    if code < 0:
+        raise TestsDidNotRunError(
+            f"{signal.Signals(-code).name} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
+            why="the system was out of memory, or somebody killed it",
+            todo="run the first of those below alone",
+            evidence=missing,
+        )
+    if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
+        raise TestsDidNotRunError(
+            f"no test was collected in {tests_dir}",
+            why="no file named test_*.py there, or -k / -m left none over",
+            todo="add a test, or mend `tests` in the manifest",
+        )
+    if code == 0 and silent:
+        raise TestsDidNotRunError(
+            f"{len(silent)} of {len(results.planned)} planned tests did not run",
+            why="pytest ended early with exit code 0: a plugin, os._exit or a crashed worker",
+            todo="run them alone",
+            evidence=missing,
+        )
