@@ -1,6 +1,20 @@
-"""`python -m testbay` is the `testbay` command."""
+"""The `testbay` command, also as `python -m testbay`."""
 
-from testbay.cli import main
+import sys
+from importlib import metadata
+
+from testbay.output import Voice
+
+
+def main() -> None:
+    """Answer --version at once; everything else is the command line's, which takes longer to import."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        Voice().say(f"testbay {metadata.version('testbay')}")
+        return
+    from testbay import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -35,9 +35,6 @@ _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def main() -> None:
     """The `testbay` command."""
-    if sys.argv[1:] in (["--version"], ["-V"]):  # before typer builds its parser: this answer must be instant
-        Voice().say(f"testbay {metadata.version('testbay')}")
-        return
     voice = Voice(environ=configuration.environ())
     try:
         app()

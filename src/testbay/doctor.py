@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from testbay import manifest, ports, process, registry
@@ -97,15 +98,9 @@ def _project(settings: Settings, folder: Path) -> Iterator[Finding]:
     except BayError as error:
         yield False, f"{error.what}; {error.todo}"
         return
-    yield _said(
-        lambda: (
-            f"compose file: {len(load_compose(project / manifest.COMPOSE_FILE, settings.environ).services)} services"
-        )
-    )
+    yield _said(partial(_compose, project / manifest.COMPOSE_FILE, settings))
     for name, place in folders.items():
-        yield _said(
-            lambda name=name, place=place: f"service {name}: needs {', '.join(manifest.load_manifest(place).needs)}"
-        )
+        yield _said(partial(_service, name, place))
     if not folders:
         yield (
             False,
@@ -116,6 +111,14 @@ def _project(settings: Settings, folder: Path) -> Iterator[Finding]:
             True,
             f"secret {name}: " + ("set" if settings.environ.get(name) else "not set (recorded answers at home)"),
         )
+
+
+def _compose(file: Path, settings: Settings) -> str:
+    return f"compose file: {', '.join(service.key for service in load_compose(file, settings.environ).services)}"
+
+
+def _service(name: str, place: Path) -> str:
+    return f"service {name}: needs {', '.join(manifest.load_manifest(place).needs)}"
 
 
 def _said(tell: Callable[[], str]) -> Finding:
