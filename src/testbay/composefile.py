@@ -5,8 +5,9 @@ Only what testbay needs is read: image, environment, command, ports and `${VARIA
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,23 @@ import yaml
 
 from testbay.errors import ManifestError
 
-_LIMIT_BYTES = 1_000_000
+_LIMIT_BYTES = 250_000
+_LIMIT_KEYS = 10_000
+_LIMIT_NESTING = 20
+# What a `$` begins; after an operator the word goes on to the closing brace, which a nested variable moves.
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<op>:?[-?+])(?P<word>[^}]*))?\}|(?P<bad>))"
+    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<op>:?[-?+]|(?=\}))|)", re.ASCII
 )
+_BRACE = re.compile(r"\$\{|\}")
+_TEXT_TAGS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:null")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """One published port: `host` is 0 when the file leaves the choice open, `variable` is where it takes it from."""
+    """One published port, the first of a range: `host` is 0 when the file leaves the choice open."""
 
     host: int
     container: int
-    variable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +63,36 @@ class ComposeFile:
     services: tuple[ComposeService, ...]
 
 
+class _Loader(yaml.SafeLoader):
+    """Scalars stay as written: `on` is no boolean and `22:22` no number, as in the YAML 1.2 that Compose reads."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge keys (`<<`) copy: merges of merges would fill the memory from a page of text."""
+        super().flatten_mapping(node)
+        if len(node.value) > _LIMIT_KEYS:
+            raise yaml.YAMLError(f"merge keys make more than {_LIMIT_KEYS} entries")
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] in _TEXT_TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load_compose(path: Path, environ: Mapping[str, str]) -> ComposeFile:
     """Read a compose file.
 
     Raises:
-        ManifestError: It is missing, not YAML, too large, or a variable it requires is unset.
+        ManifestError: It is missing, not YAML, too large, oddly shaped, or a variable it requires is unset.
     """
+    services = _services(path, _parse(path, _read(path)))
+    return ComposeFile(path=path, services=tuple(_service(path, key, raw, environ) for key, raw in services.items()))
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(_LIMIT_BYTES + 1).decode()
     except FileNotFoundError:
         raise ManifestError(
             f"{path} does not exist",
@@ -76,14 +103,14 @@ def load_compose(path: Path, environ: Mapping[str, str]) -> ComposeFile:
         raise ManifestError(f"{path}: cannot be read", why=str(error), todo="mend the file") from None
     if len(text) > _LIMIT_BYTES:
         raise ManifestError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
-    services = _services(path, _parse(path, text))
-    return ComposeFile(path=path, services=tuple(_service(path, key, raw, environ) for key, raw in services.items()))
+    return text
 
 
 def _parse(path: Path, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader that knows fewer types
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # All but the first: an explicit tag on a value that is no such thing, or nesting without end.
         raise ManifestError(
             f"{path}: not YAML", why=" ".join(str(error).split()), todo="mend the line it names"
         ) from None
@@ -91,77 +118,130 @@ def _parse(path: Path, text: str) -> Any:
 
 def _services(path: Path, document: Any) -> dict[str, Any]:
     services = document.get("services") if isinstance(document, dict) else None
-    if not isinstance(services, dict) or not all(isinstance(s, dict) for s in services.values()):
+    if not isinstance(services, dict):
         raise ManifestError(f"{path}: no services", todo="a compose file has a top-level key 'services:'")
+    for key, raw in services.items():
+        if not isinstance(raw, dict):
+            raise ManifestError(f"{path}: services.{key} has no keys", todo="give it an image, indented below it")
     return services
 
 
 def _service(path: Path, key: str, raw: dict[str, Any], environ: Mapping[str, str]) -> ComposeService:
-    def text(value: Any) -> str:
-        return interpolate(_scalar(value), environ, f"{path}: services.{key}")
+    where = f"{path}: services.{key}"
 
-    command = raw.get("command") or ()
-    words = shlex.split(text(command)) if isinstance(command, str) else [text(word) for word in command]
+    def text(value: Any, name: str) -> str:
+        return interpolate(_scalar(value, f"{where}.{name}"), environ, where)
+
     return ComposeService(
         key=str(key),
-        image=text(raw.get("image", "")),
-        environment={name: text(value) for name, value in _pairs(raw.get("environment")).items()},
-        command=tuple(words),
-        ports=tuple(_port(path, key, entry, text) for entry in raw.get("ports") or ()),
+        image=text(raw.get("image"), "image"),
+        environment={
+            name: environ.get(name, "") if value is None else text(value, f"environment.{name}")
+            for name, value in _pairs(raw.get("environment"), f"{where}.environment").items()
+        },
+        command=_words(raw.get("command"), partial(text, name="command"), f"{where}.command"),
+        ports=tuple(
+            _port(entry, partial(text, name="ports"), f"{where}.ports")
+            for entry in _list(raw.get("ports"), f"{where}.ports")
+        ),
     )
 
 
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+def _scalar(value: Any, where: str) -> str:
+    """One value as text. What is nested is refused unseen: aliases can make a page of it terabytes when printed."""
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        raise ManifestError(f"{where}: a single value is expected", todo="write one word, or quote it")
+    return str(value)
 
 
-def _pairs(environment: Any) -> dict[str, Any]:
-    """Both spellings compose allows: a mapping, or a list of NAME=value."""
+def _list(value: Any, where: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ManifestError(f"{where}: a list is expected", todo="begin each entry with a dash, on a line of its own")
+    return value
+
+
+def _words(command: Any, text: Callable[[Any], str], where: str) -> tuple[str, ...]:
+    """Both spellings compose allows: a line as for a shell, or a list of words."""
+    if not isinstance(command, str):
+        return tuple(text(word) for word in _list(command, where))
+    try:
+        return tuple(shlex.split(text(command)))
+    except ValueError as error:
+        raise ManifestError(f"{where}: {error}", todo="close the quotation, or write it as a list of words") from None
+
+
+def _pairs(environment: Any, where: str) -> dict[str, Any]:
+    """Both spellings compose allows, a mapping or a list of NAME=value; None is a bare NAME: the caller's value."""
     if isinstance(environment, dict):
         return {str(name): value for name, value in environment.items()}
-    return {str(entry).partition("=")[0]: str(entry).partition("=")[2] for entry in environment or ()}
+    entries = [_scalar(entry, where).partition("=") for entry in _list(environment, where)]
+    return {name: value if assigned else None for name, assigned, value in entries}
 
 
-def _port(path: Path, key: str, entry: Any, text: Any) -> Port:
+def _port(entry: Any, text: Callable[[Any], str], where: str) -> Port:
     if isinstance(entry, dict):
-        published, target = _scalar(entry.get("published", "")), text(entry.get("target", ""))
+        published, target = text(entry.get("published")), text(entry.get("target"))
     else:
-        # The variable part may itself hold colons (${A:-1}), so the container's port is what follows the last one.
-        head, _, target = str(entry).rpartition(":")
-        target = text(target.partition("/")[0])
-        published = re.sub(r"^[\d.]+:|^\[[^]]*\]:", "", head)
-    host = text(published)
-    if not target.isdigit() or not (host == "" or host.isdigit()):
-        raise ManifestError(f"{path}: services.{key}.ports: {entry!r} is no single port", todo='write "15433:5432"')
-    variable = re.match(r"\$\{(\w+)", published)
-    return Port(host=int(host or 0), container=int(target), variable=variable[1] if variable else "")
+        # Filled in first: a variable's own colons (${PORT:-1}) separate nothing.
+        published, _, target = text(entry).rpartition(":")
+        published = re.sub(r"^[\d.]+:|^\[[^]]*\]:", "", published)
+    host = _first_port(published) if published else 0
+    container = _first_port(target.partition("/")[0])
+    if host is None or not container:
+        raise ManifestError(f"{where}: {f'{published}:{target}'!r} is no port", todo='write "15433:5432"')
+    return Port(host=host, container=container)
 
 
-def interpolate(text: str, environ: Mapping[str, str], where: str) -> str:
-    """`${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`, as Compose does."""
+def _first_port(text: str) -> int | None:
+    """`5432`, or where the range `5432-5440` begins."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:-[0-9]{1,5})?", text)
+    return int(match[1]) if match and int(match[1]) < 65536 else None
 
-    def one(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return "$"
-        name = match["plain"] or match["name"]
-        if name is None:
+
+def interpolate(text: str, environ: Mapping[str, str], where: str, *, nesting: int = 0) -> str:
+    """`${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`, as Compose does.
+
+    A default, message or other may hold variables again; only the one that is used is looked at.
+    """
+    done, position = "", 0
+    while match := _VARIABLE.search(text, position):
+        done += text[position : match.start()]
+        position = match.end()
+        if match["escaped"] or match["plain"]:
+            done += "$" if match["escaped"] else environ.get(match["plain"], "")
+            continue
+        end = _closing_brace(text, position) if match["name"] and nesting < _LIMIT_NESTING else -1
+        if end < 0:
             raise ManifestError(
-                f"{where}: {text!r} is no valid variable", todo="write ${NAME:-default}, or $$ for a dollar"
+                f"{where}: {text[:200]!r} is no valid variable", todo="write ${NAME:-default}, or $$ for a dollar"
             )
-        return _value(name, match["op"] or "", match["word"] or "", environ, where)
+        word = partial(interpolate, text[position:end], environ, where, nesting=nesting + 1)
+        done += _value(match["name"], match["op"], word, environ, where)
+        position = end + 1
+    return done + text[position:]
 
-    return _VARIABLE.sub(one, text)
+
+def _closing_brace(text: str, position: int) -> int:
+    """Where the variable ends whose inside begins at `position`; -1 when it does not."""
+    open_braces = 1
+    for brace in _BRACE.finditer(text, position):
+        open_braces += 1 if brace[0] == "${" else -1
+        if not open_braces:
+            return brace.start()
+    return -1
 
 
-def _value(name: str, op: str, word: str, environ: Mapping[str, str], where: str) -> str:
+def _value(name: str, op: str, word: Callable[[], str], environ: Mapping[str, str], where: str) -> str:
     value = environ.get(name)
     present = bool(value) if op.startswith(":") else value is not None
     if op.endswith("+"):
-        return word if present else ""
+        return word() if present else ""
     if present:
         return value or ""
     if op.endswith("?"):
-        raise ManifestError(f"{where} needs the variable {name}", why=word, todo=f"export {name}=…")
-    return word if op else ""
+        raise ManifestError(f"{where} needs the variable {name}", why=word(), todo=f"export {name}=…")
+    return word() if op else ""

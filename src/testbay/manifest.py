@@ -1,11 +1,12 @@
 """The manifest: `[tool.testbay]` in a service's pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
 
 import difflib
+import shlex
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from testbay.errors import ManifestError
 
@@ -17,6 +18,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _command(text: str) -> str:
+    """A command line that splits into words."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no command: {error}") from None
+    if not words:
+        raise ValueError("an empty command")
+    return text
+
+
+Command = Annotated[str, AfterValidator(_command)]
+
+
 class Stream(_Strict):
     """One JetStream stream. Ages are seconds."""
 
@@ -24,8 +39,8 @@ class Stream(_Strict):
     subjects: list[str] = Field(min_length=1)
     retention: str = Field(default="limits", pattern="^(limits|interest|workqueue)$")
     storage: str = Field(default="file", pattern="^(file|memory)$")
-    max_age_s: float = Field(default=0, ge=0)
-    duplicate_window_s: float = Field(default=120, ge=0)
+    max_age_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    duplicate_window_s: float = Field(default=120, ge=0, allow_inf_nan=False)
 
 
 class Nats(_Strict):
@@ -38,7 +53,7 @@ class Replay(_Strict):
     """The local stand-in that answers when a secret is absent."""
 
     secret: str
-    start: str
+    start: Command
     ready: str = "/"
     env: dict[str, str] = {}
 
@@ -49,9 +64,9 @@ class Manifest(_Strict):
     service: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     needs: list[str] = list(DEPENDENCIES)
     migrations: str | None = None
-    migrate: str | None = None
+    migrate: Command | None = None
     tests: str = "tests/integration"
-    start: str | None = None
+    start: Command | None = None
     ready: str = "/"
     source: str | None = None
     compose: str | None = None
@@ -87,6 +102,8 @@ class Manifest(_Strict):
     def _consistent(self) -> "Manifest":
         if self.migrations and self.migrate:
             raise ValueError("migrations and migrate exclude each other: a folder of SQL, or a command")
+        if self.migrations and "postgres" not in self.needs:
+            raise ValueError("migrations needs 'postgres' in needs")
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
         return self
@@ -119,8 +136,6 @@ def load_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**(table | {"file": file, "root": folder}))
     except ValidationError as error:
         raise ManifestError(f"{file}: {_explain(error)}", todo="docs/reference.md lists every key") from None
-    except TypeError:
-        raise ManifestError(f"{file}: a key of [tool.testbay] is not a word", todo="docs/reference.md") from None
     _check_files(manifest)
     return manifest
 
@@ -130,8 +145,9 @@ def manifest_file(folder: Path) -> Path | None:
     if (folder / "testbay.toml").is_file():
         return folder / "testbay.toml"
     pyproject = folder / "pyproject.toml"
-    if pyproject.is_file() and "testbay" in _toml(pyproject).get("tool", {}):
-        return pyproject
+    if pyproject.is_file():
+        tools = _toml(pyproject).get("tool")
+        return pyproject if isinstance(tools, dict) and "testbay" in tools else None
     return None
 
 
@@ -147,7 +163,7 @@ def _read_table(file: Path) -> dict[str, Any]:
 def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
 
 
@@ -163,8 +179,8 @@ def _check_files(manifest: Manifest) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault as key, what is wrong, nearest valid name."""
-    fault = error.errors()[0]
+    """One fault as key, what is wrong, nearest valid name; a misspelt key before the one that is missing for it."""
+    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
@@ -209,8 +225,15 @@ def find_project(start: Path) -> Path:
 def service_folders(project: Path) -> dict[str, Path]:
     """A project's services by name: folders in services/ with a manifest, and the project itself if it has one."""
     candidates = [project, *sorted((project / "services").glob("*/"))]
-    folders = [folder for folder in candidates if manifest_file(folder)]
-    return {_name_of(folder): folder for folder in folders}
+    services: dict[str, Path] = {}
+    for folder in filter(manifest_file, candidates):
+        name = _name_of(folder)
+        if name in services:
+            raise ManifestError(
+                f"two services are called {name}", why=f"{services[name]} and {folder}", todo="rename one of them"
+            )
+        services[name] = folder
+    return services
 
 
 def _name_of(folder: Path) -> str:

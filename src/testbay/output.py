@@ -23,8 +23,7 @@ class Voice:
     def say(self, text: str = "") -> None:
         """One or more whole lines."""
         self._clear()
-        safe = text.encode(self._encoding, errors="replace").decode(self._encoding)
-        print(safe, file=self._stream, flush=True)
+        print(self._safe(text), file=self._stream, flush=True)
 
     def detail(self, text: str) -> None:
         """A line that belongs to the current step."""
@@ -35,8 +34,12 @@ class Voice:
         if not self._live:
             return
         self._clear()
-        print(f"    … {text}"[:110], end="", file=self._stream, flush=True)
+        print(self._safe(f"    … {text}"[:110]), end="", file=self._stream, flush=True)
         self._has_live_line = True
+
+    def _safe(self, text: str) -> str:
+        """With a question mark for what the stream's encoding cannot say: no output is worth an exception."""
+        return text.encode(self._encoding, errors="replace").decode(self._encoding)
 
     def _clear(self) -> None:
         if self._has_live_line:

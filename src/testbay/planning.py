@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from testbay import migrate, process
@@ -15,7 +15,7 @@ from testbay.dependencies import ROOMS, room_of
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import COMPOSE_FILE, Manifest
 from testbay.settings import Settings
-from testbay.spec import Endpoint, ProcessPlan, Server, StackPlan
+from testbay.spec import Endpoint, ProcessPlan, Server, StackPlan, process_plan
 
 REPLAY = "replay"
 _REPLAY_PORT = 18500
@@ -134,7 +134,6 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
         "owner": f"{asked.manifest.root} (pid {os.getpid()})",
         "watch": [tuple(who) for who in (process.identify(os.getpid()), *process.callers())],  # type: ignore[misc]
         "idle_s": 0.0,
-        "ports_dir": str(asked.settings.cache_dir / "ports"),
         "processes": processes,
     }
 
@@ -143,23 +142,15 @@ def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessP
     assert manifest.replay is not None
     argv = shlex.split(manifest.replay.start)
     path = os.pathsep.join([str(Path(sys.executable).parent), settings.environ.get("PATH", os.defpath)])
-    return {
-        "name": REPLAY,
-        "home": str(home),
-        "log": "",
-        "cwd": str(manifest.root),
-        "port": _REPLAY_PORT,
-        "fixed_port": False,
-        "files": {},
-        "prepare": [],
-        "argv": [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv,
-        "env": {"PATH": path},
-        "unprivileged": False,
-        "stop_signal": signal.SIGTERM,
-    }
+    if argv[0] in ("python", "python3"):
+        argv[0] = sys.executable
+    stand_in = process_plan(REPLAY, home, argv, port=_REPLAY_PORT, stop_signal=signal.SIGTERM, env={"PATH": path})
+    return {**stand_in, "cwd": str(manifest.root)}
 
 
-def endpoint(asked: Request, name: str, port: int) -> Endpoint:
+def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
+    """Where a dependency of a stack answers, and how our own server there is told from a stranger's."""
     if name == REPLAY:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
-    return ROOMS[name].endpoint(asked.services[name], port, asked.servers[name].note)
+    plain = ROOMS[name].endpoint(asked.services[name], port)
+    return replace(plain, identity=stack_id, note=asked.servers[name].note)

@@ -44,6 +44,12 @@ class Recorder:
             self._planned.update(new)
             self._write({"planned": new})
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that could not be imported."""
+        if report.failed:
+            fact = {"id": report.nodeid, "when": "collect", "outcome": "failed", "error": _first_error_line(report)}
+            self._write(fact)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test's call, or whichever phase ended it."""
         if report.when == "call" or report.outcome != "passed":
@@ -58,8 +64,9 @@ class Recorder:
             out.write(json.dumps(fact) + "\n")
 
 
-def _first_error_line(report: pytest.TestReport) -> str:
-    """The exception's first line, as pytest's short summary shows it."""
+def _first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The exception's first line, as pytest's short summary shows it; of a failed import the line pytest marks."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(report.longrepr or "")
-    return next((line for line in text.splitlines() if line.strip()), "")[:500]
+    lines = [line for line in (crash.message if crash else str(report.longrepr or "")).splitlines() if line.strip()]
+    marked = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return next(iter(marked or lines), "")[:500]

@@ -21,8 +21,9 @@ class Results:
     coverage_percent: float | None = None
 
     def count(self, outcome: str) -> int:
-        """How many tests passed, failed or were skipped; a failing fixture is a failed test, once."""
-        return len({test["id"] for test in self.tests if test["outcome"] == outcome})
+        """How many tests passed, failed or were skipped; what failed anywhere, even in its teardown, only failed."""
+        ended = {test["id"]: test["outcome"] for test in sorted(self.tests, key=lambda t: t["outcome"] == "failed")}
+        return list(ended.values()).count(outcome)
 
 
 def read(run_dir: Path) -> Results:
@@ -74,7 +75,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
     missing = "\n".join(silent[:_SHOWN])
     if code < 0:
         raise TestsDidNotRunError(
-            f"{signal.Signals(-code).name} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
+            f"{_signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
             why="the system was out of memory, or somebody killed it",
             todo="run the first of those below alone",
             evidence=missing,
@@ -92,3 +93,11 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
             todo="run them alone",
             evidence=missing,
         )
+
+
+def _signal_name(number: int) -> str:
+    """`SIGKILL`; the real-time signals between the first and the last have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

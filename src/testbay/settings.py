@@ -1,5 +1,6 @@
 """The one reader of the environment: a flag beats a TESTBAY_ variable beats the default."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
         engine=chosen,
         cache_dir=_cache_dir(env),
         ready_timeout_s=_number(env, "TESTBAY_READY_TIMEOUT", 60.0),
-        test_timeout_s=int(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),
+        test_timeout_s=math.ceil(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),  # 0 would mean no limit
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
         cold=cold,
@@ -53,10 +54,14 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
 
 
 def _cache_dir(env: Mapping[str, str]) -> Path:
-    if asked := env.get("TESTBAY_CACHE_DIR"):
-        return Path(asked).expanduser().absolute()
-    base = env.get("XDG_CACHE_HOME") or (Path(env["HOME"]) / ".cache" if env.get("HOME") else Path.home() / ".cache")
-    return Path(base) / "testbay"
+    """An absolute path whatever it was made from: the guard works in another folder."""
+    try:
+        if asked := env.get("TESTBAY_CACHE_DIR"):
+            return Path(asked).expanduser().absolute()
+        home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    except RuntimeError as error:  # `~nobody-of-that-name`, or a user without an entry and without HOME
+        raise ManifestError(f"no cache folder: {error}", todo="name one: TESTBAY_CACHE_DIR=/tmp/testbay") from None
+    return Path(env.get("XDG_CACHE_HOME") or home / ".cache").absolute() / "testbay"
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:
@@ -94,7 +99,7 @@ def duration(text: str, what: str) -> float:
     """
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
-    seconds = float(number) * units[unit] if number.isdigit() else 0.0
+    seconds = float(number) * units[unit] if number.isdecimal() else 0.0
     if not 1 <= seconds <= 7 * 86400:
         raise ManifestError(f"{what}: {text!r} is no duration", todo="write e.g. 90s, 30m or 2h (at most a week)")
     return seconds

@@ -9,7 +9,8 @@ from typing import NotRequired, TypedDict
 class Endpoint:
     """Where one running dependency answers and who it is.
 
-    `version` is what the server itself said; `note` is what a user must know (a stand-in, another major version).
+    `identity` is a name our own server tells when asked, so that a stranger on its port is not taken for it; `version`
+    is what the server itself said; `note` is what a user must know (a stand-in, another major version).
     """
 
     name: str
@@ -19,8 +20,19 @@ class Endpoint:
     user: str = ""
     password: str = field(default="", repr=False)
     db: str = ""
+    identity: str = ""
     version: str = ""
     note: str = ""
+
+
+def check_identity(endpoint: Endpoint, said: str) -> None:
+    """Whether the server that answered is ours.
+
+    Raises:
+        OSError: It tells another name: somebody else's server got the port first.
+    """
+    if endpoint.identity and said != endpoint.identity:
+        raise OSError(f"another server answers on port {endpoint.port}: it says it is {said!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +77,35 @@ class ProcessPlan(TypedDict):
     stop_signal: int
 
 
+def process_plan(
+    name: str,
+    home: Path,
+    argv: list[str],
+    *,
+    port: int,
+    stop_signal: int,
+    files: dict[str, str] | None = None,
+    prepare: list[Step] | None = None,
+    env: dict[str, str] | None = None,
+    unprivileged: bool = False,
+) -> ProcessPlan:
+    """A server that works in its own folder and logs beside it."""
+    return {
+        "name": name,
+        "home": str(home),
+        "log": str(home.with_suffix(".log")),
+        "cwd": str(home),
+        "port": port,
+        "fixed_port": False,
+        "files": files or {},
+        "prepare": prepare or [],
+        "argv": argv,
+        "env": env or {},
+        "unprivileged": unprivileged,
+        "stop_signal": stop_signal,
+    }
+
+
 class StackPlan(TypedDict):
     """What a guard is told, as JSON, when it is started."""
 
@@ -78,5 +119,4 @@ class StackPlan(TypedDict):
     owner: str
     watch: list[tuple[int, str]]
     idle_s: float
-    ports_dir: str
     processes: list[ProcessPlan]

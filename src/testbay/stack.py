@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from testbay import errors, lifeline, planning, process, registry
+from testbay import errors, lifeline, planning, ports, process, registry
 from testbay.dependencies import ROOMS
 from testbay.engines.embedded import tail
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
@@ -19,10 +19,15 @@ from testbay.planning import REPLAY, Request
 from testbay.spec import PORT, Endpoint
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
+_PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 15.0
 
 Progress = Callable[[str], None]
+
+
+class PortLostError(NotReadyError):
+    """Between our look at a port and our server's, somebody else took it."""
 
 
 @dataclass(kw_only=True)
@@ -170,8 +175,20 @@ def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = 
         EngineUnavailableError: A server could not be started, or a port asked for by number is taken.
         NotReadyError: One ended early or was silent until the deadline.
     """
+    registry.collect_dead(asked.settings.stacks_dir)
+    for name, port in asked.manifest.ports.items():
+        if not ports.is_free(port):
+            raise ports.taken(name, port, ports.holder(port))
+    for _ in range(_PORT_RACES):
+        try:
+            return _start(asked, logs_dir, progress)
+        except PortLostError:
+            progress("another program took a port of ours first; trying the next ones")
+    return _start(asked, logs_dir, progress)
+
+
+def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     settings = asked.settings
-    registry.collect_dead(settings.stacks_dir)
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
     plan = planning.plan(asked, stack_id, home, logs_dir or home)
@@ -179,12 +196,14 @@ def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = 
     line = lifeline.launch(plan, settings)
     stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
     try:
-        ports = stack.await_started()
-        stack.endpoints = {name: planning.endpoint(asked, name, port) for name, port in ports.items()}
+        held = stack.await_started()
+        stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
         _wait_ready(stack, progress)
-    except BaseException:
+    except BaseException as error:
         with process.signals_ignored():
             stack.stop()
+        if isinstance(error, NotReadyError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
+            raise PortLostError(error.what, why=error.why, todo=error.todo, evidence=error.evidence) from None
         raise
     stack.note({"state": "ready", "endpoints": {name: public(e) for name, e in stack.endpoints.items()}})
     return stack
@@ -203,7 +222,7 @@ def join(asked: Request, *, any_key: bool = False) -> Stack | None:
 
 
 def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
-    endpoints = {name: planning.endpoint(asked, name, port) for name, port in record["ports"].items()}
+    endpoints = {name: planning.endpoint(asked, record["id"], name, port) for name, port in record["ports"].items()}
     for name, facts in record["endpoints"].items():
         endpoints[name] = replace(endpoints[name], version=facts["version"])
     home = Path(record["home"])

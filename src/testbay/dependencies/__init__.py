@@ -31,7 +31,7 @@ class Dependency(Protocol):
     def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         """How the embedded engine starts it, the compose file's flags and environment carried over."""
 
-    def endpoint(self, service: ComposeService, port: int, note: str = "") -> Endpoint:
+    def endpoint(self, service: ComposeService, port: int) -> Endpoint:
         """Where it will answer and with which credentials."""
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> str:

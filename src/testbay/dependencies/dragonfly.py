@@ -14,7 +14,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import Endpoint, ProcessPlan, Server
+from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -73,42 +73,13 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     argv = [str(server.program)]
     settings = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
     if _kind(server) == NAME:
-        argv += [
-            "--bind=127.0.0.1",
-            "--port={port}",
-            f"--dir={home}",
-            "--dbfilename=",
-            *_dragonfly_flags(service),
-        ]
+        argv += ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename=", *_dragonfly_flags(service)]
     else:
-        argv += [
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            "{port}",
-            "--dir",
-            str(home),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
+        argv += ["--bind", "127.0.0.1", "--port", PORT, "--dir", str(home)]
+        argv += ["--save", "", "--appendonly", "no"]
         argv += ["--databases", settings["DFLY_dbnum"]] if settings.get("DFLY_dbnum", "").isdigit() else []
         argv += ["--requirepass", password] if (password := _password(service)) else []
-    return {
-        "name": NAME,
-        "home": str(home),
-        "log": str(home.with_suffix(".log")),
-        "cwd": str(home),
-        "port": DEFAULT_PORT,
-        "fixed_port": False,
-        "files": {},
-        "prepare": [],
-        "argv": argv,
-        "env": settings,
-        "unprivileged": False,
-        "stop_signal": signal.SIGTERM,
-    }
+    return process_plan(NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGTERM, env=settings)
 
 
 def _dragonfly_flags(service: ComposeService) -> list[str]:
@@ -127,10 +98,9 @@ def _password(service: ComposeService) -> str:
     return ""
 
 
-def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
+def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback, database 0."""
-    password = _password(service)
-    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, password=password, db="0", note=note)
+    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, password=_password(service), db="0")
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> str:
@@ -143,6 +113,9 @@ def probe(endpoint: Endpoint, timeout_s: float) -> str:
         _ask(connection, answers, b"SET", key, b"1", b"PX", b"1000")
         _ask(connection, answers, b"DEL", key)
         info = _ask(connection, answers, b"INFO", b"SERVER").decode(errors="replace")
+        if endpoint.identity:  # embedded: it works in a folder of its stack
+            folder = Path(_ask(connection, answers, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
+            check_identity(endpoint, folder.parent.name)
     version = re.search(r"(?:dragonfly_version:(?:df-)?v?|valkey_version:|redis_version:)([\w.\-]+)", info)
     return version[1] if version else "unknown"
 
@@ -153,9 +126,13 @@ def _ask(connection: socket.socket, answers: BinaryIO, *words: bytes) -> bytes:
     line = answers.readline(4096)
     if not line or line.startswith(b"-"):
         raise OSError(line[1:].decode(errors="replace").strip() or "closed the connection")
-    if not line.startswith(b"$"):
-        return line[1:].strip()
-    return answers.read(min(int(line[1:]), 65536) + 2)
+    if line.startswith(b"*"):  # an array of strings: the last one
+        return [_bulk(answers, answers.readline(4096)) for _ in range(min(int(line[1:]), 16))][-1]
+    return _bulk(answers, line) if line.startswith(b"$") else line[1:].strip()
+
+
+def _bulk(answers: BinaryIO, header: bytes) -> bytes:
+    return answers.read(min(int(header[1:]), 65536) + 2)
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import Endpoint, ProcessPlan, Server
+from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "nats"
 TITLE = "NATS"
@@ -39,6 +39,9 @@ _CONTAINER_ONLY = (
     "--log",
     "-P",
     "--pid",
+    "-n",
+    "--name",
+    "--server_name",
 )
 _CONTAINER_PORTS = ("-m", "--http_port", "-ms", "--https_port")
 
@@ -72,21 +75,10 @@ def _server(program: Path, source: str) -> Server | None:
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """JetStream in the stack's own folder; the compose file's other flags carried over."""
-    argv = [str(server.program), "-a", "127.0.0.1", "-p", "{port}", "-js", "-sd", str(home / "jetstream")]
-    return {
-        "name": NAME,
-        "home": str(home),
-        "log": str(home.with_suffix(".log")),
-        "cwd": str(home),
-        "port": DEFAULT_PORT,
-        "fixed_port": False,
-        "files": {},
-        "prepare": [],
-        "argv": argv + carried_flags(service),
-        "env": {},
-        "unprivileged": False,
-        "stop_signal": signal.SIGKILL,  # the store is thrown away; an orderly stop would only flush it
-    }
+    argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
+    argv += ["-js", "-sd", str(home / "jetstream"), *carried_flags(service)]
+    # SIGKILL: the store is thrown away; an orderly stop would only flush it.
+    return process_plan(NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGKILL)
 
 
 def carried_flags(service: ComposeService) -> list[str]:
@@ -105,7 +97,7 @@ def carried_flags(service: ComposeService) -> list[str]:
     return kept
 
 
-def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
+def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback; user and password where the compose file's flags ask for them."""
     words = list(service.command)
     given = dict(pairwise(words))
@@ -116,7 +108,6 @@ def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
         port=port,
         user=given.get("--user", ""),
         password=given.get("--pass", ""),
-        note=note,
     )
 
 
@@ -126,6 +117,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> str:
         answer = session.request("$JS.API.INFO", {})
         if error := answer.get("error"):
             raise OSError(str(error.get("description", error)))
+        check_identity(endpoint, str(session.info.get("server_name")))
         return str(session.info.get("version", "unknown"))
 
 

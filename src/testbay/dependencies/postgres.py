@@ -21,7 +21,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import Endpoint, ProcessPlan, Server, Step
+from testbay.spec import PORT, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
 
 NAME = "postgres"
 TITLE = "PostgreSQL"
@@ -108,23 +108,20 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         name = db.replace('"', '""')
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": f'CREATE DATABASE "{name}";\n'})
-    argv = [str(server.program), "-D", str(data), "-p", "{port}", "-c", "listen_addresses=127.0.0.1"]
-    argv += ["-c", "unix_socket_directories=", "-c", "logging_collector=off", *carried_flags(service)]
-    return {
-        "name": NAME,
-        "home": str(home),
-        "log": str(home.with_suffix(".log")),
-        "cwd": str(home),
-        "port": DEFAULT_PORT,
-        "fixed_port": False,
-        "files": {"secret": _scram_secret(password) + "\n"},
-        "prepare": steps,
-        "argv": argv,
-        "env": {"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
-        "unprivileged": True,
+    argv = [str(server.program), "-D", str(data), "-p", PORT, "-c", "listen_addresses=127.0.0.1"]
+    argv += ["-c", "unix_socket_directories=", "-c", "logging_collector=off", "-c", f"cluster_name={home.parent.name}"]
+    return process_plan(
+        NAME,
+        home,
+        [*argv, *carried_flags(service)],
+        port=DEFAULT_PORT,
         # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
-        "stop_signal": signal.SIGQUIT,
-    }
+        stop_signal=signal.SIGQUIT,
+        files={"secret": _scram_secret(password) + "\n"},
+        prepare=steps,
+        env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
+        unprivileged=True,
+    )
 
 
 def _credentials(service: ComposeService) -> tuple[str, str, str]:
@@ -168,10 +165,10 @@ def _scram_secret(password: str) -> str:
     return f"SCRAM-SHA-256$1:{salt64}${stored64}:{server64}"
 
 
-def endpoint(service: ComposeService, port: int, note: str = "") -> Endpoint:
+def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback, with the compose file's credentials."""
     user, password, db = _credentials(service)
-    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db, note=note)
+    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db)
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> str:
@@ -181,10 +178,13 @@ def probe(endpoint: Endpoint, timeout_s: float) -> str:
     would cost a process each time (importing psycopg instead costs more than the whole start).
     """
     _ask_for_session(endpoint, timeout_s)
-    answer = psql(endpoint, ["-At", "-c", "SHOW server_version"], timeout_s=timeout_s)
-    if answer.code != 0:
+    asked = ["-At", "-c", "SHOW server_version", "-c", "SHOW cluster_name"]
+    answer = psql(endpoint, asked, timeout_s=timeout_s)
+    version, _, name = answer.out.strip().partition("\n")
+    if answer.code != 0 or not version:
         raise OSError(answer.err.strip())
-    return answer.out.split()[0]
+    check_identity(endpoint, name)
+    return version.split()[0]
 
 
 def _ask_for_session(endpoint: Endpoint, timeout_s: float) -> None:

@@ -3,10 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from testbay import ports, process
 from testbay.engines import Report
@@ -23,15 +24,13 @@ class Embedded:
     def __init__(self) -> None:
         self._running: dict[str, process.Child] = {}
         self._stop_signals: dict[str, int] = {}
-        self._held_ports: list[IO[bytes]] = []
+        self._held_ports: list[socket.socket] = []
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Start the servers that need no preparation first, so that they come up while the others are prepared."""
         held = {}
         for server in plan["processes"]:
-            port, lock = ports.hold(
-                Path(plan["ports_dir"]), server["port"], fixed=server["fixed_port"], name=server["name"]
-            )
+            port, lock = ports.hold(server["port"], fixed=server["fixed_port"], name=server["name"])
             self._held_ports.append(lock)
             held[server["name"]] = port
         report({"ports": held})

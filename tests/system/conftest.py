@@ -1,0 +1,117 @@
+"""Real runs of the real program: a small project in a folder with a space in its name, a cache of its own, and after
+every test the question whether anything is left.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = Path(__file__).parent / "project"
+_GONE_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Its output by line."""
+        return self.out.splitlines()
+
+
+class Bay:
+    """The testbay command in one project, with a cache folder nobody else uses."""
+
+    def __init__(self, project: Path, cache: Path) -> None:
+        self.project = project
+        self.cache = cache
+        self.service = project / "services" / "shop"
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("TESTBAY_", "GITHUB_", "COV"))}
+        self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
+        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
+
+    def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
+        """Start `testbay ARGUMENTS…`; both outputs in one pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "testbay", *arguments],
+            cwd=self.project,
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+
+    def run(self, *arguments: str, **environ: str) -> Done:
+        """Run it to its end."""
+        child = self.start(*arguments, **environ)
+        out, _ = child.communicate(timeout=90)
+        return Done(child.returncode, out)
+
+    def run_json(self) -> str:
+        """The newest run's record."""
+        return (max((self.project / ".testbay" / "runs").iterdir()) / "run.json").read_text()
+
+    def tests(self, text: str) -> None:
+        """Replace the project's tests by one file."""
+        folder = self.service / "tests" / "integration"
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "test_it.py").write_text(text)
+
+    def processes(self) -> list[str]:
+        """Every process that works on this project or this cache, as `pid command line`."""
+        marks = (str(self.cache).encode(), str(self.project).encode())
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes()
+                facts = command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
+            except OSError:
+                continue  # it ended while we looked
+            if any(mark in facts for mark in marks):
+                found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')}")
+        return found
+
+    def left(self, within_s: float = _GONE_WITHIN_S) -> list[str]:
+        """What is still there after `within_s`: processes, folders of stacks, shared memory of our servers."""
+        deadline = time.monotonic() + within_s
+        while (found := self._left_now()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _left_now(self) -> list[str]:
+        stacks = self.cache / "stacks"
+        folders = [str(entry) for entry in stacks.iterdir() if entry.is_dir()] if stacks.is_dir() else []
+        return self.processes() + folders
+
+
+@pytest.fixture
+def bay(tmp_path: Path) -> Iterator[Bay]:
+    """A fresh copy of the project; at the end nothing may be left of it, whatever the test did."""
+    project = tmp_path / "a project"
+    shutil.copytree(TEMPLATE, project)
+    shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
+    bay = Bay(project, tmp_path / "cache")
+    yield bay
+    left = bay.left()
+    for line in left:
+        if (pid := line.split()[0]).isdigit():
+            os.kill(int(pid), signal.SIGKILL)
+    assert left == []

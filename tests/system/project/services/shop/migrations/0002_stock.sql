@@ -1,0 +1,1 @@
+ALTER TABLE items ADD COLUMN stock integer NOT NULL DEFAULT 0;

@@ -1,0 +1,1 @@
+"""A service small enough to read at a glance: it answers one line on standard output."""

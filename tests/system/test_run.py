@@ -1,0 +1,142 @@
+"""`testbay run`: the five steps, the closing lines, the record, the exit codes."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+from tests.system.conftest import Bay
+
+
+def test_green_run_ends_with_the_closing_lines(bay: Bay) -> None:
+    """A passing service is told in six lines, in the order the contract gives them."""
+    done = bay.run("run", "shop")
+
+    closing = [re.sub(r" \(.*\)$|\d+\.\ds$|\d+%$", "", line) for line in done.lines if line.startswith(("✅", "❌"))]
+    assert (done.code, closing) == (
+        0,
+        [
+            "✅ PostgreSQL: Running on port " + _port(done.out, "PostgreSQL"),
+            "✅ Dragonfly: Running on port " + _port(done.out, "Dragonfly"),
+            "✅ NATS: Running on port " + _port(done.out, "NATS"),
+            "✅ Migrations: Applied successfully",
+            "✅ Tests: 4 passed in ",
+            "✅ Coverage: ",
+        ],
+    )
+
+
+def _port(out: str, title: str) -> str:
+    found = re.search(rf"{title}: Running on port (\d+)", out)
+    assert found is not None
+    return found[1]
+
+
+def test_record_tells_the_whole_run(bay: Bay) -> None:
+    """run.json has the engine and why, every dependency's version, every step with its time, every test."""
+    bay.run("run", "shop")
+
+    record = json.loads(bay.run_json())
+    assert [step["name"].split(" (")[0] for step in record["steps"]] == [
+        "Start postgres, dragonfly, nats",
+        "Apply migrations",
+        "Run the tests",
+        "Tear down",
+    ]
+    assert {step["outcome"] for step in record["steps"]} == {"ok"}
+    assert (record["engine"], record["exit_code"], record["migrations"]) == (
+        "embedded",
+        0,
+        ["0001_items.sql", "0002_stock.sql"],
+    )
+    assert [d["name"] for d in record["dependencies"] if d["version"]] == ["postgres", "dragonfly", "nats"]
+    assert len(record["planned"]) == len(record["tests"]) == 4
+    assert "password" not in bay.run_json()
+
+
+def test_reports_stand_in_the_run_folder(bay: Bay) -> None:
+    """JUnit, coverage and every server's log are kept with the run."""
+    bay.run("run", "shop")
+
+    folder = max((bay.project / ".testbay" / "runs").iterdir())
+    suite = ET.parse(folder / "junit.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
+    assert sorted(log.name for log in (folder / "logs").iterdir()) == ["dragonfly.log", "nats.log", "postgres.log"]
+    assert (folder / "coverage.xml").exists()
+
+
+def test_failing_test_is_named_with_its_first_error_line(bay: Bay) -> None:
+    """The closing line of a red run has the failing test's id and what it said."""
+    bay.tests("def test_sum():\n    assert 1 + 1 == 3\n\n\ndef test_fine():\n    pass\n")
+
+    done = bay.run("run", "shop")
+
+    assert done.code == 1
+    assert "❌ Tests: 1 passed, 1 failed in" in done.out
+    assert "   tests/integration/test_it.py::test_sum: assert (1 + 1) == 3" in done.lines
+
+
+def test_file_that_cannot_be_imported_is_named(bay: Bay) -> None:
+    """An import error is pytest's exit code 2, and the closing line names the file and the cause."""
+    bay.tests("import nothing_of_that_name\n\n\ndef test_it():\n    pass\n")
+
+    done = bay.run("run", "shop")
+
+    assert done.code == 2
+    assert "   tests/integration/test_it.py: ModuleNotFoundError: No module named 'nothing_of_that_name'" in done.out
+
+
+def test_no_test_at_all_is_an_error(bay: Bay) -> None:
+    """Zero tests collected is exit code 15, never green."""
+    bay.tests("")
+
+    done = bay.run("run", "shop")
+
+    assert done.code == 15
+    assert "error: no test was collected in " in done.out
+    assert "❌ Tests: none ran" in done.out
+
+
+def test_planned_test_that_never_ran_is_an_error(bay: Bay) -> None:
+    """A pytest that leaves early with exit code 0 is caught: planned and run are counted."""
+    bay.tests("import os\n\n\ndef test_a():\n    pass\n\n\ndef test_b():\n    os._exit(0)\n")
+
+    done = bay.run("run", "shop")
+
+    assert done.code == 15
+    assert "error: 1 of 2 planned tests did not run" in done.out
+    assert "tests/integration/test_it.py::test_b" in done.out
+
+
+def test_hanging_test_ends_with_a_timeout(bay: Bay) -> None:
+    """A test that hangs is a failed test with a traceback, not a hanging run."""
+    bay.tests("import time\n\n\ndef test_hang():\n    time.sleep(60)\n")
+
+    done = bay.run("run", "shop", TESTBAY_TEST_TIMEOUT="1")
+
+    assert done.code == 1
+    assert "test_hang: Failed: Timeout (>1.0s) from pytest-timeout." in done.out
+
+
+def test_what_follows_the_dashes_goes_to_pytest(bay: Bay) -> None:
+    """`-- -k dragonfly` runs one test of four, and that is no error."""
+    done = bay.run("run", "shop", "--", "-k", "dragonfly")
+
+    assert done.code == 0
+    assert "✅ Tests: 1 passed in" in done.out
+
+
+def test_locale_without_unicode_gets_words(bay: Bay) -> None:
+    """On a terminal that has no such characters the marks are words, and nothing crashes."""
+    done = bay.run("run", "shop", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+
+    assert done.code == 0
+    assert "[ok] Migrations: Applied successfully" in done.lines
+
+
+def test_several_runs_at_once_do_not_meet(bay: Bay) -> None:
+    """Three runs in one checkout take different ports and databases, and all pass."""
+    children = [bay.start("run", "shop") for _ in range(3)]
+    outs = [child.communicate(timeout=90)[0] for child in children]
+
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert len({_port(out, "PostgreSQL") for out in outs}) == 3
