@@ -3,6 +3,7 @@
 import sys
 from importlib import metadata
 
+from testbay import process
 from testbay.output import Voice
 
 
@@ -11,6 +12,7 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):
         Voice().say(f"testbay {metadata.version('testbay')}")
         return
+    process.callers()  # before the imports: a parent that ends during them must not go unnoticed
     from testbay import cli
 
     cli.main()

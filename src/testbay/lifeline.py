@@ -77,7 +77,7 @@ def launch(plan: StackPlan, settings: Settings) -> Lifeline:
     """
     log = settings.cache_dir / "guard.log"
     # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
-    argv = [sys.executable, "-S", "-m", "testbay.guard"]
+    argv = [sys.executable, "-S", "-m", "testbay.guard", plan["home"]]  # the folder is for whoever reads `ps`
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
     env |= {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     ours, theirs = socket.socketpair()

@@ -21,7 +21,7 @@ def ordered(folder: Path) -> list[Path]:
     Raises:
         MigrationError: There is none.
     """
-    files = [file for file in folder.glob("*.sql") if not file.name.endswith(".down.sql")]
+    files = [file for file in folder.glob("*.sql") if file.is_file() and not file.name.endswith(".down.sql")]
     ups = [file for file in files if file.name.endswith(".up.sql")]
     if not files:
         raise MigrationError(
@@ -89,11 +89,16 @@ def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Non
 
 
 def _failed(file: Path, said: str) -> MigrationError:
-    place = re.search(rf"^psql:{re.escape(file.name)}:(\d+): (?:ERROR|FATAL):\s+(.*)$", said, re.MULTILINE)
-    line, message = (place[1], place[2]) if place else ("?", said.strip().partition("\n")[0])
+    """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE is another one after an \\include."""
+    place = re.search(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", said, re.MULTILINE)
+    if place is None:
+        where, message = "", said.strip().partition("\n")[0]
+    else:
+        where = f" at line {place[2]}" + ("" if place[1] == file.name else f" of {place[1]}")
+        message = place[3]
     return MigrationError(
-        f"migration {file.name} failed at line {line}: {message}",
-        why="the database refused the statement below",
+        f"migration {file.name} failed{where}: {message}",
+        why="the database refused the statement below" if place else "psql could not run it",
         todo=f"mend {file}",
         evidence=said.strip()[:4000],
     )

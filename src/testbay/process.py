@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -193,8 +194,9 @@ def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]
     return left
 
 
+@cache
 def callers() -> list[ProcessId]:
-    """Our chain of parents that only exists to run us: make, and shells that run a script.
+    """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
 
     An interactive shell, an editor or a CI agent is not part of it: its end is no reason to stop.
     """

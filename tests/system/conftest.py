@@ -115,3 +115,14 @@ def bay(tmp_path: Path) -> Iterator[Bay]:
         if (pid := line.split()[0]).isdigit():
             os.kill(int(pid), signal.SIGKILL)
     assert left == []
+
+
+def read_until(child: "subprocess.Popen[str]", mark: str) -> str:
+    """Read a child's output up to the line with `mark`."""
+    assert child.stdout is not None
+    seen = ""
+    for line in child.stdout:
+        seen += line
+        if mark in line:
+            return seen
+    raise AssertionError(f"{mark!r} was never said:\n{seen}")

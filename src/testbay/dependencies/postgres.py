@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from subprocess import TimeoutExpired
+from subprocess import SubprocessError, TimeoutExpired
 from urllib.parse import quote
 
 from testbay import process
@@ -54,8 +54,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
 
 
 def _major(tag: str) -> str:
-    """`15`, `15.4-alpine`, `pg16`, `latest-pg16` name a major version; `latest` does not."""
-    match = re.search(r"(?:^|pg)(\d+)", tag)
+    """`15`, `15.4-alpine`, `pg16`, `2.14.2-pg16` name a major version; `latest` does not."""
+    match = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
     return match[1] if match else ""
 
 
@@ -63,6 +63,10 @@ def _servers(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
     """Every server on this machine, best first; lazily, as asking each for its version costs a process."""
     if asked := environ.get("TESTBAY_POSTGRES_BIN"):
         yield from _server(Path(asked), "TESTBAY_POSTGRES_BIN")
+        raise EngineUnavailableError(
+            f"TESTBAY_POSTGRES_BIN: no working postgres, initdb and psql in {asked}",
+            todo="name the folder that holds all three, or unset it",
+        )
     if wanted:
         yield from _server(Path(f"/usr/lib/postgresql/{wanted}/bin"), "system")
         yield from _server(Path(f"/opt/homebrew/opt/postgresql@{wanted}/bin"), "system")
@@ -91,7 +95,10 @@ def _server(bin_dir: Path, source: str) -> Iterator[Server]:
     """The server in `bin_dir` if all three programs are there (a client package has psql alone)."""
     if not all(os.access(bin_dir / tool, os.X_OK) for tool in ("postgres", "initdb", "psql")):
         return
-    answer = process.run([bin_dir / "postgres", "--version"])
+    try:
+        answer = process.run([bin_dir / "postgres", "--version"], timeout_s=10)
+    except (OSError, SubprocessError):
+        return
     version = re.search(r"(\d+(?:\.\d+)*)", answer.out)
     if answer.code == 0 and version:
         yield Server(program=bin_dir / "postgres", version=version[1], source=source)
@@ -108,12 +115,14 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         name = db.replace('"', '""')
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": f'CREATE DATABASE "{name}";\n'})
-    argv = [str(server.program), "-D", str(data), "-p", PORT, "-c", "listen_addresses=127.0.0.1"]
+    # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
+    argv = [str(server.program), *carried_flags(service), "-D", str(data), "-p", PORT]
+    argv += ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=off"]
     argv += ["-c", "unix_socket_directories=", "-c", "logging_collector=off", "-c", f"cluster_name={home.parent.name}"]
     return process_plan(
         NAME,
         home,
-        [*argv, *carried_flags(service)],
+        argv,
         port=DEFAULT_PORT,
         # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
         stop_signal=signal.SIGQUIT,

@@ -1,0 +1,132 @@
+"""Whoever of us is killed, whenever: within seconds nothing of ours is left."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.system.conftest import REPOSITORY, TEMPLATE, Bay
+
+KILLS = int(os.environ.get("TESTBAY_KILLS", "50"))
+LANES = 4
+SECONDS_OF_A_RUN = 4.0
+
+# A test that leaves a process of its own behind and takes a moment.
+MESSY_TEST = """
+import subprocess
+import time
+
+
+def test_messy():
+    subprocess.Popen(["sleep", "600"])
+    time.sleep(1)
+"""
+
+
+class Lane:
+    """Runs `make → shell → testbay run` again and again in its own checkout, and kills one of them at random."""
+
+    def __init__(self, folder: Path) -> None:
+        project = folder / "a project"
+        shutil.copytree(TEMPLATE, project)
+        shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
+        (project / "run.sh").write_text(f'"{sys.executable}" -m testbay run shop\nstatus=$?\nexit $status\n')
+        (project / "Makefile").write_text("all:\n\tbash run.sh\n\t@true\n")
+        self.bay = Bay(project, folder / "cache")
+        self._killed: list[str] = []
+        self.bay.tests(MESSY_TEST)
+
+    def kill_once(self, chance: random.Random) -> tuple[str, list[str]]:
+        """One run, one kill; returns who was killed and what was left."""
+        output = (self.bay.project / "out.log").open("w")
+        make = subprocess.Popen(["make"], cwd=self.bay.project, env=self.bay.environ, stdout=output, stderr=output)
+        with output:
+            moment = time.monotonic() + chance.uniform(0.05, SECONDS_OF_A_RUN)
+            while time.monotonic() < moment and make.poll() is None:
+                time.sleep(0.01)
+            role = self._kill_one(make, chance)
+            left = self.bay.left()
+            make.wait(timeout=30)
+        return role, left
+
+    def _kill_one(self, make: "subprocess.Popen[bytes]", chance: random.Random) -> str:
+        ours = _ours(make.pid)
+        if not ours:
+            return "nobody"
+        role = min(chance.sample(sorted(ours), len(ours)), key=self._killed.count)  # everybody gets their turn
+        try:
+            os.kill(ours[role], signal.SIGKILL)
+        except ProcessLookupError:
+            return "nobody"
+        self._killed.append(role)
+        return role
+
+
+def _ours(root: int) -> dict[str, int]:
+    """The processes of a run by what they are. Before there is a guard, make and the shell have nothing to look after."""
+    found: dict[str, int] = {}
+    try:
+        tree = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return {}
+    for entry in tree:
+        try:
+            command = " ".join(entry.cmdline())
+        except psutil.Error:
+            continue
+        if "testbay.guard" in command:
+            found["guard's worker" if "guard's undertaker" in found else "guard's undertaker"] = entry.pid
+        elif "testbay run" in command:
+            found["testbay"] = entry.pid
+        elif "-m pytest" in command:
+            found["pytest"] = entry.pid
+        elif entry.name() in ("make", "bash"):
+            found[entry.name()] = entry.pid
+    return found if "guard's worker" in found else {k: v for k, v in found.items() if k not in ("make", "bash")}
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_random_moments_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """kill -9 of make, shell, testbay, either half of the guard or pytest, at random moments: nothing survives."""
+    seed = int(os.environ.get("TESTBAY_KILL_SEED", str(random.randrange(10**6))))
+    lanes = [Lane(tmp_path / f"lane{number}") for number in range(LANES)]
+
+    def ride(number: int) -> list[tuple[str, list[str]]]:
+        chance = random.Random(seed + number)
+        return [lanes[number].kill_once(chance) for _ in range(number, KILLS, LANES)]
+
+    with ThreadPoolExecutor(LANES) as pool:
+        results = [result for lane in pool.map(ride, range(LANES)) for result in lane]
+    left = [(role, what) for role, found in results for what in found]
+    killed = [role for role, _ in results if role != "nobody"]
+    with capsys.disabled():
+        sys.stdout.write(f"\n{len(killed)} killed, {len(left)} left (seed {seed}; {_counts(killed)})\n")
+
+    assert left == []
+    assert len(killed) >= KILLS * 0.8  # the others came after their run had ended
+
+
+def _counts(roles: list[str]) -> str:
+    return ", ".join(f"{role} {roles.count(role)}" for role in sorted(set(roles)))
+
+
+def test_both_halves_of_the_guard_killed_at_once_are_collected_by_the_next_call(tmp_path: Path) -> None:
+    """Only then is something left for a moment: the servers die at once, the folder goes with the next call."""
+    lane = Lane(tmp_path)
+    lane.bay.run("up", "shop", "--keep")
+    guards = [int(line.split()[0]) for line in lane.bay.processes() if "testbay.guard" in line]
+    for guard in guards:
+        os.kill(guard, signal.SIGKILL)
+
+    assert len(guards) == 2
+    collected = lane.bay.run("gc")
+    assert (collected.code, collected.out.startswith("collected shop-")) == (0, True)
+    assert lane.bay.left() == []
