@@ -30,6 +30,7 @@ EngineOption = Annotated[
     str | None,
     typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False),
 ]
+ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from nothing (also TESTBAY_COLD=1).")]
 _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -56,23 +57,23 @@ def _root(
         raise typer.Exit
 
 
-def _asked(service: str | None, engine: str | None) -> tuple[Any, Path, configuration.Settings]:
+def _asked(service: str | None, engine: str | None, *, cold: bool = False) -> tuple[Any, Path, configuration.Settings]:
     from testbay import manifest
 
-    chosen = configuration.load(engine=engine)
+    chosen = configuration.load(engine=engine, cold=cold)
     project = manifest.find_project(Path.cwd())
     return manifest.find_service(service, project), project, chosen
 
 
 @app.command(context_settings=_PASS_THROUGH)
-def run(context: typer.Context, service: Service = None, engine: EngineOption = None) -> None:
+def run(context: typer.Context, service: Service = None, engine: EngineOption = None, cold: ColdOption = False) -> None:
     """Run a service's integration tests: start, ready, migrate, pytest with coverage, tear down.
 
     What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
     """
     from testbay import run as runs
 
-    manifest, project, chosen = _asked(service, engine)
+    manifest, project, chosen = _asked(service, engine, cold=cold)
     current = runs.Run(manifest, project, chosen, Voice(environ=chosen.environ))
     raise typer.Exit(runs.execute(current, context.args))
 
@@ -82,6 +83,7 @@ def exec_(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="A service's name.")],
     engine: EngineOption = None,
+    cold: ColdOption = False,
     no_migrate: Annotated[bool, typer.Option("--no-migrate", help="Do not apply migrations first.")] = False,
 ) -> None:
     """Run any command with a ready stack's environment; its exit code is ours.
@@ -90,7 +92,7 @@ def exec_(
     """
     from testbay import session
 
-    manifest, project, chosen = _asked(service, engine)
+    manifest, project, chosen = _asked(service, engine, cold=cold)
     if not context.args:
         raise typer.BadParameter("what should run? testbay exec SERVICE -- CMD…")
     voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
@@ -101,6 +103,7 @@ def exec_(
 def up(
     service: Service = None,
     engine: EngineOption = None,
+    cold: ColdOption = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running and return.")] = False,
     idle: Annotated[str, typer.Option(help="With --keep: end it after this long unused.", metavar="30m")] = "30m",
 ) -> None:
@@ -110,7 +113,7 @@ def up(
     """
     from testbay import session
 
-    manifest, project, chosen = _asked(service, engine)
+    manifest, project, chosen = _asked(service, engine, cold=cold)
     idle_s = configuration.duration(idle, "--idle") if keep else None
     session.up(manifest, project, chosen, Voice(environ=chosen.environ), idle_s=idle_s)
 

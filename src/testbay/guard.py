@@ -128,7 +128,7 @@ class Worker:
         try:
             self._report({})
             self._engine.start(self._plan, self._report)
-            self._tell({"event": "started", "ports": self._record["ports"]})
+            self._tell({"event": "started", "ports": self._record["ports"], "warm": self._record.get("warm", {})})
         except BayError as error:
             self._tell(_failure(error))
             self._reason = "failed"
@@ -229,6 +229,9 @@ class Worker:
                 self._watched = []
                 self._plan["idle_s"] = float(command["idle_s"])
                 self._report({"idle_s": self._plan["idle_s"]})
+            case "snapshot":
+                kept = self._engine.snapshot(command["name"], command["template"])
+                self._tell({"event": "snapshot", "kept": kept})
             case "record":
                 self._report(command["facts"])
 

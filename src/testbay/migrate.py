@@ -89,7 +89,7 @@ def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Non
 
 
 def _failed(file: Path, said: str) -> MigrationError:
-    """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE is another one after an \\include."""
+    """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE may be one that it includes."""
     place = re.search(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", said, re.MULTILINE)
     if place is None:
         where, message = "", said.strip().partition("\n")[0]

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 from testbay import migrate, process
@@ -44,6 +45,21 @@ class Request:
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
         parts = [self.engine, manifest, services, versions, self.replay, self._migrations()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def template(self) -> str:
+        """The cache entry for the database as it is after its migrations; empty when it is not to be kept.
+
+        A `migrate` command is not part of it: nobody can tell which files it reads, so it runs each time.
+        """
+        if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
+            return ""
+        home = Path("home")
+        made = ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], home)
+        server = [str(self.servers["postgres"].program), self.servers["postgres"].version]
+        parts = [server, made["prepare"], made["files"], self._migrations(), metadata.version("testbay")]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return str(self.settings.cache_dir / "templates" / digest)
 
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
@@ -118,6 +134,7 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
         fixed = asked.manifest.ports.get(name)
         server["port"] = fixed or published or ROOMS[name].DEFAULT_PORT
         server["fixed_port"] = fixed is not None
+        server["template"] = asked.template if name == "postgres" else ""
         processes.append(server)
     if asked.replay and asked.manifest.replay is not None:
         processes.append(_replay_plan(asked.manifest, asked.settings, home / REPLAY))

@@ -73,12 +73,23 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
     _streams(stack, voice)
     environ = {**stack.request.settings.environ, **stack.environment()}
     if manifest.migrate:
+        _keep(stack, voice)
         voice.detail(manifest.migrate)
         migrate.run_command(manifest.migrate, manifest.root, environ)
         return [manifest.migrate]
     if not manifest.migrations:
+        _keep(stack, voice)
         return []
-    return _sql(stack, voice, environ, applied)
+    names = _sql(stack, voice, environ, applied)
+    _keep(stack, voice)
+    return names
+
+
+def _keep(stack: Stack, voice: Voice) -> None:
+    """After a cold start: what was just made is worth keeping."""
+    if stack.request.template and not stack.warm and not stack.joined:
+        stack.save_template(voice.progress)
+        voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")
 
 
 def _streams(stack: Stack, voice: Voice) -> None:
@@ -98,6 +109,10 @@ def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequen
     files = migrate.ordered(manifest.root / manifest.migrations)
     for number in migrate.missing_numbers(files):
         voice.detail(f"note: no migration has number {number}")
+    if stack.warm and not stack.joined:
+        applied = [[file.name, migrate.digest(file)] for file in files]
+        stack.note({"migrations": applied})
+        voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = migrate.pending(files, applied)
     done = [file for file in files if file not in pending]
     for file in pending:

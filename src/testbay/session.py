@@ -4,6 +4,7 @@ import shlex
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def execute(
 ) -> int:
     """Run a command with a ready stack's environment; returns its exit code (128 + signal when one ended it)."""
     with process.signals_as_errors():
-        stack = _open(manifest, project, settings, voice, migrate=migrate)
+        # A template holds a migrated database, which is not what --no-migrate asks for.
+        wanted = settings if migrate else replace(settings, cold=True)
+        stack = _open(manifest, project, wanted, voice, migrate=migrate)
         try:
             return _run_command(stack, command)
         finally:

@@ -48,7 +48,7 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
         test_timeout_s=math.ceil(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),  # 0 would mean no limit
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
-        cold=cold,
+        cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
         environ=env,
     )
 

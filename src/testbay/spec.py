@@ -1,5 +1,6 @@
 """The records every part shares. Light on imports: the guard reads them, and its start-up time is a number."""
 
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -61,7 +62,12 @@ class Step(TypedDict):
 
 
 class ProcessPlan(TypedDict):
-    """How the embedded engine runs one server. `{port}` in argv and env becomes the port the guard could hold."""
+    """How the embedded engine runs one server.
+
+    `{port}` in argv becomes the port the guard could hold. `prepare` makes the folder `data`, unless the `template` (a
+    folder of the cache, empty for none) can be copied there. `stop_signal` throws the data away, `pause_signal` keeps
+    it.
+    """
 
     name: str
     home: str
@@ -71,10 +77,13 @@ class ProcessPlan(TypedDict):
     fixed_port: bool
     files: dict[str, str]
     prepare: list[Step]
+    data: str
+    template: str
     argv: list[str]
     env: dict[str, str]
     unprivileged: bool
     stop_signal: int
+    pause_signal: int
 
 
 def process_plan(
@@ -84,6 +93,7 @@ def process_plan(
     *,
     port: int,
     stop_signal: int,
+    pause_signal: int = signal.SIGTERM,
     files: dict[str, str] | None = None,
     prepare: list[Step] | None = None,
     env: dict[str, str] | None = None,
@@ -99,10 +109,13 @@ def process_plan(
         "fixed_port": False,
         "files": files or {},
         "prepare": prepare or [],
+        "data": str(home / "data"),
+        "template": "",
         "argv": argv,
         "env": env or {},
         "unprivileged": unprivileged,
         "stop_signal": stop_signal,
+        "pause_signal": pause_signal,
     }
 
 

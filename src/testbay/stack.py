@@ -40,6 +40,7 @@ class Stack:
     endpoints: dict[str, Endpoint]
     logs: dict[str, Path]
     joined: bool = False
+    warm: bool = False
     line: Lifeline = field(repr=False)
     _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
@@ -68,6 +69,15 @@ class Stack:
     def note(self, facts: dict[str, Any]) -> None:
         """Add facts to the stack's record, for `testbay ps` and later callers."""
         self.line.say({"do": "record", "facts": facts})
+
+    def save_template(self, progress: Progress) -> None:
+        """Keep the migrated database for later runs; the server is stopped for it and waited for again."""
+        self.line.say({"do": "snapshot", "name": "postgres", "template": self.request.template})
+        deadline = time.monotonic() + _START_LIMIT_S
+        while not any(event["event"] == "snapshot" for event in self._look(1.0)):
+            if self._stopped is not None or time.monotonic() > deadline:
+                return  # whoever asks next is told why
+        _wait_ready(self, progress)
 
     def leave(self) -> None:
         """Hang up without asking for the end."""
@@ -108,7 +118,7 @@ class Stack:
         return events
 
     def await_started(self) -> dict[str, int]:
-        """Wait until every server process runs; returns the ports they were given.
+        """Wait until every server process runs; returns the ports they were given, notes whether a template was used.
 
         Raises:
             BayError: The guard could not start one, and why.
@@ -119,6 +129,7 @@ class Stack:
                 if event["event"] == "failed":
                     raise _failed(event)
                 if event["event"] == "started":
+                    self.warm = bool(event["warm"].get("postgres"))
                     return dict(event["ports"])
         raise EngineUnavailableError(
             f"the servers did not start within {_START_LIMIT_S:g} s", todo="read the log", evidence=str(self.home)

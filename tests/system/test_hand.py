@@ -77,7 +77,7 @@ def test_commands_start_with_default_signals(bay: Bay) -> None:
 
 
 def test_kept_stack_is_found_migrated_and_ended(bay: Bay) -> None:
-    """up --keep leaves a stack that exec finds warm, migrate brings up to date, ps lists and down ends."""
+    """Up --keep leaves a stack that exec finds warm, migrate brings up to date, ps lists and down ends."""
     kept = re.search(r"# stack (\S+) stays", bay.run("up", "shop", "--keep").out)
     assert kept is not None
     assert f"    stack {kept[1]}: found warm" in bay.run("exec", "shop", "--", "true").lines

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from tests.system.conftest import REPOSITORY, TEMPLATE, Bay
 
 KILLS = int(os.environ.get("TESTBAY_KILLS", "50"))
@@ -71,7 +70,7 @@ class Lane:
 
 
 def _ours(root: int) -> dict[str, int]:
-    """The processes of a run by what they are. Before there is a guard, make and the shell have nothing to look after."""
+    """The processes of a run by what they are; before there is a guard, make and the shell have nothing to lose."""
     found: dict[str, int] = {}
     try:
         tree = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
@@ -95,7 +94,7 @@ def _ours(root: int) -> dict[str, int]:
 
 @pytest.mark.timeout(600)
 def test_killed_at_random_moments_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """kill -9 of make, shell, testbay, either half of the guard or pytest, at random moments: nothing survives."""
+    """Kill -9 of make, shell, testbay, either half of the guard or pytest, at random moments: nothing survives."""
     seed = int(os.environ.get("TESTBAY_KILL_SEED", str(random.randrange(10**6))))
     lanes = [Lane(tmp_path / f"lane{number}") for number in range(LANES)]
 

@@ -109,7 +109,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     user, password, db = _credentials(service)
     data = home / "data"
     initdb = [str(server.bin_dir / "initdb"), "-D", str(data), "-U", user, "--pwfile", str(home / "secret")]
-    initdb += ["--auth=scram-sha-256", "--no-sync", "--no-instructions", *_initdb_args(service)]
+    initdb += ["--auth=scram-sha-256", "--no-sync", "--no-instructions", "--wal-segsize=1", *_initdb_args(service)]
     steps: list[Step] = [{"argv": initdb}]
     if db != "postgres":
         name = db.replace('"', '""')
@@ -126,6 +126,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         port=DEFAULT_PORT,
         # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
         stop_signal=signal.SIGQUIT,
+        pause_signal=signal.SIGINT,
         files={"secret": _scram_secret(password) + "\n"},
         prepare=steps,
         env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},

@@ -21,6 +21,9 @@ class Engine(Protocol):
             EngineUnavailableError: Something could not be started; carries its last words.
         """
 
+    def snapshot(self, name: str, template: str) -> bool:
+        """Keep a server's data as a template (it is stopped for it and started again); False where that is not done."""
+
     def exited(self) -> list[tuple[str, int]]:
         """Name and exit code of what has ended since the last call."""
 

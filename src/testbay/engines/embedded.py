@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbay import ports, process
+from testbay import ports, process, templates
 from testbay.engines import Report
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, ProcessPlan, StackPlan
+from testbay.spec import PORT, ProcessPlan, StackPlan, Step
 
 _UNPRIVILEGED = "nobody"
 _TAIL_BYTES = 4096
@@ -22,35 +22,44 @@ class Embedded:
     """Native servers of one stack. Start and stop from the same, main thread: the kernel ties the children to it."""
 
     def __init__(self) -> None:
+        self._plans: dict[str, ProcessPlan] = {}
+        self._ports: dict[str, int] = {}
+        self._held: list[socket.socket] = []
         self._running: dict[str, process.Child] = {}
-        self._stop_signals: dict[str, int] = {}
-        self._held_ports: list[socket.socket] = []
+        self._report: Report = lambda _: None
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Start the servers that need no preparation first, so that they come up while the others are prepared."""
-        held = {}
+        self._report = report
         for server in plan["processes"]:
             port, lock = ports.hold(server["port"], fixed=server["fixed_port"], name=server["name"])
-            self._held_ports.append(lock)
-            held[server["name"]] = port
-        report({"ports": held})
+            self._held.append(lock)
+            self._ports[server["name"]] = port
+            self._plans[server["name"]] = server
+        report({"ports": self._ports})
         for server in sorted(plan["processes"], key=lambda server: len(server["prepare"])):
-            self._start_one(server, held[server["name"]], report)
+            self._prepare(server)
+            self._launch(server)
 
-    def _start_one(self, server: ProcessPlan, port: int, report: Report) -> None:
+    def _prepare(self, server: ProcessPlan) -> None:
         home = Path(server["home"])
         home.mkdir(mode=0o700)
         for name, text in server["files"].items():
             (home / name).write_text(text, encoding="utf-8")
-        prefix = _unprivileged(home, server["stop_signal"]) if server["unprivileged"] else []
-        env = _environment(server)
-        for step in server["prepare"]:
-            _prepare(server, [*prefix, *step["argv"]], step.get("stdin", ""), env)
-        argv = [word.replace(PORT, str(port)) for word in server["argv"]]
+        if server["unprivileged"]:
+            _give_away(home)
+        warm = bool(server["template"]) and templates.restore(Path(server["template"]), Path(server["data"]))
+        if server["template"]:
+            self._report({"warm": {server["name"]: warm}})
+        for step in () if warm else server["prepare"]:
+            _run_step(server, step)
+
+    def _launch(self, server: ProcessPlan) -> None:
+        argv = [word.replace(PORT, str(self._ports[server["name"]])) for word in server["argv"]]
         with Path(server["log"]).open("ab") as log:
             child = process.spawn(
-                [*prefix, *argv],
-                env=env,
+                [*_unprivileged(server), *argv],
+                env=_environment(server),
                 cwd=server["cwd"],
                 stdin=subprocess.DEVNULL,
                 output=log,
@@ -58,8 +67,17 @@ class Embedded:
                 death_signal=server["stop_signal"],
             )
         self._running[server["name"]] = child
-        self._stop_signals[server["name"]] = server["stop_signal"]
-        report({"pids": {server["name"]: process.identify(child.pid)}})
+        self._report({"pids": {server["name"]: process.identify(child.pid)}})
+
+    def snapshot(self, name: str, template: str) -> bool:
+        """An orderly stop, a copy, and the same server again on the same port."""
+        child = self._running.pop(name)
+        server = self._plans[name]
+        child.send_signal(server["pause_signal"])
+        _wait(child, 30.0)
+        kept = child.returncode == 0 and templates.save(Path(template), Path(server["data"]))
+        self._launch(server)
+        return kept
 
     def exited(self) -> list[tuple[str, int]]:
         """Reap without waiting."""
@@ -70,16 +88,16 @@ class Embedded:
 
     def stop(self) -> list[str]:
         """All at once, then SIGKILL; a server's own children (PostgreSQL's) are in its session."""
-        sessions = {child.pid: self._stop_signals[name] for name, child in self._running.items()}
         for name, child in self._running.items():
-            _signal(child, self._stop_signals[name])
+            child.send_signal(self._plans[name]["stop_signal"])
         deadline = time.monotonic() + 1.5
         for child in self._running.values():
             _wait(child, max(0.0, deadline - time.monotonic()))
-        left = [member for sid in sessions for member in process.end(process.in_session(sid), first=signal.SIGKILL)]
-        for lock in self._held_ports:
+        left = []
+        for child in self._running.values():
+            left += process.end(process.in_session(child.pid), first=signal.SIGKILL)
+        for lock in self._held:
             lock.close()
-        self._running.clear()
         return [f"process {member.pid}" for member in left]
 
 
@@ -99,13 +117,15 @@ def _environment(server: ProcessPlan) -> dict[str, str]:
     return base | server["env"]
 
 
-def _prepare(server: ProcessPlan, argv: list[str], stdin: str, env: dict[str, str]) -> None:
+def _run_step(server: ProcessPlan, step: Step) -> None:
     log = Path(server["log"])
     with log.open("ab") as output:
-        child = process.spawn(argv, env=env, cwd=server["home"], stdin=subprocess.PIPE, output=output)
-        child.communicate(stdin.encode())
+        argv = [*_unprivileged(server), *step["argv"]]
+        home = server["home"]
+        child = process.spawn(argv, env=_environment(server), cwd=home, stdin=subprocess.PIPE, output=output)
+        child.communicate(step.get("stdin", "").encode())
     if child.returncode != 0:
-        program = Path(argv[argv.index("--") + 1] if "--" in argv else argv[0]).name  # behind a setpriv prefix
+        program = Path(step["argv"][0]).name
         raise EngineUnavailableError(
             f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
             todo="`testbay doctor` looks at this machine's programs",
@@ -113,13 +133,19 @@ def _prepare(server: ProcessPlan, argv: list[str], stdin: str, env: dict[str, st
         )
 
 
-def _unprivileged(home: Path, death_signal: int) -> list[str]:
+def _give_away(home: Path) -> None:
+    if process.is_root():
+        for path in (home, *home.iterdir()):
+            shutil.chown(path, _UNPRIVILEGED)
+
+
+def _unprivileged(server: ProcessPlan) -> list[str]:
     """PostgreSQL refuses to run as root: give it another user, and the right to pass through root's own folders.
 
-    The capability replaces what others do here: widening the permissions of every folder up to the root, or copying the
-    programs to a world-readable place.
+    The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
+    the programs to a world-readable place.
     """
-    if not process.is_root():
+    if not server["unprivileged"] or not process.is_root():
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -127,32 +153,16 @@ def _unprivileged(home: Path, death_signal: int) -> list[str]:
             "PostgreSQL refuses to run as root, and there is no `setpriv` to run it as another user",
             todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
         )
-    shutil.chown(home, _UNPRIVILEGED)
-    for file in home.iterdir():
-        shutil.chown(file, _UNPRIVILEGED)
-    name = signal.Signals(death_signal).name.removeprefix("SIG")
+    death_signal = signal.Signals(server["stop_signal"]).name.removeprefix("SIG")
     user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
-    return [
-        setpriv,
-        *user,
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-        f"--pdeathsig={name}",
-        "--",
-    ]
+    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={death_signal}"]
+    return [setpriv, *user, *rights, "--"]
 
 
 def _group() -> str:
     import pwd  # only needed as root
 
     return str(pwd.getpwnam(_UNPRIVILEGED).pw_gid)
-
-
-def _signal(child: process.Child, number: int) -> None:
-    try:
-        child.send_signal(number)
-    except ProcessLookupError:
-        return
 
 
 def _wait(child: process.Child, timeout_s: float) -> None:

@@ -1,0 +1,85 @@
+"""Data directories kept between runs: whole ones are copied, anything else is removed."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from testbay import templates
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Path:
+    """A sealed entry with two files."""
+    data = tmp_path / "made"
+    (data / "base").mkdir(parents=True)
+    (data / "base" / "1").write_bytes(b"x" * 100)
+    (data / "control").write_bytes(b"y" * 10)
+    assert templates.save(tmp_path / "templates" / "abc", data)
+    return tmp_path / "templates" / "abc"
+
+
+def test_whole_entry_is_copied(entry: Path, tmp_path: Path) -> None:
+    """What was saved comes back, file by file."""
+    restored = templates.restore(entry, tmp_path / "new")
+
+    assert restored
+    assert (tmp_path / "new" / "base" / "1").read_bytes() == b"x" * 100
+    assert (tmp_path / "new" / "control").read_bytes() == b"y" * 10
+
+
+def test_no_entry_is_no_copy(tmp_path: Path) -> None:
+    """An entry that was never made is simply not there."""
+    assert not templates.restore(tmp_path / "templates" / "abc", tmp_path / "new")
+
+
+DAMAGES = {
+    "cut off": lambda entry: os.truncate(entry / "data" / "base" / "1", 50),
+    "missing": lambda entry: (entry / "data" / "control").unlink(),
+    "written to": lambda entry: (entry / "data" / "control").write_bytes(b"z" * 10),
+    "added to": lambda entry: (entry / "data" / "more").write_bytes(b""),
+    "never sealed": lambda entry: (entry / "seal.json").unlink(),
+    "seal cut off": lambda entry: os.truncate(entry / "seal.json", 20),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_entry_is_removed_and_never_used(entry: Path, tmp_path: Path, damage: str) -> None:
+    """However an entry differs from its seal, it is not copied, and it is gone afterwards."""
+    DAMAGES[damage](entry)
+
+    assert not templates.restore(entry, tmp_path / "new")
+    assert (entry.exists(), (tmp_path / "new").exists()) == (False, False)
+
+
+def test_second_to_save_keeps_the_first(entry: Path, tmp_path: Path) -> None:
+    """Two runs that make the same entry at once: one is kept, nothing half-made remains."""
+    assert not templates.save(entry, tmp_path / "made")
+    assert [child.name for child in entry.parent.iterdir()] == ["abc"]
+
+
+def test_least_recently_used_go_beyond_the_size(entry: Path, tmp_path: Path) -> None:
+    """The size limit removes what was not used for longest."""
+    assert templates.save(entry.parent / "newer", tmp_path / "made")
+    os.utime(entry / "seal.json", (time.time() - 60, time.time() - 60))
+    limit = sum(file.stat().st_size for file in (entry.parent / "newer").rglob("*") if file.is_file()) + 1
+
+    assert templates.prune(entry.parent, max_bytes=limit) == ["abc"]
+
+
+def test_unused_for_too_long_go(entry: Path) -> None:
+    """The age limit removes what nobody used, whatever its size."""
+    old = time.time() - 100
+    os.utime(entry / "seal.json", (old, old))
+
+    assert templates.prune(entry.parent, max_age_s=50) == ["abc"]
+
+
+def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    """Not being able to keep an entry costs time later, not this run."""
+    (tmp_path / "templates").write_text("a file")
+
+    assert not templates.save(tmp_path / "templates" / "abc", tmp_path)
+    shutil.rmtree(tmp_path)
