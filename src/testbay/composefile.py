@@ -57,10 +57,11 @@ class ComposeService:
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeFile:
-    """A compose file and its services in the file's order."""
+    """A compose file, its services in the file's order, and the names of the variables it uses."""
 
     path: Path
     services: tuple[ComposeService, ...]
+    variables: frozenset[str] = frozenset()
 
 
 class _Loader(yaml.SafeLoader):
@@ -85,8 +86,13 @@ def load_compose(path: Path, environ: Mapping[str, str]) -> ComposeFile:
     Raises:
         ManifestError: It is missing, not YAML, too large, oddly shaped, or a variable it requires is unset.
     """
-    services = _services(path, _parse(path, _read(path)))
-    return ComposeFile(path=path, services=tuple(_service(path, key, raw, environ) for key, raw in services.items()))
+    text = _read(path)
+    services = _services(path, _parse(path, text))
+    return ComposeFile(
+        path=path,
+        services=tuple(_service(path, key, raw, environ) for key, raw in services.items()),
+        variables=frozenset(re.findall(r"\$\{?([A-Za-z_]\w*)", text)),
+    )
 
 
 def _read(path: Path) -> str:

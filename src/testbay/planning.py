@@ -6,17 +6,20 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from testbay import migrate, process
+from testbay.choice import Choice, choose
 from testbay.composefile import ComposeFile, ComposeService, load_compose
 from testbay.dependencies import ROOMS, room_of
+from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import COMPOSE_FILE, Manifest
 from testbay.settings import Settings
-from testbay.spec import Endpoint, ProcessPlan, Server, StackPlan, process_plan
+from testbay.spec import ComposePlan, Endpoint, ProcessPlan, Published, Server, StackPlan, process_plan
 
 REPLAY = "replay"
 _REPLAY_PORT = 18500
@@ -31,6 +34,7 @@ class Request:
     settings: Settings
     compose: ComposeFile
     services: dict[str, ComposeService]
+    others: tuple[ComposeService, ...]
     servers: dict[str, Server]
     engine: str
     reason: str
@@ -41,7 +45,7 @@ class Request:
     def key(self) -> str:
         """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
-        services = [asdict(service) for service in self.services.values()]
+        services = [asdict(service) for service in (*self.services.values(), *self.others)]
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
         parts = [self.engine, manifest, services, versions, self.replay, self._migrations()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -68,13 +72,16 @@ class Request:
         return [[file.name, migrate.digest(file)] for file in files]
 
 
-def request(manifest: Manifest, project: Path, settings: Settings) -> Request:
+def request(
+    manifest: Manifest, project: Path, settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> Request:
     """Decide what a stack for this service consists of, before anything starts.
 
     Args:
         manifest: The service.
         project: The folder that paths outside the service are relative to.
         settings: Engine, folders, time limits.
+        progress: Told how far missing images are.
 
     Raises:
         ManifestError: The compose file lacks something the manifest needs.
@@ -82,33 +89,49 @@ def request(manifest: Manifest, project: Path, settings: Settings) -> Request:
     """
     path = manifest.root / manifest.compose if manifest.compose else project / COMPOSE_FILE
     compose = load_compose(path, settings.environ)
-    services, notices = _match(manifest, compose)
-    if settings.engine == "compose":
-        raise EngineUnavailableError("the compose engine is not built yet", todo="use --engine embedded")
-    servers = {name: ROOMS[name].find(service, settings.environ) for name, service in services.items()}
-    replay = manifest.replay is not None and not settings.environ.get(manifest.replay.secret)
+    services, others = _match(manifest, compose)
+    choice = choose(settings, [*services.values(), *others], progress)
+    notices = [f"{other.key} ({other.image}): embedded has no room for it, so it does not run" for other in others]
     return Request(
         manifest=manifest,
         project=project,
         settings=settings,
         compose=compose,
         services=services,
-        servers=servers,
-        engine="embedded",
-        reason="asked for" if settings.engine == "embedded" else "the only engine so far",
-        replay=replay,
-        notices=tuple(notices),
+        others=tuple(others),
+        servers=_servers(services, choice, settings),
+        engine=choice.engine,
+        reason=choice.reason,
+        replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
+        notices=tuple(notices) if choice.engine == "embedded" else (),
     )
 
 
-def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeService], list[str]]:
-    """Which compose service is which dependency, by image; what is left over is said."""
+def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:
+    """The programs that will run: of this machine, or inside the images."""
+    if choice.daemon is not None:
+        ids = {name: daemon.image_id(choice.daemon, service.image) for name, service in services.items()}
+        return {
+            name: Server(program=Path("docker"), version=ids[name], source=service.image)
+            for name, service in services.items()
+        }
+    try:
+        return {name: ROOMS[name].find(service, settings.environ) for name, service in services.items()}
+    except EngineUnavailableError as error:
+        if settings.engine == "embedded":
+            raise
+        why = f"{error.why}; and compose was not possible ({choice.reason})"
+        raise EngineUnavailableError(error.what, why=why, todo=error.todo) from None
+
+
+def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeService], list[ComposeService]]:
+    """Which compose service is which dependency, by image; and those testbay has no room for."""
     matched: dict[str, ComposeService] = {}
-    notices = []
+    others = []
     for service in compose.services:
         room = room_of(service)
         if room is None:
-            notices.append(f"{service.key} ({service.image}): embedded has no room for it, so it does not run")
+            others.append(service)
         elif room.NAME in matched:
             raise ManifestError(
                 f"{compose.path}: two services are {room.TITLE}: {matched[room.NAME].key} and {service.key}",
@@ -123,19 +146,12 @@ def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeS
                 why=f"known images begin with: {', '.join(ROOMS[name].IMAGES)}",
                 todo="add the service, or take it out of needs",
             )
-    return matched, notices
+    return matched, others
 
 
 def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
-    processes = []
-    for name, service in asked.services.items():
-        server = ROOMS[name].plan(service, asked.servers[name], home / name)
-        published = next((p.host for p in service.ports if p.container == ROOMS[name].CONTAINER_PORT and p.host), 0)
-        fixed = asked.manifest.ports.get(name)
-        server["port"] = fixed or published or ROOMS[name].DEFAULT_PORT
-        server["fixed_port"] = fixed is not None
-        server["template"] = asked.template if name == "postgres" else ""
-        processes.append(server)
+    """What the stack's guard is told."""
+    processes = _native_plans(asked, home) if asked.engine == "embedded" else []
     if asked.replay and asked.manifest.replay is not None:
         processes.append(_replay_plan(asked.manifest, asked.settings, home / REPLAY))
     for server in processes:
@@ -151,7 +167,48 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
         "owner": f"{asked.manifest.root} (pid {os.getpid()})",
         "watch": [tuple(who) for who in (process.identify(os.getpid()), *process.callers())],  # type: ignore[misc]
         "idle_s": 0.0,
+        "logs_dir": str(logs_dir),
         "processes": processes,
+        "compose": _compose_plan(asked),
+    }
+
+
+def _port(asked: Request, name: str) -> tuple[int, bool]:
+    """The port a dependency should get, and whether it must be that one."""
+    if fixed := asked.manifest.ports.get(name):
+        return fixed, True
+    room = ROOMS[name]
+    published = (port.host for port in asked.services[name].ports if port.container == room.CONTAINER_PORT)
+    return next((port for port in published if port), room.DEFAULT_PORT), False
+
+
+def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
+    plans = []
+    for name, service in asked.services.items():
+        server = ROOMS[name].plan(service, asked.servers[name], home / name)
+        server["port"], server["fixed_port"] = _port(asked, name)
+        server["template"] = asked.template if name == "postgres" else ""
+        plans.append(server)
+    return plans
+
+
+def _compose_plan(asked: Request) -> ComposePlan:
+    published: list[Published] = []
+    for name, service in asked.services.items():
+        port, fixed = _port(asked, name)
+        container = ROOMS[name].CONTAINER_PORT
+        published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
+    named = {
+        variable: asked.settings.environ[variable]
+        for variable in asked.compose.variables & asked.settings.environ.keys()
+    }
+    return {
+        "file": str(asked.compose.path),
+        "folder": str(asked.compose.path.parent),
+        "services": [service.key for service in (*asked.services.values(), *asked.others)],
+        "dependencies": {service.key: name for name, service in asked.services.items()},
+        "ports": published,
+        "env": named,
     }
 
 
@@ -170,4 +227,6 @@ def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
     if name == REPLAY:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
     plain = ROOMS[name].endpoint(asked.services[name], port)
+    if asked.engine == "compose":
+        return plain  # Docker publishes the port or fails; nobody else can answer there
     return replace(plain, identity=stack_id, note=asked.servers[name].note)

@@ -106,6 +106,10 @@ def _engine_collect(record: dict[str, Any]) -> list[str]:
         from testbay.engines import embedded
 
         return embedded.collect(record)
+    if record.get("engine") == "compose":
+        from testbay.engines import compose
+
+        return compose.collect(record)
     return []
 
 

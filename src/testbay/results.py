@@ -50,7 +50,7 @@ def _facts(file: Path) -> list[dict[str, Any]]:
 def _coverage(file: Path) -> float | None:
     try:
         return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 1)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -130,7 +130,7 @@ def execute(run: Run, pytest_args: Sequence[str]) -> int:
 
 
 def _steps(run: Run, pytest_args: Sequence[str]) -> int:
-    asked = planning.request(run.manifest, run.project, run.settings)
+    asked = planning.request(run.manifest, run.project, run.settings, run.voice.progress)
     run.record.engine, run.record.engine_reason = asked.engine, asked.reason
     run.record.llm = provision.decide_model(asked)
     provision.announce(asked, run.voice, run.record.llm)

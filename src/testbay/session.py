@@ -24,7 +24,7 @@ from testbay.stack import Stack
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
     """The kept stack with this very configuration, or a new one, migrated."""
-    asked = planning.request(manifest, project, settings)
+    asked = planning.request(manifest, project, settings, voice.progress)
     model = provision.decide_model(asked)
     if kept := stacks.join(asked):
         voice.detail(f"stack {kept.id}: found warm")
@@ -122,7 +122,7 @@ def _hold(stack: Stack) -> None:
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
     """Apply what a kept stack does not have yet; a migration that changed after it was applied is refused."""
-    asked = planning.request(manifest, project, settings)
+    asked = planning.request(manifest, project, settings, voice.progress)
     with process.signals_as_errors():
         stack = stacks.join(asked, any_key=True)
         if stack is None:

@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,13 @@ class Endpoint:
     db: str = ""
     identity: str = ""
     version: str = ""
+    note: str = ""
+
+
+class Answer(NamedTuple):
+    """What a ready server said: its version, and what a user must know about it."""
+
+    version: str
     note: str = ""
 
 
@@ -119,6 +126,27 @@ def process_plan(
     }
 
 
+class Published(TypedDict):
+    """A port of a compose service that callers must reach."""
+
+    name: str
+    service: str
+    container: int
+    port: int
+    fixed: bool
+
+
+class ComposePlan(TypedDict):
+    """What the compose engine brings up. `dependencies` maps compose service keys to our names for them."""
+
+    file: str
+    folder: str
+    services: list[str]
+    dependencies: dict[str, str]
+    ports: list[Published]
+    env: dict[str, str]
+
+
 class StackPlan(TypedDict):
     """What a guard is told, as JSON, when it is started."""
 
@@ -132,4 +160,6 @@ class StackPlan(TypedDict):
     owner: str
     watch: list[tuple[int, str]]
     idle_s: float
+    logs_dir: str
+    compose: ComposePlan
     processes: list[ProcessPlan]

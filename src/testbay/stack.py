@@ -12,11 +12,11 @@ from typing import Any
 
 from testbay import errors, lifeline, planning, ports, process, registry
 from testbay.dependencies import ROOMS
-from testbay.engines.embedded import tail
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.lifeline import GuardGoneError, Lifeline
+from testbay.logs import tail
 from testbay.planning import REPLAY, Request
-from testbay.spec import PORT, Endpoint
+from testbay.spec import PORT, Answer, Endpoint
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
 _PORT_RACES = 3
@@ -203,7 +203,7 @@ def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
     plan = planning.plan(asked, stack_id, home, logs_dir or home)
-    logs = {server["name"]: Path(server["log"]) for server in plan["processes"]}
+    logs = {name: (logs_dir or home) / f"{name}.log" for name in (*asked.services, REPLAY)}
     line = lifeline.launch(plan, settings)
     stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
     try:
@@ -213,7 +213,7 @@ def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     except BaseException as error:
         with process.signals_ignored():
             stack.stop()
-        if isinstance(error, NotReadyError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
+        if isinstance(error, errors.BayError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
             raise PortLostError(error.what, why=error.why, todo=error.todo, evidence=error.evidence) from None
         raise
     stack.note({"state": "ready", "endpoints": {name: public(e) for name, e in stack.endpoints.items()}})
@@ -235,7 +235,7 @@ def join(asked: Request, *, any_key: bool = False) -> Stack | None:
 def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
     endpoints = {name: planning.endpoint(asked, record["id"], name, port) for name, port in record["ports"].items()}
     for name, facts in record["endpoints"].items():
-        endpoints[name] = replace(endpoints[name], version=facts["version"])
+        endpoints[name] = replace(endpoints[name], version=facts["version"], note=facts["note"])
     home = Path(record["home"])
     logs = {name: home / f"{name}.log" for name in endpoints}
     return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
@@ -250,11 +250,12 @@ def _wait_ready(stack: Stack, progress: Progress) -> None:
     while waiting:
         for name in list(waiting):
             try:
-                version = _probe(stack, name)
+                answer = _probe(stack, name)
             except (OSError, ValueError) as error:
                 waiting[name] = " ".join(str(error).split()) or type(error).__name__
             else:
-                stack.endpoints[name] = replace(stack.endpoints[name], version=version)
+                known = stack.endpoints[name]
+                stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
                 del waiting[name]
         elapsed = time.monotonic() - began
         if waiting and elapsed > timeout_s:
@@ -265,14 +266,14 @@ def _wait_ready(stack: Stack, progress: Progress) -> None:
             pause = min(pause * 1.5, _LAST_POLL_S)
 
 
-def _probe(stack: Stack, name: str) -> str:
+def _probe(stack: Stack, name: str) -> Answer:
     endpoint = stack.endpoints[name]
     if name != REPLAY:
         return ROOMS[name].probe(endpoint, timeout_s=2.0)
     assert stack.request.manifest.replay is not None
     ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
     with urllib.request.urlopen(ready, timeout=2.0) as answer:
-        return f"HTTP {answer.status}"
+        return Answer(f"HTTP {answer.status}")
 
 
 def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReadyError:

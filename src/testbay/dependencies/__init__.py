@@ -9,7 +9,7 @@ from typing import Protocol
 
 from testbay.composefile import ComposeService
 from testbay.dependencies import dragonfly, nats, postgres
-from testbay.spec import Endpoint, ProcessPlan, Server
+from testbay.spec import Answer, Endpoint, ProcessPlan, Server
 
 
 class Dependency(Protocol):
@@ -34,11 +34,8 @@ class Dependency(Protocol):
     def endpoint(self, service: ComposeService, port: int) -> Endpoint:
         """Where it will answer and with which credentials."""
 
-    def probe(self, endpoint: Endpoint, timeout_s: float) -> str:
+    def probe(self, endpoint: Endpoint, timeout_s: float) -> Answer:
         """Ask it something that only a ready server can answer.
-
-        Returns:
-            The server's own version.
 
         Raises:
             OSError: Not ready yet; the text is the last answer seen.

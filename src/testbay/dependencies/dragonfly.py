@@ -15,7 +15,7 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -127,11 +127,12 @@ def _password(service: ComposeService) -> str:
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
-    """Loopback, database 0."""
-    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, password=_password(service), db="0")
+    """Loopback, database 0, called what the image calls it."""
+    title = next(image for image in IMAGES if service.repository.startswith(image)).capitalize()
+    return Endpoint(name=NAME, title=title, host="localhost", port=port, password=_password(service), db="0")
 
 
-def probe(endpoint: Endpoint, timeout_s: float) -> str:
+def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     """Write a key and take it back: a server that is loading, read-only or out of memory refuses."""
     key = b"testbay:ready"
     with Wire(endpoint, timeout_s) as wire:
@@ -143,8 +144,19 @@ def probe(endpoint: Endpoint, timeout_s: float) -> str:
         if endpoint.identity:  # embedded: it works in a folder of its stack
             folder = Path(_ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
             check_identity(endpoint, folder.parent.name)
-    version = re.search(r"(?:dragonfly_version:(?:df-)?v?|valkey_version:|redis_version:)([\w.\-]+)", info)
-    return version[1] if version else "unknown"
+    return _who(endpoint, info)
+
+
+def _who(endpoint: Endpoint, info: str) -> Answer:
+    """Which server it says it is; one that the image did not promise stands in for it.
+
+    Dragonfly and Valkey also tell a redis_version, that of the protocol: theirs is looked for first.
+    """
+    for kind in ("dragonfly", "valkey", "redis"):
+        if version := re.search(rf"{kind}_version:(?:df-)?v?([\w.\-]+)", info):
+            short = ".".join(version[1].split(".")[:2])
+            return Answer(version[1], "" if kind == endpoint.title.lower() else f"{kind} {short} stand-in")
+    return Answer("unknown")
 
 
 def _ask(wire: Wire, *words: bytes) -> bytes:
@@ -160,7 +172,8 @@ def _ask(wire: Wire, *words: bytes) -> bytes:
 
 
 def _bulk(wire: Wire, header: bytes) -> bytes:
-    return wire.exactly(int(header[1:]) + 2)
+    size = int(header[1:])  # negative: nothing there
+    return wire.exactly(size + 2) if size >= 0 else b""
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

@@ -19,7 +19,7 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "nats"
 TITLE = "NATS"
@@ -114,14 +114,14 @@ def _given(service: ComposeService, flag: str) -> str:
     return ""
 
 
-def probe(endpoint: Endpoint, timeout_s: float) -> str:
+def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     """JetStream's account information: the port answers before JetStream does."""
     with Wire(endpoint, timeout_s) as wire:
         session = _Session(wire, endpoint)
         if refusal := _refusal(session.request("$JS.API.INFO", {})):
             raise OSError(refusal)
         check_identity(endpoint, str(session.info.get("server_name")))
-        return str(session.info.get("version", "unknown"))
+        return Answer(str(session.info.get("version", "unknown")))
 
 
 def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
+from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
 
 NAME = "postgres"
 TITLE = "PostgreSQL"
@@ -181,7 +181,7 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
     return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db)
 
 
-def probe(endpoint: Endpoint, timeout_s: float) -> str:
+def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     """A real query, once the server has stopped refusing sessions.
 
     The first look is a bare start-up packet: while the server is starting it is refused in a millisecond, where psql
@@ -192,9 +192,9 @@ def probe(endpoint: Endpoint, timeout_s: float) -> str:
     answer = psql(endpoint, asked, timeout_s=timeout_s)
     version, _, name = answer.out.strip().partition("\n")
     if answer.code != 0 or not version:
-        raise OSError(answer.err.strip())
+        raise OSError(answer.err.strip() or "an empty answer")
     check_identity(endpoint, name)
-    return version.split()[0]
+    return Answer(version.split()[0])
 
 
 def _ask_for_session(endpoint: Endpoint, timeout_s: float) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from testbay import ports, process, templates
 from testbay.engines import Report
 from testbay.errors import EngineUnavailableError
+from testbay.logs import tail
 from testbay.spec import PORT, ProcessPlan, StackPlan, Step
 
 _UNPRIVILEGED = "nobody"
-_TAIL_BYTES = 4096
 
 
 class Embedded:
@@ -170,14 +170,3 @@ def _wait(child: process.Child, timeout_s: float) -> None:
         child.wait(timeout_s)
     except subprocess.TimeoutExpired:
         child.kill()
-
-
-def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, bounded, undecodable bytes replaced."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])

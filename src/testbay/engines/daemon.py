@@ -1,0 +1,152 @@
+"""A Docker engine as the caller sees it: is there one, is it ours to use, are the images there, can they be had."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from testbay import process
+from testbay.errors import EngineUnavailableError
+
+_LOOK_LIMIT_S = 10.0
+_LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """A Docker engine that answers on this machine."""
+
+    address: str
+    version: str
+    compose_version: str
+    rootless: bool
+
+    def client(self) -> Any:
+        """A docker SDK client; close it."""
+        import docker
+
+        return docker.DockerClient(base_url=self.address, timeout=30)
+
+
+def find(environ: Mapping[str, str]) -> Daemon:
+    """The Docker engine this user's CLI would talk to (DOCKER_HOST, or the current context).
+
+    Raises:
+        EngineUnavailableError: No CLI, no Compose v2, another machine's engine, no answer, or no right to ask.
+    """
+    address = _address(environ)
+    compose_version = _compose_version(environ)
+    host = urlsplit(address).hostname or ""
+    if not address.startswith(("unix:", "npipe:")) and host not in _LOCAL_HOSTS:
+        raise EngineUnavailableError(
+            f"DOCKER_HOST is another machine: {address}",
+            why="its containers publish their ports on that machine's loopback, where no test here can reach them",
+            todo="unset DOCKER_HOST (or `docker context use default`), or use --engine embedded",
+        )
+    answer = _cli(environ, "version", "--format", "{{.Server.Version}}")
+    if answer.code != 0:
+        raise _unreachable(address, answer.err.strip())
+    security = _cli(environ, "info", "--format", "{{.SecurityOptions}}").out
+    rootless = "rootless" in security
+    return Daemon(address=address, version=answer.out.strip(), compose_version=compose_version, rootless=rootless)
+
+
+def _address(environ: Mapping[str, str]) -> str:
+    answer = _cli(environ, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    return answer.out.strip() or environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
+def _compose_version(environ: Mapping[str, str]) -> str:
+    answer = _cli(environ, "compose", "version", "--short")
+    if answer.code != 0:
+        raise EngineUnavailableError(
+            "docker has no Compose v2",
+            why=answer.err.strip().partition("\n")[0] or "the plugin is not installed; v1 (docker-compose) is too old",
+            todo="install the Compose plugin (docs/troubleshooting.md), or use --engine embedded",
+        )
+    return answer.out.strip().lstrip("v")
+
+
+def _unreachable(address: str, said: str) -> EngineUnavailableError:
+    if "permission denied" in said.lower():
+        return EngineUnavailableError(
+            f"permission denied on the Docker socket {address}",
+            why="your user is not in the group that may use it",
+            todo="sudo usermod -aG docker $USER and log in again, or use --engine embedded",
+            evidence=said,
+        )
+    return EngineUnavailableError(
+        f"no Docker engine answers at {address}",
+        why="it is not started, or it listens elsewhere",
+        todo="start it, or use --engine embedded",
+        evidence=said,
+    )
+
+
+def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
+    """Those that are not on this machine."""
+    from docker.errors import ImageNotFound
+
+    client = daemon.client()
+    missing = []
+    try:
+        for image in images:
+            try:
+                client.images.get(image)
+            except ImageNotFound:
+                missing.append(image)
+    finally:
+        client.close()
+    return missing
+
+
+def image_id(daemon: Daemon, image: str) -> str:
+    """What tells an image from a later one of the same name."""
+    client = daemon.client()
+    try:
+        return str(client.images.get(image).id)
+    finally:
+        client.close()
+
+
+def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
+    """Fetch an image, telling how far it is.
+
+    Raises:
+        EngineUnavailableError: The registry does not have it or cannot be reached.
+    """
+    from docker.errors import APIError
+
+    client = daemon.client()
+    try:
+        for line in client.api.pull(image, stream=True, decode=True):
+            if "error" in line:
+                raise _not_pullable(image, str(line["error"]))
+            progress(f"pulling {image}: {line.get('status', '')} {line.get('progress', '')}")
+    except APIError as error:
+        raise _not_pullable(image, str(error.explanation or error)) from None
+    finally:
+        client.close()
+
+
+def _not_pullable(image: str, said: str) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"image {image} is not here and cannot be pulled",
+        why="the registry cannot be reached, or does not have it, or wants a login",
+        todo="docker pull it by hand; without a registry: scripts/dev/docker-engine.sh images; or --engine embedded",
+        evidence=said,
+    )
+
+
+def _cli(environ: Mapping[str, str], *arguments: str) -> process.Completed:
+    try:
+        return process.run(["docker", *arguments], env=environ, timeout_s=_LOOK_LIMIT_S)
+    except FileNotFoundError:
+        raise EngineUnavailableError(
+            "there is no docker command on the PATH",
+            why="Docker is not installed, or not for this user",
+            todo="install Docker with the Compose plugin, or use --engine embedded",
+        ) from None
+    except subprocess.TimeoutExpired:
+        return process.Completed(-1, "", f"docker {arguments[0]} did not answer within {_LOOK_LIMIT_S:g} s")
