@@ -2,6 +2,7 @@
 every test the question whether anything is left.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -13,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from testbay.composefile import load_compose
+from testbay.engines import daemon
+from testbay.errors import EngineUnavailableError
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
@@ -42,6 +47,11 @@ class Bay:
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("TESTBAY_", "GITHUB_", "COV"))}
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
+        self._others = docker_things()
+
+    def use(self, engine: str) -> None:
+        """Ask for an engine by name in every call."""
+        self.environ["TESTBAY_ENGINE"] = engine
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         """Start `testbay ARGUMENTS…`; both outputs in one pipe."""
@@ -99,7 +109,59 @@ class Bay:
     def _left_now(self) -> list[str]:
         stacks = self.cache / "stacks"
         folders = [str(entry) for entry in stacks.iterdir() if entry.is_dir()] if stacks.is_dir() else []
-        return self.processes() + folders
+        return self.processes() + folders + sorted(docker_things() - self._others)
+
+
+@functools.cache
+def why_no_docker() -> str:
+    """Why the compose half cannot run on this machine; empty when it can."""
+    try:
+        found = daemon.find(os.environ)
+        services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
+        for image in daemon.missing_images(found, [service.image for service in services]):
+            daemon.pull(found, image, lambda _: None)
+    except EngineUnavailableError as error:
+        return error.what
+    return ""
+
+
+def docker_things() -> set[str]:
+    """Every container, network and volume of a testbay project on this machine's Docker engine, if there is one."""
+    if why_no_docker():
+        return set()
+    found = set()
+    for listing in (["ps", "-a", "--format", "{{.Names}}"], ["network", "ls", "--format", "{{.Name}}"]):
+        named = subprocess.run(["docker", *listing], capture_output=True, text=True, check=True).stdout.split()
+        found |= {f"{listing[0]} {name}" for name in named if name.startswith("testbay-shop-")}
+    volumes = ["docker", "volume", "ls", "-q", "--filter", "label=com.docker.compose.project"]
+    return found | set(subprocess.run(volumes, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.fixture(params=["embedded", pytest.param("compose", marks=pytest.mark.compose)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Both engines: one contract."""
+    return str(request.param)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without Docker the compose half is left out, which the summary says; where it is required that is an error."""
+    compose = [item for item in items if item.get_closest_marker("compose")]
+    if not compose or not (reason := why_no_docker()):
+        return
+    if os.environ.get("TESTBAY_REQUIRE_DOCKER") == "1":
+        raise pytest.UsageError(f"TESTBAY_REQUIRE_DOCKER=1, but {len(compose)} tests cannot run: {reason}")
+    config.hook.pytest_deselected(items=compose)
+    items[:] = [item for item in items if item not in compose]
+    config.stash[_LEFT_OUT] = f"compose half: {len(compose)} tests did not run: {reason}"
+
+
+_LEFT_OUT = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line about what did not run and why."""
+    if said := config.stash.get(_LEFT_OUT, ""):
+        terminalreporter.write_line(said, yellow=True)
 
 
 @pytest.fixture

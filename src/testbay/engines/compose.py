@@ -39,7 +39,7 @@ class Compose:
         compose = plan["compose"]
         self._project = project_of(plan["id"])
         held = self._hold(compose)
-        report({"project": self._project, "ports": held})
+        report({"compose_project": self._project, "ports": held})
         self._native.start(plan, report)
         override = Path(plan["home"]) / "ports.yml"
         override.write_text(_override(compose, held), encoding="utf-8")
@@ -117,7 +117,7 @@ def collect(record: dict[str, Any]) -> list[str]:
     """End what a dead guard's record names: first an `up` still at work, then what it made."""
     for pid, _started in record.get("pids", {}).values():
         process.end(process.in_session(int(pid)), first=signal.SIGKILL)
-    project = record.get("project")
+    project = record.get("compose_project")
     return down(project, certain=False) if project == project_of(record.get("id", "")) else []
 
 
