@@ -47,6 +47,7 @@ class Bay:
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("TESTBAY_", "GITHUB_", "COV"))}
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
+        self.name = "shop"
         self._others = docker_things()
 
     def use(self, engine: str) -> None:
@@ -109,7 +110,11 @@ class Bay:
     def _left_now(self) -> list[str]:
         stacks = self.cache / "stacks"
         folders = [str(entry) for entry in stacks.iterdir() if entry.is_dir()] if stacks.is_dir() else []
-        return self.processes() + folders + sorted(docker_things() - self._others)
+        return self.processes() + folders + self._docker_left()
+
+    def _docker_left(self) -> list[str]:
+        """Docker's things of this service's stacks that were not there before."""
+        return sorted(thing for thing in docker_things() - self._others if f" testbay-{self.name}-" in thing)
 
 
 @functools.cache
@@ -126,15 +131,20 @@ def why_no_docker() -> str:
 
 
 def docker_things() -> set[str]:
-    """Every container, network and volume of a testbay project on this machine's Docker engine, if there is one."""
+    """Every container and network of a testbay project on this machine's Docker engine, if there is one."""
     if why_no_docker():
         return set()
-    found = set()
-    for listing in (["ps", "-a", "--format", "{{.Names}}"], ["network", "ls", "--format", "{{.Name}}"]):
-        named = subprocess.run(["docker", *listing], capture_output=True, text=True, check=True).stdout.split()
-        found |= {f"{listing[0]} {name}" for name in named if name.startswith("testbay-shop-")}
-    volumes = ["docker", "volume", "ls", "-q", "--filter", "label=com.docker.compose.project"]
-    return found | set(subprocess.run(volumes, capture_output=True, text=True, check=True).stdout.split())
+    listings = (["container", "ls", "-a", "--format", "{{.Names}}"], ["network", "ls", "--format", "{{.Name}}"])
+    return {f"{listing[0]} {name}" for listing in listings for name in _docker(listing) if name.startswith("testbay-")}
+
+
+def docker_volumes() -> set[str]:
+    """Every volume, anonymous ones too: those carry nobody's name."""
+    return set() if why_no_docker() else set(_docker(["volume", "ls", "-q"]))
+
+
+def _docker(arguments: list[str]) -> list[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.fixture(params=["embedded", pytest.param("compose", marks=pytest.mark.compose)])

@@ -87,7 +87,7 @@ def test_server_that_dies_during_the_tests_ends_the_run(stack: Bay, engine: str)
 
 def _kill_nats(stack: Bay, engine: str) -> None:
     if engine == "compose":
-        name = next(thing.split()[1] for thing in stack.left(0) if thing.startswith("ps ") and "-nats-" in thing)
+        name = next(thing.split()[1] for thing in stack.left(0) if thing.startswith("container ") and "-nats-" in thing)
         subprocess.run(["docker", "kill", name], check=True, capture_output=True)
         return
     line = next(line for line in stack.processes() if "nats-server" in line)
