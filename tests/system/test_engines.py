@@ -142,3 +142,41 @@ def test_several_runs_at_once_share_nothing(stack: Bay) -> None:
     assert [child.returncode for child in children] == [0, 0], "\n".join(outs)
     ports = [re.findall(r"Running on port (\d+)", out) for out in outs]
     assert not set(ports[0]) & set(ports[1])
+
+
+@pytest.mark.compose
+def test_image_that_cannot_be_pulled(bay: Bay) -> None:
+    """By name: an error that names the image. Under auto: embedded, with that as the reason."""
+    missing = {"NATS_IMAGE": "nats:no-such-tag-anywhere"}
+    by_name = bay.run("run", "shop", "--engine", "compose", **missing)
+    auto = bay.run("run", "shop", "--engine", "auto", **missing)
+
+    what = "image nats:no-such-tag-anywhere is not here and cannot be pulled"
+    assert (by_name.code, f"error: {what}" in by_name.lines) == (11, True)
+    assert (auto.code, f"==> Start postgres, dragonfly, nats (embedded: auto: {what})" in auto.lines) == (0, True)
+
+
+@pytest.mark.compose
+def test_auto_takes_compose_where_it_answers(bay: Bay) -> None:
+    """With a Docker engine and the images at hand, auto means compose, and says so first."""
+    done = bay.run("run", "shop", "--engine", "auto")
+
+    assert (done.code, done.lines[0].startswith("==> Start postgres, dragonfly, nats (compose: auto: Docker ")) == (
+        0,
+        True,
+    )
+
+
+@pytest.mark.compose
+def test_image_without_a_room_runs_on_compose(bay: Bay) -> None:
+    """A service testbay knows nothing of is started with the others, as the file says."""
+    compose = bay.project / "docker-compose.test.yml"
+    image = os.environ.get("DRAGONFLY_IMAGE", "redis:7")
+    subprocess.run(["docker", "tag", image, "testbay-test/bucket:1"], check=True)
+    compose.write_text(compose.read_text() + "\n  bucket:\n    image: testbay-test/bucket:1\n")
+    try:
+        done = bay.run("exec", "shop", "--engine", "compose", "--", "docker", "ps", "--format", "{{.Image}}")
+    finally:
+        subprocess.run(["docker", "rmi", "testbay-test/bucket:1"], check=True, capture_output=True)
+
+    assert (done.code, "testbay-test/bucket:1" in done.lines) == (0, True)

@@ -1,7 +1,8 @@
 """A Docker engine as the caller sees it: is there one, is it ours to use, are the images there, can they be had."""
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,14 +20,27 @@ class Daemon:
 
     address: str
     version: str
+    api_version: str
     compose_version: str
     rootless: bool
 
-    def client(self) -> Any:
-        """A docker SDK client; close it."""
-        import docker
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """A docker SDK client for this engine: the SDK itself knows nothing of contexts.
 
-        return docker.DockerClient(base_url=self.address, timeout=30)
+        Raises:
+            EngineUnavailableError: The engine stopped answering.
+        """
+        import docker
+        from docker.errors import DockerException, NotFound
+
+        try:
+            with closing(docker.DockerClient(self.address, version=self.api_version, timeout=30)) as client:
+                yield client
+        except (NotFound, EngineUnavailableError):
+            raise
+        except (DockerException, OSError) as error:
+            raise _unreachable(self.address, str(error)) from None
 
 
 def find(environ: Mapping[str, str]) -> Daemon:
@@ -40,16 +54,22 @@ def find(environ: Mapping[str, str]) -> Daemon:
     host = urlsplit(address).hostname or ""
     if not address.startswith(("unix:", "npipe:")) and host not in _LOCAL_HOSTS:
         raise EngineUnavailableError(
-            f"DOCKER_HOST is another machine: {address}",
+            f"the Docker engine is another machine's: {address}",
             why="its containers publish their ports on that machine's loopback, where no test here can reach them",
             todo="unset DOCKER_HOST (or `docker context use default`), or use --engine embedded",
         )
-    answer = _cli(environ, "version", "--format", "{{.Server.Version}}")
+    answer = _cli(environ, "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}")
     if answer.code != 0:
         raise _unreachable(address, answer.err.strip())
     security = _cli(environ, "info", "--format", "{{.SecurityOptions}}").out
-    rootless = "rootless" in security
-    return Daemon(address=address, version=answer.out.strip(), compose_version=compose_version, rootless=rootless)
+    version, _, api_version = answer.out.strip().partition(" ")
+    return Daemon(
+        address=address,
+        version=version,
+        api_version=api_version,
+        compose_version=compose_version,
+        rootless="rootless" in security,
+    )
 
 
 def _address(environ: Mapping[str, str]) -> str:
@@ -88,26 +108,20 @@ def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
     """Those that are not on this machine."""
     from docker.errors import ImageNotFound
 
-    client = daemon.client()
     missing = []
-    try:
+    with daemon.client() as client:
         for image in images:
             try:
                 client.images.get(image)
             except ImageNotFound:
                 missing.append(image)
-    finally:
-        client.close()
     return missing
 
 
 def image_id(daemon: Daemon, image: str) -> str:
     """What tells an image from a later one of the same name."""
-    client = daemon.client()
-    try:
+    with daemon.client() as client:
         return str(client.images.get(image).id)
-    finally:
-        client.close()
 
 
 def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
@@ -118,16 +132,14 @@ def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
     """
     from docker.errors import APIError
 
-    client = daemon.client()
-    try:
-        for line in client.api.pull(image, stream=True, decode=True):
-            if "error" in line:
-                raise _not_pullable(image, str(line["error"]))
-            progress(f"pulling {image}: {line.get('status', '')} {line.get('progress', '')}")
-    except APIError as error:
-        raise _not_pullable(image, str(error.explanation or error)) from None
-    finally:
-        client.close()
+    with daemon.client() as client:
+        try:
+            for line in client.api.pull(image, stream=True, decode=True):
+                if "error" in line:
+                    raise _not_pullable(image, str(line["error"]))
+                progress(f"pulling {image}: {line.get('status', '')} {line.get('progress', '')}")
+        except APIError as error:
+            raise _not_pullable(image, str(error.explanation or error)) from None
 
 
 def _not_pullable(image: str, said: str) -> EngineUnavailableError:

@@ -1,0 +1,129 @@
+"""What is said when Docker is not there, not ours, or not enough; `docker` is a small program of each kind."""
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from testbay import choice, settings
+from testbay.composefile import ComposeService
+from testbay.engines import daemon
+from testbay.errors import EngineUnavailableError
+
+SOCKET = "unix:///nowhere/docker.sock"
+# What each real CLI answers, by sub-command: standard output, standard error, exit code.
+HEALTHY = {
+    "context": (SOCKET, "", 0),
+    "compose": ("2.26.1", "", 0),
+    "version": ("27.1.0 1.46", "", 0),
+    "info": ("[name=seccomp,profile=builtin]", "", 0),
+}
+DOWN = f"Cannot connect to the Docker daemon at {SOCKET}. Is the docker daemon running?"
+DENIED = (
+    f"permission denied while trying to connect to the Docker daemon socket at {SOCKET}: connect: permission denied"
+)
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> "FakeDocker":
+    """A `docker` on a PATH of its own."""
+    return FakeDocker(tmp_path / "bin")
+
+
+class FakeDocker:
+    """Writes a shell script that answers as told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        self.environ = {"PATH": str(folder)}
+
+    def answers(self, **changes: tuple[str, str, int]) -> dict[str, str]:
+        """Install it; returns the environment that finds it."""
+        cases = [
+            f"{word}) echo '{out}'; echo '{err}' >&2; exit {code} ;;"
+            for word, (out, err, code) in (HEALTHY | changes).items()
+        ]
+        script = self._folder / "docker"
+        script.write_text("#!/bin/sh\ncase $1 in\n" + "\n".join(cases) + "\nesac\n")
+        script.chmod(0o755)
+        return self.environ
+
+
+def test_engine_that_answers_is_described(docker: FakeDocker) -> None:
+    """Address, versions, and whether it runs without root."""
+    found = daemon.find(docker.answers())
+
+    assert found == daemon.Daemon(
+        address=SOCKET, version="27.1.0", api_version="1.46", compose_version="2.26.1", rootless=False
+    )
+
+
+def test_rootless_engine_is_as_good(docker: FakeDocker) -> None:
+    """A rootless engine is used, and said to be one."""
+    found = daemon.find(docker.answers(info=("[name=seccomp name=rootless]", "", 0)))
+
+    assert found.rootless
+
+
+UNUSABLE = {
+    "no cli": ({}, "there is no docker command on the PATH"),
+    "daemon down": ({"version": ("", DOWN, 1)}, f"no Docker engine answers at {SOCKET}"),
+    "permission": ({"version": ("", DENIED, 1)}, f"permission denied on the Docker socket {SOCKET}"),
+    "compose v1": ({"compose": ("", "docker: 'compose' is not a docker command.", 1)}, "docker has no Compose v2"),
+    "remote tcp": (
+        {"context": ("tcp://ci.example.com:2376", "", 0)},
+        "the Docker engine is another machine's: tcp://ci.example.com:2376",
+    ),
+    "remote ssh": (
+        {"context": ("ssh://me@ci.example.com", "", 0)},
+        "the Docker engine is another machine's: ssh://me@ci.example.com",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_unusable_engine_says_what_and_what_to_do(docker: FakeDocker, case: str) -> None:
+    """Each way has a text of its own, and each names the way out without Docker."""
+    changes, what = UNUSABLE[case]
+    environ = docker.environ if case == "no cli" else docker.answers(**changes)
+
+    with pytest.raises(EngineUnavailableError) as caught:
+        daemon.find(environ)
+
+    assert caught.value.what == what
+    assert "--engine embedded" in caught.value.todo
+
+
+def test_engine_on_a_loopback_port_is_this_machine(docker: FakeDocker) -> None:
+    """tcp:// to loopback is no other machine."""
+    address = "tcp://127.0.0.1:2375"
+
+    assert daemon.find(docker.answers(context=(address, "", 0))).address == address
+
+
+def test_auto_falls_back_and_says_why(docker: FakeDocker, tmp_path: Path) -> None:
+    """Without a usable Docker `auto` is embedded, and the reason is the Docker error's first line."""
+    environ = docker.answers(version=("", DOWN, 1)) | {"TESTBAY_CACHE_DIR": str(tmp_path)}
+    chosen = choice.choose(settings.load(environ=environ), [], lambda _: None)
+
+    assert chosen == ("embedded", f"auto: no Docker engine answers at {SOCKET}", None)
+
+
+def test_compose_by_name_never_falls_back(docker: FakeDocker, tmp_path: Path) -> None:
+    """An engine asked for by name is that engine or an error."""
+    environ = docker.answers(version=("", DOWN, 1)) | {"TESTBAY_CACHE_DIR": str(tmp_path)}
+
+    with pytest.raises(EngineUnavailableError, match="no Docker engine answers"):
+        choice.choose(settings.load(engine="compose", environ=environ), [], lambda _: None)
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_path: Path) -> None:
+    """A CLI that answers for an engine nobody can talk to: still one clear error, not a traceback."""
+    environ = docker.answers() | {"TESTBAY_CACHE_DIR": str(tmp_path)}
+    services = [ComposeService(key="db", image="postgres:18")]
+
+    with pytest.raises(EngineUnavailableError, match=f"no Docker engine answers at {SOCKET}"):
+        choice.choose(settings.load(engine="compose", environ=environ), services, lambda _: None)
+    gc.collect()  # the SDK leaves the socket of a failed connection to the collector: let it complain here, not later
