@@ -79,7 +79,7 @@ def launch(plan: StackPlan, settings: Settings) -> Lifeline:
     # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
     argv = [sys.executable, "-S", "-m", "testbay.guard", plan["home"]]  # the folder is for whoever reads `ps`
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
-    env |= {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    env["PYTHONPATH"] = str(Path(__file__).parent.parent)
     ours, theirs = socket.socketpair()
     try:
         settings.cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

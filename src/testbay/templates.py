@@ -8,7 +8,6 @@ removed and made again, never used.
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -36,7 +35,7 @@ def restore(entry: Path, into: Path) -> bool:
 
 def save(entry: Path, data: Path) -> bool:
     """Keep a copy of `data` (of a stopped server); False when it could not be kept, which costs only time later."""
-    scratch = entry.parent / f".{entry.name}-{secrets.token_hex(3)}"
+    scratch = entry.parent / f".{entry.name}-{os.urandom(3).hex()}"
     try:
         scratch.mkdir(parents=True, mode=0o700)
         if not _copy(data, scratch / _DATA):

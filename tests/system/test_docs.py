@@ -147,6 +147,21 @@ def test_new_service_can_be_installed(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "greeter-0.1.0-py3-none-any.whl\n"), done.stderr
 
 
+@pytest.mark.parametrize("name", ["add-a-service.md", "add-a-dependency.md"])
+def test_examples_are_written_as_this_repository_is(checkout: Checkout, name: str) -> None:
+    """Who copies an example does not fail `make lint` by it."""
+    shutil.copy(REPOSITORY / "pyproject.toml", checkout.project)
+    shown = {file: text for file, text in files(page(name)).items() if file.endswith(".py")}
+    for file, text in shown.items():
+        write(checkout.project / file, text)
+    ruff = Path(sys.executable).with_name("ruff")
+    named = " ".join(shown)
+
+    done = checkout.type(f'"{ruff}" check --no-cache -q {named} && "{ruff}" format --no-cache -q --check {named}')
+
+    assert (done.code, done.out) == (0, "")
+
+
 def edit(checkout: Checkout, text: str) -> None:
     """Carry out a page's diff blocks: each line that goes is found once, and its replacement follows it."""
     for name, block in re.findall(r"(?ms)^`([\w./-]+)`\n\n```diff\n(.*?)^```", text):
