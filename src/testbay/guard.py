@@ -9,7 +9,6 @@ Started as `python -m testbay.guard` with a socket as standard input: the plan o
 answers with events.
 """
 
-import fcntl
 import json
 import os
 import selectors
@@ -28,6 +27,7 @@ from testbay.spec import StackPlan
 
 _TICK_S = 0.2
 _LINE_LIMIT = 1_000_000
+_STRANGERS = 16
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     channel = socket.socket(fileno=0)
-    plan = _read_plan(channel)
+    plan, more = _read_plan(channel)
     home = Path(plan["home"])
     try:
         lock = registry.claim(home)
@@ -46,20 +46,24 @@ def main() -> None:
     worker = process.fork()
     if worker == 0:
         process.die_with_parent(signal.SIGTERM)
-        Worker(plan, channel, lock).run()
+        Worker(plan, channel, lock).run(more)
         os._exit(0)
     channel.detach()
     os.close(0)  # the lifeline is the worker's alone: its end must be an end of file for the caller
     _undertake(worker, home)
 
 
-def _read_plan(channel: socket.socket) -> StackPlan:
-    with channel.makefile("rb") as lines:
-        line = lines.readline()
-    if not line:
-        sys.exit(0)  # the caller died before it said what it wanted
+def _read_plan(channel: socket.socket) -> tuple[StackPlan, bytes]:
+    """The plan, and what the caller said right after it."""
+    said = b""
+    while b"\n" not in said:
+        data = channel.recv(65536)
+        if not data:
+            sys.exit(0)  # the caller died before it said what it wanted
+        said += data
+    line, _, more = said.partition(b"\n")
     plan: StackPlan = json.loads(line)
-    return plan
+    return plan, more
 
 
 def _undertake(worker: int, home: Path) -> None:
@@ -108,6 +112,7 @@ class Worker:
         self._lock = lock  # held for life; never read
         self._engine = _engine(plan["engine"])
         self._lifelines: dict[socket.socket, bytes] = {channel: b""}
+        self._strangers: list[socket.socket] = []
         self._watched = [process.ProcessId(*who) for who in plan["watch"]]
         self._token = os.urandom(16).hex()
         self._reason = ""
@@ -125,8 +130,8 @@ class Worker:
             "state": "starting",
         }
 
-    def run(self) -> None:
-        """Start, serve until there is a reason to stop, stop, say what was left."""
+    def run(self, more: bytes) -> None:
+        """Start, serve until there is a reason to stop, stop, say what was left; `more` came with the plan."""
         self._listen()
         try:
             self._report({})
@@ -138,6 +143,8 @@ class Worker:
         except OSError as error:
             self._tell(_failure(BayError(f"the guard could not start the stack: {error}")))
             self._reason = "failed"
+        for first in list(self._lifelines):
+            self._take(first, more)
         while not self._reason:
             self._serve()
         self._finish()
@@ -172,6 +179,8 @@ class Worker:
         for key, _ in self._selector.select(_TICK_S):
             if key.fileobj is self._door:
                 self._welcome()
+            elif key.fileobj in self._strangers:
+                self._admit(key.fileobj)
             elif isinstance(key.fileobj, socket.socket):
                 self._hear(key.fileobj)
             else:
@@ -190,23 +199,34 @@ class Worker:
         return ""
 
     def _welcome(self) -> None:
-        """A further caller joins by saying the token, which only the owner of the record can read."""
+        """A stranger at the door; only a few may stand there, and none is waited for."""
         channel, _ = self._door.accept()
-        channel.settimeout(1.0)
-        try:
-            said = channel.recv(64)
-        except OSError:
-            said = b""
+        channel.settimeout(0)
+        self._strangers.append(channel)
+        self._selector.register(channel, selectors.EVENT_READ)
+        if len(self._strangers) > _STRANGERS:
+            self._turn_away(self._strangers[0])
+
+    def _turn_away(self, stranger: socket.socket) -> None:
+        self._strangers.remove(stranger)
+        self._selector.unregister(stranger)
+        stranger.close()
+
+    def _admit(self, stranger: socket.socket) -> None:
+        """A further caller joins by saying the token, which only the owner of the record can read."""
         import hmac  # loads OpenSSL: only when somebody joins
 
+        try:
+            said = stranger.recv(64)
+        except OSError:
+            said = b""
         if not hmac.compare_digest(said.strip(), self._token.encode()):
-            channel.close()
+            self._turn_away(stranger)
             return
-        channel.settimeout(None)
-        fcntl.fcntl(channel, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-        self._lifelines[channel] = b""
-        self._selector.register(channel, selectors.EVENT_READ)
-        _send(channel, {"event": "joined"})
+        self._strangers.remove(stranger)
+        stranger.settimeout(None)
+        self._lifelines[stranger] = b""
+        _send(stranger, {"event": "joined"})
 
     def _hear(self, channel: socket.socket) -> None:
         try:
@@ -218,6 +238,10 @@ class Worker:
             del self._lifelines[channel]
             channel.close()
             return
+        self._take(channel, data)
+
+    def _take(self, channel: socket.socket, data: bytes) -> None:
+        """Obey every whole line; keep the rest for later."""
         *lines, self._lifelines[channel] = (self._lifelines[channel] + data).split(b"\n")
         for line in lines:
             self._obey(json.loads(line))

@@ -89,6 +89,7 @@ def launch(plan: StackPlan, settings: Settings) -> Lifeline:
             )
     except OSError as error:
         ours.close()
+        theirs.close()
         raise EngineUnavailableError(
             f"{settings.cache_dir}: cannot keep testbay's files here",
             why=str(error.strerror or error),

@@ -113,6 +113,10 @@ class Manifest(_Strict):
         """The folder of the integration tests."""
         return self.root / self.tests
 
+    def compose_path(self, project: Path) -> Path:
+        """The compose file: the service's own choice, else the project's."""
+        return self.root / self.compose if self.compose else project / COMPOSE_FILE
+
     @property
     def source_dir(self) -> Path:
         """What coverage measures: `source`, else the service's src/, else its folder."""

@@ -4,12 +4,13 @@ import hashlib
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from testbay import process
 from testbay.dependencies import postgres
 from testbay.errors import MigrationError
+from testbay.logs import tail
 from testbay.spec import Endpoint
 
 _TIMEOUT_S = 600.0
@@ -22,14 +23,13 @@ def ordered(folder: Path) -> list[Path]:
         MigrationError: There is none.
     """
     files = [file for file in folder.glob("*.sql") if file.is_file() and not file.name.endswith(".down.sql")]
-    ups = [file for file in files if file.name.endswith(".up.sql")]
     if not files:
         raise MigrationError(
             f"{folder} holds no migration",
             why="migrations are files named *.sql or *.up.sql directly in that folder",
             todo="add one (0001_first.sql), or take `migrations` out of the manifest",
         )
-    return sorted(ups or files, key=lambda file: (_number(file), file.name))
+    return sorted(files, key=lambda file: (_number(file), file.name))
 
 
 def _number(file: Path) -> int:
@@ -104,23 +104,32 @@ def _failed(file: Path, said: str) -> MigrationError:
     )
 
 
-def run_command(command: str, root: Path, environ: Mapping[str, str]) -> None:
-    """Run the manifest's `migrate` command in the service's folder.
+def run_command(command: str, root: Path, environ: Mapping[str, str], log: Path, own: Callable[[int], None]) -> None:
+    """Run the manifest's `migrate` command in the service's folder, in a session that `own` is told of.
 
     Raises:
-        MigrationError: It could not be started or failed; its last words are the evidence.
+        MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
     """
+    what = f"migrate = {command!r}"
     try:
-        done = process.run(shlex.split(command), env=environ, cwd=root, timeout_s=_TIMEOUT_S)
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        with log.open("wb") as output:
+            child = process.spawn(shlex.split(command), env=environ, cwd=root, output=output, new_session=True)
+    except (OSError, ValueError) as error:
+        raise MigrationError(f"{what} could not run: {error}", todo="mend the manifest's `migrate`") from None
+    own(child.pid)
+    try:
+        code = child.wait(_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
         raise MigrationError(
-            f"migrate = {command!r} could not run: {error}", todo="mend the manifest's `migrate`"
+            f"{what} did not end within {_TIMEOUT_S:g} s", todo="look for a lock it waits on"
         ) from None
-    if done.code != 0:
-        words = "\n".join((done.out + done.err).strip().splitlines()[-20:])
+    finally:
+        process.end(process.in_session(child.pid))
+        child.wait()
+    if code != 0:
         raise MigrationError(
-            f"migrate = {command!r} failed with exit code {done.code}",
+            f"{what} failed with exit code {code}",
             why="its last lines say",
-            todo="run it yourself: testbay exec SERVICE --no-migrate -- " + command,
-            evidence=words,
+            todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {command}",
+            evidence=tail(log, 20),
         )

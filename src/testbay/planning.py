@@ -17,7 +17,7 @@ from testbay.composefile import ComposeFile, ComposeService, load_compose
 from testbay.dependencies import ROOMS, room_of
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.manifest import COMPOSE_FILE, Manifest
+from testbay.manifest import Manifest
 from testbay.settings import Settings
 from testbay.spec import ComposePlan, Endpoint, ProcessPlan, Published, Server, StackPlan, process_plan
 
@@ -47,7 +47,15 @@ class Request:
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
         services = [asdict(service) for service in (*self.services.values(), *self.others)]
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
-        parts = [self.engine, manifest, services, versions, self.replay, self._migrations()]
+        parts = [
+            self.engine,
+            manifest,
+            services,
+            versions,
+            self.replay,
+            self._migrations(),
+            metadata.version("testbay"),
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -87,8 +95,7 @@ def request(
         ManifestError: The compose file lacks something the manifest needs.
         EngineUnavailableError: The engine asked for cannot run it here.
     """
-    path = manifest.root / manifest.compose if manifest.compose else project / COMPOSE_FILE
-    compose = load_compose(path, settings.environ)
+    compose = load_compose(manifest.compose_path(project), settings.environ)
     services, others = _match(manifest, compose)
     choice = choose(settings, [*services.values(), *others], progress)
     notices = [f"{other.key} ({other.image}): embedded has no room for it, so it does not run" for other in others]

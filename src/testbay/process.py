@@ -165,6 +165,14 @@ def _session(pid: int) -> int:
         return -1
 
 
+def signal_name(number: int) -> str:
+    """`SIGKILL`; the real-time signals between the first and the last have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
     """Signal each, wait, then SIGKILL what remains.
 
@@ -240,7 +248,7 @@ def signals_as_errors() -> Iterator[None]:
 
     def raise_it(number: int, _frame: object) -> None:
         raise InterruptedRunError(
-            f"interrupted by {signal.Signals(number).name}", todo="everything was torn down; run it again"
+            f"interrupted by {signal_name(number)}", todo="everything was torn down; run it again"
         )
 
     with _handlers(raise_it):

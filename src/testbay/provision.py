@@ -71,11 +71,11 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
     """
     manifest = stack.request.manifest
     _streams(stack, voice)
-    environ = {**stack.request.settings.environ, **stack.environment()}
+    environ = stack.command_environment()
     if manifest.migrate:
         _keep(stack, voice)
         voice.detail(manifest.migrate)
-        migrate.run_command(manifest.migrate, manifest.root, environ)
+        migrate.run_command(manifest.migrate, manifest.root, environ, stack.home / "migrate.log", stack.own)
         return [manifest.migrate]
     if not manifest.migrations:
         _keep(stack, voice)

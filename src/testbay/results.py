@@ -1,11 +1,11 @@
 """What the tests did: read from the record the plugin wrote, counted against what was planned, put into words."""
 
 import json
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testbay import process
 from testbay.errors import TestsDidNotRunError
 
 _NO_TESTS_COLLECTED = 5
@@ -75,7 +75,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
     missing = "\n".join(silent[:_SHOWN])
     if code < 0:
         raise TestsDidNotRunError(
-            f"{_signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
+            f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
             why="the system was out of memory, or somebody killed it",
             todo="run the first of those below alone",
             evidence=missing,
@@ -93,11 +93,3 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
             todo="run them alone",
             evidence=missing,
         )
-
-
-def _signal_name(number: int) -> str:
-    """`SIGKILL`; the real-time signals between the first and the last have no names."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -145,7 +145,8 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
         code = _test(run, stack, pytest_args)
     finally:
         _stop(run, stack)
-    results.verify(results.read(run.dir), code, run.manifest.tests_dir)
+    if not {"--collect-only", "--co"} & set(pytest_args):
+        results.verify(results.read(run.dir), code, run.manifest.tests_dir)
     return code
 
 
@@ -188,7 +189,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
-    environ = {**run.settings.environ, **stack.environment(), "TESTBAY_RUN_DIR": str(run.dir)}
+    environ = stack.command_environment() | {"TESTBAY_RUN_DIR": str(run.dir)}
     child = process.spawn(_pytest_argv(run, pytest_args), env=environ, cwd=run.manifest.root, new_session=True)
     stack.own(child.pid)
     try:

@@ -28,6 +28,8 @@ def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *
     model = provision.decide_model(asked)
     if kept := stacks.join(asked):
         voice.detail(f"stack {kept.id}: found warm")
+        if migrate and manifest.migrate:  # a command cannot be told by a hash: it knows itself what is left to do
+            provision.prepare(kept, voice)
         return kept
     provision.announce(asked, voice, model)
     with voice.step(f"Start {', '.join(manifest.needs)} ({asked.engine}: {asked.reason})"):
@@ -63,7 +65,7 @@ def execute(
 
 
 def _run_command(stack: Stack, command: Sequence[str]) -> int:
-    environ = {**stack.request.settings.environ, **stack.environment()}
+    environ = stack.command_environment()
     try:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
         child = process.spawn(command, env=environ)

@@ -1,8 +1,9 @@
 """A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
 
+import os
 import re
 import secrets
-import signal
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -57,6 +58,12 @@ class Stack:
             env[recorded.secret] = "replay"
             env |= {name: text.replace(PORT, port) for name, text in recorded.env.items()}
         return env
+
+    def command_environment(self) -> dict[str, str]:
+        """What a command gets: the caller's environment, this Python's programs first, and the stack's variables."""
+        given = self.request.settings.environ
+        path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
+        return {**given, "PATH": path, **self.environment()}
 
     def own(self, sid: int) -> None:
         """Hand a process session over: if we die, the guard ends it."""
@@ -144,7 +151,7 @@ def _failed(event: dict[str, Any]) -> errors.BayError:
 
 
 def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    how = process.signal_name(-code) if code < 0 else f"exit code {code}"
     return NotReadyError(
         f"{name} ended ({how})",
         why="its last log lines say",
@@ -158,7 +165,11 @@ def _fill(template: str, endpoints: dict[str, Endpoint], name: str) -> str:
 
     def one(match: re.Match[str]) -> str:
         dependency, _, attribute = match[1].partition(".")
-        if dependency not in endpoints or attribute not in ("url", "host", "port", "user", "password", "db"):
+        if (
+            dependency not in ROOMS
+            or dependency not in endpoints
+            or attribute not in ("url", "host", "port", "user", "password", "db")
+        ):
             raise ManifestError(
                 f"env.{name}: {match[0]} is nothing testbay can fill in",
                 todo="write {postgres|dragonfly|nats.url|host|port|user|password|db}",

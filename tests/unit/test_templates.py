@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_no_entry_is_no_copy(tmp_path: Path) -> None:
     assert not templates.restore(tmp_path / "templates" / "abc", tmp_path / "new")
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut off": lambda entry: os.truncate(entry / "data" / "base" / "1", 50),
     "missing": lambda entry: (entry / "data" / "control").unlink(),
     "written to": lambda entry: (entry / "data" / "control").write_bytes(b"z" * 10),

@@ -1,0 +1,280 @@
+"""The docs name only what exists, and every error has its entry."""
+
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from tests.repo.test_imports import LEVELS
+
+from testbay import errors, manifest, run, stack
+from testbay.dependencies import ROOMS
+from testbay.spec import Endpoint
+
+# 0-5 are pytest's own; above 128 stand the signals, as in a shell.
+EXIT_CODES = {
+    "ManifestError": 10,
+    "EngineUnavailableError": 11,
+    "NotReadyError": 12,
+    "MigrationError": 13,
+    "SecretMissingError": 14,
+    "TestsDidNotRunError": 15,
+    "LeftBehindError": 16,
+    "InterruptedRunError": 130,
+}
+
+
+def error_classes() -> dict[str, int]:
+    """Every error testbay raises on purpose, with its exit code; the base class is none."""
+    return {
+        name: value.exit_code
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.BayError) and value is not errors.BayError
+    }
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The commands in a page's console and bash blocks, as words, without prompt and variables before them."""
+    blocks = re.findall(r"(?ms)^```(?:console|bash|sh)\n(.*?)^```", page.read_text(encoding="utf-8"))
+    found = []
+    for line in "\n".join(blocks).splitlines():
+        words = shlex.split(line.strip().removeprefix("$ "), comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words.pop(0)
+        if words and (words[0] in {"make", "testbay"} or words[0].lstrip("./").startswith("scripts/")):
+            found.append(words)
+    return found
+
+
+def problem(words: list[str], root: Path) -> str:
+    """Why this command would not work, or nothing."""
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        named = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
+        return "" if set(named) <= set(targets) else "no such target"
+    if words[0] == "testbay":
+        named = [word for word in words[1:2] if not word.startswith("-")]
+        call = [sys.executable, "-m", "testbay", *named, "--help"]
+        done = subprocess.run(call, cwd=root, capture_output=True, text=True, check=False)
+        return "" if done.returncode == 0 else "no such command"
+    return "" if (root / words[0]).is_file() else "no such file"
+
+
+def test_every_command_in_the_docs_exists(root: Path) -> None:
+    """A command that a page tells you to type is there: the target, the sub-command or the script."""
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/*.md"))]
+    every = {shlex.join(words[:2]): words for page in pages for words in commands(page)}
+    wrong = [f"{name}: {why}" for name, words in every.items() if (why := problem(words, root))]
+
+    assert not wrong, "\n".join(wrong)
+    assert "make integration-test" in every
+
+
+def test_every_link_between_pages_works(root: Path, tracked: list[Path]) -> None:
+    """A relative link in a page leads to a file that is there."""
+    broken = [
+        f"{page}: {target}"
+        for page in tracked
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (root / page).read_text(encoding="utf-8"))
+        if "://" not in target and not (root / page.parent / target).exists()
+    ]
+
+    assert not broken, "\n".join(broken)
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#…` can lead to in a page: its headings, spelled as GitHub does."""
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_to_a_section_works(root: Path) -> None:
+    """A link with `#` leads to a heading that is there."""
+    broken = [
+        f"{page.name}: {target}#{anchor}"
+        for page in [root / "README.md", *root.glob("docs/*.md")]
+        for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+    assert broken == []
+
+
+def test_each_cause_has_its_own_exit_code() -> None:
+    """The codes are those the design lists, one per cause, outside of pytest's."""
+    assert error_classes() == EXIT_CODES
+
+
+def test_every_error_has_an_entry_in_troubleshooting(root: Path) -> None:
+    """docs/troubleshooting.md has a `###` section for each error class that names it and its exit code."""
+    page = (root / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    sections = re.split(r"^### ", page, flags=re.MULTILINE)[1:]
+    missing = [
+        f"{name} (exit {code})"
+        for name, code in error_classes().items()
+        if not any(name in section and re.search(rf"\bexit (?:code )?{code}\b", section) for section in sections)
+    ]
+
+    assert missing == []
+
+
+def messages(root: Path) -> str:
+    """Every string that the program or a script can say: its source, strings that were broken over lines joined."""
+    sources = [*(root / "src").rglob("*.py"), *(root / "scripts").rglob("*"), *root.glob("services/*/scripts/ci/*")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sources if file.is_file())
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+def test_troubleshooting_is_headed_by_real_messages(root: Path) -> None:
+    """Who searches the page for the message on the screen finds it: headings are literal, `…` stands for the rest."""
+    said = messages(root)
+    page = (root / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    headings = re.findall(r"(?m)^### `(.*)`$", page)
+    unknown = [h for h in headings if not all(part in said for part in h.split("…") if part.strip(" :,"))]
+
+    assert unknown == []
+    assert len(headings) == len(set(headings)) == page.count("\n### ")
+
+
+def test_every_troubleshooting_entry_has_three_parts(root: Path) -> None:
+    """An entry tells symptom, cause and solution; what is no error tells what it means."""
+    page = (root / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    sections = re.split(r"(?m)^##+ ", page)[1:]
+    parts = ("**Symptom**: ", "**Cause**: ", "**Solution**: ")
+    short = [s.splitlines()[0] for s in sections if s.startswith("`") and not all(part in s for part in parts)]
+
+    assert [heading for heading in short if f"### {heading}" not in page.partition("## Not an error")[2]] == []
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """The table below a heading of docs/reference.md: the first cell's first code word, and the cells after it."""
+    section = re.split(rf"(?m)^##+ {re.escape(heading)}$", page)[1].partition("\n#")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {cells[0].split("`")[1]: [cell.strip() for cell in cells[1:]] for cells in rows}
+
+
+@pytest.fixture(scope="module")
+def reference(root: Path) -> str:
+    return (root / "docs/reference.md").read_text(encoding="utf-8")
+
+
+def help_of(root: Path, *command: str) -> str:
+    argv = [sys.executable, "-m", "testbay", *command, "--help"]
+    return subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def options(text: str) -> dict[str, str]:
+    """The long options of a help text, each with its default where the text names one."""
+    entries = re.findall(r"(?m)^  (?:-\w, )?(--[a-z-]+)((?:.*\n)(?:    .*\n)*)", text.partition("Options:")[2])
+    return {name: (re.findall(r"\[default: (.*)\]", rest) or [""])[0] for name, rest in entries}
+
+
+def test_reference_lists_every_command_and_option(root: Path, reference: str) -> None:
+    """The tables are those of `testbay COMMAND --help`: no option is missing, none is invented."""
+    commands_said = re.findall(r"(?m)^  (\w+)  +\S", help_of(root).partition("Commands:")[2])
+    headings = {line.split()[1]: line for line in re.findall(r"(?m)^### (testbay \w+.*)$", reference)}
+
+    assert list(headings) == commands_said
+    for name, heading in headings.items():
+        said = {option: default for option, default in options(help_of(root, name)).items() if option != "--help"}
+        listed = table(reference, heading)
+        assert list(listed) == list(said), name
+        assert [o for o, default in said.items() if default and default not in listed[o][0]] == [], name
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Every key of a manifest with its default, as TOML writes it."""
+    found: dict[str, str] = {}
+    inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream, "replay": manifest.Replay}
+    for name, field in model.model_fields.items():
+        if name not in ("file", "root"):
+            if name != "nats":
+                found[prefix + name] = "required" if field.is_required() else literal(field.get_default())
+            found |= keys(inner[name], f"{prefix}{name}.") if name in inner else {}
+    return found
+
+
+def literal(value: Any) -> str:
+    return "none" if value is None else f"`{json.dumps(int(value) if isinstance(value, float) else value)}`"
+
+
+def test_reference_lists_every_key_of_a_manifest(reference: str) -> None:
+    """Keys and defaults are those that the program checks."""
+    assert {key: cells[0] for key, cells in table(reference, "Manifest").items()} == keys(manifest.Manifest)
+
+
+def test_reference_lists_every_variable_that_is_read(root: Path, reference: str) -> None:
+    """A variable that changes what happens is in the table, and the table has no other."""
+    settings = (root / "src/testbay/settings.py").read_text(encoding="utf-8")
+    places = [*(root / "src").rglob("*.py"), *(root / "scripts").rglob("*"), root / ".ci/run"]
+    everything = "\n".join(file.read_text(encoding="utf-8") for file in places if file.is_file())
+    read = set(re.findall(r"\bTESTBAY_[A-Z_]+\b", everything)) - {"TESTBAY_RUN_DIR"}
+    read |= set(re.findall(r"\benv(?:iron)?(?:\.get\(|\[)\"([A-Z_]+)\"(?!\] = )", everything))
+
+    assert set(re.findall(r'"(TESTBAY_[A-Z_]+|CI)"', settings)) <= read
+    assert set(table(reference, "Environment that is read")) == read
+
+
+def test_reference_lists_every_variable_that_is_exported(reference: str) -> None:
+    """What a service and its tests find in their environment, and what it looks like."""
+    first = {"DISABLE_VAULT_AUTH", "TESTING", "TESTBAY_RUN_DIR"}
+    names = {name for room in ROOMS.values() for name in room.environment(Endpoint(name="", title="", host="", port=1))}
+
+    assert set(table(reference, "Environment that is exported")) == names | first
+
+
+def test_reference_lists_every_image(reference: str) -> None:
+    """By which images, on which ports a dependency is known."""
+    rooms = {
+        name: [", ".join(f"`{image}`" for image in room.IMAGES), str(room.CONTAINER_PORT), str(room.DEFAULT_PORT)]
+        for name, room in ROOMS.items()
+    }
+
+    assert table(reference, "Compose file") == rooms
+
+
+def test_reference_lists_every_field_of_a_record(reference: str) -> None:
+    """run.json is what the page says it is, its dependencies included."""
+    fields = [field.name for field in dataclasses.fields(run.Record)]
+    told = re.findall(r"`(\w+)`", reference.partition("Of a dependency: ")[2].partition("Passwords")[0])
+
+    assert list(table(reference, "run.json")) == fields
+    assert told == list(stack.public(Endpoint(name="", title="", host="", port=1)))
+
+
+def test_reference_lists_every_exit_code(reference: str) -> None:
+    """Code and class stand side by side."""
+    section = reference.partition("## Exit codes")[2].partition("\n## ")[0]
+
+    assert {name: int(code) for code, name in re.findall(r"(?m)^\| (\d+) \| `(\w+)`", section)} == EXIT_CODES
+
+
+def test_how_it_works_names_every_module(root: Path) -> None:
+    """The drawing of the levels has every module, each on a line with its like."""
+    page = (root / "docs/how-it-works.md").read_text(encoding="utf-8")
+    drawing = re.findall(r"(?ms)^## Levels$.*?^```\n(.*?)^```", page)[0].splitlines()
+    lines = [re.split(r" {3,}", line)[0].split() for line in drawing]
+
+    assert [[name for name in sorted(line, key=line.index) if name not in LEVELS] for line in lines] == [[]] * len(
+        lines
+    )
+    assert sorted(name for line in lines for name in line) == sorted(LEVELS)
+    assert [max(LEVELS[name] for name in line) for line in lines] == sorted(
+        {max(LEVELS[name] for name in line) for line in lines}, reverse=True
+    )
+
+
+def test_protocol_is_explained_member_by_member(root: Path) -> None:
+    """docs/add-a-dependency.md has a row for each member, in the Protocol's order."""
+    page = (root / "docs/add-a-dependency.md").read_text(encoding="utf-8")
+    source = (root / "src/testbay/dependencies/__init__.py").read_text(encoding="utf-8")
+    protocol = source.partition("class Dependency(Protocol):")[2].partition("\nROOMS")[0]
+
+    assert list(table(page, "The Protocol, member by member")) == re.findall(r"(?m)^    (?:def )?(\w+)[:(]", protocol)

@@ -1,0 +1,41 @@
+"""The menu: every target explained, visible, and reached by CI."""
+
+import re
+import subprocess
+from pathlib import Path
+
+TARGET = re.compile(r"^([a-z][a-z-]*):[^=\n]*?(?:## (.*))?$", re.MULTILINE)
+
+
+def test_every_target_is_explained(root: Path) -> None:
+    """`make help` can name what each target does."""
+    targets = dict(TARGET.findall((root / "Makefile").read_text(encoding="utf-8")))
+
+    assert [name for name, text in targets.items() if not text] == []
+    assert set(targets) == {"help", "setup", "lint", "fix", "test", "integration-test", "lock", "clean"}
+
+
+def test_make_alone_shows_the_menu(root: Path) -> None:
+    """`make` without a target does nothing but list the targets."""
+    done = subprocess.run(["make", "--no-print-directory"], cwd=root, capture_output=True, text=True, check=True)
+
+    listed = [line.split()[1] for line in done.stdout.splitlines()]
+    assert listed == ["help", "setup", "lint", "fix", "test", "integration-test", "lock", "clean"]
+
+
+def test_every_recipe_is_one_visible_command(root: Path) -> None:
+    """What a target runs is seen; only the menu hides its own making."""
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    recipes = re.findall(r"(?m)^([a-z-]+):[^\n]*\n((?:\t.*\n)+)", text)
+
+    assert {name: lines.count("\t") for name, lines in recipes if lines.count("\t") != 1} == {}
+    assert [name for name, lines in recipes if lines.startswith("\t@")] == ["help"]
+
+
+def test_ci_calls_the_commands_of_the_readme(root: Path) -> None:
+    """CI types what a developer types, and ends with `make test`, whose closing line is read."""
+    lines = (root / ".ci/run").read_text(encoding="utf-8").splitlines()
+    calls = [line.split()[1] for line in lines if line.startswith("make ")]
+
+    assert calls == ["lint", "integration-test", "test"]
+    assert lines[-1] == "make test"

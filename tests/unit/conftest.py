@@ -1,0 +1,131 @@
+"""What unit tests share: small files, small programs, small servers; nothing outside tmp_path and loopback."""
+
+import io
+import shlex
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from testbay.manifest import Manifest, load_manifest
+from testbay.output import Voice
+from testbay.settings import Settings
+
+Conversation = Callable[[socket.socket], None]
+Listen = Callable[[Conversation], int]
+Program = Callable[..., Path]
+Service = Callable[..., Manifest]
+
+COMPOSE = """
+services:
+  db:
+    image: postgres:18
+    environment: {POSTGRES_USER: app, POSTGRES_PASSWORD: "${DB_PASSWORD:-secret}"}
+    ports: ["127.0.0.1:${POSTGRES_PORT:-15433}:5432"]
+  cache:
+    image: docker.dragonflydb.io/dragonflydb/dragonfly:v1.39.0
+    ports: ["16380:6379"]
+  queue:
+    image: nats:2.12.4-alpine
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Makes an executable that says one thing, as `NAME --version` does."""
+
+    def make(name: str, says: str = "", *, code: int = 0, folder: str = "bin") -> Path:
+        file = tmp_path / folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\necho {shlex.quote(says)}\nexit {code}\n", encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    return make
+
+
+@pytest.fixture
+def servers(program: Program) -> None:
+    """A program for every dependency, of the version the compose file names, in tmp_path/bin."""
+    for tool in ("postgres", "initdb", "psql"):
+        program(tool, f"{tool} (PostgreSQL) 18.1")
+    program("dragonfly", "dragonfly v1.39.0-aaaa")
+    program("nats-server", "nats-server: v2.12.4")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a caller who has only our programs, and no Docker."""
+    folder = str(tmp_path / "bin")
+    environ = {"PATH": folder, "TESTBAY_POSTGRES_BIN": folder, "DOCKER_HOST": f"unix://{tmp_path}/no-docker"}
+    return Settings(engine="embedded", cache_dir=tmp_path / "cache", environ=environ)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project: the compose file and an empty services folder."""
+    folder = tmp_path / "project"
+    (folder / "services").mkdir(parents=True)
+    (folder / "docker-compose.test.yml").write_text(COMPOSE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def service(project: Path) -> Service:
+    """Makes the service `shop`; the text is the body of its [tool.testbay]."""
+
+    def make(keys: str = "", name: str = "shop") -> Manifest:
+        folder = project / "services" / name
+        (folder / "tests/integration").mkdir(parents=True, exist_ok=True)
+        text = f'[tool.testbay]\nservice = "{name}"\n{keys}\n'
+        (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+        return load_manifest(folder)
+
+    return make
+
+
+class Recording:
+    """A voice and what it said."""
+
+    def __init__(self, *, encoding: str = "utf-8", tty: bool = False, **environ: str) -> None:
+        self._bytes = io.BytesIO()
+        stream = io.TextIOWrapper(self._bytes, encoding=encoding, newline="\n")
+        stream.isatty = lambda: tty  # type: ignore[method-assign]
+        self.voice = Voice(stream, environ=environ)
+        self._stream = stream
+
+    @property
+    def text(self) -> str:
+        self._stream.flush()
+        return self._bytes.getvalue().decode(self._stream.encoding)
+
+
+@pytest.fixture
+def recording() -> type[Recording]:
+    """Makes a voice that speaks into memory."""
+    return Recording
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Starts a server on a free port of loopback that holds the given conversation with whoever connects."""
+    with ExitStack() as running:
+
+        def start(conversation: Conversation) -> int:
+            class Handler(socketserver.BaseRequestHandler):
+                def handle(self) -> None:
+                    with suppress(OSError):
+                        conversation(self.request)
+
+            server = running.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            running.callback(thread.join)
+            running.callback(server.shutdown)
+            return int(server.server_address[1])
+
+        yield start

@@ -1,0 +1,193 @@
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbay.composefile import ComposeService
+from testbay.dependencies import dragonfly
+from testbay.spec import Answer, Endpoint, ProcessPlan, Server
+
+Listen = Callable[[Callable[[socket.socket], None]], int]
+
+
+def service(*command: str, image: str = "dragonfly:v1.39.0", **environment: str) -> ComposeService:
+    return ComposeService(key="cache", image=image, environment=environment, command=command)
+
+
+def at(port: int, password: str = "", identity: str = "") -> Endpoint:
+    return Endpoint(
+        name="dragonfly", title="Dragonfly", host="127.0.0.1", port=port, password=password, db="0", identity=identity
+    )
+
+
+def planned(program: str, asked: ComposeService) -> ProcessPlan:
+    server = Server(program=Path("/bin") / program, version="1.0", source="system")
+    return dragonfly.plan(asked, server, Path("/stacks/s1/dragonfly"))
+
+
+STAND_IN = ["/bin/redis-server", "--bind", "127.0.0.1", "--port", "{port}", "--dir", "/stacks/s1/dragonfly"]
+STAND_IN += ["--save", "", "--appendonly", "no"]
+OWN = ["/bin/dragonfly", "--bind=127.0.0.1", "--port={port}", "--dir=/stacks/s1/dragonfly", "--dbfilename="]
+
+
+@pytest.mark.parametrize(
+    ("program", "asked", "argv"),
+    [
+        ("redis-server", service(), STAND_IN),
+        ("redis-server", service("--maxmemory=1gb", DFLY_dbnum="256"), [*STAND_IN, "--databases", "256"]),
+        ("redis-server", service("--requirepass", "pw"), [*STAND_IN, "--requirepass", "pw"]),
+        ("redis-server", service(DFLY_dbnum="²"), STAND_IN),
+        (
+            "redis-server",
+            service("redis-server", "--save", "60", "1", "--databases", "64", "--port", "7000", image="redis:7"),
+            [*STAND_IN, "--databases", "64"],
+        ),
+        (
+            "redis-server",
+            service("valkey-server", "/etc/valkey.conf", "--aclfile", "/x", "--hz", "5", image="valkey/valkey"),
+            [*STAND_IN, "--hz", "5"],
+        ),
+        ("dragonfly", service(), OWN),
+        (
+            "dragonfly",
+            service("--maxmemory", "1gb", "--bind=0.0.0.0", "--dir", "/data", "--requirepass", "pw", "--hz=5"),
+            [*OWN, "--requirepass=pw", "--maxmemory", "1gb", "--hz=5"],
+        ),
+        ("dragonfly", service("--databases", "64", "--requirepass=pw", image="redis"), [*OWN, "--requirepass=pw"]),
+    ],
+)
+def test_flags_are_carried_to_their_own_kind(program: str, asked: ComposeService, argv: list[str]) -> None:
+    """A stand-in gets the password and the number of databases; paths, ports and addresses are the container's."""
+    assert planned(program, asked)["argv"] == argv
+
+
+def test_dragonflys_settings_are_variables_too() -> None:
+    """Carried as they are; nothing else of the container's environment is."""
+    assert planned("dragonfly", service(DFLY_dbnum="16", PATH="/x"))["env"] == {"DFLY_dbnum": "16"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "password"),
+    [
+        (service(), ""),
+        (service("--requirepass", "a"), "a"),
+        (service("--requirepass=a=b"), "a=b"),
+        (service("--requirepass"), ""),
+        (service(DFLY_requirepass="c"), "c"),
+        (service(DFLY_PASSWORD="d"), "d"),
+    ],
+)
+def test_the_password_is_found_wherever_it_may_stand(asked: ComposeService, password: str) -> None:
+    """In the command, or in one of Dragonfly's variables."""
+    assert dragonfly.endpoint(asked, 16380) == Endpoint(
+        name="dragonfly", title="Dragonfly", host="localhost", port=16380, password=password, db="0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("password", "url"), [("", "redis://127.0.0.1:5/0"), ("p:/@?%", "redis://:p%3A%2F%40%3F%25@127.0.0.1:5/0")]
+)
+def test_a_service_finds_it_by_these_variables(password: str, url: str) -> None:
+    """The contract of tier 3, special characters escaped."""
+    assert dragonfly.environment(at(5, password)) == {
+        "DRAGONFLY_HOST": "127.0.0.1",
+        "DRAGONFLY_PORT": "5",
+        "REDIS_URL": url,
+    }
+
+
+def a_server(heard: list[bytes], *answers: bytes) -> Callable[[socket.socket], None]:
+    def talk(connection: socket.socket) -> None:
+        for answer in answers:
+            heard.append(connection.recv(65536))
+            connection.sendall(answer)
+        connection.recv(1)
+
+    return talk
+
+
+def bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
+FOLDER = b"*2\r\n" + bulk(b"dir") + bulk(b"/stacks/s1/dragonfly")
+
+
+def test_a_ready_server_took_a_key_and_gave_it_back(listen: Listen) -> None:
+    """Password first; its own version and folder last."""
+    heard: list[bytes] = []
+    info = bulk(b"# Server\r\nredis_version:7.2.0\r\n")
+    port = listen(a_server(heard, b"+OK\r\n", b"+OK\r\n", b":1\r\n", info, FOLDER))
+
+    assert dragonfly.probe(at(port, "pw", "s1"), 5) == Answer("7.2.0", "redis 7.2 stand-in")
+    assert heard == [
+        b"*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n",
+        b"*5\r\n$3\r\nSET\r\n$13\r\ntestbay:ready\r\n$1\r\n1\r\n$2\r\nPX\r\n$4\r\n1000\r\n",
+        b"*2\r\n$3\r\nDEL\r\n$13\r\ntestbay:ready\r\n",
+        b"*2\r\n$4\r\nINFO\r\n$6\r\nSERVER\r\n",
+        b"*3\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n$3\r\ndir\r\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("info", "answer"),
+    [
+        (b"redis_version:7.4.0\r\ndragonfly_version:df-v1.39.0\r\n", Answer("1.39.0")),
+        (b"redis_version:7.2.4\r\nvalkey_version:8.0.1\r\n", Answer("8.0.1", "valkey 8.0 stand-in")),
+        (b"redis_version:6.2.14\r\n", Answer("6.2.14", "redis 6.2 stand-in")),
+        (b"", Answer("unknown")),
+    ],
+)
+def test_a_server_says_itself_what_it_is(listen: Listen, info: bytes, answer: Answer) -> None:
+    """Whatever program was meant to run: a stand-in is never hidden."""
+    port = listen(a_server([], b"+OK\r\n", b":1\r\n", bulk(info)))
+
+    assert dragonfly.probe(at(port), 5) == answer
+
+
+def flood(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def drip(connection: socket.socket) -> None:
+    connection.settimeout(0.01)
+    while True:
+        connection.sendall(b"+")
+        try:
+            if not connection.recv(65536):
+                return
+        except TimeoutError:
+            continue
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("conversation", "said"),
+    [
+        (lambda connection: connection.recv(99) and None, "closed the connection|reset by peer"),
+        (lambda connection: connection.recv(99) and connection.recv(1), "timed out"),
+        (a_server([], b"-LOADING Redis is loading\r\n"), "^LOADING Redis is loading$"),
+        (a_server([], b"-\r\n"), "^an error without a word$"),
+        (a_server([], b"-NOAUTH Authentication required.\r\n"), "^NOAUTH"),
+        (a_server([], b"+OK\r\n", b"-READONLY no\r\n"), "^READONLY no$"),
+        (a_server([], b"+OK\r\n", b":1\r\n", b"$x\r\n"), "invalid literal for int"),
+        (a_server([], b"+OK\r\n", b":1\r\n", b"$99999999999\r\nx"), "timed out|in time"),
+        (a_server([], b"+OK\r\n", b":1\r\n", b"$-1\r\n", b"*-1\r\n"), "another server answers"),
+        (a_server([], b"+OK\r\n", b":1\r\n", b"+OK\r\n", b"*2\r\n$1\r\n"), "timed out|in time"),
+        (a_server([], b"+OK\r\n", b":1\r\n", bulk(b""), FOLDER), "another server answers on port .*'s1'"),
+        (flood, "an answer without end"),
+        (drip, "timed out|in time"),
+    ],
+    ids=[
+        *("hangs-up", "silent", "loading", "wordless", "locked", "read-only", "no-number", "cut-off", "nil"),
+        *("half-array", "stranger", "flood", "drip"),
+    ],
+)
+def test_whatever_answers_instead_is_not_ready(
+    listen: Listen, conversation: Callable[[socket.socket], None], said: str
+) -> None:
+    """An OSError or ValueError within the time limit, never a hang, and nothing else."""
+    with pytest.raises((OSError, ValueError), match=said):
+        dragonfly.probe(at(listen(conversation), identity="s2"), 0.1)

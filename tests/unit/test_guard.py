@@ -1,0 +1,167 @@
+import contextlib
+import json
+import select
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import guard, lifeline, registry
+from testbay.errors import BayError, EngineUnavailableError, NotReadyError
+from testbay.guard import Worker
+from testbay.lifeline import GuardGoneError, Lifeline
+from testbay.settings import Settings
+from testbay.spec import StackPlan
+
+
+def plan(home: Path) -> StackPlan:
+    return {
+        "id": home.name,
+        "home": str(home),
+        "key": "k",
+        "engine": "embedded",
+        "reason": "asked for",
+        "service": "shop",
+        "project": "/project",
+        "owner": "me",
+        "watch": [],
+        "idle_s": 0.0,
+        "logs_dir": str(home),
+        "processes": [],
+        "compose": {"file": "", "folder": "", "services": [], "dependencies": {}, "ports": [], "env": {}},
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(cache_dir=tmp_path)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A caller's end and a guard's end of one connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def worker(tmp_path: Path, ends: tuple[socket.socket, socket.socket]) -> Iterator[Worker]:
+    """A guard's worker that has not started anything, with its first caller."""
+    lock = registry.claim(tmp_path / "stacks/shop-1")
+    made = Worker(plan(tmp_path / "stacks/shop-1"), ends[1], lock)
+    yield made
+    made._door.close()
+    made._selector.close()
+    for channel in [*made._lifelines, *made._strangers]:
+        channel.close()
+    lock.close()
+
+
+def let_in(worker: Worker) -> None:
+    """Open the door and hear what the visitor says, as the guard's loop does when there is something to hear."""
+    worker._welcome()
+    visitor = worker._strangers[-1]
+    select.select([visitor], [], [], 5)
+    worker._admit(visitor)
+
+
+@pytest.mark.parametrize("said", [b"", b"\n", b"let me in\n", b"0" * 32 + b"\n", b"x" * 100_000, b"\xff\xfe"])
+def test_who_does_not_know_the_token_is_turned_away(worker: Worker, said: bytes) -> None:
+    """The record that holds it is its owner's alone; other users of the machine can only knock."""
+    stranger = socket.create_connection(("127.0.0.1", worker._record["door"]))
+    with stranger:
+        stranger.sendall(said)
+        stranger.shutdown(socket.SHUT_WR)
+        let_in(worker)
+        try:
+            answer = stranger.recv(64)
+        except ConnectionResetError:  # turned away with words unread
+            answer = b""
+
+    assert (answer, len(worker._lifelines)) == (b"", 1)
+
+
+def test_silent_visitors_hold_nobody_up(worker: Worker) -> None:
+    """They wait at the door, a few of them, and none counts as a caller; the next one pushes the oldest out."""
+    address = ("127.0.0.1", worker._record["door"])
+    with contextlib.ExitStack() as stack:
+        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(guard._STRANGERS + 1)]
+        for _ in visitors:
+            worker._welcome()
+
+        assert (visitors[0].recv(64), len(worker._strangers), len(worker._lifelines)) == (b"", guard._STRANGERS, 1)
+
+
+def test_who_knows_the_token_joins(worker: Worker, settings: Settings) -> None:
+    """And hears what every caller hears."""
+    record = worker._record
+    with socket.create_connection(("127.0.0.1", record["door"])) as caller:
+        caller.sendall(record["token"].encode() + b"\n")
+        let_in(worker)
+
+        assert json.loads(caller.recv(64)) == {"event": "joined"}
+    assert len(worker._lifelines) == 2
+
+
+@pytest.mark.parametrize("record", [{}, {"door": 1}, {"door": 1, "token": "t"}])
+def test_a_guard_that_is_gone_cannot_be_joined(settings: Settings, record: dict[str, Any]) -> None:
+    """Or has not written where its door is yet."""
+    assert lifeline.connect(record, settings) is None
+
+
+def test_news_arrive_whole(ends: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
+    """Several at once, or one in pieces."""
+    line = Lifeline(ends[0], None, tmp_path / "guard.log")
+    ends[1].sendall(b'{"event": "a"}\n{"event": "b"}\n{"eve')
+    first = line.events(1)
+    ends[1].sendall(b'nt": "c"}\n')
+
+    assert [first, line.events(1), line.events(0)] == [[{"event": "a"}, {"event": "b"}], [{"event": "c"}], []]
+
+
+def test_the_end_of_a_guard_is_an_error(ends: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
+    """With the log it left; saying something to it is none."""
+    line = Lifeline(ends[0], None, tmp_path / "guard.log")
+    ends[1].close()
+    line.say({"do": "stop"})
+
+    with pytest.raises(GuardGoneError) as gone:
+        line.events(1)
+
+    assert str(gone.value) == (
+        "the stack's guard is gone\n"
+        "  why:      something killed it; its dependencies ended with it\n"
+        "  do:       run again; if nothing on this machine kills processes, please report it\n"
+        f"  evidence: {tmp_path / 'guard.log'}"
+    )
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """Before any guard is started; below a file not even root can make one."""
+    (tmp_path / "file").touch()
+    settings = Settings(cache_dir=tmp_path / "file/cache")
+
+    with pytest.raises(EngineUnavailableError) as refused:
+        lifeline.launch(plan(tmp_path / "stacks/shop-1"), settings)
+
+    assert str(refused.value) == (
+        f"{tmp_path / 'file/cache'}: cannot keep testbay's files here\n"
+        "  why:      Not a directory\n"
+        "  do:       make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay"
+    )
+
+
+@pytest.mark.parametrize("error", [NotReadyError("late", why="slow", todo="wait", evidence="log"), BayError("bad")])
+def test_an_error_travels_as_it_is(error: BayError) -> None:
+    """Its class and each of its parts."""
+    assert guard._failure(error) == {
+        "event": "failed",
+        "class": type(error).__name__,
+        "what": error.what,
+        "why": error.why,
+        "todo": error.todo,
+        "evidence": error.evidence,
+    }

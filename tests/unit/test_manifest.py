@@ -1,0 +1,334 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import manifest
+from testbay.errors import ManifestError
+from testbay.manifest import Manifest, Nats, Replay, Stream
+
+Service = Callable[..., Manifest]
+
+FULL = """
+needs = ["nats", "postgres"]
+migrations = "sql"
+tests = "checks"
+start = "uvicorn shop:app --port {port}"
+ready = "/api/health"
+source = "lib"
+compose = "../docker-compose.yml"
+ports = { postgres = 5432 }
+env = { DB_DSN = "{postgres.url}" }
+secrets = { OPENAI_API_KEY = "/prod/key" }
+[tool.testbay.nats]
+streams = [{ name = "ORDERS", subjects = ["orders.*"], max_age_s = 60 }]
+[tool.testbay.replay]
+secret = "OPENAI_API_KEY"
+start = "python replay.py --port {port}"
+env = { OPENAI_BASE_URL = "http://127.0.0.1:{port}/v1" }
+"""
+
+
+def test_a_service_needs_only_a_name(service: Service, project: Path) -> None:
+    """Everything else has the documented default."""
+    folder = project / "services/shop"
+
+    assert service() == Manifest(
+        service="shop",
+        needs=["postgres", "dragonfly", "nats"],
+        tests="tests/integration",
+        ready="/",
+        file=folder / "pyproject.toml",
+        root=folder,
+    )
+
+
+def test_every_key_is_read(service: Service, project: Path) -> None:
+    """The manifest of the reference, key by key."""
+    folder = project / "services/shop"
+    for name in ("sql", "checks", "lib"):
+        (folder / name).mkdir(parents=True)
+
+    assert service(FULL) == Manifest(
+        service="shop",
+        needs=["nats", "postgres"],
+        migrations="sql",
+        tests="checks",
+        start="uvicorn shop:app --port {port}",
+        ready="/api/health",
+        source="lib",
+        compose="../docker-compose.yml",
+        ports={"postgres": 5432},
+        env={"DB_DSN": "{postgres.url}"},
+        nats=Nats(streams=[Stream(name="ORDERS", subjects=["orders.*"], max_age_s=60)]),
+        secrets={"OPENAI_API_KEY": "/prod/key"},
+        replay=Replay(
+            secret="OPENAI_API_KEY",
+            start="python replay.py --port {port}",
+            env={"OPENAI_BASE_URL": "http://127.0.0.1:{port}/v1"},
+        ),
+        file=folder / "pyproject.toml",
+        root=folder,
+    )
+
+
+def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
+    """The same keys without a table's name, as ruff does it."""
+    service("needs = []")
+    file = project / "services/shop/testbay.toml"
+    file.write_text('service = "shop"\nneeds = ["nats"]\n', encoding="utf-8")
+
+    found = manifest.load_manifest(file.parent)
+
+    assert (found.file, found.needs) == (file, ["nats"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ('need = ["nats"]', "unknown key 'need' (did you mean 'needs'?)"),
+        ("zzz = 1", "unknown key 'zzz'"),
+        ("[tool.testbay.nats]\nstream = []", "unknown key 'nats.stream' (did you mean 'streams'?)"),
+        (
+            '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]\nmax_age = 1',
+            "unknown key 'nats.streams.0.max_age' (did you mean 'max_age_s'?)",
+        ),
+        (
+            '[tool.testbay.replay]\nsecret = "K"\nstart = "x"\nredy = "/"',
+            "unknown key 'replay.redy' (did you mean 'ready'?)",
+        ),
+        ('needs = "nats"', "needs: Input should be a valid list"),
+        ("tests = 5", "tests: Input should be a valid string"),
+        ("env = { A = 1 }", "env.A: Input should be a valid string"),
+        ('ports = { postgres = "5432" }', "ports.postgres: Input should be a valid integer"),
+        ("ports = { postgres = 70000 }", "ports: postgres = 70000 is no port"),
+        ("ports = { postgre = 5432 }", "ports: 'postgre' is no dependency (did you mean 'postgres'?)"),
+        (
+            'needs = ["nat"]',
+            "needs: 'nat' is no dependency (did you mean 'nats'?); known: postgres, dragonfly, nats",
+        ),
+        ('needs = ["kafka"]', "needs: 'kafka' is no dependency; known: postgres, dragonfly, nats"),
+        (
+            'migrations = "sql"\nmigrate = "alembic"',
+            "migrations and migrate exclude each other: a folder of SQL, or a command",
+        ),
+        ('migrations = "sql"\nneeds = ["nats"]', "migrations needs 'postgres' in needs"),
+        (
+            'needs = []\n[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]',
+            "nats.streams needs 'nats' in needs",
+        ),
+        ('migrate = "  "', "migrate: an empty command"),
+        ('migrate = "echo \'x"', 'migrate: "echo \'x" is no command: No closing quotation'),
+        ('[tool.testbay.replay]\nsecret = "K"\nstart = ""', "replay.start: an empty command"),
+        (
+            '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]\nmax_age_s = inf',
+            "nats.streams.0.max_age_s: Input should be a finite number",
+        ),
+        (
+            '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = []',
+            "nats.streams.0.subjects: List should have at least 1 item after validation, not 0",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(service: Service, project: Path, keys: str, complaint: str) -> None:
+    """The file, the key, what is wrong, and the nearest right name."""
+    with pytest.raises(ManifestError) as refused:
+        service(keys)
+
+    file = project / "services/shop/pyproject.toml"
+    assert str(refused.value) == f"{file}: {complaint}\n  do:       docs/reference.md lists every key"
+
+
+def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path) -> None:
+    """`servce = …` is a typing error, not a manifest without a service."""
+    (tmp_path / "testbay.toml").write_text('servce = "shop"\n', encoding="utf-8")
+
+    with pytest.raises(ManifestError, match=r"unknown key 'servce' \(did you mean 'service'\?\)"):
+        manifest.load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Shop", "shop-1", "", "1shop", "../shop", "s" * 64])
+def test_a_service_name_is_safe_in_paths_and_databases(tmp_path: Path, name: str) -> None:
+    """It becomes part of folder and stack names."""
+    (tmp_path / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
+
+    with pytest.raises(ManifestError, match="service: String should match pattern"):
+        manifest.load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "a*", ">", "a/b", ""])
+def test_a_stream_name_is_one_token(service: Service, name: str) -> None:
+    """It becomes part of an API subject."""
+    with pytest.raises(ManifestError, match=r"nats\.streams\.0\.name: String should match pattern"):
+        service(f'[[tool.testbay.nats.streams]]\nname = "{name}"\nsubjects = ["a"]')
+
+
+@pytest.mark.parametrize("key", ["tests", "migrations", "source"])
+def test_a_missing_folder_is_found_at_load(service: Service, project: Path, key: str) -> None:
+    """Nothing starts before every path of the manifest exists."""
+    with pytest.raises(ManifestError) as refused:
+        service(f'{key} = "not/there"')
+
+    folder = project / "services/shop"
+    assert str(refused.value) == (
+        f"{folder / 'pyproject.toml'}: {key} = 'not/there' does not exist\n"
+        f"  why:      it is looked for in {folder}\n"
+        f"  do:       create it or mend the path"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"service = \n", b'service = "\xff"\n', b"a = " + b"[" * 5000, b"\xef\xbb\xbfservice = 'x'\n"],
+    ids=["syntax", "latin-1", "nested", "byte-order-mark"],
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    """With the parser's own words for where."""
+    file = tmp_path / "testbay.toml"
+    file.write_bytes(content)
+
+    with pytest.raises(ManifestError) as refused:
+        manifest.load_manifest(tmp_path)
+
+    assert (refused.value.what, refused.value.todo) == (f"{file}: not TOML", "mend the line it names")
+    assert refused.value.why
+
+
+@pytest.mark.parametrize("text", ["tool = 5", "tool = 'testbay'", "[tool.ruff]", ""])
+def test_a_pyproject_without_our_table_is_no_manifest(tmp_path: Path, text: str) -> None:
+    """Whatever else it holds."""
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManifestError) as refused:
+        manifest.load_manifest(tmp_path)
+
+    assert str(refused.value) == (
+        f"{tmp_path} has no manifest\n"
+        "  do:       add [tool.testbay] to its pyproject.toml, or a testbay.toml (docs/add-a-service.md)"
+    )
+
+
+@pytest.mark.parametrize("text", ["[[tool.testbay]]", "[tool]\ntestbay = 5", "[tool.testbay]\nroot = '/'"])
+def test_our_table_is_a_table_of_known_keys(tmp_path: Path, text: str) -> None:
+    """`file` and `root` are what we know already, not keys."""
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManifestError, match=r"\[tool\.testbay\] is not a table of known keys"):
+        manifest.load_manifest(tmp_path)
+
+
+def test_the_source_is_src_unless_named(service: Service, project: Path) -> None:
+    """What coverage measures: `source`, else src/, else the folder."""
+    folder = project / "services/shop"
+    bare = service().source_dir
+    (folder / "src").mkdir()
+    usual = service().source_dir
+    (folder / "lib").mkdir()
+
+    assert (bare, usual, service('source = "lib"').source_dir) == (folder, folder / "src", folder / "lib")
+    assert service().tests_dir == folder / "tests/integration"
+
+
+def test_the_project_is_found_from_any_folder_in_it(service: Service, project: Path) -> None:
+    """The nearest folder upwards with the compose file or services/."""
+    inner = service().tests_dir
+
+    assert [manifest.find_project(folder) for folder in (inner, project)] == [project, project]
+
+
+@pytest.mark.parametrize("mark", [".git", "testbay.toml"])
+def test_without_a_compose_file_the_repository_or_the_service_is_the_project(tmp_path: Path, mark: str) -> None:
+    """A single service may name a compose file of its own."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / mark).touch()
+
+    assert manifest.find_project(tmp_path / "src") == tmp_path
+
+
+def test_outside_of_a_project_the_error_says_what_makes_one() -> None:
+    """The root of the file system is no project."""
+    with pytest.raises(ManifestError) as refused:
+        manifest.find_project(Path("/proc/self"))
+
+    assert str(refused.value) == (
+        "/proc/self is in no project\n"
+        "  why:      no docker-compose.test.yml, services/ or manifest here or above\n"
+        "  do:       go to your project's folder (docs/getting-started.md)"
+    )
+
+
+def test_services_are_found_by_their_manifests(service: Service, project: Path) -> None:
+    """Folders without one are no services; the project itself may be one."""
+    service()
+    service(name="billing")
+    (project / "services/notes").mkdir()
+    (project / "testbay.toml").write_text('service = "whole"\n', encoding="utf-8")
+
+    assert manifest.service_folders(project) == {
+        "whole": project,
+        "billing": project / "services/billing",
+        "shop": project / "services/shop",
+    }
+
+
+def test_the_only_service_needs_no_name(service: Service, project: Path) -> None:
+    """`testbay run` in a project with one service."""
+    only = service()
+
+    assert manifest.find_service(None, project) == only == manifest.find_service("shop", project)
+
+
+def test_two_services_with_one_name_are_refused(service: Service, project: Path) -> None:
+    """Neither is silently left out."""
+    service()
+    (project / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
+
+    with pytest.raises(ManifestError) as refused:
+        manifest.find_service("shop", project)
+
+    assert str(refused.value) == (
+        f"two services are called shop\n  why:      {project} and {project / 'services/shop'}\n"
+        "  do:       rename one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("shp", "unknown service 'shp' (did you mean 'shop'?)"),
+        ("zzz", "unknown service 'zzz'"),
+        (None, "which service?"),
+    ],
+)
+def test_an_unknown_service_is_answered_with_the_known(
+    service: Service, project: Path, name: str | None, what: str
+) -> None:
+    """The nearest name, and all of them."""
+    service()
+    service(name="billing")
+
+    with pytest.raises(ManifestError) as refused:
+        manifest.find_service(name, project)
+
+    assert str(refused.value) == (
+        f"{what}\n  why:      services of {project}: billing, shop\n  do:       name one of them"
+    )
+
+
+def test_a_project_without_services_says_what_one_is(project: Path) -> None:
+    """An empty list would leave the reader alone."""
+    with pytest.raises(ManifestError) as refused:
+        manifest.find_service("shop", project)
+
+    assert refused.value.why == (
+        f"services of {project}: none: a service is a folder in services/ with [tool.testbay] in its pyproject.toml"
+    )
+
+
+def test_a_manifest_cannot_be_changed(service: Service) -> None:
+    """What was read is what every step of a run sees."""
+    read: Any = service()
+
+    with pytest.raises(ValueError, match="frozen"):
+        read.service = "other"

@@ -1,0 +1,221 @@
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbay import migrate
+from testbay.errors import MigrationError
+from testbay.spec import Endpoint
+
+Listen = Callable[[Callable[[socket.socket], None]], int]
+ENVIRON = {"PATH": os.defpath}
+
+
+def folder(parent: Path, *names: str) -> Path:
+    for name in names:
+        (parent / name).write_text(f"-- {name}\n", encoding="utf-8")
+    return parent
+
+
+def endpoint(port: int) -> Endpoint:
+    return Endpoint(name="postgres", title="PostgreSQL", host="127.0.0.1", port=port, user="app", db="shop")
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["10_c.sql", "2_b.sql", "1_a.sql"], ["1_a.sql", "2_b.sql", "10_c.sql"]),
+        (["V2__b.sql", "v1__a.sql", "V10__c.sql"], ["v1__a.sql", "V2__b.sql", "V10__c.sql"]),
+        (["0002_b.sql", "0002_a.sql", "seed.sql"], ["seed.sql", "0002_a.sql", "0002_b.sql"]),
+        (["1_a.up.sql", "1_a.down.sql", "2_b.up.sql"], ["1_a.up.sql", "2_b.up.sql"]),
+        (["1_a.sql", "1_a.down.sql", "README.md"], ["1_a.sql"]),
+        (["20240102_b.sql", "20231231_a.sql"], ["20231231_a.sql", "20240102_b.sql"]),
+    ],
+)
+def test_migrations_apply_by_number_then_name(tmp_path: Path, names: list[str], order: list[str]) -> None:
+    """2 before 10, and never a way down."""
+    assert [file.name for file in migrate.ordered(folder(tmp_path, *names))] == order
+
+
+def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
+    """Only files apply."""
+    (tmp_path / "2_old.sql").mkdir()
+
+    assert migrate.ordered(folder(tmp_path, "1_a.sql")) == [tmp_path / "1_a.sql"]
+
+
+@pytest.mark.parametrize("names", [[], ["1_a.down.sql"], ["1_a.txt"]])
+def test_an_empty_folder_is_no_set_of_migrations(tmp_path: Path, names: list[str]) -> None:
+    """A green run on a database without tables would prove nothing."""
+    with pytest.raises(MigrationError) as refused:
+        migrate.ordered(folder(tmp_path, *names))
+
+    assert str(refused.value) == (
+        f"{tmp_path} holds no migration\n"
+        "  why:      migrations are files named *.sql or *.up.sql directly in that folder\n"
+        "  do:       add one (0001_first.sql), or take `migrations` out of the manifest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["1.sql", "2.sql", "3.sql"], []),
+        (["1.sql", "3.sql", "4.sql", "6.sql"], [2, 5]),
+        (["7.sql"], []),
+        (["1.sql", "50.sql"], []),
+        (["20240101.sql", "20240103.sql"], []),
+        (["1_a.sql", "1_b.sql"], []),
+    ],
+)
+def test_a_gap_in_the_numbers_is_seen(names: list[str], missing: list[int]) -> None:
+    """A migration somebody forgot to commit; time stamps and numbers by tens are no such sequence."""
+    assert migrate.missing_numbers([Path(name) for name in names]) == missing
+
+
+def test_only_what_a_database_lacks_is_pending(tmp_path: Path) -> None:
+    """By name, as long as the text is the one that was applied."""
+    files = migrate.ordered(folder(tmp_path, "1.sql", "2.sql", "3.sql"))
+    applied = [["1.sql", migrate.digest(files[0])], ["0.sql", "gone"], ["3.sql", migrate.digest(files[2])]]
+
+    assert migrate.pending(files, applied) == [tmp_path / "2.sql"]
+    assert migrate.digest(files[0]) == hashlib.sha256(b"-- 1.sql\n").hexdigest()
+
+
+def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
+    """The database has the old text, and nobody can take it back."""
+    files = migrate.ordered(folder(tmp_path, "1.sql"))
+
+    with pytest.raises(MigrationError) as refused:
+        migrate.pending(files, [["1.sql", "another digest"]])
+
+    assert str(refused.value) == (
+        "migration 1.sql changed after it was applied\n"
+        "  why:      a database cannot be taken back to before it\n"
+        "  do:       testbay down, then up again: a fresh stack takes the new text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "what", "why"),
+    [
+        (
+            (
+                'psql:2.sql:1: NOTICE:  hi\npsql:2.sql:7: ERROR:  relation "x" does not exist\n'
+                "LINE 1: SELECT * FROM x;\nSTATEMENT:  SELECT * FROM x;\n"
+            ),
+            'migration 2.sql failed at line 7: relation "x" does not exist',
+            "the database refused the statement below",
+        ),
+        (
+            "psql:2.sql:3: error: more.sql: No such file or directory\n",
+            "migration 2.sql failed at line 3: more.sql: No such file or directory",
+            "the database refused the statement below",
+        ),
+        (
+            "psql:2.sql:1: NOTICE:  hi\npsql:sub/more.sql:9: FATAL:  out of disk\n",
+            "migration 2.sql failed at line 9 of sub/more.sql: out of disk",
+            "the database refused the statement below",
+        ),
+        (
+            "psql: error: no route to host\n",
+            "migration 2.sql failed: psql: error: no route to host",
+            "psql could not run it",
+        ),
+        ("", "migration 2.sql failed: ", "psql could not run it"),
+    ],
+)
+def test_a_failure_names_file_line_and_message(said: str, what: str, why: str) -> None:
+    """The whole of what psql said is the evidence."""
+    error = migrate._failed(Path("/m/2.sql"), said)
+
+    assert (error.what, error.why, error.todo, error.evidence) == (what, why, "mend /m/2.sql", said.strip())
+
+
+def test_endless_output_is_cut() -> None:
+    """Evidence is for reading."""
+    assert len(migrate._failed(Path("2.sql"), "x" * 100_000).evidence) == 4000
+
+
+def test_a_database_that_is_not_there_is_a_failed_migration(tmp_path: Path) -> None:
+    """The real psql, no server: its own words are the message."""
+    file = folder(tmp_path, "1.sql") / "1.sql"
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port = once.getsockname()[1]
+
+    with pytest.raises(MigrationError) as failed:
+        migrate.apply_sql(file, endpoint(port), ENVIRON)
+
+    assert failed.value.what.startswith("migration 1.sql failed: psql: error: connection to server at")
+    assert "Connection refused" in failed.value.evidence
+
+
+def test_a_migration_that_waits_for_ever_is_ended(
+    tmp_path: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that accepts and says nothing does not hold the run for ever."""
+    monkeypatch.setattr(migrate, "_TIMEOUT_S", 0.2)
+
+    def silence(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+
+    port = listen(silence)
+    file = folder(tmp_path, "1.sql") / "1.sql"
+
+    with pytest.raises(MigrationError) as failed:
+        migrate.apply_sql(file, endpoint(port), ENVIRON)
+
+    assert str(failed.value) == (
+        "migration 1.sql did not end: psql did not answer within 0.2 s\n  do:       look for a lock it waits on"
+    )
+
+
+def test_a_migrate_command_runs_in_the_services_folder(tmp_path: Path) -> None:
+    """With the stack's environment, and its quotes as a shell reads them."""
+    handed: list[int] = []
+    environ = {**ENVIRON, "URL": "postgresql://x"}
+    command = "sh -c 'pwd > where; echo $URL > url'"
+    migrate.run_command(command, tmp_path, environ, tmp_path / "log", handed.append)
+
+    said = ((tmp_path / "where").read_text(encoding="utf-8"), (tmp_path / "url").read_text(encoding="utf-8"))
+    assert (said, len(handed)) == ((f"{tmp_path}\n", "postgresql://x\n"), 1)
+
+
+def test_a_failed_migrate_command_shows_its_last_words(tmp_path: Path) -> None:
+    """And the command that runs it by hand."""
+    command = "sh -c 'echo out; echo err >&2; exit 3'"
+
+    with pytest.raises(MigrationError) as failed:
+        migrate.run_command(command, tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
+
+    assert str(failed.value).splitlines() == [
+        f"migrate = {command!r} failed with exit code 3",
+        "  why:      its last lines say",
+        f"  do:       run it yourself: testbay exec SERVICE --no-migrate -- {command}",
+        "  evidence: out",
+        "            err",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("no-such-program", "could not run: [Errno 2] No such file or directory: 'no-such-program'"),
+        ("sleep 60", "did not end within 0.1 s"),
+        ("echo 'x", "could not run: No closing quotation"),
+    ],
+)
+def test_a_migrate_command_that_cannot_run_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, why: str
+) -> None:
+    """Missing, endless or misquoted."""
+    monkeypatch.setattr(migrate, "_TIMEOUT_S", 0.1)
+
+    with pytest.raises(MigrationError) as failed:
+        migrate.run_command(command, tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
+
+    assert failed.value.what == f"migrate = {command!r} {why}"

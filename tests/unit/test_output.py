@@ -1,0 +1,130 @@
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import output
+from testbay.errors import BayError, ManifestError
+from testbay.output import Voice
+
+ERROR = ManifestError("bad: 100%\nkey", why="a typo", todo="mend it")
+
+
+def test_a_pipe_gets_plain_lines(recording: Any) -> None:
+    """No escape sequences and no progress where nobody watches."""
+    heard = recording(TERM="xterm")
+    with heard.voice.step("Start postgres"):
+        heard.voice.progress("waiting")
+        heard.voice.detail("ready")
+    lines = heard.text.splitlines()
+
+    assert lines[:2] == ["==> Start postgres", "    ready"]
+    assert lines[2].startswith("    0.0")
+    assert lines[2].endswith(" s")
+    assert len(lines) == 3
+
+
+def test_a_terminal_gets_a_line_that_replaces_itself(recording: Any) -> None:
+    """Progress is wiped before the next line is said."""
+    heard = recording(tty=True, TERM="xterm")
+    heard.voice.progress("waiting " + "x" * 200)
+    heard.voice.say("ready")
+    heard.voice.say("done")
+
+    waiting = ("    … waiting " + "x" * 200)[:110]
+    assert heard.text == f"{waiting}\r\x1b[2Kready\ndone\n"
+
+
+def test_a_dumb_terminal_is_a_pipe(recording: Any) -> None:
+    """Emacs' shell and the like cannot replace a line."""
+    heard = recording(tty=True, TERM="dumb")
+    heard.voice.progress("waiting")
+
+    assert heard.text == ""
+
+
+def test_github_gets_folds_and_annotations(recording: Any) -> None:
+    """A step folds, an error is pinned to the run in one line whatever it contains."""
+    heard = recording(GITHUB_ACTIONS="true")
+    with heard.voice.step("Start"):
+        heard.voice.error(ERROR)
+    lines = heard.text.splitlines()
+
+    assert lines[:5] == [
+        "::group::Start",
+        "error: bad: 100%",
+        "key",
+        "  why:      a typo",
+        "  do:       mend it",
+    ]
+    assert lines[5] == "::error title=ManifestError::bad: 100%25%0Akey"
+    assert lines[-1] == "::endgroup::"
+
+
+def test_a_step_that_fails_still_says_its_duration(recording: Any) -> None:
+    """The time to a failure is a fact too."""
+    heard = recording()
+    with pytest.raises(BayError), heard.voice.step("Start"):
+        raise ERROR
+
+    assert len(heard.text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "good", "bad"),
+    [
+        ("utf-8", "✅ NATS", "❌ NATS"),
+        ("ascii", "[ok] NATS", "[FAILED] NATS"),
+        ("latin-1", "[ok] NATS", "[FAILED] NATS"),
+    ],
+)
+def test_verdicts_are_words_where_there_is_no_mark(recording: Any, encoding: str, good: str, bad: str) -> None:
+    """A locale without the character gets a word, not a question mark."""
+    heard = recording(encoding=encoding)
+    heard.voice.verdict("NATS", good=True)
+    heard.voice.verdict("NATS", good=False)
+
+    assert heard.text.splitlines() == [good, bad]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_text_is_too_strange_to_be_said(recording: Any, encoding: str) -> None:
+    """Log lines and paths of any kind never end a run with a UnicodeEncodeError."""
+    heard = recording(encoding=encoding, tty=True, TERM="xterm")
+    for speak in (heard.voice.say, heard.voice.detail, heard.voice.progress):
+        speak("日本 \udcff …")
+    heard.voice.error(ManifestError("日本"))
+
+    assert "error: " in heard.text
+
+
+def test_a_stream_without_an_encoding_is_spoken_to_in_ascii() -> None:
+    """io.StringIO, as embedding programs use it."""
+    stream = io.StringIO()
+    Voice(stream).verdict("é", good=True)
+
+    assert stream.getvalue() == "[ok] ?\n"
+
+
+def test_the_default_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """A voice that is told nothing speaks to the caller."""
+    Voice().say("hello")
+
+    assert capsys.readouterr().out == "hello\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_locale_without_our_characters_ends_no_program(encoding: str) -> None:
+    """The real standard output of a real process."""
+    code = "from testbay.output import Voice; v = Voice(); v.verdict('NATS …', good=False); v.say('\\udcff 日本')"
+    source = str(Path(output.__file__).parents[1])
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": source}
+
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"[FAILED] NATS ")

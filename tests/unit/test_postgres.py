@@ -1,0 +1,225 @@
+import base64
+import hashlib
+import hmac
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbay.composefile import ComposeService
+from testbay.dependencies import postgres
+from testbay.spec import Answer, Endpoint, Server
+
+Listen = Callable[[Callable[[socket.socket], None]], int]
+ENDPOINT = Endpoint(name="postgres", title="PostgreSQL", host="127.0.0.1", port=1, user="app", password="pw", db="shop")
+AUTHENTICATED = b"R" + struct.pack("!II", 8, 0)
+READY = b"Z" + struct.pack("!I", 5) + b"I"
+
+
+def service(*command: str, **environment: str) -> ComposeService:
+    return ComposeService(key="db", image="postgres:18", environment=environment, command=command)
+
+
+def at(port: int, identity: str = "") -> Endpoint:
+    return Endpoint(**{**vars(ENDPOINT), "port": port, "identity": identity})
+
+
+@pytest.mark.parametrize(
+    ("environment", "user", "password", "db"),
+    [
+        ({}, "postgres", "postgres", "postgres"),
+        ({"POSTGRES_USER": "ann"}, "ann", "postgres", "ann"),
+        ({"POSTGRES_USER": "ann", "POSTGRES_PASSWORD": "pw", "POSTGRES_DB": "shop"}, "ann", "pw", "shop"),
+        ({"POSTGRES_USER": "", "POSTGRES_DB": ""}, "postgres", "postgres", "postgres"),
+    ],
+)
+def test_credentials_are_those_of_the_official_image(
+    environment: dict[str, str], user: str, password: str, db: str
+) -> None:
+    """The database is called like the user unless it is named."""
+    assert postgres.endpoint(service(**environment), 15433) == Endpoint(
+        name="postgres", title="PostgreSQL", host="localhost", port=15433, user=user, password=password, db=db
+    )
+
+
+def test_a_service_finds_it_by_these_variables() -> None:
+    """The contract of tier 3."""
+    assert postgres.environment(ENDPOINT) == {
+        "POSTGRES_HOST": "127.0.0.1",
+        "POSTGRES_PORT": "1",
+        "POSTGRES_USER": "app",
+        "POSTGRES_PASSWORD": "pw",
+        "POSTGRES_DB": "shop",
+        "DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/shop",
+    }
+
+
+def test_special_characters_do_not_break_the_address() -> None:
+    """Every part is escaped, the slash too."""
+    strange = Endpoint(**{**vars(ENDPOINT), "user": "a@b", "password": "p:/?#%é ", "db": "x/y"})
+
+    assert postgres.url(strange) == "postgresql://a%40b:p%3A%2F%3F%23%25%C3%A9%20@127.0.0.1:1/x%2Fy"
+
+
+@pytest.mark.parametrize(
+    ("command", "carried"),
+    [
+        (["postgres", "-c", "fsync=off", "-c", "jit=off"], ["-c", "fsync=off", "-c", "jit=off"]),
+        (["-c", "log_line_prefix=%m "], ["-c", "log_line_prefix=%m "]),
+        (["--work-mem=4MB", "--fsync=off"], ["-c", "work_mem=4MB", "-c", "fsync=off"]),
+        (["-c", "hba_file=/etc/x", "--ssl-cert-file=/x", "-c", "a=b"], ["-c", "a=b"]),
+        (["-c"], []),
+        (["-c", "novalue", "--help"], []),
+        ([], []),
+    ],
+)
+def test_settings_of_the_compose_file_are_carried(command: list[str], carried: list[str]) -> None:
+    """Except paths: they are the container's."""
+    assert postgres.carried_flags(service(*command)) == carried
+
+
+def test_the_plan_makes_a_cluster_and_a_database(tmp_path: Path) -> None:
+    """Initdb with a password nobody can read from the command line, then the database in single-user mode."""
+    server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
+    home = tmp_path / "stack-1/postgres"
+    made = postgres.plan(service(POSTGRES_USER="app", POSTGRES_DB='a"b', POSTGRES_PASSWORD="hunter2"), server, home)
+    initdb, create = made["prepare"]
+
+    assert initdb["argv"][:7] == ["/pg/initdb", "-D", str(home / "data"), "-U", "app", "--pwfile", str(home / "secret")]
+    assert {"--auth=scram-sha-256", "--no-sync", "--encoding=UTF8"} < set(initdb["argv"])
+    assert create["argv"][:4] == ["/pg/postgres", "--single", "-D", str(home / "data")]
+    assert create["stdin"] == 'CREATE DATABASE "a""b";\n'
+    assert "hunter2" not in str(made)
+
+
+def test_the_default_database_is_not_made_twice(tmp_path: Path) -> None:
+    """Initdb made `postgres` already; its own arguments may be named."""
+    server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
+    made = postgres.plan(service(POSTGRES_INITDB_ARGS="--locale=C --data-checksums"), server, tmp_path)
+
+    assert len(made["prepare"]) == 1
+    assert made["prepare"][0]["argv"][-2:] == ["--locale=C", "--data-checksums"]
+
+
+@pytest.mark.parametrize(
+    "hostile", ["listen_addresses=*", "port=5432", "ssl=on", "logging_collector=on", "cluster_name=x"]
+)
+def test_a_container_setting_cannot_open_the_server(tmp_path: Path, hostile: str) -> None:
+    """In a container listening everywhere is right; here what we insist on comes last, and the last word counts."""
+    server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
+    argv = postgres.plan(service("postgres", "-c", hostile), server, tmp_path / "s1/postgres")["argv"]
+    name = hostile.partition("=")[0]
+    ours = "{port}" if name == "port" else next(word for word in reversed(argv) if word.startswith(f"{name}="))
+
+    assert argv.index(hostile) < argv.index(ours)
+    assert "listen_addresses=127.0.0.1" in argv
+
+
+@pytest.mark.parametrize("password", ["secret", "", "p:/?#%", "pässwörd", "x" * 500])
+def test_the_stored_secret_proves_the_password(password: str) -> None:
+    """Computed as RFC 5802 says for a client, with the salt and the rounds that are in the secret."""
+    head, keys = postgres._scram_secret(password).removeprefix("SCRAM-SHA-256$").split("$")
+    rounds, salt = head.split(":")
+    stored, server_key = (base64.b64decode(key) for key in keys.split(":"))
+
+    block = hmac.new(password.encode(), base64.b64decode(salt) + b"\0\0\0\1", hashlib.sha256).digest()
+    client_key = hmac.new(block, b"Client Key", hashlib.sha256).digest()
+
+    assert (rounds, hashlib.sha256(client_key).digest()) == ("1", stored)
+    assert hmac.new(block, b"Server Key", hashlib.sha256).digest() == server_key
+
+
+def text_row(value: bytes) -> bytes:
+    """One row of one text column, as the protocol writes it."""
+    column = b"x\0" + struct.pack("!IHIhih", 0, 0, 25, -1, -1, 0)
+    data = struct.pack("!Hi", 1, len(value)) + value
+    parts = [(b"T", struct.pack("!H", 1) + column), (b"D", data), (b"C", b"SHOW\0")]
+    return b"".join(kind + struct.pack("!I", len(body) + 4) + body for kind, body in parts) + READY
+
+
+def a_server(*answers: bytes) -> Callable[[socket.socket], None]:
+    """Lets everybody in and answers each query with the next of `answers`."""
+
+    def talk(connection: socket.socket) -> None:
+        while struct.unpack("!II", connection.recv(65536)[:8])[1] != 196608:
+            connection.sendall(b"N")  # no encryption here
+        connection.sendall(AUTHENTICATED + READY)
+        for answer in answers:
+            connection.recv(65536)
+            connection.sendall(answer)
+        connection.recv(65536)
+
+    return talk
+
+
+def test_a_ready_server_tells_its_version(listen: Listen) -> None:
+    """Asked with the real psql."""
+    port = listen(a_server(text_row(b"18.1 (Debian)"), text_row(b"stack-1")))
+
+    assert postgres.probe(at(port, "stack-1"), 5) == Answer("18.1")
+
+
+def silence(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("conversation", "said"),
+    [
+        (lambda connection: connection.recv(1) and None, "reset by peer|closed the connection"),
+        (lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n") or connection.recv(99), "closed|reset"),
+        (
+            lambda connection: (
+                connection.recv(99)
+                and connection.sendall(b"E\0\0\0\x20SFATAL\0Mthe database system is starting up\0\0")
+            ),
+            "^the database system is starting up$",
+        ),
+        (silence, "timed out"),
+        (lambda connection: connection.recv(99) and connection.sendall(AUTHENTICATED), "psql: error: |not answer"),
+        (lambda connection: connection.recv(99) and connection.sendall(b"R" * 9), "psql: error: |not answer"),
+        (a_server(READY, READY), "^an empty answer$"),
+        (a_server(text_row(b""), text_row(b"")), "^an empty answer$"),
+        (a_server(text_row(b"18"), text_row(b"stranger")), "another server answers on port .*'stranger'"),
+    ],
+    ids=["hangs-up", "http", "starting", "silent", "then-gone", "garbage", "no-row", "empty", "stranger"],
+)
+def test_whatever_answers_instead_is_not_ready(
+    listen: Listen, conversation: Callable[[socket.socket], None], said: str
+) -> None:
+    """An OSError within the time limit, never a hang, and nothing else."""
+    with pytest.raises(OSError, match=said):
+        postgres.probe(at(listen(conversation), "stack-1"), 0.3)
+
+
+def test_nobody_there_is_not_ready() -> None:
+    """Refused at once."""
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port = once.getsockname()[1]
+
+    with pytest.raises(ConnectionRefusedError):
+        postgres.probe(at(port), 0.3)
+
+
+def test_psql_sees_nothing_of_the_users_own_settings(listen: Listen, tmp_path: Path) -> None:
+    """A PGDATABASE or a psqlrc of the caller must not decide where migrations go."""
+    hello: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        said = connection.recv(4096)
+        if len(said) == 8:  # may we encrypt?
+            connection.sendall(b"N")
+            said = connection.recv(4096)
+        hello.append(said)
+
+    (tmp_path / ".psqlrc").write_text("\\echo read\n", encoding="utf-8")
+    environ = {"PGDATABASE": "other", "PGAPPNAME": "other", "PGOPTIONS": "-c a=b", "HOME": str(tmp_path)}
+    done = postgres.psql(at(listen(talk)), ["-c", "SELECT 1"], timeout_s=5, environ=environ)
+
+    assert b"user\0app\0database\0shop\0application_name\0psql\0" in hello[0]
+    assert b"options" not in hello[0]
+    assert (done.code, done.out) == (2, "")

@@ -1,0 +1,224 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from testbay import process
+from testbay.errors import InterruptedRunError
+from testbay.process import Completed, ProcessId
+
+SLEEP = ["sleep", "60"]
+SOURCE = str(Path(process.__file__).parents[1])
+
+
+@pytest.fixture
+def child() -> Iterator[process.Child]:
+    """A child in a session of its own, ended afterwards."""
+    started = process.spawn(SLEEP, new_session=True)
+    yield started
+    started.kill()
+    started.wait()
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
+
+
+def test_a_process_is_itself_as_long_as_it_runs(child: process.Child) -> None:
+    """Pid and start time: a later process with the same pid is another one."""
+    who = process.identify(child.pid)
+
+    assert who.alive()
+    assert not ProcessId(who.pid, "another time").alive()
+    assert not ProcessId(who.pid, "").alive()
+
+
+def test_a_zombie_does_not_run(child: process.Child) -> None:
+    """Ended but not yet waited for."""
+    who = process.identify(child.pid)
+    child.kill()
+
+    assert eventually(lambda: not who.alive())
+    assert process.identify(child.pid).started == ""
+
+
+def test_nobody_has_no_start_time() -> None:
+    """A pid beyond the largest."""
+    assert process.identify(2**22 + 1) == ProcessId(2**22 + 1, "")
+
+
+def test_a_name_with_brackets_hides_nothing(tmp_path: Path) -> None:
+    """The kernel writes a process's name in brackets, and the name may hold some too."""
+    odd = tmp_path / "a) Z (b"
+    odd.symlink_to("/bin/sleep")
+    started = process.spawn([odd, "60"])
+    try:
+        assert process.identify(started.pid).alive()
+    finally:
+        started.kill()
+        started.wait()
+
+
+def test_a_finished_command_leaves_its_words() -> None:
+    """Both streams apart, undecodable bytes replaced, standard input at its end."""
+    done = process.run(["sh", "-c", r"cat; printf 'out \377'; echo err >&2; exit 3"])
+
+    assert done == Completed(3, "out \ufffd", "err\n")
+
+
+def test_a_command_killed_by_a_signal_says_which() -> None:
+    """A negative code is the signal's number."""
+    assert process.run(["sh", "-c", "kill -9 $$"]).code == -signal.SIGKILL
+
+
+def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    """Although a grandchild still holds its output open."""
+    script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; wait"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.run(["sh", "-c", script], timeout_s=0.2)
+
+    os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
+
+
+def test_a_command_gets_only_the_environment_it_is_given(tmp_path: Path) -> None:
+    """And works in the folder it is given."""
+    done = process.run(["/bin/sh", "-c", 'echo "$A,$HOME"; pwd'], env={"A": "1"}, cwd=tmp_path)
+
+    assert done.out == f"1,\n{tmp_path}\n"
+
+
+def test_both_streams_of_a_child_go_to_one_file(tmp_path: Path) -> None:
+    """A server's log."""
+    with (tmp_path / "log").open("wb") as log:
+        process.spawn(["sh", "-c", "echo out; echo err >&2"], output=log).wait()
+
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "out\nerr\n"
+
+
+def test_a_child_dies_with_us(tmp_path: Path) -> None:
+    """However we die: here by SIGKILL, which nobody can handle."""
+    code = (
+        "import sys, time; from testbay import process\n"
+        "print(process.spawn(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
+    )
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": SOURCE}, text=True) as parent:
+        assert parent.stdout is not None
+        grandchild = process.identify(int(parent.stdout.readline()))
+        assert grandchild.alive()
+        parent.kill()
+
+    assert eventually(lambda: not grandchild.alive())
+
+
+def test_a_child_without_a_death_signal_outlives_us(tmp_path: Path) -> None:
+    """A guard has to."""
+    code = (
+        "from testbay import process\n"
+        "print(process.spawn(['sleep', '60'], new_session=True, death_signal=None).pid, flush=True)\n"
+    )
+    (tmp_path / "out").touch()
+    argv = [sys.executable, "-W", "ignore", "-c", code]
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run(argv, stdout=out, env={**os.environ, "PYTHONPATH": SOURCE}, check=True)
+    survivor = process.identify(int((tmp_path / "out").read_text(encoding="utf-8")))
+
+    assert survivor.alive()
+    assert process.end([survivor]) == []
+
+
+def test_a_session_holds_all_that_was_started_in_it() -> None:
+    """The leader comes last, so that it cannot start the others again."""
+    leader = process.spawn(["sh", "-c", "sleep 60 & sleep 60"], new_session=True)
+    try:
+        assert eventually(lambda: len(process.in_session(leader.pid)) == 3)
+        members = process.in_session(leader.pid)
+
+        assert members[-1] == process.identify(leader.pid)
+        assert process.end(members) == []
+        assert process.in_session(leader.pid) == []
+    finally:
+        leader.wait()
+
+
+def test_a_stubborn_process_is_killed(tmp_path: Path) -> None:
+    """After a moment of patience."""
+    script = f"trap '' TERM; echo > {tmp_path / 'ready'}; while :; do sleep 60; done"
+    stubborn = process.spawn(["sh", "-c", script], new_session=True)
+    assert eventually((tmp_path / "ready").exists)
+    members = process.in_session(stubborn.pid)
+
+    assert process.end(members, patience_s=0.1) == []
+    assert stubborn.wait() == -signal.SIGKILL
+
+
+def test_ending_what_is_gone_harms_nobody(child: process.Child) -> None:
+    """A reused pid is not ours."""
+    assert process.end([ProcessId(child.pid, "another time"), ProcessId(2**22 + 1, "1")]) == []
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_unwinds_as_one_error(number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal run every teardown."""
+    with pytest.raises(InterruptedRunError) as interrupted, process.signals_as_errors():
+        signal.raise_signal(number)
+
+    assert str(interrupted.value) == (
+        f"interrupted by {number.name}\n  do:       everything was torn down; run it again"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_teardown_is_not_interrupted(number: signal.Signals) -> None:
+    """A second Ctrl-C would leave what the first meant to end; afterwards all is as before."""
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with process.signals_ignored():
+        signal.raise_signal(number)
+
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_nohup_is_respected() -> None:
+    """Who starts a run with nohup wants it to outlive the terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with process.signals_as_errors():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
+    """The shell of a script and make; the end of whoever started those is no reason to stop."""
+    code = "from testbay import process; print(len(process.callers()))"
+    (tmp_path / "run.sh").write_text(f'"{sys.executable}" -c "{code}"; exit\n', encoding="utf-8")
+    (tmp_path / "Makefile").write_text("all:\n\t@sh run.sh; exit\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": SOURCE}
+
+    script = process.run(["sh", "run.sh"], cwd=tmp_path, env=environ)
+    through_make = process.run(["make", "-s"], cwd=tmp_path, env=environ)
+
+    assert (script.out, through_make.out) == ("1\n", "3\n")
+
+
+def test_a_process_can_be_named() -> None:
+    """As `ps` shows it, cut to what the kernel keeps."""
+    code = "from testbay import process; process.rename('testbay-guard-of-mine'); print(open('/proc/self/comm').read())"
+
+    done = process.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCE})
+
+    assert done.out.strip() == "testbay-guard-o"
+
+
+def test_root_is_who_has_its_id() -> None:
+    """PostgreSQL refuses to run as root."""
+    assert process.is_root() is (os.geteuid() == 0)

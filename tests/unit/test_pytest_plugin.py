@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import results
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import os
+import pytest
+
+@pytest.fixture
+def broken():
+    raise OSError("no table")
+
+@pytest.fixture
+def leaky():
+    yield
+    raise OSError("left open")
+
+def test_good(): pass
+def test_bad(): assert 1 == 2
+def test_setup(broken): pass
+def test_teardown(leaky): pass
+@pytest.mark.skip(reason="later")
+def test_skipped(): pass
+"""
+
+Pytest = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Pytest:
+    """Runs pytest on a small file, with the plugin as `testbay run` loads it."""
+
+    def start(text: str, *arguments: str, record: bool = True) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
+        argv = [sys.executable, "-m", "pytest", "-p", "testbay.pytest_plugin", "-p", "no:cacheprovider", "test_it.py"]
+        argv += ["-W", "error", "--strict-config", "--strict-markers"]  # as a suite may have it
+        argv += ["--testbay-record", str(tmp_path / "tests.jsonl")] if record else []
+        # Nothing of this machine: other people's plugins cost seconds and change what is reported.
+        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        environ = {**os.environ, **alone, "PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    return start
+
+
+def facts(folder: Path) -> list[dict[str, Any]]:
+    """What was recorded, without what differs each time."""
+    lines = (folder / "tests.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in ("duration_s", "start")} for line in lines]
+
+
+def ended(name: str, when: str, outcome: str, **more: str) -> dict[str, Any]:
+    return {"id": f"test_it.py::{name}", "when": when, "outcome": outcome, **more}
+
+
+ENDED = [
+    ended("test_good", "call", "passed"),
+    ended("test_bad", "call", "failed", error="assert 1 == 2"),
+    ended("test_setup", "setup", "failed", error="OSError: no table"),
+    ended("test_teardown", "call", "passed"),
+    ended("test_teardown", "teardown", "failed", error="OSError: left open"),
+    ended("test_skipped", "setup", "skipped"),
+]
+
+
+def test_what_was_planned_and_what_ran_is_recorded(run: Pytest, tmp_path: Path) -> None:
+    """Whichever phase ended a test, with the first line of its error."""
+    assert run(TESTS).returncode == 1
+
+    names = ["test_good", "test_bad", "test_setup", "test_teardown", "test_skipped"]
+    assert facts(tmp_path) == [{"planned": [f"test_it.py::{name}" for name in names]}, *ENDED]
+    assert results.tests_line(results.read(tmp_path), 1).splitlines()[0] == (
+        "Tests: 1 passed, 3 failed, 1 skipped in 1.0s"
+    )
+
+
+def test_xdist_changes_nothing(run: Pytest, tmp_path: Path) -> None:
+    """Workers collect and run; the controller writes, each fact once, in whatever order they end."""
+    run(TESTS, "-p", "xdist", "-n", "2")
+    first, *others = facts(tmp_path)
+
+    assert len(first["planned"]) == 5
+    assert sorted(others, key=str) == sorted(ENDED, key=str)
+
+
+def test_a_killed_run_shows_what_was_to_go(run: Pytest, tmp_path: Path) -> None:
+    """Line by line, so that the end of the process loses nothing; what -k leaves out was never planned."""
+    text = "import os\ndef test_a(): pass\ndef test_b(): os._exit(0)\ndef test_c(): pass\ndef test_d(): pass\n"
+    run(text, "-k", "not test_d")
+
+    assert facts(tmp_path) == [
+        {"planned": ["test_it.py::test_a", "test_it.py::test_b", "test_it.py::test_c"]},
+        ended("test_a", "call", "passed"),
+    ]
+
+
+def test_a_file_that_cannot_be_imported_is_a_failure(run: Pytest, tmp_path: Path) -> None:
+    """With the line that says why."""
+    run("import no_such_module\n")
+
+    error = "ModuleNotFoundError: No module named 'no_such_module'"
+    assert facts(tmp_path)[0] == {"id": "test_it.py", "when": "collect", "outcome": "failed", "error": error}
+
+
+def test_without_the_option_nothing_happens(run: Pytest, tmp_path: Path) -> None:
+    """Loaded by accident, it does no harm."""
+    done = run("def test_a(): pass\n", record=False)
+
+    assert (done.returncode, list(tmp_path.glob("*.jsonl"))) == (0, [])

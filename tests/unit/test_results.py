@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import results
+from testbay.errors import TestsDidNotRunError
+from testbay.results import Results
+
+
+def fact(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
+    return {"id": nodeid, "outcome": outcome, **more}
+
+
+def run_dir(folder: Path, *facts: Any, coverage: object = None) -> Path:
+    (folder / "tests.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in facts), encoding="utf-8")
+    if coverage is not None:
+        (folder / "coverage.json").write_text(json.dumps(coverage), encoding="utf-8")
+    return folder
+
+
+def test_a_finished_run_is_read(tmp_path: Path) -> None:
+    """What was planned, what ran, how much was covered."""
+    facts = [{"planned": ["a"]}, {"planned": ["b"]}, fact("a"), fact("b", "failed", error="E")]
+    folder = run_dir(tmp_path, *facts, coverage={"totals": {"percent_covered": 84.96}})
+
+    assert results.read(folder) == Results(planned=["a", "b"], tests=facts[2:], coverage_percent=85.0)
+
+
+def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
+    """The last line may be cut anywhere, and there is no coverage."""
+    folder = run_dir(tmp_path, {"planned": ["a", "b"]}, fact("a"))
+    with (folder / "tests.jsonl").open("a", encoding="utf-8") as out:
+        out.write('{"id": "b", "outc')
+
+    assert results.read(folder) == Results(planned=["a", "b"], tests=[fact("a")])
+
+
+def test_a_run_that_never_began_has_no_results(tmp_path: Path) -> None:
+    """An empty folder is an answer too."""
+    assert results.read(tmp_path) == Results()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"totals": {}}', "[1]", "null"])
+def test_a_damaged_coverage_report_is_none(tmp_path: Path, content: str) -> None:
+    """The tests' result does not depend on it."""
+    (tmp_path / "coverage.json").write_text(content, encoding="utf-8")
+
+    assert results.read(tmp_path).coverage_percent is None
+
+
+@pytest.mark.parametrize(
+    ("tests", "line"),
+    [
+        ([], "Tests: none ran in 1.2s"),
+        ([fact("a"), fact("b")], "Tests: 2 passed in 1.2s"),
+        ([fact("a"), fact("b", "skipped")], "Tests: 1 passed, 1 skipped in 1.2s"),
+        ([fact("a"), fact("b", "failed", error="E: x")], "Tests: 1 passed, 1 failed in 1.2s\n   b: E: x"),
+        ([fact("a"), fact("a", "failed", error="teardown")], "Tests: 1 failed in 1.2s\n   a: teardown"),
+        ([fact("a", "rerun"), fact("a")], "Tests: 1 passed in 1.2s"),
+        ([fact("a", "failed")], "Tests: 1 failed in 1.2s\n   a: "),
+    ],
+)
+def test_the_closing_line_counts_each_test_once(tests: list[dict[str, Any]], line: str) -> None:
+    """With the failing ids and their first error lines."""
+    assert results.tests_line(Results(tests=tests), 1.23) == line
+
+
+def test_many_failures_are_summed_up() -> None:
+    """Twenty are shown; the rest is a number."""
+    lines = results.tests_line(Results(tests=[fact(f"t{n}", "failed") for n in range(25)]), 1).splitlines()
+
+    assert (lines[0], lines[1], len(lines)) == ("Tests: 25 failed in 1.0s", "   t0: ", 22)
+    assert lines[-1] == "   … and 5 more"
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4])
+def test_pytests_own_verdict_stands(code: int) -> None:
+    """Everything planned was reported, or pytest says itself that it stopped early."""
+    planned = ["a"] if code == 0 else ["a", "b"]
+
+    results.verify(Results(planned=planned, tests=[fact("a")]), code, Path("t"))
+
+
+@pytest.mark.parametrize(("code", "planned"), [(5, []), (0, []), (5, ["a"])])
+def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
+    """Zero collected, or all deselected."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(Results(planned=planned), code, Path("t"))
+
+    assert str(refused.value) == (
+        "no test was collected in t\n"
+        "  why:      no file named test_*.py there, or -k / -m left none over\n"
+        "  do:       add a test, or mend `tests` in the manifest"
+    )
+
+
+def test_fewer_than_planned_is_not_green() -> None:
+    """Whatever the exit code says: os._exit(0) in a test looks like success."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(Results(planned=["a", "b", "c"], tests=[fact("a")]), 0, Path("t"))
+
+    assert str(refused.value).splitlines() == [
+        "2 of 3 planned tests did not run",
+        "  why:      pytest ended early with exit code 0: a plugin, os._exit or a crashed worker",
+        "  do:       run them alone",
+        "  evidence: b",
+        "            c",
+    ]
+
+
+@pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-11, "SIGSEGV"), (-40, "signal 40")])
+def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str) -> None:
+    """With the test that was running first."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(Results(planned=["a", "b"], tests=[fact("a")]), code, Path("t"))
+
+    assert str(refused.value) == (
+        f"{name} ended pytest; 1 of 2 tests were to go\n"
+        "  why:      the system was out of memory, or somebody killed it\n"
+        "  do:       run the first of those below alone\n"
+        "  evidence: b"
+    )

@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import pytest
+
+from testbay import settings
+from testbay.errors import ManifestError
+
+HOME = {"HOME": "/h/ann"}
+
+
+def test_defaults_need_no_environment_but_a_home() -> None:
+    """Without flags and variables the call is the documented one."""
+    loaded = settings.load(environ=HOME)
+
+    assert loaded == settings.Settings(cache_dir=Path("/h/ann/.cache/testbay"), environ=HOME)
+    assert loaded.stacks_dir == Path("/h/ann/.cache/testbay/stacks")
+
+
+def test_a_flag_beats_the_variable_beats_the_default() -> None:
+    """One order for every setting."""
+    environ = {**HOME, "TESTBAY_ENGINE": "compose"}
+
+    assert settings.load(environ=HOME).engine == "auto"
+    assert settings.load(environ=environ).engine == "compose"
+    assert settings.load(environ=environ, engine="embedded").engine == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({**HOME, "XDG_CACHE_HOME": "/var/c"}, "/var/c/testbay"),
+        ({**HOME, "XDG_CACHE_HOME": "/var/c", "TESTBAY_CACHE_DIR": "/x"}, "/x"),
+        ({**HOME, "XDG_CACHE_HOME": "", "TESTBAY_CACHE_DIR": ""}, "/h/ann/.cache/testbay"),
+        ({"HOME": "here"}, str(Path.cwd() / "here/.cache/testbay")),
+        ({**HOME, "XDG_CACHE_HOME": "here"}, str(Path.cwd() / "here/testbay")),
+        ({**HOME, "TESTBAY_CACHE_DIR": "here"}, str(Path.cwd() / "here")),
+        ({}, str(Path.home() / ".cache/testbay")),
+    ],
+)
+def test_the_cache_folder_is_absolute(environ: dict[str, str], folder: str) -> None:
+    """The guard works in another folder, so a relative one would be two."""
+    assert settings.load(environ=environ).cache_dir == Path(folder)
+
+
+def test_the_other_variables_are_read() -> None:
+    """Each variable of the reference arrives in its field."""
+    environ = {**HOME, "CI": "true", "TESTBAY_LLM": "replay", "TESTBAY_READY_TIMEOUT": "1.5"}
+    environ |= {"TESTBAY_TEST_TIMEOUT": "60"}
+
+    assert settings.load(environ=environ, cold=True) == settings.Settings(
+        cache_dir=Path("/h/ann/.cache/testbay"),
+        ci=True,
+        replay_asked=True,
+        ready_timeout_s=1.5,
+        test_timeout_s=60,
+        cold=True,
+        environ=environ,
+    )
+
+
+def test_a_test_time_limit_below_a_second_is_not_taken_for_none() -> None:
+    """pytest-timeout reads 0 as no limit at all."""
+    assert settings.load(environ={**HOME, "TESTBAY_TEST_TIMEOUT": "0.2"}).test_timeout_s == 1
+
+
+@pytest.mark.parametrize(("text", "is_ci"), [("1", True), ("YES", True), ("0", False), ("false", False), ("", False)])
+def test_ci_is_what_ci_services_set(text: str, is_ci: bool) -> None:  # noqa: FBT001  a table's column
+    """CI=false at home stays at home."""
+    assert settings.load(environ={**HOME, "CI": text}).ci is is_ci
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {"TESTBAY_ENGINE": "podman"},
+            "TESTBAY_ENGINE: 'podman' is no engine\n  do:       use one of: auto, compose, embedded",
+        ),
+        (
+            {"TESTBAY_LLM": "fake"},
+            "TESTBAY_LLM: 'fake' is neither live nor replay\n  do:       unset it, or TESTBAY_LLM=replay",
+        ),
+        (
+            {"TESTBAY_READY_TIMEOUT": "soon"},
+            "TESTBAY_READY_TIMEOUT: 'soon' is not a number of seconds\n  do:       set it to e.g. 60",
+        ),
+        (
+            {"TESTBAY_TEST_TIMEOUT": "nan"},
+            "TESTBAY_TEST_TIMEOUT: 'nan' is not a number of seconds\n  do:       set it to e.g. 300",
+        ),
+        (
+            {"TESTBAY_CACHE_DIR": "~no-such-user/x"},
+            (
+                "no cache folder: Could not determine home directory.\n"
+                "  do:       name one: TESTBAY_CACHE_DIR=/tmp/testbay"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(environ: dict[str, str], message: str) -> None:
+    """The variable, its value and a right one are in the message."""
+    with pytest.raises(ManifestError) as refused:
+        settings.load(environ={**HOME, **environ})
+
+    assert str(refused.value) == message
+
+
+def test_a_wrong_flag_is_not_blamed_on_the_variable() -> None:
+    """The message names where the value came from."""
+    with pytest.raises(ManifestError, match="--engine: 'x' is no engine"):
+        settings.load(engine="x", environ={**HOME, "TESTBAY_ENGINE": "auto"})
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "inf", "86400", "1e99"])
+def test_a_time_limit_is_a_positive_part_of_a_day(bad: str) -> None:
+    """No limit that never comes, and none that is over before it begins."""
+    with pytest.raises(ManifestError, match="is not a number of seconds"):
+        settings.load(environ={**HOME, "TESTBAY_READY_TIMEOUT": bad})
+
+
+def test_secrets_are_not_in_the_text_of_settings() -> None:
+    """A traceback or a log line that shows settings shows no environment."""
+    assert "hunter2" not in repr(settings.load(environ={**HOME, "TOKEN": "hunter2"}))
+
+
+def test_the_environment_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings do not change behind a call's back."""
+    monkeypatch.setenv("TESTBAY_UNIT", "1")
+    copy = settings.environ()
+    loaded = settings.load()
+    monkeypatch.setenv("TESTBAY_UNIT", "2")
+
+    assert (copy["TESTBAY_UNIT"], loaded.environ["TESTBAY_UNIT"]) == ("1", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("30m", 1800.0), ("2h", 7200.0), ("168h", 604800.0)]
+)
+def test_durations_are_written_as_people_say_them(text: str, seconds: float) -> None:
+    """Seconds unless a unit follows; up to a week."""
+    assert settings.duration(text, "--idle") == seconds
+
+
+@pytest.mark.parametrize("bad", ["", "m", "1.5h", "-1", "0", "169h", "1d", "\u00b2m", "9" * 400])
+def test_anything_else_is_no_duration(bad: str) -> None:
+    """Refused with the name of the flag and three right ones."""
+    with pytest.raises(ManifestError) as refused:
+        settings.duration(bad, "--idle")
+
+    assert str(refused.value) == (
+        f"--idle: {bad!r} is no duration\n  do:       write e.g. 90s, 30m or 2h (at most a week)"
+    )

@@ -1,0 +1,106 @@
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbay import planning, stack
+from testbay.errors import ManifestError
+from testbay.lifeline import Lifeline
+from testbay.manifest import Manifest
+from testbay.settings import Settings
+from testbay.spec import Endpoint
+from testbay.stack import Stack
+
+Service = Callable[..., Manifest]
+
+MAPPED = """
+env = { DB_DSN = "{postgres.url}", PGPORT = "{postgres.port}", BUS = "{nats.host}:{nats.port}", JSON = '{"a": {}}' }
+[tool.testbay.replay]
+secret = "KEY"
+start = "python replay.py --port {port}"
+env = { BASE_URL = "http://127.0.0.1:{port}/v1" }
+"""
+ENDPOINTS = {
+    "postgres": Endpoint(
+        name="postgres", title="PostgreSQL", host="localhost", port=15433, user="app", password="p:w", db="app"
+    ),
+    "nats": Endpoint(name="nats", title="NATS", host="localhost", port=14222),
+    "replay": Endpoint(name="replay", title="LLM replay", host="127.0.0.1", port=18500),
+}
+
+
+@pytest.fixture
+def running(service: Service, servers: None, settings: Settings, project: Path, tmp_path: Path) -> Stack:
+    """A stack as its caller sees it, without the processes."""
+    asked = planning.request(service(MAPPED), project, settings)
+    line = Lifeline(socket.socket(), None, tmp_path / "guard.log")
+    line.close(guard_ends=False)
+    logs = {name: tmp_path / f"{name}.log" for name in ENDPOINTS}
+    return Stack(id="shop-1", home=tmp_path, request=asked, endpoints=dict(ENDPOINTS), logs=logs, line=line)
+
+
+def test_a_service_gets_the_contract_and_what_its_manifest_maps(running: Stack) -> None:
+    """Every dependency's names, the manifest's own, and the stand-in's; braces that mean nothing stay."""
+    assert running.environment() == {
+        "DISABLE_VAULT_AUTH": "true",
+        "TESTING": "true",
+        "POSTGRES_HOST": "localhost",
+        "POSTGRES_PORT": "15433",
+        "POSTGRES_USER": "app",
+        "POSTGRES_PASSWORD": "p:w",
+        "POSTGRES_DB": "app",
+        "DATABASE_URL": "postgresql://app:p%3Aw@localhost:15433/app",
+        "NATS_URL": "nats://localhost:14222",
+        "DB_DSN": "postgresql://app:p%3Aw@localhost:15433/app",
+        "PGPORT": "15433",
+        "BUS": "localhost:14222",
+        "JSON": '{"a": {}}',
+        "KEY": "replay",
+        "BASE_URL": "http://127.0.0.1:18500/v1",
+    }
+
+
+@pytest.mark.parametrize("unknown", ["{postgres.dsn}", "{dragonfly.url}", "{mysql.port}", "{nats.title}"])
+def test_what_cannot_be_filled_in_is_named(unknown: str) -> None:
+    """A misspelt attribute, or a dependency that is not needed."""
+    with pytest.raises(ManifestError) as refused:
+        stack._fill(f"x{unknown}", ENDPOINTS, "DSN")
+
+    assert str(refused.value) == (
+        f"env.DSN: {unknown} is nothing testbay can fill in\n"
+        "  do:       write {postgres|dragonfly|nats.url|host|port|user|password|db}"
+    )
+
+
+@pytest.mark.parametrize(("code", "how"), [(1, "exit code 1"), (-9, "SIGKILL")])
+def test_a_server_that_ended_is_named_with_its_last_words(tmp_path: Path, code: int, how: str) -> None:
+    """The last lines of its log, whatever bytes are in it."""
+    log = tmp_path / "nats.log"
+    log.write_bytes(b"early\n" * 20 + b"no space \xff left\n")
+
+    assert str(stack._exited("nats", code, log)).splitlines() == [
+        f"nats ended ({how})",
+        "  why:      its last log lines say",
+        "  do:       mend what they name; `testbay doctor` looks at this machine's programs",
+        f"  evidence: {log}",
+        *["            early"] * 11,
+        "            no space \ufffd left",
+    ]
+
+
+def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path: Path) -> None:
+    """Who, how long, and what it said last."""
+    error = stack._silent(running, {"postgres": "starting up", "nats": "no answer yet"}, 60)
+
+    assert str(error) == (
+        "postgres and nats not ready after 60 s; the last answer of postgres was: starting up\n"
+        "  why:      it is still starting, or it listens elsewhere\n"
+        "  do:       read its log below; TESTBAY_READY_TIMEOUT=120 waits longer\n"
+        f"  evidence: {tmp_path / 'postgres.log'}"
+    )
+
+
+def test_passwords_are_in_no_record_and_in_no_text(running: Stack) -> None:
+    """What people read holds no credentials."""
+    assert "p:w" not in str(stack.public(ENDPOINTS["postgres"])) + repr(ENDPOINTS)
