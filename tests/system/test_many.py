@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.system.conftest import Bay
 
 # engine: runs in each of the four checkouts

@@ -1,0 +1,31 @@
+# The menu. Every target is one command and does its own set-up; `make` alone shows the list.
+#
+#   make integration-test SERVICE=agent_executor TESTBAY_ENGINE=embedded
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup lint fix test integration-test lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv with the locked packages (every other target does it too)
+	scripts/bootstrap
+
+lint: ## ruff, mypy, ShellCheck, and the workflows' linters
+	scripts/lint
+
+fix: ## let ruff format and mend what it can
+	scripts/lint --fix
+
+test: ## unit tests, system tests and the laws of the house
+	scripts/bootstrap && .venv/bin/python -m pytest tests
+
+integration-test: ## every service's integration tests, through the three tiers
+	scripts/ci/run-integration-tests.sh $(SERVICE)
+
+lock: ## write requirements.lock anew after a change in a pyproject.toml
+	scripts/lock
+
+clean: ## remove .venv, run records and caches, in this checkout only
+	rm -rf .venv .testbay .mypy_cache .pytest_cache .ruff_cache && find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
