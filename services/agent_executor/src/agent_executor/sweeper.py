@@ -1,0 +1,53 @@
+"""Finishes what a crash left half-sent: accepted tasks without their event, final jobs without theirs."""
+
+import asyncio
+
+import structlog
+
+from agent_executor.bus import Bus
+from agent_executor.jobs import Jobs
+from agent_executor.outages import AWAY
+from agent_executor.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Looks into the two outboxes of the jobs table now and then."""
+
+    def __init__(self, store: Store, bus: Bus, jobs: Jobs, *, interval_s: float) -> None:
+        self._store = store
+        self._bus = bus
+        self._jobs = jobs
+        self._interval_s = interval_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._task = asyncio.create_task(self._run(), name="sweep")
+
+    async def stop(self) -> None:
+        """End the sweeping."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self._sweep()
+            except AWAY as exc:
+                log.debug("sweep_postponed", error=repr(exc))
+            except Exception:
+                log.exception("sweep_failed")
+
+    async def _sweep(self) -> None:
+        # Rows younger than one interval are most likely being dealt with right now.
+        for job in await self._store.unsent(older_than_s=self._interval_s):
+            await self._bus.send_execute(job)
+            await self._store.event_sent(job.job_id)
+            log.info("event_sent_late", job_id=job.job_id, trace_id=job.trace_id)
+        for job in await self._store.unannounced(older_than_s=self._interval_s):
+            await self._jobs.announce(job)
+            log.info("announced_late", job_id=job.job_id, trace_id=job.trace_id)

@@ -1,0 +1,66 @@
+"""`{{ input.name }}` and `{{ outputs.node_id }}`: values by path, no code, nothing else."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from agent_executor.errors import JobFailedError
+
+PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+PATH = re.compile(r"^(input|outputs)(\.[A-Za-z0-9_-]+)*$")
+
+
+def bad_placeholders(value: Any) -> Iterator[str]:
+    """Every placeholder in a string (or anywhere inside a JSON value) that could never be resolved."""
+    if isinstance(value, str):
+        yield from (path for path in PLACEHOLDER.findall(value) if not PATH.fullmatch(path))
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from bad_placeholders(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from bad_placeholders(part)
+
+
+def render(template: str, scope: dict[str, Any]) -> str:
+    """Fill a template; values that are not text appear as JSON."""
+    return PLACEHOLDER.sub(lambda match: as_text(lookup(match.group(1), scope)), template)
+
+
+def fill(value: Any, scope: dict[str, Any]) -> Any:
+    """Fill every string in a JSON value; one that is a single placeholder keeps the value's type."""
+    if isinstance(value, str):
+        whole = PLACEHOLDER.fullmatch(value)
+        return lookup(whole.group(1), scope) if whole else render(value, scope)
+    if isinstance(value, dict):
+        return {key: fill(part, scope) for key, part in value.items()}
+    if isinstance(value, list):
+        return [fill(part, scope) for part in value]
+    return value
+
+
+def lookup(path: str, scope: dict[str, Any]) -> Any:
+    """The value at a dotted path, or JobFailedError naming the path."""
+    found, value = find(path, scope)
+    if not found:
+        raise JobFailedError("value_missing", f"there is no value at '{path}'", path=path)
+    return value
+
+
+def find(path: str, scope: Any) -> tuple[bool, Any]:
+    """Walk a dotted path through objects and lists; (False, None) where it leads nowhere."""
+    value = scope
+    for step in path.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return False, None
+    return True, value
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

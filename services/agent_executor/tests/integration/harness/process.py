@@ -1,0 +1,47 @@
+"""Child processes that cannot outlive pytest."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+# Loaded here: between fork and exec nothing should import or allocate.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start a program whose output is appended to a log file; its standard input stays open and empty."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
+        )
+
+
+def end(process: "subprocess.Popen[bytes]", how: signal.Signals, timeout_s: float = 15.0) -> int:
+    """Send a signal and wait; the exit code. A program that ignores it is killed, which then shows in the code."""
+    process.send_signal(how)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _die_with_parent() -> None:
+    # A `kill -9` of pytest runs no fixture's teardown; the kernel then ends the child for us.
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,31 @@
+"""SIGTERM in the middle of work."""
+
+from collections.abc import Callable
+from signal import SIGTERM
+
+import pytest
+from harness.agents import execute_data, thinker
+from harness.bus import Bus
+from harness.progress import Progress
+from harness.service import Service
+from harness.watching import read_on, watch
+from websockets.exceptions import ConnectionClosed
+
+
+def test_graceful_stop(service: Service, bus: Bus, follow: Callable[[str], Progress]) -> None:
+    """On SIGTERM a job about to end ends; one that needs longer is handed back to be delivered at once."""
+    quick = follow(bus.execute(execute_data(thinker())))
+    quick_id = quick.until("token", text=" four")["job_id"]
+    long_id = bus.execute(execute_data({**thinker("Think endlessly."), "timeout_s": 3}))
+    follow(long_id).until("job_started")
+
+    with watch(service, long_id) as watcher:
+        code = service.stop()
+        with pytest.raises(ConnectionClosed):
+            read_on(watcher)
+
+    assert code == -SIGTERM
+    assert watcher.close_code == 1012  # "service restart": try again
+    assert bus.outcome(quick_id)["state"] == "completed"
+    assert bus.statuses(long_id) == []
+    assert bus.take("term", deadline_s=0.8) == 2  # well before its ack_wait
