@@ -109,13 +109,14 @@ def up(
 ) -> None:
     """Start a migrated stack and hold it until Ctrl-C, or leave it behind with --keep.
 
-    Example: testbay up agent_executor --keep --idle 2h
+    Example: eval "$(testbay up agent_executor --keep --idle 2h)"
     """
     from testbay import session
 
     manifest, project, chosen = _asked(service, engine, cold=cold)
     idle_s = configuration.duration(idle, "--idle") if keep else None
-    session.up(manifest, project, chosen, Voice(environ=chosen.environ), idle_s=idle_s)
+    voice = Voice(sys.stderr, environ=chosen.environ)
+    session.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s)
 
 
 @app.command()

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from testbay.dependencies import ROOMS
 from testbay.errors import ManifestError
 
 COMPOSE_FILE = "docker-compose.test.yml"
-DEPENDENCIES = ("postgres", "dragonfly", "nats")
+_DEFAULT_NEEDS = ("postgres", "dragonfly", "nats")
 
 
 class _Strict(BaseModel):
@@ -62,7 +63,7 @@ class Manifest(_Strict):
     """What testbay knows of one service. `root` is the service's folder, `file` where this was read."""
 
     service: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    needs: list[str] = list(DEPENDENCIES)
+    needs: list[str] = list(_DEFAULT_NEEDS)
     migrations: str | None = None
     migrate: Command | None = None
     tests: str = "tests/integration"
@@ -82,18 +83,16 @@ class Manifest(_Strict):
     @classmethod
     def _known(cls, needs: list[str]) -> list[str]:
         for name in needs:
-            if name not in DEPENDENCIES:
-                raise ValueError(
-                    f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}; known: {', '.join(DEPENDENCIES)}"
-                )
+            if name not in ROOMS:
+                raise ValueError(f"{name!r} is no dependency{_nearest(name, ROOMS)}; known: {', '.join(ROOMS)}")
         return needs
 
     @field_validator("ports")
     @classmethod
     def _ports(cls, ports: dict[str, int]) -> dict[str, int]:
         for name, port in ports.items():
-            if name not in DEPENDENCIES:
-                raise ValueError(f"{name!r} is no dependency{_nearest(name, DEPENDENCIES)}")
+            if name not in ROOMS:
+                raise ValueError(f"{name!r} is no dependency{_nearest(name, ROOMS)}")
             if not 0 < port < 65536:
                 raise ValueError(f"{name} = {port} is no port")
         return ports

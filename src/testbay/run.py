@@ -145,8 +145,6 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
         code = _test(run, stack, pytest_args)
     finally:
         _stop(run, stack)
-    if not {"--collect-only", "--co"} & set(pytest_args):
-        results.verify(results.read(run.dir), code, run.manifest.tests_dir)
     return code
 
 
@@ -171,15 +169,18 @@ def _migrate(run: Run, stack: Stack) -> None:
 def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Run pytest and close with what it did, also when it was interrupted half-way."""
     began = time.monotonic()
-    code = -1
+    good = False
     try:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
+        if not {"--collect-only", "--co"} & set(pytest_args):
+            results.verify(results.read(run.dir), code, run.manifest.tests_dir)
+        good = code == 0
     finally:
         done = results.read(run.dir)
         run.record.planned, run.record.tests = done.planned, done.tests
         run.record.coverage_percent = done.coverage_percent
-        run.close(results.tests_line(done, time.monotonic() - began), good=code == 0)
+        run.close(results.tests_line(done, time.monotonic() - began), good=good)
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
         if done.coverage_percent is not None:

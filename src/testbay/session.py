@@ -61,11 +61,11 @@ def execute(
         try:
             return _run_command(stack, command)
         finally:
-            _close(stack, voice)
+            _close(stack)
 
 
 def _run_command(stack: Stack, command: Sequence[str]) -> int:
-    environ = stack.command_environment()
+    environ = stack.command_environment() | stack.client_environment()
     try:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
         child = process.spawn(command, env=environ)
@@ -85,7 +85,7 @@ def _run_command(stack: Stack, command: Sequence[str]) -> int:
     return int(code) if code >= 0 else 128 - int(code)
 
 
-def _close(stack: Stack, voice: Voice) -> None:
+def _close(stack: Stack) -> None:
     """Leave a kept stack running, end one that was made for this call."""
     if stack.joined:
         stack.leave()
@@ -93,16 +93,21 @@ def _close(stack: Stack, voice: Voice) -> None:
     with process.signals_ignored():
         left = stack.stop()
     if left:
-        voice.error(LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc"))
+        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")
 
 
-def up(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, idle_s: float | None) -> None:
-    """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time."""
+def up(
+    manifest: Manifest, project: Path, settings: Settings, voice: Voice, exports: Voice, *, idle_s: float | None
+) -> None:
+    """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time.
+
+    `exports` gets the variables alone, as a shell reads them.
+    """
     with process.signals_as_errors():
         stack = _open(manifest, project, settings, voice, migrate=True)
         try:
             for name, value in stack.environment().items():
-                voice.say(f"export {name}={shlex.quote(value)}")
+                exports.say(f"export {name}={shlex.quote(value)}")
             if idle_s is not None:
                 stack.keep(idle_s)
                 voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
@@ -112,9 +117,9 @@ def up(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, i
         except InterruptedRunError:
             voice.say("# ending it")
         except BaseException:
-            _close(stack, voice)
+            _close(stack)
             raise
-    stack.leave() if idle_s is not None else _close(stack, voice)
+    stack.leave() if idle_s is not None else _close(stack)
 
 
 def _hold(stack: Stack) -> None:
@@ -141,9 +146,9 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
 
 
 def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:
-    """End stacks by id, by service, or all of this project."""
+    """End kept stacks by service, or all of this project; by its id any stack, also one in use."""
     records = [r for r in registry.living(settings.stacks_dir) if r.get("project") == str(project)]
-    chosen = [r for r in records if which in (None, r["id"], r["service"])]
+    chosen = [r for r in records if which == r["id"] or (r.get("idle_s") and which in (None, r["service"]))]
     if which is not None and not chosen:
         known = ", ".join(r["id"] for r in records) or "none"
         raise ManifestError(
@@ -156,7 +161,7 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
             _await_end(line)
         voice.say(f"ended {record['id']}")
     if not chosen:
-        voice.say("no stack of this project runs")
+        voice.say("no kept stack of this project runs")
 
 
 def _await_end(line: lifeline.Lifeline) -> None:
@@ -174,13 +179,16 @@ def ps(settings: Settings, voice: Voice) -> None:
     if not records:
         voice.say("no stack runs")
         return
-    voice.say(f"{'STACK':<28} {'STATE':<9} {'AGE':>6} {'ENGINE':<9} {'PORTS':<48} OWNER")
-    for record in records:
-        ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
-        age = _age(time.time() - record["created"])
-        voice.say(
-            f"{record['id']:<28} {_state(record):<9} {age:>6} {record['engine']:<9} {ports:<48} {record['owner']}"
-        )
+    rows = [("STACK", "STATE", "AGE", "ENGINE", "PORTS", "OWNER"), *(_row(record) for record in records)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        voice.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
+    ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
+    age = _age(time.time() - record["created"])
+    return (record["id"], _state(record), age, record["engine"], ports, record["owner"])
 
 
 def _state(record: dict[str, Any]) -> str:

