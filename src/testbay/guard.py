@@ -103,6 +103,15 @@ def _send(channel: socket.socket, event: dict[str, Any]) -> None:
         return  # that caller is gone; its lifeline says so too
 
 
+class Caller:
+    """One lifeline: what its holder has said so far, whose end is its end too, and the sessions it started."""
+
+    def __init__(self, watched: list[process.ProcessId]) -> None:
+        self.said = b""
+        self.watched = watched
+        self.sessions: list[process.ProcessId] = []
+
+
 class Worker:
     """Owns the running stack: one thread, one loop."""
 
@@ -111,9 +120,8 @@ class Worker:
         self._home = Path(plan["home"])
         self._lock = lock  # held for life; never read
         self._engine = _engine(plan["engine"])
-        self._lifelines: dict[socket.socket, bytes] = {channel: b""}
+        self._callers = {channel: Caller([process.ProcessId(*who) for who in plan["watch"]])}
         self._strangers: list[socket.socket] = []
-        self._watched = [process.ProcessId(*who) for who in plan["watch"]]
         self._token = os.urandom(16).hex()
         self._reason = ""
         self._idle_since = time.monotonic()
@@ -143,7 +151,7 @@ class Worker:
         except OSError as error:
             self._tell(_failure(BayError(f"the guard could not start the stack: {error}")))
             self._reason = "failed"
-        for first in list(self._lifelines):
+        for first in list(self._callers):
             self._take(first, more)
         while not self._reason:
             self._serve()
@@ -158,7 +166,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self._selector.register(wake_read, selectors.EVENT_READ)
         self._selector.register(self._door, selectors.EVENT_READ)
-        for channel in self._lifelines:
+        for channel in self._callers:
             self._selector.register(channel, selectors.EVENT_READ)
 
     def _on_sigterm(self, *_: object) -> None:
@@ -174,7 +182,7 @@ class Worker:
         registry.write(self._home, self._record)
 
     def _tell(self, event: dict[str, Any]) -> None:
-        for channel in list(self._lifelines):
+        for channel in list(self._callers):
             _send(channel, event)
 
     def _serve(self) -> None:
@@ -192,13 +200,27 @@ class Worker:
         self._reason = self._reason or self._reason_to_stop()
 
     def _reason_to_stop(self) -> str:
-        if any(not who.alive() for who in self._watched):
-            return "a caller ended"
-        if self._lifelines:
+        for channel, caller in list(self._callers.items()):
+            if any(not who.alive() for who in caller.watched):
+                _send(channel, {"event": "dismissed", "reason": "the make or script that called testbay ended"})
+                self._hang_up(channel)
+        if self._callers:
             self._idle_since = time.monotonic()
         elif time.monotonic() - self._idle_since >= self._plan["idle_s"]:
-            return "idle" if self._plan["idle_s"] else "the caller ended"
+            return "idle" if self._plan["idle_s"] else "its last caller ended"
         return ""
+
+    def _hang_up(self, channel: socket.socket) -> None:
+        """A caller is gone: what it started goes too, whether or not the stack stays for others."""
+        self._selector.unregister(channel)
+        caller = self._callers.pop(channel)
+        channel.close()
+        if caller.sessions:
+            registry.end_sessions(caller.sessions)
+            self._report_sessions()
+
+    def _report_sessions(self) -> None:
+        self._report({"sessions": [session for caller in self._callers.values() for session in caller.sessions]})
 
     def _welcome(self) -> None:
         """A stranger at the door; only a few may stand there, and none is waited for."""
@@ -227,7 +249,7 @@ class Worker:
             return
         self._strangers.remove(stranger)
         stranger.settimeout(None)
-        self._lifelines[stranger] = b""
+        self._callers[stranger] = Caller([])
         _send(stranger, {"event": "joined"})
 
     def _hear(self, channel: socket.socket) -> None:
@@ -235,29 +257,30 @@ class Worker:
             data = channel.recv(65536)
         except OSError:
             data = b""
-        if not data or len(self._lifelines[channel]) > _LINE_LIMIT:
-            self._selector.unregister(channel)
-            del self._lifelines[channel]
-            channel.close()
-            return
-        self._take(channel, data)
+        if not data or len(self._callers[channel].said) > _LINE_LIMIT:
+            self._hang_up(channel)
+        else:
+            self._take(channel, data)
 
     def _take(self, channel: socket.socket, data: bytes) -> None:
         """Obey every whole line; keep the rest for later."""
-        *lines, self._lifelines[channel] = (self._lifelines[channel] + data).split(b"\n")
+        caller = self._callers[channel]
+        *lines, caller.said = (caller.said + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._obey(caller, json.loads(line))
 
-    def _obey(self, command: dict[str, Any]) -> None:
+    def _obey(self, caller: Caller, command: dict[str, Any]) -> None:
         match command.get("do"):
             case "stop":
                 self._reason = "asked to"
             case "own":
-                self._record["sessions"].append(process.identify(int(command["sid"])))
-                self._report({})
+                caller.sessions.append(process.identify(int(command["sid"])))
+                self._report_sessions()
+            case "watch":
+                caller.watched = [process.ProcessId(*who) for who in command["who"]]
             case "keep":
                 # From now on no single caller's end is a reason to stop, only idleness is.
-                self._watched = []
+                caller.watched = []
                 self._plan["idle_s"] = float(command["idle_s"])
                 self._report({"idle_s": self._plan["idle_s"]})
             case "snapshot":

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -93,11 +93,17 @@ def collect(home: Path) -> list[str]:
     return left + ([str(home)] if home.exists() else [])
 
 
-def end_sessions(sessions: list[list[Any]]) -> list[str]:
-    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them."""
+def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
+    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them.
+
+    A session's number is not given to another process while anybody is in it; when its number now belongs to a
+    process that started at another time, the session is long gone and that process is a stranger.
+    """
     left: list[process.ProcessId] = []
-    for sid, _started in sessions:
-        left += process.end(process.in_session(int(sid)))
+    for sid, started in sessions:
+        leader = process.identify(int(sid))
+        if leader.started in ("", started):
+            left += process.end(process.in_session(int(sid)))
     return [f"process {p.pid}" for p in left]
 
 

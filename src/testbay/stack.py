@@ -124,7 +124,7 @@ class Stack:
                 raise _exited(event["name"], event["code"], self.logs.get(event["name"]))
             if event["event"] == "failed":
                 raise _failed(event)
-            if event["event"] == "stopped":
+            if event["event"] in ("stopped", "dismissed"):
                 raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float) -> list[dict[str, Any]]:

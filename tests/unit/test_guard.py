@@ -55,7 +55,7 @@ def worker(tmp_path: Path, ends: tuple[socket.socket, socket.socket]) -> Iterato
     yield made
     made._door.close()
     made._selector.close()
-    for channel in [*made._lifelines, *made._strangers]:
+    for channel in [*made._callers, *made._strangers]:
         channel.close()
     lock.close()
 
@@ -81,7 +81,7 @@ def test_who_does_not_know_the_token_is_turned_away(worker: Worker, said: bytes)
         except ConnectionResetError:  # turned away with words unread
             answer = b""
 
-    assert (answer, len(worker._lifelines)) == (b"", 1)
+    assert (answer, len(worker._callers)) == (b"", 1)
 
 
 def test_silent_visitors_hold_nobody_up(worker: Worker) -> None:
@@ -92,7 +92,7 @@ def test_silent_visitors_hold_nobody_up(worker: Worker) -> None:
         for _ in visitors:
             worker._welcome()
 
-        assert (visitors[0].recv(64), len(worker._strangers), len(worker._lifelines)) == (b"", guard._STRANGERS, 1)
+        assert (visitors[0].recv(64), len(worker._strangers), len(worker._callers)) == (b"", guard._STRANGERS, 1)
 
 
 def test_who_knows_the_token_joins(worker: Worker, settings: Settings) -> None:
@@ -103,7 +103,7 @@ def test_who_knows_the_token_joins(worker: Worker, settings: Settings) -> None:
         let_in(worker)
 
         assert json.loads(caller.recv(64)) == {"event": "joined"}
-    assert len(worker._lifelines) == 2
+    assert len(worker._callers) == 2
 
 
 @pytest.mark.parametrize("record", [{}, {"door": 1}, {"door": 1, "token": "t"}])
