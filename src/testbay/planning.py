@@ -172,12 +172,17 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
         "service": asked.manifest.service,
         "project": str(asked.project),
         "owner": f"{asked.manifest.root} (pid {os.getpid()})",
-        "watch": [tuple(who) for who in (process.identify(os.getpid()), *process.callers())],  # type: ignore[misc]
+        "watch": watched(),
         "idle_s": 0.0,
         "logs_dir": str(logs_dir),
         "processes": processes,
         "compose": _compose_plan(asked),
     }
+
+
+def watched() -> list[tuple[int, str]]:
+    """Ourselves and those who only exist to run us: whose end is the end of what we asked for."""
+    return [(who.pid, who.started) for who in (process.identify(os.getpid()), *process.callers())]
 
 
 def _port(asked: Request, name: str) -> tuple[int, bool]:
@@ -215,6 +220,7 @@ def _compose_plan(asked: Request) -> ComposePlan:
         "services": [service.key for service in (*asked.services.values(), *asked.others)],
         "dependencies": {service.key: name for name, service in asked.services.items()},
         "ports": published,
+        "configured": [made for name, service in asked.services.items() if (made := ROOMS[name].configured(service))],
         "env": named,
     }
 

@@ -92,6 +92,19 @@ def _keep(stack: Stack, voice: Voice) -> None:
         voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")
 
 
+def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
+    """The streams, in the lease's own account; its database was copied from a migrated one.
+
+    Returns:
+        The migrations that database has.
+    """
+    _streams(stack, voice)
+    manifest = stack.request.manifest
+    if not manifest.migrations:
+        return [manifest.migrate] if manifest.migrate else []
+    return [file.name for file in migrate.ordered(manifest.root / manifest.migrations)]
+
+
 def _streams(stack: Stack, voice: Voice) -> None:
     streams = stack.request.manifest.nats.streams
     if not streams:

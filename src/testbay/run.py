@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbay import planning, process, provision, results
+from testbay import leases, planning, process, provision, results
 from testbay import stack as stacks
 from testbay.errors import BayError, EngineUnavailableError, LeftBehindError
+from testbay.logs import copy_from
 from testbay.manifest import Manifest
 from testbay.output import Voice
+from testbay.planning import Request
 from testbay.settings import Settings
 from testbay.stack import Stack
 
@@ -134,18 +136,48 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
     run.record.engine, run.record.engine_reason = asked.engine, asked.reason
     run.record.llm = provision.decide_model(asked)
     provision.announce(asked, run.voice, run.record.llm)
+    lease = leases.take(asked)
+    with _leased(run, lease) if lease else _own_stack(run, asked) as stack:
+        return _test(run, stack, pytest_args)
+
+
+@contextmanager
+def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
+    """A stack for this run alone."""
     with run.step(f"Start {', '.join(run.manifest.needs)} ({asked.engine}: {asked.reason})"):
         stack = stacks.start(asked, logs_dir=run.dir / "logs", progress=run.voice.progress)
         provision.describe(stack, run.voice)
+    _note_dependencies(run, stack)
+    try:
+        with _migrations(run):
+            run.record.migrations = provision.prepare(stack, run.voice)
+        yield stack
+    finally:
+        _stop(run, stack)
+
+
+@contextmanager
+def _leased(run: Run, lease: leases.Lease) -> Iterator[Stack]:
+    """A private slice of a kept stack, which stays."""
+    stack = lease.stack
+    before = {name: log.stat().st_size for name, log in stack.logs.items() if log.exists()}
+    _note_dependencies(run, stack)
+    try:
+        with run.step(f"Take lease {lease.number} on the warm stack {stack.id} ({stack.request.engine})"):
+            provision.describe(stack, run.voice)
+        with _migrations(run):
+            run.record.migrations = provision.prepare_lease(stack, run.voice)
+        yield stack
+    finally:
+        for name, size in before.items():
+            copy_from(stack.logs[name], size, run.dir / "logs" / f"{name}.log")
+        lease.give_back()
+
+
+def _note_dependencies(run: Run, stack: Stack) -> None:
     run.record.dependencies = [stacks.public(endpoint) for endpoint in stack.endpoints.values()]
     for name in run.manifest.needs:
         run.close(_running_line(stack, name), good=True)
-    try:
-        _migrate(run, stack)
-        code = _test(run, stack, pytest_args)
-    finally:
-        _stop(run, stack)
-    return code
 
 
 def _running_line(stack: Stack, name: str) -> str:
@@ -155,10 +187,12 @@ def _running_line(stack: Stack, name: str) -> str:
     return f"{endpoint.title}: Running on port {endpoint.port} ({facts})"
 
 
-def _migrate(run: Run, stack: Stack) -> None:
+@contextmanager
+def _migrations(run: Run) -> Iterator[None]:
+    """The step that leaves the database migrated, and its closing line."""
     try:
         with run.step("Apply migrations"):
-            run.record.migrations = provision.prepare(stack, run.voice)
+            yield
     except BayError:
         run.close("Migrations: failed", good=False)
         raise

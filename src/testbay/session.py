@@ -1,5 +1,6 @@
 """Stacks by hand: up, exec, migrate, down, ps, gc."""
 
+import io
 import shlex
 import signal
 import time
@@ -10,11 +11,13 @@ from typing import Any
 
 from testbay import lifeline, planning, process, provision, registry
 from testbay import stack as stacks
+from testbay.dependencies import postgres
 from testbay.errors import (
     EngineUnavailableError,
     InterruptedRunError,
     LeftBehindError,
     ManifestError,
+    MigrationError,
 )
 from testbay.manifest import Manifest
 from testbay.output import Voice
@@ -109,6 +112,7 @@ def up(
             for name, value in stack.environment().items():
                 exports.say(f"export {name}={shlex.quote(value)}")
             if idle_s is not None:
+                _set_aside(stack)
                 stack.keep(idle_s)
                 voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
             else:
@@ -120,6 +124,19 @@ def up(
             _close(stack)
             raise
     stack.leave() if idle_s is not None else _close(stack)
+
+
+def _set_aside(stack: Stack) -> None:
+    """What leases will be copies of; a stack that is found warm has it already."""
+    if "postgres" in stack.endpoints and not stack.joined:
+        try:
+            postgres.keep_pristine(stack.endpoints["postgres"])
+        except OSError as error:
+            raise MigrationError(
+                f"cannot set the migrated database aside: {error}",
+                why="a migration left a session open, or the disk is full",
+                todo="testbay up without --keep",
+            ) from None
 
 
 def _hold(stack: Stack) -> None:
@@ -139,10 +156,19 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
             )
         try:
             with voice.step(f"Migrate stack {stack.id}"):
-                provision.prepare(stack, voice, registry.read(stack.home).get("migrations", []))
+                applied = registry.read(stack.home).get("migrations", [])
+                provision.prepare(_pristine(stack), Voice(io.StringIO()), applied)
+                provision.prepare(stack, voice, applied)
             stack.note({"key": asked.key})
         finally:
             stack.leave()
+
+
+def _pristine(stack: Stack) -> Stack:
+    """The stack as leases see it before they are made: migrations must reach that database too."""
+    if "postgres" not in stack.endpoints:
+        return stack
+    return replace(stack, endpoints=stack.endpoints | {"postgres": postgres.pristine(stack.endpoints["postgres"])})
 
 
 def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:

@@ -126,6 +126,18 @@ def process_plan(
     }
 
 
+LEASES = 8  # how many callers can share a kept stack without meeting; small, as each is provisioned at the start
+
+
+class Configured(TypedDict):
+    """A compose service that is started with a configuration file of ours, and the command that names it."""
+
+    service: str
+    command: list[str]
+    target: str
+    content: str
+
+
 class Published(TypedDict):
     """A port of a compose service that callers must reach."""
 
@@ -144,6 +156,7 @@ class ComposePlan(TypedDict):
     services: list[str]
     dependencies: dict[str, str]
     ports: list[Published]
+    configured: list[Configured]
     env: dict[str, str]
 
 

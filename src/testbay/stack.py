@@ -247,6 +247,7 @@ def join(asked: Request, *, any_key: bool = False) -> Stack | None:
             continue
         line = lifeline.connect(record, asked.settings)
         if line is not None:
+            line.say({"do": "watch", "who": planning.watched()})
             return _joined(record, asked, line)
     return None
 

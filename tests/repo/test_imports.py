@@ -32,6 +32,7 @@ LEVELS = {
     "guard": 5,
     "planning": 5,
     "stack": 6,
+    "leases": 7,
     "provision": 7,
     "run": 8,
     "session": 8,

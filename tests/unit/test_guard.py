@@ -30,7 +30,15 @@ def plan(home: Path) -> StackPlan:
         "idle_s": 0.0,
         "logs_dir": str(home),
         "processes": [],
-        "compose": {"file": "", "folder": "", "services": [], "dependencies": {}, "ports": [], "env": {}},
+        "compose": {
+            "file": "",
+            "folder": "",
+            "services": [],
+            "dependencies": {},
+            "ports": [],
+            "configured": [],
+            "env": {},
+        },
     }
 
 

@@ -70,8 +70,29 @@ def test_the_plan_keeps_to_loopback_and_to_its_folder() -> None:
     made = nats.plan(service("-DV"), server, Path("/stacks/s1/nats"))
 
     argv = ["/bin/nats-server", "-a", "127.0.0.1", "-p", "{port}", "-n", "s1", "-js"]
-    assert made["argv"] == [*argv, "-sd", "/stacks/s1/nats/jetstream", "-DV"]
+    assert made["argv"] == [*argv, "-sd", "/stacks/s1/nats/jetstream", "-DV", "-c", "/stacks/s1/nats/nats.conf"]
     assert (made["cwd"], made["log"]) == ("/stacks/s1/nats", "/stacks/s1/nats.log")
+
+
+def test_each_lease_has_an_account_and_nobody_else_needs_a_name() -> None:
+    """In a container by the same file, its command kept; dollars and all are Compose's business elsewhere."""
+    made = nats.configured(service("-DV"))
+
+    assert made is not None
+    assert made["command"] == ["-DV", "--config", "/testbay-nats.conf"]
+    assert made["content"].splitlines()[1:3] == [
+        "  main: { jetstream: enabled, users: [ { user: main, password: main } ] }",
+        "  lease1: { jetstream: enabled, users: [ { user: lease1, password: lease1 } ] }",
+    ]
+    assert made["content"].splitlines()[-1] == "no_auth_user: main"
+
+
+@pytest.mark.parametrize("flags", [("--user", "ann", "--pass", "pw"), ("-auth=t",), ("--config", "/mine.conf")])
+def test_a_service_with_users_of_its_own_keeps_them(flags: tuple[str, ...]) -> None:
+    """And is not shared: no accounts of ours, no lease."""
+    made = nats.plan(service(*flags), Server(program=Path("/n"), version="2", source="system"), Path("/stacks/s1/nats"))
+
+    assert (nats.configured(service(*flags)), "-c" in made["argv"]) == (None, False)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from testbay.composefile import ComposeService
 from testbay.dependencies import dragonfly, nats, postgres
-from testbay.spec import Answer, Endpoint, ProcessPlan, Server
+from testbay.spec import Answer, Configured, Endpoint, ProcessPlan, Server
 
 
 class Dependency(Protocol):
@@ -39,6 +39,18 @@ class Dependency(Protocol):
 
         Raises:
             OSError: Not ready yet; the text is the last answer seen.
+        """
+
+    def configured(self, service: ComposeService) -> Configured | None:
+        """The configuration file its container is to be started with, if it needs one to be shared."""
+
+    def lease(self, endpoint: Endpoint, number: int) -> Endpoint | None:
+        """Lease `number` (from 1) of a kept stack's server, made anew: as after migrations, nothing of anybody else.
+
+        None when it cannot be shared like that.
+
+        Raises:
+            OSError: The server refused.
         """
 
     def url(self, endpoint: Endpoint) -> str:

@@ -16,7 +16,7 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.spec import PORT, Answer, Configured, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -24,6 +24,7 @@ IMAGES = ("dragonfly", "redis", "valkey")
 CONTAINER_PORT = 6379
 DEFAULT_PORT = 16380
 
+_ANSWER_LIMIT_S = 30.0
 _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
 # Set by us, or a path, a port or a file of the container.
 _OURS = (
@@ -147,6 +148,22 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
             folder = Path(_ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
             check_identity(endpoint, folder.parent.name)
     return _who(endpoint, info)
+
+
+def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
+    """Nothing is needed to share it: it has numbered databases."""
+    return None
+
+
+def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
+    """A numbered database, emptied. Pub/sub channels are not separated by that: they reach across all databases."""
+    leased = replace(endpoint, db=str(number))
+    with Wire(leased, _ANSWER_LIMIT_S) as wire:
+        if leased.password:
+            _ask(wire, b"AUTH", leased.password.encode())
+        _ask(wire, b"SELECT", leased.db.encode())
+        _ask(wire, b"FLUSHDB")
+    return leased
 
 
 def _who(endpoint: Endpoint, info: str) -> Answer:

@@ -19,7 +19,7 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.spec import LEASES, PORT, Answer, Configured, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "nats"
 TITLE = "NATS"
@@ -35,6 +35,8 @@ _CONTAINER_ONLY = (
 )
 _LOGIN = "!$&'()*+,;=@~"
 _JETSTREAM = ("js", "jetstream")
+_CONFIG = "/testbay-nats.conf"
+_ANSWER_LIMIT_S = 30.0
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -74,8 +76,50 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """JetStream in the stack's own folder; the compose file's other flags carried over."""
     argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
     argv += ["-js", "-sd", str(home / "jetstream"), *carried_flags(service)]
+    argv += ["-c", str(home / "nats.conf")] if _shareable(service) else []
     # SIGKILL: the store is thrown away; an orderly stop would only flush it.
-    return process_plan(NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGKILL)
+    return process_plan(
+        NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGKILL, files={"nats.conf": _accounts()}
+    )
+
+
+def configured(service: ComposeService) -> Configured | None:
+    """The same accounts in a container."""
+    if not _shareable(service):
+        return None
+    command = [*_flags(service), "--config", _CONFIG]
+    return {"service": service.key, "command": command, "target": _CONFIG, "content": _accounts()}
+
+
+def _shareable(service: ComposeService) -> bool:
+    """A service that brings users or a configuration of its own keeps them."""
+    own = ("user", "pass", "auth", "c", "config")
+    return not any(word.startswith("-") and word.lstrip("-").partition("=")[0] in own for word in _flags(service))
+
+
+def _accounts() -> str:
+    """An account for the stack, which clients without a name get, and one for each lease.
+
+    Accounts share neither subjects nor streams nor consumers.
+    """
+    names = ["main", *(f"lease{number}" for number in range(1, LEASES + 1))]
+    accounts = [
+        f"  {name}: {{ jetstream: enabled, users: [ {{ user: {name}, password: {name} }} ] }}" for name in names
+    ]
+    return "\n".join(["accounts {", *accounts, "}", "no_auth_user: main", ""])
+
+
+def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
+    """An account of its own, its streams of last time deleted; consumers go with them."""
+    if endpoint.user:
+        return None  # the compose file has users of its own
+    leased = replace(endpoint, user=f"lease{number}", password=f"lease{number}")
+    with Wire(leased, _ANSWER_LIMIT_S) as wire:
+        session = _Session(wire, leased)
+        for stream in session.request("$JS.API.STREAM.NAMES", {}).get("streams") or ():
+            if refusal := _refusal(session.request(f"$JS.API.STREAM.DELETE.{stream}", {})):
+                raise OSError(f"stream {stream}: {refusal}")
+    return leased
 
 
 def carried_flags(service: ComposeService) -> list[str]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Answer, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
+from testbay.spec import PORT, Answer, Configured, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
 
 NAME = "postgres"
 TITLE = "PostgreSQL"
@@ -112,9 +112,8 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     initdb += ["--auth=scram-sha-256", "--no-sync", "--no-instructions", "--wal-segsize=1", *_initdb_args(service)]
     steps: list[Step] = [{"argv": initdb}]
     if db != "postgres":
-        name = db.replace('"', '""')
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
-        steps.append({"argv": single, "stdin": f'CREATE DATABASE "{name}";\n'})
+        steps.append({"argv": single, "stdin": f"CREATE DATABASE {_quoted(db)};\n"})
     # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
     argv = [str(server.program), *carried_flags(service), "-D", str(data), "-p", PORT]
     argv += ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=off"]
@@ -195,6 +194,49 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
         raise OSError(answer.err.strip() or "an empty answer")
     check_identity(endpoint, name)
     return Answer(version.split()[0])
+
+
+def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
+    """Nothing is needed to share it: it has many databases."""
+    return None
+
+
+def keep_pristine(endpoint: Endpoint) -> None:
+    """Set the database aside as it is now, migrated and unused: leases are copies of it.
+
+    Raises:
+        OSError: The server refused.
+    """
+    _admin(endpoint, f"CREATE DATABASE {_quoted(pristine(endpoint).db)} TEMPLATE {_quoted(endpoint.db)}")
+
+
+def pristine(endpoint: Endpoint) -> Endpoint:
+    """The database that was set aside."""
+    return replace(endpoint, db=f"{endpoint.db}_pristine")
+
+
+def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
+    """A database of its own, copied from the one set aside; the one of last time is dropped with its sessions."""
+    leased = replace(endpoint, db=f"{endpoint.db}_lease{number}")
+    _admin(
+        endpoint,
+        f"DROP DATABASE IF EXISTS {_quoted(leased.db)} WITH (FORCE)",
+        f"CREATE DATABASE {_quoted(leased.db)} TEMPLATE {_quoted(pristine(endpoint).db)}",
+    )
+    return leased
+
+
+def _admin(endpoint: Endpoint, *statements: str) -> None:
+    """On the database every server has, as none can be copied or dropped from inside."""
+    arguments = ["-v", "ON_ERROR_STOP=1", *(word for statement in statements for word in ("-c", statement))]
+    done = psql(replace(endpoint, db="postgres"), arguments, timeout_s=60)
+    if done.code != 0:
+        raise OSError(done.err.strip())
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _ask_for_session(endpoint: Endpoint, timeout_s: float) -> None:

@@ -18,7 +18,7 @@ from testbay.engines import Report
 from testbay.engines.embedded import Embedded
 from testbay.errors import EngineUnavailableError
 from testbay.logs import tail
-from testbay.spec import ComposePlan, StackPlan
+from testbay.spec import ComposePlan, Configured, StackPlan
 
 _DOWN_ATTEMPTS = 6
 _LOOK_AGAIN_S = 0.5
@@ -158,13 +158,28 @@ def _things_of(project: str) -> list[str]:
 
 
 def _override(compose: ComposePlan, held: dict[str, int]) -> str:
-    """A second compose file that publishes on the ports we hold, on loopback, whatever the first one says."""
+    """A second compose file: our ports, on loopback, whatever the first one says; and our configuration files."""
     lines = ["services:"]
     for published in compose["ports"]:
-        port = held[published["name"]]
-        binding = json.dumps(f"127.0.0.1:{port}:{published['container']}")
+        binding = json.dumps(f"127.0.0.1:{held[published['name']]}:{published['container']}")
         lines += [f"  {json.dumps(published['service'])}:", f"    ports: !override [{binding}]"]
+        for made in compose["configured"]:
+            if made["service"] == published["service"]:
+                lines += [f"    command: {_literal(made['command'])}"]
+                lines += [f"    configs: {_literal([{'source': _config_of(made), 'target': made['target']}])}"]
+    if compose["configured"]:
+        lines += ["configs:"]
+        lines += [f"  {_config_of(made)}: {_literal({'content': made['content']})}" for made in compose["configured"]]
     return "\n".join(lines) + "\n"
+
+
+def _config_of(made: Configured) -> str:
+    return json.dumps(f"testbay-{made['service']}")[1:-1]
+
+
+def _literal(value: object) -> str:
+    """JSON, which is YAML, with every dollar doubled: Compose must not fill anything in."""
+    return json.dumps(value).replace("$", "$$")
 
 
 def _containers(project: str) -> dict[str, str]:

@@ -2,15 +2,13 @@
 
 import sys
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from signal import SIGTERM
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import contract
 from harness.background import Background
-from harness.process import end, spawn
+from harness.process import end, new_log, spawn
 from harness.proxy import Proxy
 from harness.service import Service, free_port
 
@@ -32,18 +30,17 @@ class Running:
 
     def __init__(self, given: contract.Contract) -> None:
         self.given = given
-        self._folder = TemporaryDirectory(prefix="agent-executor-tests-")
-        folder = Path(self._folder.name)
         self.background = Background()
         targets = {"postgres": given.database_url, "dragonfly": given.redis_url, "nats": given.nats_url}
         self.proxies = {name: Proxy(self.background, contract.address(url)) for name, url in targets.items()}
         self._replay = None
+        self._replay_log = new_log()
         base_url = given.openai_base_url
         if given.is_live:
             # Only one test asks the real model; what the others promise needs answers that are always the same.
             port = free_port()
             argv = [sys.executable, "tests/replay_server.py", "--port", str(port)]
-            self._replay = spawn(argv, cwd=contract.SERVICE_FOLDER, env={}, log=folder / "replay.log")
+            self._replay = spawn(argv, cwd=contract.SERVICE_FOLDER, env={}, log=self._replay_log)
             base_url = f"http://127.0.0.1:{port}/v1"
         env = {
             **contract.QUICK,
@@ -53,7 +50,7 @@ class Running:
             "OPENAI_BASE_URL": base_url or "",
             "OPENAI_API_KEY": "",
         }
-        self.service = Service(env, folder / "service.log")
+        self.service = Service(env)
         self.service.start()
         self.was_healthy = False
         self._is_closed = False
@@ -62,14 +59,13 @@ class Running:
         if self._is_closed:
             return
         self._is_closed = True
-        self.service.drop_spare()
-        self.service.stop()
+        self.service.close()
         if self._replay is not None:
             end(self._replay, SIGTERM)
         for proxy in self.proxies.values():
             proxy.cut()
         self.background.close()
-        self._folder.cleanup()
+        self._replay_log.close()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -89,6 +85,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop what the session started, whether a test ran or not."""
     if running := session.stash.get(RUNNING, None):
         running.close()
+        running.service.forget_log()
 
 
 @pytest.hookimpl(tryfirst=True)

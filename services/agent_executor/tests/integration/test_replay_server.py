@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from harness.contract import SERVICE_FOLDER
-from harness.process import end, spawn
+from harness.process import end, new_log, spawn
 from harness.service import free_port
 from harness.waiting import eventually
 
@@ -19,15 +19,15 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def replay() -> Iterator[httpx.Client]:
     """A client of a replay server of our own."""
     port = free_port()
     argv = [sys.executable, "tests/replay_server.py", "--port", str(port)]
-    process = spawn(argv, cwd=SERVICE_FOLDER, env={}, log=tmp_path_factory.mktemp("replay") / "log")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+    with new_log() as log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        process = spawn(argv, cwd=SERVICE_FOLDER, env={}, log=log)
         eventually(lambda: _is_up(client), "the replay server to listen")
         yield client
-    assert end(process, SIGTERM) == -SIGTERM
+        assert end(process, SIGTERM) == -SIGTERM
 
 
 def _is_up(client: httpx.Client) -> bool:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 PR_SET_PDEATHSIG = 1
 
@@ -14,18 +16,22 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+def new_log() -> "IO[bytes]":
+    """A log file without a name: readable as long as somebody holds it, gone with the last one, however they ended."""
+    return TemporaryFile("a+b")
+
+
+def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: "IO[bytes]") -> "subprocess.Popen[bytes]":
     """Start a program whose output is appended to a log file; its standard input stays open and empty."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**os.environ, **env},
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
-        )
+    return subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
+    )
 
 
 def end(process: "subprocess.Popen[bytes]", how: signal.Signals, timeout_s: float = 15.0) -> int:

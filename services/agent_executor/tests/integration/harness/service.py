@@ -1,6 +1,7 @@
 """The service under test, as one process of its own."""
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -11,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from harness.contract import SERVICE_FOLDER
-from harness.process import end, spawn
+from harness.process import end, new_log, spawn
 from harness.waiting import eventually
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 class Service:
     """Starts, stops and kills `uvicorn agent_executor.app:app`; the URL stays the same."""
 
-    def __init__(self, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, env: Mapping[str, str]) -> None:
         self.env = dict(env)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._log = log
+        self._log = new_log()
         self._process: subprocess.Popen[bytes] | None = None
         self._spare: subprocess.Popen[bytes] | None = None
 
@@ -63,11 +64,20 @@ class Service:
 
     def logs(self, since: int = 0) -> str:
         """What the service wrote, from an offset as `log_size` gave it."""
-        return self._log.read_bytes()[since:].decode(errors="replace") if self._log.exists() else ""
+        return os.pread(self._log.fileno(), self.log_size() - since, since).decode(errors="replace")
 
     def log_size(self) -> int:
         """How much it has written."""
-        return self._log.stat().st_size if self._log.exists() else 0
+        return os.fstat(self._log.fileno()).st_size
+
+    def close(self) -> None:
+        """End every process; the log stays readable, for the report of a test that failed while it was closed."""
+        self.drop_spare()
+        self.stop()
+
+    def forget_log(self) -> None:
+        """Let go of the log."""
+        self._log.close()
 
     def _spawn(self, launcher: str) -> "subprocess.Popen[bytes]":
         application = ["uvicorn", "agent_executor.app:app", "--host", "127.0.0.1", "--port", str(self.port)]

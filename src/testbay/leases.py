@@ -1,0 +1,69 @@
+"""A private slice of a kept stack for one caller: its own database, keyspace and NATS account, under one number.
+
+Who holds a number holds the lock of its file, which the kernel frees however the holder ends. A lease is made anew when
+it is taken, so what the last holder left, even one that was killed, is never met.
+"""
+
+import fcntl
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from testbay import stack as stacks
+from testbay.dependencies import ROOMS
+from testbay.planning import Request
+from testbay.spec import LEASES, Endpoint
+from testbay.stack import Stack
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """A number held on a kept stack; `stack` is that stack with the lease's own endpoints."""
+
+    number: int
+    stack: Stack
+    _lock: IO[bytes] = field(repr=False)
+
+    def give_back(self) -> None:
+        """Let the next caller have it; the stack stays."""
+        self.stack.leave()
+        self._lock.close()
+
+
+def take(asked: Request) -> Lease | None:
+    """A lease on the kept stack with this very configuration; None when none runs or none of its leases is free."""
+    kept = None if asked.settings.cold else stacks.join(asked)
+    if kept is None:
+        return None
+    held = _hold_number(kept.home)
+    endpoints = _lease_all(kept, held[0]) if held else None
+    if held is None or endpoints is None:
+        kept.leave()
+        return None
+    return Lease(number=held[0], stack=replace(kept, endpoints=endpoints), _lock=held[1])
+
+
+def _hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
+    for number in range(1, LEASES + 1):
+        lock = (home / f"lease{number}.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return number, lock
+    return None
+
+
+def _lease_all(kept: Stack, number: int) -> dict[str, Endpoint] | None:
+    """Every dependency's lease, or none: a half-private stack is a shared one."""
+    leased: dict[str, Endpoint] = {}
+    for name, endpoint in kept.endpoints.items():
+        try:
+            own = ROOMS[name].lease(endpoint, number) if name in ROOMS else endpoint  # a stand-in answers everybody
+        except OSError:
+            return None
+        if own is None:
+            return None
+        leased[name] = own
+    return leased

@@ -1,0 +1,83 @@
+"""Runs on a kept stack: each has a database, a keyspace and a NATS account of its own, and the stack stays."""
+
+import os
+import signal
+
+import pytest
+from tests.system.conftest import Bay, read_until
+
+PASSED = "✅ Tests: 4 passed"
+# The project's tests insert a row and expect it to be the only one, and publish and expect to be first: on anything
+# shared the second run would fail.
+
+
+@pytest.fixture
+def kept(bay: Bay, engine: str) -> Bay:
+    """A project whose stack is kept; the last test line ends it."""
+    bay.use(engine)
+    assert bay.run("up", "shop", "--keep", "--idle", "60s").code == 0
+    return bay
+
+
+def test_runs_one_after_another_meet_nothing(kept: Bay) -> None:
+    """The second run on the same number finds nothing of the first."""
+    first, second = kept.run("run", "shop"), kept.run("run", "shop")
+    kept.run("down")
+
+    assert [first.code, second.code] == [0, 0], first.out + second.out
+    assert all(
+        "==> Take lease 1 on the warm stack shop-" in done.out and PASSED in done.out for done in (first, second)
+    )
+
+
+def test_runs_at_once_meet_nothing(kept: Bay) -> None:
+    """Three runs at the same time share the servers and nothing else."""
+    children = [kept.start("run", "shop") for _ in range(3)]
+    outs = [child.communicate(timeout=90)[0] for child in children]
+    kept.run("down")
+
+    assert [child.returncode for child in children] == [0, 0, 0], "\n".join(outs)
+    assert sorted(out.partition("Take lease ")[2][:1] for out in outs) == ["1", "2", "3"]
+
+
+def test_what_a_person_left_in_the_stack_is_untouched(kept: Bay) -> None:
+    """A run does not see the rows somebody inserted by hand, nor does it remove them."""
+    kept.run("exec", "shop", "--", "psql", "-c", "INSERT INTO items (name) VALUES ('mine')")
+    done = kept.run("run", "shop")
+    rows = kept.run("exec", "shop", "--", "psql", "-At", "-c", "SELECT name FROM items")
+    kept.run("down")
+
+    assert (done.code, PASSED in done.out, rows.lines[-1]) == (0, True, "mine")
+
+
+def test_migration_of_a_kept_stack_reaches_its_leases(kept: Bay) -> None:
+    """What `testbay migrate` applies is there in the next run's database too."""
+    (kept.service / "migrations" / "0003_more.sql").write_text("CREATE TABLE more (i int);\n")
+    assert kept.run("migrate", "shop").code == 0
+    kept.tests(
+        "import os\n\nimport psycopg\n\n\ndef test_more():\n"
+        "    with psycopg.connect(os.environ['DATABASE_URL']) as connection:\n"
+        "        connection.execute('INSERT INTO more VALUES (1)')\n"
+    )
+    done = kept.run("run", "shop")
+    kept.run("down")
+
+    assert (done.code, "==> Take lease 1 on" in done.out) == (0, True), done.out
+
+
+def test_killed_run_leaves_the_stack_and_nothing_else(kept: Bay) -> None:
+    """Kill -9 of a run on a kept stack: its pytest and what that started go, the stack stays, the lease is free again."""
+    kept.tests(
+        "import subprocess\nimport time\n\n\ndef test_slow():\n    subprocess.Popen(['sleep', '600'])\n    time.sleep(60)\n"
+    )
+    child = kept.start("run", "shop")
+    read_until(child, "test session starts")
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate(timeout=30)
+
+    kept.tests("def test_fine():\n    pass\n")
+    again = kept.run("run", "shop")
+    still_there = [line for line in kept.processes() if "-m pytest" in line or "sleep 600" in line]
+    kept.run("down")
+
+    assert (again.code, "==> Take lease 1 on the warm stack" in again.out, still_there) == (0, True, []), again.out
