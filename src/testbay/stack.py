@@ -55,7 +55,6 @@ class Stack:
         recorded = self.request.manifest.replay
         if recorded is not None and REPLAY in self.endpoints:
             port = str(self.endpoints[REPLAY].port)
-            env[recorded.secret] = "replay"
             env |= {name: text.replace(PORT, port) for name, text in recorded.env.items()}
         return env
 

@@ -56,7 +56,6 @@ def test_a_service_gets_the_contract_and_what_its_manifest_maps(running: Stack) 
         "PGPORT": "15433",
         "BUS": "localhost:14222",
         "JSON": '{"a": {}}',
-        "KEY": "replay",
         "BASE_URL": "http://127.0.0.1:18500/v1",
     }
 

@@ -53,6 +53,7 @@ class Running:
         self.service = Service(env)
         self.service.start()
         self.was_healthy = False
+        self.has_spare = False
         self._is_closed = False
 
     def close(self) -> None:
@@ -74,11 +75,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.stash[RUNNING] = Running(contract.read())
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Load the libraries of a second process beside the first one's, if a test will replace the first."""
-    running = session.stash.get(RUNNING, None)
-    if running and any("replaced_service" in getattr(item, "fixturenames", ()) for item in session.items):
-        running.service.prepare_spare()
+def _replaces_the_service(item: pytest.Item) -> bool:
+    return "replaced_service" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a second process come last: by then it has loaded its libraries beside the others."""
+    items.sort(key=_replaces_the_service)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -90,8 +93,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember where the service's log was when the test began."""
-    item.stash[LOG_START] = item.session.stash[RUNNING].service.log_size()
+    """Remember where the service's log was when the test began; once the first process is up, load a second one."""
+    running = item.session.stash[RUNNING]
+    item.stash[LOG_START] = running.service.log_size()
+    if running.was_healthy and not running.has_spare and any(map(_replaces_the_service, item.session.items)):
+        running.has_spare = True
+        running.service.prepare_spare()
 
 
 @pytest.hookimpl(wrapper=True)
