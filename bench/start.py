@@ -96,7 +96,8 @@ def our_start(asked: Request) -> float:
 
 def raw_start(asked: Request) -> float:
     """The floor: no guard, no record, no teardown to speak of; the same programs, flags, data and questions."""
-    with tempfile.TemporaryDirectory(prefix="testbay-raw-") as folder:
+    medium = planning._ram_disk(Path(tempfile.gettempdir()))  # noqa: SLF001 - the same medium as testbay uses
+    with tempfile.TemporaryDirectory(prefix="testbay-raw-", dir=medium) as folder:
         home = Path(folder) / "raw"
         home.mkdir()
         home.parent.chmod(0o755)
@@ -108,6 +109,8 @@ def raw_start(asked: Request) -> float:
             plan = ROOMS[name].plan(asked.services[name], asked.servers[name], home)
             port, lock = ports.hold(plan["port"], fixed=False, name=name)
             lock.close()
+            for file, text in plan["files"].items():
+                (home / file).write_text(text, encoding="utf-8")
             if name == "postgres":
                 copy.wait()
             become = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []

@@ -12,7 +12,6 @@ answers with events.
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -118,6 +117,7 @@ class Worker:
     def __init__(self, plan: StackPlan, channel: socket.socket, lock: IO[bytes]) -> None:
         self._plan = plan
         self._home = Path(plan["home"])
+        self._data = Path(plan["data_dir"])
         self._lock = lock  # held for life; never read
         self._engine = _engine(plan["engine"])
         self._callers = {channel: Caller([process.ProcessId(*who) for who in plan["watch"]])}
@@ -128,7 +128,10 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._door = socket.create_server(("127.0.0.1", 0))
         self._record: dict[str, Any] = {
-            **{name: plan[name] for name in ("id", "home", "key", "engine", "reason", "service", "project", "owner")},
+            **{
+                name: plan[name]
+                for name in ("id", "home", "data_dir", "key", "engine", "reason", "service", "project", "owner")
+            },
             "created": time.time(),
             "guard": process.identify(os.getpid()),
             "door": self._door.getsockname()[1],
@@ -143,6 +146,7 @@ class Worker:
         self._listen()
         try:
             self._report({})
+            self._data.mkdir(mode=0o700)
             self._engine.start(self._plan, self._report)
             self._tell({"event": "started", "ports": self._record["ports"], "warm": self._record.get("warm", {})})
         except BayError as error:
@@ -294,8 +298,7 @@ class Worker:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         left = registry.end_sessions(self._record["sessions"]) if self._reason != "asked to" else []
         left += self._engine.stop()
-        shutil.rmtree(self._home, ignore_errors=True)
-        left += [str(self._home)] if self._home.exists() else []
+        left += registry.remove(self._data, self._home)
         self._tell({"event": "stopped", "reason": self._reason, "left": left})
 
 

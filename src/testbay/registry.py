@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
+from testbay.spec import name_of
 
 _RECORD = "stack.json"
 _LOCK = "guard.lock"
@@ -89,8 +90,16 @@ def collect(home: Path) -> list[str]:
     record = read(home)
     left = end_sessions(record.get("sessions", []))
     left += _engine_collect(record)
-    shutil.rmtree(home, ignore_errors=True)
-    return left + ([str(home)] if home.exists() else [])
+    data = Path(record.get("data_dir") or home)
+    ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name somebody else's folder
+    return left + remove(*([data] if ours else []), home)
+
+
+def remove(*folders: Path) -> list[str]:
+    """Remove folders; returns those that are still there."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [str(folder) for folder in folders if folder.exists()]
 
 
 def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:

@@ -160,11 +160,17 @@ class ComposePlan(TypedDict):
     env: dict[str, str]
 
 
+def name_of(stack_id: str) -> str:
+    """What a stack's servers and its compose project are called."""
+    return f"testbay-{stack_id}"
+
+
 class StackPlan(TypedDict):
     """What a guard is told, as JSON, when it is started."""
 
     id: str
     home: str
+    data_dir: str
     key: str
     engine: str
     reason: str

@@ -49,6 +49,7 @@ class Bay:
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
         self.name = "shop"
         self._others = docker_things()
+        self._data = set(Path("/dev/shm").glob("testbay-*"))
 
     def use(self, engine: str) -> None:
         """Ask for an engine by name in every call."""
@@ -86,7 +87,7 @@ class Bay:
 
     def processes(self) -> list[str]:
         """Every process that works on this project or this cache, as `pid command line`."""
-        marks = (str(self.cache).encode(), str(self.project).encode())
+        marks = (str(self.cache).encode(), str(self.project).encode(), f"/dev/shm/testbay-{self.name}-".encode())
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -110,6 +111,7 @@ class Bay:
     def _left_now(self) -> list[str]:
         stacks = self.cache / "stacks"
         folders = [str(entry) for entry in stacks.iterdir() if entry.is_dir()] if stacks.is_dir() else []
+        folders += [str(entry) for entry in Path("/dev/shm").glob(f"testbay-{self.name}-*") if entry not in self._data]
         return self.processes() + folders + self._docker_left()
 
     def _docker_left(self) -> list[str]:

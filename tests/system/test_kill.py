@@ -105,7 +105,7 @@ def test_killed_at_random_moments_leaves_nothing(
 ) -> None:
     """Kill -9 of make, shell, testbay, either half of the guard or pytest, at random moments: nothing survives."""
     kills, lane_count, _, _ = PLANS[engine]
-    volumes = docker_volumes()
+    volumes, segments = docker_volumes(), _orphaned_segments()
     seed = int(os.environ.get("TESTBAY_KILL_SEED", str(random.randrange(10**6))))
     lanes = [Lane(tmp_path / f"lane{number}", engine, f"shop{number}") for number in range(lane_count)]
 
@@ -122,7 +122,15 @@ def test_killed_at_random_moments_leaves_nothing(
 
     assert left == []
     assert docker_volumes() <= volumes
+    assert _orphaned_segments() <= segments
     assert len(killed) >= kills * 0.7  # the others came after their run had ended
+
+
+def _orphaned_segments() -> set[str]:
+    """Shared memory that nobody uses and whose maker is dead: what a PostgreSQL that was killed leaves behind."""
+    header, *rows = (line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines())
+    segments = [dict(zip(header, row, strict=True)) for row in rows]
+    return {s["shmid"] for s in segments if s["nattch"] == "0" and not Path(f"/proc/{s['cpid']}").exists()}
 
 
 def _counts(roles: list[str]) -> str:

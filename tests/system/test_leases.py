@@ -66,10 +66,9 @@ def test_migration_of_a_kept_stack_reaches_its_leases(kept: Bay) -> None:
 
 
 def test_killed_run_leaves_the_stack_and_nothing_else(kept: Bay) -> None:
-    """Kill -9 of a run on a kept stack: its pytest and what that started go, the stack stays, the lease is free again."""
-    kept.tests(
-        "import subprocess\nimport time\n\n\ndef test_slow():\n    subprocess.Popen(['sleep', '600'])\n    time.sleep(60)\n"
-    )
+    """A run on a kept stack is killed: its pytest and what that started go, the stack stays, the lease is free."""
+    start = "subprocess.Popen(['sleep', '600'])"
+    kept.tests(f"import subprocess\nimport time\n\n\ndef test_slow():\n    {start}\n    time.sleep(60)\n")
     child = kept.start("run", "shop")
     read_until(child, "test session starts")
     os.kill(child.pid, signal.SIGKILL)

@@ -20,6 +20,7 @@ def plan(home: Path) -> StackPlan:
     return {
         "id": home.name,
         "home": str(home),
+        "data_dir": str(home / "data"),
         "key": "k",
         "engine": "embedded",
         "reason": "asked for",

@@ -226,7 +226,7 @@ def test_an_endpoint_knows_whose_server_it_is(ask: Ask) -> None:
     asked = ask(REPLAY)
 
     assert planning.endpoint(asked, "shop-1", "nats", 4222) == Endpoint(
-        name="nats", title="NATS", host="localhost", port=4222, identity="shop-1"
+        name="nats", title="NATS", host="localhost", port=4222, identity="testbay-shop-1"
     )
     assert planning.endpoint(asked, "shop-1", "replay", 18500) == Endpoint(
         name="replay", title="LLM replay", host="127.0.0.1", port=18500

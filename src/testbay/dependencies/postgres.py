@@ -117,7 +117,16 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
     argv = [str(server.program), *carried_flags(service), "-D", str(data), "-p", PORT]
     argv += ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=off"]
-    argv += ["-c", "unix_socket_directories=", "-c", "logging_collector=off", "-c", f"cluster_name={home.parent.name}"]
+    argv += [
+        "-c",
+        "unix_socket_directories=",
+        "-c",
+        "logging_collector=off",
+        "-c",
+        "dynamic_shared_memory_type=mmap",
+        "-c",
+        f"cluster_name={home.parent.name}",
+    ]
     return process_plan(
         NAME,
         home,

@@ -18,7 +18,7 @@ from testbay.engines import Report
 from testbay.engines.embedded import Embedded
 from testbay.errors import EngineUnavailableError
 from testbay.logs import tail
-from testbay.spec import ComposePlan, Configured, StackPlan
+from testbay.spec import ComposePlan, Configured, StackPlan, name_of
 
 _DOWN_ATTEMPTS = 6
 _LOOK_AGAIN_S = 0.5
@@ -37,7 +37,7 @@ class Compose:
     def start(self, plan: StackPlan, report: Report) -> None:
         """Hold the ports, bring the project up, follow every container's log."""
         compose = plan["compose"]
-        self._project = project_of(plan["id"])
+        self._project = name_of(plan["id"])
         held = self._hold(compose)
         report({"compose_project": self._project, "ports": held})
         self._native.start(plan, report)
@@ -108,17 +108,12 @@ class Compose:
         return left
 
 
-def project_of(stack_id: str) -> str:
-    """A project name nobody else has."""
-    return f"testbay-{stack_id}"
-
-
 def collect(record: dict[str, Any]) -> list[str]:
     """End what a dead guard's record names: first an `up` still at work, then what it made."""
     for pid, _started in record.get("pids", {}).values():
         process.end(process.in_session(int(pid)), first=signal.SIGKILL)
     project = record.get("compose_project")
-    return down(project, certain=False) if project == project_of(record.get("id", "")) else []
+    return down(project, certain=False) if project == name_of(record.get("id", "")) else []
 
 
 def down(project: str, *, certain: bool) -> list[str]:

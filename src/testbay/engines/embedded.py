@@ -16,6 +16,7 @@ from testbay.logs import tail
 from testbay.spec import PORT, ProcessPlan, StackPlan, Step
 
 _UNPRIVILEGED = "nobody"
+_PATIENCE_S = 3.0  # a PostgreSQL that is killed instead of ended leaves a shared memory segment behind
 
 
 class Embedded:
@@ -90,7 +91,7 @@ class Embedded:
         """All at once, then SIGKILL; a server's own children (PostgreSQL's) are in its session."""
         for name, child in self._running.items():
             child.send_signal(self._plans[name]["stop_signal"])
-        deadline = time.monotonic() + 1.5
+        deadline = time.monotonic() + _PATIENCE_S
         for child in self._running.values():
             _wait(child, max(0.0, deadline - time.monotonic()))
         left = []
@@ -105,7 +106,7 @@ def collect(record: dict[str, Any]) -> list[str]:
     """End what a dead guard's record names; its children got their death signal, this waits for them and makes sure."""
     named = [process.ProcessId(*pid) for pid in record.get("pids", {}).values()]
     stragglers = [p for p in named if p.alive()]
-    left = process.end(stragglers, first=signal.SIGQUIT)
+    left = process.end(stragglers, first=signal.SIGQUIT, patience_s=_PATIENCE_S)
     for leader in named:
         left += process.end(process.in_session(leader.pid), first=signal.SIGKILL)
     return [f"process {p.pid}" for p in left]
