@@ -16,8 +16,8 @@ from tests.system.conftest import REPOSITORY, TEMPLATE, Bay, docker_volumes
 
 # engine: kills in all, lanes at once, seconds a run takes, seconds in which everything must be gone
 PLANS = {
-    "embedded": (int(os.environ.get("TESTBAY_KILLS", "50")), 4, 4.0, 5.0),
-    "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 5.0, 10.0),
+    "embedded": (int(os.environ.get("TESTBAY_KILLS", "50")), 4, 3.0, 5.0),
+    "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 4.0, 10.0),
 }
 
 # A test that leaves a process of its own behind and takes a moment.
@@ -42,7 +42,7 @@ class Lane:
         (project / "run.sh").write_text(f'"{sys.executable}" -m testbay run {name}\nstatus=$?\nexit $status\n')
         (project / "Makefile").write_text("all:\n\tbash run.sh\n\t@true\n")
         self.bay = Bay(project, folder / "cache")
-        self._killed: list[str] = []
+        self.killed: list[str] = []
         self.bay.tests(MESSY_TEST)
         self.bay.use(engine)
         self.bay.name = name  # its own, so that what a lane left on the Docker engine is told from its neighbour's
@@ -67,12 +67,12 @@ class Lane:
         ours = _ours(make.pid)
         if not ours:
             return "nobody"
-        role = min(chance.sample(sorted(ours), len(ours)), key=self._killed.count)  # everybody gets their turn
+        role = min(chance.sample(sorted(ours), len(ours)), key=self.killed.count)  # everybody gets their turn
         try:
             os.kill(ours[role], signal.SIGKILL)
         except ProcessLookupError:
             return "nobody"
-        self._killed.append(role)
+        self.killed.append(role)
         return role
 
 
@@ -111,7 +111,10 @@ def test_killed_at_random_moments_leaves_nothing(
 
     def ride(number: int) -> list[tuple[str, list[str]]]:
         chance = random.Random(seed + number)
-        return [lanes[number].kill_once(chance) for _ in range(number, kills, lane_count)]
+        mine, results = len(range(number, kills, lane_count)), list[tuple[str, list[str]]]()
+        while len(lanes[number].killed) < mine and len(results) < 3 * mine:  # some kills come after their run has ended
+            results.append(lanes[number].kill_once(chance))
+        return results
 
     with ThreadPoolExecutor(lane_count) as pool:
         results = [result for lane in pool.map(ride, range(lane_count)) for result in lane]
@@ -123,7 +126,7 @@ def test_killed_at_random_moments_leaves_nothing(
     assert left == []
     assert docker_volumes() <= volumes
     assert _orphaned_segments() <= segments
-    assert len(killed) >= kills * 0.7  # the others came after their run had ended
+    assert len(killed) >= kills
 
 
 def _orphaned_segments() -> set[str]:
