@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from testbay.errors import InterruptedRunError
+from testbay.errors import BayError, InterruptedRunError
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -244,15 +244,32 @@ def _command_line(pid: int) -> list[str]:
 
 @contextmanager
 def signals_as_errors() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal become one error that unwinds through every teardown."""
+    """Ctrl-C, SIGTERM and a closed terminal become one error that unwinds through every teardown.
+
+    The error may be raised in the middle of anything, also in a library's callback that wraps or swallows it. Whatever
+    came of it there, it leaves this context as what it is.
+    """
+    received: list[int] = []
+
+    def interrupted() -> InterruptedRunError:
+        todo = "everything was torn down; run it again"
+        return InterruptedRunError(f"interrupted by {signal_name(received[0])}", todo=todo)
 
     def raise_it(number: int, _frame: object) -> None:
-        raise InterruptedRunError(
-            f"interrupted by {signal_name(number)}", todo="everything was torn down; run it again"
-        )
+        received.append(number)
+        raise interrupted()
 
     with _handlers(raise_it):
-        yield
+        try:
+            yield
+        except BayError:
+            raise
+        except Exception as error:
+            if received:
+                raise interrupted() from error
+            raise
+        if received:
+            raise interrupted()
 
 
 @contextmanager

@@ -114,16 +114,27 @@ def up(
             if idle_s is not None:
                 _set_aside(stack)
                 stack.keep(idle_s)
-                voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
-            else:
-                voice.say("# Ctrl-C ends it; --keep leaves it running")
-                _hold(stack)
-        except InterruptedRunError:
-            voice.say("# ending it")
         except BaseException:
             _close(stack)
             raise
-    stack.leave() if idle_s is not None else _close(stack)
+        if idle_s is None:
+            _hold(stack, voice)
+        else:
+            stack.leave()
+            voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
+
+
+def _hold(stack: Stack, voice: Voice) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    voice.say("# Ctrl-C ends it; --keep leaves it running")
+    try:
+        with process.signals_as_errors():
+            while True:
+                stack.check(3600)
+    except InterruptedRunError:
+        voice.say("# ending it")
+    finally:
+        _close(stack)
 
 
 def _set_aside(stack: Stack) -> None:
@@ -137,11 +148,6 @@ def _set_aside(stack: Stack) -> None:
                 why="a migration left a session open, or the disk is full",
                 todo="testbay up without --keep",
             ) from None
-
-
-def _hold(stack: Stack) -> None:
-    while True:
-        stack.check(3600)
 
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:

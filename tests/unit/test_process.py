@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -222,3 +223,18 @@ def test_a_process_can_be_named() -> None:
 def test_root_is_who_has_its_id() -> None:
     """PostgreSQL refuses to run as root."""
     assert process.is_root() is (os.geteuid() == 0)
+
+
+@pytest.mark.parametrize("came_of_it", [None, ValueError("a library's own error")], ids=["swallowed", "wrapped"])
+def test_an_interruption_in_a_callback_is_still_one(came_of_it: Exception | None) -> None:
+    """Libraries wrap or swallow what is raised in their callbacks; Ctrl-C is not lost in them."""
+
+    def library() -> None:
+        with contextlib.suppress(InterruptedRunError):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        if came_of_it is not None:
+            raise came_of_it
+
+    with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"), process.signals_as_errors():
+        library()

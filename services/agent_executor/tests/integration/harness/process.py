@@ -21,12 +21,18 @@ def new_log() -> "IO[bytes]":
     return TemporaryFile("a+b")
 
 
-def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: "IO[bytes]") -> "subprocess.Popen[bytes]":
-    """Start a program whose output is appended to a log file; its standard input stays open and empty."""
+def spawn(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str | None], log: "IO[bytes]"
+) -> "subprocess.Popen[bytes]":
+    """Start a program whose output is appended to a log file; its standard input stays open and empty.
+
+    A variable that is None is taken out of the environment.
+    """
+    given = {**os.environ, **env}
     return subprocess.Popen(
         argv,
         cwd=cwd,
-        env={**os.environ, **env},
+        env={name: value for name, value in given.items() if value is not None},
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,

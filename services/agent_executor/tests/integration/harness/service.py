@@ -15,6 +15,11 @@ from harness.contract import SERVICE_FOLDER
 from harness.process import end, new_log, spawn
 from harness.waiting import eventually
 
+# What makes an interpreter measure coverage from its first line on; warm.py does it after the libraries are loaded,
+# which takes a process twice the time while it is traced.
+COVERAGE_VARIABLES = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+MEASURE_LATER = "LATER_"
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -34,15 +39,15 @@ class Service:
         """Start the process unless it runs, without waiting until it is ready; whether it was started."""
         if self._process is not None and self._process.poll() is None:
             return False
-        self._process, self._spare = self._spare or self._spawn("-m"), None
+        self._process, self._spare = self._spare or self._spawn(), None
         assert self._process.stdin is not None
-        self._process.stdin.write(b"start\n")  # only a spare reads it
+        self._process.stdin.write(b"start\n")
         self._process.stdin.flush()
         return True
 
     def prepare_spare(self) -> None:
         """Have an interpreter load its libraries now, for the next call of `start`."""
-        self._spare = self._spare or self._spawn(str(Path(__file__).with_name("warm.py")))
+        self._spare = self._spare or self._spawn()
 
     def drop_spare(self) -> None:
         """End the spare interpreter; the next `start` is a cold one, with the environment as it is then."""
@@ -79,9 +84,13 @@ class Service:
         """Let go of the log."""
         self._log.close()
 
-    def _spawn(self, launcher: str) -> "subprocess.Popen[bytes]":
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        """An interpreter that loads the libraries, unmeasured, and waits for the word to become the service."""
+        launcher = str(Path(__file__).with_name("warm.py"))
+        measure = {MEASURE_LATER + name: value for name, value in os.environ.items() if name in COVERAGE_VARIABLES}
+        env = {**self.env, **dict.fromkeys(COVERAGE_VARIABLES, None), **measure}
         application = ["uvicorn", "agent_executor.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
-        return spawn([sys.executable, launcher, *application], cwd=SERVICE_FOLDER, env=self.env, log=self._log)
+        return spawn([sys.executable, launcher, *application], cwd=SERVICE_FOLDER, env=env, log=self._log)
 
     def _end(self, how: signal.Signals) -> int | None:
         process, self._process = self._process, None
