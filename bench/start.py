@@ -118,13 +118,15 @@ def raw_start(asked: Request) -> float:
             argv = [*prefix, *(word.replace(PORT, str(port)) for word in plan["argv"])]
             children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home))
             endpoints[name] = ROOMS[name].endpoint(asked.services[name], port)
-        for name, endpoint in endpoints.items():
-            ask_until_it_answers(name, endpoint)
-        seconds = time.perf_counter() - began
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait()
+        try:
+            for name, endpoint in endpoints.items():
+                ask_until_it_answers(name, endpoint)
+            seconds = time.perf_counter() - began
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait()
     return seconds
 
 
