@@ -33,7 +33,7 @@ def main() -> None:
     if sys.stdin.readline():
         for name in [name for name in os.environ if name.startswith("LATER_")]:
             os.environ[name.removeprefix("LATER_")] = os.environ.pop(name)
-        coverage.process_startup()  # type: ignore[no-untyped-call]
+        coverage.process_startup()
         sys.argv = sys.argv[1:]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
