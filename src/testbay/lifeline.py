@@ -5,13 +5,13 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.settings import Settings
-from testbay.spec import StackPlan
 
 # The guard's environment: what reaching a Docker engine takes, and nothing that could be a secret.
 _PASSED_ON = ("HOME", "PATH", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "XDG_RUNTIME_DIR")
@@ -30,7 +30,7 @@ class Lifeline:
         self._log = log
         self._buffer = b""
 
-    def say(self, command: dict[str, Any]) -> None:
+    def say(self, command: Mapping[str, Any]) -> None:
         """Send a command; a guard that is gone shows at the next `events`."""
         try:
             self._channel.sendall(json.dumps(command).encode() + b"\n")
@@ -69,15 +69,15 @@ class Lifeline:
             self._guard.returncode = 0  # it is nobody's child to wait for any more
 
 
-def launch(plan: StackPlan, settings: Settings) -> Lifeline:
-    """Start a guard, in a session of its own (Ctrl-C is the caller's to handle), and tell it the plan.
+def launch(home: Path, settings: Settings) -> Lifeline:
+    """Start a guard, in a session of its own (Ctrl-C is the caller's to handle), which then waits for its plan.
 
     Raises:
         EngineUnavailableError: testbay's own folder cannot be written.
     """
     log = settings.cache_dir / "guard.log"
     # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
-    argv = [sys.executable, "-S", "-m", "testbay.guard", plan["home"]]  # the folder is for whoever reads `ps`
+    argv = [sys.executable, "-S", "-m", "testbay.guard", str(home)]  # the folder is for whoever reads `ps`
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
     env["PYTHONPATH"] = str(Path(__file__).parent.parent)
     ours, theirs = socket.socketpair()
@@ -95,9 +95,7 @@ def launch(plan: StackPlan, settings: Settings) -> Lifeline:
             why=str(error.strerror or error),
             todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
         ) from None
-    line = Lifeline(ours, guard, log)
-    ours.sendall(json.dumps(plan).encode() + b"\n")
-    return line
+    return Lifeline(ours, guard, log)
 
 
 def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:

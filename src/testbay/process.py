@@ -152,6 +152,16 @@ def in_session(sid: int) -> list[ProcessId]:
     return sorted((m for m in members if m.started), key=lambda m: m.pid == sid)
 
 
+def session_of(leader: ProcessId) -> list[ProcessId]:
+    """Who is left in the session a process led, also when it is gone itself.
+
+    A session's number is not given to another process while anybody is in it; when its number now belongs to a
+    process that started at another time, the session is long gone and that process is a stranger.
+    """
+    now = identify(leader.pid)
+    return in_session(leader.pid) if now.started in ("", leader.started) else []
+
+
 def _pids() -> Iterable[int]:
     if LINUX:
         return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]

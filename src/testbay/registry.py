@@ -103,16 +103,10 @@ def remove(*folders: Path) -> list[str]:
 
 
 def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
-    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them.
-
-    A session's number is not given to another process while anybody is in it; when its number now belongs to a
-    process that started at another time, the session is long gone and that process is a stranger.
-    """
+    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them."""
     left: list[process.ProcessId] = []
-    for sid, started in sessions:
-        leader = process.identify(int(sid))
-        if leader.started in ("", started):
-            left += process.end(process.in_session(int(sid)))
+    for session in sessions:
+        left += process.end(process.session_of(process.ProcessId(*session)))
     return [f"process {p.pid}" for p in left]
 
 

@@ -220,9 +220,9 @@ def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     settings = asked.settings
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
-    plan = planning.plan(asked, stack_id, home, logs_dir or home)
     logs = {name: (logs_dir or home) / f"{name}.log" for name in (*asked.services, REPLAY)}
-    line = lifeline.launch(plan, settings)
+    line = lifeline.launch(home, settings)
+    line.say(planning.plan(asked, stack_id, home, logs_dir or home))  # worked out while the guard's Python starts
     stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
     try:
         held = stack.await_started()

@@ -154,7 +154,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     settings = Settings(cache_dir=tmp_path / "file/cache")
 
     with pytest.raises(EngineUnavailableError) as refused:
-        lifeline.launch(plan(tmp_path / "stacks/shop-1"), settings)
+        lifeline.launch(tmp_path / "stacks/shop-1", settings)
 
     assert str(refused.value) == (
         f"{tmp_path / 'file/cache'}: cannot keep testbay's files here\n"

@@ -110,8 +110,8 @@ class Compose:
 
 def collect(record: dict[str, Any]) -> list[str]:
     """End what a dead guard's record names: first an `up` still at work, then what it made."""
-    for pid, _started in record.get("pids", {}).values():
-        process.end(process.in_session(int(pid)), first=signal.SIGKILL)
+    for leader in record.get("pids", {}).values():
+        process.end(process.session_of(process.ProcessId(*leader)), first=signal.SIGKILL)
     project = record.get("compose_project")
     return down(project, certain=False) if project == name_of(record.get("id", "")) else []
 

@@ -53,13 +53,36 @@ class Embedded:
         if server["template"]:
             self._report({"warm": {server["name"]: warm}})
         for step in () if warm else server["prepare"]:
-            _run_step(server, step)
+            self._run_step(server, step)
+
+    def _run_step(self, server: ProcessPlan, step: Step) -> None:
+        """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
+        log = Path(server["log"])
+        with log.open("ab") as output:
+            child = process.spawn(
+                [*_unprivileged(server, signal.SIGTERM), *step["argv"]],
+                env=_environment(server),
+                cwd=server["home"],
+                stdin=subprocess.PIPE,
+                output=output,
+                new_session=True,
+                death_signal=signal.SIGTERM,
+            )
+            self._report({"pids": {f"{server['name']} (preparing)": process.identify(child.pid)}})
+            child.communicate(step.get("stdin", "").encode())
+        if child.returncode != 0:
+            program = Path(step["argv"][0]).name
+            raise EngineUnavailableError(
+                f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
+                todo="`testbay doctor` looks at this machine's programs",
+                evidence=tail(log),
+            )
 
     def _launch(self, server: ProcessPlan) -> None:
         argv = [word.replace(PORT, str(self._ports[server["name"]])) for word in server["argv"]]
         with Path(server["log"]).open("ab") as log:
             child = process.spawn(
-                [*_unprivileged(server), *argv],
+                [*_unprivileged(server, server["stop_signal"]), *argv],
                 env=_environment(server),
                 cwd=server["cwd"],
                 stdin=subprocess.DEVNULL,
@@ -108,7 +131,7 @@ def collect(record: dict[str, Any]) -> list[str]:
     stragglers = [p for p in named if p.alive()]
     left = process.end(stragglers, first=signal.SIGQUIT, patience_s=_PATIENCE_S)
     for leader in named:
-        left += process.end(process.in_session(leader.pid), first=signal.SIGKILL)
+        left += process.end(process.session_of(leader), patience_s=_PATIENCE_S)
     return [f"process {p.pid}" for p in left]
 
 
@@ -118,29 +141,13 @@ def _environment(server: ProcessPlan) -> dict[str, str]:
     return base | server["env"]
 
 
-def _run_step(server: ProcessPlan, step: Step) -> None:
-    log = Path(server["log"])
-    with log.open("ab") as output:
-        argv = [*_unprivileged(server), *step["argv"]]
-        home = server["home"]
-        child = process.spawn(argv, env=_environment(server), cwd=home, stdin=subprocess.PIPE, output=output)
-        child.communicate(step.get("stdin", "").encode())
-    if child.returncode != 0:
-        program = Path(step["argv"][0]).name
-        raise EngineUnavailableError(
-            f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
-            todo="`testbay doctor` looks at this machine's programs",
-            evidence=tail(log),
-        )
-
-
 def _give_away(home: Path) -> None:
     if process.is_root():
         for path in (home, *home.iterdir()):
             shutil.chown(path, _UNPRIVILEGED)
 
 
-def _unprivileged(server: ProcessPlan) -> list[str]:
+def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
     """PostgreSQL refuses to run as root: give it another user, and the right to pass through root's own folders.
 
     The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
@@ -154,9 +161,9 @@ def _unprivileged(server: ProcessPlan) -> list[str]:
             "PostgreSQL refuses to run as root, and there is no `setpriv` to run it as another user",
             todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
         )
-    death_signal = signal.Signals(server["stop_signal"]).name.removeprefix("SIG")
+    name = signal.Signals(death_signal).name.removeprefix("SIG")
     user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
-    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={death_signal}"]
+    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={name}"]
     return [setpriv, *user, *rights, "--"]
 
 
