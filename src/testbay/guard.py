@@ -32,8 +32,10 @@ _STRANGERS = 16
 def main() -> None:
     """Read the plan, claim the folder, become undertaker and worker."""
     process.rename("testbay-guard")
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+    # Handlers that do nothing, not SIG_IGN: that would be inherited, and a server that has not yet set its own SIGQUIT
+    # would miss being told to stop. A caller in a background shell hands us ignored signals too.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT):
+        signal.signal(number, lambda *_: None)
     channel = socket.socket(fileno=0)
     plan, more = _read_plan(channel)
     home = Path(plan["home"])

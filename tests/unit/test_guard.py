@@ -1,7 +1,9 @@
 import contextlib
 import json
 import select
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from testbay.errors import BayError, EngineUnavailableError, NotReadyError
 from testbay.guard import Worker
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.settings import Settings
-from testbay.spec import StackPlan
+from testbay.spec import StackPlan, process_plan
 
 
 def plan(home: Path) -> StackPlan:
@@ -161,6 +163,31 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         "  why:      Not a directory\n"
         "  do:       make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay"
     )
+
+
+def test_servers_hear_signals_that_the_caller_ignores(tmp_path: Path, settings: Settings) -> None:
+    """A background shell ignores SIGINT and SIGQUIT; a young server that inherited that could not be stopped."""
+    asked = plan(tmp_path / "stacks/shop-1")
+    look = 'grep SigIgn "/proc/$$/status"; exec sleep 60'
+    server = process_plan("one", tmp_path / "one", ["sh", "-c", look], port=24999, stop_signal=signal.SIGTERM)
+    asked["processes"] = [server]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        line = lifeline.launch(tmp_path / "stacks/shop-1", settings)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    line.say(asked)
+    deadline = time.monotonic() + 20
+    while "SigIgn" not in (said := _text(tmp_path / "one.log")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    line.close(guard_ends=True)
+
+    assert said == "SigIgn:\t0000000000000000\n"
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 @pytest.mark.parametrize("error", [NotReadyError("late", why="slow", todo="wait", evidence="log"), BayError("bad")])
