@@ -36,6 +36,10 @@ class BayError(Exception):
         return "\n".join(parts)
 
 
+class DirtyLeaseWarning(UserWarning):
+    """A test gave its lease back with a session, a connection or a subscriber left open; it was closed."""
+
+
 class ManifestError(BayError):
     """A manifest, compose file or argument that testbay cannot use."""
 

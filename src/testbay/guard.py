@@ -22,7 +22,7 @@ from typing import IO, Any
 from testbay import process, registry
 from testbay.engines import Engine
 from testbay.errors import BayError
-from testbay.spec import StackPlan
+from testbay.spec import ProcessPlan, StackPlan
 
 _TICK_S = 0.2
 _LINE_LIMIT = 1_000_000
@@ -105,12 +105,13 @@ def _send(channel: socket.socket, event: dict[str, Any]) -> None:
 
 
 class Caller:
-    """One lifeline: what its holder has said so far, whose end is its end too, and the sessions it started."""
+    """One lifeline: what its holder has said so far, whose end is its end too, what was started for it."""
 
     def __init__(self, watched: list[process.ProcessId]) -> None:
         self.said = b""
         self.watched = watched
         self.sessions: list[process.ProcessId] = []
+        self.servers: set[str] = set()
 
 
 class Worker:
@@ -221,6 +222,8 @@ class Worker:
         self._selector.unregister(channel)
         caller = self._callers.pop(channel)
         channel.close()
+        for name in caller.servers:
+            self._engine.unserve(name)
         if caller.sessions:
             registry.end_sessions(caller.sessions)
             self._report_sessions()
@@ -273,9 +276,9 @@ class Worker:
         caller = self._callers[channel]
         *lines, caller.said = (caller.said + data).split(b"\n")
         for line in lines:
-            self._obey(caller, json.loads(line))
+            self._obey(channel, caller, json.loads(line))
 
-    def _obey(self, caller: Caller, command: dict[str, Any]) -> None:
+    def _obey(self, channel: socket.socket, caller: Caller, command: dict[str, Any]) -> None:
         match command.get("do"):
             case "stop":
                 self._reason = "asked to"
@@ -294,6 +297,21 @@ class Worker:
                 self._tell({"event": "snapshot", "kept": kept})
             case "record":
                 self._report(command["facts"])
+            case "serve":
+                _send(channel, self._serve_further(caller, command["plan"]))
+            case "unserve":
+                caller.servers.discard(command["name"])
+                self._engine.unserve(command["name"])
+
+    def _serve_further(self, caller: Caller, plan: ProcessPlan) -> dict[str, Any]:
+        """A server for one caller, which ends with it; a failure is that caller's alone."""
+        caller.servers.add(plan["name"])
+        try:
+            return {"event": "serving", "name": plan["name"], "port": self._engine.serve(plan)}
+        except BayError as error:
+            return _failure(error)
+        except OSError as error:
+            return _failure(BayError(f"the guard could not start {plan['name']}: {error}"))
 
     def _finish(self) -> None:
         """Sessions first (they use the servers), then servers, then files; then say so and go."""

@@ -4,15 +4,14 @@ Who holds a number holds the lock of its file, which the kernel frees however th
 it is taken, so what the last holder left, even one that was killed, is never met.
 """
 
-import fcntl
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import IO
 
+from testbay import registry
 from testbay import stack as stacks
 from testbay.dependencies import ROOMS
 from testbay.planning import Request
-from testbay.spec import LEASES, Endpoint
+from testbay.spec import Endpoint
 from testbay.stack import Stack
 
 
@@ -35,24 +34,12 @@ def take(asked: Request) -> Lease | None:
     kept = None if asked.settings.cold else stacks.join(asked)
     if kept is None:
         return None
-    held = _hold_number(kept.home)
+    held = registry.hold_number(kept.home)
     endpoints = _lease_all(kept, held[0]) if held else None
     if held is None or endpoints is None:
         kept.leave()
         return None
     return Lease(number=held[0], stack=replace(kept, endpoints=endpoints), _lock=held[1])
-
-
-def _hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
-    for number in range(1, LEASES + 1):
-        lock = (home / f"lease{number}.lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            continue
-        return number, lock
-    return None
 
 
 def _lease_all(kept: Stack, number: int) -> dict[str, Endpoint] | None:

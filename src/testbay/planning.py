@@ -220,6 +220,14 @@ def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
     return plans
 
 
+def further(asked: Request) -> dict[str, ProcessPlan]:
+    """Which dependency a lease gets a server of its own for, and how that is started: where it is cheap, and native."""
+    if asked.engine != "embedded":
+        return {}
+    plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
+    return {name: plan for name, plan in plans.items() if plan}
+
+
 def _compose_plan(asked: Request) -> ComposePlan:
     published: list[Published] = []
     for name, service in asked.services.items():

@@ -1,26 +1,245 @@
-"""testbay inside pytest: the record of what was planned and what ran, line by line, so that a killed run shows it.
+"""testbay inside pytest: fixtures that lease a private slice of a stack for every test, and the record of a run.
 
-`testbay run` loads it with `-p testbay.pytest_plugin --testbay-record FILE`; without that option it does nothing.
+Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
 import json
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbay import settings
+from testbay.errors import BayError, DirtyLeaseWarning
+
+if TYPE_CHECKING:
+    import psycopg
+    import redis
+    from nats.aio.client import Client
+
+    from testbay.attach import Attachment
+    from testbay.pool import Lease, Pool
+    from testbay.service import Service
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option `testbay run` gives."""
+    """What a suite can ask for, and the option `testbay run` gives."""
     group = parser.getgroup("testbay")
+    group.addoption(
+        "--testbay-strict",
+        action="store_true",
+        help="fail a test that leaves a session, connection or subscriber of its lease open (default: warn)",
+    )
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
+    config.pluginmanager.register(Leasing(config), "testbay-leasing")
     target = config.getoption("--testbay-record")
     if target and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(Path(target)), "testbay-recorder")
+
+
+class Leasing:
+    """This process's pool of leases: opened once the collected tests are known to want one."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+        self._attachment: Attachment | None = None
+        self._error: BayError | None = None
+
+    def pytest_report_header(self) -> str | None:
+        """Which servers, when `testbay run` has started them already."""
+        home = settings.environ().get("TESTBAY_STACK")
+        if not home:
+            return None
+        from testbay import pool, registry
+
+        record = registry.read(Path(home))
+        return f"testbay: {pool.servers(record['tenancy'])}" if "tenancy" in record else None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start what the tests will ask for, before any of them holds a session of its own."""
+        if self._config.option.collectonly or not any(_wants_a_lease(item) for item in session.items):
+            return
+        try:
+            self.pool().warm()
+        except BayError:
+            return  # whoever asks for a lease is told
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
+            from testbay import pool
+
+            reporter.write_line(f"testbay: {pool.servers(self.pool().tenancy)}")
+
+    def pool(self) -> "Pool":
+        """The pool, opened at the first call.
+
+        Raises:
+            BayError: There is no stack, and none can be started; the same one at each call.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._attachment is None:
+            from testbay import attach
+
+            run = str(self._worker["testrunuid"]) if self._worker is not None else ""
+            try:
+                self._attachment = attach.attach(self._config.rootpath, run)
+            except BayError as error:
+                self._error = error
+                raise
+        return self._attachment.pool
+
+    @contextmanager
+    def take(self, holder: str) -> "Iterator[Lease]":
+        """A lease whose variables are in the environment while it is held."""
+        try:
+            lease = self.pool().take()
+        except BayError as error:
+            pytest.fail(str(error), pytrace=False)
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in lease.exports.items():
+                environment.setenv(name, value)
+            yield lease
+        if left := self.pool().give_back(lease):
+            self._complain(f"{holder} left open: {'; '.join(left)}")
+
+    def service(self, lease: "Lease") -> "Service":
+        """Its log is with the run's other logs, or in the stack's folder and gone with it."""
+        from testbay import service
+
+        chosen = settings.load()
+        run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
+        folder = Path(run_dir) / "logs" if run_dir else self.pool().home
+        log = folder / f"service-{lease.name}.log"
+        return service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
+
+    def _complain(self, text: str) -> None:
+        if self._config.getoption("--testbay-strict"):
+            pytest.fail(f"{text}\n(closed now; --testbay-strict makes it an error)", pytrace=False)
+        warnings.warn(DirtyLeaseWarning(text), stacklevel=2)
+
+    def pytest_unconfigure(self) -> None:
+        """Give everything back; the stack ends with its last user."""
+        if self._attachment is not None:
+            self._attachment.leave()
+            self._attachment = None
+        elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
+            from testbay import attach
+
+            attach.await_end(str(nodes.testrunuid))
+
+
+def _wants_a_lease(item: pytest.Item) -> bool:
+    """Whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
+    info = getattr(item, "_fixtureinfo", None)
+    behind = info.name2fixturedefs.get("testbay", ()) if info is not None else ()
+    return any(definition.func.__module__ == __name__ for definition in behind)
+
+
+class Leases:
+    """Takes leases for a scope of your own; `with testbay.lease() as bay:` in a fixture."""
+
+    def __init__(self, leasing: Leasing) -> None:
+        self._leasing = leasing
+
+    def lease(self, holder: str = "") -> "AbstractContextManager[Lease]":
+        """A lease until the `with` block ends. `holder` is who a warning names; else the test that runs then."""
+        return self._leasing.take(holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope"))
+
+    def service(self, lease: "Lease") -> "Service":
+        """The service on a lease, not yet started; `close` it."""
+        return self._leasing.service(lease)
+
+
+class Nats:
+    """What the `nats` fixture gives: how to connect to the lease's account."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @asynccontextmanager
+    async def connect(self, **options: Any) -> "AsyncIterator[Client]":
+        """An open client of nats-py, closed with the block; `options` are those of `nats.connect`."""
+        import nats as library
+
+        client = await library.connect(self.url, **({"allow_reconnect": False} | options))
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+@pytest.fixture(scope="session")
+def testbay(request: pytest.FixtureRequest) -> Leases:
+    """Leases for a wider scope than a test: override `bay` with one.
+
+    Example: `@pytest.fixture(scope="module")`, `def bay(testbay):`, `with testbay.lease() as bay: yield bay`
+    """
+    return Leases(request.config.pluginmanager.get_plugin("testbay-leasing"))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
+    """The test's lease: bay.postgres.dsn, bay.dragonfly.url, bay.nats.url; bay.env starts any process on it.
+
+    DATABASE_URL and the like are set in this process too, while the test runs.
+    """
+    with testbay.lease(request.node.nodeid) as lease:
+        yield lease
+
+
+@pytest.fixture
+def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
+    """An open psycopg connection, in autocommit, to the test's own migrated database.
+
+    Example: postgres.execute("INSERT INTO items (name) VALUES ('tea')")
+    """
+    database = bay.slot("postgres")
+    yield database.connection()
+    database.end_lending()
+
+
+@pytest.fixture
+def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
+    """A redis-py client on the test's own, empty keyspace.
+
+    Example: dragonfly.set("key", "value")
+    """
+    import redis
+
+    with redis.Redis.from_url(bay.dragonfly.url) as client:
+        yield client
+
+
+@pytest.fixture
+def nats(bay: "Lease") -> Nats:
+    """How to reach the test's own NATS account, which has the manifest's streams.
+
+    Example: async with nats.connect() as client: await client.jetstream().publish("orders.new", b"1")
+    """
+    return Nats(bay.nats.url)
+
+
+@pytest.fixture
+def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
+    """The service's own process on the test's lease, started as the manifest says and answering.
+
+    Example: service.client.get("/health"); service.restart(); service.logs
+    """
+    process = testbay.service(bay)
+    try:
+        process.start()
+    except BayError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield process
+    process.close()
 
 
 class Recorder:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
-from testbay.spec import name_of
+from testbay.spec import LEASES, name_of
 
 _RECORD = "stack.json"
 _LOCK = "guard.lock"
@@ -120,6 +120,22 @@ def _engine_collect(record: dict[str, Any]) -> list[str]:
 
         return compose.collect(record)
     return []
+
+
+def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
+    """A lease's number on a stack, for as long as the file stays open; None when all are held.
+
+    The kernel frees it however its holder ends, so a lease of a process that crashed comes back by itself.
+    """
+    for number in range(1, LEASES + 1):
+        lock = (home / f"lease{number}.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return number, lock
+    return None
 
 
 def _homes(stacks: Path) -> list[Path]:

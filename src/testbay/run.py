@@ -224,7 +224,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
-    environ = stack.command_environment() | {"TESTBAY_RUN_DIR": str(run.dir)}
+    environ = stack.command_environment() | {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
     child = process.spawn(_pytest_argv(run, pytest_args), env=environ, cwd=run.manifest.root, new_session=True)
     stack.own(child.pid)
     try:
@@ -255,7 +255,7 @@ def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
     config.write_text(_coverage_config(run), encoding="utf-8")
     return [
         *(sys.executable, "-m", "pytest", str(run.manifest.tests_dir)),
-        *("-p", "testbay.pytest_plugin", "--testbay-record", str(run.dir / "tests.jsonl")),
+        *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl")),
         *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
         *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),
         *(f"--cov-report=json:{run.dir / 'coverage.json'}", f"--cov-report=xml:{run.dir / 'coverage.xml'}"),

@@ -1,9 +1,10 @@
 """The records every part shares. Light on imports: the guard reads them, and its start-up time is a number."""
 
+import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,9 @@ def process_plan(
     }
 
 
-LEASES = 8  # how many callers can share a kept stack without meeting; small, as each is provisioned at the start
+# How many leases a stack has. NATS is given an account for each at its start: 256 of them would cost it 50 ms.
+LEASES = max(32, 4 * (os.cpu_count() or 1))
+HOME = "{home}"  # stands for the folder of a further server, in the plan of a tenancy
 
 
 class Configured(TypedDict):
@@ -182,3 +185,36 @@ class StackPlan(TypedDict):
     logs_dir: str
     compose: ComposePlan
     processes: list[ProcessPlan]
+
+
+class Tenancy(TypedDict):
+    """What a test process must know to lease on a running stack; kept in its record, which only its owner may read.
+
+    `endpoints` are the fields of `Endpoint`; `env` is what the manifest maps, `fixed` what is the same for every lease;
+    `further` is the plan of a server of a lease's own, where a dependency gets one.
+    """
+
+    engine: str
+    reason: str
+    service: str
+    root: str
+    start: str
+    ready: str
+    endpoints: dict[str, dict[str, Any]]
+    env: dict[str, str]
+    fixed: dict[str, str]
+    streams: list[dict[str, Any]]
+    further: dict[str, ProcessPlan]
+
+
+def filled(plan: ProcessPlan, mark: str, text: str) -> dict[str, Any]:
+    """A plan with every `mark` in it replaced."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(mark, text)
+        if isinstance(value, list):
+            return [fill(item) for item in value]
+        return {key: fill(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    return {key: fill(value) for key, value in plan.items()}

@@ -1,7 +1,6 @@
 """A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
 
 import os
-import re
 import secrets
 import sys
 import time
@@ -11,13 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from testbay import errors, lifeline, planning, ports, process, registry
+from testbay import errors, exports, lifeline, planning, ports, process, registry
 from testbay.dependencies import ROOMS, postgres
-from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
+from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
 from testbay.planning import REPLAY, Request
-from testbay.spec import PORT, Answer, Endpoint
+from testbay.spec import PORT, Answer, Endpoint, Tenancy
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
 _PORT_RACES = 3
@@ -47,16 +46,32 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What tier 3 exports (docs/reference.md): every dependency's names, then what the manifest maps."""
-        env = {"DISABLE_VAULT_AUTH": "true", "TESTING": "true"}
-        for name, endpoint in self.endpoints.items():
-            if name in ROOMS:
-                env |= ROOMS[name].environment(endpoint)
-        env |= {name: _fill(text, self.endpoints, name) for name, text in self.request.manifest.env.items()}
+        return exports.exports(self.endpoints, self.request.manifest.env, self._fixed())
+
+    def _fixed(self) -> dict[str, str]:
+        """What leads to the stand-in, which answers everybody alike."""
         recorded = self.request.manifest.replay
-        if recorded is not None and REPLAY in self.endpoints:
-            port = str(self.endpoints[REPLAY].port)
-            env |= {name: text.replace(PORT, port) for name, text in recorded.env.items()}
-        return env
+        if recorded is None or REPLAY not in self.endpoints:
+            return {}
+        port = str(self.endpoints[REPLAY].port)
+        return {name: text.replace(PORT, port) for name, text in recorded.env.items()}
+
+    def tenancy(self) -> Tenancy:
+        """What a test process must know to lease on this stack."""
+        manifest = self.request.manifest
+        return {
+            "engine": self.request.engine,
+            "reason": self.request.reason,
+            "service": manifest.service,
+            "root": str(manifest.root),
+            "start": manifest.start or "",
+            "ready": manifest.ready,
+            "endpoints": {name: asdict(endpoint) for name, endpoint in self.endpoints.items() if name in ROOMS},
+            "env": manifest.env,
+            "fixed": self._fixed(),
+            "streams": [stream.model_dump() for stream in manifest.nats.streams],
+            "further": planning.further(self.request),
+        }
 
     def command_environment(self) -> dict[str, str]:
         """What a command gets: the caller's environment and the stack's variables; this Python's programs first.
@@ -167,26 +182,6 @@ def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
     )
 
 
-def _fill(template: str, endpoints: dict[str, Endpoint], name: str) -> str:
-    """`{postgres.url}`, `{nats.port}` … in the manifest's env."""
-
-    def one(match: re.Match[str]) -> str:
-        dependency, _, attribute = match[1].partition(".")
-        if (
-            dependency not in ROOMS
-            or dependency not in endpoints
-            or attribute not in ("url", "host", "port", "user", "password", "db")
-        ):
-            raise ManifestError(
-                f"env.{name}: {match[0]} is nothing testbay can fill in",
-                todo="write {postgres|dragonfly|nats.url|host|port|user|password|db}",
-            )
-        endpoint = endpoints[dependency]
-        return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
-
-    return re.sub(r"\{([a-z]+\.[a-z]+)\}", one, template)
-
-
 def public(endpoint: Endpoint) -> dict[str, Any]:
     """An endpoint without its password, for records that people read."""
     return {name: value for name, value in asdict(endpoint).items() if name != "password"}
@@ -234,15 +229,20 @@ def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
         if isinstance(error, errors.BayError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
             raise PortLostError(error.what, why=error.why, todo=error.todo, evidence=error.evidence) from None
         raise
-    stack.note({"state": "ready", "endpoints": {name: public(e) for name, e in stack.endpoints.items()}})
+    known = {name: public(endpoint) for name, endpoint in stack.endpoints.items()}
+    stack.note({"state": "ready", "endpoints": known, "tenancy": stack.tenancy()})
     return stack
 
 
-def join(asked: Request, *, any_key: bool = False) -> Stack | None:
-    """A kept stack with this very configuration (with `any_key`: any of this service and project), if one runs."""
+def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
+    """A kept stack with this very configuration, if one runs.
+
+    With `any_key` any of this service and project; with `run` also one that another worker of that run started.
+    """
     for record in registry.living(asked.settings.stacks_dir):
         same = (record.get("service"), record.get("project")) == (asked.manifest.service, str(asked.project))
-        if not same or not record.get("idle_s") or not (any_key or record.get("key") == asked.key):
+        open_to_us = record.get("idle_s") or (run and record.get("run") == run)
+        if not same or not open_to_us or not (any_key or record.get("key") == asked.key):
             continue
         line = lifeline.connect(record, asked.settings)
         if line is not None:

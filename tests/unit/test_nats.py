@@ -84,7 +84,7 @@ def test_each_lease_has_an_account_and_nobody_else_needs_a_name() -> None:
         "  main: { jetstream: enabled, users: [ { user: main, password: main } ] }",
         "  lease1: { jetstream: enabled, users: [ { user: lease1, password: lease1 } ] }",
     ]
-    assert made["content"].splitlines()[-1] == "no_auth_user: main"
+    assert made["content"].splitlines()[-2:] == ["no_auth_user: main", "system_account: overseer"]
 
 
 @pytest.mark.parametrize("flags", [("--user", "ann", "--pass", "pw"), ("-auth=t",), ("--config", "/mine.conf")])

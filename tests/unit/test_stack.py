@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay import planning, stack
+from testbay import exports, planning, stack
 from testbay.errors import ManifestError
 from testbay.lifeline import Lifeline
 from testbay.manifest import Manifest
@@ -64,7 +64,7 @@ def test_a_service_gets_the_contract_and_what_its_manifest_maps(running: Stack) 
 def test_what_cannot_be_filled_in_is_named(unknown: str) -> None:
     """A misspelt attribute, or a dependency that is not needed."""
     with pytest.raises(ManifestError) as refused:
-        stack._fill(f"x{unknown}", ENDPOINTS, "DSN")
+        exports._fill(f"x{unknown}", ENDPOINTS, "DSN")
 
     assert str(refused.value) == (
         f"env.DSN: {unknown} is nothing testbay can fill in\n"

@@ -53,6 +53,9 @@ class Dependency(Protocol):
             OSError: The server refused.
         """
 
+    def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
+        """How a server of a lease's own is started, with `{home}` for its folder; None where leases share the one."""
+
     def url(self, endpoint: Endpoint) -> str:
         """The connection string its clients take."""
 

@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +16,7 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Answer, Configured, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.spec import HOME, PORT, Answer, Configured, Endpoint, ProcessPlan, Server, check_identity, process_plan
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -140,12 +140,12 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     key = b"testbay:ready"
     with Wire(endpoint, timeout_s) as wire:
         if endpoint.password:
-            _ask(wire, b"AUTH", endpoint.password.encode())
-        _ask(wire, b"SET", key, b"1", b"PX", b"1000")
-        _ask(wire, b"DEL", key)
-        info = _ask(wire, b"INFO", b"SERVER").decode(errors="replace")
+            ask(wire, b"AUTH", endpoint.password.encode())
+        ask(wire, b"SET", key, b"1", b"PX", b"1000")
+        ask(wire, b"DEL", key)
+        info = ask(wire, b"INFO", b"SERVER").decode(errors="replace")
         if endpoint.identity:  # embedded: it works in a folder of its stack
-            folder = Path(_ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
+            folder = Path(ask(wire, b"CONFIG", b"GET", b"dir").decode(errors="replace").strip())
             check_identity(endpoint, folder.parent.name)
     return _who(endpoint, info)
 
@@ -160,10 +160,15 @@ def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
     leased = replace(endpoint, db=str(number))
     with Wire(leased, _ANSWER_LIMIT_S) as wire:
         if leased.password:
-            _ask(wire, b"AUTH", leased.password.encode())
-        _ask(wire, b"SELECT", leased.db.encode())
-        _ask(wire, b"FLUSHDB")
+            ask(wire, b"AUTH", leased.password.encode())
+        ask(wire, b"SELECT", leased.db.encode())
+        ask(wire, b"FLUSHDB")
     return leased
+
+
+def further(service: ComposeService, server: Server) -> ProcessPlan | None:
+    """A server of a lease's own starts in 10 ms and needs a few MB; Dragonfly itself wants hundreds."""
+    return plan(service, server, Path(HOME)) if _kind(server) != NAME else None
 
 
 def _who(endpoint: Endpoint, info: str) -> Answer:
@@ -178,9 +183,28 @@ def _who(endpoint: Endpoint, info: str) -> Answer:
     return Answer("unknown")
 
 
-def _ask(wire: Wire, *words: bytes) -> bytes:
+def ask(wire: Wire, *words: bytes) -> bytes:
     """One command of the Redis protocol; importing redis-py costs more than the whole start."""
-    wire.send(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+    tell(wire, words)
+    return hear(wire)
+
+
+def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
+    """Several at once, whose answers are then heard one by one."""
+    wire.send(
+        b"".join(
+            b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+            for words in commands
+        )
+    )
+
+
+def hear(wire: Wire) -> bytes:
+    """The next answer; of an array of strings the last one.
+
+    Raises:
+        OSError: It is an error, or does not come in time.
+    """
     line = wire.line()
     if line.startswith(b"-"):
         raise OSError(line[1:].decode(errors="replace").strip() or "an error without a word")

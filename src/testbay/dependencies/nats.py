@@ -35,8 +35,9 @@ _CONTAINER_ONLY = (
 )
 _LOGIN = "!$&'()*+,;=@~"
 _JETSTREAM = ("js", "jetstream")
+OVERSEER = "overseer"  # the account that is told who is connected to the others
 _CONFIG = "/testbay-nats.conf"
-_ANSWER_LIMIT_S = 30.0
+ANSWER_LIMIT_S = 30.0
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -106,7 +107,8 @@ def _accounts() -> str:
     accounts = [
         f"  {name}: {{ jetstream: enabled, users: [ {{ user: {name}, password: {name} }} ] }}" for name in names
     ]
-    return "\n".join(["accounts {", *accounts, "}", "no_auth_user: main", ""])
+    overseer = f"  {OVERSEER}: {{ users: [ {{ user: {OVERSEER}, password: {OVERSEER} }} ] }}"
+    return "\n".join(["accounts {", *accounts, overseer, "}", "no_auth_user: main", f"system_account: {OVERSEER}", ""])
 
 
 def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
@@ -114,12 +116,16 @@ def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
     if endpoint.user:
         return None  # the compose file has users of its own
     leased = replace(endpoint, user=f"lease{number}", password=f"lease{number}")
-    with Wire(leased, _ANSWER_LIMIT_S) as wire:
-        session = _Session(wire, leased)
+    with Wire(leased, ANSWER_LIMIT_S) as wire:
+        session = Session(wire, leased)
         for stream in session.request("$JS.API.STREAM.NAMES", {}).get("streams") or ():
-            if refusal := _refusal(session.request(f"$JS.API.STREAM.DELETE.{stream}", {})):
-                raise OSError(f"stream {stream}: {refusal}")
+            delete_stream(session, stream)
     return leased
+
+
+def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
+    """An account separates as well as a server does."""
+    return None
 
 
 def carried_flags(service: ComposeService) -> list[str]:
@@ -161,8 +167,8 @@ def _given(service: ComposeService, flag: str) -> str:
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     """JetStream's account information: the port answers before JetStream does."""
     with Wire(endpoint, timeout_s) as wire:
-        session = _Session(wire, endpoint)
-        if refusal := _refusal(session.request("$JS.API.INFO", {})):
+        session = Session(wire, endpoint)
+        if refusal := refusal_of(session.request("$JS.API.INFO", {})):
             raise OSError(refusal)
         check_identity(endpoint, str(session.info.get("server_name")))
         return Answer(str(session.info.get("version", "unknown")))
@@ -180,14 +186,33 @@ def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], tim
         OSError: The server refused one; the text names it and gives the server's reason.
     """
     with Wire(endpoint, timeout_s) as wire:
-        session = _Session(wire, endpoint)
+        session = Session(wire, endpoint)
         for stream in streams:
-            answer = session.request(f"$JS.API.STREAM.CREATE.{stream['name']}", _stream_config(stream))
-            if refusal := _refusal(answer):
-                raise OSError(f"stream {stream['name']}: {refusal}")
+            create_stream(session, stream)
 
 
-def _refusal(answer: dict[str, Any]) -> str:
+def create_stream(session: "Session", stream: Mapping[str, Any]) -> None:
+    """One of them, on a connection that is there.
+
+    Raises:
+        OSError: The server refused.
+    """
+    answer = session.request(f"$JS.API.STREAM.CREATE.{stream['name']}", _stream_config(stream))
+    if refusal := refusal_of(answer):
+        raise OSError(f"stream {stream['name']}: {refusal}")
+
+
+def delete_stream(session: "Session", name: str) -> None:
+    """With its messages and consumers.
+
+    Raises:
+        OSError: The server refused.
+    """
+    if refusal := refusal_of(session.request(f"$JS.API.STREAM.DELETE.{name}", {})):
+        raise OSError(f"stream {name}: {refusal}")
+
+
+def refusal_of(answer: dict[str, Any]) -> str:
     """Why JetStream refused; empty when it did not."""
     error = answer.get("error")
     return str(error.get("description", error) if isinstance(error, dict) else error or "")
@@ -210,7 +235,7 @@ def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Session:
+class Session:
     """A connection that asks and waits: a dozen lines of NATS' text protocol.
 
     nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.

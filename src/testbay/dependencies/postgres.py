@@ -235,6 +235,11 @@ def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
     return leased
 
 
+def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
+    """A database is quicker to make than a server."""
+    return None
+
+
 def _admin(endpoint: Endpoint, *statements: str) -> None:
     """On the database every server has, as none can be copied or dropped from inside."""
     arguments = ["-v", "ON_ERROR_STOP=1", *(word for statement in statements for word in ("-c", statement))]

@@ -19,13 +19,22 @@ class Wire:
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         self._deadline = time.monotonic() + timeout_s
         self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
+
+    def within(self, timeout_s: float) -> None:
+        """A new deadline, for the next exchange on a connection that is kept."""
+        self._deadline = time.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
         """All of it."""

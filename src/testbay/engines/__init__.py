@@ -6,7 +6,7 @@ An engine lives inside a guard process and knows nothing about what runs in it: 
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from testbay.spec import StackPlan
+from testbay.spec import ProcessPlan, StackPlan
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -26,6 +26,16 @@ class Engine(Protocol):
 
     def exited(self) -> list[tuple[str, int]]:
         """Name and exit code of what has ended since the last call."""
+
+    def serve(self, server: ProcessPlan) -> int:
+        """Start a further native server, which may end without being news; returns its port.
+
+        Raises:
+            EngineUnavailableError: It could not be started.
+        """
+
+    def unserve(self, name: str) -> None:
+        """End a further server and remove its files; nothing happens when there is none of that name."""
 
     def stop(self) -> list[str]:
         """End everything; returns what could not be ended, as text for a person."""

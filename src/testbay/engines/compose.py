@@ -18,7 +18,7 @@ from testbay.engines import Report
 from testbay.engines.embedded import Embedded
 from testbay.errors import EngineUnavailableError
 from testbay.logs import tail
-from testbay.spec import ComposePlan, Configured, StackPlan, name_of
+from testbay.spec import ComposePlan, Configured, ProcessPlan, StackPlan, name_of
 
 _DOWN_ATTEMPTS = 6
 _LOOK_AGAIN_S = 0.5
@@ -47,6 +47,14 @@ class Compose:
         for key, container in _containers(self._project).items():
             name = compose["dependencies"].get(key, key)
             self._follow(name, container, Path(plan["logs_dir"]) / f"{name}.log", since="0")
+
+    def serve(self, server: ProcessPlan) -> int:
+        """Beside the containers."""
+        return self._native.serve(server)
+
+    def unserve(self, name: str) -> None:
+        """Beside the containers."""
+        self._native.unserve(name)
 
     def _hold(self, compose: ComposePlan) -> dict[str, int]:
         held = {}

@@ -25,7 +25,8 @@ class Embedded:
     def __init__(self) -> None:
         self._plans: dict[str, ProcessPlan] = {}
         self._ports: dict[str, int] = {}
-        self._held: list[socket.socket] = []
+        self._held: dict[str, socket.socket] = {}
+        self._further: set[str] = set()
         self._running: dict[str, process.Child] = {}
         self._report: Report = lambda _: None
 
@@ -33,14 +34,38 @@ class Embedded:
         """Start the servers that need no preparation first, so that they come up while the others are prepared."""
         self._report = report
         for server in plan["processes"]:
-            port, lock = ports.hold(server["port"], fixed=server["fixed_port"], name=server["name"])
-            self._held.append(lock)
-            self._ports[server["name"]] = port
-            self._plans[server["name"]] = server
+            self._hold(server)
         report({"ports": self._ports})
         for server in sorted(plan["processes"], key=lambda server: len(server["prepare"])):
             self._prepare(server)
             self._launch(server)
+
+    def _hold(self, server: ProcessPlan) -> None:
+        port, lock = ports.hold(server["port"], fixed=server["fixed_port"], name=server["name"])
+        self._held[server["name"]] = lock
+        self._ports[server["name"]] = port
+        self._plans[server["name"]] = server
+
+    def serve(self, server: ProcessPlan) -> int:
+        """As at the start."""
+        self._further.add(server["name"])
+        self._hold(server)
+        self._prepare(server)
+        self._launch(server)
+        return self._ports[server["name"]]
+
+    def unserve(self, name: str) -> None:
+        """Its port is free afterwards."""
+        if name not in self._further:
+            return
+        self._further.remove(name)
+        if child := self._running.pop(name, None):
+            child.send_signal(self._plans[name]["stop_signal"])
+            _wait(child, _PATIENCE_S)
+        if lock := self._held.pop(name, None):
+            lock.close()
+        if plan := self._plans.pop(name, None):
+            shutil.rmtree(plan["home"], ignore_errors=True)
 
     def _prepare(self, server: ProcessPlan) -> None:
         home = Path(server["home"])
@@ -108,7 +133,7 @@ class Embedded:
         ended = [(name, code) for name, child in self._running.items() if (code := child.poll()) is not None]
         for name, _ in ended:
             del self._running[name]
-        return ended
+        return [(name, code) for name, code in ended if name not in self._further]
 
     def stop(self) -> list[str]:
         """All at once, then SIGKILL; a server's own children (PostgreSQL's) are in its session."""
@@ -120,7 +145,7 @@ class Embedded:
         left = []
         for child in self._running.values():
             left += process.end(process.in_session(child.pid), first=signal.SIGKILL)
-        for lock in self._held:
+        for lock in self._held.values():
             lock.close()
         return [f"process {member.pid}" for member in left]
 

@@ -1,0 +1,216 @@
+"""A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from testbay.dependencies.dragonfly import ask, hear, probe, tell
+from testbay.dependencies.leasing import Ground, Returned
+from testbay.dependencies.wire import Wire
+from testbay.spec import Endpoint
+
+_GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
+_ANSWER_LIMIT_S = 10.0
+_READY_WITHIN_S = 10.0
+_PORTS_EACH = 16  # so many servers later a slot's first port may come again
+# Commands that change the server itself, which emptying it would not undo.
+_LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
+
+
+class Servers:
+    """The landlord where servers are cheap: one of its own for every slot, so that channels are its own too."""
+
+    shared = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def slot(self, number: int) -> "Server":
+        """A new server."""
+        return Server(self._ground, number)
+
+    def close(self) -> None:
+        """Each slot ended its own."""
+
+
+class Server:
+    """The slot: one server, started by the stack's guard and ended with us."""
+
+    def __init__(self, ground: Ground, number: int) -> None:
+        self._ground = ground
+        self._number = number
+        self._edition = 0
+        self._name = ""
+        self._line: Wire | None = None
+        self.endpoint = ground.endpoint
+        self.remake()
+
+    def remake(self) -> None:
+        """Another server on another port: a forgotten client that connects again finds nobody."""
+        assert self._ground.serve is not None
+        self._hang_up()
+        last, self._edition = self._name, self._edition + 1
+        self._name = f"dragonfly-lease{self._number}-{self._edition}"
+        first_port = self._ground.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
+        port = self._ground.serve(self._name, first_port)
+        self.endpoint = replace(self._ground.endpoint, port=port, db="0")
+        self._await_ready()
+        if last:
+            self._ground.unserve(last)
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while True:
+            try:
+                probe(self.endpoint, _ANSWER_LIMIT_S)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
+            else:
+                self._wire()
+                return
+
+    def _wire(self) -> Wire:
+        """Our connection, opened again if it broke, with a deadline from now on."""
+        if self._line is None:
+            self._line = _connect(self.endpoint)
+            ask(self._line, b"CONFIG", b"RESETSTAT")
+        self._line.within(_ANSWER_LIMIT_S)
+        return self._line
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def take_back(self) -> Returned:
+        """Empty it; whoever is still connected, or a change of the server itself, asks for another server."""
+        try:
+            wire = self._wire()
+            tell(wire, [b"INFO", b"commandstats"], [b"FLUSHALL"], [b"SCRIPT", b"FLUSH"], [b"CONFIG", b"RESETSTAT"])
+            statistics, *_ = [hear(wire) for _ in range(4)]
+            left = _await_alone(wire, lambda client: True)  # noqa: ARG005
+        except OSError:
+            self._hang_up()
+            raise
+        return Returned(left, ready=not left and not _lasting(statistics.decode(errors="replace")))
+
+    def close(self) -> None:
+        """End it."""
+        self._hang_up()
+        if self._name:
+            self._ground.unserve(self._name)
+
+
+class Databases:
+    """The landlord of a server that all slots share: numbered databases, which have keys of their own and no more."""
+
+    shared = "Dragonfly's pub/sub channels"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def slot(self, number: int) -> "Database":
+        """The database of that number."""
+        return Database(replace(self._ground.endpoint, db=str(number)))
+
+    def close(self) -> None:
+        """Each slot has a connection of its own."""
+
+
+class Database:
+    """The slot: one numbered database."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._line: Wire | None = None
+        self.remake()
+
+    def remake(self) -> None:
+        """Emptied; it can be reached under the same number as before."""
+        self._hang_up()
+        ask(self._wire(), b"FLUSHDB")
+
+    def _wire(self) -> Wire:
+        if self._line is None:
+            self._line = _connect(self.endpoint)
+            self._select(self._line)
+        self._line.within(_ANSWER_LIMIT_S)
+        return self._line
+
+    def _select(self, wire: Wire) -> None:
+        try:
+            ask(wire, b"SELECT", self.endpoint.db.encode())
+        except OSError as error:
+            raise OSError(
+                f"{self.endpoint.title} has no database {self.endpoint.db} ({error}): give it more in the compose file "
+                "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"
+            ) from None
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def take_back(self) -> Returned:
+        """Empty it and disconnect whoever still has it selected."""
+        try:
+            wire = self._wire()
+            ask(wire, b"FLUSHDB")
+            left = _await_alone(wire, lambda client: client.get("db") == self.endpoint.db)
+            if left:
+                ask(wire, b"FLUSHDB")
+        except OSError:
+            self._hang_up()
+            raise
+        return Returned(left)
+
+    def close(self) -> None:
+        """Leave it empty."""
+        with contextlib.suppress(OSError):
+            ask(self._wire(), b"FLUSHDB")
+        self._hang_up()
+
+
+def _connect(endpoint: Endpoint) -> Wire:
+    wire = Wire(endpoint, _ANSWER_LIMIT_S)
+    if endpoint.password:
+        ask(wire, b"AUTH", endpoint.password.encode())
+    ask(wire, b"CLIENT", b"SETNAME", b"testbay")
+    return wire
+
+
+def _await_alone(wire: Wire, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
+    """Whoever is still connected, in words, and disconnected."""
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    while True:
+        clients = [c for c in _clients(wire) if c.get("name") != "testbay" and concerns(c)]
+        if not clients:
+            return ()
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.001)
+    for client in clients:
+        with contextlib.suppress(OSError):  # it may have gone this very moment
+            ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
+    return tuple(_said(client) for client in clients)
+
+
+def _clients(wire: Wire) -> list[dict[str, str]]:
+    listed = ask(wire, b"CLIENT", b"LIST").decode(errors="replace")
+    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in listed.splitlines() if line]
+
+
+def _said(client: dict[str, str]) -> str:
+    listening = int(client.get("sub", "0")) + int(client.get("psub", "0"))
+    what = f"a subscriber to {listening} channels" if listening else f"a connection, last command {client.get('cmd')}"
+    return f"Dragonfly: {what}, from {client.get('addr')}"
+
+
+def _lasting(statistics: str) -> bool:
+    """Whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
+    counted = dict(re.findall(r"cmdstat_(\S+?):calls=(\d+)", statistics))
+    return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1

@@ -1,0 +1,156 @@
+"""What a test changed in its database, told by the server's own statistics, and how rows are taken out again.
+
+They count every row that was written, in catalogs too, and are complete once every session but ours has ended. A
+session that switches `track_counts` off, which only a superuser can, is not seen. Source of the rules:
+https://www.postgresql.org/docs/current/monitoring-stats.html
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import pq
+
+Session = psycopg.Connection[tuple[Any, ...]]
+Change = tuple[str, str, str]  # its kind, an oid or pid, what else is said of it
+
+STATISTICS_SINCE = 150_000  # PostgreSQL 15: counts are complete once sessions have ended; before, they could get lost
+
+# What DISCARD ALL consists of; itself it cannot share a message with other statements.
+RESET = (
+    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; "
+    b"SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES; "
+    b"SELECT pg_stat_force_next_flush()"
+)
+_OTHERS = """
+SELECT 'session', pid::text, format('%s from %s, %s: %s', coalesce(nullif(application_name, ''), 'a session'),
+    coalesce(client_addr::text, 'the server'), state, left(query, 80))
+FROM pg_stat_activity WHERE datid = {database} AND pid <> pg_backend_pid()
+AND backend_type IN ('client backend', 'walsender')
+"""
+_MOVED = "pg_stat_get_tuples_updated(o) + pg_stat_get_tuples_deleted(o)"
+_WRITTEN = f"pg_stat_get_tuples_inserted(o) + {_MOVED}"
+_COUNTED_SINCE = "coalesce(pg_stat_get_db_stat_reset_time({database})::text, '')"
+_CHANGED = f"""
+UNION ALL SELECT 'rows', o::text, format('%s %s', {_WRITTEN}, {_MOVED})
+FROM unnest({{tables}}::oid[]) o WHERE {_WRITTEN} > 0
+UNION ALL SELECT 'sequence', o::text, '' FROM unnest({{sequences}}::oid[]) o WHERE pg_stat_get_blocks_fetched(o) > 0
+UNION ALL SELECT 'more', o::text, '' FROM unnest({{catalogs}}::oid[]) o WHERE {_WRITTEN} > 0
+UNION ALL SELECT 'more', '0', 'setting' FROM pg_db_role_setting WHERE setdatabase = {{database}}
+UNION ALL SELECT 'more', '0', 'database' FROM pg_database WHERE oid = {{database}} AND xmin <> {{version}}
+UNION ALL SELECT 'more', '0', 'statistics' WHERE {_COUNTED_SINCE} <> '<since>'
+UNION ALL SELECT 'prepared', '0', gid FROM pg_prepared_xacts WHERE database = current_database()
+UNION ALL SELECT 'slot', '0', slot_name FROM pg_replication_slots WHERE database = current_database()
+"""  # noqa: S608 - numbers and expressions of ours
+
+SINCE = b"<since>"
+_TABLES = """
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+"""
+_CATALOGS = """
+SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT c.relisshared AND (c.relkind = 'm' OR c.relkind = 'r' AND n.nspname IN ('pg_catalog', 'information_schema'))
+"""
+_SEQUENCES = """
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S'
+"""
+# What would run, or be refused, when rows are deleted behind the back of triggers and rules.
+_OBSTACLES = """
+SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgenabled IN ('A', 'R'))
+AND NOT EXISTS (SELECT FROM pg_rewrite WHERE ev_enabled IN ('A', 'R'))
+"""
+
+
+class Sequence(NamedTuple):
+    last_value: int
+    is_called: bool
+
+
+class Shape(NamedTuple):
+    """The template's tables (and which have rows), sequences and catalogs, by oid: clones have the same ones."""
+
+    can_tell: bool
+    can_renew: bool
+    tables: dict[int, str]
+    seeded: frozenset[int]
+    sequences: dict[int, Sequence]
+    catalogs: tuple[int, ...]
+
+
+def shape_of(session: Session) -> Shape:
+    """Asked once per process, of the first clone."""
+    tables = {int(oid): str(name) for oid, name in _rows(session, _TABLES)}
+    sequences = {int(oid): str(name) for oid, name in _rows(session, _SEQUENCES)}
+    holds = " UNION ALL ".join(f"SELECT {oid} WHERE EXISTS (SELECT FROM ONLY {name})" for oid, name in tables.items())  # noqa: S608
+    values = " UNION ALL ".join(f"SELECT {oid}, last_value, is_called FROM {name}" for oid, name in sequences.items())  # noqa: S608
+    [(renewable,)] = _rows(session, _OBSTACLES)
+    return Shape(
+        can_tell=session.info.server_version >= STATISTICS_SINCE,
+        can_renew=bool(renewable),
+        tables=tables,
+        seeded=frozenset(int(oid) for (oid,) in (_rows(session, holds) if tables else [])),
+        sequences={
+            int(oid): Sequence(int(last), bool(called))
+            for oid, last, called in (_rows(session, values) if sequences else [])
+        },
+        catalogs=tuple(int(oid) for (oid,) in _rows(session, _CATALOGS)),
+    )
+
+
+def _rows(session: Session, query: str) -> list[tuple[Any, ...]]:
+    return session.execute(query).fetchall()
+
+
+def question_of(session: Session, shape: Shape) -> tuple[int, bytes, bytes]:
+    """The database's oid; what is asked of it after every test, as one message; since when its statistics count."""
+    [(database, version)] = _rows(session, "SELECT oid, xmin FROM pg_database WHERE datname = current_database()")
+    [(since,)] = _rows(session, f"SELECT {_COUNTED_SINCE.format(database=database)}")
+    others = _OTHERS.format(database=database)
+    if not shape.can_tell:
+        return database, others.encode(), b""
+    changed = _CHANGED.format(
+        database=database,
+        version=version,
+        tables=_array(shape.tables),
+        sequences=_array(shape.sequences),
+        catalogs=_array(shape.catalogs),
+    )
+    return database, (others + changed).encode(), str(since).encode()
+
+
+def _array(oids: Iterable[int]) -> str:
+    return "'{" + ",".join(map(str, oids)) + "}'"
+
+
+def deletion(shape: Shape, database: int, tables: list[int], sequences: list[int]) -> bytes:
+    """Rows out, sequences back, counters to zero; not counted itself, and no trigger, rule or foreign key is asked."""
+    statements = ["BEGIN", "SET LOCAL session_replication_role = replica", "SET LOCAL track_counts = off"]
+    statements += [f"DELETE FROM ONLY {shape.tables[oid]}" for oid in tables]  # noqa: S608 - quoted by the server
+    for oid in sequences:
+        last, called = shape.sequences[oid]
+        statements.append(f"SELECT setval({oid}::oid::regclass, {last}, {str(called).lower()})")
+    statements += [f"SELECT pg_stat_reset_single_table_counters({oid})" for oid in (*tables, *sequences)]
+    return "; ".join([*statements, "COMMIT", f"SELECT {_COUNTED_SINCE.format(database=database)}, '', ''"]).encode()
+
+
+@contextlib.contextmanager
+def as_oserror() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise OSError(" ".join(str(error).split())) from None
+
+
+def ask(session: Session, message: bytes) -> list[Change]:
+    """One message, its last answer as text; psycopg's own way would cost a quarter more."""
+    result = session.pgconn.exec_(message)
+    if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+        raise OSError(result.error_message.decode(errors="replace").strip())
+    return [
+        tuple((result.get_value(row, column) or b"").decode() for column in range(3))  # type: ignore[misc]
+        for row in range(result.ntuples)
+    ]

@@ -1,0 +1,300 @@
+"""A database for every test: cloned from the migrated one, and emptied instead of cloned again where that is the same.
+
+Creating and dropping a database costs the server 15-20 ms, looking at what a test did and deleting its rows about 1 ms.
+Anything but rows in tables that were empty before has the database made anew.
+"""
+
+import contextlib
+import fcntl
+import time
+import weakref
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.abc import Query
+
+from testbay.dependencies.leasing import Ground, Returned
+from testbay.dependencies.postgres import pristine
+from testbay.dependencies.postgres_changes import (
+    RESET,
+    SINCE,
+    STATISTICS_SINCE,
+    Change,
+    Session,
+    Shape,
+    as_oserror,
+    ask,
+    deletion,
+    question_of,
+    shape_of,
+)
+from testbay.spec import Endpoint
+
+_GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
+_MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
+_RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
+_LEAST_NAME = 40  # of 63 bytes, so that a suffix has room
+
+
+class Cluster:
+    """The landlord: clones databases on one server. Used from one thread at a time."""
+
+    shared = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self.endpoint = ground.endpoint
+        self._template = pristine(ground.endpoint).db
+        self._admin = _connect(replace(ground.endpoint, db="postgres"))
+        self.shape: Shape | None = None
+        with (ground.home / "pristine.lock").open("ab") as gate:  # every worker comes here; one of them makes it
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            self._set_aside()
+        self._strategies = _Strategies(self._admin)
+
+    def _set_aside(self) -> None:
+        """Keep the migrated database as it is before the first test: everything is cloned from that."""
+        known = self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [self._template]).fetchone()
+        if known is None:
+            self.run("CREATE DATABASE {} TEMPLATE {}", self._template, self.endpoint.db)
+
+    def slot(self, number: int) -> "Database":
+        """A fresh database under the lease's number."""
+        return Database(self, number)
+
+    def create(self, name: str) -> None:
+        """A clone of the template."""
+        began = time.perf_counter()
+        strategy = self._strategies.next()
+        try:
+            self.run(f"CREATE DATABASE {{}} TEMPLATE {{}} {strategy}", name, self._template)
+        except OSError:
+            self._strategies.refuse(strategy)
+            self.run("CREATE DATABASE {} TEMPLATE {}", name, self._template)
+        else:
+            self._strategies.note(strategy, time.perf_counter() - began)
+
+    def drop(self, prefix: str) -> None:
+        """The databases of that name and its later editions, whoever is connected to them."""
+        names = self._admin.execute(
+            "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", [prefix, _like(prefix) + r"\_\_%"]
+        ).fetchall()
+        for (name,) in names:
+            self._await_empty(name)
+            self.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _await_empty(self, name: str) -> None:
+        """A session that is still ending would hold DROP up for 100 ms; give it the millisecond it needs."""
+        deadline = time.monotonic() + _GONE_WITHIN_S
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        while time.monotonic() < deadline and self._admin.execute(query, [name]).fetchone() != (0,):
+            time.sleep(0.001)
+
+    def run(self, statement: str, *names: str) -> None:
+        """An administrative statement with quoted names.
+
+        Raises:
+            OSError: The server refused.
+        """
+        query: Query = sql.SQL(statement).format(*map(sql.Identifier, names))
+        with as_oserror():
+            self._admin.execute(query)
+
+    def close(self) -> None:
+        """Only the connection is ours; the template stays for others."""
+        self._admin.close()
+
+
+class _Strategies:
+    """Which way of cloning is quickest here: each is tried once, on clones that were wanted anyway."""
+
+    def __init__(self, admin: Session) -> None:
+        self._admin = admin
+        version = admin.info.server_version
+        self._untried = ["STRATEGY file_copy", "STRATEGY wal_log"] if version >= STATISTICS_SINCE else [""]
+        self._clones = version >= 180_000
+        self._seconds: dict[str, float] = {}
+
+    def next(self) -> str:
+        return self._untried[0] if self._untried else min(self._seconds, key=self._seconds.__getitem__, default="")
+
+    def note(self, strategy: str, seconds: float) -> None:
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+            self._seconds[strategy] = seconds
+
+    def refuse(self, strategy: str) -> None:
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+        self._seconds.pop(strategy, None)
+
+
+class Database:
+    """The slot: one database, and the one session that stays in it, to look after it and to be lent to tests."""
+
+    def __init__(self, cluster: Cluster, number: int) -> None:
+        self._cluster = cluster
+        self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}_lease{number}"
+        self._edition = 0
+        self._renewals = 0
+        self._used = False
+        self._lent: weakref.ref[psycopg.Connection[tuple[Any, ...]]] | None = None
+        self._session: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._oid = 0
+        self._question = b""
+        self._since = b""
+        self.endpoint = cluster.endpoint
+        self.remake()
+
+    def remake(self) -> None:
+        """A clone under a name that nobody knows yet: a forgotten pool that connects again meets nobody."""
+        self._hang_up()
+        with as_oserror():
+            self._cluster.drop(self._prefix)
+            self._edition += 1
+            name = self._prefix if self._edition == 1 else f"{self._prefix}__{self._edition}"
+            self._cluster.create(name)
+            self.endpoint = replace(self._cluster.endpoint, db=name)
+            self._renewals = 0
+            session = self._answering()
+            if self._cluster.shape is None:
+                self._cluster.shape = shape_of(session)
+            self._oid, self._question, self._since = question_of(session, self._cluster.shape)
+
+    def connection(self) -> Session:
+        """An open connection in autocommit for one test; it stops working when the database is taken back."""
+        if self._lent is not None and self._lent() is not None:
+            self._hang_up()  # somebody still holds what an earlier test was given, perhaps with a cursor on it
+        elif self._used:
+            self._reset()
+        session = self._answering()
+        self._used = True
+        lent = psycopg.Connection(session.pgconn)
+        lent.autocommit = True
+        self._lent = weakref.ref(lent)
+        return lent
+
+    def _answering(self) -> Session:
+        """The session, opened again if it was closed."""
+        if self._session is None or self._session.closed:
+            self._session = _connect(self.endpoint)
+        return self._session
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def take_back(self) -> Returned:
+        """End every other session, look at what was written, and delete it if that makes the database as new."""
+        self.end_lending()
+        with as_oserror():
+            self._reset()
+            left, changes = self._await_alone()
+            if left:
+                return Returned(left, ready=False)
+            return Returned((), ready=self._renew(changes))
+
+    def end_lending(self) -> None:
+        """The test's connection stops working; what it had not committed is undone."""
+        lent = self._lent() if self._lent is not None else None
+        if lent is not None:
+            lent.pgconn = _closed()
+        if self._session is not None and self._session.info.transaction_status == pq.TransactionStatus.INTRANS:
+            ask(self._session, b"ROLLBACK")
+
+    def _reset(self) -> None:
+        """Make the session as new, whatever the test did in it; this also has its statistics written."""
+        session = self._session
+        usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+        if session is None or session.closed or session.pgconn.transaction_status not in usual:
+            self._hang_up()
+            session = self._answering()
+        if session.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+            self._hang_up()
+            session = self._answering()
+        if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            ask(session, b"ROLLBACK")
+        ask(session, RESET if session.info.server_version >= STATISTICS_SINCE else b"DISCARD ALL")
+        self._used = False
+
+    def _await_alone(self) -> tuple[tuple[str, ...], list[Change]]:
+        """What was left open, ended; and what was written, which is only complete once nobody else is connected."""
+        session = self._answering()
+        deadline = time.monotonic() + _GONE_WITHIN_S
+        while True:
+            found = ask(session, self._question.replace(SINCE, self._since))
+            others = [row for row in found if row[0] == "session"]
+            if not others:
+                return (), found
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        for _, pid, _ in others:
+            session.execute("SELECT pg_terminate_backend(%s)", [int(pid)])
+        return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
+
+    def _renew(self, changes: list[Change]) -> bool:
+        """Whether the database is as a fresh clone now: without doubt, or not."""
+        shape = self._cluster.shape
+        session = self._answering()
+        for kind, _, name in changes:  # these would hold up even the end of the database
+            if kind == "prepared":
+                session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(name)))
+            elif kind == "slot":
+                session.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        if shape is None or not shape.can_tell:
+            return False
+        if not changes:
+            return True
+        kinds = {kind for kind, _, _ in changes}
+        if not shape.can_renew or not kinds <= {"rows", "sequence"} or self._renewals >= _RENEWALS:
+            return False
+        rows = {int(oid): [int(count) for count in counts.split()] for kind, oid, counts in changes if kind == "rows"}
+        if shape.seeded & rows.keys() or sum(count for count, _ in rows.values()) > _MANY_ROWS:
+            return False
+        self._renewals += 1
+        sequences = [int(oid) for kind, oid, _ in changes if kind == "sequence"]
+        [(since, _, _)] = ask(session, deletion(shape, self._oid, list(rows), sequences))
+        self._since = since.encode()
+        # Rows that were updated or deleted leave places that later rows would fill, out of order.
+        for oid in (oid for oid, (_, moved) in rows.items() if moved):
+            ask(session, f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {shape.tables[oid]}".encode())
+        return True
+
+    def close(self) -> None:
+        """Drop it."""
+        self._hang_up()
+        with contextlib.suppress(psycopg.Error), as_oserror():
+            self._cluster.drop(self._prefix)
+
+
+def _connect(endpoint: Endpoint) -> Session:
+    try:
+        return psycopg.connect(
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            dbname=endpoint.db,
+            application_name="testbay",
+            connect_timeout=10,
+            autocommit=True,
+            prepare_threshold=None,  # DEALLOCATE ALL would take them away behind its back
+        )
+    except psycopg.Error as error:
+        raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
+
+
+def _closed() -> pq.abc.PGconn:
+    """What a connection that was taken back is left with."""
+    dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1 connect_timeout=1")
+    dead.finish()
+    return dead
+
+
+def _like(text: str) -> str:
+    for special in "\\%_":
+        text = text.replace(special, "\\" + special)
+    return text

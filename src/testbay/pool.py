@@ -1,0 +1,295 @@
+"""Leases for tests: one process's private slices of a running stack, ready before they are asked for.
+
+A lease that comes back is made as new on the spot where that is quick, else by a thread in the background, which then
+also makes one more than there were, up to a few: a suite whose tests only write rows needs a single lease.
+"""
+
+import queue
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import exports, lifeline, registry, settings
+from testbay.dependencies import ROOMS
+from testbay.dependencies.landlords import landlord
+from testbay.dependencies.leasing import Ground, Landlord, Slot
+from testbay.errors import BayError, EngineUnavailableError
+from testbay.lifeline import Lifeline
+from testbay.settings import Settings
+from testbay.spec import HOME, Endpoint, ProcessPlan, Tenancy, filled
+
+_SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Where a lease's part of one dependency answers; `url` (or `dsn`) is what every client takes."""
+
+    name: str
+    url: str = field(repr=False)
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    db: str
+
+    @property
+    def dsn(self) -> str:
+        """What PostgreSQL's world calls it."""
+        return self.url
+
+
+class Lease:
+    """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
+
+    def __init__(self, number: int, tenancy: Tenancy, slots: Mapping[str, Slot]) -> None:
+        self._number = number
+        self._tenancy = tenancy
+        self._slots = slots
+
+    @property
+    def name(self) -> str:
+        """What its parts are called, as far as their servers have names for them."""
+        return f"lease{self._number}"
+
+    @property
+    def postgres(self) -> Reach:
+        """The migrated database."""
+        return self._reach("postgres")
+
+    @property
+    def dragonfly(self) -> Reach:
+        """The empty keyspace."""
+        return self._reach("dragonfly")
+
+    @property
+    def nats(self) -> Reach:
+        """The account, with the manifest's streams in it."""
+        return self._reach("nats")
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
+        endpoints = {name: slot.endpoint for name, slot in self._slots.items()}
+        return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+
+    @property
+    def env(self) -> dict[str, str]:
+        """A whole environment for a child process: this process's, and the lease's variables."""
+        return settings.environ() | self.exports
+
+    def slot(self, name: str) -> Any:
+        """A part itself, for the fixture that knows more about it.
+
+        Raises:
+            EngineUnavailableError: The manifest does not need that dependency.
+        """
+        if name not in self._slots:
+            raise EngineUnavailableError(
+                f"no {name} on this stack",
+                why=f"the manifest's needs are: {', '.join(self._slots)}",
+                todo=f"add {name!r} to needs",
+            )
+        return self._slots[name]
+
+    def _reach(self, name: str) -> Reach:
+        endpoint: Endpoint = self.slot(name).endpoint
+        return Reach(
+            name=name,
+            url=ROOMS[name].url(endpoint),
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            db=endpoint.db,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {', '.join(self._slots)}>"
+
+
+class Pool:
+    """The leases of this process. `take` and `give_back` are called from one thread, the tests' own."""
+
+    def __init__(self, home: Path, record: Mapping[str, Any], line: Lifeline) -> None:
+        self.tenancy: Tenancy = record["tenancy"]
+        self._home = home
+        self._data_dir = str(record["data_dir"])
+        self._line = line
+        self._numbers: deque[tuple[int, IO[bytes]]] = deque()
+        self._landlords: dict[str, Landlord] = {}
+        self._leases: list[Lease] = []
+        self._ready: queue.SimpleQueue[Lease | Exception] = queue.SimpleQueue()
+        self._coming = 0
+        self._background = ThreadPoolExecutor(1, "testbay-leases")
+
+    def own(self, sid: int) -> None:
+        """Hand a process session over to the stack's guard: if we die, it ends it."""
+        self._line.say({"do": "own", "sid": sid})
+
+    @property
+    def home(self) -> Path:
+        """The stack's folder."""
+        return self._home
+
+    @property
+    def shared(self) -> list[str]:
+        """What leases on this stack have in common, in words."""
+        return [lord.shared for lord in self._landlords.values() if lord.shared]
+
+    def warm(self) -> None:
+        """Begin to make the first lease; nobody waits."""
+        self._order(self._make)
+
+    def take(self) -> Lease:
+        """A lease as new.
+
+        Raises:
+            EngineUnavailableError: A server refused to give one.
+        """
+        if self._ready.empty() and (self._coming == 0 or len(self._leases) < _SPARE):
+            self._order(self._make)
+        try:
+            lease = self._ready.get(timeout=_PATIENCE_S)
+        except queue.Empty:
+            raise EngineUnavailableError(
+                f"no lease within {_PATIENCE_S:g} s", why="a server of the stack does not answer", todo="read its log"
+            ) from None
+        if isinstance(lease, Exception):
+            raise _refused(lease) from lease
+        return lease
+
+    def give_back(self, lease: Lease) -> list[str]:
+        """What the test left open, in words; the lease is ready again now or in a moment."""
+        left: list[str] = []
+        spoilt: list[Slot] = []
+        for slot in lease._slots.values():  # noqa: SLF001 - ours
+            try:
+                returned = slot.take_back()
+            except OSError:
+                spoilt.append(slot)
+                continue
+            left += returned.left
+            spoilt += [] if returned.ready else [slot]
+        if spoilt:
+            self._order(lambda: _remade(lease, spoilt))
+        else:
+            self._ready.put(lease)
+        return left
+
+    def _order(self, make: Callable[[], Lease]) -> None:
+        """Have a lease made in the background; what comes of it is put where `take` looks."""
+        self._coming += 1
+
+        def work() -> None:
+            try:
+                made: Lease | Exception = make()
+            except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the lease must hear of it
+                made = error
+            self._coming -= 1
+            self._ready.put(made)
+
+        self._background.submit(work)
+
+    def _make(self) -> Lease:
+        if not self._landlords:
+            self._landlords = {name: landlord(name, self._ground(name)) for name in self.tenancy["endpoints"]}
+        number = self._number()
+        lease = Lease(number, self.tenancy, {name: lord.slot(number) for name, lord in self._landlords.items()})
+        self._leases.append(lease)
+        return lease
+
+    def _ground(self, name: str) -> Ground:
+        return Ground(
+            endpoint=Endpoint(**self.tenancy["endpoints"][name]),
+            home=self._home,
+            streams=self.tenancy["streams"],
+            serve=self._server_of(self.tenancy["further"][name]) if name in self.tenancy["further"] else None,
+            unserve=lambda server: self._line.say({"do": "unserve", "name": server}),
+            number=self._number,
+        )
+
+    def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], int]:
+        """Has the stack's guard start a server like `plan`; it ends with this process, or when told to."""
+
+        def serve(name: str, first_port: int) -> int:
+            whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
+            self._line.say({"do": "serve", "plan": whole})
+            while True:
+                for event in self._line.events(_PATIENCE_S):
+                    if event["event"] == "serving" and event["name"] == name:
+                        return int(event["port"])
+                    if event["event"] in ("failed", "stopped"):
+                        raise OSError(event.get("what") or f"the stack was stopped: {event.get('reason')}")
+
+        return serve
+
+    def _number(self) -> int:
+        """A number nobody has; when all are held, our own longest unused one that a test had spoilt."""
+        held = registry.hold_number(self._home)
+        if held is None:
+            raise EngineUnavailableError(
+                "all leases of the stack are held",
+                why="more test processes than it has leases, or tests that leave NATS connections open",
+                todo="use fewer workers (-n 4); mend the tests that the warnings name",
+            )
+        self._numbers.append(held)
+        return held[0]
+
+    def close(self) -> None:
+        """Give everything back, and hang up."""
+        self._background.shutdown(wait=True, cancel_futures=True)
+        for lease in self._leases:
+            for slot in lease._slots.values():  # noqa: SLF001 - ours
+                with suppress(OSError):
+                    slot.close()
+        for lord in self._landlords.values():
+            lord.close()
+        for _, lock in self._numbers:
+            lock.close()
+        self._line.close(guard_ends=False)
+
+
+def _remade(lease: Lease, spoilt: list[Slot]) -> Lease:
+    for slot in spoilt:
+        slot.remake()
+    return lease
+
+
+def _refused(error: Exception) -> BayError:
+    if isinstance(error, BayError):
+        return error
+    return EngineUnavailableError(
+        f"no lease: {error}",
+        why="a server of the stack refused, or ended",
+        todo="read what it says; its log is in the run's folder",
+    )
+
+
+def servers(tenancy: Tenancy) -> str:
+    """`embedded: PostgreSQL 18.6, Dragonfly 6.2.14 (redis 6.2 stand-in), NATS 2.15.1`."""
+    found = [Endpoint(**fields) for fields in tenancy["endpoints"].values()]
+    said = (f"{e.title} {e.version}" + (f" ({e.note})" if e.note else "") for e in found)
+    return f"{tenancy['engine']}: {', '.join(said)}"
+
+
+def opened(home: Path, chosen: Settings) -> Pool:
+    """A pool on the stack with that folder.
+
+    Raises:
+        EngineUnavailableError: It does not run any more.
+    """
+    record = registry.read(home)
+    line = lifeline.connect(record, chosen) if "tenancy" in record else None
+    if line is None:
+        raise EngineUnavailableError(
+            f"stack {home.name} does not run any more",
+            why="it was ended, or its guard was killed",
+            todo="start the tests again; `testbay ps` shows what runs",
+        )
+    return Pool(home, record, line)
