@@ -12,7 +12,8 @@ from typing import IO
 from testbay import stack as stacks
 from testbay.dependencies import ROOMS
 from testbay.planning import Request
-from testbay.spec import LEASES, Endpoint
+from testbay.servers import Endpoint
+from testbay.spec import LEASES
 from testbay.stack import Stack
 
 

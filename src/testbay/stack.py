@@ -17,7 +17,8 @@ from testbay.errors import EngineUnavailableError, InterruptedRunError, Manifest
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
 from testbay.planning import REPLAY, Request
-from testbay.spec import PORT, Answer, Endpoint
+from testbay.servers import Answer, Endpoint
+from testbay.spec import PORT
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
 _PORT_RACES = 3
