@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from testbay.dependencies import ROOMS
 from testbay.errors import ManifestError
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 

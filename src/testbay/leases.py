@@ -11,7 +11,7 @@ from testbay import registry
 from testbay import stack as stacks
 from testbay.dependencies import ROOMS
 from testbay.planning import Request
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 from testbay.stack import Stack
 
 

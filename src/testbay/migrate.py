@@ -11,7 +11,7 @@ from testbay import process
 from testbay.dependencies import postgres
 from testbay.errors import MigrationError
 from testbay.logs import tail
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _TIMEOUT_S = 600.0
 

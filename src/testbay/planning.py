@@ -18,8 +18,9 @@ from testbay.dependencies import ROOMS, room_of
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import Manifest
+from testbay.servers import Endpoint, Server
 from testbay.settings import Settings
-from testbay.spec import ComposePlan, Endpoint, ProcessPlan, Published, Server, StackPlan, name_of, process_plan
+from testbay.spec import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
 
 REPLAY = "replay"
 _REPLAY_PORT = 18500

@@ -19,8 +19,9 @@ from testbay.dependencies.landlords import landlord
 from testbay.dependencies.leasing import Ground, Landlord, Slot
 from testbay.errors import BayError, EngineUnavailableError
 from testbay.lifeline import Lifeline
+from testbay.servers import Endpoint
 from testbay.settings import Settings
-from testbay.spec import HOME, Endpoint, ProcessPlan, Tenancy, filled
+from testbay.spec import HOME, ProcessPlan, Tenancy, filled
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0

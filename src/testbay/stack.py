@@ -16,9 +16,11 @@ from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReady
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
 from testbay.planning import REPLAY, Request
-from testbay.spec import PORT, Answer, Endpoint, Tenancy
+from testbay.servers import Answer, Endpoint
+from testbay.spec import PORT, Tenancy
 
-_FIRST_POLL_S, _LAST_POLL_S = 0.005, 0.02
+# Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
+_FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
 _PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 15.0
@@ -282,7 +284,7 @@ def _wait_ready(stack: Stack, progress: Progress) -> None:
         if waiting:
             progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
             stack.check(pause)
-            pause = min(pause * 1.5, _LAST_POLL_S)
+            pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
 
 
 def _probe(stack: Stack, name: str) -> Answer:

@@ -15,7 +15,7 @@ from tests.repo.test_imports import LEVELS
 
 from testbay import errors, manifest, run, stack
 from testbay.dependencies import ROOMS
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 # 0-5 are pytest's own; above 128 stand the signals, as in a shell.
 EXIT_CODES = {

@@ -10,7 +10,7 @@ import pytest
 from testbay.composefile import ComposeService
 from testbay.dependencies import ROOMS, dragonfly, nats, postgres, room_of
 from testbay.errors import EngineUnavailableError
-from testbay.spec import Server
+from testbay.servers import Server
 
 Program = Callable[..., Path]
 

@@ -6,7 +6,8 @@ import pytest
 
 from testbay.composefile import ComposeService
 from testbay.dependencies import dragonfly
-from testbay.spec import Answer, Endpoint, ProcessPlan, Server
+from testbay.servers import Answer, Endpoint, Server
+from testbay.spec import ProcessPlan
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 

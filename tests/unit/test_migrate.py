@@ -8,7 +8,7 @@ import pytest
 
 from testbay import migrate
 from testbay.errors import MigrationError
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENVIRON = {"PATH": os.defpath}

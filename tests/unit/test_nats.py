@@ -9,7 +9,7 @@ import pytest
 from testbay.composefile import ComposeService
 from testbay.dependencies import nats
 from testbay.manifest import Stream
-from testbay.spec import Answer, Endpoint, Server
+from testbay.servers import Answer, Endpoint, Server
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 INFO = b'INFO {"server_name": "s1", "version": "2.12.4"}\r\n'

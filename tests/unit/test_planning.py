@@ -12,8 +12,8 @@ from testbay import planning
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import Manifest
 from testbay.planning import Request
+from testbay.servers import Endpoint
 from testbay.settings import Settings
-from testbay.spec import Endpoint
 
 Service = Callable[..., Manifest]
 Program = Callable[..., Path]

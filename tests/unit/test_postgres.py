@@ -10,7 +10,7 @@ import pytest
 
 from testbay.composefile import ComposeService
 from testbay.dependencies import postgres
-from testbay.spec import Answer, Endpoint, Server
+from testbay.servers import Answer, Endpoint, Server
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENDPOINT = Endpoint(name="postgres", title="PostgreSQL", host="127.0.0.1", port=1, user="app", password="pw", db="shop")

@@ -8,8 +8,8 @@ from testbay import exports, planning, stack
 from testbay.errors import ManifestError
 from testbay.lifeline import Lifeline
 from testbay.manifest import Manifest
+from testbay.servers import Endpoint
 from testbay.settings import Settings
-from testbay.spec import Endpoint
 from testbay.stack import Stack
 
 Service = Callable[..., Manifest]

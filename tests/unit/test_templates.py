@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,25 @@ def test_whole_entry_is_copied(entry: Path, tmp_path: Path) -> None:
     assert restored
     assert (tmp_path / "new" / "base" / "1").read_bytes() == b"x" * 100
     assert (tmp_path / "new" / "control").read_bytes() == b"y" * 10
+
+
+def test_copy_keeps_modes(entry: Path, tmp_path: Path) -> None:
+    """PostgreSQL refuses a data directory that others may read."""
+    (entry / "data" / "base").chmod(0o700)
+    (entry / "data" / "base" / "1").chmod(0o600)
+    templates.restore(entry, tmp_path / "new")
+
+    modes = [stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) for name in ("base", "base/1")]
+    assert modes == [0o700, 0o600]
+
+
+def test_link_is_not_kept(tmp_path: Path) -> None:
+    """What lies behind a link (a tablespace) would be shared by every start: there is no entry then."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "link").symlink_to(tmp_path)
+
+    assert not templates.save(tmp_path / "templates" / "abc", tmp_path / "made")
+    assert list((tmp_path / "templates").iterdir()) == []
 
 
 def test_no_entry_is_no_copy(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from testbay.composefile import ComposeService
 from testbay.dependencies import dragonfly, nats, postgres
-from testbay.spec import Answer, Configured, Endpoint, ProcessPlan, Server
+from testbay.servers import Answer, Endpoint, Server
+from testbay.spec import Configured, ProcessPlan
 
 
 class Dependency(Protocol):

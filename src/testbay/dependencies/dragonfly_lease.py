@@ -9,7 +9,7 @@ from dataclasses import replace
 from testbay.dependencies.dragonfly import ask, hear, probe, tell
 from testbay.dependencies.leasing import Ground, Returned
 from testbay.dependencies.wire import Wire
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 _ANSWER_LIMIT_S = 10.0

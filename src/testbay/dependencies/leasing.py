@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 
 class Returned(NamedTuple):

@@ -19,7 +19,8 @@ from testbay import process
 from testbay.composefile import ComposeService
 from testbay.dependencies.wire import Wire
 from testbay.errors import EngineUnavailableError
-from testbay.spec import LEASES, PORT, Answer, Configured, Endpoint, ProcessPlan, Server, check_identity, process_plan
+from testbay.servers import Answer, Endpoint, Server, check_identity
+from testbay.spec import LEASES, PORT, Configured, ProcessPlan, process_plan
 
 NAME = "nats"
 TITLE = "NATS"

@@ -10,7 +10,7 @@ from typing import Any
 from testbay.dependencies.leasing import Ground, Returned
 from testbay.dependencies.nats import ANSWER_LIMIT_S, OVERSEER, Session, create_stream, delete_stream
 from testbay.dependencies.wire import Wire
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from testbay import process
 from testbay.composefile import ComposeService
 from testbay.errors import EngineUnavailableError
-from testbay.spec import PORT, Answer, Configured, Endpoint, ProcessPlan, Server, Step, check_identity, process_plan
+from testbay.servers import Answer, Endpoint, Server, check_identity
+from testbay.spec import PORT, Configured, ProcessPlan, Step, process_plan
 
 NAME = "postgres"
 TITLE = "PostgreSQL"

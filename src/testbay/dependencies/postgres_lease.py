@@ -30,7 +30,7 @@ from testbay.dependencies.postgres_changes import (
     question_of,
     shape_of,
 )
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting

@@ -4,7 +4,7 @@ import socket
 import time
 from typing import Self
 
-from testbay.spec import Endpoint
+from testbay.servers import Endpoint
 
 _LIMIT_BYTES = 1_000_000
 

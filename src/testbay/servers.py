@@ -1,0 +1,57 @@
+"""A dependency's server as its callers know it: the program, where it answers, what it said."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where one running dependency answers and who it is.
+
+    `identity` is a name our own server tells when asked, so that a stranger on its port is not taken for it; `version`
+    is what the server itself said; `note` is what a user must know (a stand-in, another major version).
+    """
+
+    name: str
+    title: str
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+    db: str = ""
+    identity: str = ""
+    version: str = ""
+    note: str = ""
+
+
+class Answer(NamedTuple):
+    """What a ready server said: its version, and what a user must know about it."""
+
+    version: str
+    note: str = ""
+
+
+def check_identity(endpoint: Endpoint, said: str) -> None:
+    """Whether the server that answered is ours.
+
+    Raises:
+        OSError: It tells another name: somebody else's server got the port first.
+    """
+    if endpoint.identity and said != endpoint.identity:
+        raise OSError(f"another server answers on port {endpoint.port}: it says it is {said!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server program found on this machine: its executable, version, where it came from, what it stands in for."""
+
+    program: Path
+    version: str
+    source: str
+    note: str = ""
+
+    @property
+    def bin_dir(self) -> Path:
+        """The folder that also holds the server's tools (initdb, psql …)."""
+        return self.program.parent
