@@ -2,6 +2,7 @@
 every test the question whether anything is left.
 """
 
+import contextlib
 import functools
 import os
 import shutil
@@ -149,7 +150,10 @@ def _docker(arguments: list[str]) -> list[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.split()
 
 
-@pytest.fixture(params=["embedded", pytest.param("compose", marks=pytest.mark.compose)])
+ENGINES = ["embedded", pytest.param("compose", marks=pytest.mark.compose)]
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """Both engines: one contract."""
     return str(request.param)
@@ -179,10 +183,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def bay(tmp_path: Path) -> Iterator[Bay]:
     """A fresh copy of the project; at the end nothing may be left of it, whatever the test did."""
-    project = tmp_path / "a project"
+    with checkout(tmp_path) as bay:
+        yield bay
+
+
+@contextlib.contextmanager
+def checkout(folder: Path) -> Iterator[Bay]:
+    """A copy of the project in that folder; nothing may be left of it afterwards."""
+    project = folder / "a project"
     shutil.copytree(TEMPLATE, project)
     shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
-    bay = Bay(project, tmp_path / "cache")
+    bay = Bay(project, folder / "cache")
     yield bay
     left = bay.left()
     for line in left:

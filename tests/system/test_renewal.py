@@ -1,0 +1,301 @@
+"""A lease that was used is as a fresh one: catalogs, rows, sequences, sessions, keys, streams; whatever a test did."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from tests.system.conftest import ENGINES, Bay, checkout
+
+from testbay import pool, settings
+from testbay.pool import Lease, Pool
+
+SCHEMA = """
+CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE);
+CREATE TABLE children (id serial PRIMARY KEY, parent bigint NOT NULL REFERENCES parents ON DELETE RESTRICT, note text);
+CREATE TABLE countries (code text PRIMARY KEY, name text);
+INSERT INTO countries VALUES ('de', 'Deutschland'), ('fr', 'France');
+CREATE SEQUENCE tickets START 100 INCREMENT 5;
+SELECT nextval('tickets');
+CREATE SEQUENCE set_back; SELECT setval('set_back', 7, false);
+CREATE TABLE events (at date, what text) PARTITION BY RANGE (at);
+CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE UNLOGGED TABLE scratch (line text);
+CREATE TABLE audited (id int);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''never deleted''; END';
+CREATE TRIGGER no_delete BEFORE DELETE ON audited FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE TABLE ruled (id int); CREATE RULE keep AS ON DELETE TO ruled DO INSTEAD NOTHING;
+CREATE MATERIALIZED VIEW names AS SELECT name FROM countries;
+CREATE TABLE "odd "" name" (a int);
+CREATE TABLE private (id int); ALTER TABLE private ENABLE ROW LEVEL SECURITY;
+ALTER TABLE private FORCE ROW LEVEL SECURITY;
+"""
+
+ALTER = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
+# What a test may do, and whether its database is then renewed (True) or cloned anew (False).
+DEEDS: dict[str, tuple[str, bool]] = {
+    "nothing": ("SELECT 1", True),
+    "insert": ("INSERT INTO parents (name) VALUES ('a'), ('b')", True),
+    "insert with references": (
+        (
+            "WITH p AS (INSERT INTO parents (name) VALUES ('a') RETURNING id) "
+            "INSERT INTO children (parent) SELECT id FROM p"
+        ),
+        True,
+    ),
+    "update": ("INSERT INTO parents (name) VALUES ('a'), ('b'), ('c'); UPDATE parents SET name = name || 'x'", True),
+    "delete": ("INSERT INTO parents (name) VALUES ('a'); DELETE FROM parents", True),
+    "roll back": ("BEGIN; INSERT INTO parents (name) VALUES ('a'); ROLLBACK", True),
+    "leave a transaction open": ("BEGIN; INSERT INTO parents (name) VALUES ('a')", True),
+    "nextval": ("SELECT nextval('tickets'), nextval('set_back')", True),
+    "setval": ("SELECT setval('set_back', 50, false), setval('parents_id_seq', 9)", True),
+    "partition": ("INSERT INTO events VALUES ('2026-05-05', 'x')", True),
+    "unlogged rows": ("INSERT INTO scratch VALUES ('x')", True),
+    "rows a trigger guards": ("INSERT INTO audited VALUES (1)", True),
+    "rows a rule guards": ("INSERT INTO ruled VALUES (1)", True),
+    "rows under row security": ("INSERT INTO private VALUES (1)", True),
+    "odd name": ('INSERT INTO "odd "" name" VALUES (1)', True),
+    "temporary table": ("CREATE TEMPORARY TABLE t (i int); INSERT INTO t VALUES (1)", False),
+    "reference": ("SELECT count(*) FROM countries", True),
+    "many rows": ("INSERT INTO scratch SELECT 'x' FROM generate_series(1, 6000)", False),
+    "seeded table": ("UPDATE countries SET name = 'x'", False),
+    "truncate": ("INSERT INTO parents (name) VALUES ('a'); TRUNCATE parents CASCADE", False),
+    "create table": ("CREATE TABLE more (i int)", False),
+    "alter table": ("ALTER TABLE parents ADD COLUMN age int", False),
+    "alter sequence": ("ALTER SEQUENCE tickets RESTART", False),
+    "function": ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
+    "type": ("CREATE TYPE mood AS ENUM ('good')", False),
+    "comment": ("COMMENT ON TABLE parents IS 'x'", False),
+    "grant": ("GRANT SELECT ON parents TO PUBLIC", False),
+    "large object": ("SELECT lo_from_bytea(0, 'x')", False),
+    "database setting": (ALTER.format("SET work_mem = 99"), False),
+    "database property": (ALTER.format("CONNECTION LIMIT 50"), False),
+    "analyze": ("INSERT INTO scratch VALUES ('x'); ANALYZE scratch", False),
+    "refresh": ("REFRESH MATERIALIZED VIEW names", False),
+    "reindex": ("REINDEX TABLE parents", False),
+    "trigger": ("CREATE TRIGGER t BEFORE INSERT ON parents FOR EACH ROW EXECUTE FUNCTION refuse()", False),
+    "reset statistics": ("INSERT INTO parents (name) VALUES ('a'); SELECT pg_stat_reset()", False),
+    "session state": (
+        (
+            "SET search_path = pg_catalog; PREPARE p AS SELECT 1; LISTEN c; SELECT pg_advisory_lock(1); "
+            "SET ROLE pg_monitor"
+        ),
+        True,
+    ),
+}  # fmt: skip
+VOLATILE = {"pg_class": ["relpages", "reltuples", "relallvisible", "relallfrozen", "relfrozenxid", "relminmxid"]}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bay]:
+    """One stack with that schema, kept for all tests of this file."""
+    with checkout(tmp_path_factory.mktemp("renewal")) as bay:
+        bay.use(request.param)
+        migrations = bay.service / "migrations"
+        for file in migrations.iterdir():
+            file.unlink()
+        (migrations / "0001_all.sql").write_text(SCHEMA)
+        started = bay.run("up", "shop", "--keep", "--idle", "120s")
+        assert started.code == 0, started.out
+        yield bay
+        bay.run("down")
+
+
+@pytest.fixture
+def leasing(kept: Bay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """A pool on it, which leaves no database behind."""
+    [home] = [entry for entry in (kept.cache / "stacks").iterdir() if entry.is_dir()]
+    monkeypatch.setenv("TESTBAY_CACHE_DIR", str(kept.cache))
+    opened = pool.opened(home, settings.load())
+    yield opened
+    opened.close()
+    endpoint = opened.tenancy["endpoints"]["postgres"]
+    with psycopg.connect(
+        **{name: endpoint[name] for name in ("host", "port", "user", "password")}, dbname="postgres"
+    ) as c:
+        assert c.execute("SELECT datname FROM pg_database WHERE datname LIKE '%lease%'").fetchall() == []
+
+
+def picture(lease: Lease) -> dict[str, Any]:
+    """A digest of every catalog, table and sequence; without what only the planner reads."""
+    with psycopg.connect(lease.postgres.dsn, autocommit=True) as session:
+        relations = session.execute(
+            "SELECT c.oid::regclass::text, relkind, relname FROM pg_class c "
+            "WHERE relkind IN ('r', 'm', 'S') AND NOT relisshared AND relname NOT LIKE 'pg_toast%' ORDER BY 1"
+        ).fetchall()
+        seen: dict[str, Any] = {}
+        for name, kind, plain in relations:
+            columns = "last_value, is_called" if kind == "S" else "*"
+            row = f"(to_jsonb(r) - '{{{','.join(VOLATILE[plain])}}}'::text[])::text" if plain in VOLATILE else "r::text"
+            query = f"SELECT count(*), md5(string_agg({row}, ' ' ORDER BY {row})) FROM (SELECT {columns} FROM {name}) r"  # noqa: S608
+            seen[name] = session.execute(query).fetchone()
+        seen["settings"] = session.execute(
+            "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase "
+            "WHERE datname = current_database()"
+        ).fetchall()
+        return seen
+
+
+def do(lease: Lease, statements: str) -> list[tuple[Any, ...]]:
+    """As a test does with the `postgres` fixture; without parameters several statements can be sent at once."""
+    database = lease.slot("postgres")
+    cursor = database.connection().execute(statements)
+    rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+    database.end_lending()
+    return rows
+
+
+def settle(leasing: Pool) -> Lease:
+    """The same lease again: what was ordered in the background is finished first."""
+    leasing._background.submit(lambda: None).result()
+    return leasing.take()
+
+
+@pytest.mark.timeout(240)
+def test_a_used_database_is_as_a_fresh_one(leasing: Pool) -> None:
+    """Whatever was done to it; rows alone are taken out on the spot, anything else has it cloned anew."""
+    lease = leasing.take()
+    fresh = picture(lease)
+    wrong: dict[str, Any] = {}
+    for deed, (statement, renewed) in DEEDS.items():
+        before = lease.postgres.db
+        do(lease, statement)
+        left = leasing.give_back(lease)
+        lease = settle(leasing)
+        now = picture(lease)
+        found = {
+            name: [fresh.get(name), now.get(name)]
+            for name in fresh.keys() | now.keys()
+            if fresh.get(name) != now.get(name)
+        }
+        if found or left or (lease.postgres.db == before) != renewed:
+            wrong[deed] = (found, left, "renewed" if lease.postgres.db == before else "cloned anew")
+    leasing.give_back(lease)
+
+    assert wrong == {}
+
+
+def test_rows_come_in_the_order_they_went_in(leasing: Pool) -> None:
+    """As in a fresh table, although the one before had rows updated and deleted: nothing fills their places."""
+    orders = []
+    for _ in range(4):
+        lease = leasing.take()
+        do(lease, "INSERT INTO parents (name) SELECT 'n' || i FROM generate_series(1, 300) i")
+        orders.append([row[0] for row in do(lease, "SELECT id FROM parents")])
+        do(lease, "UPDATE parents SET name = name || 'x' WHERE id % 3 = 0")
+        do(lease, "DELETE FROM parents WHERE id % 2 = 0")
+        leasing.give_back(lease)
+
+    assert orders == [list(range(1, 301))] * 4
+
+
+def test_a_connection_that_was_taken_back_works_no_more(leasing: Pool) -> None:
+    """Nor does a cursor on it: a test that keeps one cannot reach the next test's rows."""
+    lease = leasing.take()
+    kept = lease.slot("postgres").connection()
+    cursor = kept.cursor()
+    cursor.execute("SET application_name = 'kept'")
+    leasing.give_back(lease)
+    lease = leasing.take()
+    current = lease.slot("postgres").connection()
+
+    assert kept.closed
+    with pytest.raises(psycopg.OperationalError):
+        cursor.execute("INSERT INTO parents (name) VALUES ('late')")
+    assert current.execute("SELECT count(*), current_setting('application_name') FROM parents").fetchone() == (
+        0,
+        "testbay",
+    )
+    leasing.give_back(lease)
+
+
+@pytest.mark.parametrize("spoil", ["close", "copy", "pipeline"])
+def test_a_session_in_any_state_is_mended(leasing: Pool, spoil: str) -> None:
+    """Closed, in the middle of a COPY, or in pipeline mode."""
+    lease = leasing.take()
+    database = lease.slot("postgres")
+    connection = database.connection()
+    if spoil == "close":
+        connection.close()
+    elif spoil == "copy":
+        connection.pgconn.exec_(b"COPY parents (name) FROM STDIN")
+    else:
+        connection.pgconn.enter_pipeline_mode()
+    database.end_lending()
+    left = leasing.give_back(lease)
+    lease = leasing.take()
+    [(count,)] = do(lease, "SELECT count(*) FROM parents")
+    leasing.give_back(lease)
+
+    assert (left, count) == ([], 0)
+
+
+def hold_session(lease: Lease) -> Any:
+    return psycopg.connect(lease.postgres.dsn, application_name="my pool")
+
+
+def hold_subscriber(lease: Lease) -> Any:
+    subscriber = redis.Redis.from_url(lease.dragonfly.url).pubsub()  # type: ignore[no-untyped-call]
+    subscriber.subscribe("news")
+    assert subscriber.get_message(timeout=5) is not None
+    return subscriber
+
+
+@pytest.mark.parametrize(
+    ("hold", "said"),
+    [
+        (hold_session, "PostgreSQL: my pool from "),
+        (hold_subscriber, "Dragonfly: a subscriber to 1 channels, from "),
+    ],
+)
+def test_what_is_left_open_is_named_and_cut_off(leasing: Pool, hold: Callable[[Lease], Any], said: str) -> None:
+    """The next test's lease cannot be reached with it."""
+    lease = leasing.take()
+    left_open = hold(lease)
+    left = leasing.give_back(lease)
+    again = settle(leasing)
+    left_open.close()
+    leasing.give_back(again)
+
+    assert [text.startswith(said) for text in left] == [True], left
+
+
+def test_keys_are_gone_and_a_changed_server_is_replaced(leasing: Pool) -> None:
+    """Keys and scripts are flushed; a server of the lease's own whose settings were changed makes room for another."""
+    lease = leasing.take()
+    with redis.Redis.from_url(lease.dragonfly.url) as client:
+        client.set("key", "value")
+        digest = client.script_load("return 1")
+    leasing.give_back(lease)
+    lease = settle(leasing)
+    with redis.Redis.from_url(lease.dragonfly.url) as client:
+        assert client.dbsize() == 0
+        if not leasing.shared:
+            assert client.script_exists(digest) == [False]
+            client.config_set("maxmemory", "50mb")
+    before = lease.dragonfly.port
+    leasing.give_back(lease)
+    lease = settle(leasing)
+    with redis.Redis.from_url(lease.dragonfly.url) as client:
+        memory = client.config_get("maxmemory")["maxmemory"]
+    leasing.give_back(lease)
+
+    assert (memory, lease.dragonfly.port != before) == ("0", not leasing.shared)
+
+
+def test_only_pubsub_on_compose_is_shared(leasing: Pool) -> None:
+    """And the pool says so."""
+    leasing.give_back(leasing.take())
+
+    assert leasing.shared == (["Dragonfly's pub/sub channels"] if leasing.tenancy["engine"] == "compose" else [])
+
+
+def test_the_stack_s_folder_has_the_locks(leasing: Pool) -> None:
+    """A lease's number is a lock of the kernel's, so a crashed worker's comes back."""
+    lease = leasing.take()
+    home: Path = leasing.home
+    leasing.give_back(lease)
+
+    assert (home / f"{lease.name}.lock").exists()
