@@ -1,15 +1,18 @@
 """A lease that was used is as a fresh one: catalogs, rows, sequences, sessions, keys, streams; whatever a test did."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nats
 import psycopg
 import pytest
 import redis
 from tests.system.conftest import ENGINES, Bay, checkout
 
 from testbay import pool, settings
+from testbay.dependencies.nats_lease import Talk
 from testbay.pool import Lease, Pool
 
 SCHEMA = """
@@ -243,9 +246,14 @@ def hold_subscriber(lease: Lease) -> Any:
     return subscriber
 
 
+def hold_nats(lease: Lease) -> Any:
+    return Talk(lease.slot("nats").endpoint)
+
+
 @pytest.mark.parametrize(
     ("hold", "said"),
     [
+        (hold_nats, "NATS: a connection (testbay, 127.0.0.1:"),
         (hold_session, "PostgreSQL: my pool from "),
         (hold_subscriber, "Dragonfly: a subscriber to 1 channels, from "),
     ],
@@ -255,10 +263,12 @@ def test_what_is_left_open_is_named_and_cut_off(leasing: Pool, hold: Callable[[L
     lease = leasing.take()
     left_open = hold(lease)
     left = leasing.give_back(lease)
-    again = settle(leasing)
-    left_open.close()
+    before, again = lease.nats.user, settle(leasing)
+    left_open.hang_up() if hold is hold_nats else left_open.close()
+    account = again.nats.user
     leasing.give_back(again)
 
+    assert (account != before) == (hold is hold_nats)
     assert [text.startswith(said) for text in left] == [True], left
 
 
@@ -283,6 +293,28 @@ def test_keys_are_gone_and_a_changed_server_is_replaced(leasing: Pool) -> None:
     leasing.give_back(lease)
 
     assert (memory, lease.dragonfly.port != before) == ("0", not leasing.shared)
+
+
+def test_streams_are_as_the_manifest_made_them(leasing: Pool) -> None:
+    """Messages, consumers, other streams and buckets are gone, and sequence numbers start at one again."""
+    for _ in range(2):
+        lease = leasing.take()
+        assert asyncio.run(use_everything(lease.nats.url)) == (["ORDERS"], 1)
+        assert leasing.give_back(lease) == []
+
+
+async def use_everything(url: str) -> tuple[list[str], int]:
+    """The streams that are there, and the number the next message gets; then leave all kinds of things."""
+    client = await nats.connect(url)
+    streams = client.jetstream()
+    names = [info.config.name for info in await streams.streams_info()]
+    number = (await streams.publish("orders.new", b"1", headers={"Nats-Msg-Id": "same"})).seq
+    await streams.subscribe("orders.*", durable="mine", manual_ack=True)
+    await streams.add_stream(name="OTHER", subjects=["other.>"])
+    bucket = await streams.create_key_value(bucket="bucket")
+    await bucket.put("key", b"value")
+    await client.close()
+    return [name for name in names if name], number
 
 
 def test_only_pubsub_on_compose_is_shared(leasing: Pool) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -28,19 +29,21 @@ def at(port: int, user: str = "", password: str = "", identity: str = "s1") -> E
 
 def message(body: object) -> bytes:
     data = json.dumps(body).encode()
-    return b"MSG _INBOX.testbay 1 %d\r\n%s\r\n" % (len(data), data)
+    return b"MSG INBOX 1 %d\r\n%s\r\n" % (len(data), data)
 
 
 def a_server(*answers: bytes, heard: list[bytes] | None = None) -> Callable[[socket.socket], None]:
-    """Greets, then gives the next answer to whatever it hears."""
+    """Greets, then gives the next answer to whatever it hears; INBOX in it is where the answer is wanted."""
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(INFO)
+        inbox = b"INBOX"
         for answer in answers:
             said = connection.recv(65536)
+            inbox = next(iter(re.findall(rb"PUB \S+ (\S+) ", said)), inbox)
             if heard is not None:
-                heard.append(said)
-            connection.sendall(answer)
+                heard.append(said.replace(inbox.rpartition(b".")[0] or b"-", b"INBOX"))
+            connection.sendall(answer.replace(b"INBOX", inbox))
         while connection.recv(65536):
             pass
 
@@ -132,11 +135,20 @@ def test_a_ready_server_answered_for_jetstream(listen: Listen) -> None:
     assert nats.probe(at(port, "ann", "pw"), 5) == Answer("2.12.4")
     options = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1", "headers": True}
     options |= {"user": "ann", "pass": "pw"}
-    assert heard == [
-        b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB _INBOX.testbay 1\r\nPING\r\n",
-        b"PUB $JS.API.INFO _INBOX.testbay 2\r\n{}\r\n",
-        b"PONG\r\n",
-    ]
+    connected, *rest = heard
+    assert re.fullmatch(
+        re.escape(b"CONNECT " + json.dumps(options).encode()) + rb"\r\nSUB _INBOX\.testbay\.\w{16}\.\* 1\r\nPING\r\n",
+        connected,
+    )
+    assert rest == [b"PUB $JS.API.INFO INBOX.1 2\r\n{}\r\n", b"PONG\r\n"]
+
+
+def test_an_answer_to_somebody_else_is_left_aside(listen: Listen) -> None:
+    """Or one that came too late for an earlier question."""
+    strangers = b"MSG _INBOX.testbay.other.1 1 23\r\n" + b'{"error": "not for us"}\r\n'
+    port = listen(a_server(GREETED, strangers + message({"streams": 0})))
+
+    assert nats.probe(at(port), 5) == Answer("2.12.4")
 
 
 def test_streams_are_created_by_the_servers_own_names(listen: Listen) -> None:
@@ -149,8 +161,8 @@ def test_streams_are_created_by_the_servers_own_names(listen: Listen) -> None:
     nats.create_streams(at(port), [stream.model_dump(), again.model_dump()])
 
     first, second = (said.rpartition(b"PUB ")[2].split(b"\r\n") for said in heard[1:])
-    assert first[0].startswith(b"$JS.API.STREAM.CREATE.ORDERS _INBOX.testbay ")
-    assert second[0].startswith(b"$JS.API.STREAM.CREATE.AGAIN _INBOX.testbay ")
+    assert first[0].startswith(b"$JS.API.STREAM.CREATE.ORDERS INBOX.1 ")
+    assert second[0].startswith(b"$JS.API.STREAM.CREATE.AGAIN INBOX.2 ")
     assert json.loads(first[1]) == {
         "name": "ORDERS",
         "subjects": ["orders.*"],
@@ -224,12 +236,12 @@ def speak(words: bytes) -> Callable[[socket.socket], None]:
         (speak(b"INFO [1]\r\n"), r"no JSON object: it said b'\[1\]'"),
         (speak(b"INFO " + b"[" * 50_000 + b"\r\n"), "no JSON object"),
         (a_server(b"-ERR 'Authorization Violation'\r\n"), "^Authorization Violation$"),
-        (a_server(GREETED, b"MSG x 1 y\r\n"), "invalid literal for int"),
-        (a_server(GREETED, b"HMSG 5\r\n12345\r\n"), "invalid literal for int"),
-        (a_server(GREETED, b"HMSG _INBOX.testbay 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"), "^JetStream is not enabled"),
-        (a_server(GREETED, b"MSG x 1 -5\r\n"), "no JSON object: it said b''"),
-        (a_server(GREETED, b"MSG x 1 99999999\r\nx"), "timed out|in time"),
-        (a_server(GREETED, b"MSG x 1 2\r\n[]\r\n"), "no JSON object"),
+        (a_server(GREETED, b"MSG INBOX 1 y\r\n"), "invalid literal for int"),
+        (a_server(GREETED, b"HMSG 5\r\n12345\r\n"), "timed out|in time"),
+        (a_server(GREETED, b"HMSG INBOX 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"), "^JetStream is not enabled"),
+        (a_server(GREETED, b"MSG INBOX 1 -5\r\n"), "no JSON object: it said b''"),
+        (a_server(GREETED, b"MSG INBOX 1 99999999\r\nx"), "timed out|in time"),
+        (a_server(GREETED, b"MSG INBOX 1 2\r\n[]\r\n"), "no JSON object"),
         (a_server(GREETED, message({"error": {"description": "not enabled"}})), "^not enabled$"),
         (a_server(GREETED, message({"error": "odd"})), "^odd$"),
         (flood(b"+OK\r\n"), "timed out|in time"),

@@ -251,15 +251,23 @@ class Session:
         options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
         options |= {"headers": True}
         options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
-        wire.send(b"CONNECT " + json.dumps(options).encode() + b"\r\nSUB _INBOX.testbay 1\r\nPING\r\n")
+        # Its own: several of us may be in one account, and each would hear what the others are answered.
+        self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
+        self._asked = 0
+        wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\nPING\r\n" % (json.dumps(options).encode(), self._inbox))
         self._until(b"PONG")
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Publish `body` as JSON and return the JSON answer."""
         data = json.dumps(body).encode()
-        self._wire.send(b"PUB %s _INBOX.testbay %d\r\n%s\r\n" % (subject.encode(), len(data), data))
-        words = self._until(b"MSG ", b"HMSG ").split()
-        raw = self._wire.exactly(int(words[-1]) + 2)
+        self._asked += 1
+        inbox = b"%s.%d" % (self._inbox, self._asked)
+        self._wire.send(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), inbox, len(data), data))
+        while True:  # an answer that came too late for an earlier question is left aside
+            words = self._until(b"MSG ", b"HMSG ").split()
+            raw = self._wire.exactly(int(words[-1]) + 2)
+            if words[1] == inbox:
+                break
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         if headers and b" 503" in raw[:headers]:
             raise OSError("JetStream is not enabled, or not up yet")
