@@ -119,7 +119,7 @@ def _started(asked: "Request", run: str) -> "Stack":
     try:
         provision.prepare(stack, Voice(io.StringIO()))
         stack.note({"run": run})
-        while run and registry.read(stack.home).get("run") != run:  # the next worker looks there
+        while registry.read(stack.home).get("run") != run:  # there the pool, and the next worker, look
             stack.check(0.001)
     except BaseException:
         stack.stop()

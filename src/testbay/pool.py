@@ -21,7 +21,7 @@ from testbay.errors import BayError, EngineUnavailableError
 from testbay.lifeline import Lifeline
 from testbay.servers import Endpoint
 from testbay.settings import Settings
-from testbay.spec import HOME, ProcessPlan, Tenancy, filled
+from testbay.spec import HOME, LEASES, ProcessPlan, Tenancy, filled
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
@@ -122,11 +122,13 @@ class Pool:
         self._home = home
         self._data_dir = str(record["data_dir"])
         self._line = line
-        self._numbers: deque[tuple[int, IO[bytes]]] = deque()
+        self._locks: list[IO[bytes]] = []
+        self._spent: deque[int] = deque()  # numbers that were given up, the longest unused first
         self._landlords: dict[str, Landlord] = {}
         self._leases: list[Lease] = []
         self._ready: queue.SimpleQueue[Lease | Exception] = queue.SimpleQueue()
         self._coming = 0
+        self._making = 0
         self._background = ThreadPoolExecutor(1, "testbay-leases")
 
     def own(self, sid: int) -> None:
@@ -153,7 +155,7 @@ class Pool:
         Raises:
             EngineUnavailableError: A server refused to give one.
         """
-        if self._ready.empty() and (self._coming == 0 or len(self._leases) < _SPARE):
+        if self._ready.empty() and not self._making and (self._coming == 0 or len(self._leases) < _SPARE):
             self._order(self._make)
         try:
             lease = self._ready.get(timeout=_PATIENCE_S)
@@ -187,12 +189,15 @@ class Pool:
         """Have a lease made in the background; what comes of it is put where `take` looks."""
         self._coming += 1
 
+        self._making += make == self._make
+
         def work() -> None:
             try:
                 made: Lease | Exception = make()
             except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the lease must hear of it
                 made = error
             self._coming -= 1
+            self._making -= make == self._make
             self._ready.put(made)
 
         self._background.submit(work)
@@ -212,7 +217,7 @@ class Pool:
             streams=self.tenancy["streams"],
             serve=self._server_of(self.tenancy["further"][name]) if name in self.tenancy["further"] else None,
             unserve=lambda server: self._line.say({"do": "unserve", "name": server}),
-            number=self._number,
+            another=self._another,
         )
 
     def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], int]:
@@ -231,15 +236,25 @@ class Pool:
         return serve
 
     def _number(self) -> int:
-        """A number nobody has; when all are held, our own longest unused one that a test had spoilt."""
+        """A number nobody has."""
         held = registry.hold_number(self._home)
         if held is None:
             raise EngineUnavailableError(
-                "all leases of the stack are held",
-                why="more test processes than it has leases, or tests that leave NATS connections open",
-                todo="use fewer workers (-n 4); mend the tests that the warnings name",
+                f"all {LEASES} leases of the stack are held",
+                why="there are more test processes on it than it has leases",
+                todo="use fewer workers, for example -n 8",
             )
-        self._numbers.append(held)
+        number, lock = held
+        self._locks.append(lock)
+        return number
+
+    def _another(self, number: int) -> int:
+        """A number for the one given up; when there is none, the one that was given up longest ago."""
+        self._spent.append(number)
+        held = registry.hold_number(self._home)
+        if held is None:
+            return self._spent.popleft()
+        self._locks.append(held[1])
         return held[0]
 
     def close(self) -> None:
@@ -251,7 +266,7 @@ class Pool:
                     slot.close()
         for lord in self._landlords.values():
             lord.close()
-        for _, lock in self._numbers:
+        for lock in self._locks:
             lock.close()
         self._line.close(guard_ends=False)
 

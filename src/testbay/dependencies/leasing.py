@@ -61,7 +61,7 @@ class Ground(NamedTuple):
     """What a landlord stands on: the server, the stack's folder, and what the stack's guard and the pool do for it.
 
     `serve` starts a server of a slot's own under a name, from a port on, and returns its port; `unserve` ends it; None
-    where slots share the one there is. `number` takes a further number out of those of the stack.
+    where slots share the one there is. `another` gives a number up for a further one out of those of the stack.
     """
 
     endpoint: Endpoint
@@ -69,7 +69,7 @@ class Ground(NamedTuple):
     streams: Sequence[Mapping[str, Any]]
     serve: Callable[[str, int], int] | None
     unserve: Callable[[str], None]
-    number: Callable[[], int]
+    another: Callable[[int], int]
 
 
 class Undivided:

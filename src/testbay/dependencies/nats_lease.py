@@ -55,6 +55,7 @@ class Account:
 
     def _enter(self, number: int) -> None:
         """Take an account over and make its streams the manifest's."""
+        self._number = number
         name = f"lease{number}"
         for stranger in self._accounts.connected(name):
             self._accounts.disconnect(stranger["cid"])
@@ -102,7 +103,7 @@ class Account:
 
     def remake(self) -> None:
         """Another account: a forgotten client that connects again meets nobody in the old one."""
-        self._enter(self._accounts.ground.number())
+        self._enter(self._accounts.ground.another(self._number))
 
     def _hang_up(self) -> None:
         if self._talk is not None:
