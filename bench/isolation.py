@@ -189,7 +189,9 @@ def measure(one: Contestant, tests: int, workers: int, here: Site) -> Run:
     generate_tests(one, tests, folder)
     environ = {**here.environ, "PYTHONPATH": str(folder)}
     if "testbay" in one.plugins and workers == 1:
-        command([*pytest(one), "-k", "test_0000"], service, {**environ, "BENCH_RECORD": os.devnull})  # fills its cache
+        command(
+            [*pytest(one), str(folder / "test_0000.py::test_0000")], service, {**environ, "BENCH_RECORD": os.devnull}
+        )  # fills its cache
     records = [folder / f"record-{number}.json" for number in range(workers if one.loop else 1)]
     began = time.perf_counter()
     if one.loop:
