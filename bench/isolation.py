@@ -56,6 +56,10 @@ INSTALL = ".venv/bin/uv pip install --python .venv/bin/python --group bench"
 LIMIT_S = 3600
 
 
+class FailedError(Exception):
+    """A contestant's tests did not all run and pass: its numbers would mean nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What one command showed."""
@@ -84,23 +88,38 @@ def main() -> None:
     """Measure what was asked for, print the table, draw the plot."""
     asked = arguments()
     chosen = [one for one in PLAN if not asked.only or any(meant(one, name) for name in asked.only)]
-    serial: dict[str, Run] = {}
+    sizes = [size for size in GROWTH if size <= 500 or not asked.quick]
     with process.signals_as_errors(), site() as here:
-        heading()
-        for one in chosen:
-            if reason := unable(one):
-                print(f"{one.what:<52} not measured: {reason}", flush=True)
-                continue
-            serial[one.name] = measure(one, asked.tests, 1, here)
-            row(one, serial, measure(one, asked.tests, 2, here))
+        serial, failed = compare(chosen, asked.tests, here)
         growing = [one for one in chosen if one.name in serial and one.name in (PEER, "testbay-all")]
-        sizes = [size for size in GROWTH if size <= 500 or not asked.quick]
         growth = grow(growing, sizes, here)
+    if failed:
+        raise SystemExit("\n\n".join(failed))
     if not asked.only and not asked.no_plot:
         named = {one.what: (one.name, serial[one.name].cost_ms) for one in PLAN if one.name in serial}
         target = REPOSITORY / "docs" / "isolation.svg"
         target.write_text(isolation_plot.draw(named, growth, conditions()), encoding="utf-8")
         print(f"\n{target.relative_to(REPOSITORY)} is written")
+
+
+def compare(chosen: list[Contestant], tests: int, here: Site) -> tuple[dict[str, Run], list[str]]:
+    """The table: the serial runs, and what those said that failed; one that fails does not stop the others."""
+    serial: dict[str, Run] = {}
+    failed = []
+    heading()
+    for one in chosen:
+        if reason := unable(one):
+            print(f"{one.what:<52} not measured: {reason}", flush=True)
+            continue
+        try:
+            run, parallel = measure(one, tests, 1, here), measure(one, tests, 2, here)
+        except FailedError as error:
+            print(f"{one.what:<52} failed, see below", flush=True)
+            failed.append(f"{one.what}: {error}")
+            continue
+        serial[one.name] = run
+        row(one, serial, parallel)
+    return serial, failed
 
 
 def arguments() -> argparse.Namespace:
@@ -241,7 +260,7 @@ def child(argv: list[str], cwd: Path, environ: dict[str, str]) -> Iterator[None]
         if code != 0:
             output.seek(0)
             said = output.read().decode(errors="replace")[-3000:]
-            raise SystemExit(f"{' '.join(argv)} failed with exit code {code}:\n{said}")
+            raise FailedError(f"{' '.join(argv)} failed with exit code {code}:\n{said}")
 
 
 def summary(phases: list[dict[str, Any]], tests: int, whole_s: float) -> Run:
@@ -249,11 +268,11 @@ def summary(phases: list[dict[str, Any]], tests: int, whole_s: float) -> Run:
     costs: dict[str, float] = {}
     for phase in sorted(phases, key=lambda phase: phase["start"]):
         if not phase["passed"]:
-            raise SystemExit(f"{phase['test']}: its {phase['phase']} failed")
+            raise FailedError(f"{phase['test']}: its {phase['phase']} failed")
         extra = 0.0 if phase["phase"] == "call" else phase["seconds"] * 1000
         costs[phase["test"]] = costs.get(phase["test"], 0.0) + extra
     if len(costs) != tests:
-        raise SystemExit(f"{tests} tests were planned, {len(costs)} ran")
+        raise FailedError(f"{tests} tests were planned, {len(costs)} ran")
     began = min(phase["start"] for phase in phases if phase["phase"] == "call")
     ended = max(phase["stop"] for phase in phases)
     return Run(tests=tests, costs_ms=list(costs.values())[1:], inside_s=ended - began, whole_s=whole_s)
@@ -262,6 +281,8 @@ def summary(phases: list[dict[str, Any]], tests: int, whole_s: float) -> Run:
 if __name__ == "__main__":
     try:
         main()
+    except FailedError as error:
+        raise SystemExit(f"the growth: {error}") from None
     except BayError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
