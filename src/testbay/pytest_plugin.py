@@ -3,6 +3,7 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
+import functools
 import json
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -214,8 +215,18 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    with redis.Redis.from_url(bay.dragonfly.url) as client:
+    with redis.Redis.from_url(bay.dragonfly.url, **_driver()) as client:
         yield client
+
+
+@functools.cache
+def _driver() -> dict[str, Any]:
+    """redis-py looks its own version up for every connection, which takes a millisecond; once is enough."""
+    try:
+        from redis.driver_info import DriverInfo
+    except ImportError:  # before version 7
+        return {}
+    return {"driver_info": DriverInfo()}
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ class Accounts:
         """The account of that number, as if nobody had ever used it."""
         return Account(self, number)
 
-    def connected(self, account: str) -> list[Mapping[str, Any]]:
-        """Who is connected to an account, as the server tells it."""
-        answer = self._overseer.ask(f"$SYS.REQ.ACCOUNT.{account}.CONNZ", {"subscriptions": True})
+    def connected(self, account: str, *, listening: bool = False) -> list[Mapping[str, Any]]:
+        """Who is connected to an account, as the server tells it; with what they are subscribed to if asked."""
+        answer = self._overseer.ask(f"$SYS.REQ.ACCOUNT.{account}.CONNZ", {"subscriptions": listening})
         return list(answer.get("data", {}).get("connections") or ())
 
     def disconnect(self, cid: int) -> None:
@@ -90,11 +90,10 @@ class Account:
         assert self._talk is not None
         deadline = time.monotonic() + _GONE_WITHIN_S
         while True:
-            found = self._accounts.connected(self.endpoint.user)
+            late = time.monotonic() > deadline
+            found = self._accounts.connected(self.endpoint.user, listening=late)
             others = [connection for connection in found if connection.get("cid") != self._talk.cid]
-            if not others:
-                return ()
-            if time.monotonic() > deadline:
+            if late or not others:
                 break
             time.sleep(0.001)
         for connection in others:

@@ -17,12 +17,13 @@ Change = tuple[str, str, str]  # its kind, an oid or pid, what else is said of i
 
 STATISTICS_SINCE = 150_000  # PostgreSQL 15: counts are complete once sessions have ended; before, they could get lost
 
-# What DISCARD ALL consists of; itself it cannot share a message with other statements.
+# What DISCARD ALL consists of, except that our own prepared question stays: planning it costs eight times the answer.
 RESET = (
-    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; "
-    b"SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES; "
-    b"SELECT pg_stat_force_next_flush()"
+    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    b"DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_stat_force_next_flush()"
 )
+QUESTION = b"testbay"
+_NO_SUCH_STATEMENT = b"26000"
 _OTHERS = """
 SELECT 'session', pid::text, format('%s from %s, %s: %s', coalesce(nullif(application_name, ''), 'a session'),
     coalesce(client_addr::text, 'the server'), state, left(query, 80))
@@ -39,12 +40,12 @@ UNION ALL SELECT 'sequence', o::text, '' FROM unnest({{sequences}}::oid[]) o WHE
 UNION ALL SELECT 'more', o::text, '' FROM unnest({{catalogs}}::oid[]) o WHERE {_WRITTEN} > 0
 UNION ALL SELECT 'more', '0', 'setting' FROM pg_db_role_setting WHERE setdatabase = {{database}}
 UNION ALL SELECT 'more', '0', 'database' FROM pg_database WHERE oid = {{database}} AND xmin <> {{version}}
-UNION ALL SELECT 'more', '0', 'statistics' WHERE {_COUNTED_SINCE} <> '<since>'
+UNION ALL SELECT 'more', '0', 'statistics' WHERE {_COUNTED_SINCE} <> $1
+UNION ALL SELECT 'plan', '0', name FROM pg_prepared_statements WHERE name <> '{QUESTION.decode()}'
 UNION ALL SELECT 'prepared', '0', gid FROM pg_prepared_xacts WHERE database = current_database()
 UNION ALL SELECT 'slot', '0', slot_name FROM pg_replication_slots WHERE database = current_database()
 """  # noqa: S608 - numbers and expressions of ours
 
-SINCE = b"<since>"
 _TABLES = """
 SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
@@ -111,7 +112,7 @@ def question_of(session: Session, shape: Shape) -> tuple[int, bytes, bytes]:
     [(since,)] = _rows(session, f"SELECT {_COUNTED_SINCE.format(database=database)}")
     others = _OTHERS.format(database=database)
     if not shape.can_tell:
-        return database, others.encode(), b""
+        return database, f"{others} AND $1 = ''".encode(), b""
     changed = _CHANGED.format(
         database=database,
         version=version,
@@ -147,7 +148,19 @@ def as_oserror() -> Iterator[None]:
 
 def ask(session: Session, message: bytes) -> list[Change]:
     """One message, its last answer as text; psycopg's own way would cost a quarter more."""
-    result = session.pgconn.exec_(message)
+    return _answer(session.pgconn.exec_(message))
+
+
+def ask_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
+    """The question, prepared before it is asked for the first time in a session, or after a test threw that away."""
+    result = session.pgconn.exec_prepared(QUESTION, [since])
+    if result.error_field(pq.DiagnosticField.SQLSTATE) == _NO_SUCH_STATEMENT:
+        _answer(session.pgconn.prepare(QUESTION, question))
+        result = session.pgconn.exec_prepared(QUESTION, [since])
+    return _answer(result)
+
+
+def _answer(result: pq.abc.PGresult) -> list[Change]:
     if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
         raise OSError(result.error_message.decode(errors="replace").strip())
     return [

@@ -6,6 +6,7 @@ Anything but rows in tables that were empty before has the database made anew.
 
 import contextlib
 import fcntl
+import functools
 import time
 import weakref
 from dataclasses import replace
@@ -19,13 +20,13 @@ from testbay.dependencies.leasing import Ground, Returned
 from testbay.dependencies.postgres import pristine
 from testbay.dependencies.postgres_changes import (
     RESET,
-    SINCE,
     STATISTICS_SINCE,
     Change,
     Session,
     Shape,
     as_oserror,
     ask,
+    ask_prepared,
     deletion,
     question_of,
     shape_of,
@@ -191,10 +192,9 @@ class Database:
         self.end_lending()
         with as_oserror():
             self._reset()
-            left, changes = self._await_alone()
-            if left:
-                return Returned(left, ready=False)
-            return Returned((), ready=self._renew(changes))
+            left, found = self._await_alone()
+            changes = self._without_lasting(found)
+            return Returned(left, ready=not left and self._renew(changes))
 
     def end_lending(self) -> None:
         """The test's connection stops working; what it had not committed is undone."""
@@ -224,7 +224,7 @@ class Database:
         session = self._answering()
         deadline = time.monotonic() + _GONE_WITHIN_S
         while True:
-            found = ask(session, self._question.replace(SINCE, self._since))
+            found = ask_prepared(session, self._question, self._since)
             others = [row for row in found if row[0] == "session"]
             if not others:
                 return (), found
@@ -235,15 +235,22 @@ class Database:
             session.execute("SELECT pg_terminate_backend(%s)", [int(pid)])
         return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
 
-    def _renew(self, changes: list[Change]) -> bool:
-        """Whether the database is as a fresh clone now: without doubt, or not."""
-        shape = self._cluster.shape
+    def _without_lasting(self, changes: list[Change]) -> list[Change]:
+        """Undo what would outlast the test's session, or hold up even the end of the database."""
         session = self._answering()
-        for kind, _, name in changes:  # these would hold up even the end of the database
+        for kind, _, name in changes:
             if kind == "prepared":
                 session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(name)))
             elif kind == "slot":
                 session.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        if any(kind == "plan" for kind, _, _ in changes):
+            ask(session, b"DEALLOCATE ALL")
+        return [change for change in changes if change[0] != "plan"]
+
+    def _renew(self, changes: list[Change]) -> bool:
+        """Whether the database is as a fresh clone now: without doubt, or not."""
+        shape = self._cluster.shape
+        session = self._answering()
         if shape is None or not shape.can_tell:
             return False
         if not changes:
@@ -287,9 +294,10 @@ def _connect(endpoint: Endpoint) -> Session:
         raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
 
 
+@functools.cache
 def _closed() -> pq.abc.PGconn:
     """What a connection that was taken back is left with."""
-    dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1 connect_timeout=1")
+    dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1")  # refused at once, and closed anyway
     dead.finish()
     return dead
 
