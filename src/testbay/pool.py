@@ -7,8 +7,8 @@ also makes one more than there were, up to a few: a suite whose tests only write
 import queue
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -127,8 +127,8 @@ class Pool:
         self._landlords: dict[str, Landlord] = {}
         self._leases: list[Lease] = []
         self._ready: queue.SimpleQueue[Lease | Exception] = queue.SimpleQueue()
-        self._coming = 0
-        self._making = 0
+        self._making: list[Future[None]] = []
+        self._remaking: list[Future[None]] = []
         self._background = ThreadPoolExecutor(1, "testbay-leases")
 
     def own(self, sid: int) -> None:
@@ -147,7 +147,7 @@ class Pool:
 
     def warm(self) -> None:
         """Begin to make the first lease; nobody waits."""
-        self._order(self._make)
+        self._order(self._making, self._make)
 
     def take(self) -> Lease:
         """A lease as new.
@@ -155,8 +155,8 @@ class Pool:
         Raises:
             EngineUnavailableError: A server refused to give one.
         """
-        if self._ready.empty() and not self._making and (self._coming == 0 or len(self._leases) < _SPARE):
-            self._order(self._make)
+        if self._ready.empty() and self._is_one_more_wanted():
+            self._order(self._making, self._make)
         try:
             lease = self._ready.get(timeout=_PATIENCE_S)
         except queue.Empty:
@@ -166,6 +166,12 @@ class Pool:
         if isinstance(lease, Exception):
             raise _refused(lease) from lease
         return lease
+
+    def _is_one_more_wanted(self) -> bool:
+        """Unless one is being made; while others are remade, a few may be."""
+        if any(not order.done() for order in self._making):
+            return False
+        return len(self._leases) < _SPARE or all(order.done() for order in self._remaking)
 
     def give_back(self, lease: Lease) -> list[str]:
         """What the test left open, in words; the lease is ready again now or in a moment."""
@@ -180,35 +186,35 @@ class Pool:
             left += returned.left
             spoilt += [] if returned.ready else [slot]
         if spoilt:
-            self._order(lambda: _remade(lease, spoilt))
+            self._order(self._remaking, lambda: _remade(lease, spoilt))
         else:
             self._ready.put(lease)
         return left
 
-    def _order(self, make: Callable[[], Lease]) -> None:
+    def _order(self, orders: list[Future[None]], make: Callable[[], Lease]) -> None:
         """Have a lease made in the background; what comes of it is put where `take` looks."""
-        self._coming += 1
-
-        self._making += make == self._make
 
         def work() -> None:
             try:
                 made: Lease | Exception = make()
             except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the lease must hear of it
                 made = error
-            self._coming -= 1
-            self._making -= make == self._make
             self._ready.put(made)
 
-        self._background.submit(work)
+        orders[:] = [order for order in orders if not order.done()] + [self._background.submit(work)]
 
     def _make(self) -> Lease:
         if not self._landlords:
             self._landlords = {name: landlord(name, self._ground(name)) for name in self.tenancy["endpoints"]}
         number = self._number()
-        lease = Lease(number, self.tenancy, {name: lord.slot(number) for name, lord in self._landlords.items()})
-        self._leases.append(lease)
-        return lease
+        slots: dict[str, Slot] = {}
+        with ExitStack() as undo:
+            for name, lord in self._landlords.items():
+                slots[name] = lord.slot(number)
+                undo.callback(slots[name].close)
+            undo.pop_all()
+        self._leases.append(Lease(number, self.tenancy, slots))
+        return self._leases[-1]
 
     def _ground(self, name: str) -> Ground:
         return Ground(

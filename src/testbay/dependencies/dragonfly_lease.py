@@ -56,7 +56,11 @@ class Server:
         first_port = self._ground.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
         port = self._ground.serve(self._name, first_port)
         self.endpoint = replace(self._ground.endpoint, port=port, db="0")
-        self._await_ready()
+        try:
+            self._await_ready()
+        except OSError:
+            self.close()
+            raise
         if last:
             self._ground.unserve(last)
 
@@ -145,6 +149,7 @@ class Database:
         try:
             ask(wire, b"SELECT", self.endpoint.db.encode())
         except OSError as error:
+            self._hang_up()
             raise OSError(
                 f"{self.endpoint.title} has no database {self.endpoint.db} ({error}): give it more in the compose file "
                 "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"

@@ -1,0 +1,317 @@
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import pool, registry
+from testbay.dependencies.dragonfly_lease import Databases, _clients, _lasting
+from testbay.dependencies.leasing import Ground, Landlord, Returned, Undivided
+from testbay.errors import BayError, EngineUnavailableError, NotReadyError
+from testbay.lifeline import Lifeline
+from testbay.pool import Pool
+from testbay.servers import Endpoint
+from testbay.settings import Settings
+from testbay.spec import Tenancy, process_plan
+
+Listen = Callable[[Callable[[socket.socket], None]], int]
+
+ENDPOINT = Endpoint(
+    name="postgres", title="PostgreSQL", host="localhost", port=5, user="ann", password="pw", db="shop", version="18.6"
+)
+
+
+def tenancy(**changes: Any) -> Tenancy:
+    made: Any = {
+        "engine": "embedded",
+        "reason": "asked for",
+        "service": "shop",
+        "root": "/shop",
+        "start": "",
+        "ready": "/",
+        "endpoints": {"postgres": asdict(ENDPOINT)},
+        "env": {"DSN": "{postgres.url}"},
+        "fixed": {"MODEL": "replay"},
+        "streams": [],
+        "further": {},
+    }
+    return made | changes  # type: ignore[no-any-return] # a test changes what it likes
+
+
+class FakeSlot:
+    """Counts what is done to it; `returns` are its answers to being taken back."""
+
+    def __init__(self, number: int, returns: list[Returned | Exception]) -> None:
+        self.number = number
+        self.returns = returns
+        self.remade = 0
+        self.endpoint = replace(ENDPOINT, db=f"shop_lease{number}")
+
+    def take_back(self) -> Returned:
+        answer = self.returns.pop(0) if self.returns else Returned()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def remake(self) -> None:
+        self.remade += 1
+
+    def close(self) -> None:
+        self.remade = -1
+
+
+class FakeLandlord:
+    shared = ""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.slot = make
+
+    def close(self) -> None:
+        self.shared = "closed"
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+MakePool = Callable[..., Pool]
+
+
+@pytest.fixture
+def make_pool(
+    tmp_path: Path, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakePool]:
+    """A pool whose only dependency is divided by the given function."""
+    made: list[Pool] = []
+
+    def make(slot: Callable[[int], Any], **changes: Any) -> Pool:
+        landlord: Landlord = FakeLandlord(slot)
+        monkeypatch.setattr(pool, "landlord", lambda *_: landlord)
+        record = {"tenancy": tenancy(**changes), "data_dir": "/dev/shm/testbay-shop-1"}
+        made.append(Pool(tmp_path, record, Lifeline(ends[0], None, tmp_path / "guard.log")))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_lease_that_comes_back_clean_is_the_next_one(make_pool: MakePool) -> None:
+    """A suite whose tests only write rows needs one, and its variables are its own."""
+    leases = make_pool(lambda number: FakeSlot(number, []))
+    first = leases.take()
+    left = leases.give_back(first)
+    second = leases.take()
+
+    assert (left, second is first, first.name) == ([], True, "lease1")
+    assert first.exports["DSN"] == first.postgres.dsn == "postgresql://ann:pw@localhost:5/shop_lease1"
+    assert first.env["MODEL"] == "replay"
+    assert "pw" not in repr(first.postgres) + repr(first)
+
+
+@pytest.mark.parametrize("found", [Returned(ready=False), Returned(("a session",), ready=False), OSError("no answer")])
+def test_a_spoilt_part_is_remade_before_it_is_used_again(make_pool: MakePool, found: Returned | Exception) -> None:
+    """In the background; what was left open is told at once."""
+    leases = make_pool(lambda number: FakeSlot(number, [found]))
+    first = leases.take()
+    left = leases.give_back(first)
+    others = [leases.take(), leases.take()]
+
+    assert left == (list(found.left) if isinstance(found, Returned) else [])
+    assert first in others
+    assert first.slot("postgres").remade == 1
+
+
+def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:
+    """However many are held at a time."""
+    leases = make_pool(lambda number: FakeSlot(number, []))
+
+    assert sorted(leases.take().name for _ in range(6)) == [f"lease{number}" for number in range(1, 7)]
+
+
+def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
+    """By what it said; a later call tries again."""
+    answers: list[Any] = [OSError("too many clients"), NotReadyError("nats ended"), ValueError("odd")]
+
+    def slot(number: int) -> FakeSlot:
+        if answers:
+            raise answers.pop(0)
+        return FakeSlot(number, [])
+
+    leases = make_pool(slot)
+    said = []
+    for _ in range(3):
+        with pytest.raises(BayError) as refused:
+            leases.take()
+        said.append(str(refused.value))
+
+    assert said[0] == (
+        "no lease: too many clients\n"
+        "  why:      a server of the stack refused, or ended\n"
+        "  do:       read what it says; its log is in the run's folder"
+    )
+    assert [said[1], said[2].splitlines()[0]] == ["nats ended", "no lease: odd"]
+    assert leases.take().name == "lease4"
+
+
+def test_silence_has_an_end(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never answers is said to be one."""
+    monkeypatch.setattr(pool, "_PATIENCE_S", 0.05)
+    answered = threading.Event()
+
+    def slot(number: int) -> FakeSlot:
+        answered.wait(10)
+        return FakeSlot(number, [])
+
+    leases = make_pool(slot)
+    with pytest.raises(EngineUnavailableError) as refused:
+        leases.take()
+    answered.set()
+
+    assert str(refused.value) == (
+        "no lease within 0.05 s\n  why:      a server of the stack does not answer\n  do:       read its log"
+    )
+
+
+def test_no_number_is_left(make_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More processes than leases."""
+    monkeypatch.setattr(registry, "LEASES", 1)
+    monkeypatch.setattr(pool, "LEASES", 1)
+    held = registry.hold_number(tmp_path)
+    assert held is not None
+    leases = make_pool(lambda number: FakeSlot(number, []))
+    with held[1], pytest.raises(EngineUnavailableError) as refused:
+        leases.take()
+
+    assert str(refused.value) == (
+        "all 1 leases of the stack are held\n"
+        "  why:      there are more test processes on it than it has leases\n"
+        "  do:       use fewer workers, for example -n 8"
+    )
+
+
+def test_a_number_given_up_comes_again_last(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no other is free: by then whoever was cut off from it has given up."""
+    monkeypatch.setattr(registry, "LEASES", 3)
+    leases = make_pool(lambda number: FakeSlot(number, []))
+
+    assert [leases._number(), *(leases._another(number) for number in (1, 2, 3, 1))] == [1, 2, 3, 1, 2]
+
+
+def test_what_the_manifest_does_not_need_is_not_there(make_pool: MakePool) -> None:
+    """And what to do is said."""
+    lease = make_pool(lambda number: FakeSlot(number, [])).take()
+    with pytest.raises(EngineUnavailableError) as refused:
+        lease.nats  # noqa: B018 - the attribute refuses
+
+    assert str(refused.value) == (
+        "no nats on this stack\n  why:      the manifest's needs are: postgres\n  do:       add 'nats' to needs"
+    )
+
+
+def test_a_further_server_is_asked_of_the_guard(make_pool: MakePool, ends: tuple[socket.socket, socket.socket]) -> None:
+    """With its folder and port filled in; a failure is told."""
+    plan = process_plan("dragonfly", Path("{home}"), ["redis", "--dir", "{home}"], port=1, stop_signal=15)
+    leases = make_pool(lambda number: FakeSlot(number, []), further={"postgres": plan})
+    serve = leases._ground("postgres").serve
+    assert serve is not None
+    ends[1].sendall(
+        b'{"event": "serving", "name": "other", "port": 1}\n{"event": "serving", "name": "one", "port": 7}\n'
+    )
+    port = serve("one", 6)
+    said = ends[1].recv(65536)
+    ends[1].sendall(b'{"event": "failed", "what": "no room"}\n')
+    with pytest.raises(OSError, match="no room"):
+        serve("two", 6)
+
+    assert port == 7
+    assert b'"argv": ["redis", "--dir", "/dev/shm/testbay-shop-1/one"]' in said
+    assert b'"port": 6' in said
+
+
+def test_a_stack_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    """By its id."""
+    with pytest.raises(EngineUnavailableError) as refused:
+        pool.opened(tmp_path / "shop-1", Settings(cache_dir=tmp_path))
+
+    assert str(refused.value) == (
+        "stack shop-1 does not run any more\n"
+        "  why:      it was ended, or its guard was killed\n"
+        "  do:       start the tests again; `testbay ps` shows what runs"
+    )
+
+
+def test_the_header_names_every_server() -> None:
+    """And what stands in for what."""
+    other = Endpoint(name="dragonfly", title="Dragonfly", host="h", port=1, version="6.2", note="redis 6.2 stand-in")
+    found = tenancy(endpoints={"postgres": asdict(ENDPOINT), "dragonfly": asdict(other)})
+
+    assert pool.servers(found) == "embedded: PostgreSQL 18.6, Dragonfly 6.2 (redis 6.2 stand-in)"
+
+
+def test_what_cannot_be_divided_is_shared_and_said() -> None:
+    """One address for everybody."""
+    landlord = Undivided(ENDPOINT, "all of it")
+    slot = landlord.slot(3)
+    slot.remake()
+
+    assert (slot.endpoint, slot.take_back(), landlord.shared) == (ENDPOINT, Returned(), "all of it")
+
+
+def test_too_few_databases_are_named(listen: Listen, tmp_path: Path) -> None:
+    """With the flag that gives more."""
+
+    def talk(connection: socket.socket) -> None:
+        while said := connection.recv(4096):
+            connection.sendall(b"-ERR DB index is out of range\r\n" if b"SELECT" in said else b"+OK\r\n")
+
+    endpoint = Endpoint(name="dragonfly", title="Redis", host="127.0.0.1", port=listen(talk))
+    ground = Ground(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
+    with pytest.raises(OSError) as refused:  # noqa: PT011 - the whole text follows
+        Databases(ground).slot(40)
+
+    assert str(refused.value) == (
+        "Redis has no database 40 (ERR DB index is out of range): give it more in the compose file "
+        "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statistics", "changed"),
+    [
+        ("cmdstat_set:calls=3\ncmdstat_client|list:calls=1", False),
+        ("cmdstat_config:calls=1", False),
+        ("cmdstat_config:calls=2", True),
+        ("cmdstat_config|get:calls=2", False),
+        ("cmdstat_config|set:calls=1", True),
+        ("cmdstat_function|load:calls=1", True),
+        ("cmdstat_acl:calls=1", True),
+        ("nonsense", False),
+    ],
+)
+def test_a_server_that_was_changed_is_recognised(statistics: str, changed: bool) -> None:  # noqa: FBT001
+    """By the commands it counted; Redis 6 counts `config` as one, and our own reset is among them."""
+    assert _lasting(statistics) is changed
+
+
+def test_a_client_can_call_itself_anything() -> None:
+    """The list is read by fields; a name without them is nobody's."""
+
+    class Said:
+        def within(self, _: float) -> None: ...
+        def send(self, _: bytes) -> None: ...
+        def line(self) -> bytes:
+            return b"$%d" % len(self.text)
+
+        def exactly(self, _: int) -> bytes:
+            return self.text
+
+        text = b"id=3 addr=1:2 name= db=1 sub=0 psub=0 cmd=get\nhostile\nid=4 name=testbay db=0\n\xff\n"
+
+    assert [client.get("id") for client in _clients(Said())] == ["3", None, "4", None]  # type: ignore[arg-type]
