@@ -5,6 +5,7 @@ also makes one more than there were, up to a few: a suite whose tests only write
 """
 
 import queue
+import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ from testbay.spec import HOME, LEASES, ProcessPlan, Tenancy, filled
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
+_SPARE_DISK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +157,11 @@ class Pool:
         Raises:
             EngineUnavailableError: A server refused to give one.
         """
-        if self._ready.empty() and self._is_one_more_wanted():
-            self._order(self._making, self._make)
+        if self._ready.empty() and not _under_way(self._making):
+            if not _under_way(self._remaking):
+                self._order(self._making, self._make)
+            elif len(self._leases) < _SPARE:
+                self._order(self._making, self._make_spare)
         try:
             lease = self._ready.get(timeout=_PATIENCE_S)
         except queue.Empty:
@@ -166,12 +171,6 @@ class Pool:
         if isinstance(lease, Exception):
             raise _refused(lease) from lease
         return lease
-
-    def _is_one_more_wanted(self) -> bool:
-        """Unless one is being made; while others are remade, a few may be."""
-        if any(not order.done() for order in self._making):
-            return False
-        return len(self._leases) < _SPARE or all(order.done() for order in self._remaking)
 
     def give_back(self, lease: Lease) -> list[str]:
         """What the test left open, in words; the lease is ready again now or in a moment."""
@@ -191,15 +190,16 @@ class Pool:
             self._ready.put(lease)
         return left
 
-    def _order(self, orders: list[Future[None]], make: Callable[[], Lease]) -> None:
+    def _order(self, orders: list[Future[None]], make: Callable[[], Lease | None]) -> None:
         """Have a lease made in the background; what comes of it is put where `take` looks."""
 
         def work() -> None:
             try:
-                made: Lease | Exception = make()
+                made: Lease | Exception | None = make()
             except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the lease must hear of it
                 made = error
-            self._ready.put(made)
+            if made is not None:
+                self._ready.put(made)
 
         orders[:] = [order for order in orders if not order.done()] + [self._background.submit(work)]
 
@@ -215,6 +215,12 @@ class Pool:
             undo.pop_all()
         self._leases.append(Lease(number, self.tenancy, slots))
         return self._leases[-1]
+
+    def _make_spare(self) -> Lease | None:
+        """One more than there are tests, while others are remade: where the servers have room for it."""
+        disk = Path(self._data_dir)
+        room = not disk.exists() or shutil.disk_usage(disk).free > _SPARE_DISK_BYTES
+        return self._make() if room and all(lord.has_room() for lord in self._landlords.values()) else None
 
     def _ground(self, name: str) -> Ground:
         return Ground(
@@ -275,6 +281,10 @@ class Pool:
         for lock in self._locks:
             lock.close()
         self._line.close(guard_ends=False)
+
+
+def _under_way(orders: list[Future[None]]) -> bool:
+    return any(not order.done() for order in orders)
 
 
 def _remade(lease: Lease, spoilt: list[Slot]) -> Lease:

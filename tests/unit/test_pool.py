@@ -69,6 +69,11 @@ class FakeLandlord:
     def __init__(self, make: Callable[[int], Any]) -> None:
         self.slot = make
 
+        self.room = True
+
+    def has_room(self) -> bool:
+        return self.room
+
     def close(self) -> None:
         self.shared = "closed"
 
@@ -126,6 +131,23 @@ def test_a_spoilt_part_is_remade_before_it_is_used_again(make_pool: MakePool, fo
     assert left == (list(found.left) if isinstance(found, Returned) else [])
     assert first in others
     assert first.slot("postgres").remade == 1
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_spare_is_made_where_there_is_room(make_pool: MakePool, room: bool) -> None:  # noqa: FBT001
+    """While the one there is is remade; a server that has no sessions left for it is not pressed."""
+    leases = make_pool(lambda number: FakeSlot(number, [Returned(ready=False)]))
+    first = leases.take()
+    leases._landlords["postgres"].room = room  # type: ignore[attr-defined]
+    busy = threading.Event()
+    leases._background.submit(busy.wait, 10)
+    leases.give_back(first)
+    assert leases._ready.empty()
+    threading.Timer(0.02, busy.set).start()
+    leases.take()
+    leases._background.submit(lambda: None).result()
+
+    assert len(leases._leases) == 1 + room
 
 
 def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:

@@ -31,6 +31,10 @@ class Servers:
         """A new server."""
         return Server(self._ground, number)
 
+    def has_room(self) -> bool:
+        """A server needs a few MB."""
+        return True
+
     def close(self) -> None:
         """Each slot ended its own."""
 
@@ -120,6 +124,10 @@ class Databases:
     def slot(self, number: int) -> "Database":
         """The database of that number."""
         return Database(replace(self._ground.endpoint, db=str(number)))
+
+    def has_room(self) -> bool:
+        """There are as many as there are."""
+        return True
 
     def close(self) -> None:
         """Each slot has a connection of its own."""

@@ -53,6 +53,9 @@ class Landlord(Protocol):
             OSError: The server refused, or cannot be divided; says why and what to do.
         """
 
+    def has_room(self) -> bool:
+        """Whether the server can well have one more slot than it must."""
+
     def close(self) -> None:
         """After every slot."""
 
@@ -82,6 +85,10 @@ class Undivided:
     def slot(self, number: int) -> "Everything":  # noqa: ARG002 - there is only one
         """What everybody has."""
         return Everything(self._endpoint)
+
+    def has_room(self) -> bool:
+        """It takes none."""
+        return True
 
     def close(self) -> None:
         """Nothing was opened."""

@@ -28,6 +28,10 @@ class Accounts:
         """The account of that number, as if nobody had ever used it."""
         return Account(self, number)
 
+    def has_room(self) -> bool:
+        """The accounts are there already."""
+        return True
+
     def connected(self, account: str, *, listening: bool = False) -> list[Mapping[str, Any]]:
         """Who is connected to an account, as the server tells it; with what they are subscribed to if asked."""
         answer = self._overseer.ask(f"$SYS.REQ.ACCOUNT.{account}.CONNZ", {"subscriptions": listening})

@@ -36,6 +36,7 @@ from testbay.servers import Endpoint
 _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
 _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
+_FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
 _LEAST_NAME = 40  # of 63 bytes, so that a suffix has room
 
 
@@ -63,6 +64,11 @@ class Cluster:
     def slot(self, number: int) -> "Database":
         """A fresh database under the lease's number."""
         return Database(self, number)
+
+    def has_room(self) -> bool:
+        """Whether the tests would still get the sessions they need."""
+        query = "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity"
+        return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 
     def create(self, name: str) -> None:
         """A clone of the template."""
