@@ -6,10 +6,10 @@ Nothing heavy is imported, and nothing started, before a test asks for one of th
 import functools
 import json
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from testbay.attach import Attachment
     from testbay.pool import Lease, Pool
     from testbay.service import Service
+
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,10 +102,7 @@ class Leasing:
     @contextmanager
     def take(self, holder: str) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
-        try:
-            lease = self.pool().take()
-        except BayError as error:
-            pytest.fail(str(error), pytrace=False)
+        lease = _or_fail(lambda: self.pool().take())
         with pytest.MonkeyPatch.context() as environment:
             for name, value in lease.exports.items():
                 environment.setenv(name, value)
@@ -142,6 +141,15 @@ def _wants_a_lease(item: pytest.Item) -> bool:
     info = getattr(item, "_fixtureinfo", None)
     behind = info.name2fixturedefs.get("testbay", ()) if info is not None else ()
     return any(definition.func.__module__ == __name__ for definition in behind)
+
+
+def _or_fail(call: Callable[[], T]) -> T:
+    """What it returns. An error of ours fails the test with its own words alone: pytest would add what led to it."""
+    try:
+        return call()
+    except BayError as error:
+        said = str(error)
+    pytest.fail(said, pytrace=False)
 
 
 class Leases:
@@ -244,11 +252,8 @@ def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
 
     Example: service.client.get("/health"); service.restart(); service.logs
     """
-    process = testbay.service(bay)
-    try:
-        process.start()
-    except BayError as error:
-        pytest.fail(str(error), pytrace=False)
+    process = _or_fail(lambda: testbay.service(bay))
+    _or_fail(process.start)
     yield process
     process.close()
 
