@@ -189,7 +189,11 @@ class Nats:
 def testbay(request: pytest.FixtureRequest) -> Leases:
     """Leases for a wider scope than a test: override `bay` with one.
 
-    Example: `@pytest.fixture(scope="module")`, `def bay(testbay):`, `with testbay.lease() as bay: yield bay`
+    Example:
+        @pytest.fixture(scope="module")
+        def bay(testbay):
+            with testbay.lease() as bay:
+                yield bay
     """
     return Leases(request.config.pluginmanager.get_plugin("testbay-leasing"))  # type: ignore[arg-type]
 
@@ -199,6 +203,9 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
     """The test's lease: bay.postgres.dsn, bay.dragonfly.url, bay.nats.url; bay.env starts any process on it.
 
     DATABASE_URL and the like are set in this process too, while the test runs.
+
+    Example:
+        subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1"], env=bay.env, check=True)
     """
     with testbay.lease(request.node.nodeid) as lease:
         yield lease
@@ -208,7 +215,8 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
 def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
     """An open psycopg connection, in autocommit, to the test's own migrated database.
 
-    Example: postgres.execute("INSERT INTO items (name) VALUES ('tea')")
+    Example:
+        postgres.execute("INSERT INTO items (name) VALUES ('tea')")
     """
     database = bay.slot("postgres")
     yield database.connection()
@@ -219,7 +227,8 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
 def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """A redis-py client on the test's own, empty keyspace.
 
-    Example: dragonfly.set("key", "value")
+    Example:
+        dragonfly.set("key", "value")
     """
     import redis
 
@@ -241,7 +250,9 @@ def _driver() -> dict[str, Any]:
 def nats(bay: "Lease") -> Nats:
     """How to reach the test's own NATS account, which has the manifest's streams.
 
-    Example: async with nats.connect() as client: await client.jetstream().publish("orders.new", b"1")
+    Example:
+        async with nats.connect() as client:
+            await client.jetstream().publish("orders.new", b"1")
     """
     return Nats(bay.nats.url)
 
@@ -250,7 +261,10 @@ def nats(bay: "Lease") -> Nats:
 def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
     """The service's own process on the test's lease, started as the manifest says and answering.
 
-    Example: service.client.get("/health"); service.restart(); service.logs
+    Example:
+        assert service.client.get("/health").status_code == 200
+        service.restart()
+        assert "GET /health" in service.logs
     """
     process = _or_fail(lambda: testbay.service(bay))
     _or_fail(process.start)
