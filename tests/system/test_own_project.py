@@ -1,4 +1,4 @@
-"""The second half of docs/add-a-service.md: a project outside this repository, with testbay installed as a user has it."""
+"""The second half of docs/add-a-service.md: a project outside this repository, with testbay as a user installs it."""
 
 import os
 import re
