@@ -6,10 +6,10 @@ Nothing heavy is imported, and nothing started, before a test asks for one of th
 import functools
 import json
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from testbay.attach import Attachment
     from testbay.pool import Lease, Pool
     from testbay.service import Service
+
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,10 +102,7 @@ class Leasing:
     @contextmanager
     def take(self, holder: str) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
-        try:
-            lease = self.pool().take()
-        except BayError as error:
-            pytest.fail(str(error), pytrace=False)
+        lease = _or_fail(lambda: self.pool().take())
         with pytest.MonkeyPatch.context() as environment:
             for name, value in lease.exports.items():
                 environment.setenv(name, value)
@@ -144,6 +143,15 @@ def _wants_a_lease(item: pytest.Item) -> bool:
     return any(definition.func.__module__ == __name__ for definition in behind)
 
 
+def _or_fail(call: Callable[[], T]) -> T:
+    """What it returns. An error of ours fails the test with its own words alone: pytest would add what led to it."""
+    try:
+        return call()
+    except BayError as error:
+        said = str(error)
+    pytest.fail(said, pytrace=False)
+
+
 class Leases:
     """Takes leases for a scope of your own; `with testbay.lease() as bay:` in a fixture."""
 
@@ -181,7 +189,11 @@ class Nats:
 def testbay(request: pytest.FixtureRequest) -> Leases:
     """Leases for a wider scope than a test: override `bay` with one.
 
-    Example: `@pytest.fixture(scope="module")`, `def bay(testbay):`, `with testbay.lease() as bay: yield bay`
+    Example:
+        @pytest.fixture(scope="module")
+        def bay(testbay):
+            with testbay.lease() as bay:
+                yield bay
     """
     return Leases(request.config.pluginmanager.get_plugin("testbay-leasing"))  # type: ignore[arg-type]
 
@@ -191,6 +203,9 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
     """The test's lease: bay.postgres.dsn, bay.dragonfly.url, bay.nats.url; bay.env starts any process on it.
 
     DATABASE_URL and the like are set in this process too, while the test runs.
+
+    Example:
+        subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1"], env=bay.env, check=True)
     """
     with testbay.lease(request.node.nodeid) as lease:
         yield lease
@@ -200,7 +215,8 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
 def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
     """An open psycopg connection, in autocommit, to the test's own migrated database.
 
-    Example: postgres.execute("INSERT INTO items (name) VALUES ('tea')")
+    Example:
+        postgres.execute("INSERT INTO items (name) VALUES ('tea')")
     """
     database = bay.slot("postgres")
     yield database.connection()
@@ -211,7 +227,8 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
 def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """A redis-py client on the test's own, empty keyspace.
 
-    Example: dragonfly.set("key", "value")
+    Example:
+        dragonfly.set("key", "value")
     """
     import redis
 
@@ -233,7 +250,9 @@ def _driver() -> dict[str, Any]:
 def nats(bay: "Lease") -> Nats:
     """How to reach the test's own NATS account, which has the manifest's streams.
 
-    Example: async with nats.connect() as client: await client.jetstream().publish("orders.new", b"1")
+    Example:
+        async with nats.connect() as client:
+            await client.jetstream().publish("orders.new", b"1")
     """
     return Nats(bay.nats.url)
 
@@ -242,13 +261,13 @@ def nats(bay: "Lease") -> Nats:
 def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
     """The service's own process on the test's lease, started as the manifest says and answering.
 
-    Example: service.client.get("/health"); service.restart(); service.logs
+    Example:
+        assert service.client.get("/health").status_code == 200
+        service.restart()
+        assert "GET /health" in service.logs
     """
-    process = testbay.service(bay)
-    try:
-        process.start()
-    except BayError as error:
-        pytest.fail(str(error), pytrace=False)
+    process = _or_fail(lambda: testbay.service(bay))
+    _or_fail(process.start)
     yield process
     process.close()
 

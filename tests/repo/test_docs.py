@@ -1,6 +1,7 @@
 """The docs name only what exists, and every error has its entry."""
 
 import dataclasses
+import inspect
 import json
 import re
 import shlex
@@ -13,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
-from testbay import errors, manifest, run, stack
+from testbay import errors, manifest, pool, pytest_plugin, run, service, stack
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -28,6 +29,8 @@ EXIT_CODES = {
     "LeftBehindError": 16,
     "InterruptedRunError": 130,
 }
+# What `testbay run` tells its own pytest: nobody sets it by hand.
+HANDED_DOWN = {"TESTBAY_RUN_DIR", "TESTBAY_STACK"}
 
 
 def error_classes() -> dict[str, int]:
@@ -215,8 +218,9 @@ def test_reference_lists_every_variable_that_is_read(root: Path, reference: str)
     settings = (root / "src/testbay/settings.py").read_text(encoding="utf-8")
     places = [*(root / "src").rglob("*.py"), *(root / "scripts").rglob("*"), root / ".ci/run"]
     everything = "\n".join(file.read_text(encoding="utf-8") for file in places if file.is_file())
-    read = set(re.findall(r"\bTESTBAY_[A-Z_]+\b", everything)) - {"TESTBAY_RUN_DIR"}
+    read = set(re.findall(r"\bTESTBAY_[A-Z_]+\b", everything))
     read |= set(re.findall(r"\benv(?:iron)?(?:\.get\(|\[)\"([A-Z_]+)\"(?!\] = )", everything))
+    read -= HANDED_DOWN
 
     assert set(re.findall(r'"(TESTBAY_[A-Z_]+|CI)"', settings)) <= read
     assert set(table(reference, "Environment that is read")) == read
@@ -224,7 +228,7 @@ def test_reference_lists_every_variable_that_is_read(root: Path, reference: str)
 
 def test_reference_lists_every_variable_that_is_exported(reference: str) -> None:
     """What a service and its tests find in their environment, and what it looks like."""
-    first = {"DISABLE_VAULT_AUTH", "TESTING", "TESTBAY_RUN_DIR"}
+    first = {"DISABLE_VAULT_AUTH", "TESTING"} | HANDED_DOWN
     names = {name for room in ROOMS.values() for name in room.environment(Endpoint(name="", title="", host="", port=1))}
 
     assert set(table(reference, "Environment that is exported")) == names | first
@@ -254,6 +258,35 @@ def test_reference_lists_every_exit_code(reference: str) -> None:
     section = reference.partition("## Exit codes")[2].partition("\n## ")[0]
 
     assert {name: int(code) for code, name in re.findall(r"(?m)^\| (\d+) \| `(\w+)`", section)} == EXIT_CODES
+
+
+def public(kind: type) -> set[str]:
+    """What a reader may use of an object: methods, properties, and what its __init__ puts there."""
+    code = "" if (made := vars(kind).get("__init__")) is None else inspect.getsource(made)
+    return {name for name in [*vars(kind), *re.findall(r"self\.(\w+) =", code)] if not name.startswith("_")}
+
+
+def test_reference_lists_every_fixture(reference: str) -> None:
+    """Names and scopes are the plugin's, and so are the members of what they give."""
+    source = inspect.getsource(pytest_plugin)
+    fixtures = re.findall(r'(?m)^@pytest\.fixture(?:\(scope="(\w+)"\))?\n(?:async )?def (\w+)', source)
+    members = {name.partition("(")[0] for name in table(reference, "What bay has")}
+    reach = {field.name for field in dataclasses.fields(pool.Reach)} | {"dsn"}
+
+    assert {name: cells[0] for name, cells in table(reference, "Fixtures").items()} == {
+        name: scope or "function" for scope, name in fixtures
+    }
+    assert members == public(pool.Lease)
+    assert set(re.findall(r"`(\w+)`", table(reference, "What bay has")["postgres"][0])) == reach
+    assert {name.partition("(")[0] for name in table(reference, "What service has")} == public(service.Service)
+
+
+def test_reference_lists_every_option_of_the_plugin(root: Path, reference: str) -> None:
+    """What pytest itself says it takes, in the same order."""
+    argv = [sys.executable, "-m", "pytest", "--help"]
+    said = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True).stdout
+
+    assert list(table(reference, "Options")) == re.findall(r"(?m)^  (--testbay-[a-z-]+)", said)
 
 
 def test_how_it_works_names_every_module(root: Path) -> None:

@@ -1,17 +1,21 @@
 """The pages' examples, run as a reader would type them: files, commands and edits are taken out of the pages."""
 
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.system.conftest import REPOSITORY, Bay, Done
+from tests.system.pages import files, follow, page, write
 
 import testbay
+from testbay import pytest_plugin
 from testbay.dependencies.postgres import psql_program
 
 CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
@@ -19,54 +23,34 @@ FAKE_MEMCACHED = """#!/usr/bin/env python3
 import socketserver, sys
 if sys.argv[1:] == ["--version"]:
     sys.exit(print("memcached 1.6.0"))
+values = {}
 class Client(socketserver.StreamRequestHandler):
     def handle(self):
         for line in self.rfile:
-            if line.startswith(b"set "):
-                self.rfile.readline()
-            self.wfile.write(b"STORED\\r\\n" if line.startswith(b"set ") else b"VERSION 1.6.0\\r\\n")
+            self.wfile.write(self.answer(*line.split()))
+    def answer(self, command, key=b"", *_):
+        if command == b"set":
+            values[key] = self.rfile.readline()
+            return b"STORED\\r\\n"
+        if command == b"get":
+            return values.get(key, b"END\\r\\n")
+        if command == b"flush_all":
+            values.clear()
+            return b"OK\\r\\n"
+        return b"VERSION 1.6.0\\r\\n"
 address = sys.argv[sys.argv.index("-l") + 1], int(sys.argv[sys.argv.index("-p") + 1])
 socketserver.ThreadingTCPServer(address, Client).serve_forever()
 """
-
-
-def page(name: str) -> str:
-    return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
-
-
-def files(text: str) -> dict[str, str]:
-    """The files a page shows in full: a path in backticks on its own line, then the block; an edit (diff) is none."""
-    return dict(re.findall(r"(?ms)^`([\w./-]+)`\n\n```(?!diff)\w+\n(.*?)^```", text))
-
-
-def sessions(text: str) -> list[tuple[str, list[str]]]:
-    """The commands in a page's console blocks, each with the lines the page shows below it."""
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"(?ms)^```console\n(.*?)^```", text):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            elif line not in ("", "…"):
-                found[-1][1].append(line)
-    return found
-
-
-def plain(line: str) -> str:
-    """Without what differs from run to run: numbers, ids, padding, and what runs how is said in brackets."""
-    line = re.sub(r"-[0-9a-f]{6}\b", "-ID", line)
-    return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)*", "N", re.sub(r"\(.*\)", "()", line))).strip()
-
-
-def missing(shown: list[str], said: list[str]) -> list[str]:
-    """The lines a page shows that a command did not say, in that order."""
-    rest = iter([plain(line) for line in said])
-    return [line for line in shown if plain(line) not in rest]
-
-
-def write(file: Path, text: str, *, executable: bool = False) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    file.chmod(0o755 if executable else 0o644)
+MEMCACHED_TESTS = """
+import os, socket, pytest
+@pytest.mark.parametrize("number", range(3))
+def test_new_for_every_test(bay, number):
+    endpoint = bay.slot("memcached").endpoint
+    assert os.environ["MEMCACHED_URL"] == f"localhost:{endpoint.port}"
+    with socket.create_connection((endpoint.host, endpoint.port)) as client, client.makefile("rb") as answers:
+        client.sendall(b"get key\\r\\nset key 0 0 1\\r\\n1\\r\\n")
+        assert [answers.readline(), answers.readline()] == [b"END\\r\\n", b"STORED\\r\\n"]
+"""
 
 
 class Checkout(Bay):
@@ -111,25 +95,23 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     assert made.left() == []
 
 
-def follow(checkout: Checkout, text: str) -> None:
-    """Type every command of a page; each succeeds and says what the page shows."""
-    for command, shown in sessions(text):
-        done = checkout.type(command)
-        assert (command, done.code, missing(shown, done.lines)) == (command, 0, []), done.out
+def greeter() -> str:
+    """The first half of docs/add-a-service.md; the other one is in test_own_project.py."""
+    return page("add-a-service.md").partition("\n## In a project of your own")[0]
 
 
 def test_getting_started_can_be_typed(checkout: Checkout) -> None:
     """From the first single test on, every command of the tutorial works and shows what the page shows."""
-    follow(checkout, page("getting-started.md").partition("## 3.")[2])
+    follow(checkout.type, page("getting-started.md").partition("## 3.")[2])
 
 
 def test_new_service_is_one_folder_and_no_yaml(checkout: Checkout) -> None:
     """The service of docs/add-a-service.md, built from the page, passes through tiers 2 and 3."""
     before = sorted(checkout.project.rglob("*.y*ml"))
-    for name, text in files(page("add-a-service.md")).items():
+    for name, text in files(greeter()).items():
         write(checkout.project / name, text)
 
-    follow(checkout, page("add-a-service.md"))
+    follow(checkout.type, greeter())
 
     assert sorted(checkout.project.rglob("*.y*ml")) == before
     assert [entry.name for entry in (checkout.project / "services").iterdir()].count("greeter") == 1
@@ -137,7 +119,7 @@ def test_new_service_is_one_folder_and_no_yaml(checkout: Checkout) -> None:
 
 def test_new_service_can_be_installed(tmp_path: Path) -> None:
     """The example's pyproject.toml makes a package, which is how scripts/bootstrap brings it into .venv."""
-    for name, text in files(page("add-a-service.md")).items():
+    for name, text in files(greeter()).items():
         write(tmp_path / name, text)
     build = "import hatchling.build; print(hatchling.build.build_wheel('.'))"
     argv = [sys.executable, "-c", build]
@@ -147,13 +129,13 @@ def test_new_service_can_be_installed(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "greeter-0.1.0-py3-none-any.whl\n"), done.stderr
 
 
-@pytest.mark.parametrize("name", ["add-a-service.md", "add-a-dependency.md"])
-def test_examples_are_written_as_this_repository_is(checkout: Checkout, name: str) -> None:
+@pytest.mark.parametrize("text", [greeter(), page("add-a-dependency.md")], ids=["service", "dependency"])
+def test_examples_are_written_as_this_repository_is(checkout: Checkout, text: str) -> None:
     """Who copies an example does not fail `make lint` by it."""
     shutil.copy(REPOSITORY / "pyproject.toml", checkout.project)
-    shown = {file: text for file, text in files(page(name)).items() if file.endswith(".py")}
-    for file, text in shown.items():
-        write(checkout.project / file, text)
+    shown = {file: code for file, code in files(text).items() if file.endswith(".py")}
+    for file, code in shown.items():
+        write(checkout.project / file, code)
     ruff = Path(sys.executable).with_name("ruff")
     named = " ".join(shown)
 
@@ -163,18 +145,18 @@ def test_examples_are_written_as_this_repository_is(checkout: Checkout, name: st
 
 
 def edit(checkout: Checkout, text: str) -> None:
-    """Carry out a page's diff blocks: each line that goes is found once, and its replacement follows it."""
+    """Carry out a page's diff blocks: each line that goes is found once, and what replaces it follows it."""
     for name, block in re.findall(r"(?ms)^`([\w./-]+)`\n\n```diff\n(.*?)^```", text):
         file = checkout.project / name
         changed = file.read_text(encoding="utf-8")
-        for old, new in re.findall(r"(?m)^-(.*)\n\+(.*)$", block):
-            assert changed.count(f"{old}\n") == 1, f"{name} has no such line: {old}"
-            changed = changed.replace(f"{old}\n", f"{new}\n")
+        for old, new in re.findall(r"(?m)^-(.*\n)((?:\+.*\n)+)", block):
+            assert changed.count(old) == 1, f"{name} has no such line: {old}"
+            changed = changed.replace(old, re.sub(r"(?m)^\+", "", new))
         file.write_text(changed, encoding="utf-8")
 
 
 def test_new_dependency_is_one_file_and_its_rows(checkout: Checkout) -> None:
-    """The room of docs/add-a-dependency.md, built from the page, is started, asked and handed to a command."""
+    """The room of docs/add-a-dependency.md, built from the page, is started, asked, handed to a command and leased."""
     text = page("add-a-dependency.md")
     for name, content in files(text).items():
         write(checkout.project / name, content)
@@ -182,14 +164,54 @@ def test_new_dependency_is_one_file_and_its_rows(checkout: Checkout) -> None:
     compose = checkout.project / "docker-compose.test.yml"
     compose.write_text(compose.read_text() + "\n  cache:\n    image: memcached:1.6\n")
     write(checkout.project / "services/notes/testbay.toml", 'service = "notes"\nneeds = ["memcached"]\n')
-    (checkout.project / "services/notes/tests/integration").mkdir(parents=True)
+    write(checkout.project / "services/notes/tests/integration/test_cache.py", MEMCACHED_TESTS)
     write(checkout.project / ".venv/bin/memcached", FAKE_MEMCACHED, executable=True)
 
     done = checkout.type("testbay exec notes -- printenv MEMCACHED_URL")
+    tested = checkout.type("testbay run notes")
 
     assert done.code == 0, done.out
     assert re.search(r"Memcached 1\.6\.0 ready on port \d+ \(embedded, system\)", done.out)
     assert re.search(r"^localhost:\d+$", done.lines[-1])
+    assert (tested.code, "✅ Tests: 3 passed" in tested.out) == (0, True), tested.out
+
+
+def test_an_example_for_every_fixture(bay: Bay) -> None:
+    """The tests of README.md and docs/reference.md pass, and none of them leaves anything open."""
+    [first] = re.findall(r"(?ms)^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    bay.tests(first)
+    for name, text in files(page("reference.md")).items():
+        write(bay.service / name, text)
+    start_on_files(bay)
+
+    done = bay.run("run", "shop", "--", "--testbay-strict", "-n", "2", "--dist", "loadfile")
+
+    assert (done.code, "✅ Tests: 8 passed" in done.out) == (0, True), done.out
+
+
+def test_examples_that_pytest_shows(bay: Bay) -> None:
+    """What `pytest --fixtures` says of a fixture ends with lines that work."""
+    tests = "import asyncio, contextlib, os, subprocess, pytest\n"
+    for name in ("testbay", "bay", "postgres", "dragonfly", "nats", "service"):
+        doc = inspect.getdoc(inspect.unwrap(getattr(pytest_plugin, name)._get_wrapped_function())) or ""
+        example = textwrap.dedent(doc.partition("Example:\n")[2])
+        assert example, name
+        if example.startswith("async "):
+            example = f"async def example():\n{textwrap.indent(example, '    ')}\nasyncio.run(example())"
+        tests += f"def test_{name}({name}):\n{textwrap.indent(example, '    ')}\n"
+    bay.tests(tests)
+    start_on_files(bay)
+
+    done = bay.run("run", "shop", "--", "--testbay-strict")
+
+    assert (done.code, "✅ Tests: 6 passed" in done.out) == (0, True), done.out
+
+
+def start_on_files(bay: Bay) -> None:
+    """Let the project's service be something that answers /health."""
+    manifest = bay.service / "testbay.toml"
+    manifest.write_text(f'start = "python -m http.server {{port}}"\nready = "/health"\n{manifest.read_text()}')
+    (bay.service / "health").write_text("well\n")
 
 
 def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> None:

@@ -48,10 +48,11 @@ class Cluster:
     def __init__(self, ground: Ground) -> None:
         self.endpoint = ground.endpoint
         self._template = pristine(ground.endpoint).db
-        self._admin = _connect(replace(ground.endpoint, db="postgres"))
         self.shape: Shape | None = None
         with (ground.home / "pristine.lock").open("ab") as gate:  # every worker comes here; one of them makes it
             fcntl.flock(gate, fcntl.LOCK_EX)
+            # Not before: the migrated database may be `postgres` itself, and nobody else may be in what is cloned.
+            self._admin = _connect(replace(ground.endpoint, db="postgres"))
             self._set_aside()
         self._strategies = _Strategies(self._admin)
 

@@ -16,6 +16,7 @@ from testbay.logs import tail
 from testbay.spec import PORT, ProcessPlan, StackPlan, Step
 
 _UNPRIVILEGED = "nobody"
+_CAP_SETPCAP = 8  # linux/capability.h
 _PATIENCE_S = 3.0  # a PostgreSQL that is killed instead of ended leaves a shared memory segment behind
 
 
@@ -189,7 +190,16 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
     name = signal.Signals(death_signal).name.removeprefix("SIG")
     user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
     rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={name}"]
+    if _may_set_securebits():
+        # initdb asks access(2) whether it may run postgres, and that disregards capabilities of an ordinary user.
+        rights.append("--securebits=+no_setuid_fixup")
     return [setpriv, *user, *rights, "--"]
+
+
+def _may_set_securebits() -> bool:
+    """Whether root is all of root here: some containers take CAP_SETPCAP away."""
+    facts = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+    return bool(int(facts["CapEff"], 16) >> _CAP_SETPCAP & 1)
 
 
 def _group() -> str:
