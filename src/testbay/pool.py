@@ -7,7 +7,7 @@ also makes one more than there were, up to a few: a suite whose tests only write
 import queue
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -50,7 +50,8 @@ class Reach:
 class Lease:
     """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
 
-    def __init__(self, number: int, tenancy: Tenancy, slots: Mapping[str, Slot]) -> None:
+    def __init__(self, number: int, tenancy: Tenancy, slots: Mapping[str, Slot], shared: Sequence[str] = ()) -> None:
+        self.shared = list(shared)  # what it has in common with every other lease, in words
         self._number = number
         self._tenancy = tenancy
         self._slots = slots
@@ -213,7 +214,7 @@ class Pool:
                 slots[name] = lord.slot(number)
                 undo.callback(slots[name].close)
             undo.pop_all()
-        self._leases.append(Lease(number, self.tenancy, slots))
+        self._leases.append(Lease(number, self.tenancy, slots, self.shared))
         return self._leases[-1]
 
     def _make_spare(self) -> Lease | None:
@@ -299,7 +300,7 @@ def _refused(error: Exception) -> BayError:
     return EngineUnavailableError(
         f"no lease: {error}",
         why="a server of the stack refused, or ended",
-        todo="read what it says; its log is in the run's folder",
+        todo="read its log: in the run's folder, or with plain pytest in the stack's (`testbay up --keep` keeps one)",
     )
 
 

@@ -5,6 +5,7 @@ Nothing heavy is imported, and nothing started, before a test asks for one of th
 
 import functools
 import json
+import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning
+from testbay.output import Voice
 
 if TYPE_CHECKING:
     import psycopg
@@ -100,15 +102,18 @@ class Leasing:
         return self._attachment.pool
 
     @contextmanager
-    def take(self, holder: str) -> "Iterator[Lease]":
+    def take(self, holder: str, node: pytest.Item | None = None) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
         lease = _or_fail(lambda: self.pool().take())
         with pytest.MonkeyPatch.context() as environment:
             for name, value in lease.exports.items():
                 environment.setenv(name, value)
-            yield lease
-        if left := self.pool().give_back(lease):
-            self._complain(f"{holder} left open: {'; '.join(left)}")
+            try:
+                yield lease
+            finally:
+                left = self.pool().give_back(lease)
+        if left:
+            self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
     def service(self, lease: "Lease") -> "Service":
         """Its log is with the run's other logs, or in the stack's folder and gone with it."""
@@ -120,16 +125,28 @@ class Leasing:
         log = folder / f"service-{lease.name}.log"
         return service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
 
-    def _complain(self, text: str) -> None:
+    def _complain(self, text: str, node: pytest.Item | None) -> None:
         if self._config.getoption("--testbay-strict"):
             pytest.fail(f"{text}\n(closed now; --testbay-strict makes it an error)", pytrace=False)
-        warnings.warn(DirtyLeaseWarning(text), stacklevel=2)
+        if node is None:
+            warnings.warn(DirtyLeaseWarning(text), stacklevel=2)
+        else:
+            node.warn(DirtyLeaseWarning(text))  # shown at the test, not at a line of ours
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """After the last fixture: what cannot be ended is said, and is the exit code."""
+        try:
+            self.pytest_unconfigure()
+        except BayError as error:
+            Voice(sys.stderr).error(error)
+            session.exitstatus = error.exit_code
 
     def pytest_unconfigure(self) -> None:
-        """Give everything back; the stack ends with its last user."""
-        if self._attachment is not None:
-            self._attachment.leave()
-            self._attachment = None
+        """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.leave()
         elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
             from testbay import attach
 
@@ -207,7 +224,7 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
     Example:
         subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1"], env=bay.env, check=True)
     """
-    with testbay.lease(request.node.nodeid) as lease:
+    with testbay._leasing.take(request.node.nodeid, request.node) as lease:  # noqa: SLF001 - ours
         yield lease
 
 
@@ -218,7 +235,7 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
     Example:
         postgres.execute("INSERT INTO items (name) VALUES ('tea')")
     """
-    database = bay.slot("postgres")
+    database = _or_fail(lambda: bay.slot("postgres"))
     yield database.connection()
     database.end_lending()
 
@@ -232,7 +249,8 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    with redis.Redis.from_url(bay.dragonfly.url, **_driver()) as client:
+    url = _or_fail(lambda: bay.dragonfly.url)
+    with redis.Redis.from_url(url, **_driver()) as client:
         yield client
 
 
@@ -254,7 +272,7 @@ def nats(bay: "Lease") -> Nats:
         async with nats.connect() as client:
             await client.jetstream().publish("orders.new", b"1")
     """
-    return Nats(bay.nats.url)
+    return Nats(_or_fail(lambda: bay.nats.url))
 
 
 @pytest.fixture

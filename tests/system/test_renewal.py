@@ -322,9 +322,14 @@ async def use_everything(url: str) -> tuple[list[str], int]:
 
 def test_only_pubsub_on_compose_is_shared(leasing: Pool) -> None:
     """And the pool says so."""
-    leasing.give_back(leasing.take())
+    lease = leasing.take()
+    leasing.give_back(lease)
 
-    assert leasing.shared == (["Dragonfly's pub/sub channels"] if leasing.tenancy["engine"] == "compose" else [])
+    assert (
+        lease.shared
+        == leasing.shared
+        == (["Dragonfly's pub/sub channels"] if leasing.tenancy["engine"] == "compose" else [])
+    )
 
 
 def test_the_stack_s_folder_has_the_locks(leasing: Pool) -> None:

@@ -176,7 +176,8 @@ def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
     assert said[0] == (
         "no lease: too many clients\n"
         "  why:      a server of the stack refused, or ended\n"
-        "  do:       read what it says; its log is in the run's folder"
+        "  do:       read its log: in the run's folder, or with plain pytest in the stack's "
+        "(`testbay up --keep` keeps one)"
     )
     assert [said[1], said[2].splitlines()[0]] == ["nats ended", "no lease: odd"]
     assert leases.take().name == "lease4"
