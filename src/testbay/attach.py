@@ -105,9 +105,17 @@ def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
 
 
 def _joined(asked: "Request", run: str) -> "Stack | None":
+    from testbay import provision
     from testbay import stack as stacks
 
-    return stacks.join(asked, run=run)
+    stack = stacks.join(asked, run=run)
+    if stack is not None:
+        try:
+            provision.catch_up(stack)
+        except BaseException:
+            stack.leave()
+            raise
+    return stack
 
 
 def _started(asked: "Request", run: str) -> "Stack":

@@ -4,6 +4,7 @@ Who holds a number holds the lock of its file, which the kernel frees however th
 it is taken, so what the last holder left, even one that was killed, is never met.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import IO
 
@@ -29,11 +30,19 @@ class Lease:
         self._lock.close()
 
 
-def take(asked: Request) -> Lease | None:
-    """A lease on the kept stack with this very configuration; None when none runs or none of its leases is free."""
+def take(asked: Request, catch_up: Callable[[Stack], None]) -> Lease | None:
+    """A lease on the kept stack with this very configuration; None when none runs or none of its leases is free.
+
+    `catch_up` brings the kept stack's migrations up to date before its database is copied.
+    """
     kept = None if asked.settings.cold else stacks.join(asked)
     if kept is None:
         return None
+    try:
+        catch_up(kept)
+    except BaseException:
+        kept.leave()
+        raise
     held = registry.hold_number(kept.home)
     endpoints = _lease_all(kept, held[0]) if held else None
     if held is None or endpoints is None:

@@ -1,10 +1,12 @@
 """Migrations: a folder of ordered SQL through psql, or the service's own command."""
 
 import hashlib
+import os
 import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from testbay import process
@@ -102,6 +104,20 @@ def _failed(file: Path, said: str) -> MigrationError:
         todo=f"mend {file}",
         evidence=said.strip()[:4000],
     )
+
+
+_MADE_BY_TOOLS = ("__pycache__", "node_modules")
+
+
+def newest_change(root: Path) -> float:
+    """When a file or folder of the service was last changed (seconds since 1970), leaving out what tools make there."""
+    newest = 0.0
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".") and name not in _MADE_BY_TOOLS]
+        for name in (*names, *files):
+            with suppress(OSError):  # it went while we looked
+                newest = max(newest, (Path(folder) / name).lstat().st_mtime)
+    return newest
 
 
 def run_command(command: str, root: Path, environ: Mapping[str, str], log: Path, own: Callable[[int], None]) -> None:

@@ -45,7 +45,14 @@ def claim(home: Path) -> IO[bytes]:
 def _exclusive(stacks: Path) -> Iterator[None]:
     """One at a time may make or collect folders, so that a folder not yet locked is never taken for a dead one."""
     stacks.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (stacks / ".lock").open("ab") as gate:
+    with exclusive(stacks / ".lock"):
+        yield
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """One process at a time; the kernel ends it with its holder."""
+    with lock.open("ab") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         yield
 

@@ -136,7 +136,7 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
     run.record.engine, run.record.engine_reason = asked.engine, asked.reason
     run.record.llm = provision.decide_model(asked)
     provision.announce(asked, run.voice, run.record.llm)
-    lease = leases.take(asked)
+    lease = leases.take(asked, provision.catch_up)
     with _leased(run, lease) if lease else _own_stack(run, asked) as stack:
         return _test(run, stack, pytest_args)
 

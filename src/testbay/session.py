@@ -163,18 +163,11 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
         try:
             with voice.step(f"Migrate stack {stack.id}"):
                 applied = registry.read(stack.home).get("migrations", [])
-                provision.prepare(_pristine(stack), Voice(io.StringIO()), applied)
+                provision.prepare(provision.pristine(stack), Voice(io.StringIO()), applied)
                 provision.prepare(stack, voice, applied)
             stack.note({"key": asked.key})
         finally:
             stack.leave()
-
-
-def _pristine(stack: Stack) -> Stack:
-    """The stack as leases see it before they are made: migrations must reach that database too."""
-    if "postgres" not in stack.endpoints:
-        return stack
-    return replace(stack, endpoints=stack.endpoints | {"postgres": postgres.pristine(stack.endpoints["postgres"])})
 
 
 def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:

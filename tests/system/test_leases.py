@@ -40,6 +40,44 @@ def test_runs_at_once_meet_nothing(kept: Bay) -> None:
     assert sorted(out.partition("Take lease ")[2][:1] for out in outs) == ["1", "2", "3"]
 
 
+MIGRATE = """
+import os
+import pathlib
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    for step in sorted(pathlib.Path("steps").iterdir()):
+        connection.execute(step.read_text())
+"""
+COLUMNS = """
+def test_columns(postgres):
+    rows = postgres.execute("SELECT column_name FROM information_schema.columns WHERE table_name = 'things'").fetchall()
+    print("columns:", sorted(name for (name,) in rows))
+"""
+
+
+def test_a_new_revision_reaches_a_kept_stack(bay: Bay) -> None:
+    """A `migrate` command runs again before leases are made, once a file of the service has changed."""
+    manifest = bay.service / "testbay.toml"
+    manifest.write_text(manifest.read_text().replace('migrations = "migrations"', 'migrate = "python migrate.py"'))
+    (bay.service / "migrate.py").write_text(MIGRATE)
+    (bay.service / "steps").mkdir()
+    (bay.service / "steps/1.sql").write_text("CREATE TABLE IF NOT EXISTS things (one int)")
+    bay.tests(COLUMNS)
+    assert bay.run("up", "shop", "--keep", "--idle", "60s").code == 0
+    first = bay.run("run", "shop", "--", "-s", "--no-cov")
+    (bay.service / "steps/2.sql").write_text("ALTER TABLE things ADD COLUMN IF NOT EXISTS two int")
+    second = bay.run("run", "shop", "--", "-s", "--no-cov")
+    third = bay.run("run", "shop", "--", "--no-cov", "-n", "2", "-rP")
+    (bay.service / "steps/3.sql").write_text("nonsense")
+    refused = bay.run("run", "shop")
+    bay.run("down")
+
+    assert ["columns: ['one']" in first.out, "columns: ['one', 'two']" in second.out] == [True, True], second.out
+    assert "columns: ['one', 'two']" in third.out, third.out
+    assert (refused.code, "nonsense" in refused.out) == (13, True), refused.out
+
+
 def test_what_a_person_left_in_the_stack_is_untouched(kept: Bay) -> None:
     """A run does not see the rows somebody inserted by hand, nor does it remove them."""
     kept.run("exec", "shop", "--", "psql", "-c", "INSERT INTO items (name) VALUES ('mine')")

