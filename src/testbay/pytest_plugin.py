@@ -249,8 +249,8 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    url = _or_fail(lambda: bay.dragonfly.url)
-    with redis.Redis.from_url(url, **_driver()) as client:
+    at = _or_fail(lambda: bay.dragonfly)
+    with redis.Redis(at.host, at.port, int(at.db), at.password or None, **_driver()) as client:
         yield client
 
 
