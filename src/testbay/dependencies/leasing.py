@@ -1,6 +1,7 @@
 """What a room answers so that every test can have a part of its server to itself, for next to nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -73,6 +74,17 @@ class Ground(NamedTuple):
     serve: Callable[[str, int], int] | None
     unserve: Callable[[str], None]
     another: Callable[[int], int]
+
+
+def patience(limit_s: float) -> Iterator[bool]:
+    """Looks worth taking until something that is just ending has gone, soon at first; True with the last one."""
+    deadline = time.monotonic() + limit_s
+    pause = 0.0001
+    while time.monotonic() < deadline:
+        yield False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.005)
+    yield True
 
 
 class Undivided:

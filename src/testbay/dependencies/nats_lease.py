@@ -2,12 +2,11 @@
 
 import contextlib
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from testbay.dependencies.leasing import Ground, Returned
+from testbay.dependencies.leasing import Ground, Returned, patience
 from testbay.dependencies.nats import ANSWER_LIMIT_S, OVERSEER, Session, create_stream, delete_stream
 from testbay.dependencies.wire import Wire
 from testbay.servers import Endpoint
@@ -92,14 +91,12 @@ class Account:
 
     def _await_alone(self) -> tuple[str, ...]:
         assert self._talk is not None
-        deadline = time.monotonic() + _GONE_WITHIN_S
-        while True:
-            late = time.monotonic() > deadline
+        others: list[Mapping[str, Any]] = []
+        for late in patience(_GONE_WITHIN_S):
             found = self._accounts.connected(self.endpoint.user, listening=late)
             others = [connection for connection in found if connection.get("cid") != self._talk.cid]
-            if late or not others:
-                break
-            time.sleep(0.001)
+            if not others:
+                return ()
         for connection in others:
             self._accounts.disconnect(connection["cid"])
         return tuple(_said(connection) for connection in others)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.abc import Query
 
-from testbay.dependencies.leasing import Ground, Returned
+from testbay.dependencies.leasing import Ground, Returned, patience
 from testbay.dependencies.postgres import PRISTINE_LOCK, pristine
 from testbay.dependencies.postgres_changes import (
     RESET,
@@ -97,10 +97,10 @@ class Cluster:
 
     def _await_empty(self, name: str) -> None:
         """A session that is still ending would hold DROP up for 100 ms; give it the millisecond it needs."""
-        deadline = time.monotonic() + _GONE_WITHIN_S
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-        while time.monotonic() < deadline and self._admin.execute(query, [name]).fetchone() != (0,):
-            time.sleep(0.001)
+        for _ in patience(_GONE_WITHIN_S):
+            if self._admin.execute(query, [name]).fetchone() == (0,):
+                return
 
     def run(self, statement: str, *names: str) -> None:
         """An administrative statement with quoted names.
@@ -232,15 +232,13 @@ class Database:
     def _await_alone(self) -> tuple[tuple[str, ...], list[Change]]:
         """What was left open, ended; and what was written, which is only complete once nobody else is connected."""
         session = self._answering()
-        deadline = time.monotonic() + _GONE_WITHIN_S
-        while True:
+        found: list[Change] = []
+        others: list[Change] = []
+        for _ in patience(_GONE_WITHIN_S):
             found = ask_prepared(session, self._question, self._since)
             others = [row for row in found if row[0] == "session"]
             if not others:
                 return (), found
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.001)
         for _, pid, _ in others:
             session.execute("SELECT pg_terminate_backend(%s)", [int(pid)])
         return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
