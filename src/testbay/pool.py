@@ -17,7 +17,7 @@ from typing import IO, Any
 from testbay import exports, lifeline, registry, settings
 from testbay.dependencies import ROOMS
 from testbay.dependencies.landlords import landlord
-from testbay.dependencies.leasing import Ground, Landlord, Slot
+from testbay.dependencies.leasing import Ground, Landlord, Returned, Slot
 from testbay.errors import BayError, EngineUnavailableError
 from testbay.lifeline import Lifeline
 from testbay.servers import Endpoint
@@ -133,6 +133,7 @@ class Pool:
         self._making: list[Future[None]] = []
         self._remaking: list[Future[None]] = []
         self._background = ThreadPoolExecutor(1, "testbay-leases")
+        self._returning = ThreadPoolExecutor(2, "testbay-returns")
 
     def own(self, sid: int) -> None:
         """Hand a process session over to the stack's guard: if we die, it ends it."""
@@ -175,16 +176,12 @@ class Pool:
 
     def give_back(self, lease: Lease) -> list[str]:
         """What the test left open, in words; the lease is ready again now or in a moment."""
-        left: list[str] = []
-        spoilt: list[Slot] = []
-        for slot in lease._slots.values():  # noqa: SLF001 - ours
-            try:
-                returned = slot.take_back()
-            except OSError:
-                spoilt.append(slot)
-                continue
-            left += returned.left
-            spoilt += [] if returned.ready else [slot]
+        slots = list(lease._slots.values())  # noqa: SLF001 - ours
+        # The servers work at the same time: waiting for one after the other would take nearly twice as long.
+        others = [self._returning.submit(_taken_back, slot) for slot in slots[1:]]
+        found = [*map(_taken_back, slots[:1]), *(other.result() for other in others)]
+        left = [text for returned in found for text in returned.left]
+        spoilt = [slot for slot, returned in zip(slots, found, strict=True) if not returned.ready]
         if spoilt:
             self._order(self._remaking, lambda: _remade(lease, spoilt))
         else:
@@ -273,6 +270,7 @@ class Pool:
     def close(self) -> None:
         """Give everything back, and hang up."""
         self._background.shutdown(wait=True, cancel_futures=True)
+        self._returning.shutdown()
         for lease in self._leases:
             for slot in lease._slots.values():  # noqa: SLF001 - ours
                 with suppress(OSError):
@@ -282,6 +280,13 @@ class Pool:
         for lock in self._locks:
             lock.close()
         self._line.close(guard_ends=False)
+
+
+def _taken_back(slot: Slot) -> Returned:
+    try:
+        return slot.take_back()
+    except OSError:
+        return Returned(ready=False)
 
 
 def _under_way(orders: list[Future[None]]) -> bool:
