@@ -126,9 +126,9 @@ def up(
 
 def _hold(stack: Stack, voice: Voice) -> None:
     """Until Ctrl-C, which is how it is meant to end."""
-    voice.say("# Ctrl-C ends it; --keep leaves it running")
     try:
         with process.signals_as_errors():
+            voice.say("# Ctrl-C ends it; --keep leaves it running")  # from here on it does
             while True:
                 stack.check(3600)
     except InterruptedRunError:
