@@ -20,13 +20,13 @@ PLANS = {
     "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 4.0, 10.0),
 }
 
-# A test that leaves a process of its own behind and takes a moment.
+# A test with a lease (so with a server of its own) that leaves a process of its own behind and takes a moment.
 MESSY_TEST = """
 import subprocess
 import time
 
 
-def test_messy():
+def test_messy(bay):
     subprocess.Popen(["sleep", "600"])
     time.sleep(1)
 """
