@@ -125,29 +125,34 @@ class Jobs:
         """Renew the lease for as long as the body runs; cancel the body when the lease is lost."""
         body = asyncio.current_task()
         assert body is not None
-        lost = False
+        cancelled = 0
 
         async def renew() -> None:
-            nonlocal lost
-            while not lost:
+            nonlocal cancelled
+            lost = False
+            while True:
                 await asyncio.sleep(self._beat_s)
                 try:
-                    lost = not await self._store.renew(job_id, owner=owner, lease_s=self._lease_s)
+                    lost = lost or not await self._store.renew(job_id, owner=owner, lease_s=self._lease_s)
                 except AWAY:
                     continue  # the lease may lapse; `finish` finds out whether it was taken
-            body.cancel()
+                if lost:
+                    # At every beat: libraries under the body now and then lose a cancellation that meets an answer.
+                    body.cancel()
+                    cancelled += 1
 
         keeper = asyncio.create_task(renew())
         try:
             yield
         except asyncio.CancelledError:
-            if lost:
-                body.uncancel()
+            if cancelled and body.cancelling() == cancelled:
                 raise LeaseLostError from None
             raise
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
+            for _ in range(cancelled):
+                body.uncancel()
 
     async def _release(self, job_id: str, owner: UUID) -> None:
         try:
