@@ -1,4 +1,4 @@
-"""One service process for the session, proxies between it and its dependencies, and clients for the tests."""
+"""One service process for each pytest process, on a lease of its own; proxies before it, and clients for the tests."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -6,7 +6,7 @@ from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness import contract
+from harness import environment
 from harness.background import Background
 from harness.process import end, new_log, spawn
 from harness.proxy import Proxy
@@ -20,46 +20,74 @@ if TYPE_CHECKING:
     from harness.bus import Bus
     from harness.progress import Progress
 
-RUNNING = pytest.StashKey["Running"]()
+    from testbay.pool import Lease
+    from testbay.pytest_plugin import Leases
+
+SERVICE = pytest.StashKey[Service]()
 LOG_START = pytest.StashKey[int]()
 LOG_LINES = 60
 
 
-class Running:
-    """Everything that lives as long as the session. The service is started here, while tests are still collected."""
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Loading its libraries takes the service's process seconds; collecting the tests takes ours the same time.
 
-    def __init__(self, given: contract.Contract) -> None:
-        self.given = given
+    Nothing is known of its dependencies yet: it is told them when it starts. pytest-xdist's controller runs no tests.
+    """
+    if not session.config.option.collectonly and not session.config.pluginmanager.hasplugin("dsession"):
+        session.stash[SERVICE] = Service()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop what the session started, whether a test ran or not."""
+    if service := session.stash.get(SERVICE, None):
+        service.close()
+        service.forget_log()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember where the service's log was when the test began."""
+    item.stash[LOG_START] = item.session.stash[SERVICE].log_size()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the service logged during a failing test."""
+    report = yield
+    if report.failed:
+        lines = item.session.stash[SERVICE].logs(item.stash[LOG_START]).splitlines()[-LOG_LINES:]
+        report.sections.append((f"agent_executor's log (last {LOG_LINES} lines of this test)", "\n".join(lines)))
+    return report
+
+
+class Running:
+    """Everything that lives on the lease: the proxies, the service behind them, and a model's stand-in if need be."""
+
+    def __init__(self, lease: "Lease", service: Service) -> None:
         self.background = Background()
-        targets = {"postgres": given.database_url, "dragonfly": given.redis_url, "nats": given.nats_url}
-        self.proxies = {name: Proxy(self.background, contract.address(url)) for name, url in targets.items()}
+        reaches = {"postgres": lease.postgres, "dragonfly": lease.dragonfly, "nats": lease.nats}
+        self.proxies = {name: Proxy(self.background, (reach.host, reach.port)) for name, reach in reaches.items()}
+        self.live_model = environment.live_model(lease.env)
         self._replay = None
         self._replay_log = new_log()
-        base_url = given.openai_base_url
-        if given.is_live:
+        base_url = lease.env.get("OPENAI_BASE_URL", "")
+        if self.live_model:
             # Only one test asks the real model; what the others promise needs answers that are always the same.
             port = free_port()
             argv = [sys.executable, "tests/replay_server.py", "--port", str(port)]
-            self._replay = spawn(argv, cwd=contract.SERVICE_FOLDER, env={}, log=self._replay_log)
+            self._replay = spawn(argv, cwd=environment.SERVICE_FOLDER, env={}, log=self._replay_log)
             base_url = f"http://127.0.0.1:{port}/v1"
-        env = {
-            **contract.QUICK,
-            "DATABASE_URL": contract.with_port(given.database_url, self.proxies["postgres"].port),
-            "REDIS_URL": contract.with_port(given.redis_url, self.proxies["dragonfly"].port),
-            "NATS_URL": contract.with_port(given.nats_url, self.proxies["nats"].port),
-            "OPENAI_BASE_URL": base_url or "",
+        self.service = service
+        self.service.env = {
+            **lease.exports,
+            **environment.QUICK,
+            **environment.through(self.proxies, lease),
+            "OPENAI_BASE_URL": base_url,
             "OPENAI_API_KEY": "",
         }
-        self.service = Service(env)
-        self.service.start()
         self.was_healthy = False
-        self.has_spare = False
-        self._is_closed = False
 
     def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
         self.service.close()
         if self._replay is not None:
             end(self._replay, SIGTERM)
@@ -69,59 +97,24 @@ class Running:
         self._replay_log.close()
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Importing the service takes its process seconds; collecting the tests takes ours the same time."""
-    if not session.config.option.collectonly:
-        session.stash[RUNNING] = Running(contract.read())
-
-
-def _replaces_the_service(item: pytest.Item) -> bool:
-    return "replaced_service" in getattr(item, "fixturenames", ())
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a second process come last: by then it has loaded its libraries beside the others."""
-    items.sort(key=_replaces_the_service)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop what the session started, whether a test ran or not."""
-    if running := session.stash.get(RUNNING, None):
-        running.close()
-        running.service.forget_log()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember where the service's log was when the test began; once the first process is up, load a second one."""
-    running = item.session.stash[RUNNING]
-    item.stash[LOG_START] = running.service.log_size()
-    if running.was_healthy and not running.has_spare and any(map(_replaces_the_service, item.session.items)):
-        running.has_spare = True
-        running.service.prepare_spare()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the service logged during a failing test."""
-    report = yield
-    if report.failed:
-        service = item.session.stash[RUNNING].service
-        lines = service.logs(item.stash[LOG_START]).splitlines()[-LOG_LINES:]
-        report.sections.append((f"agent_executor's log (last {LOG_LINES} lines of this test)", "\n".join(lines)))
-    return report
+@pytest.fixture(scope="session")
+def bay(testbay: "Leases") -> "Iterator[Lease]":
+    """One lease for the whole process, as its one service is: a start of it for every test would take each a second."""
+    with testbay.lease("agent_executor's tests") as lease:
+        yield lease
 
 
 @pytest.fixture(scope="session")
-def running(request: pytest.FixtureRequest) -> Iterator[Running]:
+def running(bay: "Lease", request: pytest.FixtureRequest) -> Iterator[Running]:
     """Closed with the last test, not with the session: pytest-cov collects the service's data in between."""
-    yield request.session.stash[RUNNING]
-    request.session.stash[RUNNING].close()
+    running = Running(bay, request.session.stash[SERVICE])
+    yield running
+    running.close()
 
 
 @pytest.fixture
 def service(running: Running) -> Service:
-    """The service, healthy, started if an earlier test ended it."""
+    """The service, healthy, started if it is the first test's or an earlier test ended it."""
     if running.service.start() or not running.was_healthy:
         running.service.wait_until_healthy()
         running.was_healthy = True
@@ -129,9 +122,11 @@ def service(running: Running) -> Service:
 
 
 @pytest.fixture
-def replaced_service(service: Service) -> Service:
-    """The service, for a test that ends its process and starts the next: that one is kept ready."""
-    return service
+def killed_service(running: Running, request: pytest.FixtureRequest) -> Service:
+    """The service, for a test that kills it: a new process, as with it goes what coverage measured in it."""
+    running.service.stop()
+    fresh: Service = request.getfixturevalue("service")
+    return fresh
 
 
 @pytest.fixture
@@ -149,30 +144,21 @@ def cut(running: Running) -> Iterator[Callable[[str], Proxy]]:
 
 
 @pytest.fixture(scope="session")
-def bus(running: Running) -> "Iterator[Bus]":
+def bus(bay: "Lease", running: Running) -> "Iterator[Bus]":
     from harness.bus import Bus
 
-    client = Bus(running.background, running.given.nats_url)
+    client = Bus(running.background, bay.nats.url)
     yield client
     client.close()
 
 
-@pytest.fixture(scope="session")
-def database(running: Running) -> "Iterator[psycopg.Connection[dict[str, Any]]]":
-    """A connection to PostgreSQL itself, in autocommit."""
-    import psycopg
+@pytest.fixture
+def database(postgres: "psycopg.Connection[Any]") -> "psycopg.Connection[dict[str, Any]]":
+    """A connection to PostgreSQL itself, in autocommit, whose rows have names."""
     from psycopg.rows import dict_row
 
-    with psycopg.connect(running.given.database_url, autocommit=True, row_factory=dict_row) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="session")
-def dragonfly(running: Running) -> "Iterator[redis.Redis]":
-    import redis
-
-    with redis.Redis.from_url(running.given.redis_url) as client:
-        yield client
+    postgres.row_factory = dict_row
+    return postgres
 
 
 @pytest.fixture
@@ -208,13 +194,12 @@ def client(service: Service, session_client: "httpx.Client") -> "httpx.Client":
 @pytest.fixture
 def live_service(running: Running, service: Service) -> Iterator[Service]:
     """The service with the model of this run: the real one when there is a key, else the replay server."""
-    if not running.given.is_live:
+    if not running.live_model:
         yield service
         return
     usual = service.env
-    service.drop_spare()
     service.stop()
-    service.env = {**usual, "OPENAI_BASE_URL": "", **running.given.live_model()}
+    service.env = {**usual, "OPENAI_BASE_URL": "", **running.live_model}
     service.start()
     service.wait_until_healthy()
     yield service

@@ -10,18 +10,19 @@ from harness.service import Service
 
 
 def test_redelivery_after_kill(
-    replaced_service: Service,
+    killed_service: Service,
     bus: Bus,
     follow: Callable[[str], Progress],
     database: Database,
 ) -> None:
     """A job whose service was killed mid-way continues from its checkpoint in the next process, and ends once."""
     data = execute_data(thinker())
-    progress = follow(bus.execute(data))
+    progress = follow(data["job_id"])
+    bus.execute(data)
     progress.until("token", node="think")
 
-    replaced_service.kill()
-    replaced_service.start()
+    killed_service.kill()
+    killed_service.start()
 
     thought = {"first": "ready", "think": SLOW_TEXT}
     assert bus.outcome(data["job_id"])["result"] == {"output": SLOW_TEXT, "outputs": thought}

@@ -19,7 +19,8 @@ Follow = Callable[[str], Progress]
 def test_duplicate_job_id(service: Service, bus: Bus, database: Database, follow: Follow) -> None:
     """Two more events for a job, one while it runs and one after, are acknowledged without running it again."""
     data = execute_data(thinker())
-    progress = follow(bus.execute(data))
+    progress = follow(data["job_id"])
+    bus.execute(data)
     progress.until("token")
     bus.execute(data)
     outcome = bus.outcome(data["job_id"])
@@ -160,7 +161,8 @@ def test_job_held_elsewhere(service: Service, bus: Bus, database: Database) -> N
 def test_lease_taken_away(service: Service, bus: Bus, database: Database, follow: Follow) -> None:
     """A process that finds its job taken over stops running it; the outcome is that of whoever took it."""
     data = execute_data(thinker("Think endlessly."))
-    progress = follow(bus.execute(data))
+    progress = follow(data["job_id"])
+    bus.execute(data)
     progress.until("token")
     database.execute(
         "UPDATE jobs SET state = 'completed', result = '{\"output\": \"theirs\"}', finished_at = now(),"

@@ -18,7 +18,8 @@ Follow = Callable[[str], Progress]
 def test_postgres_outage_mid_job(client: httpx.Client, bus: Bus, cut: Cut, follow: Follow) -> None:
     """A job that cannot store its step waits for the database and goes on; requests meanwhile get a clear 503."""
     data = execute_data(thinker())
-    progress = follow(bus.execute(data))
+    progress = follow(data["job_id"])
+    bus.execute(data)
     progress.until("token")
     postgres = cut("postgres")
     progress.until("node_finished", node="think")
@@ -36,7 +37,8 @@ def test_postgres_outage_mid_job(client: httpx.Client, bus: Bus, cut: Cut, follo
 def test_nats_outage_mid_job(client: httpx.Client, bus: Bus, cut: Cut, follow: Follow, database: Database) -> None:
     """A job that ends while the broker is away is announced, once, when the broker is back."""
     data = execute_data(thinker())
-    progress = follow(bus.execute(data))
+    progress = follow(data["job_id"])
+    bus.execute(data)
     progress.until("token")
     nats = cut("nats")
     progress.until("end")
@@ -53,7 +55,9 @@ def test_nats_outage_mid_job(client: httpx.Client, bus: Bus, cut: Cut, follow: F
 def test_dragonfly_outage_mid_job(client: httpx.Client, bus: Bus, cut: Cut, follow: Follow) -> None:
     """A job whose progress nobody can be told completes all the same; the next one's progress is seen again."""
     data = execute_data(thinker())
-    follow(bus.execute(data)).until("token")
+    progress = follow(data["job_id"])
+    bus.execute(data)
+    progress.until("token")
     dragonfly = cut("dragonfly")
 
     assert _health(client, 200, "degraded")["dependencies"]["dragonfly"]["status"] == "down"

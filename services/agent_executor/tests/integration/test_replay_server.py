@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from harness.contract import SERVICE_FOLDER
+from harness.environment import SERVICE_FOLDER
 from harness.process import end, new_log, spawn
 from harness.service import free_port
 from harness.waiting import eventually

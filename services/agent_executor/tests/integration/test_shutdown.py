@@ -14,10 +14,13 @@ from websockets.exceptions import ConnectionClosed
 
 def test_graceful_stop(service: Service, bus: Bus, follow: Callable[[str], Progress]) -> None:
     """On SIGTERM a job about to end ends; one that needs longer is handed back to be delivered at once."""
-    quick = follow(bus.execute(execute_data(thinker())))
-    quick_id = quick.until("token", text=" four")["job_id"]
-    long_id = bus.execute(execute_data({**thinker("Think endlessly."), "timeout_s": 3}))
-    follow(long_id).until("job_started")
+    quick, long = execute_data(thinker()), execute_data({**thinker("Think endlessly."), "timeout_s": 3})
+    quick_id, long_id = quick["job_id"], long["job_id"]
+    quick_progress, long_progress = follow(quick_id), follow(long_id)
+    bus.execute(quick)
+    quick_progress.until("token", text=" four")
+    bus.execute(long)
+    long_progress.until("job_started")
 
     with watch(service, long_id) as watcher:
         code = service.stop()

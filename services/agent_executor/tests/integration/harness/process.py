@@ -22,7 +22,7 @@ def new_log() -> "IO[bytes]":
 
 
 def spawn(
-    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str | None], log: "IO[bytes]"
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str | None], log: "IO[bytes]", pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start a program whose output is appended to a log file; its standard input stays open and empty.
 
@@ -36,6 +36,7 @@ def spawn(
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
+        pass_fds=pass_fds,
         preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
     )
 

@@ -13,7 +13,7 @@ Event = dict[str, Any]
 
 
 class Progress:
-    """A subscription to one job's channel, made before the job starts."""
+    """A subscription to one job's channel, made before its event is published, or the first steps may be missed."""
 
     def __init__(self, client: "redis.Redis", job_id: str) -> None:
         self._pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
