@@ -137,7 +137,7 @@ class Jobs:
                 except AWAY:
                     continue  # the lease may lapse; `finish` finds out whether it was taken
                 if lost:
-                    # At every beat: libraries under the body now and then lose a cancellation that meets an answer.
+                    # At every beat: one alone was seen to get lost in the libraries, and the job ran on.
                     body.cancel()
                     cancelled += 1
 
