@@ -133,7 +133,6 @@ class Pool:
         self._making: list[Future[None]] = []
         self._remaking: list[Future[None]] = []
         self._background = ThreadPoolExecutor(1, "testbay-leases")
-        self._returning = ThreadPoolExecutor(2, "testbay-returns")
 
     def own(self, sid: int) -> None:
         """Hand a process session over to the stack's guard: if we die, it ends it."""
@@ -177,9 +176,7 @@ class Pool:
     def give_back(self, lease: Lease) -> list[str]:
         """What the test left open, in words; the lease is ready again now or in a moment."""
         slots = list(lease._slots.values())  # noqa: SLF001 - ours
-        # The servers work at the same time: waiting for one after the other would take nearly twice as long.
-        others = [self._returning.submit(_taken_back, slot) for slot in slots[1:]]
-        found = [*map(_taken_back, slots[:1]), *(other.result() for other in others)]
+        found = _taken_back(slots)
         left = [text for returned in found for text in returned.left]
         spoilt = [slot for slot, returned in zip(slots, found, strict=True) if not returned.ready]
         if spoilt:
@@ -270,7 +267,6 @@ class Pool:
     def close(self) -> None:
         """Give everything back, and hang up."""
         self._background.shutdown(wait=True, cancel_futures=True)
-        self._returning.shutdown()
         for lease in self._leases:
             for slot in lease._slots.values():  # noqa: SLF001 - ours
                 with suppress(OSError):
@@ -282,11 +278,21 @@ class Pool:
         self._line.close(guard_ends=False)
 
 
-def _taken_back(slot: Slot) -> Returned:
-    try:
-        return slot.take_back()
-    except OSError:
-        return Returned(ready=False)
+def _taken_back(slots: Sequence[Slot]) -> list[Returned]:
+    """Step by step in turn: each server works while the others are spoken to."""
+    found: dict[int, Returned] = {}
+    at_work = {index: slot.take_back() for index, slot in enumerate(slots)}
+    while at_work:
+        for index, steps in list(at_work.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                found[index] = done.value
+            except OSError:
+                found[index] = Returned(ready=False)
+            if index in found:
+                del at_work[index]
+    return [found[index] for index in range(len(slots))]
 
 
 def _under_way(orders: list[Future[None]]) -> bool:

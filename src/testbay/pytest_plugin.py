@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from testbay.attach import Attachment
-    from testbay.pool import Lease, Pool
+    from testbay.pool import Lease, Pool, Reach
     from testbay.service import Service
 
 T = TypeVar("T")
@@ -249,19 +249,21 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    at = _or_fail(lambda: bay.dragonfly)
-    with redis.Redis(at.host, at.port, int(at.db), at.password or None, **_driver()) as client:
+    with redis.Redis(connection_pool=_connections(_or_fail(lambda: bay.dragonfly))) as client:
         yield client
+        client.connection_pool.disconnect()
 
 
-@functools.cache
-def _driver() -> dict[str, Any]:
-    """redis-py looks its own version up for every connection, which takes a millisecond; once is enough."""
+@functools.lru_cache(16)
+def _connections(at: "Reach") -> "redis.ConnectionPool":
+    """A pool without connections: making one takes longer than many a test, and looking redis-py's version up, too."""
+    import redis
+
     try:
         from redis.driver_info import DriverInfo
     except ImportError:  # before version 7
-        return {}
-    return {"driver_info": DriverInfo()}
+        return redis.ConnectionPool.from_url(at.url)
+    return redis.ConnectionPool.from_url(at.url, driver_info=DriverInfo())
 
 
 @pytest.fixture

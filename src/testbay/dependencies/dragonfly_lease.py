@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from testbay.dependencies.dragonfly import ask, hear, probe, tell
-from testbay.dependencies.leasing import Ground, Returned, patience
+from testbay.dependencies.leasing import Ground, Returned, Steps, patience
 from testbay.dependencies.wire import Wire
 from testbay.servers import Endpoint
 
@@ -15,6 +15,7 @@ _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen fo
 _ANSWER_LIMIT_S = 10.0
 _READY_WITHIN_S = 10.0
 _PORTS_EACH = 16  # so many servers later a slot's first port may come again
+_LIST = (b"CLIENT", b"LIST")
 # Commands that change the server itself, which emptying it would not undo.
 _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
 
@@ -94,12 +95,15 @@ class Server:
             self._line.close()
             self._line = None
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """Empty it; whoever is still connected, or a change of the server itself, asks for another server."""
         try:
             wire = self._wire()
-            left = _await_alone(wire, lambda client: True)  # noqa: ARG005
+            tell(wire, _LIST)
+            yield
+            left = _await_alone(wire, hear(wire), lambda client: True)  # noqa: ARG005
             tell(wire, [b"INFO", b"commandstats"], [b"FLUSHALL"], [b"SCRIPT", b"FLUSH"])
+            yield
             statistics, *_ = [hear(wire) for _ in range(3)]
         except OSError:
             self._hang_up()
@@ -168,12 +172,16 @@ class Database:
             self._line.close()
             self._line = None
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """Empty it and disconnect whoever still has it selected."""
         try:
             wire = self._wire()
-            left = _await_alone(wire, lambda client: client.get("db") == self.endpoint.db)
-            ask(wire, b"FLUSHDB")
+            tell(wire, _LIST)
+            yield
+            left = _await_alone(wire, hear(wire), lambda client: client.get("db") == self.endpoint.db)
+            tell(wire, [b"FLUSHDB"])
+            yield
+            hear(wire)
         except OSError:
             self._hang_up()
             raise
@@ -194,22 +202,23 @@ def _connect(endpoint: Endpoint) -> Wire:
     return wire
 
 
-def _await_alone(wire: Wire, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
+def _await_alone(wire: Wire, listed: bytes, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
     """Whoever is still connected, in words, and disconnected."""
     clients: list[dict[str, str]] = []
     for _ in patience(_GONE_WITHIN_S):
-        clients = [c for c in _clients(wire) if c.get("name") != "testbay" and concerns(c)]
+        clients = [c for c in _clients(listed) if c.get("name") != "testbay" and concerns(c)]
         if not clients:
             return ()
+        listed = ask(wire, *_LIST)
     for client in clients:
         with contextlib.suppress(OSError):  # it may have gone this very moment
             ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
     return tuple(_said(client) for client in clients)
 
 
-def _clients(wire: Wire) -> list[dict[str, str]]:
-    listed = ask(wire, b"CLIENT", b"LIST").decode(errors="replace")
-    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in listed.splitlines() if line]
+def _clients(listed: bytes) -> list[dict[str, str]]:
+    lines = listed.decode(errors="replace").splitlines()
+    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if line]
 
 
 def _said(client: dict[str, str]) -> str:

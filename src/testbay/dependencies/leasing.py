@@ -1,7 +1,7 @@
 """What a room answers so that every test can have a part of its server to itself, for next to nothing."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,13 +19,19 @@ class Returned(NamedTuple):
     ready: bool = True
 
 
+Steps = Generator[None, None, Returned]
+
+
 class Slot(Protocol):
     """One numbered part of one server, in the hands of one process; at most one test has it at a time."""
 
     endpoint: Endpoint
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """Close what the test left open and make the part as new where that is quick.
+
+        A generator: it yields where its server has been asked something and works on it, so that the caller can speak
+        to the others meanwhile.
 
         Raises:
             OSError: The server refused, or its answer could not be used: the part has to be remade.
@@ -112,8 +118,9 @@ class Everything:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """Nothing can be told apart here."""
+        yield from ()
         return Returned()
 
     def remake(self) -> None:

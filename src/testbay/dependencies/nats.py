@@ -259,10 +259,18 @@ class Session:
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Publish `body` as JSON and return the JSON answer."""
+        return self.answer(self.ask(subject, body))
+
+    def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
+        """The first half of a request; returns what tells its answer from others."""
         data = json.dumps(body).encode()
         self._asked += 1
         inbox = b"%s.%d" % (self._inbox, self._asked)
         self._wire.send(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), inbox, len(data), data))
+        return inbox
+
+    def answer(self, inbox: bytes) -> dict[str, Any]:
+        """The second half: the answer to what was asked."""
         while True:  # an answer that came too late for an earlier question is left aside
             words = self._until(b"MSG ", b"HMSG ").split()
             raw = self._wire.exactly(int(words[-1]) + 2)

@@ -4,13 +4,22 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from testbay.dependencies.leasing import Ground, Returned, patience
+from testbay.dependencies.leasing import Ground, Returned, Steps, patience
 from testbay.dependencies.nats import ANSWER_LIMIT_S, OVERSEER, Session, create_stream, delete_stream
 from testbay.dependencies.wire import Wire
 from testbay.servers import Endpoint
 
+
+class Request(NamedTuple):
+    """A subject, and what is sent to it as JSON."""
+
+    subject: str
+    body: Mapping[str, Any]
+
+
+_LIST = Request("$JS.API.STREAM.LIST", {"offset": 0})
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 
 
@@ -20,52 +29,41 @@ class Accounts:
     shared = ""
 
     def __init__(self, ground: Ground) -> None:
-        self.ground = ground
-        self._overseer = Talk(replace(ground.endpoint, user=OVERSEER, password=OVERSEER))
+        self._ground = ground
 
     def slot(self, number: int) -> "Account":
         """The account of that number, as if nobody had ever used it."""
-        return Account(self, number)
+        return Account(self._ground, number)
 
     def has_room(self) -> bool:
         """The accounts are there already."""
         return True
 
-    def connected(self, account: str, *, listening: bool = False) -> list[Mapping[str, Any]]:
-        """Who is connected to an account, as the server tells it; with what they are subscribed to if asked."""
-        answer = self._overseer.ask(f"$SYS.REQ.ACCOUNT.{account}.CONNZ", {"subscriptions": listening})
-        return list(answer.get("data", {}).get("connections") or ())
-
-    def disconnect(self, cid: int) -> None:
-        """End a connection (servers before 2.10 cannot)."""
-        with contextlib.suppress(OSError):
-            self._overseer.ask(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": cid})
-
     def close(self) -> None:
-        """Hang up."""
-        self._overseer.hang_up()
+        """Each slot has connections of its own."""
 
 
 class Account:
-    """The slot: one account, and our connection in it."""
+    """The slot: one account, our connection in it, and one in the account that is told who else is."""
 
-    def __init__(self, accounts: Accounts, number: int) -> None:
-        self._accounts = accounts
+    def __init__(self, ground: Ground, number: int) -> None:
+        self._ground = ground
+        self._overseer = Talk(replace(ground.endpoint, user=OVERSEER, password=OVERSEER))
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
-        self.endpoint = accounts.ground.endpoint
+        self.endpoint = ground.endpoint
         self._enter(number)
 
     def _enter(self, number: int) -> None:
         """Take an account over and make its streams the manifest's."""
         self._number = number
         name = f"lease{number}"
-        for stranger in self._accounts.connected(name):
-            self._accounts.disconnect(stranger["cid"])
-        self.endpoint = replace(self._accounts.ground.endpoint, user=name, password=name)
+        self.endpoint = replace(self._ground.endpoint, user=name, password=name)
+        for stranger in _connections(self._overseer.ask(*self._connz())):
+            self._disconnect(stranger)
         self._hang_up()
         self._talk = Talk(self.endpoint)
-        self._renew(_streams(self._talk))
+        self._renew(_streams(self._talk, self._talk.ask(*_LIST)))
 
     def _renew(self, there: Mapping[str, Any]) -> None:
         """Delete every stream that is not as it was made, with its consumers, and make what is missing."""
@@ -73,37 +71,51 @@ class Account:
         as_made = {name for name, facts in there.items() if facts == self._pristine.get(name)}
         for name in there.keys() - as_made:
             delete_stream(self._talk.session(), name)
-        for stream in self._accounts.ground.streams:
+        for stream in self._ground.streams:
             if stream["name"] not in as_made:
                 create_stream(self._talk.session(), stream)
-        self._pristine = _streams(self._talk)
+        self._pristine = _streams(self._talk, self._talk.ask(*_LIST))
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """Disconnect who is left, delete what is not the manifest's, make its streams anew where they were used."""
         assert self._talk is not None
-        left = self._await_alone()
+        asked = self._overseer.begin(*self._connz())
+        yield
+        left = self._await_alone(self._overseer.end(asked))
         if left:
             return Returned(left, ready=False)
-        there = _streams(self._talk)
+        asked = self._talk.begin(*_LIST)
+        yield
+        there = _streams(self._talk, self._talk.end(asked))
         if there != self._pristine:
             self._renew(there)
         return Returned()
 
-    def _await_alone(self) -> tuple[str, ...]:
+    def _connz(self, *, listening: bool = False) -> Request:
+        """How the server is asked who is in the account, and what they are subscribed to if wanted."""
+        return Request(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.CONNZ", {"subscriptions": listening})
+
+    def _await_alone(self, told: Mapping[str, Any]) -> tuple[str, ...]:
         assert self._talk is not None
         others: list[Mapping[str, Any]] = []
         for late in patience(_GONE_WITHIN_S):
-            found = self._accounts.connected(self.endpoint.user, listening=late)
-            others = [connection for connection in found if connection.get("cid") != self._talk.cid]
+            others = [connection for connection in _connections(told) if connection.get("cid") != self._talk.cid]
             if not others:
                 return ()
+            told = self._overseer.ask(*self._connz(listening=late))
+        others = [connection for connection in _connections(told) if connection.get("cid") != self._talk.cid] or others
         for connection in others:
-            self._accounts.disconnect(connection["cid"])
+            self._disconnect(connection)
         return tuple(_said(connection) for connection in others)
+
+    def _disconnect(self, connection: Mapping[str, Any]) -> None:
+        """Servers before 2.10 cannot."""
+        with contextlib.suppress(OSError):
+            self._overseer.ask(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
 
     def remake(self) -> None:
         """Another account: a forgotten client that connects again meets nobody in the old one."""
-        self._enter(self._accounts.ground.another(self._number))
+        self._enter(self._ground.another(self._number))
 
     def _hang_up(self) -> None:
         if self._talk is not None:
@@ -114,9 +126,10 @@ class Account:
         """Leave no stream behind."""
         with contextlib.suppress(OSError):
             if self._talk is not None:
-                for name in _streams(self._talk):
+                for name in _streams(self._talk, self._talk.ask(*_LIST)):
                     delete_stream(self._talk.session(), name)
         self._hang_up()
+        self._overseer.hang_up()
 
 
 class Talk:
@@ -148,11 +161,26 @@ class Talk:
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A request, on a second connection if the first one broke meanwhile."""
+        return self.end(self.begin(subject, body))
+
+    def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Request, bytes]":
+        """The first half of a request."""
+        request = Request(subject, body)
         try:
-            return self.session().request(subject, body)
+            return request, self.session().ask(*request)
         except OSError:
-            self.hang_up()
-            return self.session().request(subject, body)
+            return request, b""
+
+    def end(self, begun: "tuple[Request, bytes]") -> dict[str, Any]:
+        """Its answer."""
+        request, inbox = begun
+        try:
+            if inbox:
+                return self.session().answer(inbox)
+        except OSError:
+            pass
+        self.hang_up()
+        return self.session().request(*request)
 
     def hang_up(self) -> None:
         """Close it."""
@@ -161,15 +189,19 @@ class Talk:
         self._wire = self._session = None
 
 
-def _streams(talk: Talk) -> dict[str, Any]:
-    """Each stream's configuration and state, by name."""
+def _streams(talk: Talk, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Each stream's configuration and state, by name; `answer` is the first page."""
     found: dict[str, Any] = {}
     while True:
-        answer = talk.ask("$JS.API.STREAM.LIST", {"offset": len(found)})
         page = answer.get("streams") or []
         found |= {stream["config"]["name"]: (stream["config"], _state(stream["state"])) for stream in page}
         if not page or len(found) >= int(answer.get("total", 0)):
             return found
+        answer = talk.ask(_LIST.subject, {"offset": len(found)})
+
+
+def _connections(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(told.get("data", {}).get("connections") or ())
 
 
 def _state(state: Mapping[str, Any]) -> str:

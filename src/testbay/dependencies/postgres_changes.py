@@ -162,13 +162,37 @@ def ask(session: Session, message: bytes) -> list[Change]:
     return _answer(session.pgconn.exec_(message))
 
 
-def ask_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
-    """The question, prepared before it is asked for the first time in a session, or after a test threw that away."""
-    result = session.pgconn.exec_prepared(QUESTION, [since])
+def tell(session: Session, message: bytes) -> None:
+    """The first half of `ask`."""
+    session.pgconn.send_query(message)
+
+
+def hear(session: Session) -> list[Change]:
+    """The second half: the last answer to what was told."""
+    return _answer(_last(session))
+
+
+def tell_prepared(session: Session, since: bytes) -> None:
+    """The first half of the question after a test."""
+    session.pgconn.send_query_prepared(QUESTION, [since])
+
+
+def hear_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
+    """The second half; it is prepared when it is asked for the first time in a session, or a test threw that away."""
+    result = _last(session)
     if result.error_field(pq.DiagnosticField.SQLSTATE) == _NO_SUCH_STATEMENT:
         _answer(session.pgconn.prepare(QUESTION, question))
         result = session.pgconn.exec_prepared(QUESTION, [since])
     return _answer(result)
+
+
+def _last(session: Session) -> pq.abc.PGresult:
+    last = None
+    while (result := session.pgconn.get_result()) is not None:
+        last = result
+    if last is None:
+        raise OSError("no answer")
+    return last
 
 
 def _answer(result: pq.abc.PGresult) -> list[Change]:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.abc import Query
 
-from testbay.dependencies.leasing import Ground, Returned, patience
+from testbay.dependencies.leasing import Ground, Returned, Steps, patience
 from testbay.dependencies.postgres import PRISTINE_LOCK, pristine
 from testbay.dependencies.postgres_changes import (
     RESET,
@@ -26,10 +26,13 @@ from testbay.dependencies.postgres_changes import (
     Shape,
     as_oserror,
     ask,
-    ask_prepared,
     deletion,
+    hear,
+    hear_prepared,
     question_of,
     shape_of,
+    tell,
+    tell_prepared,
 )
 from testbay.servers import Endpoint
 
@@ -197,14 +200,27 @@ class Database:
             self._session.close()
             self._session = None
 
-    def take_back(self) -> Returned:
+    def take_back(self) -> Steps:
         """End every other session, look at what was written, and delete it if that makes the database as new."""
         self.end_lending()
         with as_oserror():
-            self._reset()
-            left, found = self._await_alone()
-            changes = self._without_lasting(found)
-            return Returned(left, ready=not left and self._renew(changes))
+            session = self._mended()
+            tell(session, _reset(session))
+            yield
+            hear(session)
+            self._used = False
+            tell_prepared(session, self._since)
+            yield
+            left, found = self._await_alone(hear_prepared(session, self._question, self._since))
+            messages = self._renewal(self._without_lasting(found))
+            if left or messages is None:
+                return Returned(left, ready=False)
+            for message in messages:
+                tell(session, message)
+                yield
+                for since, _, _ in hear(session):  # only the deletion answers
+                    self._since = since.encode()
+            return Returned()
 
     def end_lending(self) -> None:
         """The test's connection stops working; what it had not committed is undone."""
@@ -215,30 +231,33 @@ class Database:
             ask(self._session, b"ROLLBACK")
 
     def _reset(self) -> None:
-        """Make the session as new, whatever the test did in it; this also has its statistics written."""
-        session = self._session
+        """Make the session as new, whatever the test before did in it."""
+        session = self._mended()
+        ask(session, _reset(session))
+        self._used = False
+
+    def _mended(self) -> Session:
+        """The session, outside of any transaction; another one if it is closed, or in the middle of something."""
+        session = self._answering()
         usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
-        if session is None or session.closed or session.pgconn.transaction_status not in usual:
-            self._hang_up()
-            session = self._answering()
-        if session.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        busy = session.pgconn.transaction_status not in usual
+        if busy or session.pgconn.pipeline_status != pq.PipelineStatus.OFF:
             self._hang_up()
             session = self._answering()
         if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             ask(session, b"ROLLBACK")
-        ask(session, RESET if session.info.server_version >= STATISTICS_SINCE else b"DISCARD ALL")
-        self._used = False
+        return session
 
-    def _await_alone(self) -> tuple[tuple[str, ...], list[Change]]:
+    def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
         """What was left open, ended; and what was written, which is only complete once nobody else is connected."""
         session = self._answering()
-        found: list[Change] = []
         others: list[Change] = []
         for _ in patience(_GONE_WITHIN_S):
-            found = ask_prepared(session, self._question, self._since)
             others = [row for row in found if row[0] == "session"]
             if not others:
                 return (), found
+            tell_prepared(session, self._since)
+            found = hear_prepared(session, self._question, self._since)
         for _, pid, _ in others:
             session.execute("SELECT pg_terminate_backend(%s)", [int(pid)])
         return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
@@ -255,28 +274,25 @@ class Database:
             ask(session, b"DEALLOCATE ALL")
         return [change for change in changes if change[0] != "plan"]
 
-    def _renew(self, changes: list[Change]) -> bool:
-        """Whether the database is as a fresh clone now: without doubt, or not."""
+    def _renewal(self, changes: list[Change]) -> list[bytes] | None:
+        """What to tell the server so that the database is as a fresh clone without doubt; None when nothing would."""
         shape = self._cluster.shape
-        session = self._answering()
-        if shape is None or not shape.can_tell:
-            return False
-        if not changes:
-            return True
         kinds = {kind for kind, _, _ in changes}
+        if shape is None or not shape.can_tell:
+            return None
+        if not changes:
+            return []
         if not shape.can_renew or not kinds <= {"rows", "sequence"} or self._renewals >= _RENEWALS:
-            return False
+            return None
         rows = {int(oid): [int(count) for count in counts.split()] for kind, oid, counts in changes if kind == "rows"}
         if shape.seeded & rows.keys() or sum(count for count, _ in rows.values()) > _MANY_ROWS:
-            return False
+            return None
         self._renewals += 1
         sequences = [int(oid) for kind, oid, _ in changes if kind == "sequence"]
-        [(since, _, _)] = ask(session, deletion(shape, self._oid, list(rows), sequences))
-        self._since = since.encode()
         # Rows that were updated or deleted leave places that later rows would fill, out of order.
-        for oid in (oid for oid, (_, moved) in rows.items() if moved):
-            ask(session, f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {shape.tables[oid]}".encode())
-        return True
+        emptied = [oid for oid, (_, moved) in rows.items() if moved]
+        vacuum = [f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {shape.tables[oid]}".encode() for oid in emptied]
+        return [deletion(shape, self._oid, list(rows), sequences), *vacuum]
 
     def close(self) -> None:
         """Drop it."""
@@ -300,6 +316,11 @@ def _connect(endpoint: Endpoint) -> Session:
         )
     except psycopg.Error as error:
         raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
+
+
+def _reset(session: Session) -> bytes:
+    """This also has the session's statistics written."""
+    return RESET if session.info.server_version >= STATISTICS_SINCE else b"DISCARD ALL"
 
 
 @functools.cache
