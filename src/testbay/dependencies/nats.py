@@ -253,7 +253,7 @@ class Session:
         options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
         # Its own: several of us may be in one account, and each would hear what the others are answered.
         self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
-        self._asked = 0
+        self.asked = 0
         wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\nPING\r\n" % (json.dumps(options).encode(), self._inbox))
         self._until(b"PONG")
 
@@ -264,8 +264,8 @@ class Session:
     def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
         """The first half of a request; returns what tells its answer from others."""
         data = json.dumps(body).encode()
-        self._asked += 1
-        inbox = b"%s.%d" % (self._inbox, self._asked)
+        self.asked += 1
+        inbox = b"%s.%d" % (self._inbox, self.asked)
         self._wire.send(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), inbox, len(data), data))
         return inbox
 

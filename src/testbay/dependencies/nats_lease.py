@@ -51,6 +51,7 @@ class Account:
         self._overseer = Talk(replace(ground.endpoint, user=OVERSEER, password=OVERSEER))
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
+        self._foreign = -1
         self.endpoint = ground.endpoint
         self._enter(number)
 
@@ -79,6 +80,12 @@ class Account:
     def take_back(self) -> Steps:
         """Disconnect who is left, delete what is not the manifest's, make its streams anew where they were used."""
         assert self._talk is not None
+        asked = self._overseer.begin(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
+        yield
+        connected, foreign = self._traffic(self._overseer.end(asked))
+        if connected == 1 and foreign == self._foreign:
+            return Returned()  # nobody but us is there, and nobody but us has said anything: all is as it was
+        self._foreign = foreign
         asked = self._overseer.begin(*self._connz())
         yield
         left = self._await_alone(self._overseer.end(asked))
@@ -90,6 +97,13 @@ class Account:
         if there != self._pristine:
             self._renew(there)
         return Returned()
+
+    def _traffic(self, told: Mapping[str, Any]) -> tuple[int, int]:
+        """How many are connected, and how many messages others have sent so far; -1 from an old server."""
+        assert self._talk is not None
+        for account in told.get("data", {}).get("account_statz") or ():
+            return int(account["conns"]), int(account["received"]["msgs"]) - self._talk.session().asked
+        return -1, -1
 
     def _connz(self, *, listening: bool = False) -> Request:
         """How the server is asked who is in the account, and what they are subscribed to if wanted."""
