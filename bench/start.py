@@ -7,6 +7,7 @@ All contestants take turns in one run on one machine; the table shows medians an
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -18,11 +19,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from testbay import planning, ports, settings, stack
+from testbay import planning, ports, provision, settings, stack
 from testbay.dependencies import ROOMS
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
 from testbay.manifest import load_manifest
+from testbay.output import Voice
 from testbay.planning import Request
 from testbay.spec import PORT
 
@@ -78,7 +80,7 @@ def embedded(project: Path, cache: Path, rounds: int) -> None:
     """A warm start of all three servers against the same programs started by hand."""
     asked = asked_for(project, cache, "embedded")
     cold = stack.start(asked)
-    cold.save_template(lambda _: None)
+    provision.prepare(cold, Voice(io.StringIO()))  # migrates, and keeps the template
     cold.stop()
     medians = take_turns(rounds, raw=lambda: raw_start(asked), ours=lambda: our_start(asked))
     row("raw script: copy the data, start three programs, ask each", medians["raw"])
