@@ -3,7 +3,7 @@
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from testbay.dependencies.dragonfly import ask, hear, probe, tell
@@ -40,16 +40,68 @@ class Servers:
         """Each slot ended its own."""
 
 
-class Server:
+class _Part:
+    """What both kinds of slot do: keep a connection, and empty what is theirs once nobody else is connected."""
+
+    _emptying: tuple[Sequence[bytes], ...]
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._line: Wire | None = None
+
+    def _wire(self) -> Wire:
+        """Our connection, opened again if it broke, with a deadline from now on."""
+        if self._line is None:
+            self._line = _connect(self.endpoint)
+            try:
+                self._begin(self._line)
+            except OSError:
+                self._hang_up()
+                raise
+        self._line.within(_ANSWER_LIMIT_S)
+        return self._line
+
+    def _begin(self, wire: Wire) -> None:
+        """On a new connection."""
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _concerns(self, client: dict[str, str]) -> bool:  # noqa: ARG002 - on a server of our own everybody does
+        return True
+
+    def _is_as_new(self, left: tuple[str, ...], answer: bytes) -> bool:  # noqa: ARG002 - emptied it is
+        return True
+
+    def take_back(self) -> Steps:
+        """Disconnect whoever is left, and empty it."""
+        try:
+            wire = self._wire()
+            tell(wire, _LIST)
+            yield
+            left = _await_alone(wire, hear(wire), self._concerns)
+            tell(wire, *self._emptying)
+            yield
+            answers = [hear(wire) for _ in self._emptying]
+        except OSError:
+            self._hang_up()
+            raise
+        return Returned(left, ready=self._is_as_new(left, answers[0]))
+
+
+class Server(_Part):
     """The slot: one server, started by the stack's guard and ended with us."""
 
+    _emptying = ((b"INFO", b"commandstats"), (b"FLUSHALL",), (b"SCRIPT", b"FLUSH"))
+
     def __init__(self, ground: Ground, number: int) -> None:
+        super().__init__(ground.endpoint)
         self._ground = ground
         self._number = number
         self._edition = 0
         self._name = ""
-        self._line: Wire | None = None
-        self.endpoint = ground.endpoint
         self.remake()
 
     def remake(self) -> None:
@@ -82,33 +134,11 @@ class Server:
                 self._wire()
                 return
 
-    def _wire(self) -> Wire:
-        """Our connection, opened again if it broke, with a deadline from now on."""
-        if self._line is None:
-            self._line = _connect(self.endpoint)
-            ask(self._line, b"CONFIG", b"RESETSTAT")  # so that only what tests do counts
-        self._line.within(_ANSWER_LIMIT_S)
-        return self._line
+    def _begin(self, wire: Wire) -> None:
+        ask(wire, b"CONFIG", b"RESETSTAT")  # so that only what tests do counts
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-
-    def take_back(self) -> Steps:
-        """Empty it; whoever is still connected, or a change of the server itself, asks for another server."""
-        try:
-            wire = self._wire()
-            tell(wire, _LIST)
-            yield
-            left = _await_alone(wire, hear(wire), lambda client: True)  # noqa: ARG005
-            tell(wire, [b"INFO", b"commandstats"], [b"FLUSHALL"], [b"SCRIPT", b"FLUSH"])
-            yield
-            statistics, *_ = [hear(wire) for _ in range(3)]
-        except OSError:
-            self._hang_up()
-            raise
-        return Returned(left, ready=not left and not _lasting(statistics.decode(errors="replace")))
+    def _is_as_new(self, left: tuple[str, ...], statistics: bytes) -> bool:
+        return not left and not _lasting(statistics.decode(errors="replace"))
 
     def close(self) -> None:
         """End it."""
@@ -137,12 +167,13 @@ class Databases:
         """Each slot has a connection of its own."""
 
 
-class Database:
+class Database(_Part):
     """The slot: one numbered database."""
 
+    _emptying = ((b"FLUSHDB",),)
+
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self._line: Wire | None = None
+        super().__init__(endpoint)
         self.remake()
 
     def remake(self) -> None:
@@ -150,42 +181,17 @@ class Database:
         self._hang_up()
         ask(self._wire(), b"FLUSHDB")
 
-    def _wire(self) -> Wire:
-        if self._line is None:
-            self._line = _connect(self.endpoint)
-            self._select(self._line)
-        self._line.within(_ANSWER_LIMIT_S)
-        return self._line
-
-    def _select(self, wire: Wire) -> None:
+    def _begin(self, wire: Wire) -> None:
         try:
             ask(wire, b"SELECT", self.endpoint.db.encode())
         except OSError as error:
-            self._hang_up()
             raise OSError(
                 f"{self.endpoint.title} has no database {self.endpoint.db} ({error}): give it more in the compose file "
                 "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"
             ) from None
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-
-    def take_back(self) -> Steps:
-        """Empty it and disconnect whoever still has it selected."""
-        try:
-            wire = self._wire()
-            tell(wire, _LIST)
-            yield
-            left = _await_alone(wire, hear(wire), lambda client: client.get("db") == self.endpoint.db)
-            tell(wire, [b"FLUSHDB"])
-            yield
-            hear(wire)
-        except OSError:
-            self._hang_up()
-            raise
-        return Returned(left)
+    def _concerns(self, client: dict[str, str]) -> bool:
+        return client.get("db") == self.endpoint.db
 
     def close(self) -> None:
         """Leave it empty."""
