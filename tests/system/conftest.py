@@ -75,6 +75,20 @@ class Bay:
         out, _ = child.communicate(timeout=90)
         return Done(child.returncode, out)
 
+    def type(self, line: str, **environ: str) -> Done:
+        """A command line at the shell's prompt, in the project's folder."""
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.project,
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout)
+
     def run_json(self) -> str:
         """The newest run's record."""
         return (max((self.project / ".testbay" / "runs").iterdir()) / "run.json").read_text()

@@ -70,20 +70,10 @@ class Checkout(Bay):
         path = [str(programs), str(Path(psql_program()).parent), os.environ["PATH"]]
         self.environ |= {"PATH": os.pathsep.join(path), "OPENAI_API_KEY": ""}
 
-    def type(self, line: str) -> Done:
+    def type(self, line: str, **environ: str) -> Done:
         """A command line at the shell's prompt; every service's code is importable, as bootstrap makes it."""
         sources = [str(self.project / "src"), *map(str, self.project.glob("services/*/src"))]
-        done = subprocess.run(
-            ["bash", "-c", line],
-            cwd=self.project,
-            env=self.environ | {"PYTHONPATH": os.pathsep.join(sources)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout)
+        return super().type(line, **environ, PYTHONPATH=os.pathsep.join(sources))
 
 
 @pytest.fixture

