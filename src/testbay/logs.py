@@ -1,21 +1,100 @@
 """Reading logs that others write: bounded, and whatever bytes are in them."""
 
 import os
+import re
 import shutil
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 _TAIL_BYTES = 4096
+_WINDOW_BYTES = 64 << 10
+_WINDOW_LINES = 200
+_LINE_CHARACTERS = 2000
+_CHUNK_BYTES = 1 << 20
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Log(NamedTuple):
+    """A log that tests are given their part of; `relevant` picks the lines that are not about others' leases."""
+
+    file: Path
+    relevant: Callable[[list[str]], list[str]] = list
+
+
+class Window(NamedTuple):
+    """What was written to a log in some time: its last lines as they can be shown, and how many came before them."""
+
+    lines: list[str]
+    hidden: int
+
+    def text(self, log: str) -> str:
+        """The lines, after how many more are in that file."""
+        more = [f"… {self.hidden} lines more in {log}"] if self.hidden else []
+        return "\n".join(more + self.lines)
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, undecodable bytes replaced; empty when there is none."""
+    """The last lines of a log as they can be shown; empty when there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return visible("\n".join(text.splitlines()[-lines:]))
+
+
+def window(log: Path, start: int, relevant: Callable[[list[str]], list[str]] = list) -> Window:
+    """What was written to a log since it was `start` bytes long.
+
+    Args:
+        log: The file; one that is not there has nothing.
+        start: Its size at the window's beginning. A size, not a time: the clock of a container may be wrong.
+        relevant: Picks the lines that belong here. Lines before the last 64 KB are only counted, whatever they are.
+    """
+    try:
+        with log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            shown_from = max(start, end - _WINDOW_BYTES)
+            hidden = _count_lines(file.fileno(), start, shown_from)
+            file.seek(shown_from)
+            text = file.read(_WINDOW_BYTES).decode(errors="replace")
+    except OSError:
+        return Window([], 0)
+    lines = relevant(visible(text).rstrip("\n").split("\n")) if text.strip() else []
+    hidden += max(0, len(lines) - _WINDOW_LINES)
+    return Window([_shortened(line) for line in lines[-_WINDOW_LINES:]], hidden)
+
+
+def _count_lines(log: int, start: int, end: int) -> int:
+    """Without having more than a chunk of it in memory."""
+    count = 0
+    while start < end and (chunk := os.pread(log, min(_CHUNK_BYTES, end - start), start)):
+        count += chunk.count(b"\n")
+        start += len(chunk)
+    return count
+
+
+def _shortened(line: str) -> str:
+    more = len(line) - _LINE_CHARACTERS
+    return line if more <= 0 else f"{line[:_LINE_CHARACTERS]}… {more} characters more"
+
+
+def visible(text: str) -> str:
+    """Text with nothing in it that a terminal would obey or a reader could not see: no escapes, no turned-round text.
+
+    Colours are dropped, line ends become newlines, every other control character is shown as it would be typed.
+    """
+    plain = _COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
+        return plain
+    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else _escaped(c) for c in plain)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def copy_from(log: Path, start: int, target: Path) -> None:

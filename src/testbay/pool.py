@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from testbay import exports, lifeline, registry, settings
-from testbay.dependencies import ROOMS
+from testbay.dependencies import ROOMS, postgres
 from testbay.dependencies.landlords import landlord
 from testbay.dependencies.leasing import Ground, Landlord, Returned, Slot
 from testbay.errors import BayError, EngineUnavailableError
 from testbay.lifeline import Lifeline
+from testbay.logs import Log
 from testbay.servers import Endpoint
 from testbay.settings import Settings
 from testbay.spec import HOME, LEASES, ProcessPlan, Tenancy, filled
@@ -143,6 +144,23 @@ class Pool:
         """The stack's folder."""
         return self._home
 
+    def logs(self, held: Sequence[Lease]) -> dict[str, Log]:
+        """Every server's log, and what in it is not about leases other than those."""
+        found = {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
+        for lease in held:
+            for name, slot in lease._slots.items():  # noqa: SLF001 - ours
+                if slot.log is not None:
+                    found[name] = Log(slot.log)
+        if "postgres" in found:
+            ours = {lease.postgres.db for lease in held}
+            found["postgres"] = Log(found["postgres"].file, lambda lines: postgres.relevant(lines, ours))
+        return found
+
+    def facts(self) -> list[str]:
+        """What runs and which migrations it has, in a line each."""
+        applied = [name for name, _ in registry.read(self._home).get("migrations", [])]
+        return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
+
     @property
     def shared(self) -> list[str]:
         """What leases on this stack have in common, in words."""
@@ -227,16 +245,16 @@ class Pool:
             another=self._another,
         )
 
-    def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], int]:
+    def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], tuple[int, Path]]:
         """Has the stack's guard start a server like `plan`; it ends with this process, or when told to."""
 
-        def serve(name: str, first_port: int) -> int:
+        def serve(name: str, first_port: int) -> tuple[int, Path]:
             whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
             self._line.say({"do": "serve", "plan": whole})
             while True:
                 for event in self._line.events(_PATIENCE_S):
                     if event["event"] == "serving" and event["name"] == name:
-                        return int(event["port"])
+                        return int(event["port"]), Path(whole["log"])
                     if event["event"] in ("failed", "stopped"):
                         raise OSError(event.get("what") or f"the stack was stopped: {event.get('reason')}")
 

@@ -15,6 +15,8 @@ import pytest
 
 from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning
+from testbay.evidence import Evidence
+from testbay.logs import Log
 from testbay.output import Voice
 from testbay.recorder import Recorder
 
@@ -43,7 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
-    config.pluginmanager.register(Leasing(config), "testbay-leasing")
+    leasing = Leasing(config)
+    config.pluginmanager.register(leasing, "testbay-leasing")
+    config.pluginmanager.register(leasing.evidence, "testbay-evidence")
     target = config.getoption("--testbay-record")
     if target and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(Path(target)), "testbay-recorder")
@@ -57,6 +61,10 @@ class Leasing:
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._attachment: Attachment | None = None
         self._error: BayError | None = None
+        self._held: list[Lease] = []
+        self._services: list[Service] = []
+        self._logs: dict[str, Log] = {}
+        self.evidence = Evidence(self, lambda text: text)
 
     def pytest_report_header(self) -> str | None:
         """Which servers, when `testbay run` has started them already."""
@@ -99,18 +107,22 @@ class Leasing:
             except BayError as error:
                 self._error = error
                 raise
+            self.evidence.notice()  # what a kept stack has logged so far is nobody's here
         return self._attachment.pool
 
     @contextmanager
     def take(self, holder: str, node: pytest.Item | None = None) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
         lease = _or_fail(lambda: self.pool().take())
+        self._held.append(lease)
+        self.evidence.notice()
         with pytest.MonkeyPatch.context() as environment:
             for name, value in lease.exports.items():
                 environment.setenv(name, value)
             try:
                 yield lease
             finally:
+                self._held.remove(lease)
                 left = self.pool().give_back(lease)
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
@@ -123,7 +135,33 @@ class Leasing:
         run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
         folder = Path(run_dir) / "logs" if run_dir else self.pool().home
         log = folder / f"service-{lease.name}.log"
-        return service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
+        made = service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
+        self._services = [other for other in self._services if not other.closed] + [made]
+        self.evidence.notice()
+        return made
+
+    def watch(self, title: str, log: Path) -> None:
+        """Show a failing test its part of this log too."""
+        self._logs[title] = Log(log)
+        self.evidence.notice()
+
+    def logs(self) -> dict[str, Log]:
+        """The service's first: it is what is tested."""
+        if self._attachment is None:
+            return self._logs
+        found = {service.name: Log(service.log) for service in self._services if not service.closed}
+        return found | self._logs | self._attachment.pool.logs(self._held)
+
+    def facts(self) -> list[str]:
+        """Which servers, which migrations, and how the service is."""
+        if self._attachment is None:
+            return []
+        said = [service.condition() for service in self._services if not service.closed]
+        return [*said, *self._attachment.pool.facts()]
+
+    def lags(self) -> bool:
+        """`docker logs` has to bring them."""
+        return self._attachment is not None and self._attachment.pool.tenancy["engine"] == "compose"
 
     def _complain(self, text: str, node: pytest.Item | None) -> None:
         if self._config.getoption("--testbay-strict"):
@@ -182,6 +220,10 @@ class Leases:
     def service(self, lease: "Lease") -> "Service":
         """The service on a lease, not yet started; `close` it."""
         return self._leasing.service(lease)
+
+    def watch(self, title: str, log: Path) -> None:
+        """Show every failing test its part of a log: that of a process which the suite starts by itself."""
+        self._leasing.watch(title, log)
 
 
 class Nats:

@@ -44,9 +44,11 @@ class Service:
                 f"{tenancy['service']}: the manifest does not say how the service is started",
                 todo='add start = "uvicorn app:app --port {port}" and ready = "/health" (docs/reference.md)',
             )
-        self.env = dict(env)
+        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+        self.name = tenancy["service"]
+        self.log = log
+        self.closed = False
         self._tenancy = tenancy
-        self._log = log
         self._own = own
         self._ready_timeout_s = ready_timeout_s
         self._port, self._lock = ports.hold(_FIRST_PORT, fixed=False, name="service")
@@ -70,7 +72,19 @@ class Service:
     @property
     def logs(self) -> str:
         """What it has said so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def condition(self) -> str:
+        """How its process is, in words."""
+        if self._child is None:
+            return f"{self.name}: not running"
+        code = self._child.poll()
+        if code is None:
+            return f"{self.name}: running on port {self._port}"
+        if code >= 0:
+            return f"{self.name}: ended with exit code {code}"
+        why = " (out of memory, or somebody killed it)" if -code == signal.SIGKILL else ""
+        return f"{self.name}: ended by {process.signal_name(-code)}{why}"
 
     def start(self) -> None:
         """Start it and wait until the manifest's `ready` path answers; nothing happens when it runs.
@@ -86,7 +100,7 @@ class Service:
             argv[0] = sys.executable
         path = os.pathsep.join([str(Path(sys.executable).parent), self.env.get("PATH", os.defpath)])
         try:
-            with self._log.open("ab") as output:
+            with self.log.open("ab") as output:
                 self._child = process.spawn(
                     argv,
                     env=self.env | {"PATH": path},
@@ -124,7 +138,7 @@ class Service:
             f"{self._tenancy['service']} {what}",
             why="its last log lines say",
             todo="mend what they name; `start` and `ready` in the manifest say how it is started and asked",
-            evidence=f"{self._log}\n{tail(self._log)}",
+            evidence=f"{self.log}\n{tail(self.log)}",
         )
 
     def stop(self) -> None:
@@ -147,6 +161,7 @@ class Service:
 
     def close(self) -> None:
         """End it and free its port."""
+        self.closed = True
         self.stop()
         if self._client is not None:
             self._client.close()

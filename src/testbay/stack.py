@@ -73,6 +73,7 @@ class Stack:
             "fixed": self._fixed(),
             "streams": [stream.model_dump() for stream in manifest.nats.streams],
             "further": planning.further(self.request),
+            "logs": {name: str(self.logs[name]) for name in self.endpoints},
         }
 
     def command_environment(self) -> dict[str, str]:

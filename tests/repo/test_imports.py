@@ -24,6 +24,7 @@ LEVELS = {
     "spec": 1,
     "dependencies": 2,
     "templates": 2,
+    "evidence": 2,
     "recorder": 2,
     "results": 2,
     "engines": 3,

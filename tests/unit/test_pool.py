@@ -248,13 +248,13 @@ def test_a_further_server_is_asked_of_the_guard(make_pool: MakePool, ends: tuple
     ends[1].sendall(
         b'{"event": "serving", "name": "other", "port": 1}\n{"event": "serving", "name": "one", "port": 7}\n'
     )
-    port = serve("one", 6)
+    at = serve("one", 6)
     said = ends[1].recv(65536)
     ends[1].sendall(b'{"event": "failed", "what": "no room"}\n')
     with pytest.raises(OSError, match="no room"):
         serve("two", 6)
 
-    assert port == 7
+    assert at == (7, Path("/dev/shm/testbay-shop-1/one.log"))
     assert b'"argv": ["redis", "--dir", "/dev/shm/testbay-shop-1/one"]' in said
     assert b'"port": 6' in said
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from testbay.dependencies.dragonfly import ask, hear, probe, tell
 from testbay.dependencies.leasing import Ground, Returned, Steps, patience
@@ -47,6 +48,7 @@ class _Part:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self.log: Path | None = None
         self._line: Wire | None = None
 
     def _wire(self) -> Wire:
@@ -111,7 +113,7 @@ class Server(_Part):
         last, self._edition = self._name, self._edition + 1
         self._name = f"dragonfly-lease{self._number}-{self._edition}"
         first_port = self._ground.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
-        port = self._ground.serve(self._name, first_port)
+        port, self.log = self._ground.serve(self._name, first_port)
         self.endpoint = replace(self._ground.endpoint, port=port, db="0")
         try:
             self._await_ready()

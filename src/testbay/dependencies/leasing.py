@@ -26,6 +26,7 @@ class Slot(Protocol):
     """One numbered part of one server, in the hands of one process; at most one test has it at a time."""
 
     endpoint: Endpoint
+    log: Path | None  # of a server of its own; None where it is in the stack's
 
     def take_back(self) -> Steps:
         """Close what the test left open and make the part as new where that is quick.
@@ -70,14 +71,14 @@ class Landlord(Protocol):
 class Ground(NamedTuple):
     """What a landlord stands on: the server, the stack's folder, and what the stack's guard and the pool do for it.
 
-    `serve` starts a server of a slot's own under a name, from a port on, and returns its port; `unserve` ends it; None
-    where slots share the one there is. `another` gives a number up for a further one out of those of the stack.
+    `serve` starts a server of a slot's own under a name, from a port on, and returns its port and its log; `unserve`
+    ends it; None where slots share the one there is. `another` gives a number up for a further one of the stack's.
     """
 
     endpoint: Endpoint
     home: Path
     streams: Sequence[Mapping[str, Any]]
-    serve: Callable[[str, int], int] | None
+    serve: Callable[[str, int], tuple[int, Path]] | None
     unserve: Callable[[str], None]
     another: Callable[[int], int]
 
@@ -114,6 +115,8 @@ class Undivided:
 
 class Everything:
     """The slot that is none."""
+
+    log: Path | None = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint

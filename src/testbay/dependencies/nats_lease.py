@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbay.dependencies.leasing import Ground, Returned, Steps, patience
@@ -45,6 +46,8 @@ class Accounts:
 
 class Account:
     """The slot: one account, our connection in it, and one in the account that is told who else is."""
+
+    log: Path | None = None
 
     def __init__(self, ground: Ground, number: int) -> None:
         self._ground = ground

@@ -10,7 +10,8 @@ import shutil
 import signal
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
@@ -29,6 +30,7 @@ TITLE = "PostgreSQL"
 IMAGES = ("postgres", "pgvector", "timescale", "postgis")
 CONTAINER_PORT = 5432
 DEFAULT_PORT = 15433
+LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
 _WHEELS = (
@@ -228,7 +230,7 @@ def pristine(endpoint: Endpoint) -> Endpoint:
 
 def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
     """A database of its own, copied from the one set aside; the one of last time is dropped with its sessions."""
-    leased = replace(endpoint, db=f"{endpoint.db}_lease{number}")
+    leased = replace(endpoint, db=f"{endpoint.db}{LEASE_MARK}{number}")
     _admin(
         endpoint,
         f"DROP DATABASE IF EXISTS {_quoted(leased.db)} WITH (FORCE)",
@@ -352,3 +354,20 @@ def url(endpoint: Endpoint) -> str:
     """The connection string every PostgreSQL client takes."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))
     return f"postgresql://{user}:{password}@{endpoint.host}:{endpoint.port}/{db}"
+
+
+_OF_DATABASE = re.compile(r"\[\d+\] (\S*) ?[A-Z]+[0-9]?:  ")  # after our log_line_prefix: process, database, severity
+
+
+def relevant(lines: Sequence[str], databases: AbstractSet[str]) -> list[str]:
+    """A log's lines without those of others' leases, and without the checkpoints that making a database forces."""
+    kept, keep = [], True
+    for line in lines:
+        if found := _OF_DATABASE.search(line):
+            elsewhere = LEASE_MARK in found[1] and found[1] not in databases
+            keep = not elsewhere and "LOG:  checkpoint " not in line
+        elif not line.startswith("\t"):  # a statement's further lines belong to its first
+            keep = True
+        if keep:
+            kept.append(line)
+    return kept

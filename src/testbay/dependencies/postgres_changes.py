@@ -172,16 +172,21 @@ def hear(session: Session) -> list[Change]:
     return _answer(_last(session))
 
 
+def prepare(session: Session, question: bytes) -> None:
+    """Once in a session: planning the question costs eight times the answer."""
+    _answer(session.pgconn.prepare(QUESTION, question))
+
+
 def tell_prepared(session: Session, since: bytes) -> None:
     """The first half of the question after a test."""
     session.pgconn.send_query_prepared(QUESTION, [since])
 
 
 def hear_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
-    """The second half; it is prepared when it is asked for the first time in a session, or a test threw that away."""
+    """The second half; it is prepared again if a test threw that away."""
     result = _last(session)
     if result.error_field(pq.DiagnosticField.SQLSTATE) == _NO_SUCH_STATEMENT:
-        _answer(session.pgconn.prepare(QUESTION, question))
+        prepare(session, question)
         result = session.pgconn.exec_prepared(QUESTION, [since])
     return _answer(result)
 

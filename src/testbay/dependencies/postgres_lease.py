@@ -10,6 +10,7 @@ import functools
 import time
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
@@ -17,7 +18,7 @@ from psycopg import pq, sql
 from psycopg.abc import Query
 
 from testbay.dependencies.leasing import Ground, Returned, Steps, patience
-from testbay.dependencies.postgres import PRISTINE_LOCK, pristine
+from testbay.dependencies.postgres import LEASE_MARK, PRISTINE_LOCK, pristine
 from testbay.dependencies.postgres_changes import (
     RESET,
     STATISTICS_SINCE,
@@ -29,6 +30,7 @@ from testbay.dependencies.postgres_changes import (
     deletion,
     hear,
     hear_prepared,
+    prepare,
     question_of,
     shape_of,
     tell,
@@ -169,14 +171,17 @@ class _Strategies:
 class Database:
     """The slot: one database, and the one session that stays in it, to look after it and to be lent to tests."""
 
+    log: Path | None = None
+
     def __init__(self, cluster: Cluster, number: int) -> None:
         self._cluster = cluster
-        self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}_lease{number}"
+        self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}{LEASE_MARK}{number}"
         self._edition = 0
         self._renewals = 0
         self._used = False
         self._lent: weakref.ref[psycopg.Connection[tuple[Any, ...]]] | None = None
         self._session: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._prepared_in: psycopg.Connection[tuple[Any, ...]] | None = None
         self._oid = 0
         self._question = b""
         self._since = b""
@@ -231,6 +236,9 @@ class Database:
             yield
             hear(session)
             self._used = False
+            if self._prepared_in is not session:  # asked unprepared, the server's log would have an error for it
+                prepare(session, self._question)
+                self._prepared_in = session
             tell_prepared(session, self._since)
             yield
             left, found = self._await_alone(hear_prepared(session, self._question, self._since))
