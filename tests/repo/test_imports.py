@@ -16,6 +16,7 @@ LEVELS = {
     "errors": 0,
     "composefile": 1,
     "logs": 1,
+    "masking": 1,
     "output": 1,
     "ports": 1,
     "process": 1,

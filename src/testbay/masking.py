@@ -1,0 +1,181 @@
+"""Every readable form of a secret: taken out of a text before it is shown, found in a file before it is handed on."""
+
+import base64
+import gzip
+import html
+import json
+import urllib.parse
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+SHORTEST = 8  # characters, blanks aside; of anything shorter a text may hold a copy by chance
+MASK = "***"
+_CHUNK_BYTES = 1 << 20
+_UNPACKED_BYTES = 4 << 30  # of one compressed file; who looks for more is led astray by it
+_NESTED = 2  # an archive in an archive; what is packed deeper is searched as it is
+_BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
+
+
+def forms(value: str) -> frozenset[str]:
+    """What a reader, or a one-line program, turns back into the value, or into one of its lines.
+
+    As it is, reversed, as hex digits, in base64 (both alphabets, wherever it stands in a longer text), and quoted as
+    URLs, JSON, XML and Python do it. A value or line that is too short has none.
+    """
+    wholes = {value, value.strip(), *(line.strip() for line in value.splitlines())}
+    return frozenset(form for whole in wholes if long_enough(whole) for form in _written(whole))
+
+
+def long_enough(value: str) -> bool:
+    """Whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
+    return len("".join(value.split())) >= SHORTEST
+
+
+def _written(text: str) -> Iterator[str]:
+    raw = text.encode(errors="surrogateescape")
+    yield text
+    yield text[::-1]
+    yield raw.hex()
+    yield raw.hex().upper()
+    yield from _base64(raw)
+    yield from _quoted(text, raw)
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """The characters that are the same whatever stands before and after, for each place in a group of three bytes."""
+    for offset in range(3):
+        first, last = -(-offset * 8 // 6), (offset + len(raw)) * 8 // 6
+        encoded = base64.b64encode(bytes(offset) + raw)[first:last].decode()
+        yield encoded
+        yield encoded.translate(str.maketrans("+/", "-_"))
+
+
+def _quoted(text: str, raw: bytes) -> Iterator[str]:
+    for unquoted in ("", "/", "!'()*"):  # strictly, as paths are, as browsers do it
+        encoded = urllib.parse.quote(raw, safe=unquoted)
+        yield encoded
+        yield encoded.replace("%20", "+")
+    for plain_ascii in (True, False):
+        encoded = json.dumps(text, ensure_ascii=plain_ascii)[1:-1]
+        yield encoded
+        yield encoded.replace("/", "\\/")
+        yield json.dumps(encoded, ensure_ascii=plain_ascii)[1:-1]  # JSON kept in JSON, as test records do
+    yield repr(text)[1:-1]
+    yield repr(raw)[2:-1]
+    for quotes in (True, False):
+        encoded = html.escape(text, quote=quotes)
+        yield encoded
+        yield encoded.replace("&#x27;", "'").replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#09;")
+
+
+def masked(text: str, values: Iterable[str]) -> str:
+    """The text with `***` for every form of the values; where two of them overlap, both go."""
+    spans = sorted(span for form in _all_forms(values) for span in _places(text, form))
+    parts, end = [], 0
+    for start, stop in spans:
+        if start >= end:
+            parts += [text[end:start], MASK]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])
+
+
+def _all_forms(values: Iterable[str]) -> set[str]:
+    return {form for value in values for form in forms(value)}
+
+
+def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + len(form))
+
+
+class Scan:
+    """Looks for values in files. It never shows them: not in an error, not in its own `repr`."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        # Encoders break lines, terminals wrap them, dumps group digits: without blanks each is whole again.
+        squeezed = {form.encode(errors="surrogateescape").translate(None, _BLANKS) for form in _all_forms(values)}
+        self._needles: list[bytes] = []
+        for form in sorted(squeezed, key=len):
+            if not any(needle in form for needle in self._needles):  # a line is found where the whole value is
+                self._needles.append(form)
+        self._overlap = max(map(len, self._needles), default=1) - 1
+
+    def finds(self, file: Path) -> bool:
+        """Whether the file holds a form of a value, also inside of gzip and zip.
+
+        It is read piece by piece, whatever its size. One that unpacks to more than 4 GiB counts as holding a value:
+        nobody can vouch for it.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        with file.open("rb") as stream:
+            try:
+                return self._in_stream(stream, _Budget(), 0)
+            except _SpentError:
+                return True
+
+    def _in_stream(self, stream: IO[bytes], budget: "_Budget", depth: int) -> bool:
+        if self._in_bytes(stream, budget, depth):
+            return True
+        stream.seek(0)
+        kind = stream.read(2)
+        stream.seek(0)
+        if depth == _NESTED or kind not in (b"\x1f\x8b", b"PK"):
+            return False
+        try:
+            return any(self._in_member(member, budget, depth + 1) for member in _members(stream, kind))
+        except zipfile.BadZipFile:
+            return False
+
+    def _in_member(self, member: IO[bytes], budget: "_Budget", depth: int) -> bool:
+        try:
+            return self._in_stream(member, budget, depth)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+            return False  # damaged: what could be unpacked of it was searched
+
+    def _in_bytes(self, stream: IO[bytes], budget: "_Budget", depth: int) -> bool:
+        window = b""
+        while chunk := stream.read(_CHUNK_BYTES):
+            if depth:
+                budget.spend(len(chunk))
+            window = window[max(0, len(window) - self._overlap) :] + chunk.translate(None, _BLANKS)
+            if any(needle in window for needle in self._needles):
+                return True
+        return False
+
+
+def _members(stream: IO[bytes], kind: bytes) -> Iterator[IO[bytes]]:
+    if kind != b"PK":
+        with gzip.open(stream) as content:
+            yield cast("IO[bytes]", content)
+        return
+    with zipfile.ZipFile(stream) as archive:
+        for name in archive.infolist():
+            try:
+                member = archive.open(name)
+            except (RuntimeError, NotImplementedError):
+                continue  # under a password, or packed in a way that we cannot undo
+            with member:
+                yield member
+
+
+class _SpentError(Exception):
+    """More was unpacked than we are willing to look at."""
+
+
+class _Budget:
+    """How many unpacked bytes are still looked at."""
+
+    def __init__(self) -> None:
+        self._left = _UNPACKED_BYTES
+
+    def spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise _SpentError
