@@ -1,5 +1,7 @@
 """Why a test failed, beside its traceback: what every server and the service logged while it ran, and how they are."""
 
+import json
+import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
@@ -29,32 +31,90 @@ class Source(Protocol):
         """Whether the logs come a moment later than what they tell: those of containers do."""
 
 
-class Evidence:
-    """Adds report sections to a failing phase of a test, cut to the time since the test's setup began."""
+class Windows:
+    """From where on each log belongs to the test that runs. Sizes, not times: the clock of a container may be wrong."""
 
-    def __init__(self, source: Source, mask: Callable[[str], str]) -> None:
-        self._source = source
-        self._mask = mask
+    def __init__(self) -> None:
         self._logs: dict[str, Log] = {}
         self._marks: dict[Path, int] = {}
 
-    def notice(self) -> None:
-        """A lease was taken, a service started: their logs' windows open now, and stay open when they are given up."""
-        self._logs |= self._source.logs()
-        for log in self._logs.values():
+    def open(self, found: Mapping[str, Log]) -> None:
+        """From now on, for logs that are not open yet; they stay open when their lease or service is gone."""
+        self._logs |= found
+        for log in found.values():
             self._marks.setdefault(log.file, _size(log.file))
 
+    def cut(self, *, lags: bool = False) -> dict[str, str]:
+        """What was logged since they were opened or last cut, by title."""
+        if lags:
+            _await_settled(list(self._marks))
+        texts = {}
+        for title, log in self._logs.items():
+            window = logs.window(log.file, self._marks[log.file], _relevant(log))
+            if window.lines or window.hidden:
+                texts[title] = window.text(_shown(log.file))
+        self._marks = {file: _size(file) for file in self._marks}
+        return texts
+
+    def as_json(self) -> bytes:
+        """For another process, should this one crash."""
+        facts = {title: [str(log.file), log.databases, self._marks[log.file]] for title, log in self._logs.items()}
+        return json.dumps(facts).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Windows":
+        """Those of the process that crashed; none when it left none."""
+        windows = cls()
+        for title, (file, databases, mark) in json.loads(text or b"{}").items():
+            windows._logs[title] = Log(Path(file), databases)
+            windows._marks[Path(file)] = mark
+        return windows
+
+
+def _relevant(log: Log) -> Callable[[list[str]], list[str]]:
+    if log.databases is None:
+        return list
+    from testbay.dependencies import postgres  # not before a test has failed
+
+    databases = log.databases
+    return lambda lines: postgres.relevant(lines, databases)
+
+
+class Evidence:
+    """Adds report sections to a failing phase of a test, cut to the time since the test's setup began.
+
+    Args:
+        source: Asked for logs and facts when they are needed.
+        mask: Applied to all of it.
+        notes: Where a worker of pytest-xdist leaves its open windows for the controller; see `Crashes`.
+    """
+
+    def __init__(self, source: Source, mask: Callable[[str], str], notes: Path | None) -> None:
+        self._source = source
+        self._mask = mask
+        self._windows = Windows()
+        self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT, 0o600) if notes else None
+
+    def notice(self) -> None:
+        """A lease was taken, a service started: the test is to be shown their logs from here on."""
+        self._windows.open(self._source.logs())
+        if self._notes is not None:
+            text = self._windows.as_json()
+            os.pwrite(self._notes, text, 0)
+            os.truncate(self._notes, len(text))
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Every window opens."""
-        self._logs, self._marks = {}, {}
+        item.stash[_failed] = False
+        self._windows = Windows()
         self.notice()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """They close with the failing phase; what the teardown of a failed test logs is a second window."""
+        """They are cut with the failing phase; what the teardown of a failed test logs is a second cut."""
         report = yield
         if report.failed or item.stash.get(_failed, False):
             item.stash[_failed] = call.when != "teardown"
@@ -63,26 +123,18 @@ class Evidence:
 
     def _add(self, report: pytest.TestReport, when: str) -> None:
         try:
-            found = [(f"{title} log{when}", text) for title, text in self._windows().items()]
+            windows = self._windows.cut(lags=self._source.lags())
             facts = [] if when and not report.failed else self._source.facts()
         except Exception as error:  # noqa: BLE001 - the test's own failure must be told whatever happens here
-            found, facts = [], [f"the logs could not be read: {error!r}"]
-        found += [("testbay", "\n".join(facts))] if facts else []
-        sections = [(title, self._mask(text)) for title, text in found]
-        report.sections += sections
-        vars(report)["testbay_sections"] = [title for title, _ in sections]  # pytest-xdist carries attributes over
+            windows, facts = {}, [f"the logs could not be read: {error!r}"]
+        found = {f"{title} log{when}": text for title, text in windows.items()}
+        add_sections(report, found | ({"testbay": "\n".join(facts)} if facts else {}), self._mask)
 
-    def _windows(self) -> dict[str, str]:
-        """What was logged since the last look, by title."""
-        if self._source.lags():
-            _await_settled(list(self._marks))
-        texts = {}
-        for title, log in self._logs.items():
-            cut = logs.window(log.file, self._marks[log.file], log.relevant)
-            if cut.lines or cut.hidden:
-                texts[title] = cut.text(_shown(log.file))
-        self._marks = {file: _size(file) for file in self._marks}
-        return texts
+
+def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:
+    """Sections of ours, which `ours` finds again: pytest-xdist carries a report's attributes over."""
+    report.sections += [(title, mask(text)) for title, text in sections.items()]
+    vars(report)["testbay_sections"] = [*getattr(report, "testbay_sections", []), *sections]
 
 
 def _await_settled(files: list[Path]) -> None:
@@ -112,9 +164,3 @@ def _shown(file: Path) -> str:
 def has_failed(item: pytest.Item) -> bool:
     """Whether a phase of the test has failed so far."""
     return item.stash.get(_failed, False)
-
-
-def sections_of(report: Any) -> list[tuple[str, str]]:
-    """Those of a report's sections that were added here."""
-    ours = getattr(report, "testbay_sections", [])
-    return [(title, text) for title, text in report.sections if title in ours]

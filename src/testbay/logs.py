@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-_TAIL_BYTES = 4096
+_LINE_BYTES = 350  # of tails: so many on average at most
 _WINDOW_BYTES = 64 << 10
 _WINDOW_LINES = 200
 _LINE_CHARACTERS = 2000
@@ -17,10 +17,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Log(NamedTuple):
-    """A log that tests are given their part of; `relevant` picks the lines that are not about others' leases."""
+    """A log that tests are given their part of. PostgreSQL's has lines of other leases: `databases` are one's own."""
 
     file: Path
-    relevant: Callable[[list[str]], list[str]] = list
+    databases: tuple[str, ...] | None = None
 
 
 class Window(NamedTuple):
@@ -39,7 +39,7 @@ def tail(log: Path, lines: int = 12) -> str:
     """The last lines of a log as they can be shown; empty when there is none."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - lines * _LINE_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from testbay import exports, lifeline, registry, settings
-from testbay.dependencies import ROOMS, postgres
+from testbay.dependencies import ROOMS
 from testbay.dependencies.landlords import landlord
 from testbay.dependencies.leasing import Ground, Landlord, Returned, Slot
 from testbay.errors import BayError, EngineUnavailableError
@@ -152,8 +152,7 @@ class Pool:
                 if slot.log is not None:
                     found[name] = Log(slot.log)
         if "postgres" in found:
-            ours = {lease.postgres.db for lease in held}
-            found["postgres"] = Log(found["postgres"].file, lambda lines: postgres.relevant(lines, ours))
+            found["postgres"] = Log(found["postgres"].file, tuple(lease.postgres.db for lease in held))
         return found
 
     def facts(self) -> list[str]:
@@ -191,12 +190,15 @@ class Pool:
             raise _refused(lease) from lease
         return lease
 
-    def give_back(self, lease: Lease) -> list[str]:
-        """What the test left open, in words; the lease is ready again now or in a moment."""
+    def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
+        """What the test left open, in words; the lease is ready again now or in a moment.
+
+        With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
+        """
         slots = list(lease._slots.values())  # noqa: SLF001 - ours
         found = _taken_back(slots)
         left = [text for returned in found for text in returned.left]
-        spoilt = [slot for slot, returned in zip(slots, found, strict=True) if not returned.ready]
+        spoilt = [slot for slot, returned in zip(slots, found, strict=True) if renew or not returned.ready]
         if spoilt:
             self._order(self._remaking, lambda: _remade(lease, spoilt))
         else:

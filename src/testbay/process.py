@@ -183,6 +183,12 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def ended_by(number: int) -> str:
+    """In words, with the likely reason for the one signal that nobody can log."""
+    why = " (out of memory, or somebody killed it)" if number == signal.SIGKILL else ""
+    return f"ended by {signal_name(number)}{why}"
+
+
 def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
     """Signal each, wait, then SIGKILL what remains.
 

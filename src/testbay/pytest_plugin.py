@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from testbay import settings
+from testbay import crashes, reruns, settings
+from testbay.crashes import Crashes
 from testbay.errors import BayError, DirtyLeaseWarning
-from testbay.evidence import Evidence
+from testbay.evidence import Evidence, has_failed
 from testbay.logs import Log
 from testbay.output import Voice
-from testbay.recorder import Recorder
+from testbay.recorder import JUnit, Recorder
 
 if TYPE_CHECKING:
     import psycopg
@@ -40,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that leaves a session, connection or subscriber of its lease open (default: warn)",
     )
+    group.addoption("--testbay-reruns", type=int, default=0, metavar="N", help="run a failed test up to N times again")
+    group.addoption(
+        "--testbay-flaky",
+        choices=reruns.POLICIES,
+        default="report",
+        help="whether a test that passed only when it was run again makes the run fail (default: report)",
+    )
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
 
 
@@ -48,9 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(leasing.evidence, "testbay-evidence")
-    target = config.getoption("--testbay-record")
-    if target and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Recorder(Path(target)), "testbay-recorder")
+    if times := config.getoption("--testbay-reruns"):
+        config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
+    if hasattr(config, "workerinput"):
+        return
+    config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
+    config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
+    config.pluginmanager.register(JUnit(config), "testbay-junit")
+    if target := config.getoption("--testbay-record"):
+        config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
 
 
 class Leasing:
@@ -64,7 +78,13 @@ class Leasing:
         self._held: list[Lease] = []
         self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
-        self.evidence = Evidence(self, lambda text: text)
+        notes = self._worker and Path(self._worker["testbay_notes"], f"{self._worker['workerid']}.json")
+        self.evidence = Evidence(self, self.mask, notes or None)
+
+    def pytest_sessionstart(self) -> None:
+        """A worker's crash is told by its controller: leave it the stack."""
+        if self._worker is not None:
+            self._stack = crashes.keep_stack(Path(self._worker["testbay_notes"]), str(self._worker["workerid"]))
 
     def pytest_report_header(self) -> str | None:
         """Which servers, when `testbay run` has started them already."""
@@ -123,7 +143,8 @@ class Leasing:
                 yield lease
             finally:
                 self._held.remove(lease)
-                left = self.pool().give_back(lease)
+                rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
+                left = self.pool().give_back(lease, renew=rerun)
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
@@ -158,6 +179,18 @@ class Leasing:
             return []
         said = [service.condition() for service in self._services if not service.closed]
         return [*said, *self._attachment.pool.facts()]
+
+    def mask(self, text: str) -> str:
+        """Without the values of the manifest's secrets."""
+        environ = settings.environ()
+        named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
+        named += self._attachment.pool.tenancy["secrets"] if self._attachment is not None else []
+        values = [environ[name] for name in named if environ.get(name)]
+        if not values:
+            return text
+        from testbay import masking
+
+        return masking.masked(text, values)
 
     def lags(self) -> bool:
         """`docker logs` has to bring them."""

@@ -1,17 +1,31 @@
-"""The record of a pytest session: what was planned and what each test did, one JSON object per line."""
+"""The record of a pytest session: what was planned and what each phase of each test did, one JSON object per line."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import pytest
 
+from testbay.logs import visible
+
+_ERROR_CHARACTERS = 500
+_TEXT_CHARACTERS = 64 << 10
+_SECTIONS = 20
+
 
 class Recorder:
-    """Appends one JSON object per fact: {"planned": […]} once, then a report per test and phase that matters."""
+    """Writes {"planned": […]} once, then a line for each phase of each test: whoever reads it sees a killed run too.
 
-    def __init__(self, file: Path) -> None:
+    Args:
+        file: Where to, one line after the other.
+        mask: Applied to every text that a test can have said.
+    """
+
+    def __init__(self, file: Path, mask: Callable[[str], str]) -> None:
         self._file = file
+        self._mask = mask
         self._planned: set[str] = set()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -26,31 +40,115 @@ class Recorder:
     def _plan(self, ids: list[str]) -> None:
         if new := [nodeid for nodeid in ids if nodeid not in self._planned]:
             self._planned.update(new)
-            self._write({"planned": new})
+            self._write([{"planned": new}])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that could not be imported."""
         if report.failed:
-            fact = {"id": report.nodeid, "when": "collect", "outcome": "failed", "error": _first_error_line(report)}
-            self._write(fact)
+            fact = {
+                "id": report.nodeid,
+                "when": "collect",
+                "outcome": "failed",
+                "trace": _bounded(str(report.longrepr)),
+            }
+            self._write([fact | {"error": first_error_line(report)}])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test's call, or whichever phase ended it."""
-        if report.when == "call" or report.outcome != "passed":
-            fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": report.outcome}
-            fact |= {"duration_s": round(report.duration, 4), "start": report.start}
-            if report.outcome == "failed":
-                fact["error"] = _first_error_line(report)
-            self._write(fact)
+        """A phase has ended; with the last one come the attempts before this one."""
+        self._write([*getattr(report, "testbay_attempts", []), fact_of(report)])
 
-    def _write(self, fact: dict[str, Any]) -> None:
+    def _write(self, facts: list[dict[str, Any]]) -> None:
         with self._file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(fact) + "\n")
+            out.writelines(json.dumps(_masked(fact, self._mask)) + "\n" for fact in facts)
 
 
-def _first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
+def fact_of(report: pytest.TestReport) -> dict[str, Any]:
+    """What a phase came to, in plain values. Texts are bounded and hold nothing that a terminal would obey."""
+    fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": report.outcome}
+    fact |= {"start": round(report.start, 4), "duration_s": round(report.duration, 4)}
+    fact |= {"attempt": attempt} if (attempt := getattr(report, "testbay_attempt", 1)) > 1 else {}
+    fact |= {"worker": worker} if (worker := getattr(report, "worker_id", "")) else {}
+    if report.skipped and isinstance(report.longrepr, tuple):
+        fact["reason"] = visible(report.longrepr[2].removeprefix("Skipped: "))[:_ERROR_CHARACTERS]
+    if report.failed:
+        fact |= {"error": first_error_line(report), "trace": _bounded(report.longreprtext), "location": _place(report)}
+    # The sections of a passing phase come again with the next one, or nobody will ask for them.
+    if report.failed or getattr(report, "testbay_sections", []):
+        shown = [(title, _bounded(text)) for title, text in report.sections if report.failed or _is_ours(report, title)]
+        fact |= {"sections": shown[-_SECTIONS:]} if shown else {}
+    return fact
+
+
+def _is_ours(report: pytest.TestReport, title: str) -> bool:
+    return title in getattr(report, "testbay_sections", [])
+
+
+def _bounded(text: str) -> str:
+    """The end of a text: what was said last says most."""
+    text = visible(text)
+    more = len(text) - _TEXT_CHARACTERS
+    return text if more <= 0 else f"… {more} characters more\n{text[more:]}"
+
+
+def _masked(fact: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    """What a test can have said; looking for secrets takes its time, so only there."""
+    texts = {name: mask(fact[name]) for name in ("error", "trace", "reason") if name in fact}
+    sections = [(title, mask(text)) for title, text in fact.get("sections", ())]
+    return fact | texts | ({"sections": sections} if sections else {})
+
+
+def first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
     """The exception's first line, as pytest's short summary shows it; of a failed import the line pytest marks."""
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = [line for line in (crash.message if crash else str(report.longrepr or "")).splitlines() if line.strip()]
     marked = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return next(iter(marked or lines), "")[:500]
+    return visible(next(iter(marked or lines), ""))[:_ERROR_CHARACTERS]
+
+
+def _place(report: pytest.TestReport) -> list[Any]:
+    """File and line where it failed: the last one in the project's own code, else where the test begins."""
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
+    places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
+    own = [[place.path, place.lineno] for place in places if "site-packages" not in place.path]
+    path, line, _ = report.location
+    return own[-1] if own else [path, (line or 0) + 1]
+
+
+class JUnit:
+    """Adds to pytest's own JUnit file what it leaves out: the sections of ours, and attempts that were rerun.
+
+    Attempts stand in elements of Maven's Surefire, which Jenkins and GitLab show: `flakyFailure` when the test passed
+    in the end, `rerunFailure` when it did not.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(tryfirst=True)  # pytest's own hook finishes the test's element
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Before the element is finished."""
+        from _pytest.junitxml import xml_key  # there is no public way to an element of a report
+
+        xml = self._config.stash.get(xml_key, None)
+        if xml is None:
+            return
+        attempts = [fact for fact in getattr(report, "testbay_attempts", []) if fact["outcome"] == "rerun"]
+        for element in [*_system_out(report), *_reruns(attempts, flaky=getattr(report, "testbay_flaky", False))]:
+            xml.node_reporter(report).append(element)
+
+
+def _system_out(report: pytest.TestReport) -> list[Element]:
+    ours = [(title, text) for title, text in report.sections if _is_ours(report, title)]
+    text = "\n\n".join(f"--- {title} ---\n{text}" for title, text in ours)
+    return [_element("system-out", text)] if ours else []
+
+
+def _reruns(attempts: Sequence[dict[str, Any]], *, flaky: bool) -> list[Element]:
+    tag = "flakyFailure" if flaky else "rerunFailure"
+    return [_element(tag, fact["trace"], message=fact["error"], type=fact["when"]) for fact in attempts]
+
+
+def _element(tag: str, text: str, **attributes: str) -> Element:
+    element = Element(tag, attributes)
+    element.text = text
+    return element

@@ -10,20 +10,32 @@ from testbay.errors import TestsDidNotRunError
 
 _NO_TESTS_COLLECTED = 5
 _SHOWN = 20
+_PHASES = {"setup": "setup_s", "call": "duration_s", "teardown": "teardown_s"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Ids planned, one fact per test that ended (id, outcome, duration_s, error), coverage in percent."""
+    """Ids planned, one fact per attempt at a test that came to something, coverage in percent.
+
+    A fact has `id`, `attempt` (from 1), `outcome` (passed, failed, skipped, or rerun when another attempt followed),
+    `when` (the phase that decided), `start` (seconds since the epoch), `setup_s`, `duration_s` (of the test itself) and
+    `teardown_s`; as it applies `worker`, `error` (a line), `trace`, `location` (file, line), `sections`, `reason`.
+    """
 
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
 
     def count(self, outcome: str) -> int:
-        """How many tests passed, failed or were skipped; what failed anywhere, even in its teardown, only failed."""
-        ended = {test["id"]: test["outcome"] for test in sorted(self.tests, key=lambda t: t["outcome"] == "failed")}
+        """How many tests passed, failed or were skipped in the end."""
+        ended = {test["id"]: test["outcome"] for test in self.tests}
         return list(ended.values()).count(outcome)
+
+    @property
+    def flaky(self) -> list[dict[str, Any]]:
+        """The failed attempts of tests that passed in the end."""
+        passed = {test["id"] for test in self.tests if test["outcome"] == "passed"}
+        return [test for test in self.tests if test["outcome"] == "rerun" and test["id"] in passed]
 
 
 def read(run_dir: Path) -> Results:
@@ -31,7 +43,7 @@ def read(run_dir: Path) -> Results:
     facts = _facts(run_dir / "tests.jsonl")
     return Results(
         planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
-        tests=[fact for fact in facts if "id" in fact],
+        tests=_tests(facts),
         coverage_percent=_coverage(run_dir / "coverage.json"),
     )
 
@@ -47,6 +59,33 @@ def _facts(file: Path) -> list[dict[str, Any]]:
     return facts
 
 
+def _tests(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One fact for the phases of an attempt. A test that was only set up has come to nothing."""
+    attempts: dict[tuple[str, int], dict[str, Any]] = {}
+    for fact in facts:
+        if "id" in fact:
+            number = fact.get("attempt", 1)
+            _add_phase(attempts.setdefault((fact["id"], number), {"id": fact["id"], "attempt": number}), fact)
+    first = {nodeid: place for place, (nodeid, _) in reversed(list(enumerate(attempts)))}
+    in_order = sorted(attempts.values(), key=lambda test: (first[test["id"]], test["attempt"]))
+    return [test for test in in_order if "outcome" in test]
+
+
+def _add_phase(test: dict[str, Any], fact: dict[str, Any]) -> None:
+    when, outcome, seconds = fact["when"], fact["outcome"], fact.get("duration_s", 0.0)
+    test.setdefault("start", fact.get("start", 0.0))
+    test.setdefault("duration_s", 0.0)
+    if when in _PHASES:
+        test[_PHASES[when]] = seconds
+    if (when == "call" or outcome != "passed") and test.get("outcome") not in ("failed", "rerun"):
+        test |= {"when": when, "outcome": outcome}
+    for name in ("worker", "error", "trace", "location", "reason", "kept"):
+        if name in fact:
+            test.setdefault(name, fact[name])
+    if "sections" in fact:
+        test["sections"] = test.get("sections", []) + fact["sections"]
+
+
 def _coverage(file: Path) -> float | None:
     try:
         return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 1)
@@ -56,11 +95,15 @@ def _coverage(file: Path) -> float | None:
 
 def tests_line(results: Results, seconds: float) -> str:
     """`Tests: 3 passed in 45.2s`, and each failing test with its first error line."""
-    counts = [f"{n} {outcome}" for outcome in ("passed", "failed", "skipped") if (n := results.count(outcome))]
+    flaky = len({test["id"] for test in results.flaky})
+    notes = {"passed": f" ({flaky} flaky)" if flaky else ""}
+    outcomes = ("passed", "failed", "skipped")
+    counts = [f"{n} {outcome}{notes.get(outcome, '')}" for outcome in outcomes if (n := results.count(outcome))]
     lines = [f"Tests: {', '.join(counts) or 'none ran'} in {seconds:.1f}s"]
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
     lines += failed[:_SHOWN]
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
+    lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
     return "\n".join(lines)
 
 

@@ -31,17 +31,24 @@ _PYTEST_PATIENCE_S = 10.0
 
 @dataclass(kw_only=True)
 class Record:
-    """What a run leaves in run.json. Times are seconds; `steps` are relative to `started`."""
+    """What a run leaves in run.json. Times are seconds; `steps` and `startup` are relative to `started`.
+
+    `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
+    """
 
     id: str
     service: str
     started: str
+    finished: str = ""
+    duration_s: float = 0.0
     engine: str = ""
     engine_reason: str = ""
     llm: str = ""
     dependencies: list[dict[str, Any]] = field(default_factory=list)
     migrations: list[str] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
+    startup: list[dict[str, Any]] = field(default_factory=list)
+    startup_budget_s: float = 0.0
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
@@ -60,7 +67,12 @@ class Run:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{manifest.service}-{secrets.token_hex(2)}"
         self.dir = _make_folder(project, run_id)
-        self.record = Record(id=run_id, service=manifest.service, started=now.isoformat())
+        self.record = Record(
+            id=run_id,
+            service=manifest.service,
+            started=now.isoformat(),
+            startup_budget_s=settings.startup_budget_s,
+        )
         self.closing: list[tuple[str, bool]] = []
         self._clock = time.monotonic()
 
@@ -68,7 +80,7 @@ class Run:
     def step(self, title: str) -> Iterator[None]:
         """A step on the run's timeline; the record on disk is brought up to date after each."""
         began = time.monotonic()
-        entry: dict[str, Any] = {"name": title, "start_s": round(began - self._clock, 4), "outcome": "failed"}
+        entry: dict[str, Any] = {"name": title, "start_s": self.clock_s, "outcome": "failed"}
         try:
             with self.voice.step(title):
                 yield
@@ -77,6 +89,17 @@ class Run:
             entry["duration_s"] = round(time.monotonic() - began, 4)
             self.record.steps.append(entry)
             self.save()
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds since it began."""
+        return round(time.monotonic() - self._clock, 4)
+
+    def finish(self, code: int) -> None:
+        """The last word of its record."""
+        self.record.finished, self.record.duration_s = datetime.now(UTC).isoformat(), self.clock_s
+        self.record.exit_code = code
+        self.save()
 
     def close(self, text: str, *, good: bool) -> None:
         """Add a closing line."""
@@ -121,8 +144,7 @@ def execute(run: Run, pytest_args: Sequence[str]) -> int:
             "do": error.todo,
         }
         run.voice.error(error)
-    run.record.exit_code = code
-    run.save()
+    run.finish(code)
     if not any(text.startswith("Tests:") for text, _ in run.closing):
         run.close("Tests: did not run", good=False)
     for text, good in run.closing:
@@ -145,7 +167,9 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
 def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
     """A stack for this run alone."""
     with run.step(f"Start {', '.join(run.manifest.needs)} ({asked.engine}: {asked.reason})"):
+        began_s = run.clock_s
         stack = stacks.start(asked, logs_dir=run.dir / "logs", progress=run.voice.progress)
+        run.record.startup = [{"name": n, "start_s": began_s, "duration_s": s} for n, s in stack.ready_s.items()]
         provision.describe(stack, run.voice)
     _note_dependencies(run, stack)
     try:
@@ -212,7 +236,9 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         good = code == 0
     finally:
         done = results.read(run.dir)
-        run.record.planned, run.record.tests = done.planned, done.tests
+        run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
+        if done.flaky:
+            (run.dir / "flaky.json").write_text(json.dumps(done.flaky, indent=1), encoding="utf-8")
         run.record.coverage_percent = done.coverage_percent
         run.close(results.tests_line(done, time.monotonic() - began), good=good)
         if run.record.llm:
@@ -222,9 +248,18 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     return code
 
 
+def _from_project(run: Run, tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Files as seen from the project's folder; pytest names them as seen from the service's."""
+    for test in tests:
+        if place := test.get("location"):
+            place[0] = os.path.relpath(run.manifest.root / place[0], run.project)
+    return tests
+
+
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
-    environ = stack.command_environment() | {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
+    environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
     child = process.spawn(_pytest_argv(run, pytest_args), env=environ, cwd=run.manifest.root, new_session=True)
     stack.own(child.pid)
     try:

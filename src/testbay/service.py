@@ -81,10 +81,7 @@ class Service:
         code = self._child.poll()
         if code is None:
             return f"{self.name}: running on port {self._port}"
-        if code >= 0:
-            return f"{self.name}: ended with exit code {code}"
-        why = " (out of memory, or somebody killed it)" if -code == signal.SIGKILL else ""
-        return f"{self.name}: ended by {process.signal_name(-code)}{why}"
+        return f"{self.name}: {f'ended with exit code {code}' if code >= 0 else process.ended_by(-code)}"
 
     def start(self) -> None:
         """Start it and wait until the manifest's `ready` path answers; nothing happens when it runs.

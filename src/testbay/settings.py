@@ -19,6 +19,7 @@ class Settings:
     cache_dir: Path
     ready_timeout_s: float = 60.0
     test_timeout_s: int = 300
+    startup_budget_s: float = 10.0
     ci: bool = False
     replay_asked: bool = False
     cold: bool = False
@@ -46,6 +47,7 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
         cache_dir=_cache_dir(env),
         ready_timeout_s=_number(env, "TESTBAY_READY_TIMEOUT", 60.0),
         test_timeout_s=math.ceil(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),  # 0 would mean no limit
+        startup_budget_s=_number(env, "TESTBAY_STARTUP_BUDGET", 10.0),
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
         cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),

@@ -137,7 +137,8 @@ class Tenancy(TypedDict):
     """What a test process must know to lease on a running stack; kept in its record, which only its owner may read.
 
     `endpoints` are the fields of `Endpoint`; `env` is what the manifest maps, `fixed` what is the same for every lease;
-    `further` is the plan of a server of a lease's own, where a dependency gets one; `logs` are the stack's, by name.
+    `further` is the plan of a server of a lease's own, where a dependency gets one; `logs` are the stack's, by name;
+    `secrets` are names of variables.
     """
 
     engine: str
@@ -152,6 +153,7 @@ class Tenancy(TypedDict):
     streams: list[dict[str, Any]]
     further: dict[str, ProcessPlan]
     logs: dict[str, str]
+    secrets: list[str]
 
 
 def filled(plan: ProcessPlan, mark: str, text: str) -> dict[str, Any]:

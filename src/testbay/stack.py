@@ -43,6 +43,7 @@ class Stack:
     logs: dict[str, Path]
     joined: bool = False
     warm: bool = False
+    ready_s: dict[str, float] = field(default_factory=dict)  # how long each took to answer, from the call on
     line: Lifeline = field(repr=False)
     _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
@@ -74,6 +75,7 @@ class Stack:
             "streams": [stream.model_dump() for stream in manifest.nats.streams],
             "further": planning.further(self.request),
             "logs": {name: str(self.logs[name]) for name in self.endpoints},
+            "secrets": list(manifest.secrets),
         }
 
     def command_environment(self) -> dict[str, str]:
@@ -216,6 +218,7 @@ def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = 
 
 def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     settings = asked.settings
+    began = time.monotonic()
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
     logs = {name: (logs_dir or home) / f"{name}.log" for name in (*asked.services, REPLAY)}
@@ -225,7 +228,7 @@ def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
     try:
         held = stack.await_started()
         stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
-        _wait_ready(stack, progress)
+        _wait_ready(stack, progress, began)
     except BaseException as error:
         with process.signals_ignored():
             stack.stop()
@@ -263,8 +266,8 @@ def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
     return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
 
 
-def _wait_ready(stack: Stack, progress: Progress) -> None:
-    """Ask every dependency in turn until each has answered, one deadline for all."""
+def _wait_ready(stack: Stack, progress: Progress, asked_at: float = 0.0) -> None:
+    """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
     timeout_s = stack.request.settings.ready_timeout_s
     began = time.monotonic()
     waiting = dict.fromkeys(stack.endpoints, "no answer yet")
@@ -278,6 +281,7 @@ def _wait_ready(stack: Stack, progress: Progress) -> None:
             else:
                 known = stack.endpoints[name]
                 stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
+                stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
                 del waiting[name]
         elapsed = time.monotonic() - began
         if waiting and elapsed > timeout_s:

@@ -13,6 +13,14 @@ def fact(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
     return {"id": nodeid, "outcome": outcome, **more}
 
 
+def phase(nodeid: str, when: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
+    return {"id": nodeid, "when": when, "outcome": outcome, "duration_s": 0.1, "start": 5.0, **more}
+
+
+def ended(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:
+    return {"id": nodeid, "attempt": 1, "start": 5.0, "duration_s": 0.1, "when": "call", "outcome": outcome, **more}
+
+
 def run_dir(folder: Path, *facts: Any, coverage: object = None) -> Path:
     (folder / "tests.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in facts), encoding="utf-8")
     if coverage is not None:
@@ -22,19 +30,62 @@ def run_dir(folder: Path, *facts: Any, coverage: object = None) -> Path:
 
 def test_a_finished_run_is_read(tmp_path: Path) -> None:
     """What was planned, what ran, how much was covered."""
-    facts = [{"planned": ["a"]}, {"planned": ["b"]}, fact("a"), fact("b", "failed", error="E")]
+    facts = [{"planned": ["a"]}, {"planned": ["b"]}, phase("a", "call"), phase("b", "call", "failed", error="E")]
     folder = run_dir(tmp_path, *facts, coverage={"totals": {"percent_covered": 84.96}})
 
-    assert results.read(folder) == Results(planned=["a", "b"], tests=facts[2:], coverage_percent=85.0)
+    tests = [ended("a"), ended("b", "failed", error="E")]
+    assert results.read(folder) == Results(planned=["a", "b"], tests=tests, coverage_percent=85.0)
+
+
+def test_the_phases_of_a_test_are_one_fact(tmp_path: Path) -> None:
+    """The phase that failed first decides; what later ones say is added."""
+    said = {"error": "E: stock", "trace": "…", "location": ["test_it.py", 3], "worker": "gw1"}
+    phases = [
+        phase("a", "setup"),
+        phase("a", "call", "failed", sections=[["shop log", "x"]], **said),
+        phase("a", "teardown", "failed", error="E: later", sections=[["shop log during teardown", "y"]]),
+    ]
+    sections = [["shop log", "x"], ["shop log during teardown", "y"]]
+
+    assert results.read(run_dir(tmp_path, *phases)).tests == [
+        ended("a", "failed", setup_s=0.1, teardown_s=0.1, sections=sections, **said)
+    ]
+
+
+def test_attempts_stay_apart_and_in_order(tmp_path: Path) -> None:
+    """The last one, written first, counts; the others are flaky if it passed."""
+    last = [phase(name, "call", outcome, attempt=2) for name, outcome in (("a", "passed"), ("b", "failed"))]
+    first = [phase(name, "call", "rerun", error="E") for name in ("a", "b")]
+    read = results.read(run_dir(tmp_path, *last, *first))
+
+    assert [(t["id"], t["attempt"], t["outcome"]) for t in read.tests] == [
+        ("a", 1, "rerun"),
+        ("a", 2, "passed"),
+        ("b", 1, "rerun"),
+        ("b", 2, "failed"),
+    ]
+    assert [t["id"] for t in read.flaky] == ["a"]
+
+
+def test_a_test_that_was_only_set_up_has_come_to_nothing(tmp_path: Path) -> None:
+    """It is not among those that ran."""
+    assert results.read(run_dir(tmp_path, phase("a", "setup"))).tests == []
+
+
+def test_a_crashed_worker_is_a_failed_test(tmp_path: Path) -> None:
+    """pytest-xdist names no phase then."""
+    crash = {"id": "a", "when": "???", "outcome": "failed", "start": 0, "error": "crashed"}
+
+    assert [t["outcome"] for t in results.read(run_dir(tmp_path, phase("a", "setup"), crash)).tests] == ["failed"]
 
 
 def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
     """The last line may be cut anywhere, and there is no coverage."""
-    folder = run_dir(tmp_path, {"planned": ["a", "b"]}, fact("a"))
+    folder = run_dir(tmp_path, {"planned": ["a", "b"]}, phase("a", "call"))
     with (folder / "tests.jsonl").open("a", encoding="utf-8") as out:
         out.write('{"id": "b", "outc')
 
-    assert results.read(folder) == Results(planned=["a", "b"], tests=[fact("a")])
+    assert results.read(folder) == Results(planned=["a", "b"], tests=[ended("a")])
 
 
 def test_a_run_that_never_began_has_no_results(tmp_path: Path) -> None:
@@ -57,8 +108,8 @@ def test_a_damaged_coverage_report_is_none(tmp_path: Path, content: str) -> None
         ([fact("a"), fact("b")], "Tests: 2 passed in 1.2s"),
         ([fact("a"), fact("b", "skipped")], "Tests: 1 passed, 1 skipped in 1.2s"),
         ([fact("a"), fact("b", "failed", error="E: x")], "Tests: 1 passed, 1 failed in 1.2s\n   b: E: x"),
-        ([fact("a"), fact("a", "failed", error="teardown")], "Tests: 1 failed in 1.2s\n   a: teardown"),
-        ([fact("a", "rerun"), fact("a")], "Tests: 1 passed in 1.2s"),
+        ([fact("a", "rerun", error="E"), fact("a")], "Tests: 1 passed (1 flaky) in 1.2s\n   flaky: a: E"),
+        ([fact("a", "rerun"), fact("a", "failed", error="E")], "Tests: 1 failed in 1.2s\n   a: E"),
         ([fact("a", "failed")], "Tests: 1 failed in 1.2s\n   a: "),
     ],
 )
@@ -114,7 +165,7 @@ def test_fewer_than_planned_is_not_green() -> None:
 def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str) -> None:
     """With the test that was running first."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(planned=["a", "b"], tests=[fact("a")]), code, Path("t"))
+        results.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
 
     assert str(refused.value) == (
         f"{name} ended pytest; 1 of 2 tests were to go\n"

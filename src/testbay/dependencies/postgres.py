@@ -11,7 +11,6 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
@@ -359,7 +358,7 @@ def url(endpoint: Endpoint) -> str:
 _OF_DATABASE = re.compile(r"\[\d+\] (\S*) ?[A-Z]+[0-9]?:  ")  # after our log_line_prefix: process, database, severity
 
 
-def relevant(lines: Sequence[str], databases: AbstractSet[str]) -> list[str]:
+def relevant(lines: Sequence[str], databases: Sequence[str]) -> list[str]:
     """A log's lines without those of others' leases, and without the checkpoints that making a database forces."""
     kept, keep = [], True
     for line in lines:
