@@ -1,9 +1,12 @@
 """What unit tests share: small files, small programs, small servers; nothing outside tmp_path and loopback."""
 
 import io
+import os
 import shlex
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -19,6 +22,9 @@ Conversation = Callable[[socket.socket], None]
 Listen = Callable[[Conversation], int]
 Program = Callable[..., Path]
 Service = Callable[..., Manifest]
+Pytest = Callable[..., subprocess.CompletedProcess[str]]
+
+ROOT = Path(__file__).parents[2]
 
 COMPOSE = """
 services:
@@ -129,3 +135,22 @@ def listen() -> Iterator[Listen]:
             return int(server.server_address[1])
 
         yield start
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Pytest:
+    """Runs pytest on a small file, with the plugin as `testbay run` loads it."""
+
+    def start(text: str, *arguments: str, record: bool = True) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
+        argv = [sys.executable, "-m", "pytest", "-p", "testbay.pytest_plugin", "-p", "no:cacheprovider", "test_it.py"]
+        argv += ["-W", "error", "--strict-config", "--strict-markers"]  # as a suite may have it
+        argv += ["--testbay-record", str(tmp_path / "tests.jsonl")] if record else []
+        # Nothing of this machine: other people's plugins cost seconds and change what is reported.
+        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        environ = {**os.environ, **alone, "PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    return start

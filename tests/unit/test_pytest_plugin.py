@@ -1,16 +1,11 @@
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.unit.conftest import Pytest
 
 from testbay import results
 
-ROOT = Path(__file__).parents[2]
 TESTS = """
 import os
 import pytest
@@ -31,27 +26,6 @@ def test_teardown(leaky): pass
 @pytest.mark.skip(reason="later")
 def test_skipped(): pass
 """
-
-Pytest = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Pytest:
-    """Runs pytest on a small file, with the plugin as `testbay run` loads it."""
-
-    def start(text: str, *arguments: str, record: bool = True) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
-        argv = [sys.executable, "-m", "pytest", "-p", "testbay.pytest_plugin", "-p", "no:cacheprovider", "test_it.py"]
-        argv += ["-W", "error", "--strict-config", "--strict-markers"]  # as a suite may have it
-        argv += ["--testbay-record", str(tmp_path / "tests.jsonl")] if record else []
-        # Nothing of this machine: other people's plugins cost seconds and change what is reported.
-        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-        environ = {**os.environ, **alone, "PYTHONPATH": str(ROOT / "src")}
-        return subprocess.run(
-            [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-        )
-
-    return start
 
 
 def facts(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""Ten ways for a test to fail (the others are in the files beside): each must be understood from its report alone."""
+
+import asyncio
+import ctypes
+import time
+from typing import Any
+
+import pytest
+
+
+def test_assert(postgres: Any) -> None:
+    stock = postgres.execute("SELECT count(*) FROM items").fetchone()[0]
+    assert stock == 3, "the shop opens with three items"
+
+
+@pytest.mark.timeout(1)
+def test_hang(postgres: Any) -> None:
+    postgres.execute("SELECT 'waiting for stock'")
+    while True:
+        time.sleep(0.1)
+
+
+def test_service_crash(service: Any) -> None:
+    service.client.get("/crash")
+
+
+def test_out_of_memory(service: Any) -> None:
+    service.client.get("/eat")
+
+
+def test_sql_error(postgres: Any) -> None:
+    postgres.execute("INSERT INTO items (name, stock) VALUES ('tea', 'three')")
+
+
+def test_migration_missing(service: Any) -> None:
+    assert service.client.get("/orders").status_code == 200
+
+
+def test_broker_cut(faults: Any, nats: Any) -> None:
+    async def publish() -> None:
+        async with nats.connect() as client:
+            faults.nats.cut()
+            await client.jetstream().publish("orders.new", b"1", timeout=2)
+
+    asyncio.run(publish())
+
+
+@pytest.fixture
+def stocked(postgres: Any) -> None:
+    postgres.execute("UPDATE items SET price = 1")
+
+
+@pytest.mark.usefixtures("stocked")
+def test_fixture_error() -> None:
+    pass
+
+
+def test_worker_crash(postgres: Any) -> None:
+    postgres.execute("SELECT 'about to fall'")
+    ctypes.string_at(0)
