@@ -116,10 +116,19 @@ class Evidence:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """They are cut with the failing phase; what the teardown of a failed test logs is a second cut."""
         report = yield
+        if report.failed:
+            self._take_secrets_out(report)
         if report.failed or item.stash.get(_failed, False):
             item.stash[_failed] = call.when != "teardown"
             self._add(report, " during teardown" if call.when == "teardown" else "")
         return report
+
+    def _take_secrets_out(self, report: pytest.TestReport) -> None:
+        """Of what pytest itself shows: the values in a traceback, what the test printed."""
+        text = report.longreprtext
+        if (masked := self._mask(text)) != text:
+            report.longrepr = masked
+        report.sections = [(title, self._mask(said)) for title, said in report.sections]
 
     def _add(self, report: pytest.TestReport, when: str) -> None:
         try:

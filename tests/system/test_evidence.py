@@ -98,3 +98,39 @@ def test_junit_and_the_terminal_show_the_same(failed: Failed, name: str) -> None
 
     assert f"--- {title} ---\n{text}" in shown
     assert re.search(rf"(?m)^-+ {title} -+$", failed.done.out)
+
+
+HOSTILE = """
+import os
+import pytest
+
+@pytest.fixture(autouse=True)
+def helper(testbay, tmp_path):
+    testbay.watch("helper", tmp_path / "helper.log")
+    return tmp_path / "helper.log"
+
+@pytest.mark.parametrize("what", ["a/b", "t\\u00e4ter \\u202e", "x" * 300, "</script>"])
+def test_it(helper, what):
+    key = os.environ["SHOP_KEY"]
+    helper.write_bytes(b"\\x1b]0;gone\\x07 \\xff </script> ]]>\\n" + key.encode() + b"\\n" + key[::-1].encode())
+    print(f"the key is {key}")
+    raise ValueError(f"refused: {key}")
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_hostile_words_reach_nobody(bay: Bay, workers: tuple[str, ...]) -> None:
+    """A log may hold escapes, markup and a secret, an id anything: all is shown as text, the secret not at all."""
+    bay.tests(HOSTILE)
+    with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write('[secrets]\nSHOP_KEY = "/shop/key"\n')
+    done = bay.run("run", "shop", "--", *workers, SHOP_KEY="a-very-secret-key")
+
+    folder = max((bay.project / ".testbay" / "runs").iterdir())
+    record = (folder / "run.json").read_text(encoding="utf-8")
+    log = dict(json.loads(record)["tests"][0]["sections"])["helper log"]
+    assert log == "\\x1b]0;gone\\x07 \ufffd </script> ]]>\n***\n***"
+    assert [test["error"] for test in json.loads(record)["tests"]] == ["ValueError: refused: ***"] * 4
+    assert len(ET.parse(folder / "junit.xml").findall(".//failure")) == 4
+    kept = [file.name for file in folder.rglob("*") if file.is_file() and b"a-very-secret-key" in file.read_bytes()]
+    assert (kept, "a-very-secret-key" in done.out) == ([], False)
