@@ -150,6 +150,7 @@ class Worker:
         try:
             self._report({})
             self._data.mkdir(mode=0o700)
+            (self._data / "stack").symlink_to(self._home)  # whoever finds it on the RAM disk sees whose it is
             self._engine.start(self._plan, self._report)
             self._tell({"event": "started", "ports": self._record["ports"], "warm": self._record.get("warm", {})})
         except BayError as error:

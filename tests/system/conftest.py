@@ -5,6 +5,7 @@ every test the question whether anything is left.
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,7 +51,6 @@ class Bay:
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
         self.name = "shop"
         self._others = docker_things()
-        self._data = set(Path("/dev/shm").glob("testbay-*"))
 
     def use(self, engine: str) -> None:
         """Ask for an engine by name in every call."""
@@ -102,7 +102,7 @@ class Bay:
 
     def processes(self) -> list[str]:
         """Every process that works on this project or this cache, as `pid command line`."""
-        marks = (str(self.cache).encode(), str(self.project).encode(), f"/dev/shm/testbay-{self.name}-".encode())
+        marks = (str(self.cache).encode(), str(self.project).encode())
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -112,7 +112,8 @@ class Bay:
                 facts = command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
             except OSError:
                 continue  # it ended while we looked
-            if any(mark in facts for mark in marks):
+            data = re.findall(rb"/dev/shm/testbay-[\w-]+", facts)
+            if any(mark in facts for mark in marks) or any(self._is_ours(Path(os.fsdecode(folder))) for folder in data):
                 found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')}")
         return found
 
@@ -126,8 +127,15 @@ class Bay:
     def _left_now(self) -> list[str]:
         stacks = self.cache / "stacks"
         folders = [str(entry) for entry in stacks.iterdir() if entry.is_dir()] if stacks.is_dir() else []
-        folders += [str(entry) for entry in Path("/dev/shm").glob(f"testbay-{self.name}-*") if entry not in self._data]
+        folders += [str(entry) for entry in Path("/dev/shm").glob("testbay-*") if self._is_ours(entry)]
         return self.processes() + folders + self._docker_left()
+
+    def _is_ours(self, data: Path) -> bool:
+        """Other checkouts test on this machine too."""
+        try:
+            return (data / "stack").readlink().is_relative_to(self.cache)
+        except OSError:  # gone, or nobody's yet
+            return False
 
     def _docker_left(self) -> list[str]:
         """Docker's things of this service's stacks that were not there before."""

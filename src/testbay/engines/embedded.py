@@ -30,10 +30,12 @@ class Embedded:
         self._further: set[str] = set()
         self._running: dict[str, process.Child] = {}
         self._report: Report = lambda _: None
+        self._stack = ""
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Start the servers that need no preparation first, so that they come up while the others are prepared."""
         self._report = report
+        self._stack = plan["home"]
         for server in plan["processes"]:
             self._hold(server)
         report({"ports": self._ports})
@@ -87,7 +89,7 @@ class Embedded:
         with log.open("ab") as output:
             child = process.spawn(
                 [*_unprivileged(server, signal.SIGTERM), *step["argv"]],
-                env=_environment(server),
+                env=self._environment(server),
                 cwd=server["home"],
                 stdin=subprocess.PIPE,
                 output=output,
@@ -109,7 +111,7 @@ class Embedded:
         with Path(server["log"]).open("ab") as log:
             child = process.spawn(
                 [*_unprivileged(server, server["stop_signal"]), *argv],
-                env=_environment(server),
+                env=self._environment(server),
                 cwd=server["cwd"],
                 stdin=subprocess.DEVNULL,
                 output=log,
@@ -118,6 +120,14 @@ class Embedded:
             )
         self._running[server["name"]] = child
         self._report({"pids": {server["name"]: process.identify(child.pid)}})
+
+    def _environment(self, server: ProcessPlan) -> dict[str, str]:
+        """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
+
+        Whoever comes upon the process can see whose it is.
+        """
+        base = {"PATH": os.defpath, "HOME": server["home"], "LANG": "C", "TESTBAY_STACK": self._stack}
+        return base | server["env"]
 
     def snapshot(self, name: str, template: str) -> bool:
         """An orderly stop, a copy, and the same server again on the same port."""
@@ -159,12 +169,6 @@ def collect(record: dict[str, Any]) -> list[str]:
     for leader in named:
         left += process.end(process.session_of(leader), patience_s=_PATIENCE_S)
     return [f"process {p.pid}" for p in left]
-
-
-def _environment(server: ProcessPlan) -> dict[str, str]:
-    """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale."""
-    base = {"PATH": os.defpath, "HOME": server["home"], "LANG": "C"}
-    return base | server["env"]
 
 
 def _give_away(home: Path) -> None:
