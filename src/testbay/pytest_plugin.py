@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from testbay import crashes, reruns, settings
-from testbay.crashes import Crashes
+from testbay import reruns, settings
 from testbay.errors import BayError, DirtyLeaseWarning
 from testbay.evidence import Evidence, has_failed
 from testbay.logs import Log
@@ -61,7 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
-    config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
+    if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it
+        from testbay.crashes import Crashes
+
+        config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
     config.pluginmanager.register(JUnit(config), "testbay-junit")
     if target := config.getoption("--testbay-record"):
         config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
@@ -84,6 +86,8 @@ class Leasing:
     def pytest_sessionstart(self) -> None:
         """A worker's crash is told by its controller: leave it the stack."""
         if self._worker is not None:
+            from testbay import crashes
+
             self._stack = crashes.keep_stack(Path(self._worker["testbay_notes"]), str(self._worker["workerid"]))
 
     def pytest_report_header(self) -> str | None:
