@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import itertools
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from testbay.evidence import Windows, add_sections
 from testbay.logs import tail
 
 _STACK_LINES = 1000
+_ENDS_WITHIN_S = 5.0
 
 
 class Crashes:
@@ -52,8 +54,9 @@ class Crashes:
 def _ending(worker: Any) -> str:
     """How the worker's process ended, as far as the library that started it tells."""
     popen = getattr(getattr(worker, "_io", None), "popen", None)
-    code = popen.poll() if popen is not None else None
-    if code is None:
+    try:
+        code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended
+    except (AttributeError, subprocess.TimeoutExpired):
         return "its connection broke"
     if code >= 0:
         return f"it ended with exit code {code}"
