@@ -53,7 +53,7 @@ class Crashes:
 
 def _ending(worker: Any) -> str:
     """How the worker's process ended, as far as the library that started it tells."""
-    popen = getattr(getattr(worker, "_io", None), "popen", None)
+    popen: Any = getattr(getattr(worker, "_io", None), "popen", None)
     try:
         code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended
     except (AttributeError, subprocess.TimeoutExpired):
