@@ -2,6 +2,7 @@
 # scripts/ci/run-integration-tests.sh: tier 2. Runs the integration tests of every service, or of those named.
 #
 # Usage: scripts/ci/run-integration-tests.sh [SERVICE…]
+#        scripts/ci/run-integration-tests.sh --shard I/N [SERVICE…]   that part of their tests
 #        scripts/ci/run-integration-tests.sh --list [--json]   the names: a line each, or one JSON array
 #        scripts/ci/run-integration-tests.sh --help
 #
@@ -34,11 +35,16 @@ except OSError as error:
 '
 child="" stopped=""
 
-main() { # [--help | --list [--json] | SERVICE…]
+main() { # [--help | --list [--json] | [--shard I/N] SERVICE…]
     local known=() planned=() report="" first=0 ran=0 passed=0 name code start result
     [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' scripts/ci/run-integration-tests.sh && return; }
     find_services
     [[ ${1:-} != --list ]] || { list "${2:-}" && return; }
+    if [[ ${1:-} == --shard ]]; then
+        [[ -n ${2:-} ]] || die 10 "--shard needs a value" "which part of the tests, of how many?" "--shard 2/4"
+        export TESTBAY_SHARD=$2 # for tier 3, which checks it
+        shift 2
+    fi
     choose "$@"
     check_key
 

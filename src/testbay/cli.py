@@ -30,6 +30,21 @@ EngineOption = Annotated[
     str | None,
     typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Only this part of the tests (also TESTBAY_SHARD).", show_default=False
+    ),
+]
+DurationsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--durations",
+        metavar="FILE",
+        help="With --shard: split by these recorded durations (also TESTBAY_DURATIONS).",
+        show_default=False,
+    ),
+]
 ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from nothing (also TESTBAY_COLD=1).")]
 _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -57,25 +72,49 @@ def _root(
         raise typer.Exit
 
 
-def _asked(service: str | None, engine: str | None, *, cold: bool = False) -> tuple[Any, Path, configuration.Settings]:
+def _asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, Path, configuration.Settings]:
     from testbay import manifest
 
-    chosen = configuration.load(engine=engine, cold=cold)
+    chosen = configuration.load(engine=engine, **flags)
     project = manifest.find_project(Path.cwd())
     return manifest.find_service(service, project), project, chosen
 
 
 @app.command(context_settings=_PASS_THROUGH)
-def run(context: typer.Context, service: Service = None, engine: EngineOption = None, cold: ColdOption = False) -> None:
+def run(
+    context: typer.Context,
+    service: Service = None,
+    *,
+    engine: EngineOption = None,
+    cold: ColdOption = False,
+    shard: ShardOption = None,
+    durations: DurationsOption = None,
+) -> None:
     """Run a service's integration tests: start, ready, migrate, pytest with coverage, tear down.
 
     What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
     """
     from testbay import run as runs
 
-    manifest, project, chosen = _asked(service, engine, cold=cold)
+    manifest, project, chosen = _asked(service, engine, cold=cold, shard=shard, durations=durations)
     current = runs.Run(manifest, project, chosen, Voice(environ=chosen.environ))
     raise typer.Exit(runs.execute(current, context.args))
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them, as CI downloads artifacts.")],
+) -> None:
+    """Make one run out of the runs of all shards, and prove that together they ran every test once.
+
+    Example: testbay merge artifacts/
+    """
+    from testbay import manifest
+    from testbay import merge as merging
+
+    chosen = configuration.load()
+    voice = Voice(environ=chosen.environ)
+    raise typer.Exit(merging.merge(folders, manifest.find_project(Path.cwd()), chosen, voice))
 
 
 @app.command("exec", context_settings=_PASS_THROUGH)

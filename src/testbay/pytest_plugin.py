@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="whether a test that passed only when it was run again makes the run fail (default: report)",
     )
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
+    group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,6 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(leasing.evidence, "testbay-evidence")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
+    if shard := config.getoption("--testbay-shard"):
+        from testbay.splitter import Splitter
+
+        config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")

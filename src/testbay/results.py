@@ -20,8 +20,11 @@ class Results:
     A fact has `id`, `attempt` (from 1), `outcome` (passed, failed, skipped, or rerun when another attempt followed),
     `when` (the phase that decided), `start` (seconds since the epoch), `setup_s`, `duration_s` (of the test itself) and
     `teardown_s`; as it applies `worker`, `error` (a line), `trace`, `location` (file, line), `sections`, `reason`.
+
+    Of a shard also the ids `collected`, from which its own were planned.
     """
 
+    collected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
@@ -37,11 +40,22 @@ class Results:
         passed = {test["id"] for test in self.tests if test["outcome"] == "passed"}
         return [test for test in self.tests if test["outcome"] == "rerun" and test["id"] in passed]
 
+    @property
+    def durations(self) -> dict[str, float]:
+        """Seconds of each test that did not fail, with its fixtures; how long a failure took tells nothing."""
+        ended = {test["id"]: test for test in self.tests}
+        return {
+            nodeid: round(sum(test.get(phase, 0.0) for phase in _PHASES.values()), 4)
+            for nodeid, test in ended.items()
+            if test["outcome"] in ("passed", "skipped")
+        }
+
 
 def read(run_dir: Path) -> Results:
     """What a run's folder tells, also of a pytest that was killed half-way."""
     facts = _facts(run_dir / "tests.jsonl")
     return Results(
+        collected=_collected(run_dir / "shard.json"),
         planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
         tests=_tests(facts),
         coverage_percent=_coverage(run_dir / "coverage.json"),
@@ -93,13 +107,28 @@ def _coverage(file: Path) -> float | None:
         return None
 
 
+def _collected(file: Path) -> list[str]:
+    try:
+        return list(json.loads(file.read_bytes())["collected"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # no shard, or a pytest that ended before it had collected
+
+
+def keep(results: Results, run_dir: Path) -> None:
+    """How long tests took and what was flaky, in files of their own: others ask for no more."""
+    (run_dir / "durations.json").write_text(json.dumps(results.durations, indent=0), encoding="utf-8")
+    if results.flaky:
+        (run_dir / "flaky.json").write_text(json.dumps(results.flaky, indent=1), encoding="utf-8")
+
+
 def tests_line(results: Results, seconds: float) -> str:
     """`Tests: 3 passed in 45.2s`, and each failing test with its first error line."""
     flaky = len({test["id"] for test in results.flaky})
     notes = {"passed": f" ({flaky} flaky)" if flaky else ""}
     outcomes = ("passed", "failed", "skipped")
     counts = [f"{n} {outcome}{notes.get(outcome, '')}" for outcome in outcomes if (n := results.count(outcome))]
-    lines = [f"Tests: {', '.join(counts) or 'none ran'} in {seconds:.1f}s"]
+    none = f"none of {len(results.collected)} fell to this shard," if _is_empty_shard(results) else "none ran"
+    lines = [f"Tests: {', '.join(counts) or none} in {seconds:.1f}s"]
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
     lines += failed[:_SHOWN]
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
@@ -107,8 +136,13 @@ def tests_line(results: Results, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def verify(results: Results, code: int, tests_dir: Path) -> None:
-    """A run that ran less than it planned is not green, whatever pytest's exit code says.
+def _is_empty_shard(results: Results) -> bool:
+    """More shards than tests: all of them are elsewhere."""
+    return bool(results.collected) and not results.planned
+
+
+def verify(results: Results, code: int, tests_dir: Path) -> int:
+    """A run that ran less than it planned is not green, whatever pytest's exit code says; returns what to end with.
 
     Raises:
         TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
@@ -123,6 +157,8 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
             todo="run the first of those below alone",
             evidence=missing,
         )
+    if code == _NO_TESTS_COLLECTED and _is_empty_shard(results):
+        return 0
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise TestsDidNotRunError(
             f"no test was collected in {tests_dir}",
@@ -136,3 +172,4 @@ def verify(results: Results, code: int, tests_dir: Path) -> None:
             todo="run them alone",
             evidence=missing,
         )
+    return code

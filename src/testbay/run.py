@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbay import leases, planning, process, provision, results
+from testbay import leases, planning, process, provision, results, shards
 from testbay import stack as stacks
 from testbay.errors import BayError, EngineUnavailableError, LeftBehindError
 from testbay.logs import copy_from
@@ -49,11 +49,14 @@ class Record:
     steps: list[dict[str, Any]] = field(default_factory=list)
     startup: list[dict[str, Any]] = field(default_factory=list)
     startup_budget_s: float = 0.0
+    shard: dict[str, Any] | None = None
+    collected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
     exit_code: int | None = None
     error: dict[str, str] | None = None
+    shards: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -131,10 +134,15 @@ def _make_folder(project: Path, run_id: str) -> Path:
 
 
 def execute(run: Run, pytest_args: Sequence[str]) -> int:
-    """The whole of tier 3; an error is said, recorded and turned into the exit code, which is returned."""
+    """The whole of tier 3."""
+    return conclude(run, lambda: _steps(run, pytest_args))
+
+
+def conclude(run: Run, work: Callable[[], int]) -> int:
+    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines."""
     try:
         with process.signals_as_errors():
-            code = _steps(run, pytest_args)
+            code = work()
     except BayError as error:
         code = error.exit_code
         run.record.error = {
@@ -232,13 +240,13 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
         if not {"--collect-only", "--co"} & set(pytest_args):
-            results.verify(results.read(run.dir), code, run.manifest.tests_dir)
+            code = results.verify(results.read(run.dir), code, run.manifest.tests_dir)
         good = code == 0
     finally:
         done = results.read(run.dir)
+        run.record.collected = done.collected
         run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
-        if done.flaky:
-            (run.dir / "flaky.json").write_text(json.dumps(done.flaky, indent=1), encoding="utf-8")
+        results.keep(done, run.dir)
         run.record.coverage_percent = done.coverage_percent
         run.close(results.tests_line(done, time.monotonic() - began), good=good)
         if run.record.llm:
@@ -285,12 +293,31 @@ def _interrupt(child: process.Child) -> None:
         return
 
 
+def _shard_argv(run: Run) -> list[str]:
+    """Choose what this shard is split by, and hand it down: the record tells whether all shards had the same."""
+    shard = run.settings.shard
+    if shard is None:
+        return []
+    durations, notes = shards.find_durations(run.settings.durations, run.project, run.manifest.service)
+    by = f"the durations of {len(durations)} tests" if durations else "number: no durations are recorded"
+    for line in (*notes, f"shard {shard}, split by {by}"):
+        run.voice.detail(line)
+    run.record.shard = {
+        **shard._asdict(),
+        "durations": shards.fingerprint(durations),
+        "source": str(run.manifest.source_dir.resolve()),
+    }
+    run.save()  # a shard that is killed is known for one
+    shards.hand_down(run.dir / "shard.json", shard, durations)
+    return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file
+
+
 def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
     config = run.dir / "coveragerc"
     config.write_text(_coverage_config(run), encoding="utf-8")
     return [
         *(sys.executable, "-m", "pytest", str(run.manifest.tests_dir)),
-        *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl")),
+        *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl"), *_shard_argv(run)),
         *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
         *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),
         *(f"--cov-report=json:{run.dir / 'coverage.json'}", f"--cov-report=xml:{run.dir / 'coverage.xml'}"),

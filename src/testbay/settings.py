@@ -2,13 +2,26 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from testbay.errors import ManifestError
 
 ENGINES = ("auto", "compose", "embedded")
+MOST_SHARDS = 256  # as many jobs as a matrix of GitHub Actions has
+
+
+class Shard(NamedTuple):
+    """One part of a suite of so many, the first being 1; written 2/4."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +36,8 @@ class Settings:
     ci: bool = False
     replay_asked: bool = False
     cold: bool = False
+    shard: Shard | None = None
+    durations: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
     @property
@@ -31,8 +46,15 @@ class Settings:
         return self.cache_dir / "stacks"
 
 
-def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings for this call.
+def load(
+    *,
+    engine: str | None = None,
+    cold: bool = False,
+    shard: str | None = None,
+    durations: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings for this call; what is given here is a flag.
 
     Raises:
         ManifestError: A value is not one of those allowed.
@@ -42,6 +64,13 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
     if chosen not in ENGINES:
         origin = "--engine" if engine else "TESTBAY_ENGINE"
         raise ManifestError(f"{origin}: {chosen!r} is no engine", todo=f"use one of: {', '.join(ENGINES)}")
+    part = _shard(env, shard)
+    if durations is not None and part is None:
+        raise ManifestError(
+            "--durations: there is no shard to split off",
+            todo="add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
+        )
+    times = durations or env.get("TESTBAY_DURATIONS")
     return Settings(
         engine=chosen,
         cache_dir=_cache_dir(env),
@@ -51,6 +80,8 @@ def load(*, engine: str | None = None, cold: bool = False, environ: Mapping[str,
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
         cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
+        shard=part,
+        durations=Path(times) if times else None,
         environ=env,
     )
 
@@ -77,6 +108,20 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < value < 86400:
         raise ManifestError(f"{name}: {text!r} is not a number of seconds", todo=f"set it to e.g. {default:g}")
     return value
+
+
+def _shard(env: Mapping[str, str], flag: str | None) -> Shard | None:
+    text = env.get("TESTBAY_SHARD", "") if flag is None else flag
+    if flag is None and not text:
+        return None
+    numbers = re.fullmatch(r"([0-9]{1,3})/([0-9]{1,3})", text)
+    shard = Shard(int(numbers[1]), int(numbers[2])) if numbers else Shard(0, 0)
+    if not 1 <= shard.number <= shard.of <= MOST_SHARDS:
+        raise ManifestError(
+            f"{'TESTBAY_SHARD' if flag is None else '--shard'}: {text!r} is no shard",
+            todo=f"write which one of how many, from 1/1 to {MOST_SHARDS}/{MOST_SHARDS}: 2/4",
+        )
+    return shard
 
 
 def _llm(env: Mapping[str, str]) -> str:

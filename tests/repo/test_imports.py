@@ -30,12 +30,16 @@ LEVELS = {
     "recorder": 2,
     "results": 2,
     "reruns": 3,
+    "shards": 2,
     "engines": 3,
     "exports": 3,
     "lifeline": 3,
+    "artifacts": 3,
     "manifest": 3,
     "migrate": 3,
+    "splitter": 3,
     "choice": 4,
+    "combine": 4,
     "registry": 4,
     "doctor": 5,
     "guard": 5,
@@ -48,8 +52,9 @@ LEVELS = {
     "run": 8,
     "attach": 8,
     "session": 8,
-    "cli": 9,
-    "pytest_plugin": 9,
+    "merge": 9,
+    "cli": 10,
+    "pytest_plugin": 10,
 }
 # The contents page and the way in: they may import anything.
 EXEMPT = {"testbay", "testbay.__main__"}

@@ -299,3 +299,26 @@ def test_help_says_how_to_call_it(tier2: Run) -> None:
     code, lines = tier2("--help")
 
     assert (code, lines[2]) == (0, "Usage: scripts/ci/run-integration-tests.sh [SERVICE…]")
+
+
+def test_a_shard_is_handed_to_tier_3(checkout: Path, tier2: Run) -> None:
+    """`--shard` reaches every service as TESTBAY_SHARD, and beats it."""
+    add_service(checkout, "billing", ends='echo "shard $TESTBAY_SHARD"')
+    add_service(checkout, "orders", ends='echo "shard $TESTBAY_SHARD"')
+
+    assert [line for line in tier2("--shard", "2/4", TESTBAY_SHARD="1/1")[1] if "shard" in line] == ["shard 2/4"] * 2
+    assert tier2("--shard", "2/4", "orders")[1][1:3] == ["tests of orders", "shard 2/4"]
+
+
+def test_a_shard_without_a_value_is_refused(checkout: Path, tier2: Run) -> None:
+    """An empty variable in a workflow would run every test in every job."""
+    add_service(checkout, "billing")
+
+    assert tier2("--shard", "") == (
+        10,
+        [
+            "run-integration-tests: --shard needs a value",
+            "  why:      which part of the tests, of how many?",
+            "  do:       --shard 2/4",
+        ],
+    )

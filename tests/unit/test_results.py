@@ -79,6 +79,20 @@ def test_a_crashed_worker_is_a_failed_test(tmp_path: Path) -> None:
     assert [t["outcome"] for t in results.read(run_dir(tmp_path, phase("a", "setup"), crash)).tests] == ["failed"]
 
 
+def test_durations_are_of_all_three_phases(tmp_path: Path) -> None:
+    """What the fixtures take is part of it; a test that failed took as long as its failure, which tells nothing."""
+    slow = [phase("slow", when) for when in ("setup", "call", "teardown")]
+    flaky = [phase("flaky", "call", "rerun", error="E"), phase("flaky", "call", attempt=2)]
+    others = [phase("bad", "call", "failed"), phase("late", "call"), phase("late", "teardown", "failed")]
+    read = results.read(run_dir(tmp_path, *slow, *flaky, *others, phase("skip", "setup", "skipped")))
+
+    results.keep(read, tmp_path)
+
+    durations = json.loads((tmp_path / "durations.json").read_text(encoding="utf-8"))
+    assert durations == {"slow": 0.3, "flaky": 0.1, "skip": 0.1}
+    assert json.loads((tmp_path / "flaky.json").read_text(encoding="utf-8")) == read.flaky
+
+
 def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
     """The last line may be cut anywhere, and there is no coverage."""
     folder = run_dir(tmp_path, {"planned": ["a", "b"]}, phase("a", "call"))

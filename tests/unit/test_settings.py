@@ -150,3 +150,45 @@ def test_anything_else_is_no_duration(bad: str) -> None:
     assert str(refused.value) == (
         f"--idle: {bad!r} is no duration\n  do:       write e.g. 90s, 30m or 2h (at most a week)"
     )
+
+
+@pytest.mark.parametrize("text", ["1/1", "2/4", "02/4", "256/256"])
+def test_a_shard_is_one_of_so_many(text: str) -> None:
+    """By the variable or by the flag, which wins; an empty variable is none."""
+    number, of = map(int, text.split("/"))
+
+    assert settings.load(environ={**HOME, "TESTBAY_SHARD": text}).shard == (number, of)
+    assert settings.load(environ={**HOME, "TESTBAY_SHARD": "3/3"}, shard=text).shard == (number, of)
+    assert settings.load(environ={**HOME, "TESTBAY_SHARD": ""}).shard is None
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "a/b", "1/0", "1/257", "-1/4", "1", "1/4/4", "1/4\n", "٢/4", "1 /4"])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    """With the name it came by, and how it is written."""
+    with pytest.raises(ManifestError) as refused:
+        settings.load(environ={**HOME, "TESTBAY_SHARD": text})
+
+    assert str(refused.value).splitlines() == [
+        f"TESTBAY_SHARD: {text!r} is no shard",
+        "  do:       write which one of how many, from 1/1 to 256/256: 2/4",
+    ]
+
+
+def test_an_empty_flag_is_no_shard() -> None:
+    """A workflow whose variable is empty would run everything in every job."""
+    with pytest.raises(ManifestError, match=r"^--shard: '' is no shard"):
+        settings.load(environ=HOME, shard="")
+
+
+def test_durations_are_for_shards() -> None:
+    """The flag without a shard is pytest's own, in the wrong place; the variable may stand in a job's environment."""
+    environ = {**HOME, "TESTBAY_DURATIONS": "d.json"}
+
+    assert settings.load(environ=environ).durations == Path("d.json")
+    assert settings.load(environ=environ, shard="1/2", durations="e.json").durations == Path("e.json")
+    with pytest.raises(ManifestError) as refused:
+        settings.load(environ=HOME, durations="10")
+    assert str(refused.value).splitlines() == [
+        "--durations: there is no shard to split off",
+        "  do:       add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
+    ]

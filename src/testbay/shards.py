@@ -1,0 +1,104 @@
+"""Which tests fall to which shard: as equal parts as the durations of earlier runs allow."""
+
+import hashlib
+import heapq
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from testbay.settings import Shard
+
+_MOST_BYTES = 64 * 2**20
+_MOST_SECONDS = 86400.0
+
+
+def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> list[list[str]]:
+    """Each id in one of `count` parts: the longest test first, each to the part with the least to do.
+
+    A test without a duration counts as an average one. The order of the ids does not matter, so that shards which
+    collect in a different order (random order, failed first) still agree.
+    """
+    unique = set(ids)
+    known = [durations[nodeid] for nodeid in unique if nodeid in durations]
+    average = math.fsum(known) / len(known) if known else 1.0  # fsum: the same in any order, to the last bit
+    cost = {nodeid: durations.get(nodeid, average) for nodeid in unique}
+    parts: list[list[str]] = [[] for _ in range(count)]
+    # The number of tests breaks a tie: with durations of zero, too, the parts become equal.
+    least = [(0.0, 0, index) for index in range(count)]
+    for nodeid in sorted(unique, key=lambda nodeid: (-cost[nodeid], nodeid)):
+        seconds, tests, index = least[0]
+        parts[index].append(nodeid)
+        heapq.heapreplace(least, (seconds + cost[nodeid], tests + 1, index))
+    return parts
+
+
+def contents(file: Path) -> bytes:
+    """What is in a file that came from elsewhere.
+
+    Raises:
+        ValueError: It is no ordinary file (a link, a pipe), too large, or cannot be read.
+    """
+    try:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise ValueError("no ordinary file")
+            data = source.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"larger than {_MOST_BYTES // 2**20} MiB")
+    return data
+
+
+def read_durations(file: Path) -> dict[str, float]:
+    """Seconds by test id.
+
+    Raises:
+        ValueError: The file cannot be read, or holds something else.
+    """
+    try:
+        found = json.loads(contents(file))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict) or not all(_is_duration(seconds) for seconds in found.values()):
+        raise ValueError("not an object of seconds by test id")
+    return found
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_SECONDS
+
+
+def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dict[str, float], list[str]]:
+    """What earlier runs recorded, and a line for each file that is of no use: the one asked for, else those of the
+    runs kept here, where a newer run counts more.
+
+    A shard's own are left out: it may have ended while another of its kind was about to start, and both have to
+    split by the same durations.
+    """
+    if asked:
+        files = [Path(os.path.realpath(asked))]  # a link of one's own is fine
+    else:
+        kept = sorted((project / ".testbay" / "runs").glob(f"*-{service}-*/durations.json"))
+        files = [file for file in kept if not file.with_name("shard.json").exists()]
+    found: dict[str, float] = {}
+    notes = []
+    for file in files:
+        try:
+            found |= read_durations(file)
+        except ValueError as error:
+            notes.append(f"{file}: no durations: {error}")
+    return found, notes
+
+
+def hand_down(file: Path, shard: Shard, durations: Mapping[str, float]) -> None:
+    """Write what pytest is to split by; the splitter adds what it collected."""
+    file.write_text(json.dumps(shard._asdict() | {"durations": durations}), encoding="utf-8")
+
+
+def fingerprint(durations: Mapping[str, float]) -> str:
+    """Tells whether two shards were split by the same durations."""
+    return hashlib.sha256(json.dumps(durations, sort_keys=True).encode()).hexdigest()[:16]
