@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from testbay import process
 from testbay.errors import BayError, EngineUnavailableError, ManifestError
+from testbay.logs import tail
 from testbay.servers import not_needed
 
 _ANSWER_LIMIT_S = 10.0
@@ -39,6 +40,7 @@ class Proxies:
         env = {"PYTHONPATH": str(Path(__file__).parent.parent)}
         with log.open("ab") as output, theirs:
             self._child = process.spawn(argv, env=env, stdin=theirs.fileno(), output=output, new_session=True)
+        self._log = log
         own(self._child.pid)
         ours.settimeout(_ANSWER_LIMIT_S)
         self._answers = ours.makefile("rb")
@@ -81,13 +83,13 @@ class Proxies:
             pass
         raise self.gone()
 
-    @staticmethod
-    def gone() -> ProxyGoneError:
+    def gone(self) -> ProxyGoneError:
         """The error of a proxy that does not run any more."""
         return ProxyGoneError(
             "the proxy between the tests and their dependencies is gone",
             why="something killed it; every connection through it broke, and nobody listens there any more",
             todo="run the test again; if nothing on this machine kills processes, please report it",
+            evidence=tail(self._log),
         )
 
     def close(self) -> None:

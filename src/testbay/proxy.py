@@ -200,16 +200,18 @@ class Proxy:
             self._is_over = True
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        door = self._doors.get(command.get("port", 0))  # none, for a thread that outlived its test
         try:
             match command["do"]:
                 case "open":
                     return {"port": self._open(command)}
-                case "set":
-                    self._doors[command["port"]].set(command["fault"], command["values"])
-                case "heal":
-                    self._doors[command["port"]].heal(command["fault"])
-                case "close":
-                    self._doors.pop(command["port"]).close()
+                case "set" if door:
+                    door.set(command["fault"], command["values"])
+                case "heal" if door:
+                    door.heal(command["fault"])
+                case "close" if door:
+                    del self._doors[door.port]
+                    door.close()
         except (OSError, BayError) as error:
             return {"error": str(error)}
         return {}

@@ -22,6 +22,7 @@ Bytes = bytes | memoryview
 # What is read into. A flow whose sink is full keeps the buffer until it is empty: copying what is left, into memory
 # that has to be asked for first, would halve the throughput.
 _spare: list[memoryview] = []
+_SPARE = 4
 
 
 class Shape(NamedTuple):
@@ -140,7 +141,8 @@ class Flow:
             if sent < len(data):
                 self._held.appendleft((due, data[sent:]))
         if self._buffer is not None and not self._held:
-            _spare.append(self._buffer)
+            if len(_spare) < _SPARE:
+                _spare.append(self._buffer)
             self._buffer = None
 
     def _send(self, data: Bytes) -> int:

@@ -291,6 +291,16 @@ def test_what_a_time_limit_left_unread_is_not_taken_for_an_answer(proxies: Proxi
     assert _is_open(way(listen(echo)))
 
 
+def test_a_closed_way_can_be_healed(proxies: Proxies, way: Way, listen: Listen) -> None:
+    """A thread that outlives its test does no harm to the next one."""
+    faults = Faults(proxies, {"nats": listen(echo)}, seed=1)
+    fault = faults.nats.cut()
+    faults.close()
+    fault.heal()
+
+    assert _is_open(way(listen(echo)))
+
+
 def test_a_proxy_that_is_gone_is_said(tmp_path: Path) -> None:
     """By whatever is asked of it."""
     proxies = Proxies(tmp_path / "proxy.log", lambda _: None)
