@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +19,11 @@ from testbay import exports, lifeline, registry, settings
 from testbay.dependencies import ROOMS
 from testbay.dependencies.landlords import landlord
 from testbay.dependencies.leasing import Ground, Landlord, Returned, Slot
-from testbay.errors import BayError, EngineUnavailableError
+from testbay.errors import BayError, EngineUnavailableError, ManifestError
+from testbay.faults import Faults, Proxies
 from testbay.lifeline import Lifeline
 from testbay.logs import Log
-from testbay.servers import Endpoint
+from testbay.servers import Endpoint, not_needed
 from testbay.settings import Settings
 from testbay.spec import HOME, LEASES, ProcessPlan, Tenancy, filled
 
@@ -56,6 +58,8 @@ class Lease:
         self._number = number
         self._tenancy = tenancy
         self._slots = slots
+        self._direct: Lease | None = None
+        self._faults: Faults | None = None
 
     @property
     def name(self) -> str:
@@ -80,7 +84,7 @@ class Lease:
     @property
     def exports(self) -> dict[str, str]:
         """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
-        endpoints = {name: slot.endpoint for name, slot in self._slots.items()}
+        endpoints = {name: self._endpoint(name) for name in self._slots}
         return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
 
     @property
@@ -95,15 +99,35 @@ class Lease:
             EngineUnavailableError: The manifest does not need that dependency.
         """
         if name not in self._slots:
-            raise EngineUnavailableError(
-                f"no {name} on this stack",
-                why=f"the manifest's needs are: {', '.join(self._slots)}",
-                todo=f"add {name!r} to needs",
-            )
+            raise not_needed(name, self._slots)
         return self._slots[name]
 
-    def _reach(self, name: str) -> Reach:
+    @property
+    def direct(self) -> "Lease":
+        """The same slice past the proxies, for whoever looks on while the way is cut; without faults this one."""
+        return self._direct or self
+
+    @property
+    def faults(self) -> Faults:
+        """What breaks the way to its parts.
+
+        Raises:
+            ManifestError: It was taken without.
+        """
+        if self._faults is None:
+            raise ManifestError(
+                f"{self.name} has no proxies to break the way with",
+                why="a `bay` of the suite's own took it without, or the test did not name `faults` as an argument",
+                todo="take it with testbay.lease(faults=True), or name `faults` in the test's arguments",
+            )
+        return self._faults
+
+    def _endpoint(self, name: str) -> Endpoint:
         endpoint: Endpoint = self.slot(name).endpoint
+        return replace(endpoint, port=self.faults.of(name).port) if self._direct else endpoint
+
+    def _reach(self, name: str) -> Reach:
+        endpoint = self._endpoint(name)
         return Reach(
             name=name,
             url=ROOMS[name].url(endpoint),
@@ -116,6 +140,19 @@ class Lease:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {', '.join(self._slots)}>"
+
+
+def behind(lease: Lease, proxies: Proxies, seed: int) -> Lease:
+    """The same slice reached through proxies, with faults whose chance begins with `seed`; `close` these.
+
+    Raises:
+        EngineUnavailableError: The proxy cannot do it, or is gone.
+    """
+    direct, through = copy(lease), copy(lease)
+    targets = {name: slot.endpoint.port for name, slot in lease._slots.items()}  # noqa: SLF001 - ours
+    direct._faults = through._faults = Faults(proxies, targets, seed)  # noqa: SLF001
+    through._direct = direct  # noqa: SLF001
+    return through
 
 
 class Pool:

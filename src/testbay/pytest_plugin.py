@@ -3,11 +3,10 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
-import functools
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +15,7 @@ import pytest
 from testbay import reruns, settings
 from testbay.errors import BayError, DirtyLeaseWarning
 from testbay.evidence import Evidence, has_failed
+from testbay.healing import Healing
 from testbay.logs import Log
 from testbay.output import Voice
 from testbay.recorder import JUnit, Recorder
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from testbay.attach import Attachment
-    from testbay.pool import Lease, Pool, Reach
+    from testbay.faults import Faults
+    from testbay.pool import Lease, Pool
     from testbay.service import Service
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="report",
         help="whether a test that passed only when it was run again makes the run fail (default: report)",
     )
+    group.addoption("--testbay-seed", type=int, metavar="NUMBER", help="what chance begins with in `faults`")
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
     group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
 
@@ -56,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(leasing.evidence, "testbay-evidence")
+    config.pluginmanager.register(leasing.healing, "testbay-healing")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
     if shard := config.getoption("--testbay-shard"):
@@ -85,6 +88,7 @@ class Leasing:
         self._held: list[Lease] = []
         self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
+        self.healing = Healing(config.getoption("--testbay-seed"))
         notes = self._worker and Path(self._worker["testbay_notes"], f"{self._worker['workerid']}.json")
         self.evidence = Evidence(self, self.mask, notes or None)
 
@@ -140,20 +144,21 @@ class Leasing:
         return self._attachment.pool
 
     @contextmanager
-    def take(self, holder: str, node: pytest.Item | None = None) -> "Iterator[Lease]":
+    def take(self, holder: str, node: pytest.Item | None = None, *, faults: bool = False) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
-        lease = _or_fail(lambda: self.pool().take())
-        self._held.append(lease)
+        own = _or_fail(lambda: self.pool().take())
+        self._held.append(own)
         self.evidence.notice()
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in lease.exports.items():
-                environment.setenv(name, value)
-            try:
+        try:
+            with ExitStack() as way, pytest.MonkeyPatch.context() as environment:
+                lease = _or_fail(lambda: way.enter_context(self.healing.between(self.pool(), own))) if faults else own
+                for name, value in lease.exports.items():
+                    environment.setenv(name, value)
                 yield lease
-            finally:
-                self._held.remove(lease)
-                rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
-                left = self.pool().give_back(lease, renew=rerun)
+        finally:
+            self._held.remove(own)
+            rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
+            left = self.pool().give_back(own, renew=rerun)
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
@@ -187,7 +192,7 @@ class Leasing:
         if self._attachment is None:
             return []
         said = [service.condition() for service in self._services if not service.closed]
-        return [*said, *self._attachment.pool.facts()]
+        return [*said, *self.healing.facts(), *self._attachment.pool.facts()]
 
     def mask(self, text: str) -> str:
         """Without the values of the manifest's secrets."""
@@ -225,6 +230,7 @@ class Leasing:
     def pytest_unconfigure(self) -> None:
         """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
         attachment, self._attachment = self._attachment, None
+        self.healing.close()
         if attachment is not None:
             attachment.leave()
         elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
@@ -255,9 +261,13 @@ class Leases:
     def __init__(self, leasing: Leasing) -> None:
         self._leasing = leasing
 
-    def lease(self, holder: str = "") -> "AbstractContextManager[Lease]":
-        """A lease until the `with` block ends. `holder` is who a warning names; else the test that runs then."""
-        return self._leasing.take(holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope"))
+    def lease(self, holder: str = "", *, faults: bool = False) -> "AbstractContextManager[Lease]":
+        """A lease until the `with` block ends. `holder` is who a warning names; else the test that runs then.
+
+        With `faults` it is reached through proxies: the fixture of that name can then break the way.
+        """
+        holder = holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope")
+        return self._leasing.take(holder, faults=faults)
 
     def service(self, lease: "Lease") -> "Service":
         """The service on a lease, not yet started; `close` it."""
@@ -308,7 +318,8 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
     Example:
         subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1"], env=bay.env, check=True)
     """
-    with testbay._leasing.take(request.node.nodeid, request.node) as lease:  # noqa: SLF001 - ours
+    faults = "faults" in request.fixturenames
+    with testbay._leasing.take(request.node.nodeid, request.node, faults=faults) as lease:  # noqa: SLF001 - ours
         yield lease
 
 
@@ -320,6 +331,12 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
         postgres.execute("INSERT INTO items (name) VALUES ('tea')")
     """
     database = _or_fail(lambda: bay.slot("postgres"))
+    if bay.direct is not bay:
+        import psycopg
+
+        with closing(psycopg.connect(bay.postgres.dsn, autocommit=True)) as connection:
+            yield connection
+        return
     yield database.connection()
     database.end_lending()
 
@@ -333,21 +350,11 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    with redis.Redis(connection_pool=_connections(_or_fail(lambda: bay.dragonfly))) as client:
+    from testbay.dependencies.dragonfly_lease import connections
+
+    with redis.Redis(connection_pool=connections(_or_fail(lambda: bay.dragonfly).url)) as client:
         yield client
         client.connection_pool.disconnect()
-
-
-@functools.lru_cache(16)
-def _connections(at: "Reach") -> "redis.ConnectionPool":
-    """A pool without connections: making one takes longer than many a test, and looking redis-py's version up, too."""
-    import redis
-
-    try:
-        from redis.driver_info import DriverInfo
-    except ImportError:  # before version 7
-        return redis.ConnectionPool.from_url(at.url)
-    return redis.ConnectionPool.from_url(at.url, driver_info=DriverInfo())
 
 
 @pytest.fixture
@@ -374,3 +381,19 @@ def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
     _or_fail(process.start)
     yield process
     process.close()
+
+
+@pytest.fixture
+def faults(bay: "Lease", request: pytest.FixtureRequest) -> "Faults":
+    """What breaks the way to the test's dependencies, for its clients and for the service; healed when the test ends.
+
+    Example:
+        with faults.nats.cut():
+            ...  # every connection broke, and new ones are refused
+        faults.postgres.latency(ms=200, jitter_ms=50)
+        faults.heal()
+    """
+    found = _or_fail(lambda: bay.faults)
+    seed = f"{found.seed} (the same delays again: --testbay-seed {found.seed})"
+    request.node.add_report_section("setup", "faults.seed", seed)
+    return found

@@ -1,8 +1,11 @@
 """A dependency's server as its callers know it: the program, where it answers, what it said."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from testbay.errors import EngineUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,15 @@ def check_identity(endpoint: Endpoint, said: str) -> None:
     """
     if endpoint.identity and said != endpoint.identity:
         raise OSError(f"another server answers on port {endpoint.port}: it says it is {said!r}")
+
+
+def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:
+    """The error of a dependency that the manifest does not ask for."""
+    return EngineUnavailableError(
+        f"no {name} on this stack",
+        why=f"the manifest's needs are: {', '.join(needs)}",
+        todo=f"add {name!r} to needs",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
-from testbay import errors, manifest, pool, pytest_plugin, run, service, stack
+from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -279,6 +279,15 @@ def test_reference_lists_every_fixture(reference: str) -> None:
     assert members == public(pool.Lease)
     assert set(re.findall(r"`(\w+)`", table(reference, "What bay has")["postgres"][0])) == reach
     assert {name.partition("(")[0] for name in table(reference, "What service has")} == public(service.Service)
+    assert {name.partition("(")[0] for name in table(reference, "What faults has")} == public(faults.Faults)
+
+
+def test_every_fault_is_told(root: Path) -> None:
+    """docs/faults.md has a row for each way to break something."""
+    page = (root / "docs/faults.md").read_text(encoding="utf-8")
+    told = {name.partition("(")[0] for name in table(page, "What can be broken")}
+
+    assert told == public(faults.Link) - {"name", "port", "on", "heal"}
 
 
 def test_reference_lists_every_option_of_the_plugin(root: Path, reference: str) -> None:

@@ -176,13 +176,24 @@ def test_an_example_for_every_fixture(bay: Bay) -> None:
 
     done = bay.run("run", "shop", "--", "--testbay-strict", "-n", "2", "--dist", "loadfile")
 
-    assert (done.code, "✅ Tests: 8 passed" in done.out) == (0, True), done.out
+    assert (done.code, "✅ Tests: 9 passed" in done.out) == (0, True), done.out
+
+
+def test_outages_of_the_page_on_faults(bay: Bay) -> None:
+    """Its tests pass, one after the other and side by side."""
+    for name, text in files(page("faults.md")).items():
+        write(bay.service / name, text)
+    start_on_files(bay)
+
+    done = bay.run("run", "shop", "--", "--testbay-strict", "-n", "2", "-k", "test_outage")
+
+    assert (done.code, "✅ Tests: 5 passed" in done.out) == (0, True), done.out
 
 
 def test_examples_that_pytest_shows(bay: Bay) -> None:
     """What `pytest --fixtures` says of a fixture ends with lines that work."""
     tests = "import asyncio, contextlib, os, subprocess, pytest\n"
-    for name in ("testbay", "bay", "postgres", "dragonfly", "nats", "service"):
+    for name in ("testbay", "bay", "postgres", "dragonfly", "nats", "service", "faults"):
         doc = inspect.getdoc(inspect.unwrap(getattr(pytest_plugin, name)._get_wrapped_function())) or ""
         example = textwrap.dedent(doc.partition("Example:\n")[2])
         assert example, name
@@ -194,7 +205,7 @@ def test_examples_that_pytest_shows(bay: Bay) -> None:
 
     done = bay.run("run", "shop", "--", "--testbay-strict")
 
-    assert (done.code, "✅ Tests: 6 passed" in done.out) == (0, True), done.out
+    assert (done.code, "✅ Tests: 7 passed" in done.out) == (0, True), done.out
 
 
 def start_on_files(bay: Bay) -> None:

@@ -1,16 +1,21 @@
 """A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
 
 import contextlib
+import functools
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testbay.dependencies.dragonfly import ask, hear, probe, tell
 from testbay.dependencies.leasing import Ground, Returned, Steps, patience
 from testbay.dependencies.wire import Wire
 from testbay.servers import Endpoint
+
+if TYPE_CHECKING:
+    import redis
 
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 _ANSWER_LIMIT_S = 10.0
@@ -239,3 +244,15 @@ def _lasting(statistics: str) -> bool:
     """Whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
     counted = dict(re.findall(r"cmdstat_(\S+?):calls=(\d+)", statistics))
     return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1
+
+
+@functools.lru_cache(16)
+def connections(url: str) -> "redis.ConnectionPool":
+    """A pool without connections: making one takes longer than many a test, and looking redis-py's version up, too."""
+    import redis
+
+    try:
+        from redis.driver_info import DriverInfo
+    except ImportError:  # before version 7
+        return redis.ConnectionPool.from_url(url)
+    return redis.ConnectionPool.from_url(url, driver_info=DriverInfo())

@@ -1,4 +1,4 @@
-"""One service process for each pytest process, on a lease of its own; proxies before it, and clients for the tests."""
+"""One service process for each pytest process, on a lease of its own, and clients for the tests."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -9,7 +9,6 @@ import pytest
 from harness import environment
 from harness.background import Background
 from harness.process import end, new_log, spawn
-from harness.proxy import Proxy
 from harness.service import Service, free_port
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from harness.bus import Bus
     from harness.progress import Progress
 
+    from testbay.faults import Faults
     from testbay.pool import Lease
     from testbay.pytest_plugin import Leases
 
@@ -61,12 +61,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 class Running:
-    """Everything that lives on the lease: the proxies, the service behind them, and a model's stand-in if need be."""
+    """Everything that lives on the lease: the service, and a model's stand-in if need be."""
 
     def __init__(self, lease: "Lease", service: Service) -> None:
         self.background = Background()
-        reaches = {"postgres": lease.postgres, "dragonfly": lease.dragonfly, "nats": lease.nats}
-        self.proxies = {name: Proxy(self.background, (reach.host, reach.port)) for name, reach in reaches.items()}
         self.live_model = environment.live_model(lease.env)
         self._replay = None
         self._replay_log = new_log()
@@ -81,7 +79,6 @@ class Running:
         self.service.env = {
             **lease.exports,
             **environment.QUICK,
-            **environment.through(self.proxies, lease),
             "OPENAI_BASE_URL": base_url,
             "OPENAI_API_KEY": "",
         }
@@ -91,23 +88,27 @@ class Running:
         self.service.close()
         if self._replay is not None:
             end(self._replay, SIGTERM)
-        for proxy in self.proxies.values():
-            proxy.cut()
         self.background.close()
         self._replay_log.close()
 
 
 @pytest.fixture(scope="session")
-def bay(testbay: "Leases") -> "Iterator[Lease]":
+def service_bay(testbay: "Leases") -> "Iterator[Lease]":
     """One lease for the whole process, as its one service is: a start of it for every test would take each a second."""
-    with testbay.lease("agent_executor's tests") as lease:
+    with testbay.lease("agent_executor's tests", faults=True) as lease:
         yield lease
 
 
 @pytest.fixture(scope="session")
-def running(bay: "Lease", request: pytest.FixtureRequest) -> Iterator[Running]:
+def bay(service_bay: "Lease") -> "Lease":
+    """The same for the tests themselves, which look on while the service is cut off."""
+    return service_bay.direct
+
+
+@pytest.fixture(scope="session")
+def running(service_bay: "Lease", request: pytest.FixtureRequest) -> Iterator[Running]:
     """Closed with the last test, not with the session: pytest-cov collects the service's data in between."""
-    running = Running(bay, request.session.stash[SERVICE])
+    running = Running(service_bay, request.session.stash[SERVICE])
     yield running
     running.close()
 
@@ -130,16 +131,9 @@ def killed_service(running: Running, request: pytest.FixtureRequest) -> Service:
 
 
 @pytest.fixture
-def cut(running: Running) -> Iterator[Callable[[str], Proxy]]:
-    """Cut the service off a dependency by name; the answer is what heals it. All are healed when the test ends."""
-
-    def one(name: str) -> Proxy:
-        running.proxies[name].cut()
-        return running.proxies[name]
-
-    yield one
-    for proxy in running.proxies.values():
-        proxy.heal()
+def faults(faults: "Faults", running: Running) -> "Iterator[Faults]":
+    """What breaks the service's way to its dependencies; the next test waits until it has recovered."""
+    yield faults
     running.was_healthy = False
 
 

@@ -13,6 +13,8 @@ from harness.rows import Database, insert_job, job_row
 from harness.service import Service
 from harness.waiting import eventually
 
+from testbay.faults import Faults
+
 Follow = Callable[[str], Progress]
 
 
@@ -112,14 +114,14 @@ def test_unexpected_error_is_tried_three_times(service: Service, bus: Bus, datab
     assert job_row(database, job_id)["attempts"] == 3
 
 
-def test_exhausted_deliveries(service: Service, bus: Bus, cut: Callable[[str], Any]) -> None:
+def test_exhausted_deliveries(service: Service, bus: Bus, faults: Faults) -> None:
     """Messages whose deliveries are used up without an outcome, a job and a poison, still get their failed event."""
-    postgres = cut("postgres")  # without its database the service takes no message
+    faults.postgres.cut()  # without its database the service takes no message
     eventually(lambda: bus.consumer().num_waiting == 0, "the service to have stopped pulling")
     job_id = bus.execute(execute_data(ECHO, {"text": "x"}))
     poison = bus.publish(b"poison")
     assert sorted(bus.take("nak") for _ in range(6)) == [1, 1, 2, 2, 3, 3]
-    postgres.heal()
+    faults.postgres.heal()
 
     message = "the event was delivered 3 times and never finished"
     error = {"code": "deliveries_exhausted", "message": message, "details": {"deliveries": 3}}

@@ -1,6 +1,5 @@
 """Watching a job over the WebSocket."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httpx
@@ -8,11 +7,12 @@ import pytest
 from harness.agents import ECHO, SLOW_TEXT, execute_data, new_id, thinker
 from harness.bus import Bus
 from harness.progress import kinds, wait_for_follower
-from harness.proxy import Proxy
 from harness.rows import Database, insert_job
 from harness.service import Service
 from harness.watching import events, watch
 from websockets.exceptions import ConnectionClosed
+
+from testbay.faults import Faults
 
 if TYPE_CHECKING:
     import redis
@@ -55,9 +55,9 @@ def test_websocket_of_an_unknown_job(service: Service) -> None:
     assert connection.close_code == 4404
 
 
-def test_websocket_without_dragonfly(service: Service, bus: Bus, cut: Callable[[str], Proxy]) -> None:
+def test_websocket_without_dragonfly(service: Service, bus: Bus, faults: Faults) -> None:
     """With Dragonfly away a watcher misses the words but not the end."""
-    cut("dragonfly")
+    faults.dragonfly.cut()
     job_id = bus.execute(execute_data(ECHO, {"text": "unseen"}))
     bus.outcome(job_id)
     with watch(service, job_id) as connection:
@@ -66,9 +66,9 @@ def test_websocket_without_dragonfly(service: Service, bus: Bus, cut: Callable[[
     assert kinds(seen) == ["end"]
 
 
-def test_websocket_without_postgres(service: Service, cut: Callable[[str], Proxy]) -> None:
+def test_websocket_without_postgres(service: Service, faults: Faults) -> None:
     """Without the database the connection is closed with "try again later"."""
-    cut("postgres")
+    faults.postgres.cut()
     with watch(service, new_id()) as connection, pytest.raises(ConnectionClosed):
         connection.recv()
 

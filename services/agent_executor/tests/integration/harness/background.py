@@ -1,4 +1,4 @@
-"""One event loop in a thread, so that tests stay synchronous while NATS and the proxies do not."""
+"""One event loop in a thread, so that tests stay synchronous while NATS does not."""
 
 import asyncio
 import threading

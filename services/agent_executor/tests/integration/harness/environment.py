@@ -1,13 +1,7 @@
-"""What the service is told: quick time limits, its lease's addresses through the proxies, and the model."""
+"""What the service is told beside its lease's addresses: quick time limits, and the model."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
-
-if TYPE_CHECKING:
-    from harness.proxy import Proxy
-    from testbay.pool import Lease
 
 SERVICE_FOLDER = Path(__file__).parents[3]
 
@@ -28,24 +22,8 @@ QUICK = {
 }
 
 
-def through(proxies: "Mapping[str, Proxy]", lease: "Lease") -> dict[str, str]:
-    """The lease's parts, each behind its proxy."""
-    return {
-        "DATABASE_URL": _with_port(lease.postgres.dsn, proxies["postgres"].port),
-        "REDIS_URL": _with_port(lease.dragonfly.url, proxies["dragonfly"].port),
-        "NATS_URL": _with_port(lease.nats.url, proxies["nats"].port),
-    }
-
-
 def live_model(env: Mapping[str, str]) -> dict[str, str]:
     """The real model's variables as they were given to us; empty without a key: the replay server needs none."""
     if not env.get("OPENAI_API_KEY"):
         return {}
     return {name: env[name] for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if env.get(name)}
-
-
-def _with_port(url: str, port: int) -> str:
-    """The same URL on another port of this machine."""
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{port}"))
