@@ -112,7 +112,7 @@ class Manifest(_Strict):
     @classmethod
     def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
         for name, path in secrets.items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|[A-Za-z0-9_]*\*", name):
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
                 raise ValueError(f"{name!r} is no name for a variable")
             if name.endswith("*") != path.endswith("/*"):
                 raise ValueError(f"{name} = {path!r}: a folder ends in '/*', and the variables for it in '*'")

@@ -61,11 +61,12 @@ def _as_role(session: "Session", access: Access) -> "Session":
     from botocore.config import Config
 
     token = oidc.job_token(access.environ)
+    run_id = re.sub("[^0-9]", "", access.environ.get("GITHUB_RUN_ID", ""))[:20]
     sts = session.client("sts", config=_config(access).merge(Config(signature_version=UNSIGNED)))
     try:
         answer = sts.assume_role_with_web_identity(
             RoleArn=access.role,
-            RoleSessionName=f"testbay-{re.sub(r'[^0-9]', '', access.environ.get('GITHUB_RUN_ID', ''))[:20] or 'run'}",
+            RoleSessionName=f"testbay-{run_id or 'job'}",  # what CloudTrail shows
             WebIdentityToken=token,
             DurationSeconds=_SESSION_S,
         )
@@ -204,7 +205,7 @@ def _word(text: object) -> str:
 
 
 _THROTTLED = (
-    "AWS answers too slowly to so many: throttled, {attempts} times in a row",
+    "AWS throttles this account: refused {attempts} times in a row",
     "others use the account's share of requests at this moment",
     "run it again; AWS_MAX_ATTEMPTS=8 asks more often",
 )

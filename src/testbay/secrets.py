@@ -57,8 +57,7 @@ def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[S
 def _from_environment(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
     found = []
     for pattern in manifest.secrets:
-        names = sorted(fnmatch.filter(environ, pattern)) if pattern != "*" else []
-        names = [name for name in names if environ[name]]
+        names = [name for name in sorted(fnmatch.filter(environ, pattern)) if environ[name]]
         if not names:
             raise SecretMissingError(
                 f"{pattern} is not set",

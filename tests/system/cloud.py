@@ -66,12 +66,16 @@ class Cloud:
             "AWS_ROLE_ARN": ROLE,
         }
 
-    def put(self, **parameters: str) -> None:
-        """Store values under /shop/test/."""
+    def admin(self, service: str) -> Any:
+        """A client that may do everything, past the proxy."""
         import boto3  # the other tests in this folder do without
 
-        session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-central-1")
-        ssm = session.client("ssm", endpoint_url=f"http://127.0.0.1:{self._moto_port}")
+        session: Any = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-central-1")
+        return session.client(service, endpoint_url=f"http://127.0.0.1:{self._moto_port}")
+
+    def put(self, **parameters: str) -> None:
+        """Store values under /shop/test/."""
+        ssm = self.admin("ssm")
         for name, value in parameters.items():
             ssm.put_parameter(Name=f"/shop/test/{name}", Value=value, Type="SecureString", Overwrite=True)
 
@@ -171,10 +175,10 @@ class Shop:
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | cloud.job
         self.secrets(KEY="/shop/test/key")
 
-    def secrets(self, more: str = "", /, **names: str) -> None:
+    def secrets(self, more: str = "", /, *, service: str = "shop", **names: str) -> None:
         """Write the manifest."""
         lines = [f'"{name}" = "{path}"' for name, path in names.items()]
-        text = ['service = "shop"', "needs = []", 'tests = "tests"', "[secrets]", *lines, more]
+        text = [f'service = "{service}"', "needs = []", 'tests = "tests"', "[secrets]", *lines, more]
         (self.service / "testbay.toml").write_text("\n".join(text))
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
@@ -189,6 +193,15 @@ class Shop:
         child = self.start(*arguments, **environ)
         out, _ = child.communicate(timeout=60)
         return Done(child.returncode, out)
+
+    def type(self, script: str) -> Done:
+        """A script at a shell's prompt, outside of any job."""
+        env = {name: self.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "AWS_EC2_METADATA_DISABLED")}
+        argv, pipe = ["bash", "-ec", script], subprocess.PIPE
+        done = subprocess.run(
+            argv, cwd=self.project, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        return Done(done.returncode, done.stdout)
 
     def python(self, code: str, **environ: str) -> Done:
         """Run a line of Python with the secrets."""

@@ -3,6 +3,7 @@
 The real command reads the standard variables; moto's server plays AWS (what it does not check: tests/system/cloud.py).
 """
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.system.cloud import BEARER, CANARY, ROLE, TOKEN, Cloud, Shop
 from tests.system.conftest import read_until
+from tests.system.pages import files, page, sessions
 
 HOLD = "import sys, time; print('ready', flush=True); time.sleep(60)"
 
@@ -190,3 +192,29 @@ def test_a_command_does_not_outlive_us(shop: Shop) -> None:
     child.kill()
 
     assert child.communicate(timeout=20)[0] == ""
+
+
+def test_the_rehearsal_without_an_account_works(shop: Shop, moto_port: int) -> None:
+    """The commands of docs/aws-setup.md, as a reader would type them; only moto runs already."""
+    rehearsal = page("aws-setup.md").partition("A rehearsal without an account")[2].partition("\n## ")[0]
+    commands = [command for command, _ in sessions(rehearsal) if "moto_server" not in command and command != "kill %1"]
+    script = "\n".join(commands).replace("127.0.0.1:5055", f"127.0.0.1:{moto_port}")
+    script = script.replace(".venv/bin/python", sys.executable).replace("testbay ", f"{sys.executable} -m testbay ")
+    shop.secrets(service="agent_executor", OPENAI_API_KEY="/zerotouch/prod/agent-executor/openai_api_key")
+
+    done = shop.type(script)
+
+    assert done.lines[-1] == "the key has 11 characters"
+    assert len(commands) == 4
+
+
+def test_aws_takes_the_policies_of_the_page(cloud: Cloud) -> None:
+    """They are policies by AWS's grammar, as far as moto can tell (what they admit: tests/repo/test_aws_policies.py)."""
+    shown = files(page("aws-setup.md"))
+    iam = cloud.admin("iam")
+    iam.create_role(RoleName="testbay-ci", AssumeRolePolicyDocument=shown["trust.json"], MaxSessionDuration=3600)
+    iam.put_role_policy(RoleName="testbay-ci", PolicyName="read", PolicyDocument=shown["read.json"])
+
+    assert iam.get_role_policy(RoleName="testbay-ci", PolicyName="read")["PolicyDocument"] == json.loads(
+        shown["read.json"]
+    )

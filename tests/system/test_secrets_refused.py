@@ -87,8 +87,8 @@ REFUSALS = {
         f"{ROLE} may not decrypt the parameters: kms:Decrypt is denied",
     ),
     "key is gone": ((GET, 400, "InvalidKeyId"), f"{ROLE} may not decrypt the parameters: kms:Decrypt is denied"),
-    "throttled": ((GET, 400, "ThrottlingException"), "AWS answers too slowly to so many: throttled, 2 times in a row"),
-    "throttled at STS": ((WEB, 400, "Throttling"), "AWS answers too slowly to so many: throttled, 2 times in a row"),
+    "throttled": ((GET, 400, "ThrottlingException"), "AWS throttles this account: refused 2 times in a row"),
+    "throttled at STS": ((WEB, 400, "Throttling"), "AWS throttles this account: refused 2 times in a row"),
     "keys": ((GET, 400, "UnrecognizedClientException"), "AWS does not know the credentials in use"),
     "fault": ((GET, 500, "InternalServerError"), "AWS failed: InternalServerError, 2 times in a row"),
     "odd code": ((GET, 500, f"<{TOLD}>"), "AWS failed: an unknown error, 2 times in a row"),
@@ -143,10 +143,10 @@ def test_what_the_manifest_lacks_is_said(shop: Shop, cloud: Cloud) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["KEY", "*"])
+@pytest.mark.parametrize("name", ["KEY", "APP_*"])
 def test_what_the_environment_lacks_is_said(shop: Shop, name: str) -> None:
     """--from-env needs every secret of the manifest by its name."""
-    shop.secrets(**{name: "/shop/test/*" if name == "*" else "/shop/test/key"})
+    shop.secrets(**{name: "/shop/test/*" if name == "APP_*" else "/shop/test/key"})
 
     assert said_by(shop.run("--from-env", "shop", "--", "echo", "it ran")) == f"{name} is not set"
 
