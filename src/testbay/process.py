@@ -142,10 +142,12 @@ def run(
     return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: float = 60.0) -> int:
+@contextmanager
+def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: float = 60.0) -> Iterator[int]:
     """Run a command as if it stood in our place: our terminal, our signals, its exit code (128 + signal).
 
-    A signal that we get is handed on; a command that has not ended `patience_s` after the first one is ended.
+    A signal that we get is handed on; a command that has not ended `patience_s` after the first one is ended. In the
+    block it has ended, and what must be done then is not interrupted.
 
     Raises:
         OSError: It could not be started.
@@ -172,7 +174,7 @@ def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: flo
             code = child.wait()
         finally:
             overdue.cancel()
-    return code if code >= 0 else 128 - code
+        yield code if code >= 0 else 128 - code
 
 
 def _in_foreground() -> bool:

@@ -75,12 +75,9 @@ def _from_aws(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
     values = parameters.fetch(list(manifest.secrets.values()), access)
     named = {}
     for name, path in sorted(manifest.secrets.items(), key=lambda item: "*" not in item[0]):  # a name beats a folder
-        if "*" not in name:
-            named[name] = Secret(name=name, origin=path, value=values[path])
-            continue
-        for parameter in (p for p in values if p.rpartition("/")[0] == path[:-2]):
+        for parameter, value in values[path].items():
             variable = name.replace("*", re.sub(r"\W", "_", parameter.rpartition("/")[2]).upper())
-            named[variable] = Secret(name=variable, origin=parameter, value=values[parameter])
+            named[variable] = Secret(name=variable, origin=parameter, value=value)
     return list(named.values())
 
 
@@ -108,21 +105,16 @@ def execute(
             masks.mask(secret.value)
         voice.detail(f"secrets: {', '.join(f'{secret.name} ({secret.origin})' for secret in found)}")
         began = time.time()
+        env = {name: value for name, value in settings.environ.items() if not name.startswith(_OURS)}
+        env |= {secret.name: secret.value for secret in found}
         try:
-            code = _run(command, settings.environ, found)
-        finally:
-            with process.signals_ignored():
+            with process.run_in_place(command, env=env) as code:
                 _search(project, settings.environ, found, began)
+        except (OSError, ValueError) as error:  # the latter: an environment cannot hold a zero byte
+            reason = error.strerror if isinstance(error, OSError) else "a secret holds a zero byte"
+            what = f"cannot run {shlex.join(command)}: {reason}"
+            raise ManifestError(what, todo="name a program on the PATH") from None
         return code
-
-
-def _run(command: Sequence[str], environ: Mapping[str, str], found: Sequence[Secret]) -> int:
-    env = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
-    try:
-        return process.run_in_place(command, env=env | {secret.name: secret.value for secret in found})
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "a secret holds a zero byte"
-        raise ManifestError(f"cannot run {shlex.join(command)}: {reason}", todo="name a program on the PATH") from None
 
 
 def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float) -> None:
@@ -133,8 +125,9 @@ def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], 
     """
     values = [secret.value for secret in found]
     scan = masking.Scan(values)
-    gone, stuck = [], []
-    for file, remove in _written(project / ".testbay", environ, began):
+    gone: list[str] = []
+    stuck: list[str] = []
+    for file, remove in _written(project / ".testbay", environ, began, stuck):
         name = masking.masked(str(file), values)
         try:
             if name != str(file) or scan.finds(file):
@@ -146,25 +139,32 @@ def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], 
             stuck.append(f"{name}: {error.strerror}")
     if stuck:
         raise SecretLeakedError(
-            f"{len(stuck)} reports could not be searched for secrets",
+            f"{len(stuck)} of the reports could not be searched for secrets",
             why="they belong to another user, or the disk fails",
             todo="upload none of them; remove them as their owner",
             evidence="\n".join(stuck + gone),
         )
     if gone:
         raise SecretLeakedError(
-            f"{len(gone)} reports held a secret and were removed",
+            f"a secret was found in {len(gone)} of the reports: removed",
             why="a test or the service printed it, compared it in an assert, or wrote it into a file",
             todo="keep it out of asserts and logs; change the secret if the report was seen before",
             evidence="\n".join(gone),
         )
 
 
-def _written(folder: Path, environ: Mapping[str, str], began: float) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    """Each file that was written since, and how it is taken away."""
-    for root, _, names in os.walk(folder):
+def _written(
+    folder: Path, environ: Mapping[str, str], began: float, stuck: list[str]
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Each file that was written since, and how it is taken away; `stuck` gets the folders that cannot be read."""
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            stuck.append(f"{error.filename}: {error.strerror}")
+
+    for root, _, names in os.walk(folder, onerror=unread):
         for file in (Path(root) / name for name in names):
-            with suppress(OSError):  # a link that leads nowhere
+            with suppress(FileNotFoundError):  # gone, or a link that leads nowhere
                 status = file.stat()
                 if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
                     yield file, Path.unlink

@@ -21,6 +21,7 @@ LEVELS = {
     "output": 1,
     "ports": 1,
     "process": 1,
+    "refusals": 1,
     "servers": 1,
     "settings": 1,
     "spec": 1,

@@ -258,7 +258,9 @@ def signalled(number: signal.Signals, code: str, patience_s: float) -> int:
         sender.start()
         program = f"import signal, time, sys, pathlib\n{code}\npathlib.Path({str(ready)!r}).touch()\ntime.sleep(60)"
         try:
-            return process.run_in_place([sys.executable, "-c", program], env={}, patience_s=patience_s)
+            with process.run_in_place([sys.executable, "-c", program], env={}, patience_s=patience_s) as code_of_it:
+                signal.raise_signal(number)  # what is done afterwards is not interrupted
+                return code_of_it
         finally:
             sender.join()
 
@@ -287,7 +289,8 @@ def test_a_signal_before_the_command_is_not_lost(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(process, "spawn", interrupted)
 
-    assert process.run_in_place(["sleep", "60"], env={"PATH": os.environ["PATH"]}) == 128 + signal.SIGTERM
+    with process.run_in_place(["sleep", "60"], env={"PATH": os.environ["PATH"]}) as code:
+        assert code == 128 + signal.SIGTERM
 
 
 def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
@@ -295,7 +298,9 @@ def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
     child = (
         "import signal; signal.signal(2, lambda *_: print('heard', flush=True)); print('ready', flush=True); input()"
     )
-    ours = f"from testbay import process; process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}})"
+    ours = (
+        f"from testbay import process\nwith process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}}): pass"
+    )
     terminal = f"import pty; pty.spawn([{sys.executable!r}, '-c', {ours!r}])"
     argv, pipe = [sys.executable, "-c", terminal], subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": SOURCE}) as running:

@@ -1,6 +1,9 @@
+import os
 import stat
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.conftest import Service
@@ -37,7 +40,7 @@ def test_reports_of_earlier_runs_are_left_alone(project: Path) -> None:
 def test_a_secret_in_a_file_s_name_is_not_repeated(project: Path) -> None:
     """The file goes, and the error names it without the value."""
     file = report(project, f"dump-{KEY.value}.sql", "clean")
-    with pytest.raises(SecretLeakedError, match="1 reports held a secret and were removed") as caught:
+    with pytest.raises(SecretLeakedError, match="a secret was found in 1 of the reports: removed") as caught:
         secrets._search(project, {}, [KEY], time.time())
 
     assert not file.exists()
@@ -54,11 +57,17 @@ def test_what_cannot_be_searched_is_an_error(project: Path, monkeypatch: pytest.
             raise PermissionError(13, "Permission denied")
         return finds(scan, file)
 
+    def walk(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[Any]:
+        onerror(PermissionError(13, "Permission denied", "other"))
+        yield from real_walk(folder)
+
+    real_walk = os.walk
     monkeypatch.setattr(Scan, "finds", refuse)  # the tests may run as root, who can read everything
-    with pytest.raises(SecretLeakedError, match="1 reports could not be searched for secrets") as caught:
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(SecretLeakedError, match="2 of the reports could not be searched for secrets") as caught:
         secrets._search(project, {}, [KEY], time.time())
 
-    assert caught.value.evidence.splitlines() == [f"{locked}: Permission denied", str(leak)]
+    assert caught.value.evidence.splitlines() == ["other: Permission denied", f"{locked}: Permission denied", str(leak)]
     assert (locked.exists(), leak.exists()) == (True, False)
 
 
