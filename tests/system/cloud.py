@@ -42,6 +42,8 @@ class Cloud:
         self.faults: dict[str, list[tuple[int, bytes]]] = {}
         self.token_answer = json.dumps({"value": TOKEN}).encode()
         self.token_requests: list[tuple[str | None, list[str]]] = []
+        self.role_request: dict[str, list[str]] = {}
+        self.signed_by: set[str] = set()  # the keys that Parameter Store was asked with
         self._moto_port = moto_port
         self.port = 0
 
@@ -98,6 +100,10 @@ class Cloud:
             query = parse_qs(urlsplit(request.path).query)
             self.token_requests.append((request.headers["Authorization"], query["audience"]))
             return 200, {"Content-Type": "application/json"}, self.token_answer
+        if key := re.search(r"Credential=(\w+)/", request.headers.get("Authorization", "")):
+            self.signed_by.add(key[1])
+        else:
+            self.role_request = parse_qs(body.decode())
         moto = http.client.HTTPConnection("127.0.0.1", self._moto_port, timeout=20)
         moto.request(request.command, request.path, body, dict(request.headers.items()))
         answer = moto.getresponse()

@@ -26,6 +26,16 @@ def test_a_job_gets_its_secret_and_nothing_that_leads_to_it(shop: Shop, cloud: C
     assert [name for name in seen if name.startswith(("AWS_", "ACTIONS_"))] == []
 
 
+def test_the_role_is_taken_for_minutes_and_used(shop: Shop, cloud: Cloud) -> None:
+    """The shortest session that AWS gives, named after the run; keys that lie about are not used beside it."""
+    shop.seen(GITHUB_RUN_ID="4711", AWS_ACCESS_KEY_ID="static", AWS_SECRET_ACCESS_KEY="static")
+
+    asked = {name: cloud.role_request[name] for name in ("RoleArn", "RoleSessionName", "DurationSeconds")}
+    assert asked == {"RoleArn": [ROLE], "RoleSessionName": ["testbay-4711"], "DurationSeconds": ["900"]}
+    assert cloud.role_request["WebIdentityToken"] == [TOKEN]
+    assert [key[:4] for key in cloud.signed_by] == ["ASIA"]  # as AWS names keys that end by themselves
+
+
 def test_the_exit_code_is_the_command_s(shop: Shop) -> None:
     """Also where a signal ended it; what cannot be started at all is the caller's mistake."""
     assert shop.python("raise SystemExit(7)").code == 7
@@ -60,7 +70,7 @@ def test_keys_in_the_environment_do_without_a_token(shop: Shop, cloud: Cloud) ->
         GITHUB_ACTIONS="", ACTIONS_ID_TOKEN_REQUEST_URL="", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b"
     )
 
-    assert cloud.calls == ["GetParameters"]
+    assert (cloud.calls, cloud.signed_by) == (["GetParameters"], {"a"})
     assert seen["KEY"] == CANARY
 
 
