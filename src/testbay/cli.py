@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from testbay import settings as configuration
 from testbay.errors import BayError
@@ -136,6 +137,39 @@ def exec_(
         raise typer.BadParameter("what should run? testbay exec SERVICE -- CMD…")
     voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
     raise typer.Exit(session.execute(manifest, project, chosen, voice, context.args, migrate=not no_migrate))
+
+
+class _AroundACommand(TyperCommand):
+    """Everything behind the first -- is the command, whether or not a service stands before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the command in `ctx.args`."""
+        at = args.index("--") if "--" in args else len(args)
+        super().parse_args(ctx, args[:at])
+        ctx.args = args[at + 1 :]
+        return list(ctx.args)
+
+
+@app.command("with-secrets", cls=_AroundACommand)
+def with_secrets(
+    context: typer.Context,
+    service: Service = None,
+    from_env: Annotated[
+        bool, typer.Option("--from-env", help="Take the values from your environment, not from AWS.")
+    ] = False,
+) -> None:
+    """Run a command with a service's secrets from AWS Parameter Store; no report of it may hold one.
+
+    Its exit code is ours. Example: testbay with-secrets agent_executor -- make integration-test
+    """
+    from testbay import secrets
+
+    manifest, project, chosen = _asked(service, None)
+    if not context.args:
+        raise typer.BadParameter("what should run? testbay with-secrets [SERVICE] -- CMD…")
+    voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
+    masks = Voice(environ=chosen.environ)
+    raise typer.Exit(secrets.execute(manifest, project, chosen, voice, context.args, masks=masks, from_env=from_env))
 
 
 @app.command()

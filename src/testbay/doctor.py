@@ -136,11 +136,8 @@ def _project(settings: Settings, folder: Path, files: list[Path]) -> Iterator[Fi
             False,
             f"no service: a folder in {project / 'services'} with [tool.testbay] in its pyproject.toml",
         )
-    for name in _secrets(folders):
-        yield (
-            True,
-            f"secret {name}: " + ("set" if settings.environ.get(name) else "not set (recorded answers at home)"),
-        )
+    for name, present in sorted(_secrets(folders, settings).items()):
+        yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")
 
 
 def _compose(file: Path, settings: Settings) -> str:
@@ -159,11 +156,9 @@ def _said(tell: Callable[[], str]) -> Finding:
         return False, f"{error.what}; {error.todo}"
 
 
-def _secrets(folders: dict[str, Path]) -> list[str]:
-    names: list[str] = []
+def _secrets(folders: dict[str, Path], settings: Settings) -> dict[str, bool]:
+    found: dict[str, bool] = {}
     for place in folders.values():
-        try:
-            names += manifest.load_manifest(place).secrets
-        except BayError:
-            continue  # its own line said so
-    return sorted(set(names))
+        with contextlib.suppress(BayError):  # its own line said so
+            found |= manifest.load_manifest(place).secrets_set(settings.environ)
+    return found

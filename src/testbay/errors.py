@@ -65,7 +65,7 @@ class MigrationError(BayError):
 
 
 class SecretMissingError(BayError):
-    """A secret the manifest names is absent where a replay was not asked for."""
+    """A secret the manifest names is absent, or cannot be had."""
 
     exit_code = 14
 
@@ -81,6 +81,12 @@ class LeftBehindError(BayError):
     """Teardown could not remove something; it is named."""
 
     exit_code = 16
+
+
+class SecretLeakedError(BayError):
+    """A file that a command wrote held a secret, or could not be searched for one."""
+
+    exit_code = 17
 
 
 class InterruptedRunError(BayError):

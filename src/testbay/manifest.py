@@ -1,8 +1,11 @@
 """The manifest: `[tool.testbay]` in a service's pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
 
 import difflib
+import fnmatch
+import re
 import shlex
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +62,13 @@ class Replay(_Strict):
     env: dict[str, str] = {}
 
 
+class Aws(_Strict):
+    """Where the secrets are kept; the variables AWS_ROLE_ARN and AWS_REGION come first."""
+
+    role: str | None = Field(default=None, min_length=20, pattern="^arn:")
+    region: str | None = Field(default=None, min_length=1)
+
+
 class Manifest(_Strict):
     """What testbay knows of one service. `root` is the service's folder, `file` where this was read."""
 
@@ -75,6 +85,7 @@ class Manifest(_Strict):
     env: dict[str, str] = {}
     nats: Nats = Nats()
     secrets: dict[str, str] = {}
+    aws: Aws = Aws()
     replay: Replay | None = None
     file: Path
     root: Path
@@ -97,6 +108,16 @@ class Manifest(_Strict):
                 raise ValueError(f"{name} = {port} is no port")
         return ports
 
+    @field_validator("secrets")
+    @classmethod
+    def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for name, path in secrets.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
+                raise ValueError(f"{name!r} is no name for a variable")
+            if name.endswith("*") != path.endswith("/*"):
+                raise ValueError(f"{name} = {path!r}: a folder ends in '/*', and the variables for it in '*'")
+        return secrets
+
     @model_validator(mode="after")
     def _consistent(self) -> "Manifest":
         if self.migrations and self.migrate:
@@ -106,6 +127,10 @@ class Manifest(_Strict):
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
         return self
+
+    def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
+        """Which of the secrets the environment has; `APP_*` when it has one of those."""
+        return {name: any(environ[one] for one in fnmatch.filter(environ, name)) for name in self.secrets}
 
     @property
     def tests_dir(self) -> Path:
@@ -193,7 +218,7 @@ def _explain(error: ValidationError) -> str:
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys valid where an unknown one stood."""
-    rooms: dict[str, type[BaseModel]] = {"nats": Nats, "replay": Replay}
+    rooms: dict[str, type[BaseModel]] = {"nats": Nats, "replay": Replay, "aws": Aws}
     model: type[BaseModel] = Manifest if len(location) == 1 else rooms.get(str(location[0]), Manifest)
     if "streams" in location[:-1]:
         model = Stream

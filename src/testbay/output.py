@@ -71,5 +71,18 @@ class Voice:
         """What happened, why, what to do, where the evidence is; also as an annotation in GitHub Actions."""
         self.say(f"error: {error}")
         if self._github:
-            message = error.what.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            self.say(f"::error title={type(error).__name__}::{message}")
+            self.say(f"::error title={type(error).__name__}::{_escaped(error.what)}")
+
+    def mask(self, value: str) -> None:
+        """Have GitHub Actions show *** for this value, and for each of its lines, in all that it logs from here on."""
+        if self._github:
+            self._clear()
+            self._stream.flush()
+            # As bytes: the stream's own encoding might put a question mark where the value has a letter.
+            self._stream.buffer.write(f"::add-mask::{_escaped(value)}\n".encode(errors="surrogateescape"))
+            self._stream.buffer.flush()
+
+
+def _escaped(text: str) -> str:
+    """As the value of a workflow command: a line break would end it."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

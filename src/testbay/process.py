@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,6 +140,49 @@ def run(
         argv, env=env, cwd=cwd, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+@contextmanager
+def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: float = 60.0) -> Iterator[int]:
+    """Run a command as if it stood in our place: our terminal, our signals, its exit code (128 + signal).
+
+    A signal that we get is handed on; a command that has not ended `patience_s` after the first one is ended. In the
+    block it has ended, and what must be done then is not interrupted.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    child: Child | None = None
+    early: list[int] = []
+
+    def hand_on(number: int, _frame: object) -> None:
+        if child is None:
+            early.append(number)
+            return
+        if overdue.ident is None:
+            overdue.start()
+        if number != signal.SIGINT or not _in_foreground():  # the terminal sends Ctrl-C to every process there
+            child.send_signal(number)
+
+    overdue = threading.Timer(patience_s, lambda: end([identify(child.pid)] if child else []))
+    overdue.daemon = True
+    with _handlers(hand_on):
+        child = spawn(argv, env=env, death_signal=signal.SIGTERM)
+        for number in early:
+            child.send_signal(number)
+        try:
+            code = child.wait()
+        finally:
+            overdue.cancel()
+        yield code if code >= 0 else 128 - code
+
+
+def _in_foreground() -> bool:
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # no terminal
+        return False
 
 
 def is_root() -> bool:

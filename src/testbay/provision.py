@@ -20,14 +20,15 @@ def decide_model(asked: Request) -> str:
         SecretMissingError: In CI, a secret is absent and nobody asked for the replay by name.
     """
     manifest, environ = asked.manifest, asked.settings.environ
+    present = manifest.secrets_set(environ)
     for name, path in manifest.secrets.items():
         replayed = manifest.replay is not None and manifest.replay.secret == name
-        if environ.get(name) or not asked.settings.ci or (replayed and asked.settings.replay_asked):
+        if present[name] or not asked.settings.ci or (replayed and asked.settings.replay_asked):
             continue
         raise SecretMissingError(
             f"{name} is not set",
             why=f"in CI a missing secret is an error, or the tests would silently test something else (it is {path})",
-            todo="fetch it into the environment"
+            todo=f"testbay with-secrets {manifest.service} -- COMMAND hands it to the command"
             + (", or ask for the replay by name: TESTBAY_LLM=replay" if replayed else ""),
         )
     if manifest.replay is None:

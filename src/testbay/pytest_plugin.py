@@ -3,6 +3,7 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
+import fnmatch
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -199,7 +200,7 @@ class Leasing:
         environ = settings.environ()
         named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
         named += self._attachment.pool.tenancy["secrets"] if self._attachment is not None else []
-        values = [environ[name] for name in named if environ.get(name)]
+        values = [environ[name] for pattern in named for name in fnmatch.filter(environ, pattern) if environ[name]]
         if not values:
             return text
         from testbay import masking

@@ -27,6 +27,7 @@ EXIT_CODES = {
     "SecretMissingError": 14,
     "TestsDidNotRunError": 15,
     "LeftBehindError": 16,
+    "SecretLeakedError": 17,
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.
@@ -181,7 +182,7 @@ def options(text: str) -> dict[str, str]:
 
 def test_reference_lists_every_command_and_option(root: Path, reference: str) -> None:
     """The tables are those of `testbay COMMAND --help`: no option is missing, none is invented."""
-    commands_said = re.findall(r"(?m)^  (\w+)  +\S", help_of(root).partition("Commands:")[2])
+    commands_said = re.findall(r"(?m)^  ([\w-]+)  +\S", help_of(root).partition("Commands:")[2])
     headings = {line.split()[1]: line for line in re.findall(r"(?m)^### (testbay \w+.*)$", reference)}
 
     assert list(headings) == commands_said
@@ -195,10 +196,11 @@ def test_reference_lists_every_command_and_option(root: Path, reference: str) ->
 def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     """Every key of a manifest with its default, as TOML writes it."""
     found: dict[str, str] = {}
-    inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream, "replay": manifest.Replay}
+    inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream}
+    inner |= {"replay": manifest.Replay, "aws": manifest.Aws}
     for name, field in model.model_fields.items():
         if name not in ("file", "root"):
-            if name != "nats":
+            if name not in ("nats", "aws"):
                 found[prefix + name] = "required" if field.is_required() else literal(field.get_default())
             found |= keys(inner[name], f"{prefix}{name}.") if name in inner else {}
     return found

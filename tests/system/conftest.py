@@ -14,12 +14,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbay.composefile import load_compose
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
+
+if TYPE_CHECKING:
+    from tests.system.cloud import Cloud, Shop
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
@@ -200,6 +204,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """One line about what did not run and why."""
     if said := config.stash.get(_LEFT_OUT, ""):
         terminalreporter.write_line(said, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def moto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Moto's server, for as long as the session lasts."""
+    from tests.system import cloud as clouds
+
+    with clouds.moto(tmp_path_factory.mktemp("moto")) as port:
+        yield port
+
+
+@pytest.fixture
+def cloud(moto_port: int) -> "Iterator[Cloud]":
+    """AWS and GitHub's token endpoint; /shop/test/key holds the canary."""
+    from tests.system import cloud as clouds
+
+    with clouds.serving(moto_port) as cloud:
+        cloud.put(key=clouds.CANARY)
+        yield cloud
+
+
+@pytest.fixture
+def shop(tmp_path: Path, cloud: "Cloud") -> "Shop":
+    """A project whose service `shop` has a secret."""
+    from tests.system import cloud as clouds
+
+    return clouds.Shop(tmp_path, cloud)
 
 
 @pytest.fixture

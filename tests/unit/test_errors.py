@@ -20,6 +20,7 @@ def test_every_cause_has_its_exit_code() -> None:
         "SecretMissingError": 14,
         "TestsDidNotRunError": 15,
         "LeftBehindError": 16,
+        "SecretLeakedError": 17,
         "InterruptedRunError": 130,
     }
 

@@ -128,3 +128,21 @@ def test_a_locale_without_our_characters_ends_no_program(encoding: str) -> None:
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"[FAILED] NATS ")
+
+
+def test_a_value_is_masked_in_one_line_and_as_it_is(recording: Any) -> None:
+    """A line break would end the command after the first line, and a question mark for a letter would mask nothing."""
+    heard = recording(encoding="ascii", GITHUB_ACTIONS="true")
+    heard.voice.say("before")
+    heard.voice.mask("50%\r\nä")
+
+    heard._stream.flush()
+    assert heard._bytes.getvalue() == "before\n::add-mask::50%25%0D%0Aä\n".encode()
+
+
+def test_elsewhere_a_value_is_not_shown(recording: Any) -> None:
+    """Only GitHub Actions takes the command away; in a terminal it would show what it hides."""
+    heard = recording()
+    heard.voice.mask("value")
+
+    assert heard.text == ""

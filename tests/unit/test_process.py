@@ -3,9 +3,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,3 +241,77 @@ def test_an_interruption_in_a_callback_is_still_one(came_of_it: Exception | None
 
     with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"), process.signals_as_errors():
         library()
+
+
+def signalled(number: signal.Signals, code: str, patience_s: float) -> int:
+    """The exit code of a command in our place; we get the signal once the command has set itself up."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder, "ready")
+
+        def send() -> None:
+            while not ready.exists():
+                time.sleep(0.005)
+            signal.pthread_kill(main, number)
+
+        main = threading.main_thread().ident or 0
+        sender = threading.Thread(target=send)
+        sender.start()
+        program = f"import signal, time, sys, pathlib\n{code}\npathlib.Path({str(ready)!r}).touch()\ntime.sleep(60)"
+        try:
+            with process.run_in_place([sys.executable, "-c", program], env={}, patience_s=patience_s) as code_of_it:
+                signal.raise_signal(number)  # what is done afterwards is not interrupted
+                return code_of_it
+        finally:
+            sender.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_command_in_our_place_gets_our_signals(number: signal.Signals) -> None:
+    """It ends as it chooses to, and its exit code is ours."""
+    code = f"signal.signal({int(number)}, lambda *_: sys.exit(9))"
+
+    assert signalled(number, code, 60) == 9
+    assert signalled(number, f"signal.signal({int(number)}, signal.SIG_DFL)", 60) == 128 + number
+
+
+def test_a_command_that_does_not_listen_is_ended() -> None:
+    """Patience has an end, and SIGKILL cannot be ignored."""
+    assert signalled(signal.SIGTERM, "signal.signal(15, signal.SIG_IGN)", 0.1) == 128 + signal.SIGKILL
+
+
+def test_a_signal_before_the_command_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our asking for it and its start there is a moment, too."""
+    spawn = process.spawn
+
+    def interrupted(*arguments: Any, **options: Any) -> process.Child:
+        signal.raise_signal(signal.SIGTERM)
+        return spawn(*arguments, **options)
+
+    monkeypatch.setattr(process, "spawn", interrupted)
+
+    with process.run_in_place(["sleep", "60"], env={"PATH": os.environ["PATH"]}) as code:
+        assert code == 128 + signal.SIGTERM
+
+
+def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
+    """The terminal sends it to everybody in the foreground: handing it on as well would be a second Ctrl-C."""
+    child = (
+        "import signal; signal.signal(2, lambda *_: print('heard', flush=True)); print('ready', flush=True); input()"
+    )
+    ours = (
+        f"from testbay import process\nwith process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}}): pass"
+    )
+    terminal = f"import pty; pty.spawn([{sys.executable!r}, '-c', {ours!r}])"
+    argv, pipe = [sys.executable, "-c", terminal], subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": SOURCE}) as running:
+        assert running.stdin
+        assert running.stdout
+        said = b""
+        for mark, typed in ((b"ready", b"\x03"), (b"heard", b"\n")):
+            while mark not in said:
+                said += os.read(running.stdout.fileno(), 1024)
+            running.stdin.write(typed)
+            running.stdin.flush()
+        said += running.stdout.read()
+
+    assert said.count(b"heard") == 1

@@ -50,11 +50,17 @@ def test_the_model_is_decided_on(ask: Ask, keys: str, key: str, changes: dict[st
     assert provision.decide_model(ask(keys, key=key, **changes)) == model
 
 
+HANDS = "testbay with-secrets shop -- COMMAND hands"
+
+
 @pytest.mark.parametrize(
     ("keys", "todo"),
     [
-        (KEYS, "fetch it into the environment, or ask for the replay by name: TESTBAY_LLM=replay"),
-        ('secrets = { KEY = "/prod/key" }', "fetch it into the environment"),
+        (
+            KEYS,
+            f"{HANDS} it to the command, or ask for the replay by name: TESTBAY_LLM=replay",
+        ),
+        ('secrets = { KEY = "/prod/key" }', f"{HANDS} it to the command"),
     ],
 )
 def test_a_missing_secret_is_an_error_in_ci(ask: Ask, keys: str, todo: str) -> None:

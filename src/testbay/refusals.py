@@ -1,0 +1,136 @@
+"""What AWS refuses, in words of ours: an answer is read and never shown, since nobody knows what it quotes."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from testbay.errors import SecretMissingError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+SETUP = "docs/aws-setup.md"
+
+
+@contextmanager
+def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
+    """Whatever boto3 raises, as an error of ours.
+
+    Raises:
+        SecretMissingError: AWS is not set up, refuses or fails.
+    """
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _refused(error, role, evidence) from None
+    except (boto.NoRegionError, boto.InvalidRegionError):
+        raise SecretMissingError(
+            f"no AWS region: {region!r} is none",
+            why="parameters belong to a region, and nothing names it",
+            todo="AWS_REGION=us-east-1, or aws.region in the manifest",
+        ) from None
+    except (boto.ConnectionError, boto.HTTPClientError) as error:
+        guess = f"there is no region {region!r}, or " if region else ""
+        raise SecretMissingError(
+            f"AWS cannot be reached ({type(error).__name__})",
+            why=f"{guess}the network, a proxy or AWS_ENDPOINT_URL is in the way",
+            todo="mend AWS_REGION or the network, then run it again",
+        ) from None
+    except (boto.BotoCoreError, ValueError) as error:
+        raise SecretMissingError(
+            f"AWS is not set up in a way that can be used ({type(error).__name__})",
+            why="an AWS_ variable, ~/.aws/config, or aws.role in the manifest is wrong",
+            todo=f"aws sts get-caller-identity says more; {SETUP}",
+        ) from None
+
+
+def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingError:
+    answer: Any = error.response
+    code = _word(answer.get("Error", {}).get("Code"))
+    facts = {
+        "role": role or "the credentials in use",
+        "permission": "ssm:" + _word(error.operation_name),
+        "attempts": answer.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1,
+        "code": code,
+        "setup": SETUP,
+    }
+    what, why, todo = _explain(code, str(answer.get("Error", {}).get("Message")), str(error.operation_name))
+    told = f"{code} from {_word(error.operation_name)}\n{evidence}".strip()
+    return SecretMissingError(what.format(**facts), why=why.format(**facts), todo=todo.format(**facts), evidence=told)
+
+
+def _explain(code: str, message: str, operation: str) -> tuple[str, str, str]:
+    if "hrottl" in code or code in ("TooManyRequestsException", "RequestLimitExceeded", "SlowDown"):
+        return _THROTTLED
+    if code in ("ExpiredTokenException", "ExpiredToken", "RequestExpired"):
+        return _EXPIRED
+    if operation == "AssumeRoleWithWebIdentity":
+        return _TRUST.get(code, _FAILED)
+    if code == "InvalidKeyId" or re.search(r"\bkms:\w+|AWSKMS|ciphertext", message):
+        return _KMS_DENIED
+    if code in ("AccessDeniedException", "AccessDenied", "403"):
+        return _DENIED
+    return _UNKNOWN_KEYS if code in _BAD_KEYS else _FAILED
+
+
+def _word(text: object) -> str:
+    """A provider's code, as long as it looks like one."""
+    return text if isinstance(text, str) and re.fullmatch(r"[\w.]{1,64}", text) else "an unknown error"
+
+
+_THROTTLED = (
+    "AWS throttles this account: refused {attempts} times in a row",
+    "others use the account's share of requests at this moment",
+    "run it again; AWS_MAX_ATTEMPTS=8 asks more often",
+)
+_EXPIRED = (
+    "the AWS session or token has expired",
+    "it was made too long ago, or this machine's clock is wrong",
+    "sign in again (aws sso login), or run the job again",
+)
+_DENIED = (
+    "{role} may not read the parameters: {permission} is denied",
+    "its policy does not name these parameters, or a boundary or an organisation's policy forbids it",
+    "give it {permission} on them ({setup})",
+)
+_KMS_DENIED = (
+    "{role} may not decrypt the parameters: kms:Decrypt is denied",
+    "they are encrypted with a key that the role's policy, or the key's own, does not let it use",
+    "give it kms:Decrypt on that key ({setup})",
+)
+_UNKNOWN_KEYS = (
+    "AWS does not know the credentials in use",
+    "the keys were deleted, belong to another partition, or were copied in part",
+    "aws sts get-caller-identity shows whose they are; make new ones",
+)
+_BAD_KEYS = (
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+)
+_FAILED = (
+    "AWS failed: {code}, {attempts} times in a row",
+    "a fault at AWS, or something between it and us that answers in its place",
+    "run it again; health.aws.amazon.com tells of faults",
+)
+_NOT_ACCEPTED = (
+    "AWS does not accept this job's OIDC token",
+    "the account has no identity provider for it, or that one has another audience than sts.amazonaws.com",
+    "make the provider ({setup})",
+)
+_TRUST = {
+    "AccessDenied": (
+        "AWS does not let this job take the role {role}",
+        "there is no such role, or its trust policy names another subject: environment, branch or form of it",
+        "compare the subject below with the trust policy ({setup})",
+    ),
+    "InvalidIdentityToken": _NOT_ACCEPTED,
+    "IDPRejectedClaim": _NOT_ACCEPTED,
+    "IDPCommunicationError": _NOT_ACCEPTED,
+}
