@@ -1,7 +1,7 @@
 """One service process for each pytest process, on a lease of its own, and clients for the tests."""
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from testbay.pytest_plugin import Leases
 
 SERVICE = pytest.StashKey[Service]()
-LOG_START = pytest.StashKey[int]()
-LOG_LINES = 60
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -42,22 +40,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if service := session.stash.get(SERVICE, None):
         service.close()
         service.forget_log()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember where the service's log was when the test began."""
-    item.stash[LOG_START] = item.session.stash[SERVICE].log_size()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the service logged during a failing test."""
-    report = yield
-    if report.failed:
-        lines = item.session.stash[SERVICE].logs(item.stash[LOG_START]).splitlines()[-LOG_LINES:]
-        report.sections.append((f"agent_executor's log (last {LOG_LINES} lines of this test)", "\n".join(lines)))
-    return report
 
 
 class Running:

@@ -5,11 +5,13 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from harness.launcher import Launcher
-from harness.process import new_log
 from harness.waiting import eventually
 
 
@@ -24,7 +26,8 @@ class Service:
         self.env: Mapping[str, str] = {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._log = new_log()
+        self._log = _log()
+        self.log = Path(self._log.name)
         argv = ["uvicorn", "agent_executor.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
         self._launcher = Launcher(argv, self._log)
         self._is_started = False
@@ -50,13 +53,9 @@ class Service:
         """SIGKILL; the exit code, or None when it did not run."""
         return self._end(signal.SIGKILL)
 
-    def logs(self, since: int = 0) -> str:
-        """What the service wrote, from an offset as `log_size` gave it."""
-        return os.pread(self._log.fileno(), self.log_size() - since, since).decode(errors="replace")
-
-    def log_size(self) -> int:
-        """How much it has written."""
-        return os.fstat(self._log.fileno()).st_size
+    def logs(self) -> str:
+        """What the service wrote."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
         """End it for good; the log stays readable, for the report of a test that failed while it was closed."""
@@ -82,6 +81,14 @@ class Service:
                 return bool(json.load(response)["status"] == "healthy")
         except (URLError, OSError):
             return False  # not listening yet, or a 503
+
+
+def _log() -> "IO[bytes]":
+    """With the run's other logs; of a plain pytest it is gone with the last who holds it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if folder := os.environ.get("TESTBAY_RUN_DIR"):
+        return (Path(folder) / "logs" / f"agent_executor{worker and '-'}{worker}.log").open("ab")
+    return NamedTemporaryFile(prefix="agent_executor-", suffix=".log")  # type: ignore[return-value]
 
 
 def free_port() -> int:
