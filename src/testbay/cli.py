@@ -118,6 +118,31 @@ def merge(
     raise typer.Exit(merging.merge(folders, manifest.find_project(Path.cwd()), chosen, voice))
 
 
+@app.command()
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id, a part of it, or its folder; the newest if left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write it to this file.", show_default=False)] = None,
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write a run's report: one HTML file with the failures, their logs, a timeline and every test.
+
+    Example: testbay report --open
+    """
+    from testbay import manifest, runfile
+    from testbay import report as reports
+
+    voice = Voice(environ=configuration.environ())
+    named = Path(run or "")  # an artifact that was downloaded is in no project
+    folder = named if (named / "run.json").is_file() else runfile.find(manifest.find_project(Path.cwd()), run)
+    file = output or folder / "report.html"
+    reports.write(runfile.read(folder), file)
+    voice.say(str(file))
+    if show and not reports.show(file):
+        voice.say("no browser was found: open the file above")
+
+
 @app.command("exec", context_settings=_PASS_THROUGH)
 def exec_(
     context: typer.Context,

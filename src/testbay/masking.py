@@ -1,6 +1,7 @@
 """Every readable form of a secret: taken out of a text before it is shown, found in a file before it is handed on."""
 
 import base64
+import functools
 import gzip
 import html
 import json
@@ -19,6 +20,7 @@ _NESTED = 2  # an archive in an archive; what is packed deeper is searched as it
 _BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
 
 
+@functools.lru_cache(64)  # one text after the other is masked with the same few values
 def forms(value: str) -> frozenset[str]:
     """What a reader, or a one-line program, turns back into the value, or into one of its lines.
 

@@ -35,8 +35,7 @@ def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voi
         manifest = find_service(service, project)
         _refuse_a_mixture(shards)
         merged = Run(manifest, project, settings, voice)
-        codes.append(runs.conclude(merged, partial(_merge, merged, shards)))
-        _set_end(merged, shards)
+        codes.append(runs.conclude(merged, partial(_merge, merged, shards), partial(_set_end, merged, shards)))
     return next((code for code in codes if code), 0)
 
 

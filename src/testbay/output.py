@@ -8,6 +8,8 @@ from typing import TextIO
 
 from testbay.errors import BayError
 
+_ANNOTATIONS = 10
+
 
 class Voice:
     """Says what happens. Everything goes to one stream; nothing is said twice."""
@@ -17,6 +19,7 @@ class Voice:
         env = environ or {}
         self._live = self._stream.isatty() and env.get("TERM") != "dumb"
         self._github = env.get("GITHUB_ACTIONS") == "true"
+        self._annotations = 0
         self._has_live_line = False
         self._encoding = self._stream.encoding or "ascii"
 
@@ -70,8 +73,7 @@ class Voice:
     def error(self, error: BayError) -> None:
         """What happened, why, what to do, where the evidence is; also as an annotation in GitHub Actions."""
         self.say(f"error: {error}")
-        if self._github:
-            self.say(f"::error title={type(error).__name__}::{_escaped(error.what)}")
+        self.annotate(error.what, title=type(error).__name__)
 
     def mask(self, value: str) -> None:
         """Have GitHub Actions show *** for this value, and for each of its lines, in all that it logs from here on."""
@@ -79,10 +81,24 @@ class Voice:
             self._clear()
             self._stream.flush()
             # As bytes: the stream's own encoding might put a question mark where the value has a letter.
-            self._stream.buffer.write(f"::add-mask::{_escaped(value)}\n".encode(errors="surrogateescape"))
+            self._stream.buffer.write(f"::add-mask::{_message(value)}\n".encode(errors="surrogateescape"))
             self._stream.buffer.flush()
 
+    def annotate(self, message: str, *, title: str, file: str = "", line: int = 0) -> None:
+        """Pin an error to a line of a file, or to the run; only in GitHub Actions, which shows ten of a step."""
+        if not self._github or self._annotations == _ANNOTATIONS:
+            return
+        self._annotations += 1
+        where = {"file": file, "line": str(line) if file and line > 0 else "", "title": title}
+        properties = ",".join(f"{key}={_property(value)}" for key, value in where.items() if value)
+        self.say(f"::error {properties}::{_message(message)}")
 
-def _escaped(text: str) -> str:
-    """As the value of a workflow command: a line break would end it."""
+
+def _message(text: str) -> str:
+    """As the runner unescapes it: an annotation is one line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """The same where a colon or a comma would end it."""
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

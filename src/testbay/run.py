@@ -138,8 +138,11 @@ def execute(run: Run, pytest_args: Sequence[str]) -> int:
     return conclude(run, lambda: _steps(run, pytest_args))
 
 
-def conclude(run: Run, work: Callable[[], int]) -> int:
-    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines."""
+def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda: None) -> int:
+    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines.
+
+    `end` comes between: it may correct when the run ended, before that is told.
+    """
     try:
         with process.signals_as_errors():
             code = work()
@@ -153,12 +156,32 @@ def conclude(run: Run, work: Callable[[], int]) -> int:
         }
         run.voice.error(error)
     run.finish(code)
+    end()
     if not any(text.startswith("Tests:") for text, _ in run.closing):
         run.close("Tests: did not run", good=False)
     for text, good in run.closing:
         run.voice.verdict(text, good=good)
+    _tell(run)
     run.voice.detail(f"record: {os.path.relpath(run.dir)}")
     return code
+
+
+def _tell(run: Run) -> None:
+    """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
+    from testbay import masking, report, runfile, summary
+
+    values = [value for name in run.manifest.secrets if (value := run.settings.environ.get(name))]
+    try:
+        record = runfile.read(run.dir, lambda text: masking.masked(text, values))
+        report.write(record, run.dir / "report.html")
+        text = summary.markdown(record)
+        (run.dir / "summary.md").write_text(text, encoding="utf-8")
+    except (BayError, OSError) as error:
+        run.voice.detail(f"no report: {error}")
+        return
+    summary.annotate(record, run.voice, run.settings.path_in_workspace(run.project))
+    if run.settings.step_summary and (problem := summary.append(text, run.settings.step_summary)):
+        run.voice.detail(problem)
 
 
 def _steps(run: Run, pytest_args: Sequence[str]) -> int:

@@ -38,12 +38,18 @@ class Settings:
     cold: bool = False
     shard: Shard | None = None
     durations: Path | None = None
+    step_summary: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
     @property
     def stacks_dir(self) -> Path:
         """Where the records of this user's stacks live."""
         return self.cache_dir / "stacks"
+
+    def path_in_workspace(self, folder: Path) -> Path:
+        """A folder as GitHub names files: from the root of the checkout. Elsewhere there is nothing in between."""
+        root = Path(self.environ.get("GITHUB_WORKSPACE") or folder)
+        return folder.relative_to(root) if folder.is_relative_to(root) else Path()
 
 
 def load(
@@ -82,6 +88,7 @@ def load(
         cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
         shard=part,
         durations=Path(times) if times else None,
+        step_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
         environ=env,
     )
 

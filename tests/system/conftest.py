@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -185,25 +185,40 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def why_no_browser() -> str:
+    """Why the tests in a browser cannot run on this machine; empty when they can."""
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return f"no {' and no '.join(missing)} on the PATH (scripts/dev/browser.sh installs both)" if missing else ""
+
+
+# By marker: what the tests are, what they need, and the variable that turns its absence into an error.
+NEEDS: dict[str, tuple[str, Callable[[], str], str]] = {
+    "compose": ("compose half", why_no_docker, "TESTBAY_REQUIRE_DOCKER"),
+    "browser": ("tests in a browser", why_no_browser, "TESTBAY_REQUIRE_BROWSER"),
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without Docker the compose half is left out, which the summary says; where it is required that is an error."""
-    compose = [item for item in items if item.get_closest_marker("compose")]
-    if not compose or not (reason := why_no_docker()):
-        return
-    if os.environ.get("TESTBAY_REQUIRE_DOCKER") == "1":
-        raise pytest.UsageError(f"TESTBAY_REQUIRE_DOCKER=1, but {len(compose)} tests cannot run: {reason}")
-    config.hook.pytest_deselected(items=compose)
-    items[:] = [item for item in items if item not in compose]
-    config.stash[_LEFT_OUT] = f"compose half: {len(compose)} tests did not run: {reason}"
+    """What cannot run on this machine is left out, which the summary says; where it is required that is an error."""
+    said = config.stash.setdefault(_LEFT_OUT, [])
+    for marker, (what, why_not, variable) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if not marked or not (reason := why_not()):
+            continue
+        if os.environ.get(variable) == "1":
+            raise pytest.UsageError(f"{variable}=1, but {len(marked)} tests cannot run: {reason}")
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]
+        said.append(f"{what}: {len(marked)} tests did not run: {reason}")
 
 
-_LEFT_OUT = pytest.StashKey[str]()
+_LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line about what did not run and why."""
-    if said := config.stash.get(_LEFT_OUT, ""):
-        terminalreporter.write_line(said, yellow=True)
+    """A line about what did not run and why."""
+    for line in config.stash.get(_LEFT_OUT, []):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")

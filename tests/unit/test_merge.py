@@ -148,6 +148,7 @@ def test_times_are_those_of_the_shards(
         11.0,
         [{"name": "nats", "start_s": 1.5, "duration_s": 3.0}],
     )
+    assert " · 11.0 s · " in (folder / "summary.md").read_text(encoding="utf-8")
 
 
 def test_shards_of_a_service_that_is_not_here(recording: type[Recording], project: Path, settings: Settings) -> None:

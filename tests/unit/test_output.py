@@ -146,3 +146,23 @@ def test_elsewhere_a_value_is_not_shown(recording: Any) -> None:
     heard.voice.mask("value")
 
     assert heard.text == ""
+
+
+def test_annotations_are_one_line_and_ten_at_most(recording: Any) -> None:
+    """What would end a property or the line is escaped; GitHub shows no eleventh."""
+    heard = recording(GITHUB_ACTIONS="true")
+    for _ in range(12):
+        heard.voice.annotate("a: 1,5 %\r\nb", title="t::x,\n100%", file="d,e/f:g.py", line=3)
+
+    assert (
+        heard.text.splitlines()
+        == ["::error file=d%2Ce/f%3Ag.py,line=3,title=t%3A%3Ax%2C%0A100%25::a: 1,5 %25%0D%0Ab"] * 10
+    )
+
+
+def test_an_annotation_is_nothing_elsewhere(recording: Any) -> None:
+    """A terminal has the failure in the closing lines."""
+    heard = recording()
+    heard.voice.annotate("a", title="t", file="f", line=1)
+
+    assert heard.text == ""

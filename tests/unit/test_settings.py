@@ -45,7 +45,7 @@ def test_the_cache_folder_is_absolute(environ: dict[str, str], folder: str) -> N
 def test_the_other_variables_are_read() -> None:
     """Each variable of the reference arrives in its field."""
     environ = {**HOME, "CI": "true", "TESTBAY_LLM": "replay", "TESTBAY_READY_TIMEOUT": "1.5"}
-    environ |= {"TESTBAY_TEST_TIMEOUT": "60"}
+    environ |= {"TESTBAY_TEST_TIMEOUT": "60", "GITHUB_STEP_SUMMARY": "/runner/summary"}
 
     assert settings.load(environ=environ, cold=True) == settings.Settings(
         cache_dir=Path("/h/ann/.cache/testbay"),
@@ -54,8 +54,19 @@ def test_the_other_variables_are_read() -> None:
         ready_timeout_s=1.5,
         test_timeout_s=60,
         cold=True,
+        step_summary=Path("/runner/summary"),
         environ=environ,
     )
+
+
+@pytest.mark.parametrize(
+    ("workspace", "path"), [("/repo", "services"), ("/repo/services", "."), ("/else", "."), ("", ".")]
+)
+def test_folders_are_named_from_the_workspace(workspace: str, path: str) -> None:
+    """GitHub finds the file of an annotation from the root of the checkout; elsewhere nobody asks."""
+    found = settings.load(environ={**HOME, "GITHUB_WORKSPACE": workspace})
+
+    assert found.path_in_workspace(Path("/repo/services")) == Path(path)
 
 
 def test_a_test_time_limit_below_a_second_is_not_taken_for_none() -> None:
