@@ -3,7 +3,11 @@
 #
 # Usage: scripts/ci/run-integration-tests.sh [SERVICE…]
 #        scripts/ci/run-integration-tests.sh --shard I/N [SERVICE…]   that part of their tests
-#        scripts/ci/run-integration-tests.sh --list [--json]   the names: a line each, or one JSON array
+#        scripts/ci/run-integration-tests.sh --with-secrets [--shard I/N] SERVICE   with its secrets, fetched just for it
+#        scripts/ci/run-integration-tests.sh --list [SERVICE…]        the names, a line each
+#        scripts/ci/run-integration-tests.sh --list --json [--changed-since COMMIT] [SERVICE…]
+#            a job for each shard, for a workflow's matrix: [{"service": "a", "shard": 1, "shards": 2}, …]; only those
+#            whose files, or files that all share, have changed. In GitHub Actions also the step's output `matrix`.
 #        scripts/ci/run-integration-tests.sh --help
 #
 # A service is a folder in services/ with a manifest ([tool.testbay] in pyproject.toml, or testbay.toml) and a
@@ -35,11 +39,12 @@ except OSError as error:
 '
 child="" stopped=""
 
-main() { # [--help | --list [--json] | [--shard I/N] SERVICE…]
+main() { # [--help | --list … | [--with-secrets] [--shard I/N] SERVICE…]
     local known=() planned=() report="" first=0 ran=0 passed=0 name code start result
     [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' scripts/ci/run-integration-tests.sh && return; }
     find_services
-    [[ ${1:-} != --list ]] || { list "${2:-}" && return; }
+    [[ ${1:-} != --list ]] || { list "${@:2}" && return; }
+    [[ ${1:-} != --with-secrets ]] || with_secrets "${@:2}"
     if [[ ${1:-} == --shard ]]; then
         [[ -n ${2:-} ]] || die 10 "--shard needs a value" "which part of the tests, of how many?" "--shard 2/4"
         export TESTBAY_SHARD=$2 # for tier 3, which checks it
@@ -90,14 +95,30 @@ find_services() { # (no arguments)
     [[ ${#known[@]} != 0 ]] || die 15 "there is no service to test" "services/ holds none" "see docs/add-a-service.md"
 }
 
-list() { # [--json]
-    local quoted
-    printf -v quoted '"%s",' "${known[@]}"
-    case $1 in
-        "") printf '%s\n' "${known[@]}" ;;
-        --json) printf '[%s]\n' "${quoted%,}" ;;
-        *) die 10 "unknown option $1" "--list takes only --json" "scripts/ci/run-integration-tests.sh --help" ;;
-    esac
+list() { # [--json] [--changed-since COMMIT] [SERVICE…]
+    local json="" since="" python=python3
+    while [[ ${1:-} == --* ]]; do
+        case $1 in
+            --json) json=1 && shift ;;
+            --changed-since) since=${2:-} && shift 2 ;; # empty where a person started it: all of them
+            *) die 10 "unknown option $1" "--list takes --json and --changed-since" \
+                "scripts/ci/run-integration-tests.sh --help" ;;
+        esac
+    done
+    choose "$@"
+    [[ -n $json ]] || { printf '%s\n' "${planned[@]}" && return; }
+    [[ ! -x .venv/bin/python ]] || python=.venv/bin/python
+    "$python" -I scripts/ci/matrix.py "$since" "${planned[@]}"
+}
+
+# The secrets are in the environment of what runs below this process, and nowhere else.
+with_secrets() { # [OPTION…] <service>
+    [[ $# != 0 ]] || die 10 "--with-secrets needs the name of a service" \
+        "secrets are fetched for one service, as its manifest names them" \
+        "scripts/ci/run-integration-tests.sh --with-secrets ${known[0]}"
+    choose "${!#}"
+    scripts/bootstrap || exit
+    exec .venv/bin/testbay with-secrets "${!#}" -- scripts/ci/run-integration-tests.sh "$@"
 }
 
 # Sets `planned`.

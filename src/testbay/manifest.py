@@ -81,6 +81,7 @@ class Manifest(_Strict):
     ready: str = "/"
     source: str | None = None
     compose: str | None = None
+    shards: int = Field(default=1, ge=1, le=256)
     ports: dict[str, int] = {}
     env: dict[str, str] = {}
     nats: Nats = Nats()

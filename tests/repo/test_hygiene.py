@@ -36,7 +36,8 @@ def test_no_file_names_somebodys_folder(root: Path, tracked: list[Path]) -> None
 
 
 def code(tracked: list[Path]) -> list[Path]:
-    return [file for file in tracked if file.suffix == ".py" and file.parts[0] in {"src", "tests", "services"}]
+    folders = {"src", "tests", "services", "scripts"}
+    return [file for file in tracked if file.suffix == ".py" and file.parts[0] in folders]
 
 
 def test_files_stay_below_the_wall(root: Path, tracked: list[Path]) -> None:

@@ -1,11 +1,16 @@
 """The workflows: small rights, pinned actions, and steps you could type at home."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.stepper import workflow as stepper
+from tests.stepper.expressions import interpolate
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / ".github/workflows").glob("*.yml"))
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -63,18 +68,130 @@ def test_steps_are_one_line_that_works_at_home(file: Path, root: Path) -> None:
 
 
 @every_workflow
+def test_the_scripts_in_steps_pass_shellcheck(file: Path, root: Path) -> None:
+    """Every `run:` is read by ShellCheck, as the scripts are."""
+    assert run_blocks(root, file) == (0, "")
+
+
+def run_blocks(root: Path, file: Path) -> tuple[int, str]:
+    call = [sys.executable, str(root / "scripts/shellcheck_runs.py"), str(file)]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(call, env={"PATH": path}, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_finding_in_a_step_is_placed(root: Path, tmp_path: Path) -> None:
+    """The linter itself: a planted fault is found, with the place where it stands."""
+    (tmp_path / "w.yml").write_text("jobs: {a: {steps: [{uses: x}, {run: echo $1}]}}", encoding="utf-8")
+
+    code, said = run_blocks(root, tmp_path / "w.yml")
+
+    assert (code, said.splitlines()[0], "SC2086" in said) == (1, f"{tmp_path / 'w.yml'}: a.steps[1]:", True)
+
+
+@every_workflow
+def test_no_step_runs_for_ever(file: Path) -> None:
+    """Each step that runs or uploads something ends well before its job: then it fails, and reports still go up."""
+    late = [
+        step.name
+        for job in stepper.load(file).jobs
+        for step in job.steps
+        if not step.uses.startswith(("actions/checkout@", "actions/setup-python@"))
+        and (step.timeout_minutes or job.timeout_minutes) >= job.timeout_minutes
+    ]
+
+    assert late == []
+
+
+@every_workflow
 def test_required_checks_waits_for_every_job(file: Path) -> None:
-    """The one check that protects main fails unless each other job succeeded."""
+    """The one check that protects main needs each other job, and runs whatever became of them."""
     jobs = load(file)["jobs"]
-    gate = jobs["required-checks"]
 
-    assert sorted(gate["needs"]) == sorted(set(jobs) - {"required-checks"})
-    assert gate["steps"][0]["run"] == f'test "$RESULTS" = "{" ".join(["success"] * len(gate["needs"]))}"'
+    assert sorted(jobs["required-checks"]["needs"]) == sorted(set(jobs) - {"required-checks"})
+    assert jobs["required-checks"]["if"] == "${{ always() }}"
 
 
-def test_the_integration_workflow_names_no_service(root: Path) -> None:
+@every_workflow
+def test_required_checks_is_green_only_when_all_are(file: Path) -> None:
+    """One job that failed, was cancelled or was left out makes it red."""
+    needs = load(file)["jobs"]["required-checks"]["needs"]
+    good = dict.fromkeys(needs, "success")
+    bad = [good | {name: result} for name in needs for result in ("failure", "cancelled", "skipped")]
+
+    assert gate_passes(file, good)
+    assert [results for results in bad if gate_passes(file, results)] == []
+
+
+def test_a_push_that_concerns_no_service_is_green(root: Path) -> None:
+    """An empty matrix, and nothing else, may leave its jobs out."""
+    file = root / ".github/workflows/integration-tests.yml"
+    left_out = {"list": "success", "integration": "skipped", "merge": "skipped"}
+
+    assert gate_passes(file, left_out, matrix="[]")
+    assert not gate_passes(file, left_out)
+    assert not gate_passes(file, left_out | {"list": "failure"}, matrix="[]")
+
+
+def gate_passes(file: Path, results: dict[str, str], matrix: str = "[{}]") -> bool:
+    """Whether the step of required-checks ends well after jobs with these results."""
+    gate = next(job for job in stepper.load(file).jobs if job.id == "required-checks")
+    needs = {name: {"result": result, "outputs": {"matrix": matrix}} for name, result in results.items()}
+    env = {key: interpolate(text, {"needs": needs}) for key, text in gate.env.items()}
+    return subprocess.run(["bash", "-c", gate.steps[0].run], env=env, check=False).returncode == 0
+
+
+def test_gates_have_names_of_their_own() -> None:
+    """Branch protection names checks by the job's name alone: two of one name would stand for each other."""
+    names = [load(file)["jobs"]["required-checks"]["name"] for file in WORKFLOWS]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
+    """`id-token: write` stands in one job of one workflow, in an environment, which no pull request starts."""
+    trusted = [
+        (file.name, job.id, job.environment, "pull_request" in stepper.load(file).events)
+        for file in WORKFLOWS
+        for job in stepper.load(file).jobs
+        if job.environment or "id-token" in job.permissions
+    ]
+
+    assert trusted == [("agent-executor-integration-tests.yml", "integration", "ci-openai", False)]
+
+
+@pytest.mark.parametrize(
+    ("file", "starts"),
+    [
+        pytest.param("services/agent_executor/src/agent_executor/app.py", True, id="the-service"),
+        pytest.param("src/testbay/run.py", True, id="testbay"),
+        pytest.param("scripts/bootstrap", True, id="scripts"),
+        pytest.param(".github/workflows/agent-executor-integration-tests.yml", True, id="itself"),
+        pytest.param("services/other/src/other/app.py", False, id="another-service"),
+        pytest.param("docs/ci.md", False, id="docs"),
+    ],
+)
+def test_a_push_that_touches_agent_executor_starts_its_workflow(root: Path, file: str, starts: bool) -> None:  # noqa: FBT001
+    """On main only, and only for files that its tests read."""
+    workflow = stepper.load(root / ".github/workflows/agent-executor-integration-tests.yml")
+
+    assert workflow.starts("push", branch="main", files=["README.md", file]) == starts
+    assert not workflow.starts("push", branch="topic", files=[file])
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "integration-tests.yml"])
+def test_the_general_workflows_name_no_service(root: Path, name: str) -> None:
     """Adding a service touches no YAML: the matrix comes from tier 2."""
     services = [folder.name for folder in (root / "services").iterdir() if folder.is_dir()]
-    text = (root / ".github/workflows/integration-tests.yml").read_text(encoding="utf-8")
+    text = re.sub(r"#.*", "", (root / ".github/workflows" / name).read_text(encoding="utf-8"))
 
-    assert [name for name in services if name in text] == []
+    assert [service for service in services if service in text] == []
+
+
+def test_ci_is_made_of_the_targets_that_ci_run_calls(root: Path) -> None:
+    """`bash .ci/run` on one machine and the workflows on several do the same."""
+    called = set(re.findall(r"(?m)^make (.*)$", (root / ".ci/run").read_text(encoding="utf-8")))
+    runs = {step["run"].removeprefix("make ") for step in steps(root / ".github/workflows/ci.yml") if "run" in step}
+
+    assert called - runs == {"integration-test TESTBAY_ENGINE=compose"}  # integration-tests.yml's
+    assert {run for run in runs - called if not run.startswith("test ")} == set()

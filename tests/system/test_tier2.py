@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,38 +17,44 @@ DEADLINE_S = 20
 Run = Callable[..., tuple[int, list[str]]]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def make_checkout(folder: Path) -> Path:
     """An empty checkout, in a folder with a space in its name, whose bootstrap has nothing to do."""
-    root = tmp_path / "a checkout"
-    _write(root / "scripts/ci/run-integration-tests.sh", SCRIPT.read_text(encoding="utf-8"))
-    _write(root / "scripts/bootstrap", "#!/bin/sh\n")
+    root = folder / "a checkout"
+    write(root / "scripts/ci/run-integration-tests.sh", SCRIPT.read_text(encoding="utf-8"))
+    shutil.copy(SCRIPT.with_name("matrix.py"), root / "scripts/ci")
+    write(root / "scripts/bootstrap", "#!/bin/sh\n")
     (root / ".venv/bin").mkdir(parents=True)
     (root / ".venv/bin/python").symlink_to(sys.executable)
     (root / "services").mkdir()
     return root
 
 
+def call(checkout: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
+    """Runs the script from another folder: its exit code and its lines, with times made equal."""
+    with _start(checkout, *arguments, **environment) as process:
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, _lines(output)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return make_checkout(tmp_path)
+
+
 @pytest.fixture
 def tier2(checkout: Path) -> Run:
-    """Runs the script from another folder: its exit code and its lines, with times made equal."""
-
-    def run(*arguments: str, **environment: str) -> tuple[int, list[str]]:
-        with _start(checkout, *arguments, **environment) as process:
-            output, _ = process.communicate(timeout=DEADLINE_S)
-        return process.returncode, _lines(output)
-
-    return run
+    return partial(call, checkout)
 
 
 def add_service(checkout: Path, name: str, *, ends: str = "exit 0") -> None:
     """A service whose tier 3 says its name and then does what `ends` says."""
     folder = checkout / "services" / name
-    _write(folder / "pyproject.toml", f'[tool.testbay]\nservice = "{name}"\n')
-    _write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{ends}\n")
+    write(folder / "pyproject.toml", f'[tool.testbay]\nservice = "{name}"\n')
+    write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{ends}\n")
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
+    """A file, ready to be run, and the folders above it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     file.chmod(0o755)
@@ -68,23 +76,6 @@ def _start(checkout: Path, *arguments: str, **environment: str) -> subprocess.Po
 
 def _lines(output: str) -> list[str]:
     return re.sub(r" +\d+ s$", " N s", output, flags=re.MULTILINE).splitlines()
-
-
-def test_list_names_each_service_on_a_line(checkout: Path, tier2: Run) -> None:
-    """`--list` prints the services' names and nothing else; a folder that is no service is not one."""
-    add_service(checkout, "orders")
-    add_service(checkout, "billing2")
-    (checkout / "services/__pycache__").mkdir()
-
-    assert tier2("--list") == (0, ["billing2", "orders"])
-
-
-def test_list_as_json_is_a_workflow_matrix(checkout: Path, tier2: Run) -> None:
-    """`--list --json` prints one JSON array, ready for fromJSON()."""
-    add_service(checkout, "orders")
-    add_service(checkout, "billing")
-
-    assert tier2("--list", "--json") == (0, ['["billing","orders"]'])
 
 
 def test_every_service_runs(checkout: Path, tier2: Run) -> None:
@@ -139,7 +130,7 @@ def test_a_failed_service_does_not_stop_the_next(checkout: Path, tier2: Run) -> 
 def test_a_service_that_cannot_be_started_is_not_counted_as_run(checkout: Path, tier2: Run) -> None:
     """Fewer services ran than were planned: exit 15, although nothing failed."""
     add_service(checkout, "a")
-    _write(checkout / "services/a/scripts/ci/run-tests.sh", "#!/no/such/interpreter\n")
+    write(checkout / "services/a/scripts/ci/run-tests.sh", "#!/no/such/interpreter\n")
     add_service(checkout, "b")
 
     code, lines = tier2()
@@ -289,9 +280,28 @@ def test_the_missing_key_is_explained(checkout: Path, tier2: Run) -> None:
 def test_a_failed_bootstrap_ends_the_run(checkout: Path, tier2: Run) -> None:
     """Without an environment nothing is tested, and the bootstrap's own words are the last ones."""
     add_service(checkout, "a")
-    _write(checkout / "scripts/bootstrap", "#!/bin/sh\necho no Python\nexit 1\n")
+    write(checkout / "scripts/bootstrap", "#!/bin/sh\necho no Python\nexit 1\n")
 
     assert tier2() == (1, ["no Python"])
+
+
+def test_secrets_are_fetched_for_one_service(checkout: Path, tier2: Run) -> None:
+    """`--with-secrets` hands over to testbay, which calls tier 2 again, with them; without a name there are none."""
+    add_service(checkout, "a")
+    write(checkout / ".venv/bin/testbay", '#!/bin/bash\necho testbay "$@"\n')
+
+    assert tier2("--with-secrets", "--shard", "1/2", "a", CI="true") == (
+        0,
+        ["testbay with-secrets a -- scripts/ci/run-integration-tests.sh --shard 1/2 a"],
+    )
+    assert tier2("--with-secrets") == (
+        10,
+        [
+            "run-integration-tests: --with-secrets needs the name of a service",
+            "  why:      secrets are fetched for one service, as its manifest names them",
+            "  do:       scripts/ci/run-integration-tests.sh --with-secrets a",
+        ],
+    )
 
 
 def test_help_says_how_to_call_it(tier2: Run) -> None:

@@ -1,0 +1,81 @@
+"""The jobs of a workflow's matrix, as JSON: each service, once for each shard that its manifest asks for.
+
+Called by tier 2 (`--list --json`): matrix.py SINCE SERVICE…, where SINCE may be empty. It needs nothing but Python: the
+job that asks it makes no .venv. In GitHub Actions the answer is the step's output `matrix`, too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import NoReturn
+
+# A change in services/NAME/ concerns NAME, one here concerns no service, and any other concerns every service.
+CONCERNS_NONE = ("bench/", "docs/", "tests/", ".ci/")
+MOST_SHARDS = 256  # jobs that one matrix may have
+
+
+def main(since: str, *names: str) -> None:
+    """Print the answer."""
+    chosen = sorted(set(names) & concerned(since, set(names)) if since else names)
+    entries = [entry for name in chosen for entry in entries_of(name)]
+    answer = json.dumps(entries, separators=(",", ":"))
+    print(answer)
+    if output := os.environ.get("GITHUB_OUTPUT"):
+        with Path(output).open("a", encoding="utf-8") as file:
+            file.write(f"matrix={answer}\n")
+
+
+def concerned(since: str, names: set[str]) -> set[str]:
+    """Those whose files, or files that all share, are not as they were at that commit."""
+    commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}").strip()
+    if not commit:
+        # A branch's first push names no commit before it, a forced one may name a commit that is gone.
+        print(f"matrix: {since} is no commit here, so all services are listed", file=sys.stderr)
+        return names
+    found: set[str] = set()
+    for file in filter(None, git("diff", "--name-only", "--no-renames", "-z", commit, "HEAD").split("\0")):
+        folder, _, rest = file.partition("/")
+        name = rest.partition("/")[0]
+        if folder == "services" and name in names:
+            found.add(name)
+        elif not file.startswith(CONCERNS_NONE) and (folder == "services" or not file.endswith(".md")):
+            return names
+    return found
+
+
+def git(*arguments: str) -> str:
+    """What git says; nothing where it fails."""
+    return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
+def entries_of(name: str) -> list[dict[str, object]]:
+    """One for each shard, counted from 1."""
+    shards = manifest(Path("services") / name).get("shards", 1)
+    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= MOST_SHARDS:
+        fail(f"services/{name}: shards = {shards!r} is no number of shards", f"write one from 1 to {MOST_SHARDS}")
+    return [{"service": name, "shard": shard, "shards": shards} for shard in range(1, shards + 1)]
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    """testbay.toml, else [tool.testbay] in pyproject.toml; tier 2 has seen that one of them is there."""
+    file = folder / "testbay.toml"
+    try:
+        if file.is_file():
+            return tomllib.loads(file.read_text(encoding="utf-8"))
+        file = folder / "pyproject.toml"
+        return dict(tomllib.loads(file.read_text(encoding="utf-8"))["tool"]["testbay"])
+    except (ValueError, KeyError, TypeError) as error:
+        fail(f"{file} holds no manifest: {error}", "mend it (docs/reference.md)")
+
+
+def fail(what: str, todo: str) -> NoReturn:
+    """End with the code of a manifest that cannot be used."""
+    print(f"run-integration-tests: {what}\n  do:       {todo}", file=sys.stderr)
+    sys.exit(10)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

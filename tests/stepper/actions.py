@@ -1,0 +1,129 @@
+"""What stands in for the actions our workflows use: what a later step or a person can see of each, and nothing else."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+from tests.stepper.commands import Output, StepFailedError
+from tests.stepper.expressions import UnknownError
+
+NOT_IN_A_NAME = re.compile(r'[":<>|*?\r\n\\/]')
+NOT_IN_A_PATH = re.compile(r'[":<>|*?\r\n]')
+Artifacts = dict[str, dict[str, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One use of an action. `store` holds the run's artifacts, `paths` what later steps have on PATH."""
+
+    inputs: Mapping[str, str]
+    permissions: Mapping[str, str]
+    repository: Path
+    sha: str
+    workspace: Path
+    temp: Path
+    output: Output
+    store: Artifacts
+    paths: list[str]
+
+
+def checkout(call: Call) -> None:
+    """The commit, with as much history as asked for. Without `contents: read` a private repository is not found."""
+    if call.inputs.get("persist-credentials") != "false":
+        raise UnknownError("checkout that leaves its credentials for later steps")
+    if call.permissions.get("contents") != "read":
+        raise StepFailedError("fatal: repository not found")
+    depth = call.inputs.get("fetch-depth", "1")
+    history = [] if depth == "0" else ["--depth", depth]
+    source = f"file://{call.repository}"
+    for arguments in (
+        ["init", "--quiet"],
+        ["fetch", "--quiet", *history, source, call.sha],
+        ["checkout", "--quiet", call.sha],
+    ):
+        subprocess.run(["git", *arguments], cwd=call.workspace, check=True, capture_output=True)
+
+
+def setup_python(call: Call) -> None:
+    """A Python of its own, first on PATH: here the one that runs the tests, whatever version is asked for."""
+    folder = call.temp / "python"
+    folder.mkdir(exist_ok=True)
+    for name in ("python", "python3"):
+        (folder / name).symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    call.paths.insert(0, str(folder))
+
+
+def upload_artifact(call: Call) -> None:
+    """Files as they are now, under a name used once in a run."""
+    name, path = call.inputs["name"], call.workspace / call.inputs["path"]
+    if "\n" in call.inputs["path"] or "*" in call.inputs["path"]:
+        raise UnknownError(f"upload-artifact of {call.inputs['path']!r}")
+    hidden = call.inputs.get("include-hidden-files", "false") == "true"
+    root = path if path.is_dir() else path.parent
+    files = {str(file.relative_to(root)): file.read_bytes() for file in _walk(path, hidden=hidden)}
+    if NOT_IN_A_NAME.search(name):
+        raise StepFailedError(f"The artifact name is not valid: {name}")
+    if name in call.store and call.inputs.get("overwrite") != "true":
+        raise StepFailedError("Conflict: an artifact with this name already exists on the workflow run")
+    if bad := [file for file in files if NOT_IN_A_PATH.search(file)]:
+        raise StepFailedError(f"The path for one of the files in artifact is not valid: {bad[0]}")
+    if files:
+        call.store[name] = files
+        return
+    said = f"No files were found with the provided path: {call.inputs['path']}. No artifacts will be uploaded."
+    if call.inputs.get("if-no-files-found", "warn") == "error":
+        raise StepFailedError(said)
+    call.output.say(f"##[warning]{said}")
+
+
+def _walk(path: Path, *, hidden: bool) -> Iterator[Path]:
+    """Every file below; a name with a leading dot hides itself and all it holds, the first folder's own name too."""
+    if not path.exists() or (path.name.startswith(".") and not hidden):
+        return
+    if path.is_file():
+        yield path
+        return
+    for inner in sorted(path.iterdir()):
+        yield from _walk(inner, hidden=hidden)
+
+
+def download_artifact(call: Call) -> None:
+    """The files of every artifact that fits `pattern`, each in a folder of its artifact's name."""
+    folder = call.workspace / call.inputs["path"]
+    for name in filter(partial(fnmatchcase, pat=call.inputs["pattern"]), call.store):
+        for file, data in call.store[name].items():
+            (folder / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name / file).write_bytes(data)
+
+
+# Each with the inputs it knows. Another input, or another action, is refused.
+TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
+    "actions/checkout": (checkout, {"persist-credentials", "fetch-depth"}),
+    "actions/setup-python": (setup_python, {"python-version"}),
+    "actions/upload-artifact": (
+        upload_artifact,
+        {"name", "path", "include-hidden-files", "if-no-files-found", "overwrite", "retention-days"},
+    ),
+    "actions/download-artifact": (download_artifact, {"pattern", "path"}),
+}
+
+
+def use(uses: str, call: Call) -> None:
+    """Do what stands in for that action.
+
+    Raises:
+        StepFailedError: It failed, as the real one would.
+        UnknownError: There is no stand-in, or not for that input.
+    """
+    name, _, commit = uses.partition("@")
+    if name not in TABLE or not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise UnknownError(f"the action {uses}")
+    action, known = TABLE[name]
+    if unknown := sorted(set(call.inputs) - known):
+        raise UnknownError(f"{name}: the input {unknown[0]}")
+    action(call)
