@@ -86,3 +86,11 @@ class Voice:
 def _escaped(text: str) -> str:
     """As the value of a workflow command: a line break would end it."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def age(seconds: float) -> str:
+    """`3d`, `2h`, `5m`, `7s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
