@@ -260,6 +260,33 @@ def gc() -> None:
     session.gc(chosen, Voice(environ=chosen.environ))
 
 
+@app.command("open", context_settings=_PASS_THROUGH)
+def open_(
+    context: typer.Context,
+    test: Annotated[
+        str | None, typer.Argument(help="A failed test's id, a part of it, or its number; the newest one if left out.")
+    ] = None,
+    engine: EngineOption = None,
+    archive: Annotated[Path | None, typer.Option("--archive", help="Open this folder.", metavar="FOLDER")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Show which tests' state is kept, newest first.")] = False,
+) -> None:
+    """Look at a failed test's state: with psql, redis-cli or nats, or run a command on it.
+
+    Example: testbay open test_order -- psql -c 'select * from items'
+    """
+    from testbay import manifest, reopen
+
+    chosen = configuration.load(engine=engine)
+    project = manifest.find_project(Path.cwd())
+    voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
+    if show_list:
+        reopen.show_list(project, Voice(environ=chosen.environ))
+        return
+    words = [test, *context.args] if archive and test else context.args  # with --archive no test is to be named
+    kept = reopen.choose(project, None if archive else test, archive)
+    raise typer.Exit(reopen.reopen(kept, project, chosen, voice, words))
+
+
 @app.command()
 def doctor() -> None:
     """What this machine can do, and what is missing. Example: testbay doctor."""

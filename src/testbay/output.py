@@ -102,3 +102,11 @@ def _message(text: str) -> str:
 def _property(text: str) -> str:
     """The same where a colon or a comma would end it."""
     return _message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def age(seconds: float) -> str:
+    """`3d`, `2h`, `5m`, `7s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"

@@ -94,10 +94,11 @@ def spawn(
     cwd: str | os.PathLike[str] | None = None,
     stdin: int | None = None,
     output: IO[bytes] | None = None,
+    errors: IO[bytes] | None = None,
     new_session: bool = False,
     death_signal: int | None = signal.SIGKILL,
 ) -> Child:
-    """Start a command; standard output and error both go to `output` (default: ours).
+    """Start a command; standard output and error both go to `output` (default: ours), unless `errors` gets the latter.
 
     With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
     lives as long as the child should: the kernel watches the thread, not the process.
@@ -116,7 +117,7 @@ def spawn(
         cwd=cwd,
         stdin=stdin,
         stdout=output,
-        stderr=None if output is None else subprocess.STDOUT,
+        stderr=errors if errors is not None or output is None else subprocess.STDOUT,
         start_new_session=new_session,
         # Unsafe only if the function takes a lock another thread held at the fork: it makes three system calls.
         preexec_fn=in_child if LINUX and death_signal is not None else None,  # noqa: PLW1509

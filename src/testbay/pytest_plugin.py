@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from testbay import reruns, settings
+from testbay import failed, reruns, settings
 from testbay.errors import BayError, DirtyLeaseWarning
 from testbay.evidence import Evidence, has_failed
 from testbay.healing import Healing
@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="whether a test that passed only when it was run again makes the run fail (default: report)",
     )
     group.addoption("--testbay-seed", type=int, metavar="NUMBER", help="what chance begins with in `faults`")
+    group.addoption("--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N that fail")
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
     group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
 
@@ -58,8 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
-    config.pluginmanager.register(leasing.evidence, "testbay-evidence")
-    config.pluginmanager.register(leasing.healing, "testbay-healing")
+    for name in ("evidence", "keeping", "healing"):
+        config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
     if shard := config.getoption("--testbay-shard"):
@@ -92,6 +93,7 @@ class Leasing:
         self.healing = Healing(config.getoption("--testbay-seed"))
         notes = self._worker and Path(self._worker["testbay_notes"], f"{self._worker['workerid']}.json")
         self.evidence = Evidence(self, self.mask, notes or None)
+        self.keeping = failed.Keeping(config, self.pool, self._held, self.mask)
 
     def pytest_sessionstart(self) -> None:
         """A worker's crash is told by its controller: leave it the stack."""
@@ -102,8 +104,7 @@ class Leasing:
 
     def pytest_report_header(self) -> str | None:
         """Which servers, when `testbay run` has started them already."""
-        home = settings.environ().get("TESTBAY_STACK")
-        if not home:
+        if not (home := settings.environ().get("TESTBAY_STACK")):
             return None
         from testbay import pool, registry
 
@@ -169,8 +170,7 @@ class Leasing:
 
         chosen = settings.load()
         run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
-        folder = Path(run_dir) / "logs" if run_dir else self.pool().home
-        log = folder / f"service-{lease.name}.log"
+        log = (Path(run_dir) / "logs" if run_dir else self.pool().home) / f"service-{lease.name}.log"
         made = service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
         self._services = [other for other in self._services if not other.closed] + [made]
         self.evidence.notice()

@@ -67,6 +67,7 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
     fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": report.outcome}
     fact |= {"start": round(report.start, 4), "duration_s": round(report.duration, 4)}
     fact |= {"attempt": attempt} if (attempt := getattr(report, "testbay_attempt", 1)) > 1 else {}
+    fact |= {"kept": kept} if (kept := getattr(report, "testbay_kept", "")) else {}
     fact |= {"worker": worker} if (worker := getattr(report, "worker_id", "")) else {}
     if report.skipped and isinstance(report.longrepr, tuple):
         fact["reason"] = visible(report.longrepr[2].removeprefix("Skipped: "))[:_ERROR_CHARACTERS]

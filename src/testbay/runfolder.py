@@ -1,0 +1,41 @@
+"""The folders that runs leave in a project: `.testbay/runs/<id>/`, the newest twenty."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbay.errors import EngineUnavailableError
+
+_KEPT_RUNS = 20
+
+
+def run_id(who: str, unique: str) -> str:
+    """An id that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{who}-{unique}"
+
+
+def runs(project: Path) -> Path:
+    """Where a project's runs are; the folder need not be there."""
+    return project / ".testbay" / "runs"
+
+
+def make(project: Path, name: str) -> Path:
+    """The folder of a run, which may be there already; the oldest ones beyond the newest twenty go.
+
+    Raises:
+        EngineUnavailableError: It cannot be written.
+    """
+    base = project / ".testbay"
+    folder = runs(project) / name
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        (base / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"{base}: cannot keep the run's record here",
+            why=str(error.strerror),
+            todo="make the folder writable",
+        ) from None
+    for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir())[:-_KEPT_RUNS]:
+        shutil.rmtree(stale, ignore_errors=True)
+    return folder
