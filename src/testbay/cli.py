@@ -130,8 +130,9 @@ def report(
 
     Example: testbay report --open
     """
-    from testbay import manifest, runfile
+    from testbay import manifest
     from testbay import report as reports
+    from testbay.report import runfile
 
     voice = Voice(environ=configuration.environ())
     named = Path(run or "")  # an artifact that was downloaded is in no project

@@ -8,15 +8,16 @@ from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from testbay import artifacts, combine, results
+from testbay import results
 from testbay import run as runs
-from testbay.artifacts import Artifact, Step
 from testbay.errors import TestsDidNotRunError
 from testbay.manifest import find_service
 from testbay.output import Voice
 from testbay.results import Results
 from testbay.run import Run
 from testbay.settings import Settings
+from testbay.sharding import artifacts, combine
+from testbay.sharding.artifacts import Artifact, Step
 
 _SHOWN = 20
 _TESTS_STEP = "Run the tests"

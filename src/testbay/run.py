@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbay import leases, planning, process, provision, results, runfolder, shards
+from testbay import leases, planning, process, provision, results, runfolder
 from testbay import stack as stacks
 from testbay.errors import BayError, LeftBehindError
 from testbay.logs import copy_from
@@ -22,6 +22,7 @@ from testbay.manifest import Manifest
 from testbay.output import Voice
 from testbay.planning import Request
 from testbay.settings import Settings
+from testbay.sharding import split as shards
 from testbay.stack import Stack
 
 _PYTEST_PATIENCE_S = 10.0
@@ -147,7 +148,8 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
 
 def _tell(run: Run) -> None:
     """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
-    from testbay import masking, report, runfile, summary
+    from testbay import masking, report
+    from testbay.report import runfile, summary
 
     values = [value for name in run.manifest.secrets if (value := run.settings.environ.get(name))]
     try:

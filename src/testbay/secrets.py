@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testbay import masking, parameters, process
+from testbay import masking, process
+from testbay.aws import parameters
 from testbay.errors import ManifestError, SecretLeakedError, SecretMissingError
 from testbay.manifest import Manifest
 from testbay.output import Voice

@@ -14,7 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from tests.records import LOG, STARTED_S, attempt, failed, record, write
 
-from testbay import report, runfile
+from testbay import report
+from testbay.report import runfile
 
 pytestmark = pytest.mark.browser
 AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbay import artifacts
 from testbay.errors import ManifestError, TestsDidNotRunError
+from testbay.sharding import artifacts
 
 RECORD: dict[str, Any] = {
     "id": "20260101-100000-shop-aaaa",

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from coverage import CoverageData
 
-from testbay import combine
-from testbay.artifacts import Artifact, Part, ShardRun
 from testbay.errors import TestsDidNotRunError
 from testbay.manifest import Manifest
+from testbay.sharding import combine
+from testbay.sharding.artifacts import Artifact, Part, ShardRun
 
 Service = Callable[..., Manifest]
 CODE = "def f(x):\n    if x:\n        return 1\n    return 2\n"

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from testbay import oidc
+from testbay.aws import oidc
 
 
 def token(claims: object) -> str:

@@ -11,7 +11,7 @@ from tests.records import STARTED_S, attempt, failed, record
 from testbay import report
 from testbay.errors import ManifestError
 from testbay.report import timeline
-from testbay.runfile import Run
+from testbay.report.runfile import Run
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)>'"><b>&amp; {{ 7 * 7 }} {% raw %} ]]>"""
 

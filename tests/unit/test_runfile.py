@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from tests.records import attempt, failed, record, write
 
-from testbay import runfile, wording
 from testbay.errors import ManifestError
-from testbay.runfile import CoveredFile, Run
+from testbay.report import runfile, wording
+from testbay.report.runfile import CoveredFile, Run
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07 </script> \u202egnp.exe \udcff\r\nnext\rlast"
 SHOWN = "red\\x07 </script> \\u202egnp.exe \\udcff\nnext\nlast"

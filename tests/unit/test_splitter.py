@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from testbay import results, shards
+from testbay import results
 from testbay.settings import Shard
+from testbay.sharding import split as shards
 
 ROOT = Path(__file__).parents[2]
 TESTS = """

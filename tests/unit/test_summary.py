@@ -6,8 +6,8 @@ import pytest
 from markdown_it import MarkdownIt
 from tests.records import LOG, attempt, failed, record
 
-from testbay import summary
-from testbay.runfile import Run
+from testbay.report import summary
+from testbay.report.runfile import Run
 
 HOSTILE = (
     "`` ``` </details></code> | **b** _i_ [l](http://x) ![p](//x) <img src=x> &amp; # $x$ @me :x: www.x.org ~~~ \\"

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from testbay import wording
 from testbay.errors import ManifestError
-from testbay.report import timeline
-from testbay.runfile import Attempt, Run, Test
+from testbay.report import timeline, wording
+from testbay.report.runfile import Attempt, Run, Test
 
 _HERE = Path(__file__).parent
 _ARTICLES = 100

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from testbay.runfile import Attempt, Run
-from testbay.wording import duration, plural
+from testbay.report.runfile import Attempt, Run
+from testbay.report.wording import duration, plural
 
 _LANES = 64
 _CLOCK_S = 0.005  # two clocks that measure the same differ by less

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from testbay.faults import Faults
     from testbay.pool import Lease
-    from testbay.pytest_plugin import Leases
+    from testbay.plugin.leasehold import Leases
 
 SERVICE = pytest.StashKey[Service]()
 

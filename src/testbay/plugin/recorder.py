@@ -110,7 +110,9 @@ def _place(report: pytest.TestReport) -> list[Any]:
     """File and line where it failed: the last one in the project's own code, else where the test begins."""
     entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
     places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
-    own = [[place.path, place.lineno] for place in places if "site-packages" not in place.path]
+    # Of the project's own code pytest shows paths as seen from here.
+    own = [[place.path, place.lineno] for place in places if not place.path.startswith(("/", "<", ".."))]
+    own = [place for place in own if "site-packages" not in place[0]]
     path, line, _ = report.location
     return own[-1] if own else [path, (line or 0) + 1]
 

@@ -23,7 +23,7 @@ from pydantic import (
 
 from testbay.errors import ManifestError
 from testbay.logs import visible
-from testbay.wording import plural
+from testbay.report.wording import plural
 
 _LARGEST_BYTES = 512 << 20
 _LINE_CHARACTERS = 2000

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import runfolder, settings
-from testbay.evidence import add_sections
-from testbay.recorder import first_error_line
+from testbay.plugin.evidence import add_sections
+from testbay.plugin.recorder import first_error_line
 
 if TYPE_CHECKING:
     from testbay.archives import About

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.shards import split
+from testbay.sharding.split import split
 
 
 class Splitter:

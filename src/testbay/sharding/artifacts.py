@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from testbay.errors import ManifestError, TestsDidNotRunError
 from testbay.logs import visible
 from testbay.settings import MOST_SHARDS, Shard
-from testbay.shards import contents
+from testbay.sharding.split import contents
 
 _DEEPEST = 3  # artifacts/<name of the artifact>/<id of the run>/run.json
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from testbay import oidc, refusals
+from testbay.aws import oidc, refusals
 from testbay.errors import SecretMissingError
 
 if TYPE_CHECKING:

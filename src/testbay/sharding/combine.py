@@ -7,10 +7,10 @@ from contextlib import chdir, closing
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from testbay.artifacts import Artifact, damaged
 from testbay.errors import TestsDidNotRunError
 from testbay.manifest import Manifest
-from testbay.shards import contents
+from testbay.sharding.artifacts import Artifact, damaged
+from testbay.sharding.split import contents
 
 if TYPE_CHECKING:
     from coverage import CoverageData

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures does: pytest has no public way
 
-from testbay.recorder import fact_of
+from testbay.plugin.recorder import fact_of
 
 POLICIES = ("report", "fail")
 Status = tuple[str, str, tuple[str, dict[str, bool]]]

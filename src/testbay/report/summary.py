@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from testbay.output import Voice
-from testbay.runfile import Attempt, Run, Test
-from testbay.wording import duration, plural
+from testbay.report.runfile import Attempt, Run, Test
+from testbay.report.wording import duration, plural
 
 _RUN_BYTES = 200 << 10
 _FAILURE_BYTES = 140 << 10

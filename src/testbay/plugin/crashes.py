@@ -12,8 +12,8 @@ from typing import IO, Any
 import pytest
 
 from testbay import process
-from testbay.evidence import Windows, add_sections
 from testbay.logs import tail
+from testbay.plugin.evidence import Windows, add_sections
 
 _STACK_LINES = 1000
 _ENDS_WITHIN_S = 5.0
