@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.progress import Progress
 
     from testbay.faults import Faults
-    from testbay.pool import Lease
     from testbay.plugin.leasehold import Leases
+    from testbay.pool import Lease
 
 SERVICE = pytest.StashKey[Service]()
 

@@ -88,7 +88,7 @@ def _log() -> "IO[bytes]":
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if folder := os.environ.get("TESTBAY_RUN_DIR"):
         return (Path(folder) / "logs" / f"agent_executor{worker and '-'}{worker}.log").open("ab")
-    return NamedTemporaryFile(prefix="agent_executor-", suffix=".log")  # type: ignore[return-value]
+    return NamedTemporaryFile(prefix="agent_executor-", suffix=".log")
 
 
 def free_port() -> int:
