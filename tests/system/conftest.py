@@ -50,7 +50,8 @@ class Bay:
         self.project = project
         self.cache = cache
         self.service = project / "services" / "shop"
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("TESTBAY_", "GITHUB_", "COV"))}
+        foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")  # of the run that we are in
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
         self.name = "shop"
