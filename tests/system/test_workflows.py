@@ -60,9 +60,12 @@ ALL_GREEN = dict.fromkeys(LEFT_OUT, "success")
 
 # Each takes away one of the guards, and where the secret can be read then.
 MUTANTS = {
-    "no-escaping": ("from testbay import output; output._escaped = str", {"log"}),
+    "no-escaping": (
+        "from testbay.output import Voice\nVoice.mask = lambda _, value: print(f'::add-mask::{value}', flush=True)",
+        {"log"},
+    ),
     "no-scan": (
-        "from testbay import secrets; secrets._search = lambda *_: None",
+        "from testbay.masking import Scan\nScan.finds = lambda *_: False",
         {"artifacts", "summary", "environment", "disk"},
     ),
     "mask-too-late": (
@@ -104,6 +107,7 @@ def test_a_secret_goes_through_the_whole_workflow_and_can_be_read_nowhere(
     assert run.results == ALL_GREEN, run.log
     assert sorted(run.artifacts) == ["runs-agent_executor", "runs-agent_executor-1-of-1"]
     assert cloud.calls == ["token", "AssumeRoleWithWebIdentity", "GetParameters"]
+    assert [bool(job.summary) for job in run.jobs] == [False, True, True, False]
     assert forge.leaks(run, CANARY) == set()
 
 
