@@ -45,6 +45,11 @@ def test_captured():
     print(KEY.encode().hex())
     assert not KEY
 
+def test_stored(postgres, dragonfly):
+    postgres.execute("INSERT INTO items (name) VALUES (%s)", [KEY])
+    dragonfly.set("key", KEY)
+    raise AssertionError
+
 def test_written():
     folder = pathlib.Path(os.environ["TESTBAY_RUN_DIR"])
     (folder / "notes.txt").write_bytes(base64.b64encode(b"x" + KEY.encode()))
@@ -60,9 +65,12 @@ ALL_GREEN = dict.fromkeys(LEFT_OUT, "success")
 
 # Each takes away one of the guards, and where the secret can be read then.
 MUTANTS = {
-    "no-escaping": ("from testbay import output; output._escaped = str", {"log"}),
+    "no-escaping": (
+        "from testbay.output import Voice\nVoice.mask = lambda _, value: print(f'::add-mask::{value}', flush=True)",
+        {"log"},
+    ),
     "no-scan": (
-        "from testbay import secrets; secrets._search = lambda *_: None",
+        "from testbay.masking import Scan\nScan.finds = lambda *_: False",
         {"artifacts", "summary", "environment", "disk"},
     ),
     "mask-too-late": (
@@ -104,11 +112,12 @@ def test_a_secret_goes_through_the_whole_workflow_and_can_be_read_nowhere(
     assert run.results == ALL_GREEN, run.log
     assert sorted(run.artifacts) == ["runs-agent_executor", "runs-agent_executor-1-of-1"]
     assert cloud.calls == ["token", "AssumeRoleWithWebIdentity", "GetParameters"]
+    assert [bool(job.summary) for job in run.jobs] == [False, True, True, False]
     assert forge.leaks(run, CANARY) == set()
 
 
 def test_a_suite_that_gives_its_secret_away_is_red_and_gives_nothing_away(forge: Forge) -> None:
-    """Printed, compared, written, handed on: masked or removed, said, and the other reports still go up."""
+    """Printed, compared, stored, written, handed on: masked or removed, said, and the other reports still go up."""
     forge.use("embedded")
     forge.service("agent_executor", manifest=SECRET, tests=LEAKS)
     forge.commit()
@@ -117,7 +126,7 @@ def test_a_suite_that_gives_its_secret_away_is_red_and_gives_nothing_away(forge:
 
     assert run.results == {**ALL_GREEN, "integration": "failure", "merge": "failure", "required-checks": "failure"}
     assert "error: a secret was found in 4 of the reports: removed" in run.jobs[1].output.annotations
-    assert {"junit.xml", "coverage.xml", "run.json"} <= uploaded(run)
+    assert {"junit.xml", "coverage.xml", "run.json", "postgres.sql", "dragonfly.jsonl"} <= uploaded(run)
     assert forge.leaks(run, CANARY) == set()
 
 
