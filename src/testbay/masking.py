@@ -14,6 +14,8 @@ from typing import IO, cast
 
 SHORTEST = 8  # characters, blanks aside; of anything shorter a text may hold a copy by chance
 MASK = "***"
+_DOTS = "..."
+_TELLING = 4  # fewer characters say nothing
 _CHUNK_BYTES = 1 << 20
 _UNPACKED_BYTES = 4 << 30  # of one compressed file; who looks for more is led astray by it
 _NESTED = 2  # an archive in an archive; what is packed deeper is searched as it is
@@ -74,8 +76,13 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
 
 
 def masked(text: str, values: Iterable[str]) -> str:
-    """The text with `***` for every form of the values; where two of them overlap, both go."""
-    spans = sorted(span for form in _all_forms(values) for span in _places(text, form))
+    """The text with `***` for every form of the values; where two of them overlap, both go.
+
+    Also for what pytest leaves of a value when it shortens it: `'its first characters...and its last'`.
+    """
+    found = _all_forms(values)
+    whole = [span for form in found for span in _places(text, form)]
+    spans = sorted(whole + [(start, stop) for start, stop in _shortened(text, found) if start < stop])
     parts, end = [], 0
     for start, stop in spans:
         if start >= end:
@@ -93,6 +100,23 @@ def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         yield at, at + len(form)
         at = text.find(form, at + len(form))
+
+
+def _shortened(text: str, found: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """What stands before and behind three dots, where a form begins or ends like that."""
+    for at, after in _places(text, _DOTS):
+        before, behind = text[max(0, at - _TELLING) : at], text[after : after + _TELLING]
+        for form in found:
+            if before in form:
+                yield at - _overlap(text[max(0, at - len(form)) : at], form), at
+            if behind in form:
+                yield after, after + _overlap(form, text[after : after + len(form)])
+
+
+def _overlap(one: str, other: str) -> int:
+    """How many characters the end of one and the beginning of the other have in common; few are none."""
+    sizes = range(min(len(one), len(other)), _TELLING - 1, -1)
+    return next((size for size in sizes if one.endswith(other[:size])), 0)
 
 
 class Scan:

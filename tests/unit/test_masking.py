@@ -169,3 +169,20 @@ def test_a_database_is_searched(tmp_path: Path) -> None:
 def test_a_scan_does_not_show_what_it_looks_for() -> None:
     """Nobody prints a value by printing the scan."""
     assert not {form for form in forms(KEY) if form in repr(Scan([KEY]))}
+
+
+@pytest.mark.parametrize("size", [20, 30, 60])
+def test_what_pytest_leaves_of_a_value_is_masked(size: int) -> None:
+    """Its first and its last characters tell a lot, however few they are."""
+    from _pytest._io.saferepr import saferepr
+
+    text = f"assert {saferepr(PEM, size)} == 'other... and more'"
+
+    assert masked(text, [PEM]) == "assert '***...***' == 'other... and more'"
+
+
+def test_dots_without_end_are_looked_at_quickly() -> None:
+    """A progress line is nothing but dots; each place is looked at once."""
+    text = "." * 300_000
+
+    assert masked(text, [PEM, KEY]) == text
