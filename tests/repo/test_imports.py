@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src/testbay"
 # From the ways to fail, at the bottom, to the ways to call, at the top.
 LEVELS = {
     "errors": 0,
+    "checks": 2,
     "composefile": 1,
     "runfolder": 1,
     "logs": 1,
