@@ -54,6 +54,7 @@ LEVELS = {
     "provision": 7,
     "run": 8,
     "attach": 8,
+    "incidents": 3,
     "session": 8,
     "reopen": 8,
     "merge": 9,
