@@ -289,6 +289,32 @@ def open_(
 
 
 @app.command()
+def incidents(
+    *,
+    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
+    label: Annotated[str, typer.Option(help="The label of our issues.")] = "testbay-incident",
+    close_after: Annotated[int, typer.Option(help="Close after so many good runs in a row.")] = 2,
+    reopen_within: Annotated[
+        str, typer.Option(help="Open one again that was closed less than this ago.", metavar="24h")
+    ] = "24h",
+    last_good: Annotated[str, typer.Option(help="The commit of the last good run.", show_default=False)] = "",
+) -> None:
+    """Make GitHub's issues match a report of checks: open, update and close them.
+
+    Example: testbay incidents report.json --dry-run
+    """
+    from testbay.incidents import reconcile
+
+    chosen = configuration.load()
+    window_s = configuration.duration(reopen_within, "--reopen-within")
+    options = reconcile.Options(
+        label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
+    )
+    reconcile.execute(reconcile.read(report), chosen.environ, Voice(environ=chosen.environ), options)
+
+
+@app.command()
 def doctor() -> None:
     """What this machine can do, and what is missing. Example: testbay doctor."""
     from testbay import doctor as checkup

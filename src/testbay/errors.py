@@ -89,6 +89,12 @@ class SecretLeakedError(BayError):
     exit_code = 17
 
 
+class IncidentsError(BayError):
+    """GitHub's issues could not be made to say what the checks found; 20 to 23 are the verdicts of checks."""
+
+    exit_code = 24
+
+
 class InterruptedRunError(BayError):
     """Ctrl-C, SIGTERM, or a caller that went away."""
 

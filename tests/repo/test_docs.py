@@ -28,6 +28,7 @@ EXIT_CODES = {
     "TestsDidNotRunError": 15,
     "LeftBehindError": 16,
     "SecretLeakedError": 17,
+    "IncidentsError": 24,
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.

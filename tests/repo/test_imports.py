@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src/testbay"
 # From the ways to fail, at the bottom, to the ways to call, at the top.
 LEVELS = {
     "errors": 0,
+    "checks": 2,
     "composefile": 1,
     "runfolder": 1,
     "logs": 1,
@@ -53,6 +54,7 @@ LEVELS = {
     "provision": 7,
     "run": 8,
     "attach": 8,
+    "incidents": 3,
     "session": 8,
     "reopen": 8,
     "merge": 9,

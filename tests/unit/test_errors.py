@@ -21,6 +21,7 @@ def test_every_cause_has_its_exit_code() -> None:
         "TestsDidNotRunError": 15,
         "LeftBehindError": 16,
         "SecretLeakedError": 17,
+        "IncidentsError": 24,
         "InterruptedRunError": 130,
     }
 

@@ -1,0 +1,92 @@
+"""What an incident remembers from run to run: one line of JSON, hidden on top of its issue."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+
+from testbay.errors import IncidentsError
+
+VERSION = 1
+_OPENING = "<!-- testbay-incident "
+_CLOSING = " -->"
+_MAX_CHARACTERS = 38_000  # of the 65 536 that GitHub takes for a body
+
+Kind = Literal["fail", "stale", "error"]
+KINDS: tuple[Kind, ...] = ("fail", "stale", "error")
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+Text = Annotated[str, Field(max_length=500)]
+Checks = Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What an issue is about, and how far it has come.
+
+    `scope` is whose it is: service and target. `key` is the cause it was opened for, `checks` every check it has had.
+    `failing` are those of its last bad run. `seen` and `run` name the newest report it knows, `good` the good runs in a
+    row, `recovered` the beginning of the first of them. Of the commits `good` is the last before the trouble, `bad` the
+    newest with it, `fixed` the newest after it.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    scope: Hash
+    kind: Kind
+    key: Hash
+    checks: Checks
+    failing: Checks
+    started: AwareDatetime
+    seen: AwareDatetime
+    run: Text
+    good: tuple[Text, ...] = ()
+    recovered: AwareDatetime | None = None
+    good_commit: Text = ""
+    bad_commit: Text = ""
+    fixed_commit: Text = ""
+    duplicate_of: Annotated[int, Field(ge=0)] = 0
+
+
+def digest(*parts: str) -> str:
+    """A short name for these words, the same for ever."""
+    return hashlib.sha256("\0".join((str(VERSION), *parts)).encode()).hexdigest()[:16]
+
+
+def write(state: State) -> str:
+    """The hidden line.
+
+    Raises:
+        IncidentsError: It is about more checks than an issue has room for.
+    """
+    content = {"v": VERSION} | asdict(state) | {"checks": sorted({*state.checks} - {*state.failing})}
+    text = json.dumps(content, separators=(",", ":"), default=datetime.isoformat)
+    # Nothing in it may end the comment that it stands in.
+    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
+    if len(text) > _MAX_CHARACTERS:
+        what = f"an incident of {len(state.checks)} checks is more than an issue has room for"
+        raise IncidentsError(what, todo="give the checks shorter ids, or fewer of them one target")
+    return _OPENING + text + _CLOSING
+
+
+def read(body: str) -> State | None:
+    """What `write` wrote, if the body begins with it; None for anything else, as a person may have edited it.
+
+    Raises:
+        IncidentsError: A newer testbay wrote it.
+    """
+    line = body.partition("\n")[0].rstrip()
+    if not (line.startswith(_OPENING) and line.endswith(_CLOSING)) or len(line) > _MAX_CHARACTERS + 50:
+        return None
+    try:
+        content = json.loads(line[len(_OPENING) : -len(_CLOSING)])
+        version = content.pop("v")
+        if isinstance(version, int) and version > VERSION:
+            todo = "use the newest testbay everywhere"
+            raise IncidentsError(f"an incident was written by a newer testbay (marker {version})", todo=todo)
+        content["checks"] = sorted({*content["checks"], *content["failing"]})  # none is written twice
+        return TypeAdapter(State).validate_json(json.dumps(content))
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError, ValidationError):
+        return None

@@ -1,0 +1,135 @@
+"""`testbay incidents` as a workflow calls it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import Done
+from tests.system.fake_github import TOKEN, FakeGitHub, Fault
+from tests.system.monitor import report, result
+
+from testbay.checks.report import Report
+from testbay.errors import IncidentsError
+from testbay.incidents.api import Access, Api, Patience
+
+BAD = result("health", "fail", "status is 404")
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    with FakeGitHub() as running:
+        yield running
+    assert running.violations == []
+
+
+def call(github: FakeGitHub, found: Report | str, *options: str, **environ: str) -> Done:
+    """With the report on its standard input."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "TESTBAY_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "testbay", "incidents", "-", *options],
+        env={**clean, **github.environ, **environ},
+        input=found if isinstance(found, str) else found.as_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout + done.stderr)
+
+
+def test_a_workflow_opens_updates_and_closes(github: FakeGitHub, tmp_path: Path) -> None:
+    """A file or standard input, a line for each issue, and code 0 when the issues say what the report does."""
+    file = tmp_path / "report.json"
+    file.write_text(report(github.now, BAD).as_json())
+    first = subprocess.run(
+        [sys.executable, "-m", "testbay", "incidents", file, "--last-good", "a" * 40],
+        env={**os.environ, **github.environ, "GITHUB_RUN_ID": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    github.pass_time(hours=6)
+    second = call(github, report(github.now, result("health", "pass")), "--close-after", "1", GITHUB_RUN_ID="2")
+
+    assert (first.returncode, first.stdout) == (0, "opened #1 shop on production: health fails\n"), first.stderr
+    assert (second.code, second.out) == (0, "closed #1 shop on production: health fails\n")
+
+
+def test_a_github_that_is_down_is_code_24(github: FakeGitHub) -> None:
+    """Never a silent green: the error says which call, and shows the answer without the token."""
+    github.faults.append(Fault(pattern="", status=404, body=f"{TOKEN} is unknown"))
+
+    done = call(github, report(github.now, BAD), GITHUB_ACTIONS="true")
+
+    assert (done.code, TOKEN in done.out, "*** is unknown" in done.out) == (24, False, True)
+    assert "::error title=IncidentsError::GitHub: GET /repos/acme/shop/issues: status 404" in done.out
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"GITHUB_TOKEN": ""}, "GITHUB_TOKEN is not set"),
+        ({"GITHUB_TOKEN": "two\nlines"}, "GITHUB_TOKEN is not set"),
+        ({"GITHUB_REPOSITORY": "shop"}, "GITHUB_REPOSITORY: 'shop' is not owner/name"),
+        ({"GITHUB_REPOSITORY": "acme/.."}, "GITHUB_REPOSITORY: 'acme/..' is not owner/name"),
+        ({"GITHUB_API_URL": "http://api.github.com"}, "GITHUB_API_URL: 'http://api.github.com' is not https"),
+        ({"GITHUB_API_URL": "https://[x"}, "GITHUB_API_URL: 'https://[x' is not https"),
+    ],
+)
+def test_without_access_nothing_is_asked(github: FakeGitHub, environ: dict[str, str], message: str) -> None:
+    """What is missing is named; the token is never sent where others can read it."""
+    with pytest.raises(IncidentsError) as refused:
+        Access.of({**github.environ, **environ})
+
+    assert refused.value.what == message
+
+
+@pytest.mark.parametrize(
+    ("found", "options", "message"),
+    [
+        ("{}", [], "error: this is no report of checks"),
+        (None, ["--last-good", "main"], "error: --last-good: 'main' is no commit"),
+        (None, ["--close-after", "0"], "error: --close-after: 0 is no count of runs"),
+        (None, ["--reopen-within", "soon"], "error: --reopen-within: 'soon' is no duration"),
+    ],
+)
+def test_what_cannot_be_used_is_code_10(
+    github: FakeGitHub, found: str | None, options: list[str], message: str
+) -> None:
+    """A report or an option that makes no sense is refused before GitHub is asked."""
+    done = call(github, found or report(github.now, BAD), *options)
+
+    assert (done.code, done.lines[0], github.requests) == (10, message, [])
+
+
+def test_a_file_that_is_not_there_is_code_10(github: FakeGitHub, tmp_path: Path) -> None:
+    """It is named, with what the system says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "testbay", "incidents", tmp_path / "none.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.splitlines()[0]) == (10, f"error: {tmp_path}/none.json: cannot be read")
+
+
+def test_nobody_at_home_is_tried_again_and_then_told(github: FakeGitHub) -> None:
+    """A connection that is refused was never made, so even a new issue is tried again while there is time."""
+    waits: list[float] = []
+    clock = Patience(5, clock=lambda: sum(waits), sleep=waits.append)
+    access = Access(api_url="http://127.0.0.1:9", repository="acme/shop", token=TOKEN)
+
+    with Api(access, clock) as api, pytest.raises(IncidentsError, match="no connection") as refused:
+        api.call("POST", "issues", {"title": "x"})
+
+    assert (type(refused.value), len(waits) > 2, sum(waits) < 5) == (IncidentsError, True, True)
+
+
+def test_the_token_is_in_no_repr(github: FakeGitHub) -> None:
+    """Whatever prints these objects, a log does not get it."""
+    access = Access.of(github.environ)
+    with Api(access, Patience()) as api:
+        assert TOKEN not in f"{access!r} {api!r}"

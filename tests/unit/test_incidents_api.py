@@ -1,0 +1,138 @@
+"""Calls to an API that does not behave: what is tried again, what is given up, and what is said then."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from tests.unit.conftest import Listen
+
+from testbay.errors import IncidentsError
+from testbay.incidents import api
+from testbay.incidents.api import Access, Api, Patience, UnsureError
+from testbay.incidents.github import Issues
+
+TOKEN = "ghs_throwaway0123456789"
+HEAD = "HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}\r\n"
+Answers = Callable[..., Api]
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """How long was slept, each time."""
+    return []
+
+
+@pytest.fixture
+def answers(listen: Listen, waits: list[float]) -> Answers:
+    """An API that gives these answers, one for each connection, and hangs up; the last again and again."""
+
+    def make(*texts: str) -> Api:
+        left = list(texts)
+
+        def converse(connection: socket.socket) -> None:
+            connection.recv(65536)
+            connection.sendall((left.pop(0) if len(left) > 1 else left[0]).encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass  # who hangs up on unread data resets the connection, and the answer is lost
+
+        access = Access(api_url=f"http://127.0.0.1:{listen(converse)}", repository="acme/shop", token=TOKEN)
+        return Api(access, Patience(100, clock=lambda: sum(waits), sleep=waits.append))
+
+    return make
+
+
+def says(body: str, status: int = 200, *headers: str) -> str:
+    """A whole answer."""
+    lines = "".join(f"{line}\r\n" for line in (f"Content-Length: {len(body)}", "Connection: close", *headers))
+    return HEAD.format(status, lines) + body
+
+
+CUT = HEAD.format(200, "Content-Length: 99\r\n") + "["
+
+
+def test_a_read_that_breaks_off_is_done_again(answers: Answers, waits: list[float]) -> None:
+    """Reading changes nothing: it is repeated, each time after a longer pause."""
+    with answers(CUT, says("", 503), CUT, says("[{}]")) as calls:
+        assert list(calls.pages("issues")) == [{}]
+
+    assert waits == sorted(waits)
+    assert len(waits) == 3
+
+
+def test_a_write_that_breaks_off_is_not_done_again(answers: Answers, waits: list[float]) -> None:
+    """It may have happened: the error says so by its class, and nothing is sent twice."""
+    with answers(CUT) as calls, pytest.raises(UnsureError, match="POST /repos/acme/shop/issues: the answer broke off"):
+        calls.call("POST", "issues", {})
+
+    assert waits == []
+
+
+def test_an_edit_that_breaks_off_is_done_again(answers: Answers, waits: list[float]) -> None:
+    """Twice the same edit is one edit."""
+    with answers(CUT, says("{}")) as calls:
+        assert calls.call("PATCH", "issues/1", {}) == {}
+
+    assert len(waits) == 1
+
+
+def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]) -> None:
+    """Retry-After counts for a 503 as well; what is no number does not."""
+    with answers(says("", 503, "Retry-After: 7"), says("", 502, "Retry-After: soon"), says("[]")) as calls:
+        assert list(calls.pages("issues")) == []
+
+    assert (waits[0], 0 < waits[1] < 2) == (7, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("[]", "PATCH issues/1: the answer is no object"),
+        ('{"number": 1}', "what should be an issue is none"),
+        (
+            '{"number": 1, "state": "closed", "labels": [], "closed_at": "yesterday"}',
+            "an issue was closed at 'yesterday', which is no time",
+        ),
+        ("[" * 100_000, "the answer is no JSON"),
+    ],
+)
+def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message: str) -> None:
+    """What does not look like GitHub's answer is not taken for one."""
+    with answers(says(answer)) as calls, pytest.raises(IncidentsError) as refused:
+        Issues(calls, "label").edit(1, title="x")
+
+    assert message in refused.value.what
+
+
+def test_an_answer_without_end_is_left(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a full page can have is not read into memory."""
+    monkeypatch.setattr(api, "_MAX_ANSWER_BYTES", 1 << 20)
+    with answers(HEAD.format(200, "") + "x" * (2 << 20)) as calls, pytest.raises(UnsureError) as refused:
+        calls.call("POST", "issues", {})
+
+    assert refused.value.why == "_TooMuchError: more than 1 MiB, or too slow"
+
+
+def test_nothing_is_begun_when_the_time_is_over(answers: Answers, waits: list[float]) -> None:
+    """Whatever is still to be done, a run ends."""
+    with answers(says("{}")) as calls:
+        waits.append(100)
+        with pytest.raises(IncidentsError, match=r"PATCH .*: not asked, the time for all calls is over"):
+            calls.call("PATCH", "issues/1", {})
+
+
+def test_an_answer_that_drips_is_left(listen: Listen) -> None:
+    """Each byte in time is not enough: all of it has to come within the time there is."""
+    ticks = iter(range(10**9))
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(HEAD.format(200, "").encode())
+        while True:
+            connection.sendall(b" ")
+
+    access = Access(api_url=f"http://127.0.0.1:{listen(drip)}", repository="acme/shop", token=TOKEN)
+    with Api(access, Patience(20, clock=lambda: next(ticks))) as calls, pytest.raises(IncidentsError) as refused:
+        list(calls.pages("issues"))
+
+    assert refused.value.what == "GitHub: GET /repos/acme/shop/issues: the answer broke off"

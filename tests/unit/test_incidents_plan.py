@@ -1,0 +1,225 @@
+"""Which issues there should be: what belongs together, what is an end, what is remembered."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from testbay.checks.report import Report, Result, Verdict
+from testbay.errors import IncidentsError, ManifestError
+from testbay.incidents import marker
+from testbay.incidents.github import Issue
+from testbay.incidents.marker import State
+from testbay.incidents.plan import Action, Policy, Tracked, plan
+from testbay.incidents.run import Run, cause, moment
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def result(check: str, verdict: Verdict = "fail", said: str = "status is 502") -> Result:
+    return Result(check=check, kind="http", verdict=verdict, said=said)
+
+
+def run(*results: Result, hours: float = 0, **more: Any) -> Run:
+    """One that found these, so long after noon."""
+    when = NOON + timedelta(hours=hours)
+    began = when.isoformat()
+    found = Report(service="shop", phase="scheduled", started=began, finished=began, results=results)
+    return Run(report=found, id=f"{hours}", started=when, **more)
+
+
+def issue(number: int, state: State, *, is_open: bool = True) -> Tracked:
+    """The issue that this state makes."""
+    closed_at = None if is_open else state.seen
+    return Tracked(
+        state=state,
+        issue=Issue(number=number, is_open=is_open, body="", labels=(), updated_at="", closed_at=closed_at),
+    )
+
+
+def shape(actions: list[Action]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What is done, about which kind of trouble, with which checks."""
+    return [(action.verb, action.state.kind, action.state.checks) for action in actions]
+
+
+def opened(*results: Result, hours: float = 0) -> list[State]:
+    """What a run finds where there was nothing."""
+    return [action.state for action in plan([], run(*results, hours=hours), Policy())]
+
+
+def test_checks_that_say_the_same_share_an_issue() -> None:
+    """One cause is one issue; another answer, an old build and a question that could not be asked are others."""
+    found = [result("a"), result("b"), result("c", said="2 < 1"), result("d", "stale"), result("e", "stale", "other")]
+    found += [result("f", "error", "no such variable"), result("g", "error"), result("h", "pass"), result("i", "skip")]
+
+    assert shape(plan([], run(*found), Policy())) == [
+        ("open", "fail", ("a", "b")),
+        ("open", "fail", ("c",)),
+        ("open", "stale", ("d", "e")),
+        ("open", "error", ("f", "g")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("connection refused: http://shop:80/health", "connection refused: http://shop:80/docs?x=1", True),
+        ("connection refused: http://shop:80/health", "connection refused: http://other:80/health", False),
+        ("no answer within 10.02 s", "no answer  within 9.98 s", True),
+        ("GET /api/health: connection refused", "WS /stream: connection refused", True),
+        ("GET /a: connection refused", "GET /version: connection refused (asked 9 times in 600 s)", True),
+        ("GET /a: median of 9 is 405 ms", "GET /b: median of 9 is 77 ms", True),
+        ("Status is 502", "status is 502", True),
+        ("status is 502", "status is 404", False),
+    ],
+)
+def test_a_cause_is_what_was_said_without_path_and_measure(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    """The host counts, the path does not; a status counts, a measured time does not."""
+    assert (cause(result("a", said=one)) == cause(result("b", said=other))) is same
+
+
+def test_an_outage_keeps_its_issue_whatever_it_says() -> None:
+    """The first answer is 502, then none: the check stays where it is, and others with its new cause join it."""
+    [state] = opened(result("a"))
+    later = run(result("a", said="refused"), result("b", said="status is 502"), result("c", said="refused"), hours=1)
+
+    assert shape(plan([issue(1, state)], later, Policy())) == [
+        ("open", "fail", ("c",)),
+        ("update", "fail", ("a", "b")),
+    ]
+
+
+def test_duplicates_are_closed_and_their_checks_taken_over() -> None:
+    """Of issues that share a cause or a check the lowest stays, whoever wrote it and however they are linked."""
+    first, other = opened(result("a"), result("b"))[0], opened(result("z", said="else"))[0]
+    second, third = replace(other, key="0" * 16, checks=("b", "c"), failing=("c",)), replace(first, checks=("x",))
+    tracked = [issue(3, third), issue(2, second), issue(1, first), issue(4, other)]
+
+    actions = plan(tracked, run(result("a"), result("z", said="else")), Policy())
+
+    assert [(action.verb, action.was.issue.number) for action in actions if action.was] == [
+        ("update", 1),
+        ("duplicate", 2),
+        ("duplicate", 3),
+    ]
+    assert (actions[0].state.checks, actions[1].state.duplicate_of) == (("a", "b", "c", "x"), 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdicts", "ends"),
+    [
+        ("fail", ("pass", "pass"), True),
+        ("fail", ("pass", "skip"), False),
+        ("fail", ("pass", "error"), False),
+        ("fail", ("pass", "stale"), False),
+        ("stale", ("pass", "pass"), True),
+        ("stale", ("pass", "fail"), False),
+        ("error", ("fail", "stale"), True),
+        ("error", ("pass", "skip"), False),
+    ],
+)
+def test_what_ends_an_incident(kind: marker.Kind, verdicts: tuple[Verdict, Verdict], ends: bool) -> None:  # noqa: FBT001
+    """Every one of its checks has passed; where they could not be asked, every one was answered."""
+    [state] = opened(result("a", kind), result("b", kind))
+    found = [result(check, verdict) for check, verdict in zip("ab", verdicts, strict=True)]
+    actions = plan([issue(1, state)], run(*found, hours=1), Policy(close_after=1))
+
+    assert ("close" in [action.verb for action in actions]) is ends
+
+
+def test_a_relapse_begins_the_count_again() -> None:
+    """Good runs count in a row; what failed in between moves the suspects' beginning to the good run before it."""
+    [state] = opened(result("a"))
+    well = replace(run(result("a", "pass"), hours=1), report=replace(run(result("a", "pass")).report, commit="c1"))
+    [good] = plan([issue(1, state)], well, Policy())
+    [bad] = plan([issue(1, good.state)], run(result("a"), hours=2), Policy())
+
+    assert (good.state.good, good.state.recovered, good.state.fixed_commit) == (("1",), NOON + timedelta(hours=1), "c1")
+    assert (bad.state.good, bad.state.recovered, bad.state.good_commit, bad.state.fixed_commit) == ((), None, "c1", "")
+
+
+def test_a_run_that_was_overtaken_does_nothing() -> None:
+    """Neither to an open issue nor after one that a newer run closed."""
+    [state] = opened(result("a"), hours=2)
+    late = run(result("a"), hours=1)
+
+    assert plan([issue(1, state)], late, Policy()) == []
+    assert plan([issue(1, state, is_open=False)], late, Policy()) == []
+
+
+@pytest.mark.parametrize(("hours", "verb"), [(23.9, "reopen"), (24, "reopen"), (24.1, "open")])
+def test_a_new_outage_is_a_new_issue_unless_the_last_is_young(hours: float, verb: str) -> None:
+    """A day decides; a duplicate that was closed is never opened again."""
+    [state] = opened(result("a"))
+    closed = issue(1, state, is_open=False)
+    duplicate = issue(2, replace(state, duplicate_of=1, seen=NOON - timedelta(hours=1)), is_open=False)
+    [action] = plan([closed, duplicate], run(result("a"), hours=hours), Policy())
+
+    assert (action.verb, action.was and action.was.issue.number) == (verb, 1 if verb == "reopen" else None)
+
+
+def test_one_issue_is_opened_again_once() -> None:
+    """Two checks that were in it, and now fail in different words, are both in it again."""
+    state = replace(opened(result("a"), result("b"))[0], seen=NOON)
+    [action] = plan(
+        [issue(1, state, is_open=False)], run(result("a", said="x"), result("b", said="y"), hours=1), Policy()
+    )
+
+    assert (action.verb, action.state.failing) == ("reopen", ("a", "b"))
+
+
+def test_an_outage_that_is_more_than_the_last_is_a_new_issue() -> None:
+    """What began in other words, with checks that the closed issue never had, is not that one."""
+    [state] = opened(result("a"))
+    both = run(result("a", said="refused"), result("b", said="refused"), hours=1)
+
+    assert shape(plan([issue(1, state, is_open=False)], both, Policy())) == [("open", "fail", ("a", "b"))]
+
+
+def test_a_line_comes_back_as_it_was_written() -> None:
+    """Whatever a check is called, the state survives, and the comment that hides it ends where it should."""
+    [state] = opened(result("--> <b>é\u2028"), result("b"), result("c"))
+    line = marker.write(state)
+
+    assert marker.read(f"{line}\r\nrest") == state
+    assert (line.count("<"), line.count(">"), line.count("--"), line.isascii()) == (1, 1, 2, True)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: "",
+        lambda line: f"x{line}",
+        lambda line: line.replace("{", "", 1),
+        lambda line: line.replace('"v":1', '"v":"1"').replace("fail", "fine"),
+        lambda line: line.replace('"v":1,', ""),
+        lambda line: line.replace('"failing":["a"]', '"failing":[]'),
+        lambda line: line.replace('"failing":["a"]', '"failing":7'),
+        lambda line: line.replace('"failing":["a"]', f'"failing":["{"a" * 501}"]'),
+        lambda line: line.replace("+00:00", ""),
+        lambda _: f"<!-- testbay-incident {'[' * 30_000} -->",
+        lambda _: f"<!-- testbay-incident {' ' * 10**6} -->",
+        lambda _: "<!-- testbay-incident [] -->",
+    ],
+)
+def test_a_damaged_line_is_no_incident(spoil: Any) -> None:
+    """What a person, or somebody who means ill, made of it is left alone."""
+    [state] = opened(result("a"))
+
+    assert marker.read(spoil(marker.write(state))) is None
+
+
+def test_the_future_is_not_touched() -> None:
+    """What a newer testbay wrote is not read as if it were ours: the run is red."""
+    [state] = opened(result("a"))
+
+    with pytest.raises(IncidentsError, match=r"an incident was written by a newer testbay \(marker 2\)"):
+        marker.read(marker.write(state).replace('"v":1', '"v":2'))
+
+
+@pytest.mark.parametrize("text", ["", "noon", "2026-11-21T12:00:00", "0001-01-01T00:00:00+23:59"])
+def test_a_time_is_in_a_zone(text: str) -> None:
+    """Without one nobody knows how long an outage was."""
+    with pytest.raises(ManifestError, match="which is no time in a zone"):
+        moment(text)
