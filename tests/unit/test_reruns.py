@@ -67,6 +67,14 @@ def test_a_test_that_never_passes_has_failed(run: Pytest, tmp_path: Path) -> Non
     assert [tag for tag, _ in case(tmp_path, "test_flaky")] == ["failure", "rerunFailure", "rerunFailure"]
 
 
+def test_each_attempt_shows_what_it_printed_itself(run: Pytest, tmp_path: Path) -> None:
+    """And not what the ones before it did."""
+    run("def test_it():\n    print('hello')\n    assert 0\n", "--testbay-reruns", "2")
+
+    sections = [test["sections"] for test in results.read(tmp_path).tests]
+    assert sections == [[["Captured stdout call", "hello\n"]]] * 3
+
+
 def test_the_policy_can_be_to_fail(run: Pytest) -> None:
     """After everything ran, with the reason."""
     done = run(FLAKY, "--testbay-reruns", "1", "--testbay-flaky", "fail")

@@ -31,6 +31,7 @@ class Reruns:
         while done < self._times and any(report.failed for report in reports) and not item.session.shouldstop:
             done += 1
             attempts += [_attempt(report, done) for report in reports]
+            item._report_sections.clear()  # noqa: SLF001 - what it printed is in the attempt's report
             _forget_failed_fixtures(item)
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if attempts:
