@@ -7,10 +7,12 @@ import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from testbay.checks import tables
+from testbay.checks.tables import Check, Target
 from testbay.dependencies import ROOMS
 from testbay.errors import ManifestError
 
@@ -88,6 +90,8 @@ class Manifest(_Strict):
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
     replay: Replay | None = None
+    target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
+    check: list[Check] = []
     file: Path
     root: Path
 
@@ -127,6 +131,8 @@ class Manifest(_Strict):
             raise ValueError("migrations needs 'postgres' in needs")
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
+        if twice := tables.twice(self.check):
+            raise ValueError(f"two checks have the id {twice!r}")
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
@@ -210,20 +216,33 @@ def _check_files(manifest: Manifest) -> None:
 def _explain(error: ValidationError) -> str:
     """One fault as key, what is wrong, nearest valid name; a misspelt key before the one that is missing for it."""
     fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in fault["loc"])
+    location = [part for part in fault["loc"] if part not in tables.KINDS]  # pydantic puts a check's kind there too
+    key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+    if fault["type"] == "union_tag_invalid":
+        kind = str(fault["ctx"]["tag"])
+        return f"{key}: unknown kind {kind!r}{_nearest(kind, tables.KINDS)}; known: {', '.join(tables.KINDS)}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys valid where an unknown one stood."""
-    rooms: dict[str, type[BaseModel]] = {"nats": Nats, "replay": Replay, "aws": Aws}
-    model: type[BaseModel] = Manifest if len(location) == 1 else rooms.get(str(location[0]), Manifest)
-    if "streams" in location[:-1]:
-        model = Stream
-    return [name for name in model.model_fields if name not in ("file", "root")]
+    models: list[Any] = [Manifest]
+    for part in location[:-1]:
+        fields = [field for model in models for name, field in model.model_fields.items() if name == part]
+        tagged = [kind for kind in models if kind is tables.KINDS.get(str(part))]
+        models = [model for field in fields for model in _models(field.annotation)] or tagged or models
+    known = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
+    return [alias or name for name, alias in known if name not in ("file", "root")]
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Every table that a key may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def _nearest(word: str, words: Any) -> str:

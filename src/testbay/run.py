@@ -59,10 +59,16 @@ class Record:
 
 
 class Run:
-    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with."""
+    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
 
-    def __init__(self, manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
+    `collect` is what pytest looks for tests in; the manifest's folder of tests unless said.
+    """
+
+    def __init__(
+        self, manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, collect: Path | None = None
+    ) -> None:
         self.manifest = manifest
+        self.collect = collect or manifest.tests_dir
         self.project = project
         self.settings = settings
         self.voice = voice
@@ -244,7 +250,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
         if not {"--collect-only", "--co"} & set(pytest_args):
-            code = results.verify(results.read(run.dir), code, run.manifest.tests_dir)
+            code = results.verify(results.read(run.dir), code, run.collect)
         good = code == 0
     finally:
         done = results.read(run.dir)
@@ -320,7 +326,7 @@ def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
     config = run.dir / "coveragerc"
     config.write_text(_coverage_config(run), encoding="utf-8")
     return [
-        *(sys.executable, "-m", "pytest", str(run.manifest.tests_dir)),
+        *(sys.executable, "-m", "pytest", str(run.collect)),
         *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl"), *_shard_argv(run)),
         *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
         *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),
