@@ -134,7 +134,7 @@ def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, 
     """Pytest, an item for each check, the service on a lease of its own for each."""
     run = runs.Run(asked.manifest, asked.project, asked.settings, voice, collect=asked.manifest.file)
     options = [f"--testbay-check={name}" for name in asked.ids]
-    code = runs.execute(run, [f"--testbay-checks={file}", *options])
+    code = runs.execute(run, ["-p", "testbay.checkitems", f"--testbay-checks={file}", *options])
     if not file.exists():
         return None, code
     report = from_json(file.read_bytes())

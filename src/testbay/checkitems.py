@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,23 @@ from testbay.manifest import load_manifest, manifest_file
 if TYPE_CHECKING:
     from pluggy import Result as Outcome
 
+    from testbay.faults import Faults
     from testbay.service import Service
 
 _FOUND = pytest.StashKey[list[Result]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `testbay check` gives, which loads this plugin by name."""
+    group = parser.getgroup("testbay")
+    group.addoption("--testbay-checks", metavar="FILE", help="where the report of the checks goes")
+    group.addoption("--testbay-check", action="append", default=[], metavar="ID", help="only this check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make items of the checks."""
+    items = CheckItems(Path(config.getoption("--testbay-checks")), config.getoption("--testbay-check"))
+    config.pluginmanager.register(items, "testbay-checkitems")
 
 
 class CheckItems:
@@ -111,9 +126,17 @@ def _asks(check: Check, name: str, root: Path) -> Callable[..., None]:
     def on_service(service: "Service", request: pytest.FixtureRequest) -> None:
         judge(request, Target(base_url=service.url, writes=True))
 
+    def without(faults: "Faults", service: "Service", request: pytest.FixtureRequest) -> None:
+        with ExitStack() as cut:
+            for dependency in check.without:
+                cut.enter_context(faults.of(dependency).cut())
+            judge(request, Target(base_url=service.url, writes=True))
+
     def alone(request: pytest.FixtureRequest) -> None:
         judge(request, None)
 
+    if check.without:
+        return without
     return on_service if check.kind in runner.ASKS_TARGET else alone
 
 

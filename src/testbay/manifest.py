@@ -133,6 +133,9 @@ class Manifest(_Strict):
             raise ValueError("nats.streams needs 'nats' in needs")
         if twice := tables.twice(self.check):
             raise ValueError(f"two checks have the id {twice!r}")
+        for check in self.check:
+            if strange := [name for name in check.without if name not in self.needs]:
+                raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
@@ -216,7 +219,9 @@ def _check_files(manifest: Manifest) -> None:
 def _explain(error: ValidationError) -> str:
     """One fault as key, what is wrong, nearest valid name; a misspelt key before the one that is missing for it."""
     fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    location = [part for part in fault["loc"] if part not in tables.KINDS]  # pydantic puts a check's kind there too
+    location = list(fault["loc"])
+    if location[:1] == ["check"]:
+        del location[2:3]  # pydantic names a check's kind, which is no key
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"

@@ -42,8 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N that fail")
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
     group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
-    group.addoption("--testbay-checks", metavar="FILE", help="collect the manifest's checks; write their report")
-    group.addoption("--testbay-check", action="append", metavar="ID", help="of the checks only this; can be repeated")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,11 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbay.plugin.splitter import Splitter
 
         config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
-    if report := config.getoption("--testbay-checks"):
-        from testbay.checkitems import CheckItems
-
-        items = CheckItems(Path(report), config.getoption("--testbay-check") or [])
-        config.pluginmanager.register(items, "testbay-checkitems")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")

@@ -154,16 +154,19 @@ class _Check(Table):
     timeout: Duration = 10.0
     attempts: int = Field(default=3, ge=1, le=10)
     writes: bool = False
+    without: list[str] = []
 
     @property
     def asked_in(self) -> list[Phase]:
-        """Where it is served, unless the manifest says otherwise."""
-        return self.phases or _SERVED
+        """Where it is served, unless the manifest says otherwise; what cuts a dependency off is for a lease only."""
+        return self.phases or (["pre-merge"] if self.without else _SERVED)
 
     @model_validator(mode="after")
     def _has_its_own_id(self) -> "_Check":
         if self.id == LIVE:
             raise ValueError(f"{LIVE!r} is the id of the gate that waits for a deploy")
+        if self.without and self.asked_in != ["pre-merge"]:
+            raise ValueError("without cuts a dependency off, which is for the phase pre-merge alone")
         return self
 
 
