@@ -217,6 +217,7 @@ class EnvCheck(_Check):
     """Variables that must be there and hold something; `source` is a file, else the environment of the call."""
 
     kind: Literal["env"]
+    attempts: int = Field(default=1, ge=1, le=10)
     source: str | None = None
     required: list[str] = Field(min_length=1)
     forbid: list[Annotated[str, Field(min_length=1)]] = []

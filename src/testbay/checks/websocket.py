@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 1 << 20
 _KEPT = 5  # messages, as evidence
 _GOODBYE_S = 1.0
+_TOO_LARGE = 1009
 
 
 @dataclass(kw_only=True)
@@ -72,8 +73,12 @@ async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
         try:
             for step in talk.steps:
                 await _take(asking, socket, talk, step, scope)
-        except websockets.ConnectionClosed:
-            said = f"WS {talk.path}: closed with {_code(socket)} after {talk.count} messages"
+        except websockets.ConnectionClosed as error:
+            too_large = error.sent is not None and error.sent.code == _TOO_LARGE
+            ended = (
+                f"a message of more than {MAX_MESSAGE_BYTES >> 20} MiB" if too_large else f"closed with {_code(socket)}"
+            )
+            said = f"WS {talk.path}: {ended} after {talk.count} messages"
             raise FoundError("fail", said, talk.evidence()) from None
         if talk.close is None:
             return
