@@ -97,9 +97,9 @@ def _checks(asked: Asked) -> list[Check]:
             )
     found = runner.chosen(checks, asked.phase, asked.ids)
     if not found:
-        named = "of these checks" if asked.ids else f"check of {asked.manifest.service}"
+        named = "none of these checks" if asked.ids else f"no check of {asked.manifest.service}"
         raise ManifestError(
-            f"no {named} is for the phase {asked.phase}",
+            f"{named} is for the phase {asked.phase}",
             todo="add [[check]] to the manifest, or the phase to a check's `phases` (docs/checks.md)",
         )
     return found
