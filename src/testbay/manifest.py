@@ -206,7 +206,8 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def _check_files(manifest: Manifest) -> None:
-    named = {"tests": manifest.tests, "migrations": manifest.migrations, "source": manifest.source}
+    said = "tests" in manifest.model_fields_set or not manifest.check  # who only checks a deployment has no tests here
+    named = {"tests": manifest.tests if said else None, "migrations": manifest.migrations, "source": manifest.source}
     for key, relative in named.items():
         if relative is not None and not (manifest.root / relative).exists():
             raise ManifestError(

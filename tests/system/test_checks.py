@@ -1,17 +1,23 @@
 """`testbay check` as it is typed, against a deployment that is broken in every way at once, and then repaired."""
 
 import json
+import re
 import shlex
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay
 from tests.system.deployment import Deployment, deployed
+from tests.system.pages import files, follow, page, write
 
 from testbay.checks.report import Report, from_json
+from testbay.manifest import load_manifest
 
 MANIFEST = """
 [target.production]
@@ -207,3 +213,43 @@ def test_the_same_checks_guard_a_pull_request(bay: Bay) -> None:
     assert (done.code, verdicts(report_of(bay))) == (20, {"is-there": "pass", "is-not-there": "fail"})
     assert "FAILED testbay.toml::is-not-there" in done.out
     assert "Tests: 1 passed, 1 failed" in done.out
+
+
+@pytest.fixture
+def stranger(bay: Bay, free_port: int) -> Iterator[Bay]:
+    """Somebody else's app: the files of docs/checks.md in a folder of their own, served as the page says."""
+    root = bay.project.parent / "elsewhere"
+    for name, text in files(page("checks.md")).items():
+        write(root / name, text)
+    write(root / "bin/testbay", f'#!/bin/sh\nexec "{sys.executable}" -m testbay "$@"\n', executable=True)
+    argv = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(free_port)]
+    with subprocess.Popen(
+        argv, cwd=root, env=bay.environ | {"GIT_COMMIT": "4f2a91c"}, stderr=subprocess.DEVNULL
+    ) as app:
+        bay.environ |= {"BASE_URL": f"http://127.0.0.1:{free_port}", "PATH": f"{root}/bin:{bay.environ['PATH']}"}
+        bay.project = root
+        yield bay
+        app.terminate()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_the_page_on_checks_can_be_typed(stranger: Bay) -> None:
+    """From zero to a green check; the gate waits until the app answers at all."""
+    follow(stranger.type, page("checks.md"))
+
+
+def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> None:
+    """The pieces, too."""
+    blocks = re.findall(r"(?ms)^```toml\n(.*?)^```", page("checks.md"))
+    for text in blocks:
+        service = "" if text.startswith("service") else 'service = "shop"\n'
+        write(tmp_path / "testbay.toml", service + text)
+        assert load_manifest(tmp_path).check
+
+    assert len(blocks) == 3

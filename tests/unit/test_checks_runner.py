@@ -231,7 +231,7 @@ BY_NAME = CONTAINERS + 'containers = ["api"]\n'
 @pytest.mark.parametrize(
     ("facts", "lines", "found"),
     [
-        (container("api"), BY_NAME, ("pass", "1 containers")),
+        (container("api"), BY_NAME, ("pass", "1 container")),
         (
             container("api", "unhealthy"),
             BY_NAME,
@@ -248,11 +248,11 @@ BY_NAME = CONTAINERS + 'containers = ["api"]\n'
                 ),
             ),
         ),
-        (container("api", None), BY_NAME + 'no_healthcheck = "accept"', ("pass", "1 containers")),
+        (container("api", None), BY_NAME + 'no_healthcheck = "accept"', ("pass", "1 container")),
         (container("api", restarts=3), BY_NAME, ("fail", "api: restarts == 0: 3 is not == 0")),
         (container("api", OOMKilled=True), BY_NAME, ("fail", "api: not oom_killed: not so: oom_killed = True")),
         (container("api"), BY_NAME.replace("api", "nobody"), ("fail", "Error: No such container: nobody")),
-        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["api"]', ("pass", "1 containers")),
+        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["api"]', ("pass", "1 container")),
         (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["gone"]', ("fail", "gone has no container")),
         (
             {"Name": 5},

@@ -10,6 +10,7 @@ from testbay.checks.evaluation import NotMetError, show
 from testbay.checks.exchange import exchange
 from testbay.checks.tables import JourneyCheck, Step
 from testbay.checks.websocket import Conversation, hold
+from testbay.wording import plural
 
 
 class Journey:
@@ -30,7 +31,7 @@ class Journey:
         async with deadline("the journey", self._check.timeout, self._asking.deadline):
             for number, step in enumerate(self._check.step, 1):
                 await self._take(number, step, self._check.step)
-        return Passed(said=f"{len(self._check.step)} steps")
+        return Passed(said=plural(len(self._check.step), "step"))
 
     async def clean(self) -> Passed:
         """Every step of the cleanup, also after one that is wrong.
