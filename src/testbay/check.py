@@ -2,6 +2,7 @@
 
 import difflib
 import secrets
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ class Asked:
     ids: tuple[str, ...] = ()
     commit: str | None = None
     within_s: float = 900.0
+    as_json: bool = False
 
 
 def phase(text: str) -> Phase:
@@ -79,6 +81,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             expected_commit=_expected(asked),
             within_s=asked.within_s,
             environ=asked.settings.environ,
+            secrets=tuple(asked.manifest.secrets),
             progress=voice.progress,
         )
     )
@@ -132,7 +135,9 @@ def _expected(asked: Asked) -> str:
 
 def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:
     """Pytest, an item for each check, the service on a lease of its own for each."""
-    run = runs.Run(asked.manifest, asked.project, asked.settings, voice, collect=asked.manifest.file)
+    output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are no JSON
+    manifest = asked.manifest
+    run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
     options = [f"--testbay-check={name}" for name in asked.ids]
     code = runs.execute(run, ["-p", "testbay.checkitems", f"--testbay-checks={file}", *options])
     if not file.exists():

@@ -13,7 +13,7 @@ from testbay import settings
 from testbay.checks import runner
 from testbay.checks.report import Report, Result
 from testbay.checks.tables import Check, Target
-from testbay.manifest import load_manifest, manifest_file
+from testbay.manifest import Manifest, load_manifest, manifest_file
 
 if TYPE_CHECKING:
     from pluggy import Result as Outcome
@@ -101,21 +101,22 @@ class CheckFile(pytest.File):
         manifest = load_manifest(self.path.parent)
         for check in runner.chosen(manifest.check, "pre-merge", self.ids):
             once = check.model_copy(update={"attempts": 1})  # here nothing is far away: a second try would hide a fault
-            call = _asks(once, manifest.service, manifest.root)
+            call = _asks(once, manifest)
             yield pytest.Function.from_parent(self, name=check.id, callobj=call)
 
 
-def _asks(check: Check, name: str, root: Path) -> Callable[..., None]:
+def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
     """The test function of a check."""
 
     def judge(request: pytest.FixtureRequest, target: Target | None) -> None:
         plan = runner.Plan(
-            service=name,
-            root=root,
+            service=manifest.service,
+            root=manifest.root,
             phase="pre-merge",
             checks=[check],
             target=target,
             environ=settings.environ(),
+            secrets=tuple(manifest.secrets),
         )
         found = asyncio.run(runner.report(plan)).results
         request.node.stash[_FOUND] = list(found)

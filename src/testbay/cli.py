@@ -324,6 +324,7 @@ def check(
         ids=tuple(ids or ()),
         commit=commit,
         within_s=within_s,
+        as_json=as_json,
     )
     voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)
     report, code = checking.execute(asked, voice)

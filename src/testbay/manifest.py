@@ -11,8 +11,6 @@ from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from testbay.checks import tables
-from testbay.checks.tables import Check, Target
 from testbay.dependencies import ROOMS
 from testbay.errors import ManifestError
 
@@ -90,8 +88,8 @@ class Manifest(_Strict):
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
     replay: Replay | None = None
-    target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
-    check: list[Check] = []
+    target: dict[str, Any] = {}  # of checks.tables, which are only loaded for who has some
+    check: list[Any] = []
     file: Path
     root: Path
 
@@ -131,8 +129,6 @@ class Manifest(_Strict):
             raise ValueError("migrations needs 'postgres' in needs")
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
-        if twice := tables.twice(self.check):
-            raise ValueError(f"two checks have the id {twice!r}")
         for check in self.check:
             if strange := [name for name in check.without if name not in self.needs]:
                 raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")
@@ -171,11 +167,21 @@ def load_manifest(folder: Path) -> Manifest:
         )
     table = _read_table(file)
     try:
-        manifest = Manifest(**(table | {"file": file, "root": folder}))
+        manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
     except ValidationError as error:
         raise ManifestError(f"{file}: {_explain(error)}", todo="docs/reference.md lists every key") from None
     _check_files(manifest)
     return manifest
+
+
+def _checks(table: dict[str, Any]) -> dict[str, Any]:
+    """Targets and checks, as what they are; of another type they are left for the manifest to refuse."""
+    found = {name: table[name] for name in ("target", "check") if name in table}
+    if not found:
+        return {}
+    from testbay.checks import tables
+
+    return dict(tables.Asked(**found))
 
 
 def manifest_file(folder: Path) -> Path | None:
@@ -227,8 +233,8 @@ def _explain(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
     if fault["type"] == "union_tag_invalid":
-        kind = str(fault["ctx"]["tag"])
-        return f"{key}: unknown kind {kind!r}{_nearest(kind, tables.KINDS)}; known: {', '.join(tables.KINDS)}"
+        kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
+        return f"{key}: unknown kind {kind!r}{_nearest(kind, known.split(', '))}; known: {known}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
@@ -236,9 +242,15 @@ def _explain(error: ValidationError) -> str:
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys valid where an unknown one stood."""
     models: list[Any] = [Manifest]
+    if location[0] in ("target", "check"):
+        from testbay.checks import tables
+
+        models = [tables.Asked]
     for part in location[:-1]:
+        tagged = [
+            model for model in models if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+        ]
         fields = [field for model in models for name, field in model.model_fields.items() if name == part]
-        tagged = [kind for kind in models if kind is tables.KINDS.get(str(part))]
         models = [model for field in fields for model in _models(field.annotation)] or tagged or models
     known = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
     return [alias or name for name, alias in known if name not in ("file", "root")]

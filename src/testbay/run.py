@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from testbay import leases, planning, process, provision, results, runfolder
 from testbay import stack as stacks
@@ -61,12 +61,20 @@ class Record:
 class Run:
     """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
 
-    `collect` is what pytest looks for tests in; the manifest's folder of tests unless said.
+    `collect` is what pytest looks for tests in, the manifest's folder of tests unless said; `output` where it speaks.
     """
 
     def __init__(
-        self, manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, collect: Path | None = None
+        self,
+        manifest: Manifest,
+        project: Path,
+        settings: Settings,
+        voice: Voice,
+        *,
+        collect: Path | None = None,
+        output: IO[bytes] | None = None,
     ) -> None:
+        self.output = output
         self.manifest = manifest
         self.collect = collect or manifest.tests_dir
         self.project = project
@@ -278,7 +286,8 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
     handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
-    child = process.spawn(_pytest_argv(run, pytest_args), env=environ, cwd=run.manifest.root, new_session=True)
+    argv = _pytest_argv(run, pytest_args)
+    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
     stack.own(child.pid)
     try:
         while (code := child.poll()) is None:

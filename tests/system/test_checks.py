@@ -209,10 +209,33 @@ def test_the_same_checks_guard_a_pull_request(bay: Bay) -> None:
             lines = f'[[check]]\nid = "{name}"\nkind = "http"\nget = "/"\nexpect = ["status == {status}"]\n'
             manifest.write(lines)
     done = bay.run("check", "--phase", "pre-merge")
+    call = shlex.join([sys.executable, "-m", "testbay", "check", "--phase", "pre-merge", "--json", "--id", "is-there"])
+    green = bay.type(f"{call} 2>/dev/null")
 
-    assert (done.code, verdicts(report_of(bay))) == (20, {"is-there": "pass", "is-not-there": "fail"})
-    assert "FAILED testbay.toml::is-not-there" in done.out
+    assert (done.code, "FAILED testbay.toml::is-not-there" in done.out) == (20, True)
     assert "Tests: 1 passed, 1 failed" in done.out
+    assert (green.code, verdicts(from_json(green.out))) == (0, {"is-there": "pass"})
+
+
+def test_a_check_whose_service_does_not_start_could_not_be_asked(bay: Bay) -> None:
+    """The report says so; the exit code is that of a check that could not be asked."""
+    manifest = bay.service / "testbay.toml"
+    check = '[[check]]\nid = "health"\nkind = "http"\nget = "/"\nexpect = ["status == 200"]\n'
+    manifest.write_text(f'start = "false {{port}}"\n{manifest.read_text()}\n{check}')
+    done = bay.run("check", "--phase", "pre-merge")
+
+    [found] = report_of(bay).results
+    assert (done.code, found.check, found.verdict) == (22, "health", "error")
+    assert found.said == "shop ended with exit code 1 before it answered"
+
+
+def test_a_report_that_cannot_be_kept_is_refused_at_once(bay: Bay, deployment: Deployment) -> None:
+    """Nobody is asked for nothing."""
+    (bay.project / ".testbay").mkdir()
+    (bay.project / ".testbay/checks").write_text("a file\n")
+    done = bay.run(*CALL)
+
+    assert (done.code, done.lines[0].endswith(".testbay/checks: cannot keep the report here")) == (11, True)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """HTTP checks against servers that answer wrongly, slowly, for ever, or not at all; all of them real sockets."""
 
+import errno
 import gzip
 import json
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from testbay.checks import http
+from testbay.checks.exchange import no_answer
 from testbay.checks.report import Report, Result
 
 Ask = Callable[..., Report]
@@ -228,3 +232,76 @@ def test_a_server_on_ipv6_only_is_asked_there(ask: Ask) -> None:
         found = told(ask(target + check("status == 200", 'timeout = "300ms"')))
 
     assert found == ("fail", "GET /health took longer than 0.3 s")
+
+
+def test_files_are_sent(ask: Ask, listen: Listen, tmp_path: Path) -> None:
+    """As a form does it; one that is not there is no fault of the deployment."""
+    heard = []
+
+    def upload(client: socket.socket) -> None:
+        while not b"".join(heard).endswith(b"--\r\n"):
+            heard.append(client.recv(65536))
+        client.sendall(b"HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n")
+
+    (tmp_path / "pixel.png").write_bytes(b"PNG!")
+    text = check("status == 201", 'files = { file = "pixel.png" }', "writes = true").replace("get =", "post =")
+    text = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nwrites = true\n' + text
+
+    assert told(ask(text, listen(upload))) == ("pass", "POST /health → 201")
+    assert b'name="file"; filename="pixel.png"' in b"".join(heard)
+    assert told(ask(text.replace("pixel", "none"), listen(upload))) == (
+        "error",
+        f"{tmp_path / 'none.png'}: cannot be sent: No such file or directory",
+    )
+
+
+def test_what_cannot_be_sent_is_an_error_of_ours(ask: Ask, listen: Listen) -> None:
+    """A header with a line break in it would be two."""
+    lines = check("status == 200", 'headers = { A = "{secret.A}" }')
+
+    assert told(ask(lines, listen(answer(b"{}")), environ={"A": "secret-value\r\nB: y"})) == (
+        "error",
+        "GET /health: cannot be sent: Illegal header value b'***'",
+    )
+
+
+def test_no_route_is_an_error_of_this_machine() -> None:
+    """Where only IPv6 would lead there and this machine has none."""
+    found = no_answer("GET /", OSError(errno.ENETUNREACH, "Network is unreachable"))
+
+    assert (found.verdict, found.said) == (
+        "error",
+        "GET /: no route from here; is it IPv6 only, and this machine is not? (Network is unreachable)",
+    )
+
+
+def test_no_more_than_sixteen_are_asked_at_once(ask: Ask, listen: Listen) -> None:
+    """Forty of them are no attack."""
+    now, most = [0], [0]
+    gate = threading.Lock()
+
+    def count(client: socket.socket) -> None:
+        with gate:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        client.recv(65536)
+        time.sleep(0.05)  # the server's pace, not a wait of ours
+        with gate:
+            now[0] -= 1
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    forty = f"each = {list(map(str, range(40)))}"
+    found = ask(check("status == 200", forty).replace("/health", "/{each}"), listen(count))
+
+    assert (len(found.results), found.exit_code, most[0] <= 16) == (40, 0, True)
+
+
+def test_a_fault_of_ours_takes_no_other_verdict_with_it(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of is an error of that check alone."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("never thought of")
+
+    monkeypatch.setattr(http, "ask", broken)
+
+    assert told(ask(check())) == ("error", "testbay could not ask: RuntimeError: never thought of")

@@ -155,6 +155,18 @@ def test_what_was_made_and_never_named_is_an_error_of_its_own(go: Callable[..., 
     assert found["signup/cleanup"][1].endswith("may be left: token, user_id never captured")
 
 
+@pytest.mark.parametrize("found", [{"a": 1}, None, ""])
+def test_only_a_text_or_a_number_can_be_captured(go: Callable[..., Report], users: Users, found: Any) -> None:
+    """Anything else would be sent as something that nobody meant."""
+    users.instead["/users"] = (201, {"id": found})
+
+    verdict, said = told(go())["signup"]
+
+    assert verdict == "fail"
+    assert said.startswith("step 1 of 3: cannot capture user_id: ")
+    assert said.endswith(" is no text or number, or empty")
+
+
 def test_where_nothing_was_reached_nothing_is_cleaned(ask: Ask) -> None:
     """A deployment that is down has not made anything."""
     found = ask(WRITABLE + JOURNEY, 9, environ={"PASSWORD": "pw-0123456789"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report, Result
+from testbay.checks.report import Report, Result, from_json
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]
@@ -268,6 +268,42 @@ def test_containers_are_as_docker_says(
     result = one(ask(lines, environ=docker(facts), phase="pre-deploy"))
 
     assert (result.verdict, result.said) == found
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo some words >&2; echo permission denied >&2; exit 1",
+            "docker container inspect failed: permission denied",
+        ),
+        ("exec sleep 5", "docker did not answer within 0.3 s"),
+    ],
+)
+def test_a_docker_that_does_not_answer_is_an_error(ask: Ask, tmp_path: Path, script: str, said: str) -> None:
+    """In its own words, or in time."""
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    lines = BY_NAME + 'timeout = "300ms"\nattempts = 1'
+    found = one(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
+
+    assert (found.verdict, found.said) == ("error", said)
+
+
+def test_a_commit_that_floods_stays_a_line(ask: Ask, listen: Listen) -> None:
+    """And the report with it can be read again."""
+    found = ask(GATE % "20ms", listen(Answers({"commit": "x\n" * 9999})), expected_commit="new")
+
+    assert (len(found.commit), found.commit[:6], from_json(found.as_json())) == (500, "x\\nx\\n", found)
+
+
+def test_a_secret_of_the_manifest_is_not_shown(ask: Ask, listen: Listen) -> None:
+    """Though no check names it."""
+    answers = Answers({"key": "sk-0123456789abcdef"})
+    environ = {"OPENAI_API_KEY": "sk-0123456789abcdef"}
+    found = one(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
+
+    assert found.evidence == ('GET / → 200 of no type, 30 bytes: {"key": "***"}',)
 
 
 def test_without_docker_containers_cannot_be_asked(ask: Ask) -> None:

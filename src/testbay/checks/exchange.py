@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 4 << 20
 _MAX_REDIRECTS = 5
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_UNSENDABLE = {"InvalidURL", "InvalidURI", "UnsupportedProtocol", "LocalProtocolError"}
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -153,7 +154,12 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
             return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
     said = next((str(cause) for cause in causes if str(cause)), "")
     name = type(causes[0]).__name__
-    if name in ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError", "ValueError"):
+    if isinstance(error, ValueError) or name in (
+        "InvalidURL",
+        "InvalidURI",
+        "UnsupportedProtocol",
+        "LocalProtocolError",
+    ):
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
     return FoundError("fail", f"{asked}: no answer: {said or name}")
 

@@ -10,6 +10,7 @@ from testbay import process
 from testbay.checks.asking import Asking, FoundError, Passed, deadline, judge
 from testbay.checks.conditions import condition
 from testbay.checks.exchange import Answer, exchange
+from testbay.checks.report import one_line
 from testbay.checks.tables import Exchange, Live
 
 _PATIENCE_S = 10.0
@@ -52,7 +53,7 @@ async def _once(asking: Asking, live: Live) -> Answer:
         answer = await exchange(asking, table, asking.scope())
     values = asking.names(**answer.values)
     served = condition(live.expect).beside("expected_sha", values)
-    asking.commit = served if isinstance(served, str) else ""
+    asking.commit = one_line(served) if isinstance(served, str) else ""
     try:
         judge([live.expect], values, [answer.line()])
     except FoundError as error:

@@ -1,6 +1,7 @@
 """A run of checks: the gate first, then everything at once up to a cap, each retried as it says, all of it reported."""
 
 import asyncio
+import fnmatch
 import secrets
 import signal
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from testbay.checks import container, env, gate, http, placeholders, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
 from testbay.checks.journey import Journey
-from testbay.checks.report import Phase, Report, Result, Verdict
+from testbay.checks.report import Phase, Report, Result, Verdict, one_line
 from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.errors import InterruptedRunError
 
@@ -27,6 +28,7 @@ class Plan:
     """What to run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell.
+    `secrets` are names of variables, `*` allowed, whose values nothing shows.
     """
 
     service: str
@@ -38,6 +40,7 @@ class Plan:
     expected_commit: str = ""
     within_s: float = 900.0
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Sequence[str] = ()
     progress: Callable[[str], None] = lambda _: None
 
 
@@ -87,7 +90,7 @@ async def report(plan: Plan) -> Report:
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         commit=asking.masked(asking.commit),
-        expected_commit=plan.expected_commit,
+        expected_commit=one_line(plan.expected_commit),
         run_url=_run_url(plan.environ),
         results=tuple(results),
     )
@@ -101,6 +104,7 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
     base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
     headers: dict[str, str] = {}
     kept = _password(base_url)
+    kept |= {plan.environ[name] for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)}
     for name, text in target.headers.items():
         headers[name], missing = placeholders.with_environment(text, plan.environ)
         absent += missing

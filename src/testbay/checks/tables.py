@@ -45,6 +45,7 @@ def _percent(text: str) -> str:
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Condition = Annotated[str, AfterValidator(_condition)]
 Value = Annotated[str, AfterValidator(_expression)]
+Instance = Annotated[str, Field(min_length=1, max_length=500)]
 CaptureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 
 
@@ -174,7 +175,7 @@ class HttpCheck(_Check, Exchange):
     """A request, its answer, and how long that took."""
 
     kind: Literal["http"]
-    each: list[str] = []
+    each: list[Instance] = []
     latency: Latency | None = None
 
     @model_validator(mode="after")
@@ -198,7 +199,7 @@ class WebSocketCheck(_Check):
 
     kind: Literal["websocket"]
     url: str
-    each: list[str] = []
+    each: list[Instance] = []
     headers: dict[str, str] = {}
     subprotocols: list[str] = []
     steps: list[Message] = []
@@ -325,10 +326,18 @@ KINDS: dict[str, type[_Check]] = {
 }
 
 
-def twice(checks: Iterable[_Check]) -> str:
-    """An id that two checks have, or nothing."""
-    ids = [check.id for check in checks]
-    return next((name for name in ids if ids.count(name) > 1), "")
+class Asked(Table):
+    """All of a manifest that is about checks."""
+
+    target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
+    check: list[Check] = []
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> "Asked":
+        ids = [check.id for check in self.check]
+        if twice := [name for name in ids if ids.count(name) > 1]:
+            raise ValueError(f"two checks have the id {twice[0]!r}")
+        return self
 
 
 def _refuse(why: str) -> None:
