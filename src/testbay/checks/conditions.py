@@ -9,6 +9,7 @@ import difflib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from testbay.checks.evaluation import (
@@ -81,6 +82,7 @@ class Expression:
         return None
 
 
+@lru_cache(1024)
 def condition(text: str) -> Expression:
     """An expression that is true or false, and speaks of the answer.
 
@@ -97,6 +99,7 @@ def condition(text: str) -> Expression:
     return found
 
 
+@lru_cache(1024)
 def expression(text: str) -> Expression:
     """An expression with a value.
 
