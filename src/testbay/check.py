@@ -68,6 +68,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     checks = _checks(asked)
     file = _file(asked)
     if asked.phase == "pre-merge":
+        _refuse_target(asked)
         return _on_a_lease(asked, file, voice)
     name, target = _target(asked, checks)
     report = runner.run(
@@ -131,6 +132,11 @@ def _expected(asked: Asked) -> str:
     if asked.commit is not None or asked.phase == "scheduled":
         return asked.commit or ""
     return environ.get("GITHUB_SHA", "") or gate.head(asked.manifest.root, environ)
+
+
+def _refuse_target(asked: Asked) -> None:
+    if asked.target is not None:
+        raise ManifestError("--target: before a merge the service on a lease is asked", todo="leave it out")
 
 
 def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -49,7 +49,6 @@ class CheckItems:
         self._report = report
         self._ids = ids
         self._started = datetime.now(UTC)
-        self._service = ""
         self._found: list[Result] = []
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "CheckFile | None":
@@ -142,5 +141,5 @@ def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
 
 
 def _lines(result: Result) -> str:
-    name: Any = f"{result.check} {result.instance}".strip()
+    name = f"{result.check} {result.instance}".strip()
     return "\n".join([f"{result.verdict}: {name}: {result.said}", *(f"    {line}" for line in result.evidence)])

@@ -174,6 +174,10 @@ def test_json_is_all_there_is_on_standard_output(bay: Bay, deployment: Deploymen
         ),
         (["--phase", "pre-deploy", "--id", "healt"], "--id: there is no check 'healt' (did you mean 'health'?)"),
         (["--phase", "pre-deploy", "--id", "health"], "none of these checks is for the phase pre-deploy"),
+        (
+            ["--phase", "pre-merge", "--target", "production"],
+            "--target: before a merge the service on a lease is asked",
+        ),
         (["--phase", "post-deploy", "--within", "never"], "--within: 'never' is no duration"),
     ],
 )

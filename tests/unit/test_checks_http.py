@@ -169,7 +169,7 @@ def test_a_redirect_is_an_answer_unless_it_is_followed(ask: Ask, listen: Listen)
     )
     assert told(ask(check("status == 200", "follow = true"), away)) == (
         "fail",
-        "GET /health redirects to another host, elsewhere.invalid: not followed",
+        "GET /health redirects to http://elsewhere.invalid, which is not the target: not followed",
     )
 
 
@@ -236,7 +236,7 @@ def test_a_server_on_ipv6_only_is_asked_there(ask: Ask) -> None:
 
 def test_files_are_sent(ask: Ask, listen: Listen, tmp_path: Path) -> None:
     """As a form does it; one that is not there is no fault of the deployment."""
-    heard = []
+    heard: list[bytes] = []
 
     def upload(client: socket.socket) -> None:
         while not b"".join(heard).endswith(b"--\r\n"):

@@ -155,6 +155,15 @@ def test_what_was_made_and_never_named_is_an_error_of_its_own(go: Callable[..., 
     assert found["signup/cleanup"][1].endswith("may be left: token, user_id never captured")
 
 
+def test_what_was_sent_and_never_answered_may_be_left(go: Callable[..., Report], users: Users) -> None:
+    """A time-out says nothing about what the service did."""
+    found = told(go(WRITABLE + SLOW.replace('post = "/users"', 'post = "/slow"'), within_s=0.5))
+    users.hold.set()
+
+    assert found["slow/cleanup"][0] == "error"
+    assert found["slow/cleanup"][1].endswith("may be left: user_id never captured")
+
+
 @pytest.mark.parametrize("found", [{"a": 1}, None, ""])
 def test_only_a_text_or_a_number_can_be_captured(go: Callable[..., Report], users: Users, found: Any) -> None:
     """Anything else would be sent as something that nobody meant."""

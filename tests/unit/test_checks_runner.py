@@ -118,6 +118,20 @@ def test_without_an_expected_commit_the_gate_says_what_answers(ask: Ask, listen:
     )
 
 
+def test_after_a_deploy_the_expected_commit_has_to_be_known(ask: Ask, listen: Listen) -> None:
+    """Or everything that passes could be yesterday's."""
+    found = ask(GATE % "5s" + HEALTH, listen(Answers({"commit": "abc", "ok": True})))
+
+    assert [(r.check, r.verdict) for r in found.results] == [("live", "error"), ("health", "stale")]
+
+
+def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one is set for the rest of the world."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    assert one(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
+
+
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
     """Nothing is asked, nothing is green."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'

@@ -53,7 +53,7 @@ class Passed:
 class Asking:
     """One run's asking. `secrets` grows with what is captured; `deadline` is on the monotonic clock.
 
-    `commit` is what the gate found to answer.
+    `direct` means without a proxy; `commit` is what the gate found to answer.
     """
 
     base_url: str
@@ -65,6 +65,7 @@ class Asking:
     expected_sha: str
     deadline: float
     client: "httpx.AsyncClient"
+    direct: bool
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
 

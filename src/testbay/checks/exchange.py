@@ -29,7 +29,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back; `cut` when there was more of it than we read."""
+    """What came back; `trouble` is why its body is of no use, if so."""
 
     asked: str
     status: int
@@ -58,7 +58,7 @@ class Answer:
         return f"{said}: {begins}" if shown and begins and not self.trouble else said
 
 
-async def exchange(asking: Asking, table: Exchange, scope: Scope, *, path: str = "") -> Answer:
+async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Answer:
     """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
 
     Raises:
@@ -66,7 +66,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope, *, path: str =
     """
     import httpx
 
-    path = path or placeholders.filled_path(table.path, scope)
+    path = placeholders.filled_path(table.path, scope)
     asked = f"{table.method.upper()} {path}"
     began = time.monotonic()
     try:
@@ -103,16 +103,24 @@ def _files(root: Path, named: Mapping[str, str]) -> dict[str, tuple[str, bytes]]
 
 
 async def _sent(client: "httpx.AsyncClient", request: "httpx.Request", asked: str, *, follow: bool) -> "httpx.Response":
-    home = request.url.host
+    home = request.url
     for _ in range(_MAX_REDIRECTS + 1):
         response = await client.send(request, stream=True, follow_redirects=False)
         if not follow or response.next_request is None:
             return response
         await response.aclose()
         request = response.next_request
-        if request.url.host != home:
-            raise FoundError("fail", f"{asked} redirects to another host, {request.url.host}: not followed")
+        if not _stays(home, request.url):
+            to = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
+            raise FoundError("fail", f"{asked} redirects to {to}, which is not the target: not followed")
     raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {request.url.path}")
+
+
+def _stays(home: "httpx.URL", url: "httpx.URL") -> bool:
+    """Whether what is sent there is sent to the target; from http to https it may go."""
+    if (home.scheme, url.scheme, url.port) == ("http", "https", None):
+        return home.host == url.host
+    return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
 async def _body(response: "httpx.Response") -> tuple[bytes, str]:
@@ -154,12 +162,7 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
             return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
     said = next((str(cause) for cause in causes if str(cause)), "")
     name = type(causes[0]).__name__
-    if isinstance(error, ValueError) or name in (
-        "InvalidURL",
-        "InvalidURI",
-        "UnsupportedProtocol",
-        "LocalProtocolError",
-    ):
+    if isinstance(error, ValueError) or name in _UNSENDABLE:
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
     return FoundError("fail", f"{asked}: no answer: {said or name}")
 

@@ -16,12 +16,12 @@ from testbay.checks.tables import Exchange, Live
 _PATIENCE_S = 10.0
 
 
-async def wait(asking: Asking, live: Live, progress: Callable[[str], None]) -> tuple[Passed, int]:
+async def wait(asking: Asking, live: Live, progress: Callable[[str], None], *, must_know: bool) -> tuple[Passed, int]:
     """Ask until the expected commit answers; also how often it was asked.
 
     Raises:
-        FoundError: `stale` when another build still answers at the end, `fail` when none can be told, `skip` when
-            nobody said which one to expect.
+        FoundError: `stale` when another build still answers at the end, `fail` when none can be told. When nobody
+            said which one to expect: `error` if it `must_know`, else `skip`.
     """
     began = time.monotonic()
     attempts = 0
@@ -35,7 +35,7 @@ async def wait(asking: Asking, live: Live, progress: Callable[[str], None]) -> t
             return Passed(said=f"{answer.asked}: {asking.commit or 'the expected commit'} answers"), attempts
         if not asking.expected_sha:
             why = "which commit should answer is not known: --commit says it"
-            raise FoundError("skip", f"{why}; {asking.commit or 'an unknown one'} does")
+            raise FoundError("error" if must_know else "skip", f"{why}; {asking.commit or 'an unknown one'} does")
         waited_s = time.monotonic() - began
         if waited_s + live.every > live.give_up or asking.deadline - time.monotonic() < live.every:
             raise FoundError(

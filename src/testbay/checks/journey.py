@@ -66,17 +66,17 @@ class Journey:
         return f"something of {self._asking.run_id}"
 
     async def _take(self, number: int, step: Step, steps: Sequence[Step]) -> None:
+        before, self._reached = self._reached, self._reached or step.method not in ("", "get", "head")
         try:
             values = await (self._speak(step) if step.websocket else self._exchange(step))
             self._capture(step, values)
         except FoundError as error:
-            self._reached = self._reached or (error.reached and step.method not in ("", "get", "head"))
+            self._reached = before or (error.reached and self._reached)
             said = f"step {number} of {len(steps)}: {error.said}"
             raise FoundError(error.verdict, said, error.evidence, reached=error.reached) from None
 
     async def _exchange(self, step: Step) -> dict[str, Any]:
         answer = await exchange(self._asking, step, self._scope)
-        self._reached = self._reached or step.method not in ("get", "head")
         values = self._asking.names(**self._scope.known, **answer.values)
         self._keep_secrets(step, values)
         self._capture_early(step, values)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from testbay.checks import container, env, gate, http, placeholders, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
@@ -20,6 +21,7 @@ from testbay.errors import InterruptedRunError
 
 CONCURRENCY = 16
 _FIRST_PAUSE_S = 0.5
+_HARMLESS = ("pass", "skip")
 ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 
 
@@ -109,7 +111,9 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         headers[name], missing = placeholders.with_environment(text, plan.environ)
         absent += missing
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
+    direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
     client = httpx.AsyncClient(
+        trust_env=not direct,  # no proxy leads to this machine
         timeout=None,  # noqa: S113 - each check has a deadline over all of it
         limits=httpx.Limits(max_keepalive_connections=0),  # one that the server has just closed is no fault of it
         headers={"accept-encoding": "gzip", "user-agent": "testbay"},
@@ -124,6 +128,7 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         expected_sha=plan.expected_commit,
         deadline=time.monotonic() + plan.within_s,
         client=client,
+        direct=direct,
         secrets=kept,
     )
     return asking, absent
@@ -185,7 +190,9 @@ async def _gate(plan: Plan, asking: Asking) -> Result:
     assert plan.target.live is not None
     began = time.monotonic()
     try:
-        passed, attempts = await gate.wait(asking, plan.target.live, plan.progress)
+        passed, attempts = await gate.wait(
+            asking, plan.target.live, plan.progress, must_know=plan.phase == "post-deploy"
+        )
     except FoundError as error:
         return _result(asking, LIVE, error, began)
     return _result(asking, LIVE, passed, began, attempts=attempts)
@@ -274,10 +281,7 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
                 cleaned = await journey.clean()
             except FoundError as error:
                 cleaned = error
-            if not cleanups or cleanups[0].verdict in (
-                "pass",
-                "skip",
-            ):  # of several attempts the one that left something
+            if not cleanups or cleanups[0].verdict in _HARMLESS:  # of several attempts the one that left something
                 cleanups[:] = [replace(_result(asking, check, cleaned, began), check=f"{check.id}/cleanup")]
 
 

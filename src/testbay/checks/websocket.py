@@ -109,6 +109,7 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
     asked = f"WS {talk.path}"
     options: dict[str, Any] = {"open_timeout": None, "close_timeout": _GOODBYE_S, "max_size": MAX_MESSAGE_BYTES}
+    options["proxy"] = None if asking.direct else True
     headers = {**asking.headers, **talk.headers}
     url = "ws" + asking.base_url.removeprefix("http") + talk.path
     try:
