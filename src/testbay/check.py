@@ -145,7 +145,7 @@ def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, 
     manifest = asked.manifest
     run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
     options = [f"--testbay-check={name}" for name in asked.ids]
-    code = runs.execute(run, ["-p", "testbay.checkitems", f"--testbay-checks={file}", *options])
+    code = runs.execute(run, ["-p", "testbay.plugin.checkitems", f"--testbay-checks={file}", *options])
     if not file.exists():
         return None, code
     report = from_json(file.read_bytes())

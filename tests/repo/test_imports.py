@@ -58,7 +58,6 @@ LEVELS = {
     "session": 8,
     "reopen": 8,
     "check": 9,
-    "checkitems": 8,
     "merge": 9,
     "cli": 10,
     "plugin": 9,

@@ -5,11 +5,10 @@ import subprocess
 from typing import Any
 
 from testbay import process
-from testbay.checks.asking import Asking, FoundError, Passed, judge
+from testbay.checks.asking import Asking, FoundError, Passed, counted, judge
 from testbay.checks.conditions import condition
 from testbay.checks.evaluation import Missing
 from testbay.checks.tables import ContainerCheck
-from testbay.wording import plural
 
 
 def ask(asking: Asking, check: ContainerCheck) -> Passed:
@@ -23,7 +22,7 @@ def ask(asking: Asking, check: ContainerCheck) -> Passed:
     wrong = [error for facts in found if (error := _judged(check, facts)) is not None]
     if wrong:
         raise FoundError("fail", wrong[0].said, [line for e in wrong for line in (e.said, *e.evidence)][1:])
-    return Passed(said=plural(len(found), "container"), evidence=tuple(_line(facts) for facts in found))
+    return Passed(said=counted(len(found), "container"), evidence=tuple(_line(facts) for facts in found))
 
 
 def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:

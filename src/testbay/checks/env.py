@@ -3,9 +3,8 @@
 import io
 from pathlib import Path
 
-from testbay.checks.asking import Asking, FoundError, Passed
+from testbay.checks.asking import Asking, FoundError, Passed, counted
 from testbay.checks.tables import EnvCheck
-from testbay.wording import plural
 
 _MAX_BYTES = 1 << 20
 
@@ -30,7 +29,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         raise FoundError("fail", wrong[0] + more, wrong[1:])
-    return Passed(said=f"{plural(len(check.required), 'variable')} in {where}")
+    return Passed(said=f"{counted(len(check.required), 'variable')} in {where}")
 
 
 def _read(root: Path, source: str) -> dict[str, str]:

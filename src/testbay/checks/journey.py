@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from testbay.checks import placeholders
-from testbay.checks.asking import Asking, FoundError, Passed, deadline, judge
+from testbay.checks.asking import Asking, FoundError, Passed, counted, deadline, judge
 from testbay.checks.conditions import expression
 from testbay.checks.evaluation import NotMetError, show
 from testbay.checks.exchange import exchange
 from testbay.checks.tables import JourneyCheck, Step
 from testbay.checks.websocket import Conversation, hold
-from testbay.wording import plural
 
 
 class Journey:
@@ -31,7 +30,7 @@ class Journey:
         async with deadline("the journey", self._check.timeout, self._asking.deadline):
             for number, step in enumerate(self._check.step, 1):
                 await self._take(number, step, self._check.step)
-        return Passed(said=plural(len(self._check.step), "step"))
+        return Passed(said=counted(len(self._check.step), "step"))
 
     async def clean(self) -> Passed:
         """Every step of the cleanup, also after one that is wrong.

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from testbay.checks import placeholders
-from testbay.checks.asking import Asking, FoundError, Passed, Scope, deadline, judge, parsed
+from testbay.checks.asking import Asking, FoundError, Passed, Scope, counted, deadline, judge, parsed
 from testbay.checks.evaluation import Missing
 from testbay.checks.exchange import no_answer
 from testbay.checks.tables import Message, WebSocketCheck
-from testbay.wording import plural
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -59,7 +58,7 @@ async def ask(asking: Asking, check: WebSocketCheck, instance: str) -> Passed:
     )
     async with deadline(f"WS {path}", check.timeout, asking.deadline):
         await hold(asking, talk, scope)
-    return Passed(said=f"{plural(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
+    return Passed(said=f"{counted(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
 
 
 async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
@@ -79,7 +78,7 @@ async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
             ended = (
                 f"a message of more than {MAX_MESSAGE_BYTES >> 20} MiB" if too_large else f"closed with {_code(socket)}"
             )
-            said = f"WS {talk.path}: {ended} after {plural(talk.count, 'message')}"
+            said = f"WS {talk.path}: {ended} after {counted(talk.count, 'message')}"
             raise FoundError("fail", said, talk.evidence()) from None
         if talk.close is None:
             return
