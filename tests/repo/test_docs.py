@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
 from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
+from testbay.checks import report as checks_report
 from testbay.checks import tables
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
@@ -226,6 +227,18 @@ def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     }
 
     assert {heading: set(table(reference, heading)) for heading in expected} == expected
+
+
+def test_reference_lists_every_field_of_a_report_of_checks(reference: str) -> None:
+    """The record that travels is what the page says, its results included."""
+    when = "2026-11-21T15:00:00+00:00"
+    result = checks_report.Result(check="a", kind="http", verdict="pass", said="")
+    report = checks_report.Report(service="s", phase="scheduled", started=when, finished=when, results=(result,))
+    written = json.loads(report.as_json())
+    told = re.findall(r"`(\w+)` ?(?:\(|,|$)", reference.partition("Of a result: ")[2].partition("\n\n")[0])
+
+    assert list(table(reference, "The report of checks")) == list(written)
+    assert [name for name in written["results"][0] if name not in told] == []
 
 
 def literal(value: Any) -> str:
