@@ -289,6 +289,51 @@ def open_(
 
 
 @app.command()
+def check(
+    service: Service = None,
+    *,
+    phase: Annotated[
+        str, typer.Option(help="pre-merge, pre-deploy, post-deploy or scheduled.", metavar="PHASE", show_default=False)
+    ] = "",
+    target: Annotated[
+        str | None, typer.Option(help="A deployment of the manifest; its only one when left out.", show_default=False)
+    ] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this check; can be given again.", show_default=False)
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option(help="The commit that should answer (also GITHUB_SHA, git).", show_default=False)
+    ] = None,
+    within: Annotated[str, typer.Option(help="The time for the whole run.", metavar="15m")] = "15m",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Ask a deployment, a configuration, or the service on a lease whether it is as the manifest says.
+
+    Example: testbay check agent_executor --phase post-deploy --target production
+    """
+    from testbay import check as checking
+
+    manifest, project, chosen = _asked(service, None)
+    within_s = configuration.duration(within, "--within")
+    asked = checking.Asked(
+        manifest=manifest,
+        project=project,
+        settings=chosen,
+        phase=checking.phase(phase),
+        target=target,
+        ids=tuple(ids or ()),
+        commit=commit,
+        within_s=within_s,
+        as_json=as_json,
+    )
+    voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)
+    report, code = checking.execute(asked, voice)
+    if as_json and report is not None:
+        Voice(environ=chosen.environ).say(report.as_json().rstrip())
+    raise typer.Exit(code)
+
+
+@app.command()
 def incidents(
     *,
     report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],

@@ -7,7 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -88,6 +88,8 @@ class Manifest(_Strict):
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
     replay: Replay | None = None
+    target: dict[str, Any] = {}  # of checks.tables, which are only loaded for who has some
+    check: list[Any] = []
     file: Path
     root: Path
 
@@ -127,6 +129,9 @@ class Manifest(_Strict):
             raise ValueError("migrations needs 'postgres' in needs")
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
+        for check in self.check:
+            if strange := [name for name in check.without if name not in self.needs]:
+                raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
@@ -162,11 +167,21 @@ def load_manifest(folder: Path) -> Manifest:
         )
     table = _read_table(file)
     try:
-        manifest = Manifest(**(table | {"file": file, "root": folder}))
+        manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
     except ValidationError as error:
         raise ManifestError(f"{file}: {_explain(error)}", todo="docs/reference.md lists every key") from None
     _check_files(manifest)
     return manifest
+
+
+def _checks(table: dict[str, Any]) -> dict[str, Any]:
+    """Targets and checks, as what they are; of another type they are left for the manifest to refuse."""
+    found = {name: table[name] for name in ("target", "check") if name in table}
+    if not found:
+        return {}
+    from testbay.checks import tables
+
+    return dict(tables.Asked(**found))
 
 
 def manifest_file(folder: Path) -> Path | None:
@@ -197,7 +212,8 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def _check_files(manifest: Manifest) -> None:
-    named = {"tests": manifest.tests, "migrations": manifest.migrations, "source": manifest.source}
+    said = "tests" in manifest.model_fields_set or not manifest.check  # who only checks a deployment has no tests here
+    named = {"tests": manifest.tests if said else None, "migrations": manifest.migrations, "source": manifest.source}
     for key, relative in named.items():
         if relative is not None and not (manifest.root / relative).exists():
             raise ManifestError(
@@ -210,20 +226,41 @@ def _check_files(manifest: Manifest) -> None:
 def _explain(error: ValidationError) -> str:
     """One fault as key, what is wrong, nearest valid name; a misspelt key before the one that is missing for it."""
     fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in fault["loc"])
+    location = list(fault["loc"])
+    if location[:1] == ["check"]:
+        del location[2:3]  # pydantic names a check's kind, which is no key
+    key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+    if fault["type"] == "union_tag_invalid":
+        kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
+        return f"{key}: unknown kind {kind!r}{_nearest(kind, known.split(', '))}; known: {known}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys valid where an unknown one stood."""
-    rooms: dict[str, type[BaseModel]] = {"nats": Nats, "replay": Replay, "aws": Aws}
-    model: type[BaseModel] = Manifest if len(location) == 1 else rooms.get(str(location[0]), Manifest)
-    if "streams" in location[:-1]:
-        model = Stream
-    return [name for name in model.model_fields if name not in ("file", "root")]
+    models: list[Any] = [Manifest]
+    if location[0] in ("target", "check"):
+        from testbay.checks import tables
+
+        models = [tables.Asked]
+    for part in location[:-1]:
+        tagged = [
+            model for model in models if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+        ]
+        fields = [field for model in models for name, field in model.model_fields.items() if name == part]
+        models = [model for field in fields for model in _models(field.annotation)] or tagged or models
+    known = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
+    return [alias or name for name, alias in known if name not in ("file", "root")]
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Every table that a key may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
 def _nearest(word: str, words: Any) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from testbay import leases, planning, process, provision, results, runfolder
 from testbay import stack as stacks
@@ -59,10 +59,24 @@ class Record:
 
 
 class Run:
-    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with."""
+    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
 
-    def __init__(self, manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
+    `collect` is what pytest looks for tests in, the manifest's folder of tests unless said; `output` where it speaks.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        project: Path,
+        settings: Settings,
+        voice: Voice,
+        *,
+        collect: Path | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self.output = output
         self.manifest = manifest
+        self.collect = collect or manifest.tests_dir
         self.project = project
         self.settings = settings
         self.voice = voice
@@ -244,7 +258,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
         if not {"--collect-only", "--co"} & set(pytest_args):
-            code = results.verify(results.read(run.dir), code, run.manifest.tests_dir)
+            code = results.verify(results.read(run.dir), code, run.collect)
         good = code == 0
     finally:
         done = results.read(run.dir)
@@ -272,7 +286,8 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
     handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
-    child = process.spawn(_pytest_argv(run, pytest_args), env=environ, cwd=run.manifest.root, new_session=True)
+    argv = _pytest_argv(run, pytest_args)
+    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
     stack.own(child.pid)
     try:
         while (code := child.poll()) is None:
@@ -320,7 +335,7 @@ def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
     config = run.dir / "coveragerc"
     config.write_text(_coverage_config(run), encoding="utf-8")
     return [
-        *(sys.executable, "-m", "pytest", str(run.manifest.tests_dir)),
+        *(sys.executable, "-m", "pytest", str(run.collect)),
         *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl"), *_shard_argv(run)),
         *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
         *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),

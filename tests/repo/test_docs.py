@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
 from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
+from testbay.checks import report as checks_report
+from testbay.checks import tables
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -200,11 +202,43 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream}
     inner |= {"replay": manifest.Replay, "aws": manifest.Aws}
     for name, field in model.model_fields.items():
-        if name not in ("file", "root"):
+        if name not in ("file", "root", "target", "check"):  # these have tables of their own
             if name not in ("nats", "aws"):
                 found[prefix + name] = "required" if field.is_required() else literal(field.get_default())
             found |= keys(inner[name], f"{prefix}{name}.") if name in inner else {}
     return found
+
+
+def test_reference_lists_every_key_of_a_check(reference: str) -> None:
+    """A table for targets, for what all checks have, and for each kind."""
+    common = set(tables.EnvCheck.model_fields) - {"source", "required", "forbid"}
+    steps = {f"steps.{name}" for name in tables.Message.model_fields}
+    own = {kind: {*model.model_fields, *steps} - common for kind, model in tables.KINDS.items()}
+    exchange = {field.alias or name for name, field in tables.Exchange.model_fields.items()}
+    step = {f"step.{name}" for name in set(tables.Step.model_fields) - set(tables.Exchange.model_fields)}
+    expected = {
+        "Targets": {*tables.Target.model_fields, *(f"live.{name}" for name in tables.Live.model_fields)},
+        "Checks": common,
+        "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},
+        "Checks: websocket": own["websocket"],
+        "Checks: env": own["env"] - steps,
+        "Checks: container": own["container"] - steps,
+        "Checks: journey": (own["journey"] - steps) | step,
+    }
+
+    assert {heading: set(table(reference, heading)) for heading in expected} == expected
+
+
+def test_reference_lists_every_field_of_a_report_of_checks(reference: str) -> None:
+    """The record that travels is what the page says, its results included."""
+    when = "2026-11-21T15:00:00+00:00"
+    result = checks_report.Result(check="a", kind="http", verdict="pass", said="")
+    report = checks_report.Report(service="s", phase="scheduled", started=when, finished=when, results=(result,))
+    written = json.loads(report.as_json())
+    told = re.findall(r"`(\w+)` ?(?:\(|,|$)", reference.partition("Of a result: ")[2].partition("\n\n")[0])
+
+    assert list(table(reference, "The report of checks")) == list(written)
+    assert [name for name in written["results"][0] if name not in told] == []
 
 
 def literal(value: Any) -> str:

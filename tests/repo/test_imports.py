@@ -57,6 +57,7 @@ LEVELS = {
     "incidents": 3,
     "session": 8,
     "reopen": 8,
+    "check": 9,
     "merge": 9,
     "cli": 10,
     "plugin": 9,

@@ -11,9 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from testbay.checks.report import Report
+from testbay.checks.runner import Plan
+from testbay.checks.runner import run as checks_run
+from testbay.checks.tables import Target
 from testbay.manifest import Manifest, load_manifest
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -22,6 +27,7 @@ Conversation = Callable[[socket.socket], None]
 Listen = Callable[[Conversation], int]
 Program = Callable[..., Path]
 Service = Callable[..., Manifest]
+Ask = Callable[..., Report]
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
@@ -152,5 +158,22 @@ def run(tmp_path: Path) -> Pytest:
         return subprocess.run(
             [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
         )
+
+    return start
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    """Asks the checks of a manifest; the text is what follows its `service`, the port that of the deployment."""
+
+    def start(text: str, port: int = 9, *, environ: dict[str, str] | None = None, **more: Any) -> Report:
+        (tmp_path / "tests/integration").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "testbay.toml").write_text(f'service = "shop"\n{text}\n', encoding="utf-8")
+        manifest = load_manifest(tmp_path)
+        target = next(iter(manifest.target.values()), Target(base_url=f"http://127.0.0.1:{port}"))
+        base = target.model_copy(update={"base_url": target.base_url.replace("PORT", str(port))})
+        options: dict[str, Any] = {"phase": "post-deploy", "environ": environ or {"PATH": os.environ["PATH"]}} | more
+        plan = Plan(service="shop", root=tmp_path, checks=manifest.check, target=base, **options)
+        return checks_run(plan)
 
     return start

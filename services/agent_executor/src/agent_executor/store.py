@@ -163,6 +163,11 @@ class Store:
         row = await self._db.fetch_one(f"SELECT {AGENT} FROM agents WHERE agent_id = %s", (agent_id,))
         return Agent.model_validate(row) if row else None
 
+    async def delete_agent(self, agent_id: UUID) -> bool:
+        """Whether there was one."""
+        row = await self._db.fetch_one("DELETE FROM agents WHERE agent_id = %s RETURNING agent_id", (agent_id,))
+        return row is not None
+
     async def list_agents(self, *, limit: int, offset: int) -> tuple[list[Agent], int]:
         """One page, newest first, and how many there are."""
         rows = await self._db.fetch(

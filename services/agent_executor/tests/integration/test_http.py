@@ -95,6 +95,18 @@ def test_prometheus_metrics(client: httpx.Client, bus: Bus) -> None:
     assert job_id not in text
 
 
+def test_a_deleted_agent_is_gone_and_its_jobs_stay(client: httpx.Client) -> None:
+    """A job has its own copy of the definition; deleting twice is told."""
+    agent_id = client.post("/api/agents", json={"name": new_id(), "definition": ECHO}).json()["agent_id"]
+    body = {"agent_id": agent_id, "input_payload": {"text": "x"}}
+    job = client.post("/api/tasks", json=body).json()["status_url"]
+    statuses = [client.delete(f"/api/agents/{agent_id}").status_code for _ in range(2)]
+
+    assert statuses == [204, 404]
+    assert client.get(f"/api/agents/{agent_id}").json()["error"]["code"] == "agent_not_found"
+    assert eventually(lambda: client.get(job).json()["state"] == "completed", "the job")
+
+
 def test_agents_are_stored_and_listed(client: httpx.Client) -> None:
     """Agents are stored under unique names, found by id, and listed newest first, a page at a time."""
     names = [f"agent {new_id()}" for _ in range(3)]

@@ -41,3 +41,10 @@ async def get_agent(agent_id: UUID, services: Context) -> Agent:
     if agent is None:
         raise ApiError(404, "agent_not_found", f"there is no agent {agent_id}", agent_id=str(agent_id))
     return agent
+
+
+@router.delete("/{agent_id}", status_code=204)
+async def delete_agent(agent_id: UUID, services: Context) -> None:
+    """Forget an agent. Jobs that were handed in with it have their own copy of its definition."""
+    if not await services.store.delete_agent(agent_id):
+        raise ApiError(404, "agent_not_found", f"there is no agent {agent_id}", agent_id=str(agent_id))

@@ -1,0 +1,199 @@
+"""`testbay check`: which checks, against what, for which commit; the report on disk, on the screen, as exit code."""
+
+import difflib
+import secrets
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbay import run as runs
+from testbay.checks import gate, runner
+from testbay.checks.report import PHASES, Phase, Report, Result, Verdict, from_json
+from testbay.checks.tables import Check, Target
+from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.manifest import Manifest
+from testbay.output import Voice
+from testbay.settings import Settings
+
+_KEPT = 100
+_SERVED = ("http", "websocket", "journey")
+_WORDS: dict[Verdict, str] = {
+    "pass": "passed",
+    "fail": "failed",
+    "stale": "stale",
+    "skip": "skipped",
+    "error": "could not be asked",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line said."""
+
+    manifest: Manifest
+    project: Path
+    settings: Settings
+    phase: Phase
+    target: str | None = None
+    ids: tuple[str, ...] = ()
+    commit: str | None = None
+    within_s: float = 900.0
+    as_json: bool = False
+
+
+def phase(text: str) -> Phase:
+    """The phase of that name.
+
+    Raises:
+        ManifestError: There is none.
+    """
+    for known in PHASES:
+        if text == known:
+            return known
+    raise ManifestError(
+        f"--phase: {text!r} is no phase{_nearest(text, PHASES)}" if text else "which phase?",
+        todo=f"use one of: {', '.join(PHASES)}",
+    )
+
+
+def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
+    """Run the checks; the report and the exit code. Before a merge without a service to start there is no report.
+
+    Raises:
+        ManifestError: No such check or target, or none for this phase.
+        InterruptedRunError: Ctrl-C or SIGTERM; journeys were cleaned up first.
+    """
+    checks = _checks(asked)
+    file = _file(asked)
+    if asked.phase == "pre-merge":
+        _refuse_target(asked)
+        return _on_a_lease(asked, file, voice)
+    name, target = _target(asked, checks)
+    report = runner.run(
+        runner.Plan(
+            service=asked.manifest.service,
+            root=asked.manifest.root,
+            phase=asked.phase,
+            checks=checks,
+            target=target,
+            target_name=name,
+            expected_commit=_expected(asked),
+            within_s=asked.within_s,
+            environ=asked.settings.environ,
+            secrets=tuple(asked.manifest.secrets),
+            progress=voice.progress,
+        )
+    )
+    file.write_text(report.as_json(), encoding="utf-8")
+    _tell(report, file, voice)
+    return report, report.exit_code
+
+
+def _checks(asked: Asked) -> list[Check]:
+    checks = asked.manifest.check
+    known = [check.id for check in checks]
+    for name in asked.ids:
+        if name not in known:
+            raise ManifestError(
+                f"--id: there is no check {name!r}{_nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
+            )
+    found = runner.chosen(checks, asked.phase, asked.ids)
+    if not found:
+        named = "none of these checks" if asked.ids else f"no check of {asked.manifest.service}"
+        raise ManifestError(
+            f"{named} is for the phase {asked.phase}",
+            todo="add [[check]] to the manifest, or the phase to a check's `phases` (docs/checks.md)",
+        )
+    return found
+
+
+def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
+    targets = asked.manifest.target
+    known = ", ".join(targets) or "none: add [target.NAME] with its base_url"
+    if asked.target is not None:
+        if asked.target not in targets:
+            raise ManifestError(
+                f"--target: there is no target {asked.target!r}{_nearest(asked.target, targets)}",
+                todo=f"known: {known}",
+            )
+        return asked.target, targets[asked.target]
+    if not any(check.kind in _SERVED for check in checks):
+        return "", None
+    if len(targets) != 1:
+        raise ManifestError("which target?", todo=f"say --target NAME; known: {known}")
+    return next(iter(targets.items()))
+
+
+def _expected(asked: Asked) -> str:
+    """The commit that should answer. On a schedule the branch may be ahead of what is deployed: nobody else knows."""
+    environ = asked.settings.environ
+    if asked.commit is not None or asked.phase == "scheduled":
+        return asked.commit or ""
+    return environ.get("GITHUB_SHA", "") or gate.head(asked.manifest.root, environ)
+
+
+def _refuse_target(asked: Asked) -> None:
+    if asked.target is not None:
+        raise ManifestError("--target: before a merge the service on a lease is asked", todo="leave it out")
+
+
+def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:
+    """Pytest, an item for each check, the service on a lease of its own for each."""
+    output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are no JSON
+    manifest = asked.manifest
+    run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
+    options = [f"--testbay-check={name}" for name in asked.ids]
+    code = runs.execute(run, ["-p", "testbay.plugin.checkitems", f"--testbay-checks={file}", *options])
+    if not file.exists():
+        return None, code
+    report = from_json(file.read_bytes())
+    _tell(report, file, voice)
+    return report, report.exit_code if code in (0, 1) else code
+
+
+def _file(asked: Asked) -> Path:
+    """Where the report goes; the oldest ones beyond the newest hundred go."""
+    folder = asked.project / ".testbay" / "checks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"{folder}: cannot keep the report here", why=str(error.strerror), todo="make the folder writable"
+        ) from None
+    for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
+        stale.unlink(missing_ok=True)
+    now = datetime.now(UTC)
+    return folder / f"{now:%Y%m%d-%H%M%S}-{asked.manifest.service}-{asked.phase}-{secrets.token_hex(2)}.json"
+
+
+def _tell(report: Report, file: Path, voice: Voice) -> None:
+    """Every result in a line, what is wrong with its evidence, and the sum."""
+    for result in report.results:
+        voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")
+        for line in result.evidence if result.verdict not in ("pass", "skip") else ():
+            voice.detail(f"    {line}")
+    counts = Counter(result.verdict for result in report.results)
+    told = ", ".join(f"{counts[verdict]} {word}" for verdict, word in _WORDS.items() if counts[verdict])
+    voice.verdict(f"Checks: {told or 'none was asked'}", good=report.exit_code == 0)
+    voice.detail(f"report: {file}")
+
+
+def _mark(result: Result) -> str:
+    return result.verdict.upper().ljust(5) if result.verdict not in ("pass", "skip") else result.verdict.ljust(5)
+
+
+def _name(result: Result) -> str:
+    return f"{result.check} {result.instance}".strip()
+
+
+def _how_long(result: Result) -> str:
+    tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
+    return f" ({result.duration_s:.2f} s{tries})"
+
+
+def _nearest(word: str, words: object) -> str:
+    close = difflib.get_close_matches(word, list(words), 1)  # type: ignore[call-overload]
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,64 @@
+"""`{name}` in what a check sends: known when the manifest is read, filled in when it is sent.
+
+Doubled braces are left alone, and so is what is no name: `{{ input.name }}` and `{"a": 1}` go out as they are.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+_NAME = re.compile(r"(?<!\{)\{([A-Za-z_]\w*(?:\.\w+)?)\}(?!\})")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+SECRET = "secret."  # noqa: S105 - of `{secret.NAME}`
+
+
+def names_in(value: Any) -> set[str]:
+    """Every name in a text, or in a table's or list's texts."""
+    if isinstance(value, str):
+        return set(_NAME.findall(value))
+    if isinstance(value, Mapping):
+        return {name for pair in value.items() for part in pair for name in names_in(part)}
+    if isinstance(value, list | tuple):
+        return {name for part in value for name in names_in(part)}
+    return set()
+
+
+def unknown(value: Any, known: Iterable[str]) -> str:
+    """Why a placeholder in it can never be filled, or nothing."""
+    for name in sorted(names_in(value) - set(known)):
+        if not name.startswith(SECRET):
+            said = ", ".join([*(f"{{{name}}}" for name in sorted(known)), "{secret.NAME}"])
+            return f"nothing is called {{{name}}} here; known: {said}"
+    return ""
+
+
+def filled(value: Any, of: Callable[[str], Any]) -> Any:
+    """The value with every name replaced; a text that is a name and nothing else becomes what it stands for."""
+    if isinstance(value, str):
+        whole = _NAME.fullmatch(value)
+        return of(whole[1]) if whole else _NAME.sub(lambda found: str(of(found[1])), value)
+    if isinstance(value, Mapping):
+        return {filled_text(key, of): filled(part, of) for key, part in value.items()}
+    return [filled(part, of) for part in value] if isinstance(value, list | tuple) else value
+
+
+def filled_text(value: str, of: Callable[[str], Any]) -> str:
+    """A text stays one."""
+    return _NAME.sub(lambda found: str(of(found[1])), value)
+
+
+def filled_path(path: str, of: Callable[[str], Any]) -> str:
+    """A path stays on its track: what a server answered is quoted in it, only `{each}` may bring its own slashes."""
+    return _NAME.sub(lambda f: str(of(f[1])) if f[1] == "each" else quote(str(of(f[1])), safe=""), path)
+
+
+def with_environment(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The text with its `${NAME}` from the environment, and the names that are absent or empty there."""
+    absent = [name for name in variables(text) if not environ.get(name, "").strip()]
+    return _VARIABLE.sub(lambda found: environ.get(found[1], "").strip(), text), absent
+
+
+def variables(text: str) -> list[str]:
+    """The NAME of every `${NAME}`."""
+    return _VARIABLE.findall(text)

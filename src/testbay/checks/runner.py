@@ -1,0 +1,302 @@
+"""A run of checks: the gate first, then everything at once up to a cap, each retried as it says, all of it reported."""
+
+import asyncio
+import fnmatch
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from testbay.checks import container, env, gate, http, placeholders, websocket
+from testbay.checks.asking import Asking, FoundError, Passed
+from testbay.checks.journey import Journey
+from testbay.checks.report import Phase, Report, Result, Verdict, one_line
+from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
+from testbay.errors import InterruptedRunError
+
+CONCURRENCY = 16
+_FIRST_PAUSE_S = 0.5
+_HARMLESS = ("pass", "skip")
+ASKS_TARGET = ("http", "websocket", "journey", LIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run: checks of one service, in one phase, against at most one target.
+
+    `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell.
+    `secrets` are names of variables, `*` allowed, whose values nothing shows.
+    """
+
+    service: str
+    root: Path
+    phase: Phase
+    checks: Sequence[Check]
+    target: Target | None = None
+    target_name: str = ""
+    expected_commit: str = ""
+    within_s: float = 900.0
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Sequence[str] = ()
+    progress: Callable[[str], None] = lambda _: None
+
+
+def run(plan: Plan) -> Report:
+    """Ask everything and report.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM; what had been made was cleaned up first.
+    """
+    return asyncio.run(_run(plan))
+
+
+async def _run(plan: Plan) -> Report:
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        if not received:  # a second one would keep the cleanups from their work
+            me.cancel()
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await report(plan)
+    except asyncio.CancelledError:
+        name = signal.Signals(received[0]).name if received else "somebody"
+        raise InterruptedRunError(f"interrupted by {name}", todo="run the checks again") from None
+
+
+async def report(plan: Plan) -> Report:
+    """The same, inside of a running loop."""
+    started = datetime.now(UTC)
+    asking, absent = _asking(plan)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(asking.client)
+        if absent:
+            results = _unasked(plan, f"{', '.join(absent)} is not set, and the target needs it")
+        else:
+            results = await _all(plan, asking)
+    results = [_masked(asking, result) for result in results]
+    return Report(
+        service=plan.service,
+        phase=plan.phase,
+        target=plan.target_name,
+        started=started.isoformat(timespec="milliseconds"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        commit=asking.masked(asking.commit),
+        expected_commit=one_line(plan.expected_commit),
+        run_url=_run_url(plan.environ),
+        results=tuple(results),
+    )
+
+
+def _asking(plan: Plan) -> tuple[Asking, list[str]]:
+    """With what to ask, and which variables it lacks."""
+    import httpx
+
+    target = plan.target or Target(base_url="http://127.0.0.1:9")
+    base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
+    headers: dict[str, str] = {}
+    kept = _password(base_url)
+    kept |= {plan.environ[name] for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)}
+    for name, text in target.headers.items():
+        headers[name], missing = placeholders.with_environment(text, plan.environ)
+        absent += missing
+        kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
+    direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    client = httpx.AsyncClient(
+        trust_env=not direct,  # no proxy leads to this machine
+        timeout=None,  # noqa: S113 - each check has a deadline over all of it
+        limits=httpx.Limits(max_keepalive_connections=0),  # one that the server has just closed is no fault of it
+        headers={"accept-encoding": "gzip", "user-agent": "testbay"},
+    )
+    asking = Asking(
+        base_url=base_url.rstrip("/"),
+        headers=headers,
+        writes=target.writes,
+        root=plan.root,
+        environ=plan.environ,
+        run_id=f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        expected_sha=plan.expected_commit,
+        deadline=time.monotonic() + plan.within_s,
+        client=client,
+        direct=direct,
+        secrets=kept,
+    )
+    return asking, absent
+
+
+def _password(url: str) -> set[str]:
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return {part for part in (user, user.partition(":")[2]) if part}
+
+
+def _unasked(plan: Plan, why: str) -> list[Result]:
+    live = [Result(check=LIVE, kind=LIVE, verdict="error", said=why, attempts=0)] if _has_gate(plan) else []
+    return live + [
+        Result(check=check.id, instance=each, kind=check.kind, verdict="error", said=why, attempts=0)
+        for check in plan.checks
+        for each in _instances(check)
+    ]
+
+
+def _has_gate(plan: Plan) -> bool:
+    return plan.target is not None and plan.target.live is not None and plan.phase in ("post-deploy", "scheduled")
+
+
+def _instances(check: Check) -> list[str]:
+    each = check.each if isinstance(check, HttpCheck | WebSocketCheck) else []
+    return each or [""]
+
+
+async def _all(plan: Plan, asking: Asking) -> list[Result]:
+    gate_results = [await _gate(plan, asking)] if _has_gate(plan) else []
+    pairs = [(check, each) for check in plan.checks for each in _instances(check)]
+    done: list[str] = []
+    room = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(check: Check, each: str) -> list[Result]:
+        async with room:
+            found = await _ask(asking, check, each)
+        done.append(check.id)
+        plan.progress(f"{len(done)} of {len(pairs)} checks, {check.id}: {found[0].verdict}")
+        return found
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(check, each)) for check, each in pairs]
+    results = [result for task in tasks for result in task.result()]
+    if any(result.verdict in ("stale", "fail", "error") for result in gate_results):
+        results = [_not_of_this_build(result) for result in results]
+    return gate_results + results
+
+
+def _not_of_this_build(result: Result) -> Result:
+    """What passed, passed on a build that is not the expected one."""
+    if result.verdict != "pass" or result.kind not in ASKS_TARGET:
+        return result
+    return replace(result, verdict="stale", said=f"passed, but not on the expected build: {result.said}")
+
+
+async def _gate(plan: Plan, asking: Asking) -> Result:
+    assert plan.target is not None
+    assert plan.target.live is not None
+    began = time.monotonic()
+    try:
+        passed, attempts = await gate.wait(
+            asking, plan.target.live, plan.progress, must_know=plan.phase == "post-deploy"
+        )
+    except FoundError as error:
+        return _result(asking, LIVE, error, began)
+    return _result(asking, LIVE, passed, began, attempts=attempts)
+
+
+async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
+    """The results of one check: its own, and that of a journey's cleanup."""
+    if check.writes and not asking.writes and check.kind in ASKS_TARGET:
+        said = "it writes, and the target does not say writes = true"
+        return [Result(check=check.id, instance=instance, kind=check.kind, verdict="skip", said=said, attempts=0)]
+    began = time.monotonic()
+    cleanups: list[Result] = []
+    heard: list[str] = []
+    pause_s = _FIRST_PAUSE_S
+    found = await _attempt(asking, check, instance, cleanups)
+    for attempt in range(1, check.attempts):
+        over = asking.deadline - time.monotonic() < pause_s
+        if over or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
+            break
+        heard.append(f"attempt {attempt}: {found.said}")
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
+        found = await _attempt(asking, check, instance, cleanups)
+    result = _result(asking, check, found, began, instance=instance, attempts=len(heard) + 1)
+    earlier = [asking.masked(line) for line in heard]
+    return [replace(result, evidence=(*earlier, *result.evidence)), *cleanups]
+
+
+def _result(
+    asking: Asking,
+    check: Check | str,
+    found: Passed | FoundError,
+    began: float,
+    *,
+    instance: str = "",
+    attempts: int = 1,
+) -> Result:
+    verdict: Verdict = "pass" if isinstance(found, Passed) else found.verdict
+    name, kind = (check, LIVE) if isinstance(check, str) else (check.id, check.kind)
+    return Result(
+        check=name,
+        instance=instance,
+        kind=kind,
+        verdict=verdict,
+        said=asking.masked(found.said),
+        evidence=tuple(asking.masked(line) for line in found.evidence),
+        duration_s=round(time.monotonic() - began, 4),
+        attempts=attempts,
+        latencies_s=tuple(round(seconds, 5) for seconds in found.latencies_s),
+    )
+
+
+async def _attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
+    try:
+        return await _asked(asking, check, instance, cleanups)
+    except FoundError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
+        return FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
+
+
+async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed:
+    match check.kind:
+        case "http":
+            return await http.ask(asking, check, instance)
+        case "websocket":
+            return await websocket.ask(asking, check, instance)
+        case "env":
+            return env.ask(asking, check)
+        case "container":
+            return await asyncio.to_thread(container.ask, asking, check)
+        case "journey":
+            return await _travel(asking, check, cleanups)
+
+
+async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:
+    """The journey; its cleanup also when it is interrupted or the run's time is over, in time of its own."""
+    journey = Journey(asking, check)
+    try:
+        return await journey.go()
+    finally:
+        if check.cleanup:
+            began = time.monotonic()
+            cleaned: Passed | FoundError
+            try:
+                cleaned = await journey.clean()
+            except FoundError as error:
+                cleaned = error
+            if not cleanups or cleanups[0].verdict in _HARMLESS:  # of several attempts the one that left something
+                cleanups[:] = [replace(_result(asking, check, cleaned, began), check=f"{check.id}/cleanup")]
+
+
+def _masked(asking: Asking, result: Result) -> Result:
+    said, *evidence = (asking.masked(text) for text in (result.said, *result.evidence))
+    return replace(result, said=said, evidence=tuple(evidence), instance=asking.masked(result.instance))
+
+
+def _run_url(environ: Mapping[str, str]) -> str:
+    """Of the workflow run that we are in."""
+    server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
+    run_id = environ.get("GITHUB_RUN_ID", "")
+    return f"{server}/{repository}/actions/runs/{run_id}" if server and repository and run_id else ""
+
+
+def chosen(checks: Iterable[Check], phase: Phase, ids: Sequence[str]) -> list[Check]:
+    """The checks of a phase, in the manifest's order; with `ids` only those of them."""
+    return [check for check in checks if phase in check.asked_in and (not ids or check.id in ids)]

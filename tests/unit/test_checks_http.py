@@ -1,0 +1,307 @@
+"""HTTP checks against servers that answer wrongly, slowly, for ever, or not at all; all of them real sockets."""
+
+import errno
+import gzip
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay.checks import http
+from testbay.checks.exchange import no_answer
+from testbay.checks.report import Report, Result
+
+Ask = Callable[..., Report]
+Listen = Callable[[Callable[[socket.socket], None]], int]
+
+
+def check(rule: str = "status == 200", *more: str) -> str:
+    """One check of /health, asked once."""
+    lines = ["[[check]]", 'id = "health"', 'kind = "http"', 'get = "/health"', "attempts = 1"]
+    return "\n".join([*lines, f"expect = [{json.dumps(rule)}]", *more])
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK") -> Callable[[socket.socket], None]:
+    """A server that says this, whatever it is asked."""
+    head = "\r\n".join([f"HTTP/1.1 {status}", "Connection: close", f"Content-Length: {len(body)}", *headers])
+
+    def converse(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(head.encode() + b"\r\n\r\n" + body)
+
+    return converse
+
+
+def only(report: Report) -> Result:
+    """Its one result."""
+    assert len(report.results) == 1
+    return report.results[0]
+
+
+def told(report: Report) -> tuple[str, str]:
+    """The verdict of its one result, and what it said."""
+    return only(report).verdict, only(report).said
+
+
+def test_a_healthy_answer_passes(ask: Ask, listen: Listen) -> None:
+    """With how long it took, once."""
+    found = only(ask(check("json.status == 'ok'"), listen(answer(b'{"status": "ok"}'))))
+
+    assert (found.verdict, found.said, found.attempts) == ("pass", "GET /health → 200", 1)
+    assert len(found.latencies_s) == 1
+
+
+HTML = b"<html><h1>Bad Gateway</h1></html>"
+
+
+@pytest.mark.parametrize(
+    ("server", "rule", "said"),
+    [
+        (answer(b"{}", status="404 Not Found"), "status == 200", "status == 200: 404 is not == 200"),
+        (
+            answer(HTML, "Content-Type: text/html; charset=x"),
+            "json.status == 'ok'",
+            (
+                "json.status == 'ok': there is no json: the answer (text/html) is no JSON (Expecting value): "
+                "'<html><h1>Bad Gateway</h1></html>'"
+            ),
+        ),
+        (answer(b'{"a": 1}'), "json.depth < 5", "json.depth < 5: json has no 'depth'; it has: a"),
+        (answer(b"[" * 100_000), "json == []", None),
+        (
+            answer(gzip.compress(b"0" * (64 << 20)), "Content-Encoding: gzip"),
+            "json == 1",
+            "json == 1: there is no json: its body is larger than 4 MiB",
+        ),
+        (
+            answer(b"\x1f\x8bnot gzip", "Content-Encoding: gzip"),
+            "text == 'x'",
+            (
+                "text == 'x': there is no text: its body is no gzip: Error -3 while decompressing data: "
+                "unknown compression method"
+            ),
+        ),
+        (
+            answer(gzip.compress(b"half of it" * 99)[:30], "Content-Encoding: gzip"),
+            "text == 'x'",
+            "text == 'x': there is no text: its gzip body ends in the middle",
+        ),
+        (
+            answer(b"x", "Content-Encoding: zstd"),
+            "text == 'x'",
+            "text == 'x': there is no text: its content-encoding, 'zstd', was not asked for",
+        ),
+        (
+            answer(b"", "Set-Cookie: a"),
+            "headers['set-cookie'] == 'b'",
+            "headers['set-cookie'] == 'b': 'a' is not == 'b'",
+        ),
+    ],
+)
+def test_a_wrong_answer_fails_in_one_line(ask: Ask, listen: Listen, server: Any, rule: str, said: str | None) -> None:
+    """What was there instead, whatever came."""
+    verdict, line = told(ask(check(rule), listen(server)))
+
+    assert verdict == "fail"
+    assert line == said or (said is None and "is no JSON (nested too deeply" in line)
+
+
+def test_the_beginning_of_an_answer_is_evidence(ask: Ask, listen: Listen) -> None:
+    """One line, spelled out where a terminal would obey it."""
+    found = only(ask(check("status == 200"), listen(answer(b"<b>\x1b[2J\n[x](y)</b>", status="502 Bad Gateway"))))
+
+    assert found.evidence == ("GET /health → 502 of no type, 18 bytes: <b>\\x1b[2J [x](y)</b>",)
+
+
+def test_an_answer_without_an_end_is_read_no_further_than_its_limit(ask: Ask, listen: Listen) -> None:
+    """Ten gigabytes announced: four mebibytes read, and a status can still be judged."""
+    sent = []
+
+    def endless(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                client.sendall(bytes(1 << 20))
+                sent.append(1)
+
+    port = listen(endless)
+
+    assert told(ask(check("status == 200"), port)) == ("pass", "GET /health → 200")
+    assert told(ask(check("text == ''"), port))[1] == "text == '': there is no text: its body is larger than 4 MiB"
+    assert len(sent) < 100
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_answer_byte_by_byte_meets_the_deadline_of_the_whole_exchange(ask: Ask, listen: Listen, part: str) -> None:
+    """A server that always sends something in time is not waited for."""
+
+    def drip(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n" + (b"\r\n" if part == "body" else b"X-A: "))
+        with suppress(OSError):
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.05)  # the server's pace, not a wait of ours
+
+    found = told(ask(check("status == 200", 'timeout = "300ms"'), listen(drip)))
+
+    assert found == ("fail", "GET /health took longer than 0.3 s")
+
+
+def test_a_redirect_is_an_answer_unless_it_is_followed(ask: Ask, listen: Listen) -> None:
+    """A loop ends, and another host is told nothing."""
+    loop = listen(answer(b"", "Location: /health", status="302 Found"))
+    away = listen(answer(b"", "Location: http://elsewhere.invalid/x", status="302 Found"))
+
+    assert told(ask(check("status == 302"), loop)) == ("pass", "GET /health → 302")
+    assert told(ask(check("status == 200", "follow = true"), loop)) == (
+        "fail",
+        "GET /health redirects more than 5 times, last to /health",
+    )
+    assert told(ask(check("status == 200", "follow = true"), away)) == (
+        "fail",
+        "GET /health redirects to http://elsewhere.invalid, which is not the target: not followed",
+    )
+
+
+def test_nobody_listening_is_a_failure(ask: Ask) -> None:
+    """The deployment is down, and that is said."""
+    assert told(ask(check(), 9)) == ("fail", "GET /health: connection refused")
+
+
+def test_a_server_that_hangs_up_is_a_failure(ask: Ask, listen: Listen) -> None:
+    """Before it says anything, or in the middle."""
+    before = told(ask(check(), listen(lambda client: client.close())))
+    middle = listen(lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx") if c.recv(65536) else None)
+
+    assert before[0] == "fail"
+    assert before[1].startswith("GET /health: no answer: ")
+    assert told(ask(check(), middle)) == (
+        "fail",
+        (
+            "GET /health: no answer: peer closed connection without sending complete message body (received 1 bytes, "
+            "expected 99)"
+        ),
+    )
+
+
+def test_an_untrusted_certificate_is_a_failure(ask: Ask, listen: Listen, tmp_path: Path) -> None:
+    """And so is a server that speaks no TLS where TLS is asked for."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*argv, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def encrypted(client: socket.socket) -> None:
+        with suppress(ssl.SSLError), context.wrap_socket(client, server_side=True) as secure:
+            secure.recv(1)
+
+    target = '[target.here]\nbase_url = "https://127.0.0.1:PORT"\n'
+
+    assert told(ask(target + check(), listen(encrypted))) == (
+        "fail",
+        "GET /health: no TLS: its certificate is not trusted: self-signed certificate",
+    )
+    assert told(ask(target + check(), listen(answer(b"{}")))) == ("fail", "GET /health: no TLS: wrong version number")
+
+
+def test_a_name_that_nobody_knows_is_said(ask: Ask) -> None:
+    """With the resolver's own words."""
+    verdict, said = told(ask('[target.here]\nbase_url = "http://nowhere.invalid"\n' + check()))
+
+    assert verdict in {"fail", "error"}  # error where the resolver itself cannot be asked
+    assert said.startswith("GET /health: the host's name is not known: ")
+
+
+def test_a_server_on_ipv6_only_is_asked_there(ask: Ask) -> None:
+    """By its address; the rest is the machine's routes."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        server.settimeout(5)
+        target = f'[target.here]\nbase_url = "http://[::1]:{port}"\n'
+        found = told(ask(target + check("status == 200", 'timeout = "300ms"')))
+
+    assert found == ("fail", "GET /health took longer than 0.3 s")
+
+
+def test_files_are_sent(ask: Ask, listen: Listen, tmp_path: Path) -> None:
+    """As a form does it; one that is not there is no fault of the deployment."""
+    heard: list[bytes] = []
+
+    def upload(client: socket.socket) -> None:
+        while not b"".join(heard).endswith(b"--\r\n"):
+            heard.append(client.recv(65536))
+        client.sendall(b"HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n")
+
+    (tmp_path / "pixel.png").write_bytes(b"PNG!")
+    text = check("status == 201", 'files = { file = "pixel.png" }', "writes = true").replace("get =", "post =")
+    text = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nwrites = true\n' + text
+
+    assert told(ask(text, listen(upload))) == ("pass", "POST /health → 201")
+    assert b'name="file"; filename="pixel.png"' in b"".join(heard)
+    assert told(ask(text.replace("pixel", "none"), listen(upload))) == (
+        "error",
+        f"{tmp_path / 'none.png'}: cannot be sent: No such file or directory",
+    )
+
+
+def test_what_cannot_be_sent_is_an_error_of_ours(ask: Ask, listen: Listen) -> None:
+    """A header with a line break in it would be two."""
+    lines = check("status == 200", 'headers = { A = "{secret.A}" }')
+
+    assert told(ask(lines, listen(answer(b"{}")), environ={"A": "secret-value\r\nB: y"})) == (
+        "error",
+        "GET /health: cannot be sent: Illegal header value b'***'",
+    )
+
+
+def test_no_route_is_an_error_of_this_machine() -> None:
+    """Where only IPv6 would lead there and this machine has none."""
+    found = no_answer("GET /", OSError(errno.ENETUNREACH, "Network is unreachable"))
+
+    assert (found.verdict, found.said) == (
+        "error",
+        "GET /: no route from here; is it IPv6 only, and this machine is not? (Network is unreachable)",
+    )
+
+
+def test_no_more_than_sixteen_are_asked_at_once(ask: Ask, listen: Listen) -> None:
+    """Forty of them are no attack."""
+    now, most = [0], [0]
+    gate = threading.Lock()
+
+    def count(client: socket.socket) -> None:
+        with gate:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        client.recv(65536)
+        time.sleep(0.05)  # the server's pace, not a wait of ours
+        with gate:
+            now[0] -= 1
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    forty = f"each = {list(map(str, range(40)))}"
+    found = ask(check("status == 200", forty).replace("/health", "/{each}"), listen(count))
+
+    assert (len(found.results), found.exit_code, most[0] <= 16) == (40, 0, True)
+
+
+def test_a_fault_of_ours_takes_no_other_verdict_with_it(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of is an error of that check alone."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("never thought of")
+
+    monkeypatch.setattr(http, "ask", broken)
+
+    assert told(ask(check())) == ("error", "testbay could not ask: RuntimeError: never thought of")

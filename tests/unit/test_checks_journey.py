@@ -1,0 +1,252 @@
+"""Journeys on a small real service: what is made is cleaned, what is secret is not shown, what writes is allowed."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from testbay.checks.report import Report
+
+Ask = Callable[..., Report]
+TOKEN = "tok-5f2c9d0e-very-secret"
+WRITABLE = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nwrites = true\n'
+
+JOURNEY = """
+[[check]]
+id = "signup"
+kind = "journey"
+writes = true
+timeout = "2s"
+[[check.step]]
+post = "/users"
+json = { email = "probe+{run.id}@probe.invalid", password = "{secret.PASSWORD}", age = 5 }
+expect = ["status == 201"]
+capture = { user_id = "json.id" }
+[[check.step]]
+post = "/login"
+form = { id = "{user_id}" }
+expect = ["status == 200"]
+capture_secret = { token = "json.token" }
+[[check.step]]
+get = "/users/{user_id}"
+headers = { Authorization = "Bearer {token}" }
+expect = ["status == 200", "json.id == user_id"]
+[[check.cleanup]]
+delete = "/users/{user_id}"
+headers = { Authorization = "Bearer {token}" }
+expect = ["status in (200, 204, 404)"]
+"""
+
+
+class Users:
+    """A service that keeps users, and can be made to misbehave: a path to an answer of another kind."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.bodies: list[str] = []
+        self.users: set[str] = set()
+        self.instead: dict[str, tuple[int, Any]] = {}
+        self.hold = threading.Event()
+        self.port = 0
+
+    def answer(self, method: str, path: str, body: str, authorization: str) -> tuple[int, Any]:
+        """Status and JSON."""
+        self.seen.append((method, path))
+        self.bodies.append(body)
+        if path == "/slow":
+            self.hold.wait(5)
+        if path in self.instead:
+            return self.instead[path]
+        if path == "/users":
+            self.users.add("7")
+            return 201, {"id": "7"}
+        if path == "/login":
+            return 200, {"token": TOKEN}
+        if authorization != f"Bearer {TOKEN}":
+            return 401, {"error": "who?", "sent": authorization}
+        name = path.rpartition("/")[2]
+        if method == "DELETE":
+            self.users.discard(name)
+        return 200, {"id": name}
+
+
+@pytest.fixture
+def users() -> Iterator[Users]:
+    """The service, serving."""
+    made = Users()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+            status, data = made.answer(self.command, self.path, body, self.headers.get("authorization", ""))
+            answer = json.dumps(data).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the library's names
+
+        def log_message(self, *_: object) -> None:
+            """Quietly."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def go(ask: Ask, users: Users) -> Callable[..., Report]:
+    """The journey on that service."""
+    return lambda text=WRITABLE + JOURNEY, **more: ask(
+        text, users.port, environ={"PASSWORD": "pw-0123456789", "PATH": ""}, **more
+    )
+
+
+def told(report: Report) -> dict[str, tuple[str, str]]:
+    """Verdict and words of each result."""
+    return {result.check: (result.verdict, result.said) for result in report.results}
+
+
+def test_a_journey_passes_and_cleans(go: Callable[..., Report], users: Users) -> None:
+    """Two results: of the journey, and of its cleanup."""
+    found = go()
+
+    assert told(found) == {"signup": ("pass", "3 steps"), "signup/cleanup": ("pass", "cleaned")}
+    assert (users.users, users.seen[-1]) == (set(), ("DELETE", "/users/7"))
+
+
+def test_what_is_sent_is_filled_in(go: Callable[..., Report], users: Users) -> None:
+    """The run's tag, a secret, and a number that stays one."""
+    go()
+    sent = json.loads(users.bodies[0])
+
+    assert sent["email"].startswith("probe+testbay-2")
+    assert (sent["password"], sent["age"]) == ("pw-0123456789", 5)
+    assert users.bodies[1] == "id=7"
+
+
+def test_a_failing_step_names_itself_and_is_cleaned_after(go: Callable[..., Report], users: Users) -> None:
+    """The cleanup always runs, with what was captured by then."""
+    users.instead["/users/7"] = (500, {"error": "boom"})
+    found = told(go())
+
+    assert found["signup"] == ("fail", "step 3 of 3: status == 200: 500 is not == 200")
+    verdict, said = found["signup/cleanup"]
+    assert verdict == "fail"
+    assert said.endswith("may be left: step 1 of 1: status in (200, 204, 404): 500 is not in (200, 204, 404)")
+
+
+def test_what_was_made_and_never_named_is_an_error_of_its_own(go: Callable[..., Report], users: Users) -> None:
+    """Somebody has to look: the run's tag says for what."""
+    users.instead["/users"] = (201, {"uid": 7})
+    found = told(go())
+
+    assert found["signup"] == ("fail", "step 1 of 3: cannot capture user_id: json.id: json has no 'id'; it has: uid")
+    assert found["signup/cleanup"][0] == "error"
+    assert found["signup/cleanup"][1].endswith("may be left: token, user_id never captured")
+
+
+def test_what_was_sent_and_never_answered_may_be_left(go: Callable[..., Report], users: Users) -> None:
+    """A time-out says nothing about what the service did."""
+    found = told(go(WRITABLE + SLOW.replace('post = "/users"', 'post = "/slow"'), within_s=0.5))
+    users.hold.set()
+
+    assert found["slow/cleanup"][0] == "error"
+    assert found["slow/cleanup"][1].endswith("may be left: user_id never captured")
+
+
+@pytest.mark.parametrize("found", [{"a": 1}, None, ""])
+def test_only_a_text_or_a_number_can_be_captured(go: Callable[..., Report], users: Users, found: Any) -> None:
+    """Anything else would be sent as something that nobody meant."""
+    users.instead["/users"] = (201, {"id": found})
+
+    verdict, said = told(go())["signup"]
+
+    assert verdict == "fail"
+    assert said.startswith("step 1 of 3: cannot capture user_id: ")
+    assert said.endswith(" is no text or number, or empty")
+
+
+def test_where_nothing_was_reached_nothing_is_cleaned(ask: Ask) -> None:
+    """A deployment that is down has not made anything."""
+    found = ask(WRITABLE + JOURNEY, 9, environ={"PASSWORD": "pw-0123456789"})
+
+    assert told(found) == {
+        "signup": ("fail", "step 1 of 3: POST /users: connection refused"),
+        "signup/cleanup": ("skip", "nothing was made, so there is nothing to clean"),
+    }
+
+
+def test_a_secret_is_never_shown(go: Callable[..., Report], users: Users) -> None:
+    """Neither what was captured nor what came from the environment, though the service repeats both."""
+    users.instead["/users/7"] = (401, {"password": "pw-0123456789", "token": TOKEN, "x": "tok-5f2c9d0e-ver"})
+    text = go().as_json()
+
+    assert "step 3 of 3: status == 200: 401" in text
+    assert [part for part in (TOKEN, "pw-0123456789", "tok-5f2c") if part in text] == []
+
+
+def test_an_absent_secret_is_an_error_before_anything_is_sent(ask: Ask, users: Users) -> None:
+    """An empty one is absent."""
+    found = ask(WRITABLE + JOURNEY, users.port, environ={"PASSWORD": " "})
+
+    assert told(found)["signup"] == (
+        "error",
+        "step 1 of 3: PASSWORD is not set, and {secret.PASSWORD} needs it",
+    )
+    assert users.seen == []
+
+
+def test_a_target_that_is_read_only_is_not_written_to(go: Callable[..., Report], users: Users) -> None:
+    """Allowed by the check and not by the target: skipped, with the reason, and nothing of the run is green."""
+    found = go(JOURNEY)
+
+    assert told(found) == {"signup": ("skip", "it writes, and the target does not say writes = true")}
+    assert (found.exit_code, users.seen) == (23, [])
+
+
+def test_a_hostile_id_stays_in_its_path(go: Callable[..., Report], users: Users) -> None:
+    """What a server answers is quoted where it becomes part of a path."""
+    users.instead["/users"] = (201, {"id": "../admin?x=1#"})
+    go()
+
+    assert users.seen[2] == ("GET", "/users/..%2Fadmin%3Fx%3D1%23")
+
+
+SLOW = """
+[[check]]
+id = "slow"
+kind = "journey"
+writes = true
+[[check.step]]
+post = "/users"
+expect = ["status == 201"]
+capture = { user_id = "json.id" }
+[[check.step]]
+get = "/slow"
+expect = ["status == 200"]
+[[check.cleanup]]
+delete = "/users/{user_id}"
+expect = ["status == 401"]
+"""
+
+
+def test_the_cleanup_has_time_of_its_own(go: Callable[..., Report], users: Users) -> None:
+    """The time for the whole run being over is no reason to leave something behind."""
+    found = told(go(WRITABLE + SLOW, within_s=0.5))
+    users.hold.set()
+
+    assert found == {
+        "slow": ("error", "the time for the whole run was over"),
+        "slow/cleanup": ("pass", "cleaned"),
+    }
+    assert users.seen[-1] == ("DELETE", "/users/7")

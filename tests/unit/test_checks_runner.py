@@ -1,0 +1,327 @@
+"""The gate, retries, deadlines, variables and containers: what a run makes of its checks."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay.checks.report import Report, Result, from_json
+
+Ask = Callable[..., Report]
+Listen = Callable[[Callable[[socket.socket], None]], int]
+
+
+class Answers:
+    """A server that says one thing after the other, and the last one from then on; None hangs up."""
+
+    def __init__(self, *bodies: Any, status: int = 200) -> None:
+        self._bodies = list(bodies)
+        self._status = status
+
+    def __call__(self, client: socket.socket) -> None:
+        """One exchange."""
+        client.recv(65536)
+        body = self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0]
+        if body is not None:
+            text = json.dumps(body)
+            client.sendall(f"HTTP/1.1 {self._status} X\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+
+
+def one(report: Report) -> Result:
+    """Its one result."""
+    assert len(report.results) == 1
+    return report.results[0]
+
+
+HEALTH = '[[check]]\nid = "health"\nkind = "http"\nget = "/"\nexpect = ["json.ok"]\n'
+GATE = """
+[target.here]
+base_url = "http://127.0.0.1:PORT"
+live = { url = "/version", expect = "json.commit == expected_sha", every = "10ms", give_up = "%s" }
+"""
+
+
+def test_a_retry_is_reported(ask: Ask, listen: Listen) -> None:
+    """Green at the second attempt is green, and visible."""
+    found = one(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"ok": True}))))
+
+    assert (found.verdict, found.attempts) == ("pass", 2)
+    assert found.evidence == ("attempt 1: json.ok: not so: json.ok = False",)
+
+
+def test_the_last_attempt_decides(ask: Ask, listen: Listen) -> None:
+    """And the ones before it are told."""
+    found = one(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"no": 1}))))
+
+    assert (found.verdict, found.said) == ("fail", "json.ok: json has no 'ok'; it has: no")
+    assert found.evidence[0] == "attempt 1: json.ok: not so: json.ok = False"
+
+
+def test_a_check_is_asked_for_each(ask: Ask, listen: Listen) -> None:
+    """An instance of it for each value."""
+    lines = '[[check]]\nid = "routes"\nkind = "http"\neach = ["/a", "/b?x={1}"]\nget = "{each}"\nexpect = ["json.ok"]\n'
+    found = ask(lines, listen(Answers({"ok": True})))
+
+    assert [(r.check, r.instance, r.said) for r in found.results] == [
+        ("routes", "/a", "GET /a → 200"),
+        ("routes", "/b?x={1}", "GET /b?x={1} → 200"),
+    ]
+
+
+def test_the_gate_waits_for_the_expected_commit(ask: Ask, listen: Listen) -> None:
+    """An old build, a restart in between, then the new one: only then is anything else asked."""
+    server = Answers({"commit": "old"}, None, {"commit": "new"}, {"ok": True})
+    found = ask(GATE % "5s" + HEALTH, listen(server), expected_commit="new")
+
+    assert [(r.check, r.verdict, r.attempts) for r in found.results] == [("live", "pass", 3), ("health", "pass", 1)]
+    assert (found.commit, found.expected_commit, found.exit_code) == ("new", "new", 0)
+
+
+def test_what_passes_on_an_old_build_is_stale(ask: Ask, listen: Listen) -> None:
+    """A green check of yesterday's build says nothing about today's; a red one is still red."""
+    broken = HEALTH.replace("health", "other").replace("json.ok", "json.no")
+    found = ask(GATE % "20ms" + HEALTH + broken, listen(Answers({"commit": "old", "ok": True})), expected_commit="new")
+    said = {result.check: result.said for result in found.results}
+
+    assert {r.check: r.verdict for r in found.results} == {"live": "stale", "health": "stale", "other": "fail"}
+    assert said["health"] == "passed, but not on the expected build: GET / → 200"
+    assert said["live"].startswith("json.commit == expected_sha: 'old' is not == 'new' (asked ")
+    assert found.commit == "old"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"version": 1}, "json.commit == expected_sha: json has no 'commit'; it has: version (asked "),
+        ({"commit": None}, "json.commit == expected_sha: None is not == 'new' (asked "),
+        (None, "GET /version: no answer: "),
+    ],
+)
+def test_a_build_that_cannot_be_told_is_not_let_through(ask: Ask, listen: Listen, body: Any, said: str) -> None:
+    """The gate fails closed."""
+    found = one(ask(GATE % "20ms", listen(Answers(body)), expected_commit="new"))
+
+    assert found.verdict == "fail"
+    assert found.said.startswith(said)
+
+
+def test_without_an_expected_commit_the_gate_says_what_answers(ask: Ask, listen: Listen) -> None:
+    """It is skipped with its reason, not passed."""
+    found = one(ask(GATE % "5s", listen(Answers({"commit": "abc"})), phase="scheduled"))
+
+    assert (found.verdict, found.said) == (
+        "skip",
+        "which commit should answer is not known: --commit says it; abc does",
+    )
+
+
+def test_after_a_deploy_the_expected_commit_has_to_be_known(ask: Ask, listen: Listen) -> None:
+    """Or everything that passes could be yesterday's."""
+    found = ask(GATE % "5s" + HEALTH, listen(Answers({"commit": "abc", "ok": True})))
+
+    assert [(r.check, r.verdict) for r in found.results] == [("live", "error"), ("health", "stale")]
+
+
+def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one is set for the rest of the world."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    assert one(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
+
+
+def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
+    """Nothing is asked, nothing is green."""
+    target = '[target.here]\nbase_url = "${BASE_URL}"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
+    found = one(ask(target + HEALTH, environ={"BASE_URL": ""}))
+
+    assert (found.verdict, found.said) == ("error", "BASE_URL, TOKEN is not set, and the target needs it")
+
+
+def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
+    """A token of its headers, though the answer repeats it, and a short one as well."""
+    target = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nheaders = { A = "Bearer ${TOKEN}" }\n'
+    body = {"sent": "Bearer t0k3n"}
+    found = one(ask(target + HEALTH + "attempts = 1", listen(Answers(body)), environ={"TOKEN": "t0k3n"}))
+
+    assert found.evidence == ('GET / → 200 of no type, 24 bytes: {"sent": "Bearer ***"}',)
+
+
+def test_a_slow_median_fails_a_right_answer(ask: Ask, listen: Listen) -> None:
+    """Every probe is in the result for whoever compares; the limit is the check's own."""
+    lines = HEALTH + "attempts = 1\nlatency = { probes = 4, hard_ms = 0.001 }"
+    found = one(ask(lines, listen(Answers({"ok": True}))))
+
+    assert found.verdict == "fail"
+    assert found.said.startswith("GET /: median of 4 is ")
+    assert len(found.latencies_s) == 4
+
+
+ENV = """
+[[check]]
+id = "env"
+kind = "env"
+source = ".env"
+required = ["A", "B", "C"]
+forbid = ["changeme"]
+"""
+
+
+def test_variables_that_are_absent_empty_or_placeholders_fail(ask: Ask, tmp_path: Path) -> None:
+    """All of them at once, by name; no value is shown."""
+    (tmp_path / ".env").write_text('export A="  "\nB = s3cret # why\nD=please-CHANGEME-now\n', encoding="utf-8")
+    found = one(ask(ENV, phase="pre-deploy"))
+
+    assert (found.verdict, found.said) == ("fail", "C is not in .env (and 2 more)")
+    assert found.evidence == ("A is empty in .env", "D holds 'changeme', which is forbidden")
+
+
+def test_variables_that_are_there_pass(ask: Ask, tmp_path: Path) -> None:
+    """From a file, or from the environment of the call; the rest of that is nobody's business."""
+    (tmp_path / ".env").write_text("A=1\nB='two words'\nC=\"x\\ny\"\n", encoding="utf-8")
+    environ = {"A": "1", "B": "2", "C": "3", "OTHER": "changeme"}
+
+    assert one(ask(ENV)).said == "3 variables in .env"
+    assert one(ask(ENV.replace('source = ".env"', ""), environ=environ)).said == "3 variables in the environment"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, ("error", ".env: cannot be read: No such file or directory")),
+        (b"\xff", ("fail", ".env: is not UTF-8")),
+        (b"A=1\nB='never closed\nC=3\n", ("fail", ".env: line 2 is no variable")),
+        (b"A=" + b"x" * (1 << 20), ("fail", ".env: is larger than 1 MiB")),
+    ],
+)
+def test_a_file_that_cannot_be_looked_at_is_not_green(
+    ask: Ask, tmp_path: Path, content: bytes | None, found: tuple[str, str]
+) -> None:
+    """And shows nothing of what is in it."""
+    if content is not None:
+        (tmp_path / ".env").write_bytes(content)
+    result = one(ask(ENV))
+
+    assert (result.verdict, result.said) == found
+
+
+DOCKER = """#!/bin/sh
+case "$*" in
+    "compose "*" gone") ;;
+    "compose "*) echo "id-$(echo "$*" | sed 's/.* //')" ;;
+    *nobody*) echo "Error: No such container: nobody" >&2; exit 1 ;;
+    *) cat "$(dirname "$0")/inspect.json" ;;
+esac
+"""
+
+
+def container(name: str, health: str | None = "healthy", **state: Any) -> dict[str, Any]:
+    """What `docker inspect` says of one."""
+    facts = {"Status": "running", "OOMKilled": False, "ExitCode": 0} | state
+    health_part = {"Health": {"Status": health}} if health else {}
+    return {"Name": f"/{name}", "RestartCount": state.get("restarts", 0), "State": facts | health_part}
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """A small program of that name that speaks of these containers."""
+
+    def make(*containers: dict[str, Any]) -> dict[str, str]:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/docker").write_text(DOCKER, encoding="utf-8")
+        (tmp_path / "bin/docker").chmod(0o755)
+        (tmp_path / "bin/inspect.json").write_text(json.dumps(containers), encoding="utf-8")
+        return {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+
+    return make
+
+
+CONTAINERS = '[[check]]\nid = "c"\nkind = "container"\n'
+BY_NAME = CONTAINERS + 'containers = ["api"]\n'
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines", "found"),
+    [
+        (container("api"), BY_NAME, ("pass", "1 container")),
+        (
+            container("api", "unhealthy"),
+            BY_NAME,
+            ("fail", "api: health == 'healthy': 'unhealthy' is not == 'healthy'"),
+        ),
+        (
+            container("api", None),
+            BY_NAME,
+            (
+                "fail",
+                (
+                    "api: health == 'healthy': there is no health: it has no healthcheck; define one, or say "
+                    "no_healthcheck = 'accept'"
+                ),
+            ),
+        ),
+        (container("api", None), BY_NAME + 'no_healthcheck = "accept"', ("pass", "1 container")),
+        (container("api", restarts=3), BY_NAME, ("fail", "api: restarts == 0: 3 is not == 0")),
+        (container("api", OOMKilled=True), BY_NAME, ("fail", "api: not oom_killed: not so: oom_killed = True")),
+        (container("api"), BY_NAME.replace("api", "nobody"), ("fail", "Error: No such container: nobody")),
+        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["api"]', ("pass", "1 container")),
+        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["gone"]', ("fail", "gone has no container")),
+        (
+            {"Name": 5},
+            BY_NAME,
+            ("error", "docker container inspect said what this testbay does not understand"),
+        ),
+    ],
+)
+def test_containers_are_as_docker_says(
+    ask: Ask, docker: Callable[..., dict[str, str]], facts: dict[str, Any], lines: str, found: tuple[str, str]
+) -> None:
+    """Health, restarts and memory; without a healthcheck nothing is healthy unless that was chosen."""
+    result = one(ask(lines, environ=docker(facts), phase="pre-deploy"))
+
+    assert (result.verdict, result.said) == found
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo some words >&2; echo permission denied >&2; exit 1",
+            "docker container inspect failed: permission denied",
+        ),
+        ("exec sleep 5", "docker did not answer within 0.3 s"),
+    ],
+)
+def test_a_docker_that_does_not_answer_is_an_error(ask: Ask, tmp_path: Path, script: str, said: str) -> None:
+    """In its own words, or in time."""
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    lines = BY_NAME + 'timeout = "300ms"\nattempts = 1'
+    found = one(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
+
+    assert (found.verdict, found.said) == ("error", said)
+
+
+def test_a_commit_that_floods_stays_a_line(ask: Ask, listen: Listen) -> None:
+    """And the report with it can be read again."""
+    found = ask(GATE % "20ms", listen(Answers({"commit": "x\n" * 9999})), expected_commit="new")
+
+    assert (len(found.commit), found.commit[:6], from_json(found.as_json())) == (500, "x\\nx\\n", found)
+
+
+def test_a_secret_of_the_manifest_is_not_shown(ask: Ask, listen: Listen) -> None:
+    """Though no check names it."""
+    answers = Answers({"key": "sk-0123456789abcdef"})
+    environ = {"OPENAI_API_KEY": "sk-0123456789abcdef"}
+    found = one(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
+
+    assert found.evidence == ('GET / → 200 of no type, 30 bytes: {"key": "***"}',)
+
+
+def test_without_docker_containers_cannot_be_asked(ask: Ask) -> None:
+    """An error, not a pass."""
+    found = one(ask(BY_NAME, environ={"PATH": "/nowhere"}))
+
+    assert (found.verdict, found.said) == ("error", "docker cannot be run: No such file or directory")
