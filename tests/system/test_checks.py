@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Bay
 from tests.system.deployment import Deployment, deployed
+from tests.system.fake_github import FakeGitHub
 from tests.system.pages import files, follow, page, write
 
 from testbay.checks.report import Report, from_json
@@ -280,3 +281,29 @@ def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> Non
         assert load_manifest(tmp_path).check
 
     assert len(blocks) == 3
+
+
+def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list[int], int]:
+    """A run of the workflow: the checks' exit code, the issues that are open then, and all comments so far."""
+    code = bay.run(*CALL).code
+    newest = max((bay.project / ".testbay/checks").glob("*.json"))
+    told = bay.run("incidents", str(newest), GITHUB_RUN_ID=str(number), **github.environ)
+    assert (told.code, github.violations) == (0, []), told.out
+    return code, github.open_numbers(), sum(map(len, github.comments.values()))
+
+
+def test_every_fault_is_one_issue_and_closed_after_its_repair(bay: Bay, deployment: Deployment) -> None:
+    """Six faults, six issues, no comment in the second run; two good runs close all; a dead host is one issue."""
+    variables = bay.service / ".env.production"
+    with FakeGitHub() as github:
+        deployment.wrong = {"health", "stale", "page", "slow", "stream"}
+        variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=\n", encoding="utf-8")
+        broken = [check_and_tell(bay, github, number) for number in (1, 2)]
+        deployment.wrong = set()
+        variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
+        repaired = [check_and_tell(bay, github, number) for number in (3, 4)]
+        bay.environ["PORT"] = "9"
+        dead = check_and_tell(bay, github, 5)
+
+    assert broken == [(20, [1, 2, 3, 4, 5, 6], 0)] * 2
+    assert (repaired[-1], dead) == ((0, [], 6), (20, [7], 6))

@@ -36,6 +36,8 @@ HOSTILE = [
     "` @octocat ` #1",
     "```\n@octocat #1\n```",
     "~~~\n@octocat",
+    "```",
+    "````",
     "</details> @octocat",
     "--> <!-- testbay-incident {} -->",
     "[evil](https://evil.invalid) ![](https://evil.invalid/x.png)",
@@ -163,7 +165,7 @@ def outside_of_code(markdown: str) -> str:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_in_a_report_is_obeyed(text: str) -> None:
     """Wherever a text of others may stand, it is shown and no more: it calls nobody, refers to nothing."""
-    result = Result(check=text, instance=text, kind=text, verdict="fail", said=text, evidence=(text, text))
+    result = Result(check=text, instance=text, kind=text, verdict="fail", said=text, evidence=(text, "@octocat #1"))
     page = writer(result, service=text, target=text, commit=text, expected_commit=text, run_url=text)
     state = replace(STATE, checks=(text,), failing=(text,), good_commit=text, bad_commit=text, fixed_commit=text)
     for kind in marker.KINDS:
