@@ -143,8 +143,10 @@ class Bay:
             return False
 
     def _docker_left(self) -> list[str]:
-        """Docker's things of this service's stacks that were not there before."""
-        return sorted(thing for thing in docker_things() - self._others if f" testbay-{self.name}-" in thing)
+        """Docker's things of this service's stacks, except those of a stack that somebody else has right now."""
+        found = re.findall(rf"(?m)^(\w+ (testbay-{self.name}-[0-9a-f]+).*)$", "\n".join(docker_things() - self._others))
+        data = {thing: Path("/dev/shm", project) for thing, project in found}  # made first, removed last
+        return sorted(thing for thing, folder in data.items() if not folder.exists() or self._is_ours(folder))
 
 
 @functools.cache
