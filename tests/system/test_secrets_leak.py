@@ -67,7 +67,7 @@ def test_the_proof_notices_a_mask_without_escapes(
     shop: Shop, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutant: only the first line becomes a mask, and the others are read in the log."""
-    monkeypatch.setattr(output, "_escaped", str)
+    monkeypatch.setattr(output, "_message", str)
 
     assert leaks(shop, capfd) == ["log"]
 
