@@ -25,6 +25,10 @@ from testbay.errors import EngineUnavailableError
 if TYPE_CHECKING:
     from tests.system.cloud import Cloud, Shop
 
+if TYPE_CHECKING:
+    from tests.system.fake_github import FakeGitHub
+    from tests.system.monitor import Monitor
+
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
 _GONE_WITHIN_S = 5.0
@@ -282,3 +286,21 @@ def read_until(child: "subprocess.Popen[str]", mark: str) -> str:
         if mark in line:
             return seen
     raise AssertionError(f"{mark!r} was never said:\n{seen}")
+
+
+@pytest.fixture
+def github() -> "Iterator[FakeGitHub]":
+    """GitHub, on loopback: every request and every answer of it has to be as the official description says."""
+    from tests.system.fake_github import FakeGitHub
+
+    with FakeGitHub() as running:
+        yield running
+    assert running.violations == []
+
+
+@pytest.fixture
+def monitor(github: "FakeGitHub") -> "Monitor":
+    """What runs checks again and again, and says on that GitHub what it found."""
+    from tests.system.monitor import Monitor
+
+    return Monitor(github)

@@ -1,9 +1,6 @@
 """Incidents from their beginning to their end, on a GitHub that checks every word against the official description."""
 
-from collections.abc import Iterator
-
 import pytest
-from tests.system.fake_github import FakeGitHub
 from tests.system.monitor import Monitor, report, result
 
 from testbay.checks.report import Result
@@ -11,18 +8,6 @@ from testbay.errors import IncidentsError
 
 BAD = result("health", "fail", "status == 200: status is 404", evidence=("<h1>Not Found</h1>",))
 GOOD = result("health", "pass")
-
-
-@pytest.fixture
-def github() -> Iterator[FakeGitHub]:
-    with FakeGitHub() as running:
-        yield running
-    assert running.violations == []
-
-
-@pytest.fixture
-def monitor(github: FakeGitHub) -> Monitor:
-    return Monitor(github)
 
 
 def test_a_healthy_service_costs_one_look(monitor: Monitor) -> None:

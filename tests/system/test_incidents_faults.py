@@ -5,7 +5,6 @@ There are never two issues for one fault, and a run that ends without an error h
 
 import random
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -20,18 +19,6 @@ BAD = [result("a", "fail", "status 502"), result("b", "pass")]
 WORSE = [result("a", "fail", "status 502"), result("b", "fail", "status 502")]
 GOOD = [result("a", "pass"), result("b", "pass")]
 OUTAGE = [BAD, WORSE, GOOD, GOOD]
-
-
-@pytest.fixture
-def github() -> Iterator[FakeGitHub]:
-    with FakeGitHub() as running:
-        yield running
-    assert running.violations == []
-
-
-@pytest.fixture
-def monitor(github: FakeGitHub) -> Monitor:
-    return Monitor(github)
 
 
 def at_call(github: FakeGitHub, at: int, fault: Fault) -> None:
