@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from testbay import cli_history
 from testbay import settings as configuration
 from testbay.errors import BayError
 from testbay.output import Voice
@@ -357,6 +358,10 @@ def incidents(
         label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
     )
     reconcile.execute(reconcile.read(report), chosen.environ, Voice(environ=chosen.environ), options)
+
+
+app.command()(cli_history.history)
+app.command()(cli_history.latency)
 
 
 @app.command()

@@ -95,6 +95,12 @@ class IncidentsError(BayError):
     exit_code = 24
 
 
+class HistoryError(BayError):
+    """The history of checks cannot be read or written."""
+
+    exit_code = 25
+
+
 class InterruptedRunError(BayError):
     """Ctrl-C, SIGTERM, or a caller that went away."""
 

@@ -31,6 +31,7 @@ EXIT_CODES = {
     "LeftBehindError": 16,
     "SecretLeakedError": 17,
     "IncidentsError": 24,
+    "HistoryError": 25,
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.

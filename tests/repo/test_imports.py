@@ -55,11 +55,13 @@ LEVELS = {
     "run": 8,
     "attach": 8,
     "incidents": 3,
+    "watching": 4,
     "session": 8,
     "reopen": 8,
     "check": 9,
     "merge": 9,
     "cli": 10,
+    "cli_history": 9,
     "plugin": 9,
     "pytest_plugin": 10,
 }

@@ -22,6 +22,7 @@ def test_every_cause_has_its_exit_code() -> None:
         "LeftBehindError": 16,
         "SecretLeakedError": 17,
         "IncidentsError": 24,
+        "HistoryError": 25,
         "InterruptedRunError": 130,
     }
 

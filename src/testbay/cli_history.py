@@ -1,0 +1,59 @@
+"""The arguments of `testbay history` and `testbay latency`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbay import settings as configuration
+from testbay.output import Voice
+
+Branch = Annotated[
+    str | None,
+    typer.Option("--branch", metavar="NAME", help="The history is on this branch of origin.", show_default=False),
+]
+
+
+def history(
+    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Keep it in this folder.", show_default=False)
+    ] = None,
+    branch: Branch = None,
+) -> None:
+    """Add a report of checks to their history, in .testbay/history or where you say.
+
+    Example: testbay history report.json --branch testbay-history
+    """
+    from testbay import watching
+
+    chosen = configuration.load()
+    watching.record(report, watching.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
+
+
+def latency(
+    check: Annotated[
+        str | None, typer.Argument(help="A check's id; every check in a line if left out.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--history", metavar="FOLDER", help="Read this folder.", show_default=False)
+    ] = None,
+    branch: Branch = None,
+    slower_than: Annotated[
+        str | None,
+        typer.Option(metavar="20%", help="By how much slower counts, whatever the manifest says.", show_default=False),
+    ] = None,
+    hard_ms: Annotated[
+        float | None, typer.Option(help="The newest run may not take longer, whatever was before.", show_default=False)
+    ] = None,
+) -> None:
+    """Say whether a check has become slower than it was, and what that rests on.
+
+    Example: testbay latency health --branch testbay-history
+    """
+    from testbay import watching
+
+    chosen = configuration.load()
+    limits = watching.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
+    where = watching.place(folder, branch, chosen.environ)
+    raise typer.Exit(watching.tell(check, where, limits, Voice(environ=chosen.environ)))

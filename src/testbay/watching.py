@@ -1,0 +1,156 @@
+"""`testbay history` and `testbay latency`: what reports become over time, and whether a check has become slower."""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbay import manifest as manifests
+from testbay.checks import history, latency, tables
+from testbay.checks.branch import Branch
+from testbay.checks.history import History
+from testbay.checks.latency import Rule, Series
+from testbay.checks.report import EXIT_CODES, MAX_BYTES, Report, from_json
+from testbay.errors import ManifestError
+from testbay.output import Voice
+
+FOLDER = ".testbay/history"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a history is: in a folder, or on a branch of the clone one stands in."""
+
+    folder: Path
+    branch: Branch | None = None
+
+    def __str__(self) -> str:
+        return f"{self.branch.remote}/{self.branch.name}" if self.branch else str(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is too slow: as the command line says, else as the manifest says of each service's check."""
+
+    slower_than: str | None = None
+    hard_ms: float | None = None
+    manifest: Mapping[tuple[str, str], tables.Latency] = field(default_factory=dict)
+
+    def of(self, key: Series) -> Rule:
+        """The rule for one check."""
+        said = self.manifest.get((key.service, key.check), tables.Latency())
+        text = self.slower_than or said.slower_than
+        hard_ms = said.hard_ms if self.hard_ms is None else self.hard_ms
+        return Rule(slower_than=_share(text), hard_ms=hard_ms) if text else Rule(hard_ms=hard_ms)
+
+
+def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -> Place:
+    """The place that the command line names.
+
+    Raises:
+        ManifestError: It names two.
+    """
+    if folder and branch:
+        raise ManifestError("a history is in a folder or on a branch", todo="name one of the two")
+    named = Branch(name=branch, folder=Path.cwd(), environ=environ) if branch else None
+    return Place(folder=folder or Path(FOLDER), branch=named)
+
+
+def record(report: Path, where: Place, voice: Voice) -> None:
+    """Add a report to the history, once, however often it is called.
+
+    Raises:
+        ManifestError: It is no report.
+        HistoryError: The history cannot be read or written.
+    """
+    new, now = history.entry(read_report(report)), datetime.now(UTC)
+    known = where.branch.append(new, now) if where.branch else history.append(where.folder, new, now)
+    is_kept = any(one.run_id == new.run_id for one in known.entries)
+    kept = "" if is_kept else "the run is too old to be kept; "
+    voice.say(f"{where}: {kept}{_told(known)}")
+
+
+def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
+    """Say whether a check has become slower, and why; of every check in a line when none is named. The exit code.
+
+    Raises:
+        ManifestError: The history knows no such check.
+        HistoryError: The history cannot be read.
+    """
+    now = datetime.now(UTC)
+    known = where.branch.read(now) if where.branch else history.read(where.folder, now)
+    every = latency.series(known.entries)
+    chosen = [key for key in every if check in (None, key.check)]
+    if not chosen:
+        raise _unknown(check, {key.check for key in every}, f"{where}: {_told(known)}")
+    words = set()
+    for key in sorted(chosen):
+        finding = latency.judge(every[key], allowed.of(key))
+        words.add(finding.word)
+        head, *rest = latency.explain(finding)
+        voice.say("\n".join([f"{key}: {head}", *(rest if check else [])]))
+    return EXIT_CODES["fail"] if words & {"slower", "over the limit"} else 0
+
+
+def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Limits:
+    """Of the command line, and of the project that `start` is in, if it is in one.
+
+    Raises:
+        ManifestError: What is no percentage above zero, or no time above zero; a manifest that cannot be used.
+    """
+    if slower_than is not None and not _share(slower_than):
+        raise ManifestError(f"--slower-than: {slower_than!r} is no percentage above zero", todo="write e.g. 20%")
+    if hard_ms is not None and not 0 < hard_ms < math.inf:
+        raise ManifestError(f"--hard-ms: {hard_ms:g} is no time above zero", todo="write milliseconds, e.g. 2000")
+    return Limits(slower_than=slower_than, hard_ms=hard_ms, manifest=_of_manifests(start))
+
+
+def _share(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text)
+    return float(found[1]) / 100 if found else 0.0
+
+
+def _of_manifests(start: Path) -> dict[tuple[str, str], tables.Latency]:
+    try:
+        project = manifests.find_project(start)
+    except ManifestError:  # a history can be looked at anywhere
+        return {}
+    return {
+        (service, check.id): check.latency
+        for service, folder in manifests.service_folders(project).items()
+        for check in manifests.load_manifest(folder).check
+        if check.kind == "http" and check.latency
+    }
+
+
+def _told(known: History) -> str:
+    runs = f"{len(known.entries)} run{'s' * (len(known.entries) != 1)}"
+    since = f" since {known.entries[0].moment:%Y-%m-%d}" if known.entries else ""
+    return runs + since + (f"; lines that were none of ours and are left out: {known.skipped}" if known.skipped else "")
+
+
+def read_report(file: Path) -> Report:
+    """What testbay check wrote.
+
+    Raises:
+        ManifestError: It cannot be read, or is no report.
+    """
+    try:
+        with file.open("rb") as opened:
+            return from_json(opened.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be read", why=str(error), todo="name what testbay check wrote") from None
+
+
+def _unknown(check: str | None, known: set[str], evidence: str) -> ManifestError:
+    if check is None or not known:
+        return ManifestError("no check was timed yet", todo="record reports with testbay history", evidence=evidence)
+    near = difflib.get_close_matches(check, known, n=1)
+    return ManifestError(
+        f"no check {check!r} was timed" + (f"; did you mean {near[0]!r}?" if near else ""),
+        todo=f"use one of: {', '.join(sorted(known)[:20])}",
+        evidence=evidence,
+    )
