@@ -44,9 +44,12 @@ def main() -> None:
     except BayError as error:
         _send(channel, _failure(error))
         return
+    undertaker = os.getpid()
     worker = process.fork()
     if worker == 0:
         process.die_with_parent(signal.SIGTERM)
+        if os.getppid() != undertaker:
+            os._exit(1)  # it was killed before the kernel knew that we want to hear of it
         Worker(plan, channel, lock).run(more)
         os._exit(0)
     channel.detach()

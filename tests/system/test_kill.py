@@ -123,7 +123,7 @@ def test_killed_at_random_moments_leaves_nothing(
     with capsys.disabled():
         sys.stdout.write(f"\n{engine}: {len(killed)} killed, {len(left)} left (seed {seed}; {_counts(killed)})\n")
 
-    assert left == []
+    assert left == [], "\n".join(f"{role}: {what}" for role, what in left)
     assert docker_volumes() <= volumes
     assert _orphaned_segments() <= segments
     assert len(killed) >= kills
