@@ -3,52 +3,60 @@
 import contextlib
 import faulthandler
 import itertools
+import os
 import subprocess
 import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any, cast
 
 import pytest
 
 from testbay import process
-from testbay.logs import tail
+from testbay.logs import visible
 from testbay.plugin.evidence import Windows, add_sections
 
-_STACK_LINES = 1000
+_MOST_BYTES = 1 << 20
 _ENDS_WITHIN_S = 5.0
 
 
 class Crashes:
-    """In the controller. Every worker is told a folder, leaves its notes there and its stack when it crashes."""
+    """In the controller. It opens files for every worker, which leaves its notes there and its stack when it crashes.
+
+    The files have no name: they are gone with the controller, however it ends. A worker reaches them through /proc, so
+    elsewhere than on Linux there are none, and only how the worker ended is told.
+    """
 
     def __init__(self, mask: Callable[[str], str]) -> None:
         self._mask = mask
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files: dict[str, dict[str, IO[bytes]]] = {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Before a worker starts."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="testbay-workers-")
-        node.workerinput["testbay_notes"] = self._folder.name
+        opened = {what: cast("IO[bytes]", tempfile.TemporaryFile()) for what in ("notes", "stack")}  # noqa: SIM115
+        self._files[node.gateway.id] = opened
+        for what, file in opened.items():
+            node.workerinput[f"testbay_{what}"] = f"/proc/{os.getpid()}/fd/{file.fileno()}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, report: Any) -> None:
         """The report of a test whose worker is gone."""
         worker = report.node.gateway
-        assert self._folder is not None
-        notes = Path(self._folder.name)
-        stack = _frames(notes / f"{worker.id}.stack")
+        texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
+        stack = _frames(texts.get("stack", b"").decode(errors="replace"))
         report.longrepr = "\n".join([f"{report.longrepr}: {_ending(worker)}", *stack])
         with contextlib.suppress(OSError, ValueError):
-            windows = Windows.from_json((notes / f"{worker.id}.json").read_bytes())
+            windows = Windows.from_json(texts.get("notes", b""))
             add_sections(report, {f"{title} log": text for title, text in windows.cut().items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:
         """The notes have been read."""
-        if self._folder is not None:
-            self._folder.cleanup()
+        for file in itertools.chain(*(opened.values() for opened in self._files.values())):
+            file.close()
+
+
+def _content(file: IO[bytes]) -> bytes:
+    return os.pread(file.fileno(), _MOST_BYTES, 0)
 
 
 def _ending(worker: Any) -> str:
@@ -63,16 +71,22 @@ def _ending(worker: Any) -> str:
     return process.ended_by(-code)
 
 
-def _frames(stack: Path) -> list[str]:
+def _frames(stack: str) -> list[str]:
     """Of what faulthandler wrote: the error, and the thread it was in down to where pytest called the test."""
-    lines = tail(stack, _STACK_LINES).splitlines()
+    lines = visible(stack).splitlines()
     error = [line for line in lines if line.startswith("Fatal Python error")]
     from_thread = itertools.dropwhile(lambda line: not line.startswith("Current thread"), lines)
     return error + list(itertools.takewhile(lambda line: line and "/_pytest/" not in line, from_thread))
 
 
-def keep_stack(notes: Path, worker: str) -> IO[str]:
-    """In a worker: when a signal such as SIGSEGV ends it, its Python stack is written here. Keep the file open."""
-    file = (notes / f"{worker}.stack").open("w", encoding="utf-8")
+def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
+    """In a worker: where it leaves that for its controller; None elsewhere, or where that cannot be reached."""
+    try:
+        return open(worker[f"testbay_{what}"], "r+b", buffering=0) if worker else None  # noqa: PTH123 - kept open
+    except (OSError, KeyError):
+        return None
+
+
+def keep_stack(file: IO[bytes]) -> None:
+    """When a signal such as SIGSEGV ends this process, its Python stack is written there. Keep the file open."""
     faulthandler.enable(file)
-    return file

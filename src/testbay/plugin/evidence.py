@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import pytest
 
@@ -86,22 +86,22 @@ class Evidence:
     Args:
         source: Asked for logs and facts when they are needed.
         mask: Applied to all of it.
-        notes: Where a worker of pytest-xdist leaves its open windows for the controller; see `Crashes`.
+        notes: Where a worker of pytest-xdist leaves its open windows for its controller; see `Crashes`.
     """
 
-    def __init__(self, source: Source, mask: Callable[[str], str], notes: Path | None) -> None:
+    def __init__(self, source: Source, mask: Callable[[str], str], notes: IO[bytes] | None) -> None:
         self._source = source
         self._mask = mask
         self._windows = Windows()
-        self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT, 0o600) if notes else None
+        self._notes = notes
 
     def notice(self) -> None:
         """A lease was taken, a service started: the test is to be shown their logs from here on."""
         self._windows.open(self._source.logs())
         if self._notes is not None:
             text = self._windows.as_json()
-            os.pwrite(self._notes, text, 0)
-            os.truncate(self._notes, len(text))
+            os.pwrite(self._notes.fileno(), text, 0)
+            self._notes.truncate(len(text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -14,6 +14,7 @@ from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning
 from testbay.logs import Log
 from testbay.output import Voice
+from testbay.plugin import crashes
 from testbay.plugin.evidence import Evidence, has_failed
 from testbay.plugin.healing import Healing
 from testbay.plugin.keeping import Keeping
@@ -41,16 +42,14 @@ class Leasing:
         self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
         self.healing = Healing(config.getoption("--testbay-seed"))
-        notes = self._worker and Path(self._worker["testbay_notes"], f"{self._worker['workerid']}.json")
-        self.evidence = Evidence(self, self.mask, notes or None)
+        self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
 
     def pytest_sessionstart(self) -> None:
         """A worker's crash is told by its controller: leave it the stack."""
-        if self._worker is not None:
-            from testbay.plugin import crashes
-
-            self._stack = crashes.keep_stack(Path(self._worker["testbay_notes"]), str(self._worker["workerid"]))
+        self._stack = crashes.own_file(self._worker, "stack")
+        if self._stack is not None:
+            crashes.keep_stack(self._stack)
 
     def pytest_report_header(self) -> str | None:
         """Which servers, when `testbay run` has started them already."""
