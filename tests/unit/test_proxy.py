@@ -98,7 +98,8 @@ def test_the_servers_end_comes_out_too(way: Way, listen: Listen) -> None:
 
 def _until(true: Callable[[], object]) -> None:
     deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
+    while not true():
+        assert time.monotonic() < deadline, "it did not become so within 10 s"
         time.sleep(0.005)
 
 

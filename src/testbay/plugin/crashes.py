@@ -1,6 +1,5 @@
 """Why a worker of pytest-xdist crashed, told by the process that is left: how it ended, where it was, the logs."""
 
-import contextlib
 import faulthandler
 import itertools
 import os
@@ -45,9 +44,12 @@ class Crashes:
         texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
         stack = _frames(texts.get("stack", b"").decode(errors="replace"))
         report.longrepr = "\n".join([f"{report.longrepr}: {_ending(worker)}", *stack])
-        with contextlib.suppress(OSError, ValueError):
-            windows = Windows.from_json(texts.get("notes", b""))
-            add_sections(report, {f"{title} log": text for title, text in windows.cut().items()}, self._mask)
+        try:
+            windows = Windows.from_json(texts.get("notes", b"")).cut()
+        except (OSError, ValueError) as error:  # it was ended while it wrote them
+            add_sections(report, {"testbay": f"the worker's logs could not be read: {error}"}, self._mask)
+        else:
+            add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:
         """The notes have been read."""
