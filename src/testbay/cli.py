@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from testbay import cli_history
+from testbay import cli_trends
 from testbay import settings as configuration
 from testbay.errors import BayError
 from testbay.output import Voice
@@ -350,6 +350,7 @@ def incidents(
 
     Example: testbay incidents report.json --dry-run
     """
+    from testbay.checks import report as reports
     from testbay.incidents import reconcile
 
     chosen = configuration.load()
@@ -357,11 +358,11 @@ def incidents(
     options = reconcile.Options(
         label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
     )
-    reconcile.execute(reconcile.read(report), chosen.environ, Voice(environ=chosen.environ), options)
+    reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options)
 
 
-app.command()(cli_history.history)
-app.command()(cli_history.latency)
+app.command()(cli_trends.history)
+app.command()(cli_trends.latency)
 
 
 @app.command()

@@ -14,11 +14,11 @@ import pytest
 from tests.system.conftest import REPOSITORY, Done
 from tests.system.pages import write
 
-from testbay import watching
+from testbay import trends
 from testbay.checks import history
 from testbay.checks.history import Entry
 from testbay.checks.latency import Rule, Series
-from testbay.checks.report import Report, Result
+from testbay.checks.report import Report, Result, read
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 # Nothing of this machine's own git.
@@ -72,7 +72,7 @@ def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
     source = random.Random(1)
     for run in range(34):
         health_s = source.uniform(0.09, 0.11) * (1.5 if run >= 28 else 1)
-        made = watching.read_report(report(tmp_path, 6 * (34 - run), health_s=health_s))
+        made = read(report(tmp_path, 6 * (34 - run), health_s=health_s))
         history.append(tmp_path / "kept", history.entry(made), NOW)
 
     every, one = (
@@ -91,8 +91,8 @@ def test_the_manifest_says_what_is_too_slow(tmp_path: Path) -> None:
     page = (REPOSITORY / "docs/latency.md").read_text(encoding="utf-8")
     [example] = re.findall(r"(?ms)^```toml\n(.*?)^```", page)
     write(tmp_path / "services/shop/testbay.toml", 'service = "shop"\n' + example.replace("20%", "30%"))
-    of_page = watching.limits(tmp_path, slower_than=None, hard_ms=None)
-    asked = watching.limits(tmp_path, slower_than="50%", hard_ms=7)
+    of_page = trends.limits(tmp_path, slower_than=None, hard_ms=None)
+    asked = trends.limits(tmp_path, slower_than="50%", hard_ms=7)
 
     health, other = Series("shop", "production", "health"), Series("shop", "production", "docs")
     assert [of_page.of(health), of_page.of(other)] == [Rule(slower_than=0.3, hard_ms=2000), Rule()]
@@ -101,7 +101,7 @@ def test_the_manifest_says_what_is_too_slow(tmp_path: Path) -> None:
 
 def test_damaged_lines_are_counted(tmp_path: Path) -> None:
     """Nobody is surprised later."""
-    kept = tmp_path / watching.FOLDER
+    kept = tmp_path / trends.FOLDER
     kept.mkdir(parents=True)
     (kept / f"{NOW:%Y-%m}.jsonl").write_text("damaged\n")
 
@@ -135,7 +135,7 @@ def test_a_run_that_is_too_old_is_not_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_code_10(tmp_path: Path, argv: list[str], message: str) -> None:
     """It is named, with what could be meant."""
     (tmp_path / "empty.json").write_text("{}")
-    history.append(tmp_path / "kept", history.entry(watching.read_report(report(tmp_path, 1))), NOW)
+    history.append(tmp_path / "kept", history.entry(read(report(tmp_path, 1))), NOW)
 
     done = call(tmp_path, *argv)
 

@@ -1,8 +1,10 @@
 """What a run of checks found: one record, as JSON for whoever comes after (history, incidents, pages)."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -120,3 +122,16 @@ def one_line(text: str) -> str:
     """The text on one line, with what is not printable spelled out, cut where nobody reads on."""
     spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _LINE + 1])
     return spelled if len(spelled) <= _LINE else spelled[: _LINE - 1] + "…"
+
+
+def read(file: Path) -> Report:
+    """The report in a file, or on standard input (`-`).
+
+    Raises:
+        ManifestError: It cannot be read, or is none.
+    """
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
+            return from_json(stream.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be read", why=str(error), todo="name a file of testbay check") from None

@@ -24,6 +24,7 @@ from psycopg import sql
 from testbay import process, settings
 from testbay.dependencies.keeping import PATIENCE_S, Taken
 from testbay.dependencies.postgres import CONTAINER_PORT, program_folders
+from testbay.dependencies.postgres_changes import as_oserror, connect
 from testbay.servers import Endpoint
 
 FILE = "postgres.sql"
@@ -173,18 +174,5 @@ def _run(session: psycopg.Connection[Any], statement: str, name: str) -> None:
 
 @contextmanager
 def _session(endpoint: Endpoint, options: str = "") -> Iterator[psycopg.Connection[Any]]:
-    try:
-        with psycopg.connect(
-            host=endpoint.host,
-            port=endpoint.port,
-            user=endpoint.user,
-            password=endpoint.password,
-            dbname=endpoint.db,
-            application_name="testbay",
-            connect_timeout=_CONNECT_LIMIT_S,
-            autocommit=True,
-            options=options,
-        ) as session:
-            yield session
-    except psycopg.Error as error:
-        raise OSError(" ".join(str(error).split())) from None
+    with as_oserror(), connect(endpoint, connect_timeout=_CONNECT_LIMIT_S, options=options) as session:
+        yield session

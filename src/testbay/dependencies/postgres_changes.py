@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import pq
 
+from testbay.servers import Endpoint
+
 Session = psycopg.Connection[tuple[Any, ...]]
 Change = tuple[str, str, str]  # its kind, an oid or pid, what else is said of it
 
@@ -170,6 +172,27 @@ def tell(session: Session, message: bytes) -> None:
 def hear(session: Session) -> list[Change]:
     """The second half: the last answer to what was told."""
     return _answer(_last(session))
+
+
+def connect(endpoint: Endpoint, **more: Any) -> Session:
+    """A session of ours, in autocommit; `more` is psycopg's.
+
+    Raises:
+        OSError: The server refuses.
+    """
+    try:
+        return psycopg.connect(
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            dbname=endpoint.db,
+            application_name="testbay",
+            autocommit=True,
+            **({"connect_timeout": 10} | more),
+        )
+    except psycopg.Error as error:
+        raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
 
 
 def prepare(session: Session, question: bytes) -> None:

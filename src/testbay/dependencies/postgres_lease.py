@@ -27,6 +27,7 @@ from testbay.dependencies.postgres_changes import (
     Shape,
     as_oserror,
     ask,
+    connect,
     deletion,
     hear,
     hear_prepared,
@@ -332,20 +333,7 @@ class Database:
 
 
 def _connect(endpoint: Endpoint) -> Session:
-    try:
-        return psycopg.connect(
-            host=endpoint.host,
-            port=endpoint.port,
-            user=endpoint.user,
-            password=endpoint.password,
-            dbname=endpoint.db,
-            application_name="testbay",
-            connect_timeout=10,
-            autocommit=True,
-            prepare_threshold=None,  # DEALLOCATE ALL would take them away behind its back
-        )
-    except psycopg.Error as error:
-        raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
+    return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would take them away behind its back
 
 
 def _reset(session: Session) -> bytes:

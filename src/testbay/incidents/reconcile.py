@@ -2,13 +2,11 @@
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
-from testbay.checks.report import MAX_BYTES, Report, from_json
+from testbay.checks.report import Report
 from testbay.errors import IncidentsError, ManifestError
 from testbay.incidents import marker
 from testbay.incidents.api import Access, Api, Patience, UnsureError
@@ -163,19 +161,6 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> Run:
     known = environ.get("GITHUB_RUN_ID", "")
     id_ = known if re.fullmatch(r"[0-9]{1,20}", known, re.ASCII) else f"report-{own}"
     return Run(report=report, id=id_, started=moment(report.started), last_good=last_good)
-
-
-def read(file: Path) -> Report:
-    """The report in a file, or on standard input (`-`).
-
-    Raises:
-        ManifestError: It cannot be read, or is none.
-    """
-    try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
-            return from_json(stream.read(MAX_BYTES + 1))
-    except OSError as error:
-        raise ManifestError(f"{file}: cannot be read", why=str(error), todo="name a file of testbay check") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from testbay.checks import history, latency, tables
 from testbay.checks.branch import Branch
 from testbay.checks.history import History
 from testbay.checks.latency import Rule, Series
-from testbay.checks.report import EXIT_CODES, MAX_BYTES, Report, from_json
+from testbay.checks.report import EXIT_CODES, read
 from testbay.errors import ManifestError
 from testbay.output import Voice
 
@@ -66,7 +66,7 @@ def record(report: Path, where: Place, voice: Voice) -> None:
         ManifestError: It is no report.
         HistoryError: The history cannot be read or written.
     """
-    new, now = history.entry(read_report(report)), datetime.now(UTC)
+    new, now = history.entry(read(report)), datetime.now(UTC)
     known = where.branch.append(new, now) if where.branch else history.append(where.folder, new, now)
     is_kept = any(one.run_id == new.run_id for one in known.entries)
     kept = "" if is_kept else "the run is too old to be kept; "
@@ -130,19 +130,6 @@ def _told(known: History) -> str:
     runs = f"{len(known.entries)} run{'s' * (len(known.entries) != 1)}"
     since = f" since {known.entries[0].moment:%Y-%m-%d}" if known.entries else ""
     return runs + since + (f"; lines that were none of ours and are left out: {known.skipped}" if known.skipped else "")
-
-
-def read_report(file: Path) -> Report:
-    """What testbay check wrote.
-
-    Raises:
-        ManifestError: It cannot be read, or is no report.
-    """
-    try:
-        with file.open("rb") as opened:
-            return from_json(opened.read(MAX_BYTES + 1))
-    except OSError as error:
-        raise ManifestError(f"{file}: cannot be read", why=str(error), todo="name what testbay check wrote") from None
 
 
 def _unknown(check: str | None, known: set[str], evidence: str) -> ManifestError:

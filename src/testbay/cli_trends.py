@@ -25,10 +25,10 @@ def history(
 
     Example: testbay history report.json --branch testbay-history
     """
-    from testbay import watching
+    from testbay import trends
 
     chosen = configuration.load()
-    watching.record(report, watching.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
+    trends.record(report, trends.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
 
 
 def latency(
@@ -51,9 +51,9 @@ def latency(
 
     Example: testbay latency health --branch testbay-history
     """
-    from testbay import watching
+    from testbay import trends
 
     chosen = configuration.load()
-    limits = watching.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
-    where = watching.place(folder, branch, chosen.environ)
-    raise typer.Exit(watching.tell(check, where, limits, Voice(environ=chosen.environ)))
+    limits = trends.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
+    where = trends.place(folder, branch, chosen.environ)
+    raise typer.Exit(trends.tell(check, where, limits, Voice(environ=chosen.environ)))
