@@ -11,7 +11,7 @@ from pathlib import Path
 from testbay import run as runs
 from testbay.checks import gate, runner
 from testbay.checks.report import PHASES, Phase, Report, Result, Verdict, from_json
-from testbay.checks.tables import Check, Target
+from testbay.checks.tables import LIVE, Check, Target
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import Manifest
 from testbay.output import Voice
@@ -83,6 +83,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             within_s=asked.within_s,
             environ=asked.settings.environ,
             secrets=tuple(asked.manifest.secrets),
+            known=_known(asked.manifest, target),
             progress=voice.progress,
         )
     )
@@ -132,6 +133,12 @@ def _expected(asked: Asked) -> str:
     if asked.commit is not None or asked.phase == "scheduled":
         return asked.commit or ""
     return environ.get("GITHUB_SHA", "") or gate.head(asked.manifest.root, environ)
+
+
+def _known(manifest: Manifest, target: Target | None) -> list[str]:
+    """Every id that a report about a deployment may have: an incident of another one is about nothing any more."""
+    gate_ids = [LIVE] if target and target.live else []
+    return gate_ids + [check.id for check in manifest.check if set(check.asked_in) - {"pre-merge"}]
 
 
 def _refuse_target(asked: Asked) -> None:

@@ -136,13 +136,14 @@ def test_every_fault_of_a_deployment_is_found_and_gone_after_its_repair(bay: Bay
 
 
 def test_an_old_build_alone_has_an_exit_code_of_its_own(bay: Bay, deployment: Deployment) -> None:
-    """Stale is neither broken nor green; the report names both commits."""
+    """Stale is neither broken nor green; the report names both commits, and the checks that were not asked."""
     deployment.wrong = {"stale"}
     done = bay.run(*CALL, "--id", "health")
 
     report = report_of(bay)
     assert (done.code, verdicts(report)) == (21, {"live": "stale", "health": "stale"})
     assert (report.commit, report.expected_commit) == ("old", "new")
+    assert set(report.known) >= {*ALL}
 
 
 def test_what_cannot_be_asked_has_an_exit_code_of_its_own(bay: Bay, deployment: Deployment) -> None:

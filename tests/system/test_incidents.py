@@ -136,6 +136,17 @@ def test_a_person_may_close_it_at_any_moment(monitor: Monitor, at: int) -> None:
     assert (list(monitor.github.issues), monitor.github.open_numbers()) == ([1], [1])
 
 
+def test_an_issue_of_a_check_that_is_gone_is_closed_with_the_reason(monitor: Monitor) -> None:
+    """Not as solved: nobody can prove that. Nothing follows in later runs."""
+    monitor.run(BAD, facts={"known": ("health",)})
+    for _ in range(2):
+        monitor.run(result("docs", "pass"), facts={"known": ("docs",)})
+
+    assert (monitor.github.open_numbers(), monitor.github.issues[1]["state_reason"]) == ([], "not_planned")
+    [why] = monitor.told(1)
+    assert why.startswith("The manifest has none of these checks any more: `health`. Nobody can prove its end. ")
+
+
 def test_issues_of_others_are_left_alone(monitor: Monitor) -> None:
     """One without our hidden line, or of another target, is neither read as ours nor changed."""
     monitor.run(BAD, facts={"target": "staging"})

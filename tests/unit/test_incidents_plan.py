@@ -21,11 +21,11 @@ def result(check: str, verdict: Verdict = "fail", said: str = "status is 502") -
     return Result(check=check, kind="http", verdict=verdict, said=said)
 
 
-def run(*results: Result, hours: float = 0, **more: Any) -> Run:
+def run(*results: Result, hours: float = 0, known: tuple[str, ...] = (), **more: Any) -> Run:
     """One that found these, so long after noon."""
     when = NOON + timedelta(hours=hours)
     began = when.isoformat()
-    found = Report(service="shop", phase="scheduled", started=began, finished=began, results=results)
+    found = Report(service="shop", phase="scheduled", started=began, finished=began, results=results, known=known)
     return Run(report=found, id=f"{hours}", started=when, **more)
 
 
@@ -223,3 +223,26 @@ def test_a_time_is_in_a_zone(text: str) -> None:
     """Without one nobody knows how long an outage was."""
     with pytest.raises(ManifestError, match="which is no time in a zone"):
         moment(text)
+
+
+def test_what_the_manifest_no_longer_has_is_not_waited_for() -> None:
+    """Without its last check it is about nothing; with one left that one decides. A cleanup has its check's id."""
+    [both] = opened(result("a"), result("b/cleanup"))
+    last = Policy(close_after=1)
+
+    assert shape(plan([issue(1, both)], run(result("c", "pass"), hours=1, known=("c",)), last)) == [
+        ("retire", "fail", ("a", "b/cleanup"))
+    ]
+    assert shape(plan([issue(1, both)], run(result("a", "pass"), hours=1, known=("a",)), last)) == [
+        ("close", "fail", ("a",))
+    ]
+    [left] = plan([issue(1, both)], run(result("b/cleanup"), hours=1, known=("b",)), last)
+    assert (left.verb, left.state.checks, left.state.failing) == ("update", ("b/cleanup",), ("b/cleanup",))
+
+
+@pytest.mark.parametrize(("hours", "known"), [(-1, ("c",)), (1, ()), (1, ("a", "c"))])
+def test_only_a_newer_manifest_without_the_check_proves_that_it_is_gone(hours: int, known: tuple[str, ...]) -> None:
+    """An older report, one that does not say, or one that merely did not ask changes nothing."""
+    [state] = opened(result("a"))
+
+    assert plan([issue(1, state)], run(result("c", "pass"), hours=hours, known=known), Policy()) == []

@@ -58,7 +58,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have."""
+    """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
+
+    `known` are the ids of every check that the manifest has for a deployment, asked this time or not; empty where
+    nobody knows.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -70,6 +74,7 @@ class Report:
     commit: Name = ""
     expected_commit: Name = ""
     run_url: Name = ""
+    known: Annotated[tuple[Name, ...], Field(max_length=_MAX_RESULTS)] = ()
     results: Annotated[tuple[Result, ...], Field(max_length=_MAX_RESULTS)] = ()
 
     @property

@@ -30,7 +30,7 @@ class Plan:
     """What to run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell.
-    `secrets` are names of variables, `*` allowed, whose values nothing shows.
+    `secrets` are names of variables, `*` allowed, whose values nothing shows. `known` goes into the report.
     """
 
     service: str
@@ -43,6 +43,7 @@ class Plan:
     within_s: float = 900.0
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()
+    known: Sequence[str] = ()
     progress: Callable[[str], None] = lambda _: None
 
 
@@ -94,6 +95,7 @@ async def report(plan: Plan) -> Report:
         commit=asking.masked(asking.commit),
         expected_commit=one_line(plan.expected_commit),
         run_url=_run_url(plan.environ),
+        known=tuple(plan.known),
         results=tuple(results),
     )
 

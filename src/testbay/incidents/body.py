@@ -59,6 +59,9 @@ class Writer:
             return ""
         if action.verb == "close":
             text = f"Over. {self._outage(state)} {self._good_runs(state)}"
+        elif action.verb == "retire":
+            names = self._names(state.checks)
+            text = f"The manifest has none of these checks any more: {names}. Nobody can prove its end."
         elif action.verb == "reopen":
             text = f"Again, after it was closed: {self._names(state.failing)}."
         else:

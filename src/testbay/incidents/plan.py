@@ -12,8 +12,8 @@ from testbay.incidents.run import Run
 
 _MOST_NEW = 10  # of one kind in one run; more of them are one storm, not so many causes
 
-Verb = Literal["open", "reopen", "update", "close", "duplicate"]
-_URGENCY: list[Verb] = ["open", "reopen", "update", "close", "duplicate"]  # what people wait for comes first
+Verb = Literal["open", "reopen", "update", "close", "retire", "duplicate"]
+_URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicate"]  # what people wait for comes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +131,16 @@ def _home(check: str, key: str, kept: Kept) -> int:
 
 def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, policy: Policy) -> list[Action]:
     """What an open issue needs, with the state it has after the sweep."""
-    checks = _union(state.checks, troubles)
     taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
-    if not run.is_news_to(state) or not run.asked(replace(state, checks=checks)):
+    if not run.is_news_to(state):
         return taken_over
-    state = replace(state, checks=checks, seen=run.started, run=run.id)
+    checks = run.still_known(_union(state.checks, troubles))
+    if not checks:
+        return [Action(verb="retire", state=replace(state, seen=run.started, run=run.id), was=one)]
+    if not run.asked(replace(state, checks=checks)):
+        return taken_over
+    failing = run.still_known(state.failing) or checks
+    state = replace(state, checks=checks, failing=failing, seen=run.started, run=run.id)
     if troubles:
         good, bad = state.fixed_commit or state.good_commit, run.report.commit or state.bad_commit
         state = replace(state, failing=_union(troubles), good=(), recovered=None)

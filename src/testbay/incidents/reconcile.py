@@ -130,6 +130,7 @@ _CHANGES: Mapping[str, Mapping[str, str]] = {
     "reopen": {"state": "open", "state_reason": "reopened"},
     "update": {},
     "close": {"state": "closed", "state_reason": "completed"},
+    "retire": {"state": "closed", "state_reason": "not_planned"},
     "duplicate": {"state": "closed", "state_reason": "duplicate"},
 }
 _DONE = {
@@ -137,6 +138,7 @@ _DONE = {
     "reopen": "reopened",
     "update": "updated",
     "close": "closed",
+    "retire": "closed, as its checks are gone:",
     "duplicate": "closed as a duplicate:",
 }
 

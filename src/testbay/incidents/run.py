@@ -62,6 +62,11 @@ class Run:
         verdicts = [{result.verdict for result in self.results(check)} for check in state.checks]
         return all(found and found <= enough for found in verdicts)
 
+    def still_known(self, checks: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the checks that the manifest still has, `<id>/cleanup` and the like by their id."""
+        known = self.report.known
+        return tuple(check for check in checks if not known or check.partition("/")[0] in known)
+
     def is_news_to(self, state: State) -> bool:
         """Whether the issue does not know yet what this run, or a newer one, found."""
         return (self.started, self.id) > (state.seen, state.run)
