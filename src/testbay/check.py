@@ -11,11 +11,13 @@ from pathlib import Path
 from testbay import run as runs
 from testbay.checks import gate, runner
 from testbay.checks.report import PHASES, Phase, Report, Result, Verdict, from_json
+from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, Target
-from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
 from testbay.manifest import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.trends import Place
 
 _KEPT = 100
 _SERVED = ("http", "websocket", "journey")
@@ -40,6 +42,7 @@ class Asked:
     ids: tuple[str, ...] = ()
     commit: str | None = None
     within_s: float = 900.0
+    history: Place | None = None
     as_json: bool = False
 
 
@@ -68,7 +71,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     checks = _checks(asked)
     file = _file(asked)
     if asked.phase == "pre-merge":
-        _refuse_target(asked)
+        _refuse_what_is_deployed(asked)
         return _on_a_lease(asked, file, voice)
     name, target = _target(asked, checks)
     report = runner.run(
@@ -81,6 +84,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             target_name=name,
             expected_commit=_expected(asked),
             within_s=asked.within_s,
+            past=_past(asked.history),
             environ=asked.settings.environ,
             secrets=tuple(asked.manifest.secrets),
             known=_known(asked.manifest, target),
@@ -141,9 +145,24 @@ def _known(manifest: Manifest, target: Target | None) -> list[str]:
     return gate_ids + [check.id for check in manifest.check if set(check.asked_in) - {"pre-merge"}]
 
 
-def _refuse_target(asked: Asked) -> None:
+def _past(where: Place | None) -> Past | None:
+    """What is found there. That it cannot be read is a verdict of those that need it, not the end of all others."""
+    if where is None:
+        return None
+    try:
+        return Past(option=where.option, found=where.read(datetime.now(UTC)))
+    except HistoryError as error:
+        return Past(option=where.option, found=error)
+
+
+def _refuse_what_is_deployed(asked: Asked) -> None:
     if asked.target is not None:
         raise ManifestError("--target: before a merge the service on a lease is asked", todo="leave it out")
+    if asked.history is not None:
+        option = asked.history.option.partition(" ")[0]
+        raise ManifestError(
+            f"{option}: a service on a lease has no history", todo="leave it out; hard_ms is judged in every phase"
+        )
 
 
 def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:
@@ -197,6 +216,8 @@ def _name(result: Result) -> str:
 
 
 def _how_long(result: Result) -> str:
+    if not result.attempts:
+        return ""
     tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
     return f" ({result.duration_s:.2f} s{tries})"
 

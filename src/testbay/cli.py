@@ -306,6 +306,8 @@ def check(
         str | None, typer.Option(help="The commit that should answer (also GITHUB_SHA, git).", show_default=False)
     ] = None,
     within: Annotated[str, typer.Option(help="The time for the whole run.", metavar="15m")] = "15m",
+    folder: cli_trends.Folder = None,
+    branch: cli_trends.Branch = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Ask a deployment, a configuration, or the service on a lease whether it is as the manifest says.
@@ -313,6 +315,7 @@ def check(
     Example: testbay check agent_executor --phase post-deploy --target production
     """
     from testbay import check as checking
+    from testbay import trends
 
     manifest, project, chosen = _asked(service, None)
     within_s = configuration.duration(within, "--within")
@@ -325,6 +328,7 @@ def check(
         ids=tuple(ids or ()),
         commit=commit,
         within_s=within_s,
+        history=trends.place(folder, branch, chosen.environ) if folder or branch else None,
         as_json=as_json,
     )
     voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)

@@ -12,6 +12,10 @@ Branch = Annotated[
     str | None,
     typer.Option("--branch", metavar="NAME", help="The history is on this branch of origin.", show_default=False),
 ]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="FOLDER", help="The history is in this folder.", show_default=False),
+]
 
 
 def history(
@@ -35,9 +39,7 @@ def latency(
     check: Annotated[
         str | None, typer.Argument(help="A check's id; every check in a line if left out.", show_default=False)
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--history", metavar="FOLDER", help="Read this folder.", show_default=False)
-    ] = None,
+    folder: Folder = None,
     branch: Branch = None,
     slower_than: Annotated[
         str | None,

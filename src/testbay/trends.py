@@ -2,7 +2,7 @@
 
 import difflib
 import math
-import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,21 +30,34 @@ class Place:
     def __str__(self) -> str:
         return f"{self.branch.remote}/{self.branch.name}" if self.branch else str(self.folder)
 
+    @property
+    def option(self) -> str:
+        """As it is typed."""
+        return shlex.join(["--branch", self.branch.name] if self.branch else ["--history", str(self.folder)])
+
+    def read(self, now: datetime) -> History:
+        """The history there; none if there is none yet.
+
+        Raises:
+            HistoryError: It cannot be read.
+        """
+        return self.branch.read(now) if self.branch else history.read(self.folder, now)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is too slow: as the command line says, else as the manifest says of each service's check."""
 
-    slower_than: str | None = None
+    slower_than: float | None = None
     hard_ms: float | None = None
     manifest: Mapping[tuple[str, str], tables.Latency] = field(default_factory=dict)
 
     def of(self, key: Series) -> Rule:
         """The rule for one check."""
         said = self.manifest.get((key.service, key.check), tables.Latency())
-        text = self.slower_than or said.slower_than
-        hard_ms = said.hard_ms if self.hard_ms is None else self.hard_ms
-        return Rule(slower_than=_share(text), hard_ms=hard_ms) if text else Rule(hard_ms=hard_ms)
+        typed = {"slower_than": self.slower_than, "hard_ms": self.hard_ms}
+        known = {name: value for name, value in typed.items() if value is not None}
+        return latency.rule(key.check, said.model_copy(update=known))
 
 
 def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -> Place:
@@ -80,19 +93,18 @@ def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
         ManifestError: The history knows no such check.
         HistoryError: The history cannot be read.
     """
-    now = datetime.now(UTC)
-    known = where.branch.read(now) if where.branch else history.read(where.folder, now)
+    known = where.read(datetime.now(UTC))
     every = latency.series(known.entries)
     chosen = [key for key in every if check in (None, key.check)]
     if not chosen:
         raise _unknown(check, {key.check for key in every}, f"{where}: {_told(known)}")
-    words = set()
+    bad = False
     for key in sorted(chosen):
         finding = latency.judge(every[key], allowed.of(key))
-        words.add(finding.word)
+        bad = bad or finding.is_bad
         head, *rest = latency.explain(finding)
         voice.say("\n".join([f"{key}: {head}", *(rest if check else [])]))
-    return EXIT_CODES["fail"] if words & {"slower", "over the limit"} else 0
+    return EXIT_CODES["fail"] if bad else 0
 
 
 def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Limits:
@@ -101,16 +113,14 @@ def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Li
     Raises:
         ManifestError: What is no percentage above zero, or no time above zero; a manifest that cannot be used.
     """
-    if slower_than is not None and not _share(slower_than):
-        raise ManifestError(f"--slower-than: {slower_than!r} is no percentage above zero", todo="write e.g. 20%")
+    try:
+        share = None if slower_than is None else tables.share(slower_than)
+    except ValueError as error:
+        what, _, todo = str(error).rpartition(": ")
+        raise ManifestError(f"--slower-than: {what}", todo=todo) from None
     if hard_ms is not None and not 0 < hard_ms < math.inf:
         raise ManifestError(f"--hard-ms: {hard_ms:g} is no time above zero", todo="write milliseconds, e.g. 2000")
-    return Limits(slower_than=slower_than, hard_ms=hard_ms, manifest=_of_manifests(start))
-
-
-def _share(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text)
-    return float(found[1]) / 100 if found else 0.0
+    return Limits(slower_than=share, hard_ms=hard_ms, manifest=_of_manifests(start))
 
 
 def _of_manifests(start: Path) -> dict[tuple[str, str], tables.Latency]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import FakeGitHub
 from tests.system.pages import files, follow, page, write
 
+from testbay.checks import history
+from testbay.checks.history import Entry, Outcome
 from testbay.checks.report import Report, from_json
 from testbay.manifest import load_manifest
 
@@ -82,7 +85,7 @@ expect = ["status == 200"]
 delete = "/things/{thing}"
 expect = ["status == 200"]
 """
-ALL = {"live", "health", "page", "fast", "stream", "variables"}
+ALL = {"live", "health", "page", "fast", "fast/latency", "stream", "variables"}
 
 
 @pytest.fixture
@@ -128,11 +131,11 @@ def test_every_fault_of_a_deployment_is_found_and_gone_after_its_repair(bay: Bay
     variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
     repaired = bay.run(*CALL)
 
-    assert (broken.code, found) == (20, dict.fromkeys(ALL, "fail") | {"live": "stale"})
+    assert (broken.code, found) == (20, dict.fromkeys(ALL, "fail") | {"live": "stale", "fast": "stale"})
     assert "FAIL  health: status == 200: 404 is not == 200" in broken.out
     assert "<html>" in broken.out
     assert (repaired.code, verdicts(report_of(bay))) == (0, dict.fromkeys(ALL, "pass"))
-    assert "Checks: 6 passed" in repaired.out
+    assert "Checks: 7 passed" in repaired.out
 
 
 def test_an_old_build_alone_has_an_exit_code_of_its_own(bay: Bay, deployment: Deployment) -> None:
@@ -143,7 +146,7 @@ def test_an_old_build_alone_has_an_exit_code_of_its_own(bay: Bay, deployment: De
     report = report_of(bay)
     assert (done.code, verdicts(report)) == (21, {"live": "stale", "health": "stale"})
     assert (report.commit, report.expected_commit) == ("old", "new")
-    assert set(report.known) >= {*ALL}
+    assert set(report.known) >= ALL - {"fast/latency"}
 
 
 def test_what_cannot_be_asked_has_an_exit_code_of_its_own(bay: Bay, deployment: Deployment) -> None:
@@ -180,6 +183,11 @@ def test_json_is_all_there_is_on_standard_output(bay: Bay, deployment: Deploymen
             ["--phase", "pre-merge", "--target", "production"],
             "--target: before a merge the service on a lease is asked",
         ),
+        (["--phase", "pre-merge", "--history", "kept"], "--history: a service on a lease has no history"),
+        (
+            ["--phase", "post-deploy", "--history", "kept", "--branch", "kept"],
+            "a history is in a folder or on a branch",
+        ),
         (["--phase", "post-deploy", "--within", "never"], "--within: 'never' is no duration"),
     ],
 )
@@ -190,6 +198,41 @@ def test_a_call_that_cannot_be_meant_is_refused(
     done = bay.run("check", "shop", *arguments)
 
     assert (done.code, done.lines[0]) == (10, f"error: {what}")
+
+
+def remembered(folder: Path, name: str) -> None:
+    """A history in which a check was answered at once, until it took a second in five runs."""
+    now = datetime.now(UTC)
+    for run, median_ms in enumerate([0.01] * 28 + [1000] * 5):
+        started = (now - timedelta(hours=40 - run)).isoformat()
+        found = Outcome(check=name, verdict="pass", median_ms=median_ms, probes=10)
+        made = Entry(service="shop", phase="scheduled", target="production", started=started, outcomes=(found,))
+        history.append(folder, made, now)
+
+
+def test_who_has_become_slower_than_before_fails(bay: Bay, deployment: Deployment) -> None:
+    """With a history; without one it passes, and is well below its limit."""
+    remembered(bay.project / "kept", "fast")
+    alone, compared = bay.run(*CALL), bay.run(*CALL, "--history", "kept")
+
+    assert (alone.code, compared.code) == (0, 20), compared.out
+    assert re.search(r"FAIL  fast/latency: slower: the last 6 runs are \d+% slower than the 28 before", compared.out)
+    assert "    each run: testbay latency fast --history kept\n" in compared.out
+    assert verdicts(report_of(bay)) == dict.fromkeys(ALL, "pass") | {"fast/latency": "fail"}
+
+
+@pytest.mark.parametrize("place", [("--history", "kept"), ("--branch", "testbay-history")])
+def test_a_history_that_cannot_be_read_is_no_green_and_costs_no_other_verdict(
+    bay: Bay, deployment: Deployment, place: tuple[str, str]
+) -> None:
+    """A file where a folder should be, a clone that is none: everything else is told as ever."""
+    (bay.project / "kept").write_text("a file\n", encoding="utf-8")
+    done = bay.run(*CALL, *place)
+
+    assert (done.code, verdicts(report_of(bay))) == (22, dict.fromkeys(ALL, "pass") | {"fast/latency": "error"})
+    assert re.search(
+        r"ERROR fast/latency: median of 3 probes is [\d.]+ ms; history: .+(cannot be used|failed)", done.out
+    )
 
 
 def test_an_interrupted_journey_cleans_up(bay: Bay, deployment: Deployment) -> None:
@@ -281,7 +324,7 @@ def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> Non
         write(tmp_path / "testbay.toml", service + text)
         assert load_manifest(tmp_path).check
 
-    assert len(blocks) == 3
+    assert len(blocks) == 4
 
 
 def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list[int], int]:

@@ -80,8 +80,8 @@ def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
         call(tmp_path, "latency", "health", "--history", "kept"),
     )
 
-    assert (every.code, one.code, len(every.lines), len(one.lines)) == (20, 20, 2, 39), one.out
-    assert re.match(r"shop on production: control: steady: the last 6 runs are 0% slower", every.lines[0])
+    assert (every.code, one.code, len(every.lines), len(one.lines)) == (20, 20, 2, 40), one.out
+    assert re.match(r"shop on production: control: not judged: the last 6 runs are 0% slower", every.lines[0])
     assert one.lines[0] == every.lines[1]
     assert re.match(r"shop on production: health: slower: the last 6 runs are \d\d% slower .* no chance", one.lines[0])
 

@@ -162,6 +162,7 @@ def test_what_is_explained() -> None:
         "slower: the last 1 runs are 100% slower than the 2 before, and that is no chance (p = 0.33)",
         "  medians:  10 of control before, 20 of control in the last 1 runs",
         "  compared: each run by the median of at least 10 probes, divided by that of the check 'control' in it",
+        "  since:    2026-11-01 12:00, commit abc\\x1b, in the run before abc\\x1b",
         "",
         "  2026-11-01 00:00  abc\\x1b       100 ms      10  ####################",
         "  2026-11-01 06:00  abc\\x1b       110 ms      10  ####################",

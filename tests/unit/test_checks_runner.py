@@ -1,6 +1,7 @@
 """The gate, retries, deadlines, variables and containers: what a run makes of its checks."""
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -149,14 +150,30 @@ def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
     assert found.evidence == ('GET / → 200 of no type, 24 bytes: {"sent": "Bearer ***"}',)
 
 
-def test_a_slow_median_fails_a_right_answer(ask: Ask, listen: Listen) -> None:
-    """Every probe is in the result for whoever compares; the limit is the check's own."""
-    lines = HEALTH + "attempts = 1\nlatency = { probes = 4, hard_ms = 0.001 }"
-    found = one(ask(lines, listen(Answers({"ok": True}))))
+def test_a_slow_median_is_a_verdict_of_its_own(ask: Ask, listen: Listen) -> None:
+    """The right answer passes, and is not asked for again; every probe is in its result for whoever compares."""
+    server = Answers(*[{"ok": True}] * 4, {"ok": False})
+    found = ask(HEALTH + "latency = { probes = 4, hard_ms = 0.001 }", listen(server))
 
-    assert found.verdict == "fail"
-    assert found.said.startswith("GET /: median of 4 is ")
-    assert len(found.latencies_s) == 4
+    assert [(r.check, r.kind, r.verdict, r.attempts, len(r.latencies_s)) for r in found.results] == [
+        ("health", "http", "pass", 1, 4),
+        ("health/latency", "latency", "fail", 0, 0),
+    ]
+    assert re.fullmatch(r"median of 4 probes is [\d.]+ ms, more than hard_ms = 0.001", found.results[1].said)
+
+
+def test_who_is_slow_on_an_old_build_is_slow(ask: Ask, listen: Listen) -> None:
+    """And who is fast there has shown nothing; an answer that was wrong has no time worth judging."""
+    server = Answers({"commit": "old", "ok": True})
+    latency = "latency = { probes = 1, hard_ms = %s }\n"
+    fast, wrong = (HEALTH.replace("health", name) for name in ("fast", "wrong"))
+    lines = HEALTH + latency % 0.001 + fast + latency % 60000 + wrong.replace("json.ok", "json.no") + latency % 0.001
+    found = ask(GATE % "20ms" + lines, listen(server), expected_commit="new")
+
+    assert {r.check: r.verdict for r in found.results} == {
+        **dict.fromkeys(["live", "health", "fast", "fast/latency"], "stale"),
+        **dict.fromkeys(["health/latency", "wrong"], "fail"),
+    }
 
 
 ENV = """

@@ -61,6 +61,22 @@ def test_checks_that_say_the_same_share_an_issue() -> None:
     ]
 
 
+def test_all_that_is_slow_shares_an_issue() -> None:
+    """Whether it is over its limit or slower than before, however much that is today."""
+    said = (
+        "median of 9 probes is 405.3 ms, more than hard_ms = 300",
+        "slower: the last 6 runs are 47% slower (p = 1e-07)",
+    )
+    slow = [
+        replace(result(f"{name}/latency", said=words), kind="latency") for name, words in zip("ab", said, strict=True)
+    ]
+
+    assert shape(plan([], run(*slow, result("c")), Policy())) == [
+        ("open", "fail", ("a/latency", "b/latency")),
+        ("open", "fail", ("c",)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

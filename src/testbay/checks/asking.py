@@ -30,13 +30,11 @@ class FoundError(Exception):
         evidence: Iterable[str] = (),
         *,
         reached: bool = True,
-        latencies_s: Iterable[float] = (),
     ) -> None:
         super().__init__(said)
         self.verdict = verdict
         self.said = said
         self.evidence = tuple(evidence)
-        self.latencies_s = tuple(latencies_s)
         self.reached = reached  # whether anything may have been done there
 
 

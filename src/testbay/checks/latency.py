@@ -18,16 +18,20 @@ from typing import Literal, NamedTuple
 
 from testbay.checks.history import CONTROL, Entry
 from testbay.checks.report import one_line
+from testbay.checks.tables import Latency
 
-Word = Literal["steady", "slower", "not sure", "over the limit", "not enough yet"]
+Word = Literal["steady", "slower", "not sure", "over the limit", "not enough yet", "not judged"]
 _WIDTH = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What counts as slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs."""
+    """What counts as slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs.
 
-    slower_than: float = 0.20
+    Without `slower_than` nothing does.
+    """
+
+    slower_than: float | None = 0.20
     p: float = 0.001
     recent: int = 6
     before: int = 28
@@ -63,6 +67,22 @@ class Finding:
     p: float | None = None
 
     @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look."""
+        return self.word in ("slower", "over the limit")
+
+    @property
+    def turn(self) -> int:
+        """Where in the window it most likely became slower: the cut that sets the two parts furthest apart (CUSUM)."""
+        levels = [math.log(level) for level in self.levels]
+        count = len(levels)
+
+        def apart(cut: int) -> float:
+            return (statistics.fmean(levels[cut:]) - statistics.fmean(levels[:cut])) * math.sqrt(cut * (count - cut))
+
+        return max(range(1, count), key=apart)
+
+    @property
     def said(self) -> str:
         """In one sentence."""
         rule = self.rule
@@ -75,6 +95,8 @@ class Finding:
         chance = f"p = {self.p:.2g}"
         if self.word == "slower":
             return f"slower: {last}, and that is no chance ({chance})"
+        if rule.slower_than is None:
+            return f"not judged: {last} ({chance}); a control is when it says slower_than"
         if self.word == "steady":
             return f"steady: {last}; more than {rule.slower_than:.0%} slower would count ({chance})"
         return f"not sure: {last}, but that may be chance ({chance}; below {rule.p:g} counts)"
@@ -111,6 +133,12 @@ def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
     return found
 
 
+def rule(check: str, said: Latency) -> Rule:
+    """What a manifest says of a check. The control is what others are held against: only if it says so is it judged."""
+    usual = None if check == CONTROL else Rule().slower_than
+    return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
+
+
 def judge(found: Sequence[Sample], rule: Rule | None = None) -> Finding:
     """What the newest runs say, the oldest first."""
     rule = rule or Rule()
@@ -126,9 +154,16 @@ def judge(found: Sequence[Sample], rule: Rule | None = None) -> Finding:
     ratio = statistics.median(recent) / statistics.median(before)
     p = chance(recent, before)
     if not over:
-        surely: Word = "slower" if p < rule.p else "not sure"
-        word = surely if ratio > 1 + rule.slower_than else "steady"
+        word = _word(ratio, p, rule)
     return Finding(word=word, rule=rule, samples=window, divided=divided, levels=levels, ratio=ratio, p=p)
+
+
+def _word(ratio: float, p: float, rule: Rule) -> Word:
+    if rule.slower_than is None:
+        return "not judged"
+    if ratio <= 1 + rule.slower_than:
+        return "steady"
+    return "slower" if p < rule.p else "not sure"
 
 
 def chance(high: Sequence[float], low: Sequence[float]) -> float:
@@ -167,18 +202,35 @@ def explain(finding: Finding) -> list[str]:
     if not found:
         return lines
     cut = max(0, len(found) - rule.recent)
-    unit = "of control" if finding.divided else "ms"
-    if cut:
-        before, recent = (statistics.median(part) for part in (finding.levels[:cut], finding.levels[cut:]))
-        lines += [f"  medians:  {before:.4g} {unit} before, {recent:.4g} {unit} in the last {rule.recent} runs"]
-    lines += [f"  compared: {_compared(finding)}", ""]
+    lines += [*summary(finding), ""]
     most = max(finding.levels)
     for at, (sample, level) in enumerate(zip(found, finding.levels, strict=True)):
         lines += [f"  {'the last ' + str(rule.recent):-<76}"] if at == cut and cut else []
         bar = "#" * max(1, round(level / most * _WIDTH))
         number = f"{sample.median_ms:>9.4g} ms" + (f" {level:>7.3g}" if finding.divided else "")
-        lines.append(f"  {sample.moment:%Y-%m-%d %H:%M}  {one_line(sample.commit)[:7]:<7} {number}  {bar}")
+        lines.append(f"  {sample.moment:%Y-%m-%d %H:%M}  {_commit(sample):<7} {number}  {bar}")
     return lines
+
+
+def summary(finding: Finding) -> list[str]:
+    """What a verdict rests on, and since when it is so if it is slower."""
+    lines = []
+    cut = len(finding.samples) - finding.rule.recent
+    if cut > 0:
+        before, recent = (statistics.median(part) for part in (finding.levels[:cut], finding.levels[cut:]))
+        unit = "of control" if finding.divided else "ms"
+        said = f"{before:.4g} {unit} before, {recent:.4g} {unit} in the last {finding.rule.recent} runs"
+        lines.append(f"  medians:  {said}")
+    lines.append(f"  compared: {_compared(finding)}")
+    if finding.word == "slower":
+        last, first = finding.samples[finding.turn - 1], finding.samples[finding.turn]
+        commits = f"commit {_commit(first) or 'unknown'}, in the run before {_commit(last) or 'unknown'}"
+        lines.append(f"  since:    {first.moment:%Y-%m-%d %H:%M}, {commits}")
+    return lines
+
+
+def _commit(sample: Sample) -> str:
+    return one_line(sample.commit)[:7]
 
 
 def _compared(finding: Finding) -> str:

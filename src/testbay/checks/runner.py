@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from testbay.checks import container, env, gate, http, placeholders, websocket
+from testbay.checks import container, env, gate, http, placeholders, slowness, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
 from testbay.checks.journey import Journey
 from testbay.checks.report import Phase, Report, Result, Verdict, one_line
+from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.errors import InterruptedRunError
 
@@ -30,7 +31,8 @@ class Plan:
     """What to run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell.
-    `secrets` are names of variables, `*` allowed, whose values nothing shows. `known` goes into the report.
+    `past` is what response times are compared with. `secrets` are names of variables, `*` allowed, whose values nothing
+    shows. `known` goes into the report.
     """
 
     service: str
@@ -41,6 +43,7 @@ class Plan:
     target_name: str = ""
     expected_commit: str = ""
     within_s: float = 900.0
+    past: Past | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()
     known: Sequence[str] = ()
@@ -86,7 +89,7 @@ async def report(plan: Plan) -> Report:
         else:
             results = await _all(plan, asking)
     results = [_masked(asking, result) for result in results]
-    return Report(
+    found = Report(
         service=plan.service,
         phase=plan.phase,
         target=plan.target_name,
@@ -98,6 +101,7 @@ async def report(plan: Plan) -> Report:
         known=tuple(plan.known),
         results=tuple(results),
     )
+    return slowness.judged(found, plan.checks, plan.past)
 
 
 def _asking(plan: Plan) -> tuple[Asking, list[str]]:
@@ -243,7 +247,7 @@ def _result(
         evidence=tuple(asking.masked(line) for line in found.evidence),
         duration_s=round(time.monotonic() - began, 4),
         attempts=attempts,
-        latencies_s=tuple(round(seconds, 5) for seconds in found.latencies_s),
+        latencies_s=tuple(round(seconds, 5) for seconds in found.latencies_s) if isinstance(found, Passed) else (),
     )
 
 

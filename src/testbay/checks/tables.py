@@ -36,10 +36,16 @@ def _expression(text: str) -> str:
     return conditions.expression(text).text
 
 
-def _percent(text: str) -> str:
-    if not re.fullmatch(r"\d{1,4}(\.\d+)?%", text):
-        raise ValueError(f"{text!r} is no percentage: write e.g. 20%")
-    return text
+def share(text: Any) -> float:
+    """A percentage as a number: 0.2 for 20%.
+
+    Raises:
+        ValueError: It is none, or not above zero.
+    """
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text) if isinstance(text, str) else None
+    if not found or not float(found[1]):
+        raise ValueError(f"{text!r} is no percentage above zero: write e.g. 20%")
+    return float(found[1]) / 100
 
 
 Duration = Annotated[float, BeforeValidator(_seconds)]
@@ -83,7 +89,7 @@ class Latency(Table):
     """How often a check that passed is asked again for its response time, and what is too slow."""
 
     probes: int = Field(default=10, ge=1, le=200)
-    slower_than: Annotated[str, AfterValidator(_percent)] | None = None
+    slower_than: Annotated[float, BeforeValidator(share)] | None = None
     hard_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
 
 

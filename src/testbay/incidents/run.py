@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from testbay.checks import slowness
 from testbay.checks.report import Report, Result
 from testbay.errors import ManifestError
 from testbay.incidents.marker import Kind, State, digest
@@ -75,11 +76,13 @@ class Run:
 def cause(result: Result) -> str:
     """What two checks of a target have in common when one thing is wrong with both.
 
-    An old build, or a monitor that cannot ask, is one thing whatever was asked. Else it is what the checks said, in the
-    same words: without the request and the path of an address, and without measured numbers.
+    An old build, or a monitor that cannot ask, is one thing whatever was asked, and so is slowness. Else it is what the
+    checks said, in the same words: without the request and the path of an address, and without measured numbers.
     """
     if result.verdict != "fail":
         return ""
+    if result.kind == slowness.KIND:
+        return slowness.KIND
     return " ".join(_MEASURED.sub("", _PATH.sub(r"\1", _REQUEST.sub("", result.said))).lower().split())
 
 
