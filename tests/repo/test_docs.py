@@ -16,7 +16,7 @@ from tests.repo.test_imports import LEVELS
 
 from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
 from testbay.checks import report as checks_report
-from testbay.checks import tables
+from testbay.checks import shapes, tables
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -212,7 +212,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
 
 def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     """A table for targets, for what all checks have, and for each kind."""
-    common = set(tables.EnvCheck.model_fields) - {"source", "required", "forbid"}
+    common = set(tables.EnvCheck.model_fields) - {"source", "required", "forbid", "shape", "same_keys_as"}
     steps = {f"steps.{name}" for name in tables.Message.model_fields}
     own = {kind: {*model.model_fields, *steps} - common for kind, model in tables.KINDS.items()}
     exchange = {field.alias or name for name, field in tables.Exchange.model_fields.items()}
@@ -223,6 +223,7 @@ def test_reference_lists_every_key_of_a_check(reference: str) -> None:
         "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},
         "Checks: websocket": own["websocket"],
         "Checks: env": own["env"] - steps,
+        "Shapes": set(shapes.KNOWN),
         "Checks: container": own["container"] - steps,
         "Checks: journey": (own["journey"] - steps) | step,
     }

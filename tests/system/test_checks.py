@@ -324,7 +324,7 @@ def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> Non
         write(tmp_path / "testbay.toml", service + text)
         assert load_manifest(tmp_path).check
 
-    assert len(blocks) == 4
+    assert len(blocks) == 5
 
 
 def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list[int], int]:

@@ -72,6 +72,7 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (HTTP + 'timeout = "soon"', "check.0.timeout: 'soon' is no duration: write e.g. 500ms, 10s or 5m"),
         (HTTP + "timeout = 5", "check.0.timeout: 5 is no duration"),
         (HTTP + 'latency = { slower_than = "much" }', "check.0.latency.slower_than: 'much' is no percentage"),
+        (HTTP + 'latency = { slower_than = "0%" }', "check.0.latency.slower_than: '0%' is no percentage above zero"),
         (HTTP + "attempts = 11", "check.0.attempts: Input should be less than or equal to 10"),
         (
             HTTP.replace("status ", "statuss "),
@@ -100,7 +101,19 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (WS + 'steps = [{ send = "x", recv = "1s" }]', "check.0.steps.0: either send or recv"),
         (WS + 'steps = [{ send = "x", expect = ["size > 1"] }]', "check.0.steps.0: nothing can be expected of what"),
         (WS + "close = 99", "check.0.close: Input should be greater than or equal to 1000"),
-        (ENV.replace('"A"', ""), "check.0.required: List should have at least 1 item"),
+        (ENV.replace('"A"', ""), "check.0: one of required, shape, same_keys_as is missing: what makes it pass?"),
+        (ENV + 'same_keys_as = ".env.example"', "check.0: same_keys_as compares two files, and there is no source"),
+        (
+            ENV + 'shape = { A = "postgre-url" }',
+            "check.0.shape.A: unknown shape 'postgre-url' (did you mean 'postgres-url'?); known: url, postgres-url",
+        ),
+        (
+            ENV + 'shape = { A = "secret" }',
+            "check.0.shape.A: unknown shape 'secret' (did you mean 'secret>=32'?); known:",
+        ),
+        (ENV + 'shape = { A = "secret>=0" }', "check.0.shape.A: unknown shape 'secret>=0' (did you mean"),
+        (ENV + 'shape = { A = "xml" }', "check.0.shape.A: unknown shape 'xml'; known: url"),
+        (ENV + 'shape = { A = "int 2..1" }', "check.0.shape.A: 'int 2..1': no number is within 2..1"),
         (BOX, "check.0: either containers, by name, or compose, a file, with its services"),
         (BOX + 'compose = "c.yml"', "check.0: compose and services belong together"),
         (

@@ -204,6 +204,55 @@ def test_variables_that_are_there_pass(ask: Ask, tmp_path: Path) -> None:
     assert one(ask(ENV.replace('source = ".env"', ""), environ=environ)).said == "3 variables in the environment"
 
 
+@pytest.mark.parametrize("value", ["", "''", '""', "' '", "\"''\"", "'\"\"'"])
+def test_quotes_and_white_space_are_nothing(ask: Ask, tmp_path: Path, value: str) -> None:
+    """Of a variable that is required, and of one that only has a shape."""
+    (tmp_path / ".env").write_text(f"A={value}\nB={value}\n", encoding="utf-8")
+    lines = ENV.replace('"A", "B", "C"', '"A"') + 'shape = { B = "int" }'
+    found = one(ask(lines))
+
+    assert (found.verdict, found.said, *found.evidence) == (
+        "fail",
+        "A is empty in .env (and 1 more)",
+        "B is empty in .env",
+    )
+
+
+def test_a_value_of_another_shape_is_named_and_not_shown(ask: Ask, tmp_path: Path) -> None:
+    """Nor is any part of it; what is not there is of no shape, and told."""
+    (tmp_path / ".env").write_text("URL=mysql://u:hunter2@db\nKEY=hunter2\nDEBUG=on\n", encoding="utf-8")
+    shape = 'shape = { URL = "postgres-url", KEY = "secret>=32", DEBUG = "bool", PORT = "int" }'
+    lines = '[[check]]\nid = "env"\nkind = "env"\nsource = ".env"\n'
+    wrong, right = ask(lines + shape), ask(lines + 'shape = { DEBUG = "bool", PORT = "int" }')
+
+    said = "URL is no postgres-url: it does not begin with postgresql:// or postgres:// (and 1 more)"
+    assert (one(wrong).said, *one(wrong).evidence) == (said, "KEY is no secret>=32: it has 7 characters")
+    assert "hunter2" not in wrong.as_json()
+    assert (one(right).verdict, one(right).said) == ("pass", "1 variable in .env; not there, so of no shape: PORT")
+
+
+def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
+    """What one of them lacks is named, on both sides; what is required is named once."""
+    (tmp_path / ".env.example").write_text("A=\nB=\nC=\nD=\n", encoding="utf-8")
+    lines = ENV.replace('"A", "B", "C"', '"A", "D"') + 'same_keys_as = ".env.example"'
+    (tmp_path / ".env").write_text("A=1\nB=2\nX=3\n", encoding="utf-8")
+    wrong = one(ask(lines))
+    (tmp_path / ".env").write_text('A=1\nB=2\nC=3\nD="4"\n', encoding="utf-8")
+    right = one(ask(lines))
+
+    assert (wrong.verdict, wrong.said) == ("fail", "D is not in .env (and 2 more)")
+    assert wrong.evidence == ("C is in .env.example and not in .env", "X is in .env and not in .env.example")
+    assert (right.verdict, right.said) == ("pass", "2 variables in .env; same keys as .env.example")
+
+
+def test_an_example_that_is_not_there_is_not_green(ask: Ask, tmp_path: Path) -> None:
+    """It could not be asked whether the keys are the same."""
+    (tmp_path / ".env").write_text("A=1\nB=2\nC=3\n", encoding="utf-8")
+    found = one(ask(ENV + 'same_keys_as = "example"'))
+
+    assert (found.verdict, found.said) == ("error", "example: cannot be read: No such file or directory")
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [

@@ -1,8 +1,10 @@
-"""A check of variables: those that are required are there and hold something, and nothing holds a placeholder."""
+"""A check of variables: they are there, hold something of the right shape, and nothing holds a placeholder."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from testbay.checks import shapes
 from testbay.checks.asking import Asking, FoundError, Passed, counted
 from testbay.checks.tables import EnvCheck
 
@@ -13,23 +15,57 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
     """Look at them. Names are shown, values never.
 
     Raises:
-        FoundError: One is absent, empty, or holds what is forbidden; or the file cannot be read.
+        FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
+            each other, or one cannot be read.
     """
     found = _read(asking.root, check.source) if check.source else dict(asking.environ)
     where = check.source or "the environment"
+    there = {name: found[name] for name in (*check.required, *check.shape) if name in found}
+    filled = {name: value for name, value in there.items() if not _is_empty(value)}
     wrong = [f"{name} is not in {where}" for name in check.required if name not in found]
-    wrong += [f"{name} is empty in {where}" for name in check.required if name in found and not found[name].strip()]
-    looked_at = found if check.source else {name: found[name] for name in check.required if name in found}
-    wrong += [
-        f"{name} holds {word!r}, which is forbidden"
-        for name, value in looked_at.items()
-        for word in check.forbid
-        if word.lower() in value.lower()
-    ]
+    wrong += [f"{name} is empty in {where}" for name in there if name not in filled]
+    wrong += _shapeless(check.shape, filled)
+    wrong += _forbidden(check.forbid, found if check.source else there)
+    wrong += _other_keys(asking.root, check, found) if check.same_keys_as else []
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         raise FoundError("fail", wrong[0] + more, wrong[1:])
-    return Passed(said=f"{counted(len(check.required), 'variable')} in {where}")
+    parts = [f"{counted(len(there), 'variable')} in {where}"]
+    parts += [f"same keys as {check.same_keys_as}"] if check.same_keys_as else []
+    if absent := [name for name in check.shape if name not in found]:
+        parts.append(f"not there, so of no shape: {', '.join(absent)}")
+    return Passed(said="; ".join(parts))
+
+
+def _is_empty(value: str) -> bool:
+    """Nothing, white space, or quotes around that: not everything that reads such a file takes quotes away."""
+    return not value.strip().strip("'\"").strip()
+
+
+def _shapeless(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    faults = {name: shapes.fault(shape, found[name]) for name, shape in expected.items() if name in found}
+    return [f"{name} is no {expected[name]}: {why}" for name, why in faults.items() if why]
+
+
+def _forbidden(words: Sequence[str], found: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} holds {word!r}, which is forbidden"
+        for name, value in found.items()
+        for word in words
+        if word.lower() in value.lower()
+    ]
+
+
+def _other_keys(root: Path, check: EnvCheck, found: Mapping[str, str]) -> list[str]:
+    """What only one of the two files has; that a required one is absent was said already."""
+    assert check.source
+    assert check.same_keys_as
+    example = _read(root, check.same_keys_as)
+    lacking, extra = example.keys() - found.keys() - set(check.required), found.keys() - example.keys()
+    return [
+        *(f"{name} is in {check.same_keys_as} and not in {check.source}" for name in sorted(lacking)),
+        *(f"{name} is in {check.source} and not in {check.same_keys_as}" for name in sorted(extra)),
+    ]
 
 
 def _read(root: Path, source: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from testbay.checks import conditions, placeholders
+from testbay.checks import conditions, placeholders, shapes
 from testbay.checks.report import Phase
 
 LIVE = "live"  # the id of the gate's own result
@@ -221,18 +221,28 @@ class WebSocketCheck(_Check):
 
 
 class EnvCheck(_Check):
-    """Variables that must be there and hold something; `source` is a file, else the environment of the call."""
+    """Variables that must be there and hold something of a shape; of the file `source`, else of the call."""
 
     kind: Literal["env"]
     attempts: int = Field(default=1, ge=1, le=10)
     source: str | None = None
-    required: list[str] = Field(min_length=1)
+    required: list[str] = []
     forbid: list[Annotated[str, Field(min_length=1)]] = []
+    shape: dict[str, Annotated[str, AfterValidator(shapes.shape)]] = {}
+    same_keys_as: str | None = None
 
     @property
     def asked_in(self) -> list[Phase]:
         """Before a deploy."""
         return self.phases or ["pre-deploy"]
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> "EnvCheck":
+        if not (self.required or self.shape or self.same_keys_as):
+            raise ValueError("one of required, shape, same_keys_as is missing: what makes it pass?")
+        if self.same_keys_as and not self.source:
+            raise ValueError("same_keys_as compares two files, and there is no source")
+        return self
 
 
 class ContainerCheck(_Check):
