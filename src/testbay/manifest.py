@@ -15,6 +15,7 @@ from testbay.dependencies import ROOMS
 from testbay.errors import ManifestError
 
 COMPOSE_FILE = "docker-compose.test.yml"
+_OF_CHECKS = ("defaults", "target", "check")  # what checks.tables knows
 _DEFAULT_NEEDS = ("postgres", "dragonfly", "nats")
 
 
@@ -88,6 +89,7 @@ class Manifest(_Strict):
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
     replay: Replay | None = None
+    defaults: Any = None  # the checks have them already
     target: dict[str, Any] = {}  # of checks.tables, which are only loaded for who has some
     check: list[Any] = []
     file: Path
@@ -176,7 +178,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 def _checks(table: dict[str, Any]) -> dict[str, Any]:
     """Targets and checks, as what they are; of another type they are left for the manifest to refuse."""
-    found = {name: table[name] for name in ("target", "check") if name in table}
+    found = {name: table[name] for name in _OF_CHECKS if name in table}
     if not found:
         return {}
     from testbay.checks import tables
@@ -242,7 +244,7 @@ def _explain(error: ValidationError) -> str:
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys valid where an unknown one stood."""
     models: list[Any] = [Manifest]
-    if location[0] in ("target", "check"):
+    if location[0] in _OF_CHECKS:
         from testbay.checks import tables
 
         models = [tables.Asked]

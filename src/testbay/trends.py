@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay import manifest as manifests
-from testbay.checks import history, latency, tables
+from testbay.checks import fields, history, latency, tables
 from testbay.checks.branch import Branch
 from testbay.checks.history import History
 from testbay.checks.latency import Rule, Series
@@ -114,7 +114,7 @@ def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Li
         ManifestError: What is no percentage above zero, or no time above zero; a manifest that cannot be used.
     """
     try:
-        share = None if slower_than is None else tables.share(slower_than)
+        share = None if slower_than is None else fields.share(slower_than)
     except ValueError as error:
         what, _, todo = str(error).rpartition(": ")
         raise ManifestError(f"--slower-than: {what}", todo=todo) from None

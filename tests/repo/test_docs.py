@@ -203,7 +203,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream}
     inner |= {"replay": manifest.Replay, "aws": manifest.Aws}
     for name, field in model.model_fields.items():
-        if name not in ("file", "root", "target", "check"):  # these have tables of their own
+        if name not in ("file", "root", "defaults", "target", "check"):  # these have tables of their own
             if name not in ("nats", "aws"):
                 found[prefix + name] = "required" if field.is_required() else literal(field.get_default())
             found |= keys(inner[name], f"{prefix}{name}.") if name in inner else {}
@@ -220,6 +220,7 @@ def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     expected = {
         "Targets": {*tables.Target.model_fields, *(f"live.{name}" for name in tables.Live.model_fields)},
         "Checks": common,
+        "Defaults of checks": set(tables.Defaults.model_fields),
         "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},
         "Checks: websocket": own["websocket"],
         "Checks: env": own["env"] - steps,

@@ -45,6 +45,21 @@ def test_a_check_has_the_documented_defaults(load: Load) -> None:
     )
 
 
+def test_a_manifest_has_defaults_of_its_own(load: Load) -> None:
+    """For every check that does not say it itself, of any kind; what cuts a dependency off stays before a merge."""
+    usual = '[defaults]\ntimeout = "5s"\nattempts = 2\nphases = ["scheduled"]\n'
+    own = HTTP.replace('"a"', '"b"') + 'timeout = "1m"\nattempts = 4\nphases = ["post-deploy"]\n'
+    cut = HTTP.replace('"a"', '"c"') + 'without = ["nats"]\n'
+    checks = load(usual + HTTP + own + cut + JOURNEY.replace('"a"', '"d"') + ENV.replace('"a"', '"e"')).check
+
+    assert [(check.timeout, check.attempts, *check.asked_in) for check in checks] == [
+        (5, 2, "scheduled"),
+        (60, 4, "post-deploy"),
+        (5, 2, "pre-merge"),
+        *[(5, 2, "scheduled")] * 2,
+    ]
+
+
 @pytest.mark.parametrize(("text", "phases"), [(ENV, ["pre-deploy"]), (BOX + 'containers = ["a"]', ["pre-deploy"])])
 def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str, phases: list[str]) -> None:
     """Unless they say otherwise."""
@@ -145,6 +160,14 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
             "check.0: step 2: 'jsn.a': unknown name 'jsn' (did you mean 'json'?",
         ),
         (JOURNEY + STEP + "capture = { a = 'json.' }", "check.0.step.1.capture.a: 'json.' is no condition"),
+        ('[defaults]\ntimeuot = "5s"\n' + HTTP, "unknown key 'defaults.timeuot' (did you mean 'timeout'?)"),
+        ('[default]\ntimeout = "5s"\n' + HTTP, "unknown key 'default' (did you mean 'defaults'?)"),
+        ('[defaults]\ntimeout = "soon"\n' + HTTP, "defaults.timeout: 'soon' is no duration: write e.g. 500ms"),
+        ("[defaults]\nattempts = 0\n" + HTTP, "defaults.attempts: Input should be greater than or equal to 1"),
+        ('[defaults]\nphases = ["nightly"]\n' + HTTP, "defaults.phases.0: Input should be 'pre-merge', 'pre-deploy'"),
+        ("defaults = 3\n" + HTTP, "defaults: Input should be a valid dictionary"),
+        ("check = 3\n[defaults]", "check: Input should be a valid list"),
+        ("check = [3]\n[defaults]", "check.0: Input should be a valid dictionary"),
         (TARGET.replace("https", "ftp"), "target.here.base_url: String should match pattern"),
         (LIVE + 'url = "/v"\nexpect = "status == 200"', "target.here.live: 'status == 200' does not say expected_sha"),
         (LIVE + 'url = "/v"\nexpect = "sha == expected_sha"', "target.here.live: 'sha == expected_sha': unknown name"),

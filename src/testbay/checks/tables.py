@@ -1,58 +1,22 @@
-"""`[target.NAME]` and `[[check]]` of a manifest. All of it is checked when it is read: step 3 before step 1 is run."""
+"""`[defaults]`, `[target.NAME]` and `[[check]]` of a manifest. All of it is refused before step 1 is run, or none."""
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from testbay.checks import conditions, placeholders, shapes
+from testbay.checks.fields import CaptureName, Condition, Duration, Instance, Share, Value
 from testbay.checks.report import Phase
 
 LIVE = "live"  # the id of the gate's own result
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 _READS = ("get", "head")
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]
 
 HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run"})
 MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "expected_sha", "run"})
 CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed", "exit_code"})
-
-
-def _seconds(text: Any) -> Any:
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 0 < seconds <= 7 * 86400:
-        raise ValueError(f"{text!r} is no duration: write e.g. 500ms, 10s or 5m")
-    return seconds
-
-
-def _condition(text: str) -> str:
-    return conditions.condition(text).text
-
-
-def _expression(text: str) -> str:
-    return conditions.expression(text).text
-
-
-def share(text: Any) -> float:
-    """A percentage as a number: 0.2 for 20%.
-
-    Raises:
-        ValueError: It is none, or not above zero.
-    """
-    found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text) if isinstance(text, str) else None
-    if not found or not float(found[1]):
-        raise ValueError(f"{text!r} is no percentage above zero: write e.g. 20%")
-    return float(found[1]) / 100
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
-Condition = Annotated[str, AfterValidator(_condition)]
-Value = Annotated[str, AfterValidator(_expression)]
-Instance = Annotated[str, Field(min_length=1, max_length=500)]
-CaptureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 
 
 class Table(BaseModel):
@@ -89,7 +53,7 @@ class Latency(Table):
     """How often a check that passed is asked again for its response time, and what is too slow."""
 
     probes: int = Field(default=10, ge=1, le=200)
-    slower_than: Annotated[float, BeforeValidator(share)] | None = None
+    slower_than: Share | None = None
     hard_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
 
 
@@ -342,11 +306,30 @@ KINDS: dict[str, type[_Check]] = {
 }
 
 
+class Defaults(Table):
+    """What each check is taken to say that does not say it itself, of whatever kind it is."""
+
+    timeout: Duration | None = None
+    attempts: int | None = Field(default=None, ge=1, le=10)
+    phases: list[Phase] = []
+
+
 class Asked(Table):
     """All of a manifest that is about checks."""
 
+    defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
     target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
     check: list[Check] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_defaults(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """The tables of checks with what they do not say; of another type they are left to be refused."""
+        said, checks = found.get("defaults"), found.get("check")
+        if not isinstance(said, dict) or not isinstance(checks, list):
+            return found
+        usual = {name: said[name] for name in Defaults.model_fields if name in said}
+        return found | {"check": [_with(usual, check) if isinstance(check, dict) else check for check in checks]}
 
     @model_validator(mode="after")
     def _tells_them_apart(self) -> "Asked":
@@ -354,6 +337,11 @@ class Asked(Table):
         if twice := [name for name in ids if ids.count(name) > 1]:
             raise ValueError(f"two checks have the id {twice[0]!r}")
         return self
+
+
+def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
+    """What cuts a dependency off has one phase only, and needs no other."""
+    return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
 
 
 def _refuse(why: str) -> None:
