@@ -27,6 +27,14 @@ class Place:
     folder: Path
     branch: Branch | None = None
 
+    def read(self, now: datetime) -> History:
+        """The history there; an empty one if there is none.
+
+        Raises:
+            HistoryError: It cannot be read.
+        """
+        return self.branch.read(now) if self.branch else history.read(self.folder, now)
+
     def __str__(self) -> str:
         return f"{self.branch.remote}/{self.branch.name}" if self.branch else str(self.folder)
 
@@ -81,7 +89,7 @@ def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
         HistoryError: The history cannot be read.
     """
     now = datetime.now(UTC)
-    known = where.branch.read(now) if where.branch else history.read(where.folder, now)
+    known = where.read(now)
     every = latency.series(known.entries)
     chosen = [key for key in every if check in (None, key.check)]
     if not chosen:
