@@ -113,7 +113,7 @@ def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> B
     return Board(
         name=name_of(service, f"on {target}" if target else ""),
         runs=runs,
-        checks=sorted(checks, key=lambda check: (not check.is_current, STATES.index(check.state))),
+        checks=sorted(checks, key=lambda one: (not one.is_current, not one.points, STATES.index(one.state))),
         all=Check(name="all checks", points=_all(runs), state=worst, is_current=True),
         interval=usual,
         last_scheduled=last_scheduled,
