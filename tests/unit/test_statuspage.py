@@ -68,6 +68,7 @@ def test_a_late_schedule_is_said_aloud() -> None:
     text = said(*every_six_hours(3, until=30, a="pass"))
 
     assert "No scheduled run came for 30 h. Usually there is one every 6 h" in text
+    assert "If it is later than" not in text
 
 
 def test_the_same_history_makes_the_same_bytes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.histories import NOW, every_six_hours, run
 
 from testbay.checks.history import Entry
-from testbay.statuspage.boards import Board, boards, interval
+from testbay.statuspage.boards import Board, boards, interval, name_of
 
 
 def board(*runs: Entry) -> Board:
@@ -97,6 +97,19 @@ def test_the_worst_target_stands_first() -> None:
     runs = [run(1, target=name, a=verdict) for name, verdict in [("b", "pass"), ("a", "pass"), ("c", "fail")]]
 
     assert [made.name for made in boards(runs, NOW)] == ["shop on c", "shop on a", "shop on b"]
+
+
+def test_the_worst_check_stands_first() -> None:
+    """Then as in the manifest; what was never asked stands behind."""
+    made = board(run(1, z="skip", b="pass", a="pass", c="error", d="fail"))
+
+    assert [check.name for check in made.checks] == ["d", "c", "b", "a", "z"]
+
+
+def test_a_name_is_as_long_as_anybody_reads() -> None:
+    """On one line, without what a reader could not see."""
+    assert name_of("x" * 500, "y") == "x" * 119 + "…"
+    assert name_of("a\n\u202eb", "") == "a\\n\\u202eb"
 
 
 def test_the_usual_interval() -> None:

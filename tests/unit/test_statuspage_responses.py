@@ -64,7 +64,7 @@ def test_one_giant_does_not_make_the_rest_flat() -> None:
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7e308])
 def test_any_number_can_be_drawn(value: float) -> None:
     """A history may claim what it likes: no path that a browser could not read."""
-    found = line({0: value, 6: value, 12: value})
+    found = line({0: value, 0.1: value, 6: value, 12: value})
 
     assert found is not None
     assert re.fullmatch(r"(M\d+ [\d.]+h\.01|L\d+ [\d.]+)+", found.path)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from testbay.checks.history import Entry, last_good
-from testbay.checks.report import Phase, Verdict, one_line
+from testbay.checks.report import Phase, one_line
 
 Key = tuple[str, str]  # a check and its instance
 State = Literal["fail", "stale", "error", "unknown", "pass"]
@@ -25,10 +25,10 @@ _MOST_MS = 1e9  # a history can claim any number; eleven days are more than anyb
 
 
 class Point(NamedTuple):
-    """One run of one check, or of all of them."""
+    """One run in which a check was asked, or any of all of them."""
 
     run: Entry
-    verdict: Verdict
+    verdict: State
     median_ms: float | None = None
 
 
@@ -124,7 +124,7 @@ def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> B
 def _all(runs: Iterable[Entry]) -> list[Point]:
     """Each run in which something was asked, by the worst of what was found."""
     return [
-        Point(run, next(verdict for verdict in ("fail", "stale", "error", "pass") if verdict in found))
+        Point(run, next(state for state in STATES if state in found))
         for run in runs
         if (found := {outcome.verdict for outcome in run.outcomes} - {"skip"})
     ]
@@ -167,4 +167,4 @@ def _state(points: Sequence[Point], fresh: datetime | None) -> State:
         return "unknown"
     run, verdict, _ = points[-1]
     is_stale_news = fresh is not None and run.moment < fresh and any(p.run.phase == "scheduled" for p in points)
-    return "unknown" if verdict == "skip" or (verdict == "pass" and is_stale_news) else verdict
+    return "unknown" if verdict == "pass" and is_stale_news else verdict

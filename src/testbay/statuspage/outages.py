@@ -80,7 +80,7 @@ def _spans(check: Check) -> Iterator[_Span]:
             if first:
                 yield _Span(check, good, first, run, frozenset(states))
             good, first, states = run, None, set()
-        elif verdict != "skip":
+        else:
             first = first or run
             states.add(verdict)
     if first:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from testbay.checks.history import Entry
-from testbay.checks.report import Verdict
 from testbay.report.wording import plural
 from testbay.statuspage.boards import STATES, Point, State
 from testbay.statuspage.wording import FOUND, day, when
@@ -84,7 +83,7 @@ def shown_runs(runs: Sequence[Entry], now: datetime) -> Sequence[Entry]:
 
 
 def _runs(points: Sequence[Point], runs: Sequence[Entry]) -> list[Cell]:
-    found = {point.run.run_id: _state(point.verdict) for point in points}
+    found: dict[str, State] = {point.run.run_id: point.verdict for point in points}
     states = [(run.moment, found.get(run.run_id, "unknown")) for run in runs]
     return [Cell(state=state, part=1, title=f"{when(moment)}: {FOUND[state]}") for moment, state in states]
 
@@ -92,7 +91,7 @@ def _runs(points: Sequence[Point], runs: Sequence[Entry]) -> list[Cell]:
 def _days(points: Sequence[Point], now: datetime) -> list[Cell]:
     found: dict[date, Counter[State]] = {}
     for point in since(points, now - timedelta(days=DAYS)):
-        found.setdefault(point.run.moment.date(), Counter())[_state(point.verdict)] += 1
+        found.setdefault(point.run.moment.date(), Counter())[point.verdict] += 1
     days = [now.date() - timedelta(days=ago) for ago in range(DAYS - 1, -1, -1)]
     return [_day(one, found.get(one, Counter())) for one in days]
 
@@ -104,7 +103,3 @@ def _day(one: date, counts: Counter[State]) -> Cell:
     worst = next(state for state in STATES if counts[state])
     told = ", ".join(f"{counts[state]} {FOUND[state]}" for state in STATES if counts[state])
     return Cell(state=worst, part=counts[worst] / total, title=f"{day(one)}: {plural(total, 'run')}, {told}")
-
-
-def _state(verdict: Verdict) -> State:
-    return "unknown" if verdict == "skip" else verdict
