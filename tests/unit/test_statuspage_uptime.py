@@ -30,7 +30,7 @@ def test_shares_count_runs_that_could_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed", "counted", "said"), [(0, 0, "no run"), (4, 4, "100 %"), (1999, 2000, "99.9 %"), (1, 3, "33.3 %")]
+    ("passed", "counted", "said"), [(0, 0, "not known"), (4, 4, "100 %"), (1999, 2000, "99.9 %"), (1, 3, "33.3 %")]
 )
 def test_a_share_is_rounded_down(passed: int, counted: int, said: str) -> None:
     """One failure in a year is not 100 %."""

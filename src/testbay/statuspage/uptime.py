@@ -28,7 +28,7 @@ class Share:
 
     def __str__(self) -> str:
         """Rounded down: one failure in a year is not 100 %."""
-        return f"{1000 * self.passed // self.counted / 10:g} %" if self.counted else "no run"
+        return f"{1000 * self.passed // self.counted / 10:g} %" if self.counted else "not known"
 
 
 @dataclass(frozen=True, kw_only=True)
