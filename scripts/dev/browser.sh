@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/dev/browser.sh: have Chromium and its driver on a Debian machine, for the tests that open the run report.
+# scripts/dev/browser.sh: have Chromium and its driver on a Debian machine, for the tests that open our pages.
 #
 # Usage: scripts/dev/browser.sh [--help]
 # A second time costs nothing.

@@ -1,5 +1,6 @@
-"""The arguments of `testbay history` and `testbay latency`."""
+"""The arguments of `testbay history`, `testbay latency` and `testbay status-page`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -59,3 +60,22 @@ def latency(
     limits = trends.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
     where = trends.place(folder, branch, chosen.environ)
     raise typer.Exit(trends.tell(check, where, limits, Voice(environ=chosen.environ)))
+
+
+def status_page(
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write it into this folder.")],
+    folder: Folder = None,
+    branch: Branch = None,
+    title: Annotated[str | None, typer.Option(help="What stands above it.", show_default=False)] = None,
+) -> None:
+    """Write a status page: static files that say how every target is, how it was, and when it was asked.
+
+    Example: testbay status-page --branch testbay-history --out site
+    """
+    from testbay import statuspage, trends
+
+    chosen = configuration.load()
+    now = datetime.now(UTC)
+    page = statuspage.make(trends.place(folder, branch, chosen.environ).read(now), now, out, title)
+    Voice(environ=chosen.environ).say(f"{out / 'index.html'}: {page.headline}")

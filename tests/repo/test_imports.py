@@ -56,6 +56,7 @@ LEVELS = {
     "attach": 8,
     "incidents": 3,
     "trends": 4,
+    "statuspage": 3,
     "session": 8,
     "reopen": 8,
     "check": 9,

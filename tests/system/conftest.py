@@ -23,9 +23,8 @@ from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
+    from tests.system.browser import Browser
     from tests.system.cloud import Cloud, Shop
-
-if TYPE_CHECKING:
     from tests.system.fake_github import FakeGitHub
     from tests.system.monitor import Monitor
 
@@ -196,6 +195,16 @@ def why_no_browser() -> str:
     """Why the tests in a browser cannot run on this machine; empty when they can."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"no {' and no '.join(missing)} on the PATH (scripts/dev/browser.sh installs both)" if missing else ""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+    """A Chromium with nobody's profile."""
+    from tests.system.browser import Browser
+
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.driver.quit()
 
 
 # By marker: what the tests are, what they need, and the variable that turns its absence into an error.

@@ -1,80 +1,25 @@
 """The run report in a real Chromium, as people open it: from the disk, in light and dark, on a phone, by keyboard."""
 
-import base64
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from tests.records import LOG, STARTED_S, attempt, failed, record, write
+from tests.system.browser import AUDIT, VIEWS, Browser
 
 from testbay import report
 from testbay.report import runfile
 
 pytestmark = pytest.mark.browser
-AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
 HOSTILE = "\x1b[31m</pre></script><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"
-VIEWS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
-class Browser:
-    """A Chromium with nobody's profile, and what it logged."""
-
-    def __init__(self, profile: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(shutil.which("chromium"))
-        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.driver: Any = webdriver.Chrome(options=options, service=service)
-
-    def open(self, page: Path, width: int = 1280, scheme: str = "light") -> None:
-        """A page, at this width and in this colour scheme."""
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-        self.driver.get("about:blank")
-        self.driver.get_log("performance")
-        self.driver.get(page.as_uri())
-
-    def asked_for(self) -> list[str]:
-        """Every address that was requested since the page was opened."""
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-
-    def shoot(self, file: Path) -> None:
-        """The whole page as a picture."""
-        size = self.js("return [document.documentElement.clientWidth, document.documentElement.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": size[0], "height": min(size[1], 8000), "scale": 1}
-        ask = {"captureBeyondViewport": True, "clip": clip}
-        file.write_bytes(base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", ask)["data"]))
-
-    def js(self, code: str) -> Any:
-        return self.driver.execute_script(code)
-
-    def all(self, selector: str) -> list[Any]:
-        """Elements that can be seen."""
-        return [element for element in self.driver.find_elements(By.CSS_SELECTOR, selector) if element.is_displayed()]
-
-    def shown(self) -> list[str]:
-        """The names in the table of tests that are not filtered out."""
-        code = "return [...document.querySelectorAll('#rows .name')].filter((e) => e.checkVisibility())"
-        return list(self.js(code + ".map((e) => e.textContent)"))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.driver.quit()
+def shown(browser: Browser) -> list[str]:
+    """The names in the table of tests that are not filtered out."""
+    code = "return [...document.querySelectorAll('#rows .name')].filter((e) => e.checkVisibility())"
+    return list(browser.js(code + ".map((e) => e.textContent)"))
 
 
 @pytest.fixture(scope="module")
@@ -151,16 +96,16 @@ def test_tests_are_filtered_and_ordered(browser: Browser, page: Path) -> None:
     """By outcome, by text, by duration, slowest first; and what is shown is said."""
     browser.open(page)
     browser.driver.find_element(By.CSS_SELECTOR, "[value=failed]").click()
-    assert browser.shown()[0] == "test_job[a/ü]"
+    assert shown(browser)[0] == "test_job[a/ü]"
     assert browser.driver.find_element(By.ID, "shown").text == "2 of 24 shown"
     browser.driver.find_element(By.CSS_SELECTOR, "[value=flaky]").click()
-    assert browser.shown() == ["test_slow"]
+    assert shown(browser) == ["test_slow"]
     browser.driver.find_element(By.CSS_SELECTOR, "[value=all]").click()
     browser.driver.find_element(By.ID, "text").send_keys("NO GPU")
-    assert browser.shown() == ["test_gpu"]
+    assert shown(browser) == ["test_gpu"]
     browser.driver.find_element(By.ID, "text").clear()
     Select(browser.driver.find_element(By.ID, "least")).select_by_value("1")
-    assert browser.shown() == ["test_3"]
+    assert shown(browser) == ["test_3"]
 
 
 def test_the_slowest_come_first_when_asked(browser: Browser, page: Path) -> None:
@@ -168,10 +113,10 @@ def test_the_slowest_come_first_when_asked(browser: Browser, page: Path) -> None
     browser.open(page)
     order = Select(browser.driver.find_element(By.ID, "order"))
     order.select_by_value("seconds")
-    slowest = browser.shown()[0]
+    slowest = shown(browser)[0]
     order.select_by_value("number")
 
-    assert (slowest, browser.shown()[0]) == ("test_3", "test_job[a/ü]")
+    assert (slowest, shown(browser)[0]) == ("test_3", "test_job[a/ü]")
 
 
 def test_everything_is_reached_by_keyboard(browser: Browser, page: Path) -> None:
@@ -210,6 +155,6 @@ def test_five_thousand_tests_are_one_page(browser: Browser, tmp_path: Path) -> N
     browser.open(folder / "report.html", 360)
     browser.driver.find_element(By.ID, "text").send_keys("::test_4321")
 
-    assert browser.shown() == ["test_4321"]
+    assert shown(browser) == ["test_4321"]
     assert browser.js("return document.documentElement.scrollWidth") == 360
     assert (folder / "report.html").stat().st_size < 5_000_000

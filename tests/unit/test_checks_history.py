@@ -12,7 +12,7 @@ import pytest
 
 from testbay.checks import history
 from testbay.checks.history import Entry, Outcome
-from testbay.checks.report import Report, Result
+from testbay.checks.report import Report, Result, Verdict
 from testbay.errors import HistoryError
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -78,6 +78,19 @@ def test_merging_does_not_depend_on_the_order() -> None:
         assert history.merge(*chance.sample(parts, 2)) == expected
 
     assert [len(expected), expected[-1]] == [21, entry(0)]
+
+
+def found(days_ago: float, *verdicts: Verdict) -> Entry:
+    return entry(days_ago, outcomes=tuple(Outcome(check="a", instance=v, verdict=v) for v in verdicts))
+
+
+def test_the_last_good_run() -> None:
+    """The newest that asked something and found nothing wrong, in whatever order; a skip alone is not good."""
+    good = found(3, "pass", "skip")
+    runs = [found(1, "skip"), found(0), good, found(4, "pass"), found(2, "pass", "error"), found(2, "pass", "stale")]
+
+    assert history.last_good(runs) == good
+    assert history.last_good([found(1, "pass", "fail")]) is None
 
 
 HOSTILE = [

@@ -151,6 +151,16 @@ def merge(*parts: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(found.values(), key=lambda e: (e.moment, e.run_id)))
 
 
+def last_good(entries: Iterable[Entry]) -> Entry | None:
+    """The newest run that asked something and found nothing wrong; none if there was none."""
+    return max(filter(_is_good, entries), key=lambda one: one.moment, default=None)
+
+
+def _is_good(one: Entry) -> bool:
+    found = {outcome.verdict for outcome in one.outcomes}
+    return "pass" in found and found <= {"pass", "skip"}
+
+
 def bounded(entries: Iterable[Entry], now: datetime) -> tuple[Entry, ...]:
     """Without what is too old, and without the oldest when there is too much."""
     young = [one for one in entries if one.moment > now - timedelta(days=KEPT_DAYS)]

@@ -1,7 +1,5 @@
 """The run report: one self-contained HTML file that explains a run, and needs neither a server nor a script."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -48,15 +46,9 @@ def show(file: Path) -> bool:
 
 def html(run: Run) -> str:
     """The page. Every value goes through the template's autoescape; the policy allows our style and script alone."""
-    import jinja2
+    from testbay.report import template
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template.environment(_HERE)
     environment.filters |= {"duration": wording.duration, "ranges": wording.line_ranges, "plural": wording.plural}
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     cases = _cases(run.ended("failed"), 0)
@@ -70,13 +62,8 @@ def html(run: Run) -> str:
         shards=timeline.shards(run),
         slowest=timeline.slowest(run),
         version=metadata.version("testbay"),
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
+        policy=template.policy(style, script),
     )
-
-
-def _hash(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _cases(tests: list[Test], known: int) -> list[Case]:
