@@ -140,9 +140,12 @@ def _expected(asked: Asked) -> str:
 
 
 def _known(manifest: Manifest, target: Target | None) -> list[str]:
-    """Every id that a report about a deployment may have: an incident of another one is about nothing any more."""
-    gate_ids = [LIVE] if target and target.live else []
-    return gate_ids + [check.id for check in manifest.check if set(check.asked_in) - {"pre-merge"}]
+    """Every name that a report about a deployment may have: an incident of another one is about nothing any more."""
+    names = [LIVE] if target and target.live else []
+    for check in manifest.check:
+        if set(check.asked_in) - {"pre-merge"}:
+            names += runner.names(check)
+    return names
 
 
 def _past(where: Place | None) -> Past | None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from testbay.checks.report import Report
+from testbay.checks.runner import names
+from testbay.checks.tables import Asked
 
 Ask = Callable[..., Report]
 TOKEN = "tok-5f2c9d0e-very-secret"
@@ -250,3 +253,10 @@ def test_the_cleanup_has_time_of_its_own(go: Callable[..., Report], users: Users
         "slow/cleanup": ("pass", "cleaned"),
     }
     assert users.seen[-1] == ("DELETE", "/users/7")
+
+
+def test_its_cleanup_has_a_name_of_its_own() -> None:
+    """Known before it is done: an incident about it is told from one about nothing."""
+    [journey] = Asked.model_validate(tomllib.loads(JOURNEY)).check
+
+    assert names(journey) == ["signup", "signup/cleanup"]

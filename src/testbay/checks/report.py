@@ -60,8 +60,8 @@ class Result:
 class Report:
     """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
 
-    `known` are the ids of every check that the manifest has for a deployment, asked this time or not; empty where
-    nobody knows.
+    `known` are the names of all results that the manifest's checks can have for a deployment, asked this time or not;
+    empty where nobody knows.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)

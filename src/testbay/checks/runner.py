@@ -303,6 +303,14 @@ def _run_url(environ: Mapping[str, str]) -> str:
     return f"{server}/{repository}/actions/runs/{run_id}" if server and repository and run_id else ""
 
 
+def names(check: Check) -> list[str]:
+    """What its results are called: its id, and with what."""
+    found = [check.id]
+    found += [f"{check.id}/{slowness.KIND}"] if isinstance(check, HttpCheck) and check.latency else []
+    found += [f"{check.id}/cleanup"] if isinstance(check, JourneyCheck) and check.cleanup else []
+    return found
+
+
 def chosen(checks: Iterable[Check], phase: Phase, ids: Sequence[str]) -> list[Check]:
     """The checks of a phase, in the manifest's order; with `ids` only those of them."""
     return [check for check in checks if phase in check.asked_in and (not ids or check.id in ids)]

@@ -64,9 +64,9 @@ class Run:
         return all(found and found <= enough for found in verdicts)
 
     def still_known(self, checks: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the checks that the manifest still has, `<id>/cleanup` and the like by their id."""
+        """Those of the checks that the manifest still has."""
         known = self.report.known
-        return tuple(check for check in checks if not known or check.partition("/")[0] in known)
+        return tuple(check for check in checks if not known or check in known)
 
     def is_news_to(self, state: State) -> bool:
         """Whether the issue does not know yet what this run, or a newer one, found."""
