@@ -355,14 +355,15 @@ def incidents(
     Example: testbay incidents report.json --dry-run
     """
     from testbay.checks import report as reports
-    from testbay.incidents import reconcile
+    from testbay.incidents import masks, reconcile
 
     chosen = configuration.load()
     window_s = configuration.duration(reopen_within, "--reopen-within")
     options = reconcile.Options(
         label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
     )
-    reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options)
+    mask = masks.of(Path.cwd(), chosen.environ)
+    reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
 
 
 app.command()(cli_trends.history)

@@ -119,6 +119,28 @@ def _overlap(one: str, other: str) -> int:
     return next((size for size in sizes if one.endswith(other[:size])), 0)
 
 
+def masked_cut(text: str, values: Iterable[str]) -> str:
+    """The same for a text that may have been cut before: also without the beginning of a value, as much as is there."""
+    values = sorted(values, key=len, reverse=True)
+    text = masked(text, values)
+    for value in values:
+        text = _without_beginning(text, value)
+    return text
+
+
+def _without_beginning(text: str, value: str) -> str:
+    """As much of the value as stands there goes, wherever its first characters do."""
+    head = value[:SHORTEST]
+    at = text.find(head) if head.strip() else -1
+    while at >= 0:
+        end = at + len(head)
+        while end < len(text) and text[at : end + 1] == value[: end + 1 - at]:
+            end += 1
+        text = text[:at] + MASK + text[end:]
+        at = text.find(head, at + len(MASK))
+    return text
+
+
 class Scan:
     """Looks for values in files. It never shows them: not in an error, not in its own `repr`."""
 

@@ -54,7 +54,7 @@ LEVELS = {
     "provision": 7,
     "run": 8,
     "attach": 8,
-    "incidents": 3,
+    "incidents": 4,
     "trends": 4,
     "statuspage": 3,
     "session": 8,

@@ -1,5 +1,7 @@
 """`testbay incidents` as a workflow calls it."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from testbay.errors import IncidentsError
 from testbay.incidents.api import Access, Api, Patience
 
 BAD = result("health", "fail", "status is 404")
+API_KEY, DB_MAIN = "sk-canary-0123456789abcdef", "postgres://shop:canary-9f8e7d@db.invalid/shop"
 
 
 @pytest.fixture
@@ -25,11 +28,12 @@ def github() -> Iterator[FakeGitHub]:
     assert running.violations == []
 
 
-def call(github: FakeGitHub, found: Report | str, *options: str, **environ: str) -> Done:
+def call(github: FakeGitHub, found: Report | str, *options: str, cwd: Path | None = None, **environ: str) -> Done:
     """With the report on its standard input."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "TESTBAY_"))}
     done = subprocess.run(
         [sys.executable, "-m", "testbay", "incidents", "-", *options],
+        cwd=cwd,
         env={**clean, **github.environ, **environ},
         input=found if isinstance(found, str) else found.as_json(),
         capture_output=True,
@@ -65,6 +69,22 @@ def test_a_github_that_is_down_is_code_24(github: FakeGitHub) -> None:
 
     assert (done.code, TOKEN in done.out, "*** is unknown" in done.out) == (24, False, True)
     assert "::error title=IncidentsError::GitHub: GET /repos/acme/shop/issues: status 404" in done.out
+
+
+def test_no_report_gets_a_secret_into_an_issue(github: FakeGitHub, tmp_path: Path) -> None:
+    """Who wrote it may not have masked: what the manifest names and the environment has, in any form, is in no text."""
+    (tmp_path / "testbay.toml").write_text(
+        'service = "shop"\ntests = "."\nsecrets = { API_KEY = "/shop/key", "DB_*" = "/shop/db/*" }\n'
+    )
+    told = [API_KEY, DB_MAIN, TOKEN, API_KEY[:12], base64.b64encode(DB_MAIN.encode()).decode().rstrip("=")]
+    found = [result(text, "fail", text, evidence=(text,), instance=text) for text in told]
+
+    unmasked = report(github.now, *found, commit=API_KEY, run_url=DB_MAIN)
+    done = call(github, unmasked, cwd=tmp_path, API_KEY=API_KEY, DB_MAIN=DB_MAIN)
+
+    everything = done.out + json.dumps([github.issues, github.comments])
+    assert (done.code, [text for text in told if text in everything]) == (0, [])
+    assert done.out == "opened #1 shop on production: *** fails\n"
 
 
 @pytest.mark.parametrize(

@@ -78,23 +78,7 @@ class Asking:
 
     def masked(self, text: str) -> str:
         """Without any form of a secret, and without the beginning of one that was cut off."""
-        text = masking.masked(text, self.secrets)
-        for value in sorted(self.secrets, key=len, reverse=True):
-            text = _without(text, value)
-        return text
-
-
-def _without(text: str, value: str) -> str:
-    """As much of the value as stands there goes, wherever its first characters do."""
-    head = value[: masking.SHORTEST]
-    at = text.find(head) if head.strip() else -1
-    while at >= 0:
-        end = at + len(head)
-        while end < len(text) and text[at : end + 1] == value[: end + 1 - at]:
-            end += 1
-        text = text[:at] + masking.MASK + text[end:]
-        at = text.find(head, at + len(masking.MASK))
-    return text
+        return masking.masked_cut(text, self.secrets)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What people read: an issue's title and body, and the comments below it. The most useful line comes first."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,13 +27,11 @@ class Writer:
 
     Args:
         site: The repository for people, https://github.com/acme/shop; empty where it is not known.
-        mask: Takes secrets out of a text. It sees every text that is not ours, before anything else is done to it.
     """
 
     run: Run
     policy: Policy
     site: str
-    mask: Callable[[str], str]
 
     def title(self, state: State) -> str:
         """Where, and what is wrong."""
@@ -42,7 +39,7 @@ class Writer:
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
         what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
-        return title(self.mask(f"{where}: {what}"))
+        return title(f"{where}: {what}")
 
     def body(self, state: State) -> str:
         """The hidden line, then everything there is to know."""
@@ -72,7 +69,7 @@ class Writer:
 
     def _headline(self, state: State) -> str:
         report = self.run.report
-        where = f"service {self._code(report.service)}" + (f" on {self._code(report.target)}" if report.target else "")
+        where = f"service {_code(report.service)}" + (f" on {_code(report.target)}" if report.target else "")
         if state.good:
             return f"**Fine again**: {where}. {self._outage(state)} {self._good_runs(state)}"
         trouble = (_TROUBLES if len(state.failing) > 1 else _TROUBLE)[state.kind]
@@ -90,36 +87,34 @@ class Writer:
         results = sorted(self.run.results(check), key=lambda result: result.verdict in ("pass", "skip"))
         shown = [f"- {self._name(result)} {self._said(result)}" for result in results[:_MOST_INSTANCES]]
         if len(results) > _MOST_INSTANCES:
-            shown.append(f"- {self._code(check)} … and {len(results) - _MOST_INSTANCES} more")
-        return shown or [f"- {self._code(check)} was not asked in the last run"]
+            shown.append(f"- {_code(check)} … and {len(results) - _MOST_INSTANCES} more")
+        return shown or [f"- {_code(check)} was not asked in the last run"]
 
     def _name(self, result: Result) -> str:
-        return self._code(result.check) + (f" {self._code(result.instance)}" if result.instance else "")
+        return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
 
     def _said(self, result: Result) -> str:
-        return f"{_WORDS[result.verdict]}: {code(self.mask(result.said))}"
+        return f"{_WORDS[result.verdict]}: {code(result.said)}"
 
     def _commits(self, state: State) -> str:
         good, bad = state.good_commit, state.bad_commit
         if state.kind == "stale":
             expected = self.run.report.expected_commit
-            return f"**Expected** {self._code(expected)}, **answered** {self._code(bad)}." if expected and bad else ""
+            return f"**Expected** {_code(expected)}, **answered** {_code(bad)}." if expected and bad else ""
         if state.kind == "error" or not bad:
             return ""
-        fixed = f" Fine at {self._code(state.fixed_commit)}." if state.fixed_commit else ""
+        fixed = f" Fine at {_code(state.fixed_commit)}." if state.fixed_commit else ""
         if not good:
-            return f"**Commit** {self._code(bad)}. No good run before it is on record.{fixed}"
+            return f"**Commit** {_code(bad)}. No good run before it is on record.{fixed}"
         if good == bad:
-            return f"**Suspect commits**: none, {self._code(good)} was fine before. Look at data, settings and hosts."
+            return f"**Suspect commits**: none, {_code(good)} was fine before. Look at data, settings and hosts."
         known = _COMMIT.fullmatch(good) and _COMMIT.fullmatch(bad) and self.site
         compare = f" ({link('compare', f'{self.site}/compare/{good}...{bad}', self.site)})" if known else ""
-        return (
-            f"**Suspect commits**: after {self._code(good)}, which was fine, up to {self._code(bad)}{compare}.{fixed}"
-        )
+        return f"**Suspect commits**: after {_code(good)}, which was fine, up to {_code(bad)}{compare}.{fixed}"
 
     def _evidence(self, state: State) -> str:
         shown = [
-            f"**{self._name(result)}**\n\n{fence([self.mask(line) for line in result.evidence[:_EVIDENCE_LINES]])}"
+            f"**{self._name(result)}**\n\n{fence(list(result.evidence[:_EVIDENCE_LINES]))}"
             for check in state.failing
             for result in self.run.results(check)
             if result.verdict == state.kind and result.evidence
@@ -132,7 +127,7 @@ class Writer:
 
     def _source(self) -> str:
         when = _time(self.run.started)
-        return f"{link(f'Run of {when}', self.mask(self.run.report.run_url), self.site)}."
+        return f"{link(f'Run of {when}', self.run.report.run_url, self.site)}."
 
     def _outage(self, state: State) -> str:
         end = state.recovered or state.seen
@@ -143,11 +138,12 @@ class Writer:
         return f"Good runs in a row: {len(state.good)} of {self.policy.close_after}."
 
     def _names(self, checks: "tuple[str, ...] | list[str]") -> str:
-        named = ", ".join(self._code(check) for check in checks[:_MOST_INSTANCES])
+        named = ", ".join(_code(check) for check in checks[:_MOST_INSTANCES])
         return named if len(checks) <= _MOST_INSTANCES else f"{named} and {len(checks) - _MOST_INSTANCES} more"
 
-    def _code(self, text: str) -> str:
-        return code(self.mask(text), 120)
+
+def _code(text: str) -> str:
+    return code(text, 120)
 
 
 def comment_mark(run: Run) -> str:

@@ -13,7 +13,7 @@ from testbay.incidents.api import Access, Api, Patience, UnsureError
 from testbay.incidents.body import Writer, comment_mark
 from testbay.incidents.github import Issue, Issues
 from testbay.incidents.plan import Action, Policy, Tracked, plan
-from testbay.incidents.run import Run, moment
+from testbay.incidents.run import Run, masked, moment
 from testbay.output import Voice
 
 _ROUNDS = 30
@@ -185,7 +185,7 @@ def execute(
     mask: Callable[[str], str] = str,
     patience: Patience | None = None,
 ) -> None:
-    """Make the issues of GITHUB_REPOSITORY match a report. `mask` takes secrets out of a text.
+    """Make the issues of GITHUB_REPOSITORY match a report. `mask` takes secrets out of each text of it.
 
     Raises:
         IncidentsError: They do not match, or nobody knows.
@@ -197,10 +197,9 @@ def execute(
     server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
     site = f"{server}/{access.repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
     writer = Writer(
-        run=run_of(report, environ, options.last_good),
+        run=run_of(masked(report, lambda text: access.hidden(mask(text))), environ, options.last_good),
         policy=Policy(close_after=options.close_after, reopen_within=timedelta(seconds=options.reopen_within_s)),
         site=site,
-        mask=lambda text: access.hidden(mask(text)),
     )
     with Api(access, patience) as api:
         reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)

@@ -1,7 +1,8 @@
 """A report of checks as incidents see it: what is wrong, and for which cause."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from testbay.checks import slowness
@@ -71,6 +72,30 @@ class Run:
     def is_news_to(self, state: State) -> bool:
         """Whether the issue does not know yet what this run, or a newer one, found."""
         return (self.started, self.id) > (state.seen, state.run)
+
+
+def masked(report: Report, mask: Callable[[str], str]) -> Report:
+    """The report as if whoever wrote it had masked it: nothing later, hidden lines included, has to think of it."""
+    results = [
+        replace(
+            result,
+            check=mask(result.check),
+            instance=mask(result.instance),
+            kind=mask(result.kind),
+            said=mask(result.said),
+            evidence=tuple(map(mask, result.evidence)),
+        )
+        for result in report.results
+    ]
+    return replace(
+        report,
+        service=mask(report.service),
+        target=mask(report.target),
+        commit=mask(report.commit),
+        expected_commit=mask(report.expected_commit),
+        run_url=mask(report.run_url),
+        results=tuple(results),
+    )
 
 
 def cause(result: Result) -> str:
