@@ -342,7 +342,9 @@ def check(
 def incidents(
     *,
     report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and told; change nothing.")
+    ] = False,
     label: Annotated[str, typer.Option(help="The label of our issues.")] = "testbay-incident",
     close_after: Annotated[int, typer.Option(help="Close after so many good runs in a row.")] = 2,
     reopen_within: Annotated[
@@ -350,7 +352,7 @@ def incidents(
     ] = "24h",
     last_good: Annotated[str, typer.Option(help="The commit of the last good run.", show_default=False)] = "",
 ) -> None:
-    """Make GitHub's issues match a report of checks: open, update and close them.
+    """Make GitHub's issues match a report of checks: open, update and close them; tell Slack (SLACK_WEBHOOK_URL).
 
     Example: testbay incidents report.json --dry-run
     """

@@ -101,6 +101,12 @@ class HistoryError(BayError):
     exit_code = 25
 
 
+class NotDeliveredError(BayError):
+    """What was found could not be told: to Slack, or to a Pushgateway."""
+
+    exit_code = 26
+
+
 class InterruptedRunError(BayError):
     """Ctrl-C, SIGTERM, or a caller that went away."""
 

@@ -32,6 +32,7 @@ EXIT_CODES = {
     "SecretLeakedError": 17,
     "IncidentsError": 24,
     "HistoryError": 25,
+    "NotDeliveredError": 26,
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.

@@ -33,6 +33,7 @@ LEVELS = {
     "templates": 2,
     "report": 2,
     "results": 2,
+    "delivery": 3,
     "engines": 3,
     "exports": 3,
     "lifeline": 3,

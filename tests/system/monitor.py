@@ -29,8 +29,9 @@ def report(when: datetime, *results: Result, **more: Any) -> Report:
 class Monitor:
     """Each call is a run with a number of its own."""
 
-    def __init__(self, github: FakeGitHub) -> None:
+    def __init__(self, github: FakeGitHub, slack_url: str = "") -> None:
         self.github = github
+        self.slack_url = slack_url
         self.said = ""
         self._runs = 1000
 
@@ -42,7 +43,8 @@ class Monitor:
 
     def hand_in(self, found: Report, run_id: str, *, token: str = "", mask: Any = str, **options: Any) -> None:
         """Make the issues match a report; waiting takes no time, but counts."""
-        environ = {**self.github.environ, "GITHUB_RUN_ID": run_id} | ({"GITHUB_TOKEN": token} if token else {})
+        environ = {**self.github.environ, "GITHUB_RUN_ID": run_id, "SLACK_WEBHOOK_URL": self.slack_url}
+        environ |= {"GITHUB_TOKEN": token} if token else {}
         began, slept = datetime.now(UTC), [0.0]
 
         def sleep(delay_s: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Done
 from tests.system.fake_github import TOKEN, FakeGitHub, Fault
+from tests.system.fake_slack import KEY, FakeSlack
 from tests.system.monitor import report, result
 
 from testbay.checks.report import Report
@@ -18,6 +19,11 @@ from testbay.errors import IncidentsError
 from testbay.incidents.api import Access, Api, Patience
 
 BAD = result("health", "fail", "status is 404")
+SECRETS = """
+service = "shop"
+tests = "."
+secrets = { API_KEY = "/shop/key", "DB_*" = "/shop/db/*" }
+"""
 API_KEY, DB_MAIN = "sk-canary-0123456789abcdef", "postgres://shop:canary-9f8e7d@db.invalid/shop"
 
 
@@ -30,7 +36,9 @@ def github() -> Iterator[FakeGitHub]:
 
 def call(github: FakeGitHub, found: Report | str, *options: str, cwd: Path | None = None, **environ: str) -> Done:
     """With the report on its standard input."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "TESTBAY_"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "TESTBAY_", "SLACK_"))
+    }
     done = subprocess.run(
         [sys.executable, "-m", "testbay", "incidents", "-", *options],
         cwd=cwd,
@@ -71,20 +79,29 @@ def test_a_github_that_is_down_is_code_24(github: FakeGitHub) -> None:
     assert "::error title=IncidentsError::GitHub: GET /repos/acme/shop/issues: status 404" in done.out
 
 
-def test_no_report_gets_a_secret_into_an_issue(github: FakeGitHub, tmp_path: Path) -> None:
+def test_no_report_gets_a_secret_out(github: FakeGitHub, tmp_path: Path) -> None:
     """Who wrote it may not have masked: what the manifest names and the environment has, in any form, is in no text."""
-    (tmp_path / "testbay.toml").write_text(
-        'service = "shop"\ntests = "."\nsecrets = { API_KEY = "/shop/key", "DB_*" = "/shop/db/*" }\n'
-    )
-    told = [API_KEY, DB_MAIN, TOKEN, API_KEY[:12], base64.b64encode(DB_MAIN.encode()).decode().rstrip("=")]
+    (tmp_path / "testbay.toml").write_text(SECRETS)
+    told = [API_KEY, DB_MAIN, TOKEN, KEY, API_KEY[:12], base64.b64encode(DB_MAIN.encode()).decode().rstrip("=")]
     found = [result(text, "fail", text, evidence=(text,), instance=text) for text in told]
-
     unmasked = report(github.now, *found, commit=API_KEY, run_url=DB_MAIN)
-    done = call(github, unmasked, cwd=tmp_path, API_KEY=API_KEY, DB_MAIN=DB_MAIN)
+    with FakeSlack() as slack:
+        environ = {"API_KEY": API_KEY, "DB_MAIN": DB_MAIN, "SLACK_WEBHOOK_URL": slack.url}
+        done = call(github, unmasked, cwd=tmp_path, **environ)
 
-    everything = done.out + json.dumps([github.issues, github.comments])
-    assert (done.code, [text for text in told if text in everything]) == (0, [])
-    assert done.out == "opened #1 shop on production: *** fails\n"
+    everything = done.out + json.dumps([github.issues, github.comments, slack.payloads])
+    assert (done.code, [text for text in told if text in everything], len(slack.told)) == (0, [], 1)
+    assert done.out == "opened #1 shop on production: *** fails\ntold Slack of #1: Opened\n"
+
+
+def test_a_slack_that_was_not_told_is_code_26(github: FakeGitHub) -> None:
+    """After the issues were put right, and without the address in the output."""
+    with FakeSlack() as slack:
+        slack.faults.append(Fault(pattern="", status=404, body="no_service"))
+        done = call(github, report(github.now, BAD), SLACK_WEBHOOK_URL=slack.url, GITHUB_ACTIONS="true")
+
+    assert (done.code, github.open_numbers(), KEY in done.out) == (26, [1], False)
+    assert "::error title=NotDeliveredError::Slack: status 404 is not its ok" in done.out
 
 
 @pytest.mark.parametrize(

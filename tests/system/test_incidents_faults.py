@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.fake_github import TOKEN, FakeGitHub, Fault, Gate
+from tests.system.fake_slack import FakeSlack
 from tests.system.monitor import Monitor, report, result
 
 from testbay.checks.report import Report, Result
@@ -197,7 +198,7 @@ def test_a_list_that_never_shows_it_is_no_green_run(monitor: Monitor) -> None:
     assert monitor.github.open_numbers() == [1]
 
 
-def compete(github: FakeGitHub, seed: int, clients: int) -> None:
+def compete(github: FakeGitHub, seed: int, clients: int, slack_url: str = "") -> None:
     """So many runs at once, their requests in an order that the seed decides, on a list that lags as it likes.
 
     They do not all see the same.
@@ -211,7 +212,7 @@ def compete(github: FakeGitHub, seed: int, clients: int) -> None:
 
     def run(name: str, found: Report) -> None:
         try:
-            Monitor(github).hand_in(found, name[-1], token=name)
+            Monitor(github, slack_url).hand_in(found, name[-1], token=name)
         except BaseException as error:  # noqa: BLE001 - told below, in the test's own thread
             errors.append(error)
         finally:
@@ -235,6 +236,16 @@ def test_however_runs_interleave_one_issue_stays(github: FakeGitHub, seed: int) 
     Monitor(github).run(*WORSE)
 
     assert (github.open_numbers(), Monitor(github).state(1).checks) == ([1], ("a", "b")), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_however_runs_interleave_slack_is_told(github: FakeGitHub, seed: int) -> None:
+    """Runs at once may tell an opening more than once; nobody leaves it to the other and then nobody does."""
+    with FakeSlack() as slack:
+        compete(github, seed, 2 + seed % 2, slack.url)
+
+    assert "*Opened*: #1 " in "".join(slack.told), f"seed {seed}"
+    assert Monitor(github).state(1).untold == (), f"seed {seed}"
 
 
 def test_the_interleavings_do_race(github: FakeGitHub) -> None:

@@ -222,7 +222,7 @@ def test_secrets_are_masked_before_anything_is_cut() -> None:
     """A value that would be cut in half is masked whole, in title, body, hidden line and comment."""
     secret = "s3cr3t-" + "v" * 60
     result = Result(check=secret, kind=secret, verdict="fail", said="x" * 170 + secret, evidence=("y" * 190 + secret,))
-    facts = {"service": secret, "target": secret, "commit": secret, "expected_commit": secret, "run_url": secret}
+    facts: Any = {"service": secret, "target": secret, "commit": secret, "expected_commit": secret, "run_url": secret}
     told = Report(**facts, phase="scheduled", started=NOON.isoformat(), finished="", results=(result,))
 
     run = Run(report=masked(told, lambda text: text.replace(secret, "***")), id="7", started=NOON)

@@ -73,8 +73,8 @@ class Writer:
         if state.good:
             return f"**Fine again**: {where}. {self._outage(state)} {self._good_runs(state)}"
         trouble = (_TROUBLES if len(state.failing) > 1 else _TROUBLE)[state.kind]
-        lasting = f", for {_length(state.seen - state.started)}" if state.seen > state.started else ""
-        return f"**{self._names(state.failing)} {trouble}**: {where}, since {_time(state.started)}{lasting}."
+        lasting = f", for {length(state.seen - state.started)}" if state.seen > state.started else ""
+        return f"**{self._names(state.failing)} {trouble}**: {where}, since {clock_time(state.started)}{lasting}."
 
     def _checks(self, state: State) -> str:
         """Those that fail now first; then what else this issue is about."""
@@ -126,13 +126,13 @@ class Writer:
         return f"---\n{self._source()} {rule} Kept by `testbay incidents`: what is written here is written over."
 
     def _source(self) -> str:
-        when = _time(self.run.started)
+        when = clock_time(self.run.started)
         return f"{link(f'Run of {when}', self.run.report.run_url, self.site)}."
 
     def _outage(self, state: State) -> str:
         end = state.recovered or state.seen
-        span = f"from the first bad run, {_time(state.started)}, to the first good one, {_time(end)}"
-        return f"It lasted {_length(end - state.started)}, {span}."
+        span = f"from the first bad run, {clock_time(state.started)}, to the first good one, {clock_time(end)}"
+        return f"It lasted {length(end - state.started)}, {span}."
 
     def _good_runs(self, state: State) -> str:
         return f"Good runs in a row: {len(state.good)} of {self.policy.close_after}."
@@ -151,11 +151,13 @@ def comment_mark(run: Run) -> str:
     return f"<!-- testbay-run {run.id} -->"
 
 
-def _time(when: datetime) -> str:
+def clock_time(when: datetime) -> str:
+    """For people, in UTC."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _length(span: timedelta) -> str:
+def length(span: timedelta) -> str:
+    """How long something lasted, for people."""
     minutes = max(0, round(span.total_seconds() / 60))
     days, hours = divmod(minutes // 60, 24)
     parts = [f"{days} d"] * bool(days) + [f"{hours} h"] * bool(hours) + [f"{minutes % 60} min"] * (not days)

@@ -19,6 +19,9 @@ Kind = Literal["fail", "stale", "error"]
 KINDS: tuple[Kind, ...] = ("fail", "stale", "error")
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 Text = Annotated[str, Field(max_length=500)]
+Turn = Literal["opened", "reopened", "closed", "retired"]
+ENDS: tuple[Turn, ...] = ("closed", "retired")
+MOST_UNTOLD = 20
 Checks = Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
 
 
@@ -29,7 +32,7 @@ class State:
     `scope` is whose it is: service and target. `key` is the cause it was opened for, `checks` every check it has had.
     `failing` are those of its last bad run. `seen` and `run` name the newest report it knows, `good` the good runs in a
     row, `recovered` the beginning of the first of them. Of the commits `good` is the last before the trouble, `bad` the
-    newest with it, `fixed` the newest after it.
+    newest with it, `fixed` the newest after it. `untold` are the turns it took that Slack was not told of yet.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -48,6 +51,7 @@ class State:
     bad_commit: Text = ""
     fixed_commit: Text = ""
     duplicate_of: Annotated[int, Field(ge=0)] = 0
+    untold: Annotated[tuple[Turn, ...], Field(max_length=MOST_UNTOLD)] = ()
 
 
 def digest(*parts: str) -> str:
@@ -69,6 +73,15 @@ def write(state: State) -> str:
         what = f"an incident of {len(state.checks)} checks is more than an issue has room for"
         raise IncidentsError(what, todo="give the checks shorter ids, or fewer of them one target")
     return _OPENING + text + _CLOSING
+
+
+def rewrite(body: str, state: State) -> str:
+    """The body with another hidden line.
+
+    Raises:
+        IncidentsError: As `write` does.
+    """
+    return f"{write(state)}\n{body.partition(chr(10))[2]}"
 
 
 def read(body: str) -> State | None:

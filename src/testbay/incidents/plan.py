@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 from testbay.incidents.github import Issue
-from testbay.incidents.marker import KINDS, Kind, State
+from testbay.incidents.marker import ENDS, KINDS, MOST_UNTOLD, Kind, State, Turn
 from testbay.incidents.run import Run
 
 _MOST_NEW = 10  # of one kind in one run; more of them are one storm, not so many causes
@@ -18,10 +18,11 @@ _URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicat
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What a team may want otherwise."""
+    """What a team may want otherwise. `tells` is whether Slack hears of the turns that incidents take."""
 
     close_after: int = 2
     reopen_within: timedelta = timedelta(hours=24)
+    tells: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,15 @@ def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run
         run=run.id,
         good_commit=_last_good(ours, run),
         bad_commit=run.report.commit,
+        untold=("opened",),
     )
+
+
+def _turned(state: State, turn: Turn, policy: Policy) -> State:
+    """With one more turn to tell of; where nobody tells, an end of which nobody heard the beginning is none."""
+    if turn in ENDS and state.untold and not policy.tells:
+        return replace(state, untold=())
+    return replace(state, untold=(*state.untold, turn)[-MOST_UNTOLD:])
 
 
 Kept = list[tuple[Tracked, State]]
@@ -95,7 +104,8 @@ def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
             if state.key == mine.key or set(state.checks) & set(mine.checks):
                 taken = replace(state, checks=_union(state.checks, mine.checks))
                 kept[index] = first, taken
-                actions.append(Action(verb="duplicate", state=replace(mine, duplicate_of=first.issue.number), was=one))
+                duplicate = replace(mine, duplicate_of=first.issue.number, untold=())
+                actions.append(Action(verb="duplicate", state=duplicate, was=one))
                 break
         else:
             kept.append((one, mine))
@@ -136,7 +146,8 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, polic
         return taken_over
     checks = run.still_known(_union(state.checks, troubles))
     if not checks:
-        return [Action(verb="retire", state=replace(state, seen=run.started, run=run.id), was=one)]
+        retired = _turned(replace(state, seen=run.started, run=run.id), "retired", policy)
+        return [Action(verb="retire", state=retired, was=one)]
     if not run.asked(replace(state, checks=checks)):
         return taken_over
     failing = run.still_known(state.failing) or checks
@@ -149,7 +160,7 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, polic
         fixed, since = run.report.commit or state.fixed_commit, state.recovered or run.started
         state = replace(state, good=_union(state.good, [run.id]), recovered=since, fixed_commit=fixed)
         if len(state.good) >= policy.close_after:
-            return [Action(verb="close", state=state, was=one)]
+            return [Action(verb="close", state=_turned(state, "closed", policy), was=one)]
     return [Action(verb="update", state=state, was=one)]
 
 
@@ -169,6 +180,7 @@ def _begun(states: Sequence[State], closed: Sequence[Tracked], run: Run, policy:
         if last.issue.number in again:
             failing = _union(failing, again[last.issue.number].state.failing)
         reopened = replace(state, key=last.state.key, checks=_union(last.state.checks, failing), failing=failing)
+        reopened = _turned(replace(reopened, untold=last.state.untold), "reopened", policy)
         again[last.issue.number] = Action(verb="reopen", state=reopened, was=last)
     return [*actions, *again.values()]
 

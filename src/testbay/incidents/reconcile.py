@@ -2,13 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from testbay.checks.report import Report
+from testbay.delivery import Address
 from testbay.errors import IncidentsError, ManifestError
-from testbay.incidents import marker
+from testbay.incidents import marker, news, slack
 from testbay.incidents.api import Access, Api, Patience, UnsureError
 from testbay.incidents.body import Writer, comment_mark
 from testbay.incidents.github import Issue, Issues
@@ -42,23 +43,30 @@ class Reconciler:
 
     def preview(self) -> int:
         """Say what would be done, and do nothing; how much it is."""
-        actions = self._plan(self._issues.all())
+        tracked = self._known(self._issues.all())
+        actions = plan(tracked, self._writer.run, self._writer.policy)
         for action in actions:
             self._say(f"would {action.verb}", action)
-        return len(actions)
+        after = {one.issue.number: one.state for one in news.untold(tracked, self._writer)}
+        after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
+        told = [state for state in after.values() if state.untold and self._writer.policy.tells]
+        for state in told:
+            self._voice.say(f"would tell Slack: {news.turns(state)}: {self._writer.title(state)}")
+        return len(actions) + len(told)
 
-    def settle(self) -> None:
-        """Act until there is nothing left to do.
+    def settle(self) -> list[Tracked]:
+        """Act until there is nothing left to do; then the incidents there are.
 
         Raises:
             IncidentsError: A lookup failed (then nothing was opened), or something could not be done.
         """
         for attempt in range(_ROUNDS):
             listed = self._issues.all()
-            actions = self._plan(listed)
+            tracked = self._known(listed)
+            actions = plan(tracked, self._writer.run, self._writer.policy)
             unseen = self._opened - {issue.number for issue in listed}
             if not actions and not unseen:
-                return
+                return tracked
             open_question = self._act(actions)
             if not open_question and not unseen:
                 continue
@@ -67,14 +75,43 @@ class Reconciler:
                 raise open_question or _unsettled(unseen)
         raise _unsettled(self._own)
 
-    def _plan(self, listed: list[Issue]) -> list[Action]:
+    def announce(self, hook: Address, tracked: Sequence[Tracked]) -> None:
+        """Tell Slack of every turn that it does not know, then note in the issues, as they are by now, that it does.
+
+        In this order nothing stays untold, whatever happens in between.
+
+        Raises:
+            NotDeliveredError: It was not told.
+            IncidentsError: It was, and may be told again by the next run.
+        """
+        fresh = news.untold(tracked, self._writer)
+        if not fresh:
+            return
+        slack.post(hook, *news.message(fresh, self._writer), self._patience.wait)
+        for one in fresh:
+            self._voice.say(f"told Slack of #{one.issue.number}: {news.turns(one.state)}")
+        told = {one.issue.number: one.state.untold for one in fresh}
+        failed = None
+        for one in self._known(self._issues.all()):
+            heard, all_turns = told.get(one.issue.number, ()), one.state.untold
+            if not heard or all_turns[: len(heard)] != heard:
+                continue
+            body = marker.rewrite(one.issue.body, replace(one.state, untold=all_turns[len(heard) :]))
+            try:
+                self._own[one.issue.number] = self._issues.edit(one.issue.number, body=body)
+            except IncidentsError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+
+    def _known(self, listed: list[Issue]) -> list[Tracked]:
+        """With what we wrote ourselves, where the list does not have it yet."""
         latest = {issue.number: issue for issue in listed}
         for number, own in self._own.items():
             if number not in latest or latest[number].updated_at <= own.updated_at:
                 latest[number] = own
         known = [(issue, marker.read(issue.body)) for issue in latest.values()]
-        tracked = [Tracked(issue=issue, state=state) for issue, state in known if state]
-        return plan(tracked, self._writer.run, self._writer.policy)
+        return [Tracked(issue=issue, state=state) for issue, state in known if state]
 
     def _act(self, actions: list[Action]) -> IncidentsError | None:
         """Do them all, whatever becomes of one; what is left open, as it may have been done.
@@ -185,25 +222,36 @@ def execute(
     mask: Callable[[str], str] = str,
     patience: Patience | None = None,
 ) -> None:
-    """Make the issues of GITHUB_REPOSITORY match a report. `mask` takes secrets out of each text of it.
+    """Make the issues of GITHUB_REPOSITORY match a report, and tell Slack where SLACK_WEBHOOK_URL is set.
+
+    `mask` takes secrets out of each text of the report.
 
     Raises:
         IncidentsError: They do not match, or nobody knows.
+        NotDeliveredError: They do, but Slack was not told.
         ManifestError: The report's time, or an option, makes no sense.
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is no count of runs", todo="use 1 to 100")
     access, patience = Access.of(environ), patience or Patience()
     server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    hook_url = environ.get("SLACK_WEBHOOK_URL", "").strip()
     site = f"{server}/{access.repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
     writer = Writer(
         run=run_of(masked(report, lambda text: access.hidden(mask(text))), environ, options.last_good),
-        policy=Policy(close_after=options.close_after, reopen_within=timedelta(seconds=options.reopen_within_s)),
+        policy=Policy(
+            close_after=options.close_after,
+            reopen_within=timedelta(seconds=options.reopen_within_s),
+            tells=bool(hook_url),
+        ),
         site=site,
     )
     with Api(access, patience) as api:
         reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
-        if not options.dry_run:
-            reconciler.settle()
-        elif not reconciler.preview():
-            voice.say("nothing to do")
+        if options.dry_run:
+            if not reconciler.preview():
+                voice.say("nothing to do")
+            return
+        tracked = reconciler.settle()
+        if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
+            reconciler.announce(slack.address(hook_url), tracked)

@@ -94,6 +94,7 @@ def masked(report: Report, mask: Callable[[str], str]) -> Report:
         commit=mask(report.commit),
         expected_commit=mask(report.expected_commit),
         run_url=mask(report.run_url),
+        known=tuple(map(mask, report.known)),
         results=tuple(results),
     )
 
