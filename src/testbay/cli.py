@@ -371,6 +371,7 @@ def incidents(
 app.command()(cli_trends.history)
 app.command()(cli_trends.latency)
 app.command("status-page")(cli_trends.status_page)
+app.command()(cli_trends.metrics)
 
 
 @app.command()

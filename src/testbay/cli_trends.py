@@ -1,4 +1,4 @@
-"""The arguments of `testbay history`, `testbay latency` and `testbay status-page`."""
+"""The arguments of `testbay history`, `testbay latency`, `testbay status-page` and `testbay metrics`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,3 +79,34 @@ def status_page(
     now = datetime.now(UTC)
     page = statuspage.make(trends.place(folder, branch, chosen.environ).read(now), now, out, title)
     Voice(environ=chosen.environ).say(f"{out / 'index.html'}: {page.headline}")
+
+
+def metrics(
+    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Write this file, NAME.prom, for node_exporter.", show_default=False),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="URL", help="Push to this Pushgateway.", show_default=False)
+    ] = None,
+    folder: Folder = None,
+    branch: Branch = None,
+) -> None:
+    """Say in Prometheus' format what a report of checks found, and when the last good run was.
+
+    Example: testbay metrics report.json --branch testbay-history --push http://127.0.0.1:9091
+    """
+    from testbay import metrics as measured
+    from testbay import trends
+
+    chosen = configuration.load()
+    where = trends.place(folder, branch, chosen.environ)
+    voice = Voice(environ=chosen.environ)
+    if (to is None) == (push is None):
+        raise typer.BadParameter("where to? --to FILE.prom or --push URL")
+    run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
+    if to:
+        measured.write(run, to, voice)
+    if push:
+        measured.push(run, push, chosen.environ, voice)

@@ -49,7 +49,9 @@ def is_private(url: str) -> bool:
     with suppress(ValueError):
         parts = urlsplit(url)
         local = parts.hostname in ("127.0.0.1", "::1", "localhost")
-        return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and local))
+        return (
+            bool(parts.hostname) and parts.port != 0 and (parts.scheme == "https" or (parts.scheme == "http" and local))
+        )
     return False
 
 

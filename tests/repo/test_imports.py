@@ -58,6 +58,7 @@ LEVELS = {
     "incidents": 4,
     "trends": 4,
     "statuspage": 3,
+    "metrics": 5,
     "session": 8,
     "reopen": 8,
     "check": 9,

@@ -262,7 +262,14 @@ def test_a_preview_says_what_would_be_told(monitor: Monitor, slack: FakeSlack) -
 
 
 @pytest.mark.parametrize(
-    "url", ["http://hooks.slack.com/services/x", "hooks.slack.com/x", "https://[x", "https://hooks.invalid/a b", "x"]
+    "url",
+    [
+        "http://hooks.slack.com/services/x",
+        "hooks.slack.com/x",
+        "https://[x",
+        "https://hooks.invalid:x/",
+        "https://hooks.invalid/a b",
+    ],
 )
 def test_an_address_of_no_use_is_said_in_every_run(monitor: Monitor, url: str) -> None:
     """Not in the first outage; without showing it, and after the issues were put right."""

@@ -262,3 +262,18 @@ def test_only_a_newer_manifest_without_the_check_proves_that_it_is_gone(hours: i
     [state] = opened(result("a"))
 
     assert plan([issue(1, state)], run(result("c", "pass"), hours=hours, known=known), Policy()) == []
+
+
+def test_of_very_many_turns_the_newest_are_told() -> None:
+    """A Slack that is down for weeks fills no issue; what nobody is to be told, and nobody was, is forgotten."""
+    [state] = opened(result("a"))
+    for hours in range(1, 31):
+        last = issue(1, state, is_open=hours % 2 == 1)
+        found = run(result("a", "pass" if hours % 2 else "fail"), hours=hours)
+        [action] = plan([last], found, Policy(close_after=1, tells=True))
+        state = action.state
+
+    assert state.untold == ("closed", "reopened") * 10
+    assert marker.read(marker.write(state)) == state
+    [silent] = plan([issue(1, state)], run(result("a", "pass"), hours=99), Policy(close_after=1))
+    assert silent.state.untold == ()
