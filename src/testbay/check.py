@@ -3,31 +3,24 @@
 import difflib
 import secrets
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay import run as runs
-from testbay.checks import gate, runner
-from testbay.checks.report import PHASES, Phase, Report, Result, Verdict, from_json
+from testbay.checks import gate, runner, summary
+from testbay.checks.report import PHASES, Phase, Report, Result, from_json
 from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, Target
 from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
 from testbay.manifest import Manifest
 from testbay.output import Voice
+from testbay.report.summary import append
 from testbay.settings import Settings
 from testbay.trends import Place
 
 _KEPT = 100
 _SERVED = ("http", "websocket", "journey")
-_WORDS: dict[Verdict, str] = {
-    "pass": "passed",
-    "fail": "failed",
-    "stale": "stale",
-    "skip": "skipped",
-    "error": "could not be asked",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +86,10 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     )
     file.write_text(report.as_json(), encoding="utf-8")
     _tell(report, file, voice)
+    for result in report.results:  # before a merge each is a test, and those are pinned to their place
+        if result.verdict not in ("pass", "skip"):
+            voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
+    _summarise(report, asked, voice)
     return report, report.exit_code
 
 
@@ -179,6 +176,7 @@ def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, 
         return None, code
     report = from_json(file.read_bytes())
     _tell(report, file, voice)
+    _summarise(report, asked, voice)
     return report, report.exit_code if code in (0, 1) else code
 
 
@@ -204,10 +202,14 @@ def _tell(report: Report, file: Path, voice: Voice) -> None:
         voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")
         for line in result.evidence if result.verdict not in ("pass", "skip") else ():
             voice.detail(f"    {line}")
-    counts = Counter(result.verdict for result in report.results)
-    told = ", ".join(f"{counts[verdict]} {word}" for verdict, word in _WORDS.items() if counts[verdict])
-    voice.verdict(f"Checks: {told or 'none was asked'}", good=report.exit_code == 0)
+    voice.verdict(f"Checks: {summary.headline(report) or 'none was asked'}", good=report.exit_code == 0)
     voice.detail(f"report: {file}")
+
+
+def _summarise(report: Report, asked: Asked, voice: Voice) -> None:
+    target = asked.settings.step_summary
+    if target and (problem := append(summary.markdown(report), target)):
+        voice.detail(problem)
 
 
 def _mark(result: Result) -> str:

@@ -18,6 +18,7 @@ LEVELS = {
     "composefile": 1,
     "runfolder": 1,
     "logs": 1,
+    "markdown": 1,
     "masking": 1,
     "output": 1,
     "ports": 1,
