@@ -4,7 +4,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lint fix test integration-test lock clean
+.PHONY: help setup lint fix test integration-test check lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## unit tests, system tests and the laws of the house
 
 integration-test: ## every service's integration tests, through the three tiers
 	scripts/ci/run-integration-tests.sh $(SERVICE)
+
+check: ## every service's checks, as far as they need no deployment
+	scripts/ci/run-checks.sh $(SERVICE)
 
 lock: ## write requirements.lock anew after a change in a pyproject.toml
 	scripts/lock

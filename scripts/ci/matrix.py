@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # A change in services/NAME/ concerns NAME, one here concerns no service, and any other concerns every service.
 CONCERNS_NONE = ("bench/", "docs/", "tests/", ".ci/")
@@ -20,7 +20,11 @@ MOST_SHARDS = 256  # jobs that one matrix may have
 def main(since: str, *names: str) -> None:
     """Print the answer."""
     chosen = sorted(set(names) & concerned(since, set(names)) if since else names)
-    entries = [entry for name in chosen for entry in entries_of(name)]
+    announce([entry for name in chosen for entry in entries_of(name)])
+
+
+def announce(entries: list[dict[str, Any]]) -> None:
+    """To whoever reads, and in GitHub Actions to the jobs that come after."""
     answer = json.dumps(entries, separators=(",", ":"))
     print(answer)
     if output := os.environ.get("GITHUB_OUTPUT"):
@@ -51,7 +55,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
-def entries_of(name: str) -> list[dict[str, object]]:
+def entries_of(name: str) -> list[dict[str, Any]]:
     """One for each shard, counted from 1."""
     shards = manifest(Path("services") / name).get("shards", 1)
     if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= MOST_SHARDS:
@@ -59,7 +63,7 @@ def entries_of(name: str) -> list[dict[str, object]]:
     return [{"service": name, "shard": shard, "shards": shards} for shard in range(1, shards + 1)]
 
 
-def manifest(folder: Path) -> dict[str, object]:
+def manifest(folder: Path) -> dict[str, Any]:
     """testbay.toml, else [tool.testbay] in pyproject.toml; tier 2 has seen that one of them is there."""
     file = folder / "testbay.toml"
     try:

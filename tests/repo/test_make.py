@@ -12,7 +12,7 @@ def test_every_target_is_explained(root: Path) -> None:
     targets = dict(TARGET.findall((root / "Makefile").read_text(encoding="utf-8")))
 
     assert [name for name, text in targets.items() if not text] == []
-    assert set(targets) == {"help", "setup", "lint", "fix", "test", "integration-test", "lock", "clean"}
+    assert set(targets) == {"help", "setup", "lint", "fix", "test", "integration-test", "check", "lock", "clean"}
 
 
 def test_make_alone_shows_the_menu(root: Path) -> None:
@@ -20,7 +20,7 @@ def test_make_alone_shows_the_menu(root: Path) -> None:
     done = subprocess.run(["make", "--no-print-directory"], cwd=root, capture_output=True, text=True, check=True)
 
     listed = [line.split()[1] for line in done.stdout.splitlines()]
-    assert listed == ["help", "setup", "lint", "fix", "test", "integration-test", "lock", "clean"]
+    assert listed == ["help", "setup", "lint", "fix", "test", "integration-test", "check", "lock", "clean"]
 
 
 def test_every_recipe_is_one_visible_command(root: Path) -> None:

@@ -12,8 +12,15 @@ import yaml
 from tests.stepper import workflow as stepper
 from tests.stepper.expressions import interpolate
 
+from testbay.checks.placeholders import variables
+from testbay.manifest import load_manifest, service_folders
+
+HEALTH = Path(__file__).parents[2] / ".github/workflows/production-health-check.yml"
 WORKFLOWS = sorted((Path(__file__).parents[2] / ".github/workflows").glob("*.yml"))
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+# What is asked on a schedule protects no branch: a job that fails there turns the run red, and that is all.
+GATED = [file for file in WORKFLOWS if "schedule" not in stepper.load(file).events]
+every_gated_workflow = pytest.mark.parametrize("file", GATED, ids=lambda file: file.name)
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def test_no_step_runs_for_ever(file: Path) -> None:
     assert late == []
 
 
-@every_workflow
+@every_gated_workflow
 def test_required_checks_waits_for_every_job(file: Path) -> None:
     """The one check that protects main needs each other job, and runs whatever became of them."""
     jobs = load(file)["jobs"]
@@ -112,7 +119,7 @@ def test_required_checks_waits_for_every_job(file: Path) -> None:
     assert jobs["required-checks"]["if"] == "${{ always() }}"
 
 
-@every_workflow
+@every_gated_workflow
 def test_required_checks_is_green_only_when_all_are(file: Path) -> None:
     """One job that failed, was cancelled or was left out makes it red."""
     needs = load(file)["jobs"]["required-checks"]["needs"]
@@ -123,10 +130,13 @@ def test_required_checks_is_green_only_when_all_are(file: Path) -> None:
     assert [results for results in bad if gate_passes(file, results)] == []
 
 
-def test_a_push_that_concerns_no_service_is_green(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "jobs"), [("integration-tests.yml", ["integration", "merge"]), ("production-readiness.yml", ["check"])]
+)
+def test_a_push_that_concerns_no_service_is_green(root: Path, name: str, jobs: list[str]) -> None:
     """An empty matrix, and nothing else, may leave its jobs out."""
-    file = root / ".github/workflows/integration-tests.yml"
-    left_out = {"list": "success", "integration": "skipped", "merge": "skipped"}
+    file = root / ".github/workflows" / name
+    left_out = {"list": "success"} | dict.fromkeys(jobs, "skipped")
 
     assert gate_passes(file, left_out, matrix="[]")
     assert not gate_passes(file, left_out)
@@ -143,7 +153,7 @@ def gate_passes(file: Path, results: dict[str, str], matrix: str = "[{}]") -> bo
 
 def test_gates_have_names_of_their_own() -> None:
     """Branch protection names checks by the job's name alone: two of one name would stand for each other."""
-    names = [load(file)["jobs"]["required-checks"]["name"] for file in WORKFLOWS]
+    names = [load(file)["jobs"]["required-checks"]["name"] for file in GATED]
 
     assert sorted(set(names)) == sorted(names)
 
@@ -179,13 +189,58 @@ def test_a_push_that_touches_agent_executor_starts_its_workflow(root: Path, file
     assert not workflow.starts("push", branch="topic", files=[file])
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "integration-tests.yml"])
+@pytest.mark.parametrize("name", ["ci.yml", "integration-tests.yml", "production-readiness.yml"])
 def test_the_general_workflows_name_no_service(root: Path, name: str) -> None:
     """Adding a service touches no YAML: the matrix comes from tier 2."""
     services = [folder.name for folder in (root / "services").iterdir() if folder.is_dir()]
     text = re.sub(r"#.*", "", (root / ".github/workflows" / name).read_text(encoding="utf-8"))
 
     assert [service for service in services if service in text] == []
+
+
+def test_the_schedule_stands_alone() -> None:
+    """GitHub ends a schedule after 60 quiet days, and the whole file with it: no push or pull request is part of it."""
+    scheduled = [(file.name, set(stepper.load(file).events)) for file in WORKFLOWS if file not in GATED]
+
+    assert scheduled == [("production-health-check.yml", {"schedule", "workflow_dispatch"})]
+
+
+def test_a_run_of_the_schedule_is_never_cancelled() -> None:
+    """One at a time, whatever started it: one that was cut off has perhaps opened an issue that it did not see."""
+    assert load(HEALTH)["concurrency"] == {
+        "group": "${{ github.workflow }}",
+        "cancel-in-progress": False,
+    }
+
+
+def test_nobody_who_watches_production_has_two_rights() -> None:
+    """Who asks writes nothing, who keeps issues writes no contents, who keeps the history touches no issue."""
+    rights = {job.id: dict(job.permissions) for job in stepper.load(HEALTH).jobs}
+
+    assert rights == {
+        "list": {"contents": "read"},
+        "check": {"contents": "read"},
+        "incidents": {"contents": "read", "issues": "write"},
+        "history": {"contents": "write"},
+    }
+
+
+def test_every_address_of_a_deployment_reaches_the_schedule(root: Path) -> None:
+    """Each variable that a target of a service names stands in the workflow's env, as the variable of that name."""
+    named = {
+        name
+        for folder in service_folders(root).values()
+        for target in load_manifest(folder).target.values()
+        for name in variables(target.base_url)
+    }
+
+    assert named
+    assert load(HEALTH)["env"] == {name: f"${{{{ vars.{name} }}}}" for name in named}
+
+
+def test_no_check_runs_in_an_environment() -> None:
+    """A job in one makes a deployment to it, and the newest deployment is what checks go by."""
+    assert {job.environment for job in stepper.load(HEALTH).jobs} == {""}
 
 
 def test_ci_is_made_of_the_targets_that_ci_run_calls(root: Path) -> None:

@@ -24,6 +24,7 @@ class Call:
     inputs: Mapping[str, str]
     permissions: Mapping[str, str]
     repository: Path
+    origin: str
     sha: str
     workspace: Path
     temp: Path
@@ -36,13 +37,14 @@ def checkout(call: Call) -> None:
     """The commit, with as much history as asked for. Without `contents: read` a private repository is not found."""
     if call.inputs.get("persist-credentials") != "false":
         raise UnknownError("checkout that leaves its credentials for later steps")
-    if call.permissions.get("contents") != "read":
+    if call.permissions.get("contents") not in ("read", "write"):
         raise StepFailedError("fatal: repository not found")
     depth = call.inputs.get("fetch-depth", "1")
     history = [] if depth == "0" else ["--depth", depth]
     source = f"file://{call.repository}"
     for arguments in (
         ["init", "--quiet"],
+        ["remote", "add", "origin", call.origin],
         ["fetch", "--quiet", *history, source, call.sha],
         ["checkout", "--quiet", call.sha],
     ):
@@ -93,12 +95,21 @@ def _walk(path: Path, *, hidden: bool) -> Iterator[Path]:
 
 
 def download_artifact(call: Call) -> None:
-    """The files of every artifact that fits `pattern`, each in a folder of its artifact's name."""
+    """The artifact of that `name`, or every one that fits `pattern`, each then in a folder of its artifact's name."""
     folder = call.workspace / call.inputs["path"]
+    if (name := call.inputs.get("name")) is not None:
+        if name not in call.store:
+            raise StepFailedError(f"Unable to download artifact(s): Artifact not found for name: {name}")
+        _unpack(call.store[name], folder)
+        return
     for name in filter(partial(fnmatchcase, pat=call.inputs["pattern"]), call.store):
-        for file, data in call.store[name].items():
-            (folder / name / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name / file).write_bytes(data)
+        _unpack(call.store[name], folder / name)
+
+
+def _unpack(files: Mapping[str, bytes], folder: Path) -> None:
+    for file, data in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
 
 
 # Each with the inputs it knows. Another input, or another action, is refused.
@@ -109,7 +120,7 @@ TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
         upload_artifact,
         {"name", "path", "include-hidden-files", "if-no-files-found", "overwrite", "retention-days"},
     ),
-    "actions/download-artifact": (download_artifact, {"pattern", "path"}),
+    "actions/download-artifact": (download_artifact, {"pattern", "name", "path"}),
 }
 
 

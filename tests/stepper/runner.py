@@ -15,9 +15,10 @@ from tests.stepper import actions
 from tests.stepper.commands import Output
 from tests.stepper.expressions import Loose, UnknownError, as_text, condition, interpolate, value
 from tests.stepper.steps import Room, StepRun, run_step
+from tests.stepper.tokens import token
 from tests.stepper.workflow import Job, Workflow
 
-RUN_ID, ATTEMPT = "4711", "1"
+ATTEMPT = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Event:
     ref: str = "refs/heads/main"
     sha: str
     payload: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str = "4711"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +122,11 @@ class Runner:
                 "ref_name": event.ref.removeprefix("refs/heads/"),
                 "repository": repository.name,
                 "run_attempt": ATTEMPT,
-                "run_id": RUN_ID,
+                "run_id": event.run_id,
                 "sha": event.sha,
                 "workflow": workflow.name,
             },
+            "vars": Loose(repository.of("variables", "")),
         }
 
     def run(self) -> WorkflowRun:
@@ -169,12 +172,14 @@ class Runner:
     def _run_job(self, job: Job, entry: dict[str, Any] | None, contexts: Mapping[str, Any]) -> str:
         secrets = self.repository.of("secrets", job.environment)
         variables = self.repository.of("variables", job.environment)
+        own = token(job.permissions)
         contexts = {**contexts, "secrets": Loose(secrets), "vars": Loose(variables), "matrix": entry or {}}
+        contexts["github"] = {**self._contexts["github"], "token": own}
         name = interpolate(job.name, contexts)
         if entry and "${{" not in job.name:
             name += f" ({', '.join(map(as_text, entry.values()))})"
         folder = self.folder / f"{len(self.done.jobs)}-{job.id}"
-        hidden = [*secrets.values(), self.machine.oidc[1]]
+        hidden = [*secrets.values(), self.machine.oidc[1], own]
         run = JobRun(job=job, name=name, output=Output(hidden), workspace=folder / "workspace")
         self.done.jobs.append(run)
         run.workspace.mkdir(parents=True)
@@ -220,6 +225,7 @@ class Runner:
             inputs=inputs,
             permissions=run.job.permissions,
             repository=self.repository.folder,
+            origin=f"{self.machine.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{self.repository.name}",
             sha=self.event.sha,
             workspace=run.workspace,
             temp=room.temp,
@@ -240,7 +246,7 @@ class Runner:
             "GITHUB_REF": self.event.ref,
             "GITHUB_REPOSITORY": self.repository.name,
             "GITHUB_RUN_ATTEMPT": ATTEMPT,
-            "GITHUB_RUN_ID": RUN_ID,
+            "GITHUB_RUN_ID": self.event.run_id,
             "GITHUB_SHA": self.event.sha,
             "GITHUB_WORKFLOW": self.workflow.name,
             "GITHUB_WORKSPACE": str(run.workspace),

@@ -14,8 +14,10 @@ TOP = {"name", "on", "permissions", "concurrency", "defaults", "env", "jobs"}
 JOB = {"name", "needs", "if", "runs-on", "timeout-minutes", "environment", "permissions", "strategy", "env"}
 JOB |= {"outputs", "steps"}
 STEP = {"name", "id", "if", "env", "timeout-minutes", "shell", "run", "uses", "with"}
-EVENTS = {"push": {"branches", "paths"}, "pull_request": set(), "workflow_dispatch": set()}
-GRANTS = {"contents": {"read"}, "id-token": {"write"}}
+EVENTS = {"push": {"branches", "paths"}, "pull_request": set(), "workflow_dispatch": set(), "schedule": set()}
+GRANTS = {"contents": {"read", "write"}, "deployments": {"read"}, "issues": {"write"}, "pages": {"write"}}
+GRANTS |= {"id-token": {"write"}}
+CRON = re.compile(r"\d+ \*/\d+ \* \* \*")  # a minute, and every so many hours
 SHELLS = {"": ("bash", "-e"), "bash": ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail")}
 
 
@@ -108,9 +110,14 @@ def _group(concurrency: Mapping[str, Any]) -> str:
 def _events(table: Any) -> dict[str, dict[str, list[str]]]:
     events = {table: {}} if isinstance(table, str) else table
     _only(events, set(EVENTS), "on")
-    for name, asked in events.items():
-        _only(asked or {}, EVENTS[name], f"on.{name}")
-    return {name: asked or {} for name, asked in events.items()}
+    for entry in events.get("schedule", ()):
+        _only(entry, {"cron"}, "on.schedule")
+        if not CRON.fullmatch(entry["cron"]):
+            raise UnknownError(f"on.schedule: {entry['cron']}")
+    filters = {name: asked or {} for name, asked in events.items() if name != "schedule"}
+    for name, asked in filters.items():
+        _only(asked, EVENTS[name], f"on.{name}")
+    return filters | ({"schedule": {}} if "schedule" in events else {})
 
 
 def _matches(file: str, pattern: str) -> bool:

@@ -60,6 +60,8 @@ class FakeGitHub:
         self.lag: Callable[[], int] = lambda: 0  # in how many lists a new issue is not yet
         self.before: Callable[[str], None] = lambda _: None  # called with each request, ahead of its effect
         self.turn: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()  # with the request's token
+        self.allows: Callable[[str, str, str], bool] = lambda *_: True  # a token, a right, a level of it
+        self.git: Callable[[str, str, dict[str, str], bytes], Reply | None] = lambda *_: None  # no call of the API
         self.per_page = 100
         self.labels_stick = True
         self.most_open = 0
@@ -117,8 +119,11 @@ class FakeGitHub:
         if problem := _problem(lambda: description().validate_request(request)):
             self.violations.append(f"request {method} {target}: {problem}")
             return _message(422, "Validation Failed")
-        if not headers.get("authorization", "").startswith("Bearer ") or not headers.get("user-agent"):
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        if not bearer or not headers.get("user-agent"):
             return _message(401, "Bad credentials")
+        if not self.allows(bearer, "issues", "read" if method == "GET" else "write"):
+            return _message(403, "Resource not accessible by integration")
         reply = self._do(method, path, query, json.loads(body) if body else {})
         response = MockResponse(reply.text.encode(), reply.status, reply.headers, "application/json")
         if problem := _problem(lambda: description().validate_response(request, response)):
@@ -251,12 +256,14 @@ def _handler(github: FakeGitHub) -> type[BaseHTTPRequestHandler]:
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = github.answer(self.command, self.path, headers, body)
+            reply = github.git(self.command, self.path, headers, body)
+            reply = reply or github.answer(self.command, self.path, headers, body)
             self.send_response(reply.status)
-            for name, value in {**reply.headers, "Content-Length": str(len(reply.text.encode()))}.items():
+            data = reply.text.encode(errors="surrogateescape")
+            for name, value in {**reply.headers, "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.text.encode())
+            self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any  # noqa: N815 - the names http.server calls
 

@@ -1,4 +1,4 @@
-"""A small repository whose workflow files and scripts are this one's, run by the stepper, with AWS on loopback.
+"""A small repository with this one's workflow files and scripts, run by the stepper; AWS and GitHub are on loopback.
 
 Its services are as small as can be, and `scripts/bootstrap` only leads to the .venv that is there.
 """
@@ -29,16 +29,18 @@ ln -sf '{testbay}' .venv/bin/testbay
 class Forge:
     """The repository in `root`, and where its workflows run."""
 
-    def __init__(self, folder: Path, cloud: Cloud) -> None:
+    def __init__(self, folder: Path, cloud: Cloud | None = None) -> None:
         self.folder = folder
         self.root = folder / "repository"
         self.runs = 0
         self.environ = {"PATH": f"{self._tools()}:{os.environ['PATH']}", "HOME": str(folder)}
         self.environ |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_MACHINE)}
-        self.environ |= {"TESTBAY_CACHE_DIR": str(folder / "cache")} | cloud.aws
+        self.environ |= {"TESTBAY_CACHE_DIR": str(folder / "cache")} | (cloud.aws if cloud else {})
         self.environ.setdefault("UV_CACHE_DIR", str(Path.home() / ".cache/uv"))
         self.environ.setdefault("DOCKER_CONFIG", str(Path.home() / ".docker"))
-        self._cloud = cloud
+        self.oidc = (f"{cloud.url}/token?api-version=2.0", BEARER) if cloud else ("", "")
+        self.variables: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
 
     def _tools(self) -> Path:
         """What a runner has on PATH and this machine perhaps has not: a Python that is new enough, and uv."""
@@ -62,9 +64,9 @@ class Forge:
 
     def use(self, engine: str) -> None:
         """Have the workflows name this engine, where they name compose. Nothing else in them is touched."""
-        for file in self.root.glob(".github/workflows/*-tests.yml"):
+        for file in self.root.glob(".github/workflows/*.yml"):
             text = file.read_text(encoding="utf-8")
-            assert text.count("TESTBAY_ENGINE: compose") == 1
+            assert text.count("TESTBAY_ENGINE: compose") == (file.name not in ("ci.yml", "production-health-check.yml"))
             file.write_text(text.replace("TESTBAY_ENGINE: compose", f"TESTBAY_ENGINE: {engine}"), encoding="utf-8")
 
     def bootstrap(self, mutation: str = "") -> None:
@@ -96,16 +98,21 @@ class Forge:
             subprocess.run(["git", *argv], cwd=self.root, check=True)
         return head(self.root)
 
-    def run(self, name: str, *, since: str = "") -> WorkflowRun:
-        """A workflow, by its file's name, at the newest commit: pushed after another one, or started by hand."""
+    def run(self, name: str, *, since: str = "", event: str = "") -> WorkflowRun:
+        """A workflow, by its file's name, at the newest commit: pushed after another one, else by hand, or as named."""
         self.runs += 1
         workflow = load(self.root / ".github/workflows" / name)
-        variables = {ENVIRONMENT: {"AWS_ROLE_ARN": ROLE, "AWS_REGION": "eu-central-1"}}
-        machine = Machine(environ=self.environ, oidc=(f"{self._cloud.url}/token?api-version=2.0", BEARER))
-        repository = Repository(folder=self.root, variables=variables)
-        name, payload = ("push", {"before": since}) if since else ("workflow_dispatch", {})
-        event = Event(name=name, sha=head(self.root), payload=payload)
-        return Runner(workflow, event, repository, machine, self.folder / f"run-{self.runs}").run()
+        variables = {ENVIRONMENT: {"AWS_ROLE_ARN": ROLE, "AWS_REGION": "eu-central-1"}, "": self.variables}
+        machine = Machine(environ=self.environ, oidc=self.oidc)
+        repository = Repository(folder=self.root, variables=variables, secrets={"": self.secrets})
+        started = Event(
+            name=event or ("push" if since else "workflow_dispatch"),
+            sha=head(self.root),
+            payload={"before": since} if since else {},
+            run_id=str(4710 + self.runs),
+        )
+        assert started.name in workflow.events
+        return Runner(workflow, started, repository, machine, self.folder / f"run-{self.runs}").run()
 
     def changed(self, since: str) -> list[str]:
         """The files that differ from that commit."""

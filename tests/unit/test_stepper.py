@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.stepper import small
+from tests.stepper import small, tokens
 from tests.stepper.runner import WorkflowRun
 from tests.stepper.small import job
 from tests.stepper.workflow import load
@@ -35,6 +35,26 @@ def test_the_default_shell_holds_for_every_step(play: Play) -> None:
     top = "permissions: {}\ndefaults: {run: {shell: bash}}"
 
     assert play(job("{run: 'false | true'}"), top=top).results == {"a": "failure"}
+
+
+@pytest.mark.parametrize(
+    ("grants", "may"),
+    [
+        pytest.param("{}", [], id="none"),
+        pytest.param("{issues: write}", ["issues read", "issues write"], id="write-is-read-as-well"),
+        pytest.param("{contents: read, id-token: write}", ["contents read"], id="read"),
+    ],
+)
+def test_a_job_s_token_may_do_what_the_job_may(play: Play, grants: str, may: list[str]) -> None:
+    """It tells its rights to whoever is asked, and no log tells it."""
+    show = "{run: 'echo $TOKEN; echo $TOKEN > token', env: {TOKEN: '${{ github.token }}'}}"
+    [run] = play(job(show, permissions=grants)).jobs
+    token = (run.workspace / "token").read_text(encoding="utf-8").strip()
+
+    assert run.said == ["***"]
+    rights = [f"{right} {level}" for right in ("contents", "issues") for level in ("read", "write")]
+    assert [right for right in rights if tokens.may(token, *right.split())] == may
+    assert not tokens.may("another", "issues", "read")
 
 
 def test_the_nearer_environment_wins(play: Play) -> None:

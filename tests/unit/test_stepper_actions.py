@@ -85,6 +85,15 @@ def test_a_download_puts_each_artifact_into_a_folder(play: Play) -> None:
     assert run.jobs[1].said == ["in/s-1/a", "in/s-2/a"]
 
 
+def test_a_download_by_name_needs_that_artifact(play: Play) -> None:
+    """Its files come back where asked for; where there is none, the step fails."""
+    down = [uses("download-artifact", name=name, path="in") for name in ("one", "two")]
+    jobs = f"  b: {{needs: a, steps: [{down[0]}, {{run: 'find in -type f'}}]}}\n  c: {{needs: a, steps: [{down[1]}]}}\n"
+    run = play(job(MAKE, uses("upload-artifact", name="one", path=".x/y/a")) + jobs)
+
+    assert (run.jobs[1].said, run.results) == (["in/a"], {"a": "success", "b": "success", "c": "failure"})
+
+
 def test_a_later_step_finds_python(play: Play) -> None:
     """setup-python puts a Python first on PATH."""
     run = play(job(uses("setup-python", python_version="3.11"), "{run: python -c 'print(6 * 7)'}"))

@@ -38,7 +38,7 @@ REFUSED = {
     "glob": (job(uses("upload-artifact", name="a", path="a*")), "upload-artifact of 'a*'"),
     "command": (job("{run: 'echo ::set-output name=a::b'}"), "the command ::set-output::"),
     "function": (job("{run: '${{ hashFiles(1) }}'}"), "expression: the function hashFiles()"),
-    "context": (job("{run: '${{ github.token }}'}"), "expression: github.token is not known here"),
+    "context": (job("{run: '${{ github.actor }}'}"), "expression: github.actor is not known here"),
     "needs": (job("{run: '${{ needs.b.result }}'}"), "expression: needs.b.result is not known here"),
     "operator": (job("{run: '${{ env.A > 1 }}'}"), "expression: env.A > 1: at > 1"),
     "two-values": (job("{run: '${{ env.A env.B }}'}"), "expression: env.A env.B: at env.B"),
@@ -67,7 +67,8 @@ def test_the_unknown_is_refused(play: Play, jobs: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("on", "what"),
     [
-        pytest.param("schedule: [{cron: x}]", "on: the key schedule", id="event"),
+        pytest.param("workflow_run: {}", "on: the key workflow_run", id="event"),
+        pytest.param("schedule: [{cron: '@daily'}]", "on.schedule: @daily", id="cron"),
         pytest.param("push: {tags: [x]}", "on.push: the key tags", id="filter"),
     ],
 )
