@@ -9,7 +9,7 @@
 # Each service is started on a lease and its checks of the phase pre-merge are its tests. Of the phase pre-deploy those are
 # asked whose variables are in a file of this checkout. A check that fails does not keep the others from being asked.
 #
-# Exit codes: 0 passed · 10 a service or an option is unknown · else that of the first testbay check that failed
+# Exit codes: 0 passed · 10 a service, its manifest or an option is wrong · else that of the first check that failed
 
 set -Eeuo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -48,8 +48,9 @@ list() { # --list [--changed-since COMMIT] | --list-deployments
         *) printf 'run-checks: unknown option %s\n  do:       scripts/ci/run-checks.sh --help\n' "${2:-}" >&2 && return 10 ;;
     esac
     names=$(scripts/ci/run-integration-tests.sh --list)
+    scripts/bootstrap >&2
     # shellcheck disable=SC2086 # a name for each word
-    python3 scripts/ci/checks.py "${question[@]}" $names
+    .venv/bin/python scripts/ci/checks.py "${question[@]}" $names
 }
 
 [[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@"

@@ -122,7 +122,8 @@ class FakeGitHub:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if not bearer or not headers.get("user-agent"):
             return _message(401, "Bad credentials")
-        if not self.allows(bearer, "issues", "read" if method == "GET" else "write"):
+        right = "deployments" if "/deployments" in path else "issues"
+        if not self.allows(bearer, right, "read" if method == "GET" else "write"):
             return _message(403, "Resource not accessible by integration")
         reply = self._do(method, path, query, json.loads(body) if body else {})
         response = MockResponse(reply.text.encode(), reply.status, reply.headers, "application/json")

@@ -21,7 +21,7 @@ ENVIRONMENT = "ci-openai"
 _OF_THE_MACHINE = ("DOCKER_", "POSTGRES_IMAGE", "DRAGONFLY_IMAGE", "NATS_", "PIP_", "UV_", "SSL_CERT_")
 BOOTSTRAP = """#!/bin/sh
 mkdir -p .venv/bin
-ln -sf '{python}' .venv/bin/python
+printf '#!/bin/sh\nexec %s "$@"\n' '{python}' > .venv/bin/python && chmod +x .venv/bin/python
 ln -sf '{testbay}' .venv/bin/testbay
 """
 

@@ -126,6 +126,15 @@ def test_a_deployment_is_listed_when_something_is_asked_of_it(forge: Forge, mani
     assert call(forge, "--list-deployments", NAME_URL="http://127.0.0.1:1") == (0, [answer], [])
 
 
+def test_a_manifest_that_is_wrong_is_an_error(forge: Forge) -> None:
+    """As testbay says it: nothing is left out because of a slip of the pen."""
+    forge.service("shop", manifest=TARGET + PRESENT.replace("kind", "sort"))
+
+    code, answer, said = call(forge, "--list-deployments")
+
+    assert (code, answer, said[0].startswith("error: services/shop/testbay.toml")) == (10, [], True), said
+
+
 def test_a_deployment_without_an_address_is_named(forge: Forge) -> None:
     """With the variable that it lacks; the others are listed all the same."""
     other = '[target.staging]\nbase_url = "https://staging.example.invalid"\n'
