@@ -20,6 +20,7 @@ ENVIRONMENT = "ci-openai"
 # Where Docker, images, packages and certificates are: a runner would have its own.
 _OF_THE_MACHINE = ("DOCKER_", "POSTGRES_IMAGE", "DRAGONFLY_IMAGE", "NATS_", "PIP_", "UV_", "SSL_CERT_")
 BOOTSTRAP = """#!/bin/sh
+{first}
 mkdir -p .venv/bin
 printf '#!/bin/sh\nexec %s "$@"\n' '{python}' > .venv/bin/python && chmod +x .venv/bin/python
 ln -sf '{testbay}' .venv/bin/testbay
@@ -69,15 +70,15 @@ class Forge:
             assert text.count("TESTBAY_ENGINE: compose") == (file.name not in ("ci.yml", "production-health-check.yml"))
             file.write_text(text.replace("TESTBAY_ENGINE: compose", f"TESTBAY_ENGINE: {engine}"), encoding="utf-8")
 
-    def bootstrap(self, mutation: str = "") -> None:
-        """Have .venv lead to the one that runs this test; its `testbay` may behave otherwise."""
+    def bootstrap(self, mutation: str = "", *, first: str = "") -> None:
+        """Have .venv lead to the one that runs this test, or to another `testbay`; `first` is done before that."""
         testbay = Path(sys.executable).with_name("testbay")
         if mutation:
             testbay = self.folder / "testbay"
             testbay.write_text(f"#!{sys.executable}\n{mutation}\nfrom testbay.__main__ import main\nmain()\n", "utf-8")
             testbay.chmod(0o755)
         script = self.root / "scripts/bootstrap"
-        script.write_text(BOOTSTRAP.format(python=sys.executable, testbay=testbay), encoding="utf-8")
+        script.write_text(BOOTSTRAP.format(first=first, python=sys.executable, testbay=testbay), encoding="utf-8")
         script.chmod(0o755)
 
     def service(self, name: str, *, manifest: str = "", tests: str = "") -> None:

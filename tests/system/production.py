@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
 from tests.stepper.runner import WorkflowRun
 from tests.stepper.tokens import may
 from tests.system import git_host
@@ -58,6 +59,14 @@ class Production:
         self.forge.take(*(f"scripts/ci/{name}" for name in ("matrix.py", "checks.py")), f".github/workflows/{WORKFLOW}")
         self.forge.bootstrap(HASTE)
         self.forge.service("shop", manifest=MANIFEST)
+        self.forge.commit()
+
+    def keep(self, *jobs: str) -> None:
+        """Only these of the workflow, where nothing else is looked at."""
+        file = self.forge.root / ".github/workflows" / WORKFLOW
+        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+        table["jobs"] = {name: table["jobs"][name] for name in jobs}
+        file.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
         self.forge.commit()
 
     def run(self, *wrong: str) -> WorkflowRun:
