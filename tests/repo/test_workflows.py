@@ -159,7 +159,9 @@ def test_gates_have_names_of_their_own() -> None:
 
 
 def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
-    """`id-token: write` stands in one job of one workflow, in an environment, which no pull request starts."""
+    """`id-token: write` stands in one job with our code and in one without any, each in an environment, and no pull
+    request starts them.
+    """
     trusted = [
         (file.name, job.id, job.environment, "pull_request" in stepper.load(file).events)
         for file in WORKFLOWS
@@ -167,7 +169,11 @@ def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
         if job.environment or "id-token" in job.permissions
     ]
 
-    assert trusted == [("agent-executor-integration-tests.yml", "integration", "ci-openai", False)]
+    assert trusted == [
+        ("agent-executor-integration-tests.yml", "integration", "ci-openai", False),
+        ("production-health-check.yml", "publish", "github-pages", False),
+    ]
+    assert [step.run for job in stepper.load(HEALTH).jobs if job.environment for step in job.steps] == [""]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +225,11 @@ def test_nobody_who_watches_production_has_two_rights() -> None:
 
     assert rights == {
         "list": {"contents": "read"},
-        "check": {"contents": "read"},
+        "check": {"contents": "read", "deployments": "read"},
         "incidents": {"contents": "read", "issues": "write"},
         "history": {"contents": "write"},
+        "page": {"contents": "read"},
+        "publish": {"pages": "write", "id-token": "write"},
     }
 
 
@@ -240,7 +248,9 @@ def test_every_address_of_a_deployment_reaches_the_schedule(root: Path) -> None:
 
 def test_no_check_runs_in_an_environment() -> None:
     """A job in one makes a deployment to it, and the newest deployment is what checks go by."""
-    assert {job.environment for job in stepper.load(HEALTH).jobs} == {""}
+    assert {job.id: job.environment for job in stepper.load(HEALTH).jobs if job.environment} == {
+        "publish": "github-pages"
+    }
 
 
 def test_ci_is_made_of_the_targets_that_ci_run_calls(root: Path) -> None:

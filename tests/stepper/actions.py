@@ -1,8 +1,10 @@
 """What stands in for the actions our workflows use: what a later step or a person can see of each, and nothing else."""
 
+import io
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +16,7 @@ from tests.stepper.expressions import UnknownError
 
 NOT_IN_A_NAME = re.compile(r'[":<>|*?\r\n\\/]')
 NOT_IN_A_PATH = re.compile(r'[":<>|*?\r\n]')
+PUBLISHED = "on the web"  # beside the artifacts: no artifact can have this name
 Artifacts = dict[str, dict[str, bytes]]
 
 
@@ -112,6 +115,17 @@ def _unpack(files: Mapping[str, bytes], folder: Path) -> None:
         (folder / file).write_bytes(data)
 
 
+def deploy_pages(call: Call) -> None:
+    """What was packed and kept as `github-pages` is what people see then."""
+    if {"pages", "id-token"} - {right for right, level in call.permissions.items() if level == "write"}:
+        raise StepFailedError("Ensure GITHUB_TOKEN has permission 'id-token: write' and 'pages: write'.")
+    if "artifact.tar" not in call.store.get("github-pages", {}):
+        raise StepFailedError("No artifacts named 'github-pages' were found for this workflow run.")
+    with tarfile.open(fileobj=io.BytesIO(call.store["github-pages"]["artifact.tar"])) as tar:
+        files = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isfile()}
+        call.store[PUBLISHED] = {name: file.read() for name, file in files.items() if file}
+
+
 # Each with the inputs it knows. Another input, or another action, is refused.
 TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
     "actions/checkout": (checkout, {"persist-credentials", "fetch-depth"}),
@@ -120,6 +134,7 @@ TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
         upload_artifact,
         {"name", "path", "include-hidden-files", "if-no-files-found", "overwrite", "retention-days"},
     ),
+    "actions/deploy-pages": (deploy_pages, set()),
     "actions/download-artifact": (download_artifact, {"pattern", "name", "path"}),
 }
 

@@ -6,10 +6,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tests.stepper.actions import PUBLISHED
 from tests.system.fake_github import FakeGitHub
 from tests.system.production import WORKFLOW, Production, production
 
-GREEN = dict.fromkeys(["list", "check", "incidents", "history"], "success")
+GREEN = dict.fromkeys(["list", "check", "incidents", "history", "page"], "success")
+GREEN |= {"publish": "skipped"}
 RED = GREEN | {"check": "failure"}
 BAD = "health"
 
@@ -28,7 +30,7 @@ def test_a_fault_is_one_issue_until_it_is_repaired(shop: Production) -> None:
     assert {number: issue["state"] for number, issue in shop.github.issues.items()} == {1: "closed"}
     assert [len(shop.github.comments[1]), shop.github.most_open] == [1, 1]  # the one that says how long it was
     assert [title.partition(",")[0] for title in shop.history()] == ["shop on production"] * 4
-    assert list(runs[0].artifacts) == ["checks-shop-production"]
+    assert list(runs[0].artifacts) == ["checks-shop-production", "github-pages"]
 
 
 def test_what_was_found_is_seen_at_the_run(shop: Production) -> None:
@@ -124,6 +126,16 @@ def test_without_an_address_nothing_is_asked_and_that_is_said(shop: Production) 
     run = shop.run(BAD)
 
     said = "shop on production is not checked: the variable AGENT_EXECUTOR_URL is not set (docs/ci.md)"
-    assert run.results == {"list": "success", "check": "skipped", "incidents": "skipped", "history": "skipped"}
+    assert run.results == dict.fromkeys(GREEN, "skipped") | {"list": "success"}
     assert (run.jobs[0].output.annotations, run.jobs[0].summary.strip()) == ([f"notice: {said}"], said)
     assert shop.github.requests == []
+
+
+def test_the_status_page_is_published_where_that_is_wanted(shop: Production) -> None:
+    """From the history, by a job that may do nothing else."""
+    shop.forge.variables["TESTBAY_PAGES"] = "true"
+
+    run = shop.run()
+
+    assert run.results == GREEN | {"publish": "success"}, run.log
+    assert b"shop" in run.artifacts[PUBLISHED]["index.html"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.stepper import small
+from tests.stepper.actions import PUBLISHED
 from tests.stepper.runner import WorkflowRun
 from tests.stepper.small import job, uses
 
@@ -92,6 +93,24 @@ def test_a_download_by_name_needs_that_artifact(play: Play) -> None:
     run = play(job(MAKE, uses("upload-artifact", name="one", path=".x/y/a")) + jobs)
 
     assert (run.jobs[1].said, run.results) == (["in/a"], {"a": "success", "b": "success", "c": "failure"})
+
+
+@pytest.mark.parametrize(
+    ("name", "grants", "published"),
+    [
+        pytest.param("github-pages", "{pages: write, id-token: write}", {"index.html": b"1\n"}, id="published"),
+        pytest.param("github-pages", "{pages: write}", None, id="nobody-knows-who-it-is"),
+        pytest.param("site", "{pages: write, id-token: write}", None, id="under-another-name"),
+    ],
+)
+def test_a_page_is_published_from_its_artifact(play: Play, name: str, grants: str, published: object) -> None:
+    """By a job with both rights, from the tar file that was kept under GitHub's name for it."""
+    pack = "{run: echo 1 > index.html && tar --create --file=artifact.tar ./index.html}"
+    jobs = job(pack, uses("upload-artifact", name=name, path="artifact.tar"))
+    run = play(f"{jobs}  b: {{needs: a, permissions: {grants}, steps: [{uses('deploy-pages')}]}}\n")
+
+    assert run.artifacts.get(PUBLISHED) == published
+    assert run.results == {"a": "success", "b": "success" if published else "failure"}
 
 
 def test_a_later_step_finds_python(play: Play) -> None:
