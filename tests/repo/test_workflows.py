@@ -228,6 +228,7 @@ def test_nobody_who_watches_production_has_two_rights() -> None:
         "check": {"contents": "read", "deployments": "read"},
         "incidents": {"contents": "read", "issues": "write"},
         "history": {"contents": "write"},
+        "metrics": {"contents": "read"},
         "page": {"contents": "read"},
         "publish": {"pages": "write", "id-token": "write"},
     }
@@ -244,6 +245,22 @@ def test_every_address_of_a_deployment_reaches_the_schedule(root: Path) -> None:
 
     assert named
     assert load(HEALTH)["env"] == {name: f"${{{{ vars.{name} }}}}" for name in named}
+
+
+def test_each_secret_reaches_the_one_step_that_needs_it() -> None:
+    """The job that asks the deployment is told no way to alert, and no action or set-up gets any."""
+    told = {
+        (job.id, secret): step.name
+        for job in stepper.load(HEALTH).jobs
+        for step in job.steps
+        for secret in re.findall(r"secrets\.(\w+)", str([step.env, step.inputs]))
+    }
+
+    assert told == {
+        ("incidents", "SLACK_WEBHOOK_URL"): "Have the issues say what the report says",
+        ("metrics", "PUSHGATEWAY_PASSWORD"): "Push what was found to Prometheus",
+    }
+    assert HEALTH.read_text(encoding="utf-8").count("secrets.") == len(told)
 
 
 def test_no_check_runs_in_an_environment() -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from tests.stepper.actions import PUBLISHED
-from tests.system.fake_github import FakeGitHub
+from tests.system.fake_github import FakeGitHub, Fault
+from tests.system.fake_slack import KEY, FakeSlack
 from tests.system.production import WORKFLOW, Production, production
+from tests.system.test_metrics import Gateway
 
 GREEN = dict.fromkeys(["list", "check", "incidents", "history", "page"], "success")
-GREEN |= {"publish": "skipped"}
+GREEN |= dict.fromkeys(["metrics", "publish"], "skipped")
 RED = GREEN | {"check": "failure"}
 BAD = "health"
 
@@ -139,3 +141,29 @@ def test_the_status_page_is_published_where_that_is_wanted(shop: Production) -> 
 
     assert run.results == GREEN | {"publish": "success"}, run.log
     assert b"shop" in run.artifacts[PUBLISHED]["index.html"]
+
+
+def test_metrics_are_pushed_where_there_is_a_place_for_them(shop: Production) -> None:
+    """Of each run; a place that does not take them turns the run red."""
+    with Gateway() as gateway:
+        shop.forge.variables["PUSHGATEWAY_URL"] = gateway.url
+        first = shop.run()
+        gateway.answers = [(400, "no")]
+
+        assert [first.results, shop.run().results] == [GREEN | {"metrics": end} for end in ("success", "failure")]
+        assert list(gateway.groups) == ["/metrics/job/testbay/service/shop/target/production"]
+
+
+def test_a_channel_hears_of_it_and_nobody_reads_its_address(shop: Production) -> None:
+    """Once when it begins and once when it is over. One job is told where to; no log, summary or artifact tells it."""
+    shop.keep("list", "check", "incidents")
+    shop.forge.environ["GITHUB_SERVER_URL"] = "https://github.com"  # where the links of a message lead
+    with FakeSlack() as slack:
+        shop.forge.secrets["SLACK_WEBHOOK_URL"] = slack.url
+        told = [(shop.run(*wrong).results["incidents"], len(slack.told)) for wrong in ([BAD], [BAD], [], [])]
+        slack.faults = [Fault(pattern="", status=404, body="no_service")]
+
+        assert told == [("success", heard) for heard in (1, 1, 1, 2)]
+        assert shop.run("page").results["incidents"] == "failure"
+        assert shop.forge.leaks(shop.run("page"), KEY) == {"environment"}
+        assert len(slack.told) == 3
