@@ -277,7 +277,7 @@ DOCKER = """#!/bin/sh
 case "$*" in
     "compose "*" gone") ;;
     "compose "*) echo "id-$(echo "$*" | sed 's/.* //')" ;;
-    *nobody*) echo "Error: No such container: nobody" >&2; exit 1 ;;
+    *nobody*) echo "Error response from daemon: No such container: nobody" >&2; exit 1 ;;
     *) cat "$(dirname "$0")/inspect.json" ;;
 esac
 """
@@ -331,7 +331,7 @@ BY_NAME = CONTAINERS + 'containers = ["api"]\n'
         (container("api", None), BY_NAME + 'no_healthcheck = "accept"', ("pass", "1 container")),
         (container("api", restarts=3), BY_NAME, ("fail", "api: restarts == 0: 3 is not == 0")),
         (container("api", OOMKilled=True), BY_NAME, ("fail", "api: not oom_killed: not so: oom_killed = True")),
-        (container("api"), BY_NAME.replace("api", "nobody"), ("fail", "Error: No such container: nobody")),
+        (container("api"), BY_NAME.replace("api", "nobody"), ("fail", "there is no container 'nobody'")),
         (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["api"]', ("pass", "1 container")),
         (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["gone"]', ("fail", "gone has no container")),
         (
