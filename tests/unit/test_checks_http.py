@@ -4,8 +4,6 @@ import errno
 import gzip
 import json
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -192,27 +190,6 @@ def test_a_server_that_hangs_up_is_a_failure(ask: Ask, listen: Listen) -> None:
             "expected 99)"
         ),
     )
-
-
-def test_an_untrusted_certificate_is_a_failure(ask: Ask, listen: Listen, tmp_path: Path) -> None:
-    """And so is a server that speaks no TLS where TLS is asked for."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    subprocess.run([*argv, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    def encrypted(client: socket.socket) -> None:
-        with suppress(ssl.SSLError), context.wrap_socket(client, server_side=True) as secure:
-            secure.recv(1)
-
-    target = '[target.here]\nbase_url = "https://127.0.0.1:PORT"\n'
-
-    assert told(ask(target + check(), listen(encrypted))) == (
-        "fail",
-        "GET /health: no TLS: its certificate is not trusted: self-signed certificate",
-    )
-    assert told(ask(target + check(), listen(answer(b"{}")))) == ("fail", "GET /health: no TLS: wrong version number")
 
 
 def test_a_name_that_nobody_knows_is_said(ask: Ask) -> None:

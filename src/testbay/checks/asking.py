@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -51,7 +52,8 @@ class Passed:
 class Asking:
     """One run's asking. `secrets` grows with what is captured; `deadline` is on the monotonic clock.
 
-    `direct` means without a proxy; `commit` is what the gate found to answer.
+    `direct` means without a proxy; `tls` knows which certificates are trusted; `commit` is what the gate found to
+    answer.
     """
 
     base_url: str
@@ -64,6 +66,7 @@ class Asking:
     deadline: float
     client: "httpx.AsyncClient"
     direct: bool
+    tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
 

@@ -151,7 +151,7 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
-            return FoundError("fail", f"{asked}: no TLS: {_tls(cause)}", reached=False)
+            return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
         if isinstance(cause, socket.gaierror):
             verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
             return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
@@ -177,7 +177,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _tls(error: ssl.SSLError) -> str:
+def tls_trouble(error: ssl.SSLError) -> str:
+    """In words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     return (error.reason or str(error)).replace("_", " ").lower()

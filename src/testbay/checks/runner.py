@@ -4,9 +4,9 @@ import asyncio
 import fnmatch
 import secrets
 import signal
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from testbay.checks import container, env, gate, http, placeholders, slowness, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
+from testbay.checks.exchange import tls_trouble
 from testbay.checks.journey import Journey
 from testbay.checks.report import Phase, Report, Result, Verdict, one_line
 from testbay.checks.slowness import Past
@@ -81,13 +82,9 @@ async def _run(plan: Plan) -> Report:
 async def report(plan: Plan) -> Report:
     """The same, inside of a running loop."""
     started = datetime.now(UTC)
-    asking, absent = _asking(plan)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(asking.client)
-        if absent:
-            results = _unasked(plan, f"{', '.join(absent)} is not set, and the target needs it")
-        else:
-            results = await _all(plan, asking)
+    asking, trouble = _asking(plan)
+    async with asking.client:
+        results = _unasked(plan, trouble) if trouble else await _all(plan, asking)
     results = [_masked(asking, result) for result in results]
     found = Report(
         service=plan.service,
@@ -104,8 +101,8 @@ async def report(plan: Plan) -> Report:
     return slowness.judged(found, plan.checks, plan.past)
 
 
-def _asking(plan: Plan) -> tuple[Asking, list[str]]:
-    """With what to ask, and which variables it lacks."""
+def _asking(plan: Plan) -> tuple[Asking, str]:
+    """With what to ask, and why that cannot be done, if so."""
     import httpx
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
@@ -117,8 +114,16 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         headers[name], missing = placeholders.with_environment(text, plan.environ)
         absent += missing
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
+    trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    tls = ssl.create_default_context()
+    try:
+        tls = httpx.create_ssl_context()  # certificates that httpx brings, or those of SSL_CERT_FILE and SSL_CERT_DIR
+    except OSError as error:
+        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
+        trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
     client = httpx.AsyncClient(
+        verify=tls,
         trust_env=not direct,  # no proxy leads to this machine
         timeout=None,  # noqa: S113 - each check has a deadline over all of it
         limits=httpx.Limits(max_keepalive_connections=0),  # one that the server has just closed is no fault of it
@@ -135,9 +140,10 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         deadline=time.monotonic() + plan.within_s,
         client=client,
         direct=direct,
+        tls=tls,
         secrets=kept,
     )
-    return asking, absent
+    return asking, trouble
 
 
 def _password(url: str) -> set[str]:
