@@ -155,6 +155,36 @@ def test_an_answer_byte_by_byte_meets_the_deadline_of_the_whole_exchange(ask: As
     assert found == ("fail", "GET /health took longer than 0.3 s")
 
 
+@pytest.mark.parametrize(
+    ("start", "more", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"x", "its headers do not end, or are larger than 100 KB"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", None),
+        (
+            b"<html>no HTTP at all</html>\r\n\r\n",
+            b"x",
+            "illegal status line: bytearray(b'<html>no HTTP at all</html>')",
+        ),
+    ],
+    ids=["headers", "continue", "nonsense"],
+)
+def test_a_head_without_an_end_is_given_up(
+    ask: Ask, listen: Listen, start: bytes, more: bytes, said: str | None
+) -> None:
+    """However fast it comes: by its size, or else in time."""
+
+    def flood(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(start)
+        with suppress(OSError):
+            while True:
+                client.sendall(more * 1000)
+
+    found = told(ask(check("status == 200", 'timeout = "1s"'), listen(flood)))
+
+    assert found == ("fail", f"GET /health: no answer: {said}" if said else "GET /health took longer than 1 s")
+
+
 def test_a_redirect_is_an_answer_unless_it_is_followed(ask: Ask, listen: Listen) -> None:
     """A loop ends, and another host is told nothing."""
     loop = listen(answer(b"", "Location: /health", status="302 Found"))
@@ -201,14 +231,23 @@ def test_a_name_that_nobody_knows_is_said(ask: Ask) -> None:
 
 
 def test_a_server_on_ipv6_only_is_asked_there(ask: Ask) -> None:
-    """By its address; the rest is the machine's routes."""
+    """By its address, which stands in brackets; the stream too, as far as this server goes."""
+    target = '[target.here]\nbase_url = "http://[::1]:PORT"\n'
+    stream = '[[check]]\nid = "ws"\nkind = "websocket"\nurl = "/ws"\nattempts = 1\n'
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        port = server.getsockname()[1]
-        server.settimeout(5)
-        target = f'[target.here]\nbase_url = "http://[::1]:{port}"\n'
-        found = told(ask(target + check("status == 200", 'timeout = "300ms"')))
 
-    assert found == ("fail", "GET /health took longer than 0.3 s")
+        def serve() -> None:
+            for _ in range(2):
+                client, _ = server.accept()
+                with client:
+                    answer(b"{}")(client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found = ask(target + check() + "\n" + stream, server.getsockname()[1])
+        thread.join()
+
+    assert [result.said for result in found.results] == ["GET /health → 200", "WS /ws: no handshake, status 200"]
 
 
 def test_files_are_sent(ask: Ask, listen: Listen, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ MAX_BODY_BYTES = 4 << 20
 _MAX_REDIRECTS = 5
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _UNSENDABLE = {"InvalidURL", "InvalidURI", "UnsupportedProtocol", "LocalProtocolError"}
+_CLEARER = {  # than h11's own words
+    "Receive buffer too long": "its headers do not end, or are larger than 100 KB",
+    "Server disconnected without sending a response.": "the connection was closed before there was one",
+}
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -161,6 +165,7 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
             hint = "no route from here; is it IPv6 only, and this machine is not?"
             return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
     said = next((str(cause) for cause in causes if str(cause)), "")
+    said = _CLEARER.get(said, said)
     name = type(causes[0]).__name__
     if isinstance(error, ValueError) or name in _UNSENDABLE:
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
