@@ -68,11 +68,17 @@ def issue(by: Issued | None, host: x509.GeneralName = HERE, ends: timedelta = DA
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Issued:
-    """The one that is trusted, as SSL_CERT_FILE says."""
+def authority(tmp_path: Path) -> Issued:
+    """Kept in a file."""
     made = issue(None)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.save(tmp_path / "authority.pem")))
+    made.save(tmp_path / "authority.pem")
     return made
+
+
+@pytest.fixture
+def ask_trusting(ask: Ask, tmp_path: Path) -> Ask:
+    """Asks with SSL_CERT_FILE as the one that is trusted."""
+    return lambda text, port=9: ask(text, port, environ={"SSL_CERT_FILE": str(tmp_path / "authority.pem")})
 
 
 @pytest.fixture
@@ -99,12 +105,12 @@ def told(report: Report) -> tuple[str, str]:
     return report.results[0].verdict, report.results[0].said
 
 
-def test_a_certificate_of_a_trusted_authority_passes(ask: Ask, serve: Serve) -> None:
+def test_a_certificate_of_a_trusted_authority_passes(ask_trusting: Ask, serve: Serve) -> None:
     """For both ways of asking: the stream gets as far as an answer that is none."""
     port = serve(issue)
 
-    assert told(ask(HTTP, port)) == ("pass", "GET /a → 200")
-    assert told(ask(STREAM, port)) == ("fail", "WS /a: no handshake, status 200")
+    assert told(ask_trusting(HTTP, port)) == ("pass", "GET /a → 200")
+    assert told(ask_trusting(STREAM, port)) == ("fail", "WS /a: no handshake, status 200")
 
 
 @pytest.mark.parametrize("asked", [HTTP, STREAM], ids=["http", "websocket"])
@@ -122,10 +128,10 @@ def test_a_certificate_of_a_trusted_authority_passes(ask: Ask, serve: Serve) -> 
     ids=["self-signed", "authority", "expired", "host"],
 )
 def test_a_certificate_that_is_not_trusted_is_a_failure(
-    ask: Ask, serve: Serve, make: Callable[[Issued], Issued], why: str, asked: str
+    ask_trusting: Ask, serve: Serve, make: Callable[[Issued], Issued], why: str, asked: str
 ) -> None:
     """With the reason, and nothing is sent."""
-    verdict, said = told(ask(asked, serve(make)))
+    verdict, said = told(ask_trusting(asked, serve(make)))
 
     assert (verdict, said.partition(": ")[2]) == ("fail", f"no TLS: its certificate is not trusted: {why}")
 
@@ -141,12 +147,10 @@ def test_a_server_that_speaks_no_tls_is_a_failure(ask: Ask, listen: Listen) -> N
     ("content", "why"), [(None, "No such file or directory"), ("no certificate", "no certificate or crl found")]
 )
 def test_trusted_certificates_that_cannot_be_read_are_an_error(
-    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, why: str
+    ask_trusting: Ask, tmp_path: Path, content: str | None, why: str
 ) -> None:
     """Whom to trust was said, and cannot be known: nobody is asked."""
-    file = tmp_path / "authority.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
     if content:
-        file.write_text(content, encoding="utf-8")
+        (tmp_path / "authority.pem").write_text(content, encoding="utf-8")
 
-    assert told(ask(HTTP)) == ("error", f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}")
+    assert told(ask_trusting(HTTP)) == ("error", f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}")

@@ -18,7 +18,7 @@ from testbay.checks.evaluation import Missing, NotMetError
 from testbay.checks.report import Verdict
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
 
 
 class FoundError(Exception):
@@ -64,7 +64,7 @@ class Asking:
     run_id: str
     expected_sha: str
     deadline: float
-    client: "httpx.AsyncClient"
+    client: "aiohttp.ClientSession"
     direct: bool
     tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
@@ -81,7 +81,7 @@ class Asking:
 
     def masked(self, text: str) -> str:
         """Without any form of a secret, and without the beginning of one that was cut off."""
-        return masking.masked_cut(text, self.secrets)
+        return masking.masked_cut(text, self.secrets) if self.secrets else text
 
 
 @dataclass(frozen=True)

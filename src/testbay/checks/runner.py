@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import certifi
+
 from testbay.checks import container, env, gate, http, placeholders, slowness, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
 from testbay.checks.exchange import tls_trouble
@@ -22,6 +24,7 @@ from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, 
 from testbay.errors import InterruptedRunError
 
 CONCURRENCY = 16
+_MAX_HEADER_BYTES = 64 << 10
 _FIRST_PAUSE_S = 0.5
 _HARMLESS = ("pass", "skip")
 ASKS_TARGET = ("http", "websocket", "journey", LIVE)
@@ -85,7 +88,8 @@ async def report(plan: Plan) -> Report:
     asking, trouble = _asking(plan)
     async with asking.client:
         results = _unasked(plan, trouble) if trouble else await _all(plan, asking)
-    results = [_masked(asking, result) for result in results]
+    if asking.secrets:  # what was found first may hold what was captured later
+        results = [_masked(asking, result) for result in results]
     found = Report(
         service=plan.service,
         phase=plan.phase,
@@ -103,7 +107,7 @@ async def report(plan: Plan) -> Report:
 
 def _asking(plan: Plan) -> tuple[Asking, str]:
     """With what to ask, and why that cannot be done, if so."""
-    import httpx
+    import aiohttp
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
     base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
@@ -116,19 +120,24 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
     trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
-    tls = ssl.create_default_context()
     try:
-        tls = httpx.create_ssl_context()  # certificates that httpx brings, or those of SSL_CERT_FILE and SSL_CERT_DIR
+        tls = _trusting(plan.environ)
     except OSError as error:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
         why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
         trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
-    client = httpx.AsyncClient(
-        verify=tls,
+    client = aiohttp.ClientSession(
+        # A connection for each: one that the server has just closed is no fault of it.
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls),
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
+        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
         trust_env=not direct,  # no proxy leads to this machine
-        timeout=None,  # noqa: S113 - each check has a deadline over all of it
-        limits=httpx.Limits(max_keepalive_connections=0),  # one that the server has just closed is no fault of it
+        auto_decompress=False,  # it would be without a limit
         headers={"accept-encoding": "gzip", "user-agent": "testbay"},
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
     )
+    client._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
     asking = Asking(
         base_url=base_url.rstrip("/"),
         headers=headers,
@@ -144,6 +153,12 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         secrets=kept,
     )
     return asking, trouble
+
+
+def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Of the certificates that come with us, or of those that the environment names."""
+    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
 
 
 def _password(url: str) -> set[str]:
