@@ -133,6 +133,20 @@ def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: p
     assert one(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
 
 
+def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told the whole address."""
+    heard: list[bytes] = []
+
+    def proxy(client: socket.socket) -> None:
+        heard.append(client.recv(65536))
+        client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ok": true}')
+
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(proxy)}")
+    found = one(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH))
+
+    assert (found.verdict, heard[0].partition(b"\r\n")[0]) == ("pass", b"GET http://shop.invalid/ HTTP/1.1")
+
+
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
     """Nothing is asked, nothing is green."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
