@@ -101,5 +101,5 @@ def test_a_healthy_service_raises_no_alarm(
     retried = sum(result.attempts > 1 for result in found)
     print(f"{RUNS} runs, {len(found)} results, {retried} of them after a retry, {issues} issues")  # noqa: T201 - for -s
     assert [result for result in found if result.verdict != "pass"] == []
-    assert {result.kind for result in found} == {"live", "http", "websocket", "journey"}
+    assert {result.kind for result in found} == {"live", "http", "latency", "websocket", "journey"}
     assert (issues, monitor.github.open_numbers()) == (0, [1])
