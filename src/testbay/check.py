@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from testbay import run as runs
 from testbay.checks import gate, runner, summary
 from testbay.checks.report import PHASES, Phase, Report, Result, from_json
 from testbay.checks.slowness import Past
@@ -167,6 +166,8 @@ def _refuse_what_is_deployed(asked: Asked) -> None:
 
 def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:
     """Pytest, an item for each check, the service on a lease of its own for each."""
+    from testbay import run as runs  # stacks and engines: half the start-up of a call that asks a deployment
+
     output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are no JSON
     manifest = asked.manifest
     run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)

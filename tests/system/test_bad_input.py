@@ -12,6 +12,27 @@ from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay, read_until
+from tests.system.deployment import deployed
+
+JOURNEY = """
+[target.here]
+base_url = "http://127.0.0.1:${PORT}"
+writes = true
+[[check]]
+id = "a-thing"
+kind = "journey"
+writes = true
+[[check.step]]
+post = "/things"
+expect = ["status == 201"]
+capture = { thing = "json.id" }
+[[check.step]]
+get = "/things/{thing}"
+expect = ["status == 200"]
+[[check.step]]
+get = "/things/{thing}"
+expect = ["json.id == thing"]
+"""
 
 
 def test_unknown_manifest_key_names_the_nearest(bay: Bay) -> None:
@@ -238,3 +259,24 @@ def test_closed_terminal_ends_everything(bay: Bay) -> None:
     assert child.returncode == 130
     assert bay.left() == []
     assert time.monotonic() - began < 30  # it ended by the signal, not by the test's own end
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            JOURNEY.replace("== thing", "== thng"),
+            "check.0: step 3: 'json.id == thng': unknown name 'thng' (did you mean ",
+        ),
+        (JOURNEY + JOURNEY.partition("true\n")[2], "two checks have the id 'a-thing'"),
+    ],
+)
+def test_a_mistake_in_the_checks_is_found_before_anybody_is_asked(bay: Bay, text: str, what: str) -> None:
+    """Step 3 is read before step 1 is taken."""
+    file = bay.service / "testbay.toml"
+    file.write_text(f'service = "shop"\n{text}', encoding="utf-8")
+    with deployed() as deployment:
+        done = bay.run("check", "--phase", "post-deploy", PORT=str(deployment.port))
+
+    assert (done.code, deployment.asked) == (10, [])
+    assert done.lines[0].startswith(f"error: {file}: {what}")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.system.boxes import HEALTHCHECK, boxes, docker, health_is
 from tests.system.conftest import Bay
 from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import FakeGitHub
@@ -85,7 +86,16 @@ expect = ["status == 200"]
 delete = "/things/{thing}"
 expect = ["status == 200"]
 """
+CONTAINER = """
+[[check]]
+id = "container"
+kind = "container"
+phases = ["post-deploy"]
+attempts = 1
+containers = ["NAME"]
+"""
 ALL = {"live", "health", "page", "fast", "fast/latency", "stream", "variables"}
+BROKEN = dict.fromkeys(ALL, "fail") | {"live": "stale", "fast": "stale"}
 
 
 @pytest.fixture
@@ -93,8 +103,8 @@ def deployment(bay: Bay) -> Iterator[Deployment]:
     """One that is healthy, and a manifest that says what that is."""
     with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
         manifest.write(MANIFEST)
-    (bay.service / ".env.production").write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
     with deployed() as made:
+        repair_all(bay, made)
         bay.environ["PORT"] = str(made.port)
         yield made
 
@@ -120,18 +130,27 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 CALL = ("check", "shop", "--phase", "post-deploy", "--target", "production", "--commit", "new")
 
 
+def break_all(bay: Bay, deployment: Deployment) -> None:
+    """Six faults at once."""
+    deployment.wrong = {"health", "stale", "page", "slow", "stream"}
+    (bay.service / ".env.production").write_text("ENVIRONMENT=production\nDATABASE_HOST=\n", encoding="utf-8")
+
+
+def repair_all(bay: Bay, deployment: Deployment) -> None:
+    """None of them."""
+    deployment.wrong = set()
+    (bay.service / ".env.production").write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
+
+
 def test_every_fault_of_a_deployment_is_found_and_gone_after_its_repair(bay: Bay, deployment: Deployment) -> None:
     """A health route that is not there, an old build, an empty variable, a dead stream, slowness, a proxy's page."""
-    deployment.wrong = {"health", "stale", "page", "slow", "stream"}
-    variables = bay.service / ".env.production"
-    variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=\n", encoding="utf-8")
+    break_all(bay, deployment)
     broken = bay.run(*CALL)
     found = verdicts(report_of(bay))
-    deployment.wrong = set()
-    variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
+    repair_all(bay, deployment)
     repaired = bay.run(*CALL)
 
-    assert (broken.code, found) == (20, dict.fromkeys(ALL, "fail") | {"live": "stale", "fast": "stale"})
+    assert (broken.code, found) == (20, BROKEN)
     assert "FAIL  health: status == 200: 404 is not == 200" in broken.out
     assert "<html>" in broken.out
     assert (repaired.code, verdicts(report_of(bay))) == (0, dict.fromkeys(ALL, "pass"))
@@ -338,16 +357,36 @@ def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list
 
 def test_every_fault_is_one_issue_and_closed_after_its_repair(bay: Bay, deployment: Deployment) -> None:
     """Six faults, six issues, no comment in the second run; two good runs close all; a dead host is one issue."""
-    variables = bay.service / ".env.production"
     with FakeGitHub() as github:
-        deployment.wrong = {"health", "stale", "page", "slow", "stream"}
-        variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=\n", encoding="utf-8")
+        break_all(bay, deployment)
         broken = [check_and_tell(bay, github, number) for number in (1, 2)]
-        deployment.wrong = set()
-        variables.write_text("ENVIRONMENT=production\nDATABASE_HOST=db\n", encoding="utf-8")
+        repair_all(bay, deployment)
         repaired = [check_and_tell(bay, github, number) for number in (3, 4)]
         bay.environ["PORT"] = "9"
         dead = check_and_tell(bay, github, 5)
 
     assert broken == [(20, [1, 2, 3, 4, 5, 6], 0)] * 2
     assert (repaired[-1], dead) == ((0, [], 6), (20, [7], 6))
+
+
+@pytest.mark.compose
+def test_an_unhealthy_container_is_one_issue_more(bay: Bay, deployment: Deployment) -> None:
+    """The seventh fault, beside all the others: seven issues, of which one is its own, and none after the repair."""
+    with boxes() as made, FakeGitHub() as github:
+        api = made.start("api", "exec sleep 600", "--health-cmd=test -e /tmp/well", *HEALTHCHECK)
+        with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
+            manifest.write(CONTAINER.replace("NAME", api))
+        break_all(bay, deployment)
+        made.wait(api, health_is("unhealthy"))
+        broken = check_and_tell(bay, github, 1)
+        found = verdicts(report_of(bay))
+        repair_all(bay, deployment)
+        docker("exec", api, "touch", "/tmp/well")
+        made.wait(api, health_is("healthy"))
+        repaired = [check_and_tell(bay, github, number) for number in (2, 3)]
+
+    assert (broken, found) == ((20, [1, 2, 3, 4, 5, 6, 7], 0), BROKEN | {"container": "fail"})
+    assert [issue["title"] for issue in github.issues.values() if "container" in issue["title"]] == [
+        "shop on production: container fails"
+    ]
+    assert repaired[-1] == (0, [], 7)

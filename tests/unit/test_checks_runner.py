@@ -1,4 +1,4 @@
-"""The gate, retries, deadlines, variables and containers: what a run makes of its checks."""
+"""The gate, retries, deadlines and variables: what a run makes of its checks."""
 
 import json
 import re
@@ -131,6 +131,20 @@ def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: p
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
     assert one(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
+
+
+def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told the whole address."""
+    heard: list[bytes] = []
+
+    def proxy(client: socket.socket) -> None:
+        heard.append(client.recv(65536))
+        client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ok": true}')
+
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(proxy)}")
+    found = one(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH))
+
+    assert (found.verdict, heard[0].partition(b"\r\n")[0]) == ("pass", b"GET http://shop.invalid/ HTTP/1.1")
 
 
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
@@ -273,103 +287,6 @@ def test_a_file_that_cannot_be_looked_at_is_not_green(
     assert (result.verdict, result.said) == found
 
 
-DOCKER = """#!/bin/sh
-case "$*" in
-    "compose "*" gone") ;;
-    "compose "*) echo "id-$(echo "$*" | sed 's/.* //')" ;;
-    *nobody*) echo "Error: No such container: nobody" >&2; exit 1 ;;
-    *) cat "$(dirname "$0")/inspect.json" ;;
-esac
-"""
-
-
-def container(name: str, health: str | None = "healthy", **state: Any) -> dict[str, Any]:
-    """What `docker inspect` says of one."""
-    facts = {"Status": "running", "OOMKilled": False, "ExitCode": 0} | state
-    health_part = {"Health": {"Status": health}} if health else {}
-    return {"Name": f"/{name}", "RestartCount": state.get("restarts", 0), "State": facts | health_part}
-
-
-@pytest.fixture
-def docker(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """A small program of that name that speaks of these containers."""
-
-    def make(*containers: dict[str, Any]) -> dict[str, str]:
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin/docker").write_text(DOCKER, encoding="utf-8")
-        (tmp_path / "bin/docker").chmod(0o755)
-        (tmp_path / "bin/inspect.json").write_text(json.dumps(containers), encoding="utf-8")
-        return {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
-
-    return make
-
-
-CONTAINERS = '[[check]]\nid = "c"\nkind = "container"\n'
-BY_NAME = CONTAINERS + 'containers = ["api"]\n'
-
-
-@pytest.mark.parametrize(
-    ("facts", "lines", "found"),
-    [
-        (container("api"), BY_NAME, ("pass", "1 container")),
-        (
-            container("api", "unhealthy"),
-            BY_NAME,
-            ("fail", "api: health == 'healthy': 'unhealthy' is not == 'healthy'"),
-        ),
-        (
-            container("api", None),
-            BY_NAME,
-            (
-                "fail",
-                (
-                    "api: health == 'healthy': there is no health: it has no healthcheck; define one, or say "
-                    "no_healthcheck = 'accept'"
-                ),
-            ),
-        ),
-        (container("api", None), BY_NAME + 'no_healthcheck = "accept"', ("pass", "1 container")),
-        (container("api", restarts=3), BY_NAME, ("fail", "api: restarts == 0: 3 is not == 0")),
-        (container("api", OOMKilled=True), BY_NAME, ("fail", "api: not oom_killed: not so: oom_killed = True")),
-        (container("api"), BY_NAME.replace("api", "nobody"), ("fail", "Error: No such container: nobody")),
-        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["api"]', ("pass", "1 container")),
-        (container("api"), CONTAINERS + 'compose = "c.yml"\nservices = ["gone"]', ("fail", "gone has no container")),
-        (
-            {"Name": 5},
-            BY_NAME,
-            ("error", "docker container inspect said what this testbay does not understand"),
-        ),
-    ],
-)
-def test_containers_are_as_docker_says(
-    ask: Ask, docker: Callable[..., dict[str, str]], facts: dict[str, Any], lines: str, found: tuple[str, str]
-) -> None:
-    """Health, restarts and memory; without a healthcheck nothing is healthy unless that was chosen."""
-    result = one(ask(lines, environ=docker(facts), phase="pre-deploy"))
-
-    assert (result.verdict, result.said) == found
-
-
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        (
-            "echo some words >&2; echo permission denied >&2; exit 1",
-            "docker container inspect failed: permission denied",
-        ),
-        ("exec sleep 5", "docker did not answer within 0.3 s"),
-    ],
-)
-def test_a_docker_that_does_not_answer_is_an_error(ask: Ask, tmp_path: Path, script: str, said: str) -> None:
-    """In its own words, or in time."""
-    (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    (tmp_path / "docker").chmod(0o755)
-    lines = BY_NAME + 'timeout = "300ms"\nattempts = 1'
-    found = one(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
-
-    assert (found.verdict, found.said) == ("error", said)
-
-
 def test_a_commit_that_floods_stays_a_line(ask: Ask, listen: Listen) -> None:
     """And the report with it can be read again."""
     found = ask(GATE % "20ms", listen(Answers({"commit": "x\n" * 9999})), expected_commit="new")
@@ -384,10 +301,3 @@ def test_a_secret_of_the_manifest_is_not_shown(ask: Ask, listen: Listen) -> None
     found = one(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
 
     assert found.evidence == ('GET / → 200 of no type, 30 bytes: {"key": "***"}',)
-
-
-def test_without_docker_containers_cannot_be_asked(ask: Ask) -> None:
-    """An error, not a pass."""
-    found = one(ask(BY_NAME, environ={"PATH": "/nowhere"}))
-
-    assert (found.verdict, found.said) == ("error", "docker cannot be run: No such file or directory")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from testbay.checks.evaluation import Missing, NotMetError
 from testbay.checks.report import Verdict
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
 
 
 class FoundError(Exception):
@@ -51,7 +52,8 @@ class Passed:
 class Asking:
     """One run's asking. `secrets` grows with what is captured; `deadline` is on the monotonic clock.
 
-    `direct` means without a proxy; `commit` is what the gate found to answer.
+    `direct` means without a proxy; `tls` knows which certificates are trusted; `commit` is what the gate found to
+    answer.
     """
 
     base_url: str
@@ -62,8 +64,9 @@ class Asking:
     run_id: str
     expected_sha: str
     deadline: float
-    client: "httpx.AsyncClient"
+    client: "aiohttp.ClientSession"
     direct: bool
+    tls: ssl.SSLContext
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
 
@@ -78,7 +81,7 @@ class Asking:
 
     def masked(self, text: str) -> str:
         """Without any form of a secret, and without the beginning of one that was cut off."""
-        return masking.masked_cut(text, self.secrets)
+        return masking.masked_cut(text, self.secrets) if self.secrets else text
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A check of containers: running, healthy, not restarted, not out of memory. One without a healthcheck is a choice."""
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -31,7 +32,8 @@ def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
     try:
         judge([rule for rule in check.expect if not (accepted and "health" in condition(rule).names)], facts)
     except FoundError as error:
-        return FoundError("fail", f"{facts['name']}: {error.said}", [*error.evidence, _line(facts)])
+        evidence = [*error.evidence, _line(facts), *facts["heard"]]
+        return FoundError("fail", f"{facts['name']}: {error.said}", evidence)
     return None
 
 
@@ -59,7 +61,9 @@ def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list
 def _facts(entry: dict[str, Any]) -> dict[str, Any]:
     state = entry["State"]
     none = Missing("it has no healthcheck; define one, or say no_healthcheck = 'accept'")
-    health = (state.get("Health") or {}).get("Status") or "none"
+    checked = state.get("Health") or {}
+    health = checked.get("Status") or "none"
+    failed = [entry["Output"].strip() for entry in checked.get("Log") or [] if entry["ExitCode"]]
     return {
         "name": entry["Name"].lstrip("/"),
         "status": state["Status"],
@@ -67,13 +71,15 @@ def _facts(entry: dict[str, Any]) -> dict[str, Any]:
         "restarts": entry["RestartCount"],
         "oom_killed": state["OOMKilled"],
         "exit_code": state["ExitCode"],
+        "heard": [f"its healthcheck said: {failed[-1]}"] if failed and failed[-1] else [],
     }
 
 
 def _line(facts: dict[str, Any]) -> str:
     health = "no healthcheck" if isinstance(facts["health"], Missing) else facts["health"]
+    ended = f" with code {facts['exit_code']}" if facts["status"] == "exited" else ""
     oom = ", out of memory" if facts["oom_killed"] else ""
-    return f"{facts['name']}: {facts['status']}, {health}, {facts['restarts']} restarts{oom}"
+    return f"{facts['name']}: {facts['status']}{ended}, {health}, {counted(facts['restarts'], 'restart')}{oom}"
 
 
 def _docker(asking: Asking, check: ContainerCheck, argv: list[str]) -> str:
@@ -86,6 +92,6 @@ def _docker(asking: Asking, check: ContainerCheck, argv: list[str]) -> str:
     if done.code == 0:
         return done.out
     said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
-    if "no such container" in said.lower():
-        raise FoundError("fail", said)
+    if absent := re.search(r"(?i)no such container: (\S+)", said):
+        raise FoundError("fail", f"there is no container {absent[1]!r}")
     raise FoundError("error", f"{' '.join(argv[:3])} failed: {said}")

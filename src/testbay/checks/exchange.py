@@ -2,6 +2,7 @@
 
 import errno
 import json
+import mimetypes
 import socket
 import ssl
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from testbay.checks import placeholders
 from testbay.checks.asking import Asking, FoundError, Scope, parsed
@@ -18,12 +20,20 @@ from testbay.checks.report import Verdict
 from testbay.checks.tables import Exchange
 
 if TYPE_CHECKING:
-    import httpx
+    import aiohttp
+    from yarl import URL
 
 MAX_BODY_BYTES = 4 << 20
+_URL = "%!#$&'()*+,/:;=?@[]~"  # what stands for itself in one
 _MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-_UNSENDABLE = {"InvalidURL", "InvalidURI", "UnsupportedProtocol", "LocalProtocolError"}
+_UNSENDABLE = {"InvalidURL", "InvalidURI"}
+_CLEARER = {  # than the library's own words
+    "Got more than": "its headers are too long",
+    "Server disconnected": "the connection was closed before there was one",
+    "Not enough data": "the connection was closed in the middle of it",
+}
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -64,75 +74,92 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Answer:
     Raises:
         FoundError: There is no answer; or a redirect that is not followed or does not end.
     """
-    import httpx
+    import aiohttp
 
     path = placeholders.filled_path(table.path, scope)
     asked = f"{table.method.upper()} {path}"
     began = time.monotonic()
     try:
-        request = asking.client.build_request(
-            table.method.upper(),
-            asking.base_url + path,
-            headers={**asking.headers, **_json_type(table), **placeholders.filled(table.headers, scope)},
-            content=json.dumps(placeholders.filled(table.body, scope)).encode() if table.has_json else None,
-            data=placeholders.filled(table.form, scope) or None,
-            files=_files(asking.root, table.files) or None,
-        )
-        response = await _sent(asking.client, request, asked, follow=table.follow)
+        response = await _sent(asking, table, scope, path)
         body, trouble = await _body(response)
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise no_answer(asked, error) from None
-    found = {name.lower(): value for name, value in response.headers.items()}
-    elapsed_s = time.monotonic() - began
     return Answer(
-        asked=asked, status=response.status_code, headers=found, body=body, elapsed_s=elapsed_s, trouble=trouble
+        asked=asked,
+        status=response.status,
+        headers={name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers},
+        body=body,
+        elapsed_s=time.monotonic() - began,
+        trouble=trouble,
     )
 
 
-def _json_type(table: Exchange) -> dict[str, str]:
-    return {"content-type": "application/json"} if table.has_json else {}
+async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
+    from yarl import URL
 
-
-def _files(root: Path, named: Mapping[str, str]) -> dict[str, tuple[str, bytes]]:
-    """The files to send, by the name of their field."""
-    try:
-        return {name: (Path(path).name, (root / path).read_bytes()) for name, path in named.items()}
-    except OSError as error:
-        said = f"{error.filename}: cannot be sent: {error.strerror}"
-        raise FoundError("error", said, reached=False) from None
-
-
-async def _sent(client: "httpx.AsyncClient", request: "httpx.Request", asked: str, *, follow: bool) -> "httpx.Response":
-    home = request.url
+    headers = {**asking.headers, **placeholders.filled(table.headers, scope)}
+    method, home = table.method.upper(), URL(asking.base_url)
+    asked = f"{method} {path}"
+    url = URL(str(home).rstrip("/") + quote(path, safe=_URL), encoded=True)  # as it was written, not as yarl would
     for _ in range(_MAX_REDIRECTS + 1):
-        response = await client.send(request, stream=True, follow_redirects=False)
-        if not follow or response.next_request is None:
+        data = None if method in ("GET", "HEAD") else _content(asking.root, table, scope)
+        kind = {"content-type": "application/json"} if isinstance(data, bytes) else {}
+        response = await asking.client.request(method, url, headers=kind | headers, data=data, allow_redirects=False)
+        to = response.headers.get("location")
+        if not table.follow or response.status not in _REDIRECTS or to is None:
             return response
-        await response.aclose()
-        request = response.next_request
-        if not _stays(home, request.url):
-            to = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
-            raise FoundError("fail", f"{asked} redirects to {to}, which is not the target: not followed")
-    raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {request.url.path}")
+        response.close()
+        if method != "HEAD" and (response.status in (302, 303) or (response.status == 301 and method == "POST")):
+            method = "GET"
+        try:
+            url = url.join(URL(to))
+        except ValueError as error:
+            raise FoundError("fail", f"{asked} redirects to what is no address: {error}") from None
+        if not _stays(home, url):
+            whither = url.origin() if url.host else url
+            raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
+    raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {url.path}")
 
 
-def _stays(home: "httpx.URL", url: "httpx.URL") -> bool:
+def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.FormData | None":
+    """What a request carries; a form can be sent once, so that each redirect needs its own."""
+    import aiohttp
+
+    if table.has_json:
+        return json.dumps(placeholders.filled(table.body, scope)).encode()
+    if not table.form and not table.files:
+        return None
+    form = aiohttp.FormData()
+    for name, value in placeholders.filled(table.form, scope).items():
+        form.add_field(name, str(value))
+    for name, path in table.files.items():
+        try:
+            content = (root / path).read_bytes()
+        except OSError as error:
+            said = f"{error.filename}: cannot be sent: {error.strerror}"
+            raise FoundError("error", said, reached=False) from None
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        form.add_field(name, content, filename=Path(path).name, content_type=kind)
+    return form
+
+
+def _stays(home: "URL", url: "URL") -> bool:
     """Whether what is sent there is sent to the target; from http to https it may go."""
-    if (home.scheme, url.scheme, url.port) == ("http", "https", None):
+    if (home.scheme, url.scheme, url.explicit_port) == ("http", "https", None):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
-async def _body(response: "httpx.Response") -> tuple[bytes, str]:
+async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
     """The body, unpacked, up to the limit; and why it is of no use, if so."""
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
-        await response.aclose()
+        response.close()
         return b"", f"its content-encoding, {coding[:40]!r}, was not asked for"
     unpack = zlib.decompressobj(_GZIP) if "gzip" in coding else None
     body = bytearray()
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.content.iter_any():
             room = MAX_BODY_BYTES + 1 - len(body)
             body += unpack.decompress(chunk, room) if unpack else chunk[:room]
             if len(body) > MAX_BODY_BYTES:
@@ -140,7 +167,7 @@ async def _body(response: "httpx.Response") -> tuple[bytes, str]:
     except zlib.error as error:
         return bytes(body), f"its body is no gzip: {error}"
     finally:
-        await response.aclose()
+        response.close()
     if unpack and body and not unpack.eof:
         return bytes(body), "its gzip body ends in the middle"
     return bytes(body), ""
@@ -150,8 +177,8 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
     """In words, why there is none, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
     causes = list(_causes(error))
     for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return FoundError("fail", f"{asked}: no TLS: {_tls(cause)}", reached=False)
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
+            return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
         if isinstance(cause, socket.gaierror):
             verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
             return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
@@ -160,7 +187,9 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
         if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
             hint = "no route from here; is it IPv6 only, and this machine is not?"
             return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
-    said = next((str(cause) for cause in causes if str(cause)), "")
+    said = next((text for cause in causes if (text := str(getattr(cause, "message", cause)))), "")
+    said = " ".join(word for word in said.split() if word != "^")  # the parser draws
+    said = next((clear for words, clear in _CLEARER.items() if words in said), said)
     name = type(causes[0]).__name__
     if isinstance(error, ValueError) or name in _UNSENDABLE:
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
@@ -177,7 +206,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _tls(error: ssl.SSLError) -> str:
+def tls_trouble(error: ssl.SSLError) -> str:
+    """In words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     return (error.reason or str(error)).replace("_", " ").lower()

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,7 +86,8 @@ class Report:
 
     def as_json(self) -> str:
         """For a file, a pipe or `from_json`."""
-        return json.dumps({"version": VERSION, "exit_code": self.exit_code} | asdict(self), indent=1) + "\n"
+        head = {"version": VERSION, "exit_code": self.exit_code}
+        return json.dumps({**head, **vars(self), "results": [vars(one) for one in self.results]}, indent=1) + "\n"
 
 
 def from_json(text: str | bytes) -> Report:
@@ -125,6 +126,8 @@ def _unusable(why: str) -> ManifestError:
 
 def one_line(text: str) -> str:
     """The text on one line, with what is not printable spelled out, cut where nobody reads on."""
+    if len(text) <= _LINE and text.isprintable():
+        return text
     spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _LINE + 1])
     return spelled if len(spelled) <= _LINE else spelled[: _LINE - 1] + "…"
 

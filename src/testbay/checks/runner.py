@@ -4,16 +4,19 @@ import asyncio
 import fnmatch
 import secrets
 import signal
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import certifi
+
 from testbay.checks import container, env, gate, http, placeholders, slowness, websocket
 from testbay.checks.asking import Asking, FoundError, Passed
+from testbay.checks.exchange import tls_trouble
 from testbay.checks.journey import Journey
 from testbay.checks.report import Phase, Report, Result, Verdict, one_line
 from testbay.checks.slowness import Past
@@ -21,6 +24,7 @@ from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, 
 from testbay.errors import InterruptedRunError
 
 CONCURRENCY = 16
+_MAX_HEADER_BYTES = 64 << 10
 _FIRST_PAUSE_S = 0.5
 _HARMLESS = ("pass", "skip")
 ASKS_TARGET = ("http", "websocket", "journey", LIVE)
@@ -81,14 +85,11 @@ async def _run(plan: Plan) -> Report:
 async def report(plan: Plan) -> Report:
     """The same, inside of a running loop."""
     started = datetime.now(UTC)
-    asking, absent = _asking(plan)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(asking.client)
-        if absent:
-            results = _unasked(plan, f"{', '.join(absent)} is not set, and the target needs it")
-        else:
-            results = await _all(plan, asking)
-    results = [_masked(asking, result) for result in results]
+    asking, trouble = _asking(plan)
+    async with asking.client:
+        results = _unasked(plan, trouble) if trouble else await _all(plan, asking)
+    if asking.secrets:  # what was found first may hold what was captured later
+        results = [_masked(asking, result) for result in results]
     found = Report(
         service=plan.service,
         phase=plan.phase,
@@ -104,9 +105,9 @@ async def report(plan: Plan) -> Report:
     return slowness.judged(found, plan.checks, plan.past)
 
 
-def _asking(plan: Plan) -> tuple[Asking, list[str]]:
-    """With what to ask, and which variables it lacks."""
-    import httpx
+def _asking(plan: Plan) -> tuple[Asking, str]:
+    """With what to ask, and why that cannot be done, if so."""
+    import aiohttp
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
     base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
@@ -117,13 +118,26 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         headers[name], missing = placeholders.with_environment(text, plan.environ)
         absent += missing
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
+    trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
-    client = httpx.AsyncClient(
+    try:
+        tls = _trusting(plan.environ)
+    except OSError as error:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
+        trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
+    client = aiohttp.ClientSession(
+        # A connection for each: one that the server has just closed is no fault of it.
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls),
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
+        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
         trust_env=not direct,  # no proxy leads to this machine
-        timeout=None,  # noqa: S113 - each check has a deadline over all of it
-        limits=httpx.Limits(max_keepalive_connections=0),  # one that the server has just closed is no fault of it
+        auto_decompress=False,  # it would be without a limit
         headers={"accept-encoding": "gzip", "user-agent": "testbay"},
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
     )
+    client._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
     asking = Asking(
         base_url=base_url.rstrip("/"),
         headers=headers,
@@ -135,9 +149,16 @@ def _asking(plan: Plan) -> tuple[Asking, list[str]]:
         deadline=time.monotonic() + plan.within_s,
         client=client,
         direct=direct,
+        tls=tls,
         secrets=kept,
     )
-    return asking, absent
+    return asking, trouble
+
+
+def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Of the certificates that come with us, or of those that the environment names."""
+    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
 
 
 def _password(url: str) -> set[str]:

@@ -108,9 +108,9 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
     asked = f"WS {talk.path}"
     options: dict[str, Any] = {"open_timeout": None, "close_timeout": _GOODBYE_S, "max_size": MAX_MESSAGE_BYTES}
-    options["proxy"] = None if asking.direct else True
-    headers = {**asking.headers, **talk.headers}
     url = "ws" + asking.base_url.removeprefix("http") + talk.path
+    options |= {"proxy": None if asking.direct else True, "ssl": asking.tls if url.startswith("wss:") else None}
+    headers = {**asking.headers, **talk.headers}
     try:
         socket = await Straight(url, additional_headers=headers, subprotocols=talk.subprotocols or None, **options)  # type: ignore[arg-type]
     except websockets.InvalidStatus as error:

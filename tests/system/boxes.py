@@ -1,0 +1,73 @@
+"""Containers on the machine's Docker engine, of the image of the tests' own PostgreSQL, without a network."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from tests.system.conftest import REPOSITORY
+
+from testbay.composefile import load_compose
+
+_WITHIN_S = 30.0
+HEALTHCHECK = ("--health-interval=100ms", "--health-retries=1")
+
+
+class Boxes:
+    """Starts them under names that nobody else uses, and removes them with all that is theirs."""
+
+    def __init__(self) -> None:
+        self.prefix = f"testbay-box-{uuid4().hex[:8]}"
+        services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
+        self.image = next(service.image for service in services if service.key == "postgres")
+        self._made: list[str] = []
+
+    def name(self, word: str) -> str:
+        """What a container of ours is called."""
+        return f"{self.prefix}-{word}"
+
+    def start(self, word: str, script: str, *options: str) -> str:
+        """One that runs this; its name."""
+        name = self.name(word)
+        self._made.append(name)
+        flags = ["--detach", "--network=none", f"--name={name}", "--entrypoint=sh"]
+        docker("run", *flags, *options, self.image, "-c", script)
+        return name
+
+    def wait(self, name: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
+        """Until Docker says so of it."""
+        ends = time.monotonic() + _WITHIN_S
+        while not is_so(found := json.loads(docker("container", "inspect", name))[0]):
+            assert time.monotonic() < ends, found["State"]
+            time.sleep(0.05)
+
+    def remove(self) -> None:
+        """With the volumes that the image asks for."""
+        for name in self._made:
+            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+
+
+def docker(*arguments: str) -> str:
+    """What it printed."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def health_is(word: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the healthcheck has come to that."""
+    return lambda found: found["State"]["Health"]["Status"] == word
+
+
+@contextmanager
+def boxes() -> Iterator[Boxes]:
+    """Until the block ends."""
+    made = Boxes()
+    try:
+        yield made
+    finally:
+        made.remove()
