@@ -56,6 +56,7 @@ LEVELS = {
     "provision": 7,
     "run": 8,
     "attach": 8,
+    "github": 3,
     "incidents": 4,
     "trends": 4,
     "statuspage": 3,
