@@ -58,6 +58,7 @@ LEVELS = {
     "attach": 8,
     "github": 3,
     "incidents": 4,
+    "deployed": 4,
     "trends": 4,
     "statuspage": 3,
     "metrics": 5,

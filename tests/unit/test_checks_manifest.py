@@ -171,6 +171,14 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (TARGET.replace("https", "ftp"), "target.here.base_url: String should match pattern"),
         (LIVE + 'url = "/v"\nexpect = "status == 200"', "target.here.live: 'status == 200' does not say expected_sha"),
         (LIVE + 'url = "/v"\nexpect = "sha == expected_sha"', "target.here.live: 'sha == expected_sha': unknown name"),
+        (
+            TARGET + 'deployment = { github = "" }',
+            "target.here.deployment.github: String should have at least 1 charact",
+        ),
+        (
+            TARGET + 'deployment = { github = "x" }',
+            "target.here: deployment tells which commit should answer; live, which",
+        ),
         (TARGET.replace("here", '"Not Here"'), "target.Not Here.[key]: String should match pattern"),
     ],
 )

@@ -40,6 +40,12 @@ class Live(Table):
         return self
 
 
+class Deployment(Table):
+    """Who knows what was deployed: the environment of that name, in GitHub's deployments."""
+
+    github: str = Field(min_length=1, max_length=255)
+
+
 class Target(Table):
     """A deployment. `${NAME}` in its address and headers comes from the environment."""
 
@@ -47,6 +53,13 @@ class Target(Table):
     headers: dict[str, str] = {}
     writes: bool = False
     live: Live | None = None
+    deployment: Deployment | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_it(self) -> "Target":
+        if self.deployment and not self.live:
+            raise ValueError("deployment tells which commit should answer; live, which asks for it, is missing")
+        return self
 
 
 class Latency(Table):
