@@ -16,7 +16,7 @@ from tests.repo.test_imports import LEVELS
 
 from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
 from testbay.checks import report as checks_report
-from testbay.checks import shapes, tables
+from testbay.checks import rollout, shapes, tables
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -224,7 +224,12 @@ def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     exchange = {field.alias or name for name, field in tables.Exchange.model_fields.items()}
     step = {f"step.{name}" for name in set(tables.Step.model_fields) - set(tables.Exchange.model_fields)}
     expected = {
-        "Targets": {*tables.Target.model_fields, *inner("live", tables.Live), *inner("deployment", tables.Deployment)},
+        "Targets": {
+            *tables.Target.model_fields,
+            *inner("live", tables.Live),
+            *inner("deployment", rollout.Deployment),
+            *inner("railway", rollout.Railway),
+        },
         "Checks": common,
         "Defaults of checks": set(tables.Defaults.model_fields),
         "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},

@@ -326,7 +326,7 @@ def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> Non
         manifest = load_manifest(tmp_path)
         assert manifest.check or manifest.target
 
-    assert len(blocks) == 6
+    assert len(blocks) == 7
 
 
 def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list[int], int]:

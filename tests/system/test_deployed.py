@@ -1,21 +1,20 @@
 """Which commit should answer on a schedule: a real service, and a GitHub that knows what was deployed."""
 
-import io
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.system import deployment
+from tests.system.conftest import Bay
 from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import TOKEN, FakeGitHub, Fault
 
-from testbay import check
 from testbay.checks.report import Report
 from testbay.deployed import on_github
 from testbay.github import Patience
-from testbay.manifest import load_manifest
-from testbay.output import Voice
-from testbay.settings import Settings
 
 OLD, NEW, NEWER = "0" * 40, "a" * 40, "b" * 40
 MANIFEST = """
@@ -44,18 +43,12 @@ def shop() -> Iterator[Deployment]:
 @pytest.fixture
 def ask(shop: Deployment, github: FakeGitHub, tmp_path: Path) -> Ask:
     """Checks the shop, by default as a schedule does."""
-    (tmp_path / "tests/integration").mkdir(parents=True)
 
     def start(*, phase: Any = "scheduled", commit: str | None = None, give_up: str = "1ms", **environ: str) -> Report:
-        (tmp_path / "testbay.toml").write_text(MANIFEST.replace("GIVE_UP", give_up), encoding="utf-8")
         variables = {"PORT": str(shop.port), **github.environ, **environ}
-        settings = Settings(cache_dir=tmp_path, environ=variables)
-        asked = check.Asked(
-            manifest=load_manifest(tmp_path), project=tmp_path, settings=settings, phase=phase, commit=commit
-        )
-        report, _ = check.execute(asked, Voice(io.StringIO()))
-        assert report
-        assert TOKEN not in report.as_json()
+        manifest = MANIFEST.replace("GIVE_UP", give_up)
+        report, said = deployment.ask(tmp_path, manifest, variables, phase=phase, commit=commit)
+        assert TOKEN not in report.as_json() + said
         return report
 
     return start
@@ -98,7 +91,7 @@ def test_what_failed_or_ended_is_passed_over(ask: Ask, github: FakeGitHub, state
     found = ask()
 
     assert (verdicts(found), found.expected_commit) == (BOTH_PASS, NEW)
-    assert found.results[0].evidence[-1] == f"GitHub: the deployment of {NEWER[:12]} is {state}"
+    assert found.results[0].evidence[-1] == f"GitHub: {NEWER[:12]} is {state}"
 
 
 def test_a_state_that_is_new_to_us_is_passed_over(ask: Ask, github: FakeGitHub, shop: Deployment) -> None:
@@ -223,37 +216,42 @@ def test_an_environment_without_deployments_is_an_error(ask: Ask, github: FakeGi
 
 
 @pytest.mark.parametrize(
-    ("environ", "fault", "said", "do"),
+    ("fault", "said", "line"),
     [
-        ({"GITHUB_TOKEN": ""}, None, "GITHUB_TOKEN is not set", "do: in a workflow: env: "),
-        ({"GITHUB_REPOSITORY": ""}, None, "GITHUB_REPOSITORY: '' is not owner/name", "do: set it, e.g. acme/shop"),
-        ({}, Fault(pattern="", status=403), "status 403", "do: in a workflow: permissions: deployments: read"),
-        ({}, Fault(pattern="statuses", status=404), "status 404", "do: in a workflow: permissions: deployments: read"),
-        ({}, Fault(pattern="", status=200, body="<html>"), "the answer is no JSON", "do: look at githubstatus.com"),
+        (Fault(pattern="", status=403), "status 403", "do: in a workflow: permissions: deployments: read"),
+        (Fault(pattern="statuses", status=404), "status 404", "do: in a workflow: permissions: deployments: read"),
+        (Fault(pattern="", status=200, body="<html>"), "the answer is no JSON", "do: look at githubstatus.com"),
+        (Fault(pattern="", status=200, body="[{}]"), "what should be a deployment is none", "evidence: its keys: ["),
         (
-            {},
-            Fault(pattern="", status=200, body="[{}]"),
-            "what should be a deployment is none",
-            "evidence: its keys: [",
-        ),
-        (
-            {},
             Fault(pattern="", status=200, body='[{"id": 1, "sha": "main"}]'),
             "what should be a deployment is none",
             "evidence: its keys: ['id', 'sha']",
         ),
     ],
 )
-def test_a_lookup_that_fails_is_an_error(  # noqa: PLR0917 - parameters
-    ask: Ask, github: FakeGitHub, environ: dict[str, str], fault: Fault | None, said: str, do: str
-) -> None:
+def test_a_lookup_that_fails_is_an_error(ask: Ask, github: FakeGitHub, fault: Fault, said: str, line: str) -> None:
     """Not known is not green: why, and what to do, stand in the report; the other checks are asked all the same."""
     github.deploy(NEW, "success")
-    github.faults += [fault] if fault else []
-    found = ask(**environ)
+    github.faults.append(fault)
+    found = ask()
 
     assert (verdicts(found), said in found.results[0].said) == (NOBODY_KNOWS, True)
-    assert any(line.startswith(do) for line in found.results[0].evidence)
+    assert any(told.startswith(line) for told in found.results[0].evidence)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"GITHUB_TOKEN": ""}, "GITHUB_TOKEN is not set"),
+        ({"GITHUB_REPOSITORY": ""}, "GITHUB_REPOSITORY: '' is not owner/name"),
+    ],
+)
+def test_without_access_nobody_knows(ask: Ask, github: FakeGitHub, environ: dict[str, str], said: str) -> None:
+    """What is missing is named, and nothing is asked."""
+    found = ask(**environ)
+
+    assert (verdicts(found), github.requests) == (NOBODY_KNOWS, [])
+    assert found.results[0].said == f"which commit should answer is not known: {said}; {NEW} does"
 
 
 def test_a_lookup_that_fails_for_a_moment_is_done_again(ask: Ask, github: FakeGitHub) -> None:
@@ -285,3 +283,24 @@ def test_who_knows_the_commit_asks_nobody(
     found = ask(phase=phase, commit=commit, GITHUB_SHA=sha, GITHUB_TOKEN="")
 
     assert (verdicts(found), github.requests) == (BOTH_PASS, [])
+
+
+def test_whoever_interrupts_a_lookup_need_not_wait_for_github(bay: Bay, github: FakeGitHub) -> None:
+    """The command ends when it is told to, whatever hangs."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def before(_: str) -> None:
+        asked.set()
+        answers.wait(40)
+
+    github.before = before
+    with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write(MANIFEST.replace('service = "shop"', "").replace("GIVE_UP", "1s"))
+    child = bay.start("check", "--phase", "scheduled", PORT="9", **github.environ)
+    try:
+        assert asked.wait(40)
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=15)
+    finally:
+        answers.set()
+    assert child.returncode == 130

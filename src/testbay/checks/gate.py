@@ -2,35 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from testbay.checks.asking import Asking, FoundError, Passed, deadline
 from testbay.checks.conditions import condition
 from testbay.checks.evaluation import NotMetError
 from testbay.checks.exchange import Answer, exchange
 from testbay.checks.report import one_line
+from testbay.checks.rollout import Look, Rollout
 from testbay.checks.tables import Exchange, Live
 
 _PATIENCE_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rollout:
-    """What whoever deploys says of a target.
-
-    `expected` should answer; it is empty where nobody can tell, and `said` is why. The commits in `under_way` are on
-    their way there, and may answer already. `lost` is why the expected one never will.
-    """
-
-    expected: str
-    under_way: tuple[str, ...] = ()
-    said: str = ""
-    evidence: tuple[str, ...] = ()
-    lost: str = ""
-
-
-Look = Callable[[], Awaitable[Rollout]]
 
 
 async def wait(

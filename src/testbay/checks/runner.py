@@ -16,6 +16,7 @@ from testbay.checks import container, env, gate, http, placeholders, slowness, w
 from testbay.checks.asking import Asking, FoundError, Passed
 from testbay.checks.journey import Journey
 from testbay.checks.report import Phase, Report, Result, Verdict, one_line
+from testbay.checks.rollout import Look
 from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.errors import InterruptedRunError
@@ -47,7 +48,7 @@ class Plan:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()
     known: Sequence[str] = ()
-    look: gate.Look | None = None
+    look: Look | None = None
     progress: Callable[[str], None] = lambda _: None
 
 
