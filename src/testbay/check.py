@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from testbay.checks import gate, runner, summary
+from testbay import deployed
+from testbay.checks import runner, summary
 from testbay.checks.report import PHASES, Phase, Report, Result, from_json
 from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, Target
@@ -66,6 +67,8 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
         _refuse_what_is_deployed(asked)
         return _on_a_lease(asked, file, voice)
     name, target = _target(asked, checks)
+    environ = asked.settings.environ
+    expected = deployed.named(asked.commit, asked.phase, asked.manifest.root, environ)
     report = runner.run(
         runner.Plan(
             service=asked.manifest.service,
@@ -74,12 +77,13 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             checks=checks,
             target=target,
             target_name=name,
-            expected_commit=_expected(asked),
+            expected_commit=expected,
             within_s=asked.within_s,
             past=_past(asked.history),
-            environ=asked.settings.environ,
-            secrets=tuple(asked.manifest.secrets),
+            environ=environ,
+            secrets=(*asked.manifest.secrets, *deployed.TOKENS),
             known=_known(asked.manifest, target),
+            look=deployed.look(target, asked.phase, expected, environ),
             progress=voice.progress,
         )
     )
@@ -125,14 +129,6 @@ def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
     if len(targets) != 1:
         raise ManifestError("which target?", todo=f"say --target NAME; known: {known}")
     return next(iter(targets.items()))
-
-
-def _expected(asked: Asked) -> str:
-    """The commit that should answer. On a schedule the branch may be ahead of what is deployed: nobody else knows."""
-    environ = asked.settings.environ
-    if asked.commit is not None or asked.phase == "scheduled":
-        return asked.commit or ""
-    return environ.get("GITHUB_SHA", "") or gate.head(asked.manifest.root, environ)
 
 
 def _known(manifest: Manifest, target: Target | None) -> list[str]:

@@ -16,8 +16,8 @@ from testbay.checks.history import Entry
 from testbay.checks.report import EXIT_CODES, Report, Result, Verdict
 from testbay.delivery import Address
 from testbay.errors import ManifestError, NotDeliveredError
+from testbay.github import Patience
 from testbay.incidents import masks
-from testbay.incidents.api import Patience
 from testbay.incidents.run import masked
 from testbay.output import Voice
 from testbay.trends import Place

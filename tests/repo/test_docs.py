@@ -16,7 +16,7 @@ from tests.repo.test_imports import LEVELS
 
 from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
 from testbay.checks import report as checks_report
-from testbay.checks import shapes, tables
+from testbay.checks import rollout, shapes, tables
 from testbay.dependencies import ROOMS
 from testbay.servers import Endpoint
 
@@ -211,6 +211,11 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     return found
 
 
+def inner(name: str, model: type[BaseModel]) -> set[str]:
+    """The keys of a table in a table."""
+    return {f"{name}.{key}" for key in model.model_fields}
+
+
 def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     """A table for targets, for what all checks have, and for each kind."""
     common = set(tables.EnvCheck.model_fields) - {"source", "required", "forbid", "shape", "same_keys_as"}
@@ -219,7 +224,12 @@ def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     exchange = {field.alias or name for name, field in tables.Exchange.model_fields.items()}
     step = {f"step.{name}" for name in set(tables.Step.model_fields) - set(tables.Exchange.model_fields)}
     expected = {
-        "Targets": {*tables.Target.model_fields, *(f"live.{name}" for name in tables.Live.model_fields)},
+        "Targets": {
+            *tables.Target.model_fields,
+            *inner("live", tables.Live),
+            *inner("deployment", rollout.Deployment),
+            *inner("railway", rollout.Railway),
+        },
         "Checks": common,
         "Defaults of checks": set(tables.Defaults.model_fields),
         "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},

@@ -1,10 +1,13 @@
 """A deployment on loopback: a real web service with a WebSocket, and a switch for everything that can be wrong."""
 
 import asyncio
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -12,6 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+
+from testbay import check
+from testbay.checks.report import Report
+from testbay.manifest import load_manifest
+from testbay.output import Voice
+from testbay.settings import Settings
 
 
 @dataclass(kw_only=True)
@@ -84,3 +93,22 @@ def deployed() -> Iterator[Deployment]:
         finally:
             server.force_exit = server.should_exit = True
             thread.join()
+
+
+class Terminal(io.StringIO):
+    """What a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def ask(folder: Path, manifest: str, environ: Mapping[str, str], **asked: Any) -> tuple[Report, str]:
+    """`testbay check` in this process: its report, and all it said, progress too."""
+    (folder / "tests/integration").mkdir(parents=True, exist_ok=True)
+    (folder / "testbay.toml").write_text(manifest, encoding="utf-8")
+    settings = Settings(cache_dir=folder, environ=environ)
+    said = Terminal()
+    meant = check.Asked(manifest=load_manifest(folder), project=folder, settings=settings, **asked)
+    report, _ = check.execute(meant, Voice(said))
+    assert report
+    return report, said.getvalue()

@@ -1,4 +1,4 @@
-"""A GitHub on loopback, as far as incidents know it: it keeps issues, and can lag, throttle, fail and be raced.
+"""A GitHub on loopback, as far as we use it: with issues and deployments; it can lag, throttle, fail and be raced.
 
 Every request and every answer of its own is held to GitHub's official description, which is in tests/system/github.
 """
@@ -21,8 +21,9 @@ from openapi_core.testing import MockRequest, MockResponse
 
 OWNER, NAME = "acme", "shop"
 TOKEN = "ghs_throwaway0123456789"
-_HOME = f"/repos/{OWNER}/{NAME}/issues"
-_BY_ID = "/repositories/4711/issues"  # what GitHub's own links to a next page use
+_REPOSITORY = f"/repos/{OWNER}/{NAME}/"
+_BY_ID = "/repositories/4711/"  # what GitHub's own links to a next page use
+_HOME = f"{_REPOSITORY}issues"
 _REQUEST_TAKES = timedelta(seconds=0.4)
 
 
@@ -53,6 +54,8 @@ class FakeGitHub:
     def __init__(self) -> None:
         self.issues: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.deployments: dict[int, dict[str, Any]] = {}
+        self.statuses: dict[int, list[dict[str, Any]]] = {}
         self.violations: list[str] = []
         self.requests: list[str] = []
         self.faults: list[Fault] = []
@@ -89,6 +92,35 @@ class FakeGitHub:
         """The requests that were meant to change something."""
         return [request for request in self.requests if not request.startswith("GET ")]
 
+    def deploy(self, sha: str, *states: str, environment: str = "production") -> int:
+        """As whoever deploys reports it: a deployment, and the states that it has had since."""
+        number, when, url = len(self.deployments) + 1, _stamp(self.now), f"{self.url}{_REPOSITORY}deployments/0"
+        self.deployments[number] = {
+            "id": number, "node_id": f"D_{number}", "url": url, "sha": sha, "ref": "main", "task": "deploy",
+            "payload": {}, "environment": environment, "description": None, "creator": _user(self.url),
+            "created_at": when, "updated_at": when, "statuses_url": url, "repository_url": url,
+            "transient_environment": False, "production_environment": environment == "production",
+        }  # fmt: skip
+        self.statuses[number] = []
+        for state in states:
+            self.report(number, state)
+        return number
+
+    def report(self, number: int, state: str) -> None:
+        """The next state of a deployment. In what is no production one that succeeded ends the ones before it."""
+        deployment, when, url = self.deployments[number], _stamp(self.now), f"{self.url}{_REPOSITORY}deployments/0"
+        for other, earlier in self.deployments.items():
+            same = earlier["environment"] == deployment["environment"] and not earlier["production_environment"]
+            succeeded = [status["state"] for status in self.statuses[other][:1]] == ["success"]
+            if state == "success" and same and succeeded and other < number:
+                self.report(other, "inactive")
+        status = {
+            "id": sum(map(len, self.statuses.values())) + 1, "node_id": "S", "url": url, "state": state,
+            "description": "", "creator": _user(self.url), "deployment_url": url, "target_url": "https://x.invalid",
+            "repository_url": url, "created_at": when, "updated_at": when,
+        }  # fmt: skip
+        self.statuses[number].insert(0, status)
+
     def close(self, number: int) -> None:
         """As a person does it on the page."""
         self._patch(number, {"state": "closed", "state_reason": "completed"})
@@ -112,7 +144,7 @@ class FakeGitHub:
 
     def _serve(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Reply":
         parts = urlsplit(target)
-        path, query = parts.path.replace(_BY_ID, _HOME), dict(parse_qsl(parts.query))
+        path, query = parts.path.replace(_BY_ID, _REPOSITORY), dict(parse_qsl(parts.query))
         request = MockRequest(
             "https://api.github.com", method, path, args=query, data=body, content_type=headers.get("content-type", "")
         )
@@ -132,6 +164,8 @@ class FakeGitHub:
         return reply
 
     def _do(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> "Reply":
+        if path.startswith(f"{_REPOSITORY}deployments"):
+            return self._deployed(path, query)
         if path == _HOME:
             return self._list(query) if method == "GET" else self._create(body)
         number = int(path.split("/")[5])
@@ -141,10 +175,21 @@ class FakeGitHub:
             self._patch(number, body)
             return _json(200, self.issues[number])
         if method == "GET":
-            return self._page(f"{_BY_ID}/{number}/comments", query, self.comments[number])
+            return self._page(f"{_BY_ID}issues/{number}/comments", query, self.comments[number])
         comment = self._comment(number, body["body"])
         self.comments[number].append(comment)
         return _json(201, comment)
+
+    def _deployed(self, path: str, query: dict[str, str]) -> "Reply":
+        """The newest first."""
+        if path.endswith("/statuses"):
+            number = int(path.split("/")[5])
+            known = number in self.statuses
+            link = path.replace(_REPOSITORY, _BY_ID)
+            return self._page(link, query, self.statuses[number]) if known else _message(404, "Not Found")
+        wanted = query.get("environment")
+        found = [one for one in reversed(self.deployments.values()) if wanted in (None, one["environment"])]
+        return self._page(f"{_BY_ID}deployments", query, found)
 
     def _list(self, query: dict[str, str]) -> "Reply":
         """In the order they were made, unless asked otherwise: the newest first is GitHub's habit."""
@@ -161,7 +206,7 @@ class FakeGitHub:
         ]
         if query.get("direction", "desc") == "desc":
             found.reverse()
-        return self._page(_BY_ID, query, found)
+        return self._page(f"{_BY_ID}issues", query, found)
 
     def _page(self, path: str, query: dict[str, str], items: list[dict[str, Any]]) -> "Reply":
         size, page = min(int(query.get("per_page", "30")), self.per_page), int(query.get("page", "1"))

@@ -21,7 +21,7 @@ from testbay import metrics
 from testbay.checks import history
 from testbay.checks.report import Report
 from testbay.errors import ManifestError
-from testbay.incidents.api import Patience
+from testbay.github import Patience
 from testbay.output import Voice
 from testbay.trends import Place
 

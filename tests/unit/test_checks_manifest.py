@@ -18,6 +18,7 @@ STEP = '[[check.step]]\nget = "/"\nexpect = ["status == 200"]\n'
 JOURNEY = '[[check]]\nid = "a"\nkind = "journey"\n' + STEP
 TARGET = '[target.here]\nbase_url = "https://shop.example"\n'
 LIVE = TARGET + "[target.here.live]\n"
+RAILWAY = 'project = "7", environment = "${RAILWAY_ENVIRONMENT}", service = "8"'
 METHODS = "get, head, post, put, patch, delete"
 
 
@@ -171,6 +172,23 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (TARGET.replace("https", "ftp"), "target.here.base_url: String should match pattern"),
         (LIVE + 'url = "/v"\nexpect = "status == 200"', "target.here.live: 'status == 200' does not say expected_sha"),
         (LIVE + 'url = "/v"\nexpect = "sha == expected_sha"', "target.here.live: 'sha == expected_sha': unknown name"),
+        (
+            TARGET + 'deployment = { github = "" }',
+            "target.here.deployment.github: String should have at least 1 charact",
+        ),
+        (
+            TARGET + 'deployment = { github = "x" }',
+            "target.here: who knows which commit should answer is of no use without live",
+        ),
+        (
+            TARGET + f"railway = {{ {RAILWAY} }}",
+            "target.here: who knows which commit should answer is of no use without",
+        ),
+        (TARGET + 'railway = { project = "p" }', "target.here.railway.environment: Field required"),
+        (
+            TARGET + f"railway = {{ {RAILWAY.replace('7', '7 {x}')} }}",
+            "target.here.railway.project: String should match pattern",
+        ),
         (TARGET.replace("here", '"Not Here"'), "target.Not Here.[key]: String should match pattern"),
     ],
 )

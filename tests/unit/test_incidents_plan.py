@@ -9,7 +9,7 @@ import pytest
 from testbay.checks.report import Report, Result, Verdict
 from testbay.errors import IncidentsError, ManifestError
 from testbay.incidents import marker
-from testbay.incidents.github import Issue
+from testbay.incidents.issues import Issue
 from testbay.incidents.marker import State
 from testbay.incidents.plan import Action, Policy, Tracked, plan
 from testbay.incidents.run import Run, cause, moment

@@ -12,7 +12,7 @@ from testbay.checks.report import Report, Result
 from testbay.errors import IncidentsError
 from testbay.incidents import marker
 from testbay.incidents.body import Writer
-from testbay.incidents.github import Issue
+from testbay.incidents.issues import Issue
 from testbay.incidents.marker import State, digest
 from testbay.incidents.plan import Action, Policy, Tracked, Verb, plan
 from testbay.incidents.run import Run, masked

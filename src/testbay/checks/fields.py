@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from testbay.checks import conditions
 
@@ -38,6 +38,7 @@ def share(text: Any) -> float:
     return float(found[1]) / 100
 
 
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)  # of every table
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, BeforeValidator(share)]
 Condition = Annotated[str, AfterValidator(_condition)]

@@ -19,6 +19,7 @@ from testbay.checks.asking import Asking, FoundError, Passed
 from testbay.checks.exchange import tls_trouble
 from testbay.checks.journey import Journey
 from testbay.checks.report import Phase, Report, Result, Verdict, one_line
+from testbay.checks.rollout import Look
 from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.errors import InterruptedRunError
@@ -34,9 +35,9 @@ ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 class Plan:
     """What to run: checks of one service, in one phase, against at most one target.
 
-    `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell.
-    `past` is what response times are compared with. `secrets` are names of variables, `*` allowed, whose values nothing
-    shows. `known` goes into the report.
+    `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell, unless
+    `look` asks whoever deploys. `past` is what response times are compared with. `secrets` are names of variables, `*`
+    allowed, whose values nothing shows. `known` goes into the report.
     """
 
     service: str
@@ -51,6 +52,7 @@ class Plan:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()
     known: Sequence[str] = ()
+    look: Look | None = None
     progress: Callable[[str], None] = lambda _: None
 
 
@@ -97,7 +99,7 @@ async def report(plan: Plan) -> Report:
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         commit=asking.masked(asking.commit),
-        expected_commit=one_line(plan.expected_commit),
+        expected_commit=one_line(asking.expected_sha),
         run_url=_run_url(plan.environ),
         known=tuple(plan.known),
         results=tuple(results),
@@ -200,15 +202,17 @@ async def _all(plan: Plan, asking: Asking) -> list[Result]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(check, each)) for check, each in pairs]
     results = [result for task in tasks for result in task.result()]
-    if any(result.verdict in ("stale", "fail", "error") for result in gate_results):
-        results = [_not_of_this_build(result) for result in results]
+    for gate_result in gate_results:
+        results = [_of_that_build(result, gate_result.verdict) for result in results]
     return gate_results + results
 
 
-def _not_of_this_build(result: Result) -> Result:
-    """What passed, passed on a build that is not the expected one."""
-    if result.verdict != "pass" or result.kind not in ASKS_TARGET:
+def _of_that_build(result: Result, gate: Verdict) -> Result:
+    """What passed, passed on a build that may be another one than the expected."""
+    if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in _HARMLESS:
         return result
+    if gate == "error":
+        return replace(result, verdict="error", said=f"passed, but nobody knows on which build: {result.said}")
     return replace(result, verdict="stale", said=f"passed, but not on the expected build: {result.said}")
 
 
@@ -217,9 +221,8 @@ async def _gate(plan: Plan, asking: Asking) -> Result:
     assert plan.target.live is not None
     began = time.monotonic()
     try:
-        passed, attempts = await gate.wait(
-            asking, plan.target.live, plan.progress, must_know=plan.phase == "post-deploy"
-        )
+        must_know = plan.phase == "post-deploy" or plan.look is not None
+        passed, attempts = await gate.wait(asking, plan.target.live, plan.progress, must_know=must_know, look=plan.look)
     except FoundError as error:
         return _result(asking, LIVE, error, began)
     return _result(asking, LIVE, passed, began, attempts=attempts)

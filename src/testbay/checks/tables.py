@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from testbay.checks import conditions, placeholders, shapes
-from testbay.checks.fields import CaptureName, Condition, Duration, Instance, Share, Value
+from testbay.checks.fields import STRICT, CaptureName, Condition, Duration, Instance, Share, Value
 from testbay.checks.report import Phase
+from testbay.checks.rollout import Deployment, Railway
 
 LIVE = "live"  # the id of the gate's own result
 METHODS = ("get", "head", "post", "put", "patch", "delete")
@@ -20,7 +21,7 @@ CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
 
 class Live(Table):
@@ -47,6 +48,14 @@ class Target(Table):
     headers: dict[str, str] = {}
     writes: bool = False
     live: Live | None = None
+    deployment: Deployment | None = None
+    railway: Railway | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_it(self) -> "Target":
+        if (self.deployment or self.railway) and not self.live:
+            raise ValueError("who knows which commit should answer is of no use without live, which asks for it")
+        return self
 
 
 class Latency(Table):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from testbay.incidents.github import Issue
+from testbay.incidents.issues import Issue
 from testbay.incidents.marker import ENDS, KINDS, MOST_UNTOLD, Kind, State, Turn
 from testbay.incidents.run import Run
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 from testbay.checks.report import Report
 from testbay.delivery import Address
 from testbay.errors import IncidentsError, ManifestError
+from testbay.github import Access, Api, Patience, UnsureError
 from testbay.incidents import marker, news, slack
-from testbay.incidents.api import Access, Api, Patience, UnsureError
 from testbay.incidents.body import Writer, comment_mark
-from testbay.incidents.github import Issue, Issues
+from testbay.incidents.issues import Issue, Issues
 from testbay.incidents.plan import Action, Policy, Tracked, plan
 from testbay.incidents.run import Run, masked, moment
 from testbay.output import Voice

@@ -1,4 +1,4 @@
-"""Cut what incidents use out of GitHub's own description of its API, into openapi.json beside this file.
+"""Cut what testbay uses out of GitHub's own description of its API, into openapi.json beside this file.
 
 Usage: python tests/system/github/cut.py   (needs npm and a registry; a change of VERSION needs the new SHA256)
 
@@ -21,10 +21,13 @@ VERSION = "23.0.2"
 SHA256 = "71a18407dd5e8464f4e0525daf03deabbe65abd9287d6adc7b5d98f516cd0d0c"
 MEMBER = "package/generated/api.github.com.json"
 ISSUES = "/repos/{owner}/{repo}/issues"
+DEPLOYMENTS = "/repos/{owner}/{repo}/deployments"
 OPERATIONS = {
     ISSUES: ("get", "post"),
     f"{ISSUES}/{{issue_number}}": ("patch",),
     f"{ISSUES}/{{issue_number}}/comments": ("get", "post"),
+    DEPLOYMENTS: ("get",),
+    f"{DEPLOYMENTS}/{{deployment_id}}/statuses": ("get",),
 }
 NOT_NEEDED = {"example", "examples", "externalDocs", "summary", "tags"}
 

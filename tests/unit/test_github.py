@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from tests.unit.conftest import Listen
 
+from testbay import github
 from testbay.errors import IncidentsError
-from testbay.incidents import api
-from testbay.incidents.api import Access, Api, Patience, UnsureError
-from testbay.incidents.github import Issues
+from testbay.github import Access, Api, Patience, UnsureError
+from testbay.incidents.issues import Issues
 
 TOKEN = "ghs_throwaway0123456789"
 HEAD = "HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}\r\n"
@@ -106,7 +106,7 @@ def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message
 
 def test_an_answer_without_end_is_left(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a full page can have is not read into memory."""
-    monkeypatch.setattr(api, "_MAX_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(github, "_MAX_ANSWER_BYTES", 1 << 20)
     with answers(HEAD.format(200, "") + "x" * (2 << 20)) as calls, pytest.raises(UnsureError) as refused:
         calls.call("POST", "issues", {})
 

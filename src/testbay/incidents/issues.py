@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from testbay.errors import IncidentsError
-from testbay.incidents.api import Api
+from testbay.github import Api
 
 
 @dataclass(frozen=True, kw_only=True)

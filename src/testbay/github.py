@@ -1,4 +1,4 @@
-"""Calls to GitHub's REST API: bounded, tried again while that is safe, and never telling the token."""
+"""GitHub's REST API: calls that are bounded, tried again while that is safe, and never tell the token."""
 
 import json
 import random
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from testbay.checks.report import one_line
 from testbay.errors import IncidentsError
-from testbay.incidents.markdown import visible
 from testbay.masking import masked
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _REQUEST_TIMEOUT_S = 20.0
 _MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub takes them are half of it
 _MAX_PAGES = 50
 _MOMENTARY = {500, 502, 503, 504}
-_SHOWN = 500  # characters of an answer that is evidence
+_LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
 
 
 class UnsureError(IncidentsError):
@@ -129,13 +129,14 @@ class Api:
     """Whoever holds the token. Every method raises IncidentsError when no usable answer came in time.
 
     Reading and editing are tried again. A POST is tried again only where GitHub refused it, else UnsureError tells that
-    it may have been done.
+    it may have been done. `right` is what the token needs, as a workflow's `permissions` name it.
     """
 
-    def __init__(self, access: Access, patience: Patience) -> None:
+    def __init__(self, access: Access, patience: Patience, right: str = "issues: write") -> None:
         import httpx
 
         self._access = access
+        self._right = right
         self._patience = patience
         self._http = httpx.Client(
             headers={
@@ -175,7 +176,7 @@ class Api:
             if (url := answer.following) is None:
                 return
             if _origin(url) != _origin(self._access.api_url):
-                raise _no_use("GET", path, f"continued on another host: {visible(url, 100)}")
+                raise _no_use("GET", path, f"continued on another host: {one_line(url)}")
             query = {}  # it is part of the next page's address
         raise _no_use("GET", path, f"longer than {_MAX_PAGES} pages")
 
@@ -189,7 +190,7 @@ class Api:
         while isinstance(got := self._once(method, url, content, query), _Fault):
             if not got.again or not self._patience.wait(attempt, got.asked_s):
                 kind = UnsureError if got.unsure else IncidentsError
-                evidence = visible(self._access.hidden(got.evidence[: _SHOWN * 9]), _SHOWN)
+                evidence = one_line(self._access.hidden(got.evidence[:_LOOKED_AT]))
                 what = f"GitHub: {method} {urlsplit(url).path}: {got.what}"
                 raise kind(what, why=got.why, todo=got.todo, evidence=evidence)
             attempt += 1
@@ -212,7 +213,7 @@ class Api:
             why = f"{type(error).__name__}: {error}"
             return _Fault(what="the answer broke off", why=why, again=not unsure, unsure=unsure)
         if not response.is_success:
-            return _refusal(response, text, unsure=unsure)
+            return _refusal(response, text, self._right, unsure=unsure)
         try:
             return Answer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
         except (ValueError, RecursionError):
@@ -236,7 +237,7 @@ def _no_use(method: str, path: str, what: str) -> IncidentsError:
     return IncidentsError(f"GitHub: {method} {path}: the answer is {what}", todo="check GITHUB_API_URL, run it again")
 
 
-def _refusal(response: "httpx.Response", text: str, *, unsure: bool) -> _Fault:
+def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool) -> _Fault:
     """What a status other than 2xx means for us."""
     status, headers = response.status_code, response.headers
     what = f"status {status}"
@@ -247,8 +248,8 @@ def _refusal(response: "httpx.Response", text: str, *, unsure: bool) -> _Fault:
         why = "GitHub limits how often we may ask"
         return _Fault(what=what, why=why, evidence=text, again=True, asked_s=_retry_after_s(headers) or 60.0)
     if status in (401, 403, 404):
-        why = "the token is not valid for this repository, or may not write issues"
-        return _Fault(what=what, why=why, todo="in a workflow: permissions: issues: write", evidence=text)
+        why = f"the token is not valid for this repository, or lacks the right {right}"
+        return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
     if status in (301, 307, 308):
         why = "the repository was renamed or moved"
         return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")
