@@ -24,6 +24,7 @@ _FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
 _PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 15.0
+_BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
 
 Progress = Callable[[str], None]
 
@@ -45,6 +46,7 @@ class Stack:
     warm: bool = False
     ready_s: dict[str, float] = field(default_factory=dict)  # how long each took to answer, from the call on
     line: Lifeline = field(repr=False)
+    _bad_news: list[dict[str, Any]] = field(default_factory=list, repr=False)
     _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
     def environment(self) -> dict[str, str]:
@@ -142,16 +144,19 @@ class Stack:
             InterruptedRunError: The guard stopped the stack because a caller ended.
             GuardGoneError: The guard itself was killed.
         """
-        for event in self._look(wait_s):
+        if not self._bad_news:
+            self._look(wait_s)
+        for event in self._bad_news:
             if event["event"] == "exited":
                 raise _exited(event["name"], event["code"], self.logs.get(event["name"]))
             if event["event"] == "failed":
                 raise _failed(event)
-            if event["event"] in ("stopped", "dismissed"):
-                raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
+            raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float) -> list[dict[str, Any]]:
+        """What is new. Bad news are kept for `check`: they may come together with what somebody else waits for."""
         events = self.line.events(wait_s)
+        self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
         return events
 
@@ -166,7 +171,7 @@ class Stack:
             for event in self._look(1.0):
                 if event["event"] == "failed":
                     raise _failed(event)
-                if event["event"] == "started":
+                if event["event"] == "started":  # and perhaps a server's end, for whoever checks next
                     self.warm = bool(event["warm"].get("postgres"))
                     return dict(event["ports"])
         raise EngineUnavailableError(

@@ -1,3 +1,4 @@
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbay import exports, planning, stack
-from testbay.errors import ManifestError
+from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
 from testbay.lifeline import Lifeline
 from testbay.manifest import Manifest
 from testbay.servers import Endpoint
@@ -86,6 +87,33 @@ def test_a_server_that_ended_is_named_with_its_last_words(tmp_path: Path, code: 
         *["            early"] * 11,
         "            no space \ufffd left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("news", "kind", "what"),
+    [
+        ({"event": "exited", "name": "postgres", "code": 1}, NotReadyError, "postgres ended (exit code 1)"),
+        ({"event": "dismissed", "reason": "make ended"}, InterruptedRunError, "the stack was stopped: make ended"),
+    ],
+)
+@pytest.mark.parametrize("awaited", ["started", "snapshot"])
+def test_bad_news_that_come_with_awaited_news_are_not_lost(
+    running: Stack, awaited: str, news: dict[str, object], kind: type[Exception], what: str
+) -> None:
+    """A server may end before its caller has read that it started: both are in one reading, on a busy machine."""
+    ours, guard = socket.socketpair()
+    running.line = Lifeline(ours, None, running.home / "guard.log")
+    first = {"event": awaited, "ports": {"postgres": 1}, "warm": {}, "kept": True}
+    with ours, guard:
+        guard.sendall(b"".join(json.dumps(event).encode() + b"\n" for event in (first, news)))
+        if awaited == "started":
+            assert running.await_started() == {"postgres": 1}
+        else:
+            assert [event["event"] for event in running._look(1.0)] == [awaited, news["event"]]
+        with pytest.raises(kind) as told:
+            running.check()
+
+    assert str(told.value).splitlines()[0] == what
 
 
 def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path: Path) -> None:
