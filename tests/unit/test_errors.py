@@ -23,6 +23,7 @@ def test_every_cause_has_its_exit_code() -> None:
         "SecretLeakedError": 17,
         "IncidentsError": 24,
         "HistoryError": 25,
+        "NotDeliveredError": 26,
         "InterruptedRunError": 130,
     }
 
