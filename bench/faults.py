@@ -22,10 +22,11 @@ from pathlib import Path
 import psycopg
 import redis
 
-from testbay import planning, settings, stack
+from testbay import settings
 from testbay.dependencies import ROOMS
-from testbay.faults import Faults, Proxies
+from testbay.faults.inject import Faults, Proxies
 from testbay.manifest import load_manifest
+from testbay.stacks import planning, stack
 
 REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "tests" / "system" / "project"

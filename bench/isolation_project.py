@@ -15,12 +15,13 @@ from typing import Any
 import psycopg
 import yaml
 
-from testbay import planning, settings, stack
+from testbay import settings
 from testbay.composefile import ComposeService, load_compose
 from testbay.dependencies import postgres, room_of
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
 from testbay.manifest import load_manifest
+from testbay.stacks import planning, stack
 
 REPOSITORY = Path(__file__).parents[1]
 CONTESTANTS = REPOSITORY / "bench" / "contestants"

@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from testbay import planning, ports, provision, settings, stack
+from testbay import ports, settings
 from testbay.dependencies import ROOMS
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
 from testbay.manifest import load_manifest
 from testbay.output import Voice
-from testbay.planning import Request
 from testbay.spec import PORT
+from testbay.stacks import planning, provision, stack
+from testbay.stacks.planning import Request
 
 REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "tests" / "system" / "project"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from testbay import deployed
 from testbay.checks import runner, summary
 from testbay.checks.report import PHASES, Phase, Report, Result, from_json
 from testbay.checks.slowness import Past
@@ -15,6 +14,7 @@ from testbay.checks.tables import LIVE, Check, Target
 from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
 from testbay.manifest import Manifest
 from testbay.output import Voice
+from testbay.remote import deployed
 from testbay.report.summary import append
 from testbay.settings import Settings
 from testbay.trends import Place
@@ -162,7 +162,7 @@ def _refuse_what_is_deployed(asked: Asked) -> None:
 
 def _on_a_lease(asked: Asked, file: Path, voice: Voice) -> tuple[Report | None, int]:
     """Pytest, an item for each check, the service on a lease of its own for each."""
-    from testbay import run as runs  # stacks and engines: half the start-up of a call that asks a deployment
+    from testbay.runs import run as runs  # stacks and engines: half the start-up of a call that asks a deployment
 
     output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are no JSON
     manifest = asked.manifest

@@ -96,7 +96,7 @@ def run(
 
     What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
     """
-    from testbay import run as runs
+    from testbay.runs import run as runs
 
     manifest, project, chosen = _asked(service, engine, cold=cold, shard=shard, durations=durations)
     current = runs.Run(manifest, project, chosen, Voice(environ=chosen.environ))
@@ -112,7 +112,7 @@ def merge(
     Example: testbay merge artifacts/
     """
     from testbay import manifest
-    from testbay import merge as merging
+    from testbay.runs import merge as merging
 
     chosen = configuration.load()
     voice = Voice(environ=chosen.environ)
@@ -157,7 +157,7 @@ def exec_(
 
     Example: testbay exec agent_executor -- psql -c 'select 1'
     """
-    from testbay import session
+    from testbay.stacks import session
 
     manifest, project, chosen = _asked(service, engine, cold=cold)
     if not context.args:
@@ -211,7 +211,7 @@ def up(
 
     Example: eval "$(testbay up agent_executor --keep --idle 2h)"
     """
-    from testbay import session
+    from testbay.stacks import session
 
     manifest, project, chosen = _asked(service, engine, cold=cold)
     idle_s = configuration.duration(idle, "--idle") if keep else None
@@ -225,7 +225,7 @@ def migrate(service: Service = None, engine: EngineOption = None) -> None:
 
     Example: testbay migrate agent_executor
     """
-    from testbay import session
+    from testbay.stacks import session
 
     manifest, project, chosen = _asked(service, engine)
     session.migrate(manifest, project, chosen, Voice(environ=chosen.environ))
@@ -238,7 +238,8 @@ def down(
     ] = None,
 ) -> None:
     """End kept stacks of this project. Example: testbay down agent_executor."""
-    from testbay import manifest, session
+    from testbay import manifest
+    from testbay.stacks import session
 
     chosen = configuration.load()
     session.down(stack, manifest.find_project(Path.cwd()), chosen, Voice(environ=chosen.environ))
@@ -247,7 +248,7 @@ def down(
 @app.command()
 def ps() -> None:
     """Every stack of this user: owner, age, engine, ports. Example: testbay ps."""
-    from testbay import session
+    from testbay.stacks import session
 
     chosen = configuration.load()
     session.ps(chosen, Voice(environ=chosen.environ))
@@ -256,7 +257,7 @@ def ps() -> None:
 @app.command()
 def gc() -> None:
     """Collect what stacks with a dead guard left behind, and say what was done. Example: testbay gc."""
-    from testbay import session
+    from testbay.stacks import session
 
     chosen = configuration.load()
     session.gc(chosen, Voice(environ=chosen.environ))
@@ -276,7 +277,8 @@ def open_(
 
     Example: testbay open test_order -- psql -c 'select * from items'
     """
-    from testbay import manifest, reopen
+    from testbay import manifest
+    from testbay.runs import reopen
 
     chosen = configuration.load(engine=engine)
     project = manifest.find_project(Path.cwd())

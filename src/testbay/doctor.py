@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from testbay import manifest, ports, process, registry
+from testbay import manifest, ports, process
 from testbay.composefile import ComposeService, load_compose
 from testbay.dependencies import ROOMS, Dependency, room_of
 from testbay.engines import daemon
 from testbay.errors import BayError
 from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.stacks import registry
 
 Finding = tuple[bool, str]
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
-from testbay import delivery
 from testbay.checks import history
 from testbay.checks import report as reports
 from testbay.checks.history import Entry
 from testbay.checks.report import EXIT_CODES, Report, Result, Verdict
-from testbay.delivery import Address
 from testbay.errors import ManifestError, NotDeliveredError
-from testbay.github import Patience
 from testbay.incidents import masks
 from testbay.incidents.run import masked
 from testbay.output import Voice
+from testbay.remote import delivery
+from testbay.remote.delivery import Address
+from testbay.remote.github import Patience
 from testbay.trends import Place
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import psycopg
     import redis
 
-    from testbay.faults import Faults
-    from testbay.pool import Lease
-    from testbay.service import Service
+    from testbay.faults.inject import Faults
+    from testbay.runs.service import Service
+    from testbay.stacks.pool import Lease
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,11 +14,14 @@ import pytest
 from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
-from testbay import errors, faults, manifest, pool, pytest_plugin, run, service, stack
+from testbay import errors, fixtures, manifest, pytest_plugin
 from testbay.checks import report as checks_report
 from testbay.checks import rollout, shapes, tables
 from testbay.dependencies import ROOMS
+from testbay.faults import inject as faults
+from testbay.runs import run, service
 from testbay.servers import Endpoint
+from testbay.stacks import pool, stack
 
 # 0-5 are pytest's own; above 128 stand the signals, as in a shell.
 EXIT_CODES = {
@@ -315,6 +318,11 @@ def public(kind: type) -> set[str]:
     """What a reader may use of an object: methods, properties, and what its __init__ puts there."""
     code = "" if (made := vars(kind).get("__init__")) is None else inspect.getsource(made)
     return {name for name in [*vars(kind), *re.findall(r"self\.(\w+) =", code)] if not name.startswith("_")}
+
+
+def test_reference_names_every_type_for_annotations(reference: str) -> None:
+    """One line to import them all, and no more than there are."""
+    assert f"from testbay.fixtures import {', '.join(fixtures.__all__)}" in reference
 
 
 def test_reference_lists_every_fixture(reference: str) -> None:

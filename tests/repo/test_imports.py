@@ -14,9 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src/testbay"
 # From the ways to fail, at the bottom, to the ways to call, at the top.
 LEVELS = {
     "errors": 0,
-    "checks": 2,
     "composefile": 1,
-    "runfolder": 1,
     "logs": 1,
     "markdown": 1,
     "masking": 1,
@@ -26,51 +24,29 @@ LEVELS = {
     "servers": 1,
     "settings": 1,
     "spec": 1,
-    "relay": 1,
     "aws": 2,
+    "checks": 2,
     "dependencies": 2,
+    "engines": 2,
     "faults": 2,
-    "proxy": 2,
-    "templates": 2,
     "report": 2,
-    "results": 2,
-    "delivery": 3,
-    "engines": 3,
-    "exports": 3,
-    "lifeline": 3,
     "manifest": 3,
-    "migrate": 3,
-    "choice": 4,
-    "sharding": 4,
-    "secrets": 4,
-    "registry": 4,
-    "doctor": 5,
-    "guard": 5,
-    "planning": 5,
-    "stack": 6,
-    "archives": 3,
-    "command": 7,
-    "leases": 7,
-    "pool": 5,
-    "service": 5,
-    "provision": 7,
-    "run": 8,
-    "attach": 8,
-    "github": 3,
-    "incidents": 4,
-    "railway": 4,
-    "deployed": 5,
-    "trends": 4,
+    "remote": 3,
     "statuspage": 3,
+    "incidents": 4,
+    "secrets": 4,
+    "sharding": 4,
+    "stacks": 4,
+    "trends": 4,
+    "doctor": 5,
     "metrics": 5,
-    "session": 8,
-    "reopen": 8,
-    "check": 9,
-    "merge": 9,
-    "cli": 10,
-    "cli_trends": 9,
-    "plugin": 9,
-    "pytest_plugin": 10,
+    "runs": 5,
+    "check": 6,
+    "cli_trends": 6,
+    "plugin": 6,
+    "fixtures": 7,
+    "pytest_plugin": 7,
+    "cli": 8,
 }
 # The contents page and the way in: they may import anything.
 EXEMPT = {"testbay", "testbay.__main__"}
@@ -139,7 +115,8 @@ def test_every_module_has_a_level() -> None:
 
 def test_guard_starts_without_the_slow_modules() -> None:
     """A user waits for the guard's imports at every start; `dataclasses` (by `inspect`) took a sixth of its time."""
-    ask = "import sys, testbay.guard, testbay.engines.embedded; print(*{'dataclasses', 'inspect'} & sys.modules.keys())"
+    guard = "import sys, testbay.stacks.guard, testbay.engines.embedded"
+    ask = f"{guard}; print(*{{'dataclasses', 'inspect'}} & sys.modules.keys())"
     argv = [sys.executable, "-S", "-c", ask]
     loaded = subprocess.run(argv, env={"PYTHONPATH": str(SOURCE.parent)}, check=True, stdout=subprocess.PIPE).stdout
 
@@ -163,12 +140,12 @@ def test_there_is_no_import_cycle() -> None:
 @pytest.mark.parametrize(
     ("module", "target", "why"),
     [
-        pytest.param("testbay.run", "testbay.errors", "", id="down"),
+        pytest.param("testbay.runs.run", "testbay.errors", "", id="down"),
         pytest.param("testbay.engines.embedded", "testbay.engines", "", id="within-a-room"),
         pytest.param(
             "testbay.process",
-            "testbay.run",
-            "level 1 may not import level 8: move what is shared further down",
+            "testbay.runs.run",
+            "level 1 may not import level 5: move what is shared further down",
             id="up",
         ),
         pytest.param("testbay.new", "testbay.errors", "new has no level: place it in LEVELS in this file", id="new"),

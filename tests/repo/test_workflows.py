@@ -180,7 +180,7 @@ def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
     ("file", "starts"),
     [
         pytest.param("services/agent_executor/src/agent_executor/app.py", True, id="the-service"),
-        pytest.param("src/testbay/run.py", True, id="testbay"),
+        pytest.param("src/testbay/runs/run.py", True, id="testbay"),
         pytest.param("scripts/bootstrap", True, id="scripts"),
         pytest.param(".github/workflows/agent-executor-integration-tests.yml", True, id="itself"),
         pytest.param("services/other/src/other/app.py", False, id="another-service"),

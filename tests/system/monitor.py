@@ -8,10 +8,10 @@ from typing import Any
 from tests.system.fake_github import FakeGitHub
 
 from testbay.checks.report import Report, Result, Verdict
-from testbay.github import Patience
 from testbay.incidents import marker, reconcile
 from testbay.incidents.marker import State
 from testbay.output import Voice
+from testbay.remote.github import Patience
 
 
 def result(check: str, verdict: Verdict, said: str = "", **more: Any) -> Result:

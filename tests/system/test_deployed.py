@@ -13,8 +13,8 @@ from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import TOKEN, FakeGitHub, Fault
 
 from testbay.checks.report import Report
-from testbay.deployed import on_github
-from testbay.github import Patience
+from testbay.remote.deployed import on_github
+from testbay.remote.github import Patience
 
 OLD, NEW, NEWER = "0" * 40, "a" * 40, "b" * 40
 MANIFEST = """

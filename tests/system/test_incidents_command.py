@@ -16,7 +16,7 @@ from tests.system.monitor import report, result
 
 from testbay.checks.report import Report
 from testbay.errors import IncidentsError
-from testbay.github import Access, Api, Patience
+from testbay.remote.github import Access, Api, Patience
 
 BAD = result("health", "fail", "status is 404")
 SECRETS = """

@@ -21,8 +21,8 @@ from testbay import metrics
 from testbay.checks import history
 from testbay.checks.report import Report
 from testbay.errors import ManifestError
-from testbay.github import Patience
 from testbay.output import Voice
+from testbay.remote.github import Patience
 from testbay.trends import Place
 
 NOW = datetime.now(UTC).replace(microsecond=0)

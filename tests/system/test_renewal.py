@@ -11,9 +11,10 @@ import pytest
 import redis
 from tests.system.conftest import ENGINES, Bay, checkout
 
-from testbay import pool, settings
+from testbay import settings
 from testbay.dependencies.nats_lease import Talk
-from testbay.pool import Lease, Pool
+from testbay.stacks import pool
+from testbay.stacks.pool import Lease, Pool
 
 SCHEMA = """
 CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE);

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from testbay import archives
-from testbay.archives import About
 from testbay.dependencies import nats_archive, postgres_archive
 from testbay.dependencies.keeping import from_json, shown, to_json
 from testbay.errors import ManifestError
+from testbay.runs import archives
+from testbay.runs.archives import About
 from testbay.servers import Endpoint
 
 ABOUT = About(test="t.py::test", error="no", service="shop", engine="embedded", dependencies={})

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from testbay import choice, settings
+from testbay import settings
 from testbay.composefile import ComposeService
 from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
+from testbay.stacks import choice
 
 SOCKET = "unix:///nowhere/docker.sock"
 # What each real CLI answers, by sub-command: standard output, standard error, exit code.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from tests.unit.conftest import Listen
 
-from testbay.delivery import Address, Answer, is_private, send
 from testbay.errors import NotDeliveredError
+from testbay.remote.delivery import Address, Answer, is_private, send
 
 KEY = "canaryKey0123456789"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from tests.unit.conftest import Listen
 
-from testbay import github
 from testbay.errors import IncidentsError
-from testbay.github import Access, Api, Patience, UnsureError
 from testbay.incidents.issues import Issues
+from testbay.remote import github
+from testbay.remote.github import Access, Api, Patience, UnsureError
 
 TOKEN = "ghs_throwaway0123456789"
 HEAD = "HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}\r\n"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from testbay import guard, lifeline, registry
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
-from testbay.guard import Worker
-from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.settings import Settings
 from testbay.spec import StackPlan, process_plan
+from testbay.stacks import guard, lifeline, registry
+from testbay.stacks.guard import Worker
+from testbay.stacks.lifeline import GuardGoneError, Lifeline
 
 
 def plan(home: Path) -> StackPlan:

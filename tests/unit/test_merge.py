@@ -8,7 +8,7 @@ from tests.unit.conftest import Recording
 
 from testbay.errors import ManifestError
 from testbay.manifest import Manifest
-from testbay.merge import merge
+from testbay.runs.merge import merge
 from testbay.settings import Settings
 
 Service = Callable[..., Manifest]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from testbay import migrate
 from testbay.errors import MigrationError
 from testbay.servers import Endpoint
+from testbay.stacks import migrate
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENVIRON = {"PATH": os.defpath}

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from testbay import planning
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.manifest import Manifest
-from testbay.planning import Request
 from testbay.servers import Endpoint
 from testbay.settings import Settings
+from testbay.stacks import planning
+from testbay.stacks.planning import Request
 
 Service = Callable[..., Manifest]
 Program = Callable[..., Path]

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from testbay import pool, registry
 from testbay.dependencies.dragonfly_lease import Databases, _clients, _lasting
 from testbay.dependencies.leasing import Ground, Landlord, Returned, Steps, Undivided
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
-from testbay.lifeline import Lifeline
-from testbay.pool import Pool
 from testbay.servers import Endpoint
 from testbay.settings import Settings
 from testbay.spec import Tenancy, process_plan
+from testbay.stacks import pool, registry
+from testbay.stacks.lifeline import Lifeline
+from testbay.stacks.pool import Pool
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from testbay import planning, provision
 from testbay.errors import SecretMissingError
 from testbay.manifest import Manifest
-from testbay.planning import Request
 from testbay.settings import Settings
+from testbay.stacks import planning, provision
+from testbay.stacks.planning import Request
 
 Service = Callable[..., Manifest]
 Ask = Callable[..., Request]

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.unit.conftest import Pytest
 
-from testbay import results
+from testbay.runs import results
 
 TESTS = """
 import os

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from testbay import process, registry
+from testbay import process
 from testbay.errors import EngineUnavailableError
+from testbay.stacks import registry
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from testbay import results
 from testbay.errors import TestsDidNotRunError
-from testbay.results import Results
+from testbay.runs import results
+from testbay.runs.results import Results
 
 
 def fact(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:

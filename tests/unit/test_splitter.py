@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay import results
+from testbay.runs import results
 from testbay.settings import Shard
 from testbay.sharding import split as shards
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from testbay import exports, planning, stack
 from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
-from testbay.lifeline import Lifeline
 from testbay.manifest import Manifest
 from testbay.servers import Endpoint
 from testbay.settings import Settings
-from testbay.stack import Stack
+from testbay.stacks import exports, planning, stack
+from testbay.stacks.lifeline import Lifeline
+from testbay.stacks.stack import Stack
 
 Service = Callable[..., Manifest]
 

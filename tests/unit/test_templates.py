@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay import templates
+from testbay.engines import templates
 
 
 @pytest.fixture

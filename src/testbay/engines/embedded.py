@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbay import ports, process, templates
-from testbay.engines import Report
+from testbay import ports, process
+from testbay.engines import Report, templates
 from testbay.errors import EngineUnavailableError
 from testbay.logs import tail
 from testbay.spec import PORT, ProcessPlan, StackPlan, Step

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from testbay.errors import IncidentsError
-from testbay.github import Api
+from testbay.remote.github import Api
 
 
 @dataclass(frozen=True, kw_only=True)

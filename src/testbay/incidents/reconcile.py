@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from testbay.checks.report import Report
-from testbay.delivery import Address
 from testbay.errors import IncidentsError, ManifestError
-from testbay.github import Access, Api, Patience, UnsureError
 from testbay.incidents import marker, news, slack
 from testbay.incidents.body import Writer, comment_mark
 from testbay.incidents.issues import Issue, Issues
 from testbay.incidents.plan import Action, Policy, Tracked, plan
 from testbay.incidents.run import Run, masked, moment
 from testbay.output import Voice
+from testbay.remote.delivery import Address
+from testbay.remote.github import Access, Api, Patience, UnsureError
 
 _ROUNDS = 30
 _UNSURE_S = 10.0  # an issue that may have been opened is looked for this long before it is opened again

@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from testbay.delivery import Address, Wait, is_private, send
 from testbay.errors import NotDeliveredError
 from testbay.incidents.markdown import code
+from testbay.remote.delivery import Address, Wait, is_private, send
 
 
 def address(url: str) -> Address:

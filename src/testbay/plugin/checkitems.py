@@ -18,8 +18,8 @@ from testbay.manifest import Manifest, load_manifest, manifest_file
 if TYPE_CHECKING:
     from pluggy import Result as Outcome
 
-    from testbay.faults import Faults
-    from testbay.service import Service
+    from testbay.faults.inject import Faults
+    from testbay.runs.service import Service
 
 _FOUND = pytest.StashKey[list[Result]]()
 

@@ -10,8 +10,8 @@ import pytest
 from testbay.errors import BayError
 
 if TYPE_CHECKING:
-    from testbay.faults import Faults, Proxies
-    from testbay.pool import Lease, Pool
+    from testbay.faults.inject import Faults, Proxies
+    from testbay.stacks.pool import Lease, Pool
 
 
 class Healing:
@@ -29,8 +29,8 @@ class Healing:
         Raises:
             EngineUnavailableError: The proxy cannot be had.
         """
-        from testbay.faults import Proxies, ProxyGoneError
-        from testbay.pool import behind
+        from testbay.faults.inject import Proxies, ProxyGoneError
+        from testbay.stacks.pool import behind
 
         if self._proxies is None or not self._proxies.is_alive:
             self.close()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbay import runfolder, settings
+from testbay import settings
 from testbay.plugin.evidence import add_sections
 from testbay.plugin.recorder import first_error_line
+from testbay.runs import runfolder
 
 if TYPE_CHECKING:
-    from testbay.archives import About
-    from testbay.pool import Lease, Pool
+    from testbay.runs.archives import About
+    from testbay.stacks.pool import Lease, Pool
 
 _LOG = " log"  # how the report's sections of logs end
 _KEPT = pytest.StashKey[bool]()
@@ -74,7 +75,7 @@ class Keeping:
 
     def _kept(self, report: pytest.TestReport) -> str:
         """The folder, from the project on; empty when enough tests were first."""
-        from testbay import archives
+        from testbay.runs import archives
 
         folder = archives.claim(self._run_folder(), report.nodeid, self._limit)
         if folder is None:
@@ -90,12 +91,12 @@ class Keeping:
         """That of `testbay run`, else one of this pytest's own, made when the first test fails."""
         if known := settings.environ().get("TESTBAY_RUN_DIR"):
             return Path(known)
-        from testbay import registry
+        from testbay.stacks import registry
 
         return runfolder.make(Path(registry.read(self._pool().home)["project"]), self._run)
 
     def _about(self, report: pytest.TestReport) -> "About":
-        from testbay.archives import About
+        from testbay.runs.archives import About
 
         tenancy = self._pool().tenancy
         return About(

@@ -22,9 +22,9 @@ from testbay.plugin.keeping import Keeping
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from testbay.attach import Attachment
-    from testbay.pool import Lease, Pool
-    from testbay.service import Service
+    from testbay.runs.service import Service
+    from testbay.stacks.attach import Attachment
+    from testbay.stacks.pool import Lease, Pool
 
 T = TypeVar("T")
 _PLUGIN = "testbay.pytest_plugin"  # where our fixtures are
@@ -55,7 +55,7 @@ class Leasing:
         """Which servers, when `testbay run` has started them already."""
         if not (home := settings.environ().get("TESTBAY_STACK")):
             return None
-        from testbay import pool, registry
+        from testbay.stacks import pool, registry
 
         record = registry.read(Path(home))
         return f"testbay: {pool.servers(record['tenancy'])}" if "tenancy" in record else None
@@ -70,7 +70,7 @@ class Leasing:
             return  # whoever asks for a lease is told
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
-            from testbay import pool
+            from testbay.stacks import pool
 
             reporter.write_line(f"testbay: {pool.servers(self.pool().tenancy)}")
 
@@ -83,7 +83,7 @@ class Leasing:
         if self._error is not None:
             raise self._error
         if self._attachment is None:
-            from testbay import attach
+            from testbay.stacks import attach
 
             run = str(self._worker["testrunuid"]) if self._worker is not None else ""
             try:
@@ -115,7 +115,7 @@ class Leasing:
 
     def service(self, lease: "Lease") -> "Service":
         """Its log is with the run's other logs, or in the stack's folder and gone with it."""
-        from testbay import service
+        from testbay.runs import service
 
         chosen = settings.load()
         run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
@@ -184,7 +184,7 @@ class Leasing:
         if attachment is not None:
             attachment.leave()
         elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
-            from testbay import attach
+            from testbay.stacks import attach
 
             attach.await_end(str(nodes.testrunuid))
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from harness.bus import Bus
     from harness.progress import Progress
 
-    from testbay.faults import Faults
-    from testbay.plugin.leasehold import Leases
-    from testbay.pool import Lease
+    from testbay.fixtures import Faults, Lease, Leases
 
 SERVICE = pytest.StashKey[Service]()
 

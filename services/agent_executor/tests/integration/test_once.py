@@ -13,7 +13,7 @@ from harness.rows import Database, insert_job, job_row
 from harness.service import Service
 from harness.waiting import eventually
 
-from testbay.faults import Faults
+from testbay.fixtures import Faults
 
 Follow = Callable[[str], Progress]
 

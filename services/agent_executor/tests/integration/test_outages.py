@@ -12,7 +12,7 @@ from harness.rows import Database, job_row
 from harness.service import Service
 from harness.waiting import eventually
 
-from testbay.faults import Faults
+from testbay.fixtures import Faults
 
 Follow = Callable[[str], Progress]
 

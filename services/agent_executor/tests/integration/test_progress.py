@@ -12,7 +12,7 @@ from harness.service import Service
 from harness.watching import events, watch
 from websockets.exceptions import ConnectionClosed
 
-from testbay.faults import Faults
+from testbay.fixtures import Faults
 
 if TYPE_CHECKING:
     import redis

@@ -14,16 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from testbay import leases, planning, process, provision, results, runfolder
-from testbay import stack as stacks
+from testbay import process
 from testbay.errors import BayError, LeftBehindError
 from testbay.logs import copy_from
 from testbay.manifest import Manifest
 from testbay.output import Voice
-from testbay.planning import Request
+from testbay.runs import results, runfolder
 from testbay.settings import Settings
 from testbay.sharding import split as shards
-from testbay.stack import Stack
+from testbay.stacks import leases, planning, provision
+from testbay.stacks import stack as stacks
+from testbay.stacks.planning import Request
+from testbay.stacks.stack import Stack
 
 _PYTEST_PATIENCE_S = 10.0
 

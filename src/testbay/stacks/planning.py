@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from testbay import migrate, process
-from testbay.choice import Choice, choose
+from testbay import process
 from testbay.composefile import ComposeFile, ComposeService, load_compose
 from testbay.dependencies import ROOMS, room_of
 from testbay.engines import daemon
@@ -21,6 +20,8 @@ from testbay.manifest import Manifest
 from testbay.servers import Endpoint, Server
 from testbay.settings import Settings
 from testbay.spec import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
+from testbay.stacks import migrate
+from testbay.stacks.choice import Choice, choose
 
 REPLAY = "replay"
 _REPLAY_PORT = 18500

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from testbay import exports, lifeline, registry, settings
+from testbay import settings
 from testbay.dependencies import ROOMS
 from testbay.dependencies.landlords import landlord
 from testbay.dependencies.leasing import Ground, Landlord, Returned, Slot
 from testbay.errors import BayError, EngineUnavailableError, ManifestError
-from testbay.faults import Faults, Proxies
-from testbay.lifeline import Lifeline
+from testbay.faults.inject import Faults, Proxies
 from testbay.logs import Log
 from testbay.servers import Endpoint, not_needed
 from testbay.settings import Settings
 from testbay.spec import HOME, LEASES, ProcessPlan, Tenancy, filled
+from testbay.stacks import exports, lifeline, registry
+from testbay.stacks.lifeline import Lifeline
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0

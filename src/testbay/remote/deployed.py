@@ -12,13 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from testbay import process, railway
+from testbay import process
 from testbay.checks.report import Phase
 from testbay.checks.rollout import Look, Railway, Rollout
 from testbay.checks.tables import Target
 from testbay.errors import BayError, IncidentsError
-from testbay.github import Access, Api, Patience
-from testbay.railway import Deployed, RailwayError
+from testbay.remote import railway
+from testbay.remote.github import Access, Api, Patience
+from testbay.remote.railway import Deployed, RailwayError
 
 TOKENS = ("GITHUB_TOKEN", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")  # variables that nothing may show
 _NEWEST = 30  # deployments that are looked at

@@ -5,12 +5,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from testbay import migrate, registry
 from testbay.dependencies import nats, postgres
 from testbay.errors import MigrationError, SecretMissingError
 from testbay.output import Voice
-from testbay.planning import Request
-from testbay.stack import Stack
+from testbay.stacks import migrate, registry
+from testbay.stacks.planning import Request
+from testbay.stacks.stack import Stack
 
 
 def decide_model(asked: Request) -> str:

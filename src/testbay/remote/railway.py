@@ -10,9 +10,9 @@ from typing import Any
 from testbay.checks import placeholders
 from testbay.checks.report import one_line
 from testbay.checks.rollout import Railway
-from testbay.delivery import is_private
 from testbay.errors import BayError
 from testbay.masking import masked
+from testbay.remote.delivery import is_private
 
 API_URL = "https://backboard.railway.com/graphql/v2"
 NEWEST = 20  # deployments that are asked for

@@ -1,7 +1,7 @@
 """The proxy: a process between a test process and its dependencies, which breaks the way to them when it is told to.
 
-Started as `python -m testbay.proxy` with a socket as standard input. A command is a JSON object on a line, and is
-answered by one as soon as it holds. The end of that socket is ours.
+Started as `python -m testbay.faults.proxy` with a socket as standard input. A command is a JSON object on a line, and
+is answered by one as soon as it holds. The end of that socket is ours.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from testbay import ports, process
 from testbay.errors import BayError
-from testbay.relay import Connection, Shape
+from testbay.faults.relay import Connection, Shape
 
 _FIRST_PORT, _PORTS = 19000, 1000
 _SHUT = ("cut", "refuse", "restart")  # while one of these is on, nobody listens

@@ -16,10 +16,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from testbay import runfolder
 from testbay.dependencies.keepers import keeper
 from testbay.dependencies.keeping import shown
 from testbay.errors import ManifestError
+from testbay.runs import runfolder
 from testbay.servers import Endpoint
 
 FORMAT = 1

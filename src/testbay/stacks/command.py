@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from testbay import process
 from testbay.errors import InterruptedRunError, LeftBehindError, ManifestError
-from testbay.stack import Stack
+from testbay.stacks.stack import Stack
 
 
 def run(stack: Stack, command: Sequence[str]) -> int:

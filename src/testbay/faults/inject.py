@@ -36,8 +36,8 @@ class Proxies:
 
     def __init__(self, log: Path, own: Callable[[int], None]) -> None:
         ours, theirs = socket.socketpair()
-        argv = [sys.executable, "-S", "-m", "testbay.proxy"]  # as for the guard: half the time to start
-        env = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        argv = [sys.executable, "-S", "-m", "testbay.faults.proxy"]  # as for the guard: half the time to start
+        env = {"PYTHONPATH": str(Path(__file__).parents[2])}
         with log.open("ab") as output, theirs:
             self._child = process.spawn(argv, env=env, stdin=theirs.fileno(), output=output, new_session=True)
         self._log = log

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from testbay import archives, command, leases, manifest, planning, process
-from testbay import stack as stacks
-from testbay.archives import Archive, Kept
+from testbay import manifest, process
 from testbay.dependencies import dragonfly
 from testbay.dependencies.keeping import shown
 from testbay.errors import ManifestError
 from testbay.output import Voice, age
-from testbay.planning import Request
+from testbay.runs import archives
+from testbay.runs.archives import Archive, Kept
 from testbay.settings import Settings
-from testbay.stack import Stack
+from testbay.stacks import command, leases, planning
+from testbay.stacks import stack as stacks
+from testbay.stacks.planning import Request
+from testbay.stacks.stack import Stack
 
 _LISTED = 10
 

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbay import pool, process, registry, settings
+from testbay import process, settings
 from testbay.errors import LeftBehindError
 from testbay.output import Voice
-from testbay.pool import Pool
 from testbay.settings import Settings
+from testbay.stacks import pool, registry
+from testbay.stacks.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from testbay.planning import Request
-    from testbay.stack import Stack
+    from testbay.stacks.planning import Request
+    from testbay.stacks.stack import Stack
 
 STACK_VARIABLE = "TESTBAY_STACK"
 _GONE_WITHIN_S = 10.0
@@ -46,7 +47,8 @@ def attach(folder: Path, run: str = "") -> Attachment:
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
         return _closing(pool.opened(Path(home), chosen), lambda: None)
-    from testbay import manifest, planning
+    from testbay import manifest
+    from testbay.stacks import planning
 
     project = manifest.find_project(folder)
     asked = planning.request(_service(folder, project), project, chosen)
@@ -105,8 +107,8 @@ def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
 
 
 def _joined(asked: "Request", run: str) -> "Stack | None":
-    from testbay import provision
-    from testbay import stack as stacks
+    from testbay.stacks import provision
+    from testbay.stacks import stack as stacks
 
     stack = stacks.join(asked, run=run)
     if stack is not None:
@@ -119,8 +121,8 @@ def _joined(asked: "Request", run: str) -> "Stack | None":
 
 
 def _started(asked: "Request", run: str) -> "Stack":
-    from testbay import provision
-    from testbay import stack as stacks
+    from testbay.stacks import provision
+    from testbay.stacks import stack as stacks
 
     provision.decide_model(asked)
     stack = stacks.start(asked)

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from testbay import command as command_line
-from testbay import lifeline, planning, process, provision, registry
-from testbay import stack as stacks
+from testbay import process
 from testbay.dependencies import postgres
 from testbay.errors import (
     EngineUnavailableError,
@@ -22,7 +20,10 @@ from testbay.errors import (
 from testbay.manifest import Manifest
 from testbay.output import Voice, age
 from testbay.settings import Settings
-from testbay.stack import Stack
+from testbay.stacks import command as command_line
+from testbay.stacks import lifeline, planning, provision, registry
+from testbay.stacks import stack as stacks
+from testbay.stacks.stack import Stack
 
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:

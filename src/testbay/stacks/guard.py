@@ -5,8 +5,8 @@ closes, when a process it watches ends, or when told. The *undertaker*, its pare
 teardown if the worker was killed; if the undertaker is killed the kernel tells the worker, which tears down. A stack
 is left over only when both are killed at once, and then the next testbay call collects it from its record.
 
-Started as `python -m testbay.guard` with a socket as standard input: the plan on the first line, then commands; it
-answers with events.
+Started as `python -m testbay.stacks.guard` with a socket as standard input: the plan on the first line, then commands;
+it answers with events.
 """
 
 import json
@@ -19,10 +19,11 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from testbay import process, registry
+from testbay import process
 from testbay.engines import Engine
 from testbay.errors import BayError
 from testbay.spec import ProcessPlan, StackPlan
+from testbay.stacks import registry
 
 _TICK_S = 0.2
 _LINE_LIMIT = 1_000_000

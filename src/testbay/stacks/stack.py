@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from testbay import errors, exports, lifeline, planning, ports, process, registry
+from testbay import errors, ports, process
 from testbay.dependencies import ROOMS, dragonfly, postgres
 from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
-from testbay.lifeline import GuardGoneError, Lifeline
 from testbay.logs import tail
-from testbay.planning import REPLAY, Request
 from testbay.servers import Answer, Endpoint
 from testbay.spec import PORT, Tenancy
+from testbay.stacks import exports, lifeline, planning, registry
+from testbay.stacks.lifeline import GuardGoneError, Lifeline
+from testbay.stacks.planning import REPLAY, Request
 
 # Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
 _FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05

@@ -77,9 +77,9 @@ def launch(home: Path, settings: Settings) -> Lifeline:
     """
     log = settings.cache_dir / "guard.log"
     # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
-    argv = [sys.executable, "-S", "-m", "testbay.guard", str(home)]  # the folder is for whoever reads `ps`
+    argv = [sys.executable, "-S", "-m", "testbay.stacks.guard", str(home)]  # the folder is for whoever reads `ps`
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
-    env["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
     ours, theirs = socket.socketpair()
     try:
         settings.cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

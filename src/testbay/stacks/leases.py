@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from testbay import registry
-from testbay import stack as stacks
 from testbay.dependencies import ROOMS
-from testbay.planning import Request
 from testbay.servers import Endpoint
-from testbay.stack import Stack
+from testbay.stacks import registry
+from testbay.stacks import stack as stacks
+from testbay.stacks.planning import Request
+from testbay.stacks.stack import Stack
 
 
 @dataclass(kw_only=True)

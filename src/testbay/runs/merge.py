@@ -8,13 +8,13 @@ from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from testbay import results
-from testbay import run as runs
 from testbay.errors import TestsDidNotRunError
 from testbay.manifest import find_service
 from testbay.output import Voice
-from testbay.results import Results
-from testbay.run import Run
+from testbay.runs import results
+from testbay.runs import run as runs
+from testbay.runs.results import Results
+from testbay.runs.run import Run
 from testbay.settings import Settings
 from testbay.sharding import artifacts, combine
 from testbay.sharding.artifacts import Artifact, Step

@@ -1,0 +1,1 @@
+"""What breaks a test's way to its dependencies on purpose."""

@@ -1,0 +1,1 @@
+"""One run of a service's integration tests, from its start to what is looked at long after it."""

@@ -1,0 +1,1 @@
+"""A stack: planned, started by a guard that owns it, waited for, leased, ended."""
