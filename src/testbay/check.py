@@ -85,6 +85,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             known=_known(asked.manifest, target),
             look=deployed.look(target, asked.phase, expected, environ),
             progress=voice.progress,
+            tell=voice.say,
         )
     )
     file.write_text(report.as_json(), encoding="utf-8")

@@ -20,7 +20,7 @@ Folder = Annotated[
 
 
 def history(
-    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote.")],
+    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Keep it in this folder.", show_default=False)
     ] = None,
@@ -104,7 +104,7 @@ def metrics(
     where = trends.place(folder, branch, chosen.environ)
     voice = Voice(environ=chosen.environ)
     if (to is None) == (push is None):
-        raise typer.BadParameter("where to? --to FILE.prom or --push URL")
+        raise typer.BadParameter("say --to FILE.prom or --push URL, one of the two")
     run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
     if to:
         measured.write(run, to, voice)

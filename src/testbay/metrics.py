@@ -84,7 +84,7 @@ def write(run: Run, file: Path, voice: Voice) -> None:
         write_to_textfile(str(file), registry(run))
     except OSError as error:
         todo = "name a file in a folder that is there and may be written to"
-        raise ManifestError(f"--to: {file} cannot be written", why=str(error), todo=todo) from None
+        raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
     voice.say(f"{file}: {_told(run)}")
 
 

@@ -203,7 +203,7 @@ def test_no_more_than_thirty_deployments_are_looked_at(ask: Ask, github: FakeGit
     assert (verdicts(found), len(github.requests)) == (NOBODY_KNOWS, 31)
     assert found.results[0].said == (
         "which commit should answer is not known: GitHub: none of the newest 30 deployments to 'production' succeeded;"
-        f" {NEW} does"
+        f" {NEW} answers"
     )
 
 
@@ -251,7 +251,7 @@ def test_without_access_nobody_knows(ask: Ask, github: FakeGitHub, environ: dict
     found = ask(**environ)
 
     assert (verdicts(found), github.requests) == (NOBODY_KNOWS, [])
-    assert found.results[0].said == f"which commit should answer is not known: {said}; {NEW} does"
+    assert found.results[0].said == f"which commit should answer is not known: {said}; {NEW} answers"
 
 
 def test_a_lookup_that_fails_for_a_moment_is_done_again(ask: Ask, github: FakeGitHub) -> None:

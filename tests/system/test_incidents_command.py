@@ -65,8 +65,10 @@ def test_a_workflow_opens_updates_and_closes(github: FakeGitHub, tmp_path: Path)
     github.pass_time(hours=6)
     second = call(github, report(github.now, result("health", "pass")), "--close-after", "1", GITHUB_RUN_ID="2")
 
-    assert (first.returncode, first.stdout) == (0, "opened #1 shop on production: health fails\n"), first.stderr
-    assert (second.code, second.out) == (0, "closed #1 shop on production: health fails\n")
+    opened, closed = first.stdout.splitlines(), second.out.splitlines()
+    says = "the issues say what the report says"
+    assert (first.returncode, opened) == (0, ["opened #1 shop on production: health fails", f"{says}: 1 open"])
+    assert (second.code, closed) == (0, ["closed #1 shop on production: health fails", f"{says}: none open"])
 
 
 def test_a_github_that_is_down_is_code_24(github: FakeGitHub) -> None:
@@ -91,7 +93,11 @@ def test_no_report_gets_a_secret_out(github: FakeGitHub, tmp_path: Path) -> None
 
     everything = done.out + json.dumps([github.issues, github.comments, slack.payloads])
     assert (done.code, [text for text in told if text in everything], len(slack.told)) == (0, [], 1)
-    assert done.out == "opened #1 shop on production: *** fails\ntold Slack of #1: Opened\n"
+    assert done.out.splitlines() == [
+        "opened #1 shop on production: *** fails",
+        "the issues say what the report says: 1 open",
+        "told Slack of #1: Opened",
+    ]
 
 
 def test_a_slack_that_was_not_told_is_code_26(github: FakeGitHub) -> None:

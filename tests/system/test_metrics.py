@@ -148,8 +148,8 @@ def test_a_secret_is_no_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        ([], 2, "where to? --to FILE.prom or --push URL"),
-        (["--to", "a.prom", "--push", "http://127.0.0.1:9"], 2, "where to? --to FILE.prom or --push URL"),
+        ([], 2, "say --to FILE.prom or --push URL, one of the two"),
+        (["--to", "a.prom", "--push", "http://127.0.0.1:9"], 2, "say --to FILE.prom or --push URL, one of the two"),
         (["--to", "shop.txt"], 10, "error: --to: shop.txt does not end in .prom"),
         (["--to", "none/shop.prom"], 10, "error: --to: none/shop.prom cannot be written"),
         (["--push", "127.0.0.1:9091"], 10, "error: --push: this is no address"),

@@ -242,7 +242,7 @@ def test_without_access_nobody_knows_on_a_schedule(ask: Ask, environ: dict[str, 
     found, _ = ask("scheduled", **environ)
 
     assert verdicts(found) == NOBODY_KNOWS
-    assert found.results[0].said.startswith(f"which commit should answer is not known: {said}; {OLD} does")
+    assert found.results[0].said.startswith(f"which commit should answer is not known: {said}; {OLD} answers")
 
 
 def test_a_token_of_the_account_will_do(ask: Ask, railway: FakeRailway) -> None:
@@ -327,7 +327,7 @@ def test_where_railway_knows_no_commit_nobody_does(
     found, _ = ask("scheduled")
 
     assert (verdicts(found), found.expected_commit) == (NOBODY_KNOWS, "")
-    assert found.results[0].said == f"which commit should answer is not known: {said}; {OLD} does"
+    assert found.results[0].said == f"which commit should answer is not known: {said}; {OLD} answers"
 
 
 def test_github_comes_first_where_both_know(

@@ -67,6 +67,7 @@ def spoiled(**changes: Any) -> str:
         ("x" * (17 << 20), "larger than 16 MiB"),
         ("{", "not JSON: Expecting property name"),
         ("[" * 100_000, "not JSON: maximum recursion depth"),
+        ("\n", "it is empty: testbay check ended before it wrote one"),
         ("[]", "not of version 1"),
         (spoiled(version=2), "not of version 1"),
         (spoiled(exit_code=0), "exit_code 0 with verdicts that make it 20"),

@@ -109,13 +109,30 @@ def test_a_build_that_cannot_be_told_is_not_let_through(ask: Ask, listen: Listen
     assert found.said.startswith(said)
 
 
+def test_that_the_gate_waits_is_told_once(ask: Ask, listen: Listen) -> None:
+    """Also in a log without a terminal: else it would be silent for ten minutes."""
+    told: list[str] = []
+    served = listen(Answers({"commit": "old"}, {"commit": "old"}, {"commit": "new"}))
+    found = one(ask(GATE % "5s", served, expected_commit="new", tell=told.append))
+
+    assert found.verdict == "pass"
+    assert told == ["live: waiting for new, old answers; asking again for 5 s at most"]
+
+
+def test_asked_once_is_said_so(ask: Ask, listen: Listen) -> None:
+    """When there was no time to wait."""
+    found = one(ask(GATE % "5ms", listen(Answers({"commit": "old"})), expected_commit="new"))
+
+    assert found.said == "json.commit == expected_sha: 'old' is not == 'new' (asked once)"
+
+
 def test_without_an_expected_commit_the_gate_says_what_answers(ask: Ask, listen: Listen) -> None:
     """It is skipped with its reason, not passed."""
     found = one(ask(GATE % "5s", listen(Answers({"commit": "abc"})), phase="scheduled"))
 
     assert (found.verdict, found.said) == (
         "skip",
-        "which commit should answer is not known: --commit says it; abc does",
+        "which commit should answer is not known: name it with --commit; abc answers",
     )
 
 
@@ -154,6 +171,15 @@ def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
     found = one(ask(target + HEALTH, environ={"BASE_URL": ""}))
 
     assert (found.verdict, found.said) == ("error", "BASE_URL, TOKEN is not set, and the target needs it")
+
+
+def test_a_variable_that_holds_no_address_is_an_error(ask: Ask) -> None:
+    """It is no outage: nobody was asked. What it holds may be a secret."""
+    target = '[target.here]\nbase_url = "${BASE_URL}"\n'
+    found = one(ask(target + HEALTH, environ={"BASE_URL": "canary:8000"}))
+
+    assert found.verdict == "error"
+    assert found.said == "the target's base_url, ${BASE_URL}, is no address: it begins with http:// or https://"
 
 
 def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:

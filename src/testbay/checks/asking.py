@@ -70,6 +70,11 @@ class Asking:
     secrets: set[str] = field(default_factory=set, repr=False)
     commit: str = ""
 
+    @property
+    def left_s(self) -> float:
+        """Until the run is over."""
+        return self.deadline - time.monotonic()
+
     def names(self, **more: Any) -> dict[str, Any]:
         """What a condition can speak of besides the answer."""
         expected = self.expected_sha or Missing("no commit is expected (--commit names one)")

@@ -130,9 +130,11 @@ class Branch:
     def _failed(self, argv: tuple[str, ...], said: str) -> HistoryError:
         return HistoryError(
             f"history: {self.remote}/{self.name}: git {argv[0]} failed",
-            todo="call it in a clone whose remote may be written to: in GitHub Actions the right contents: write",
+            todo="call it in a clone whose remote may be read (contents: read), for testbay history written to (write)",
             # A remote's address may hold a token.
-            evidence="\n".join(one_line(re.sub(r"://[^/\s]*@", "://***@", line)) for line in said.splitlines()[:20]),
+            evidence="\n".join(
+                one_line(re.sub(r"://[^/\s]*@", "://***@", line)) for line in said.splitlines()[:20] if line.strip()
+            ),
         )
 
 

@@ -16,9 +16,15 @@ _PATIENCE_S = 10.0
 
 
 async def wait(
-    asking: Asking, live: Live, progress: Callable[[str], None], *, must_know: bool, look: Look | None = None
+    asking: Asking,
+    live: Live,
+    progress: Callable[[str], None],
+    *,
+    must_know: bool,
+    look: Look | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Passed, int]:
-    """Ask until the expected commit answers; also how often it was asked.
+    """Ask until the expected commit answers; also how often it was asked. That it waits is told once.
 
     `look` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
     expected one in `asking`.
@@ -39,16 +45,19 @@ async def wait(
         else:
             return _passed(asking, answer, rollout), attempts
         if not rollout.expected:
-            why = f"which commit should answer is not known: {rollout.said or '--commit says it'}"
-            said = f"{why}; {asking.commit or 'an unknown one'} does"
+            why = f"which commit should answer is not known: {rollout.said or 'name it with --commit'}"
+            said = f"{why}; {asking.commit or 'no known one'} answers"
             raise FoundError("error" if must_know else "skip", said, rollout.evidence)
         evidence = [*found.evidence, *_told(rollout)]
         if rollout.lost:
             raise FoundError("fail", rollout.lost, [found.said, *evidence])
         waited_s = time.monotonic() - began
-        if waited_s + live.every > live.give_up or asking.deadline - time.monotonic() < live.every:
-            raise FoundError(found.verdict, f"{found.said} (asked {attempts} times in {waited_s:.0f} s)", evidence)
+        if waited_s + live.every > live.give_up or asking.left_s < live.every:
+            often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
+            raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
         waiting = f"waiting for {rollout.expected[:12]}, {asking.commit[:12] or 'nothing'} answers"
+        if attempts == 1:  # a log without a terminal is not silent for minutes
+            tell(asking.masked(f"live: {waiting}; asking again for {min(live.give_up, asking.left_s):.0f} s at most"))
         progress(asking.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
         await asyncio.sleep(live.every)
 

@@ -106,6 +106,8 @@ def from_json(text: str | bytes) -> Report:
 def _read(text: str | bytes) -> tuple[Report, Any]:
     if len(text) > MAX_BYTES:
         raise _unusable(f"larger than {MAX_BYTES >> 20} MiB")
+    if not text.strip():
+        raise _unusable("it is empty: testbay check ended before it wrote one")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -121,7 +123,9 @@ def _read(text: str | bytes) -> tuple[Report, Any]:
 
 
 def _unusable(why: str) -> ManifestError:
-    return ManifestError("this is no report of checks", why=one_line(why), todo="take one that testbay check wrote")
+    return ManifestError(
+        "this is no report of checks", why=one_line(why), todo="take one that testbay check --json wrote"
+    )
 
 
 def one_line(text: str) -> str:
@@ -142,4 +146,5 @@ def read(file: Path) -> Report:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
             return from_json(stream.read(MAX_BYTES + 1))
     except OSError as error:
-        raise ManifestError(f"{file}: cannot be read", why=str(error), todo="name a file of testbay check") from None
+        todo = "name what testbay check --json wrote"
+        raise ManifestError(f"{file}: cannot be read", why=error.strerror or str(error), todo=todo) from None

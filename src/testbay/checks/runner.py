@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+import re
 import secrets
 import signal
 import ssl
@@ -28,6 +29,7 @@ CONCURRENCY = 16
 _MAX_HEADER_BYTES = 64 << 10
 _FIRST_PAUSE_S = 0.5
 _HARMLESS = ("pass", "skip")
+_ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 
 
@@ -54,6 +56,7 @@ class Plan:
     known: Sequence[str] = ()
     look: Look | None = None
     progress: Callable[[str], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
 
 
 def run(plan: Plan) -> Report:
@@ -121,6 +124,8 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         absent += missing
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
     trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
+    if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
+        trouble = f"the target's base_url, {target.base_url}, is no address: it begins with http:// or https://"
     direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
     try:
         tls = _trusting(plan.environ)
@@ -222,7 +227,9 @@ async def _gate(plan: Plan, asking: Asking) -> Result:
     began = time.monotonic()
     try:
         must_know = plan.phase == "post-deploy" or plan.look is not None
-        passed, attempts = await gate.wait(asking, plan.target.live, plan.progress, must_know=must_know, look=plan.look)
+        passed, attempts = await gate.wait(
+            asking, plan.target.live, plan.progress, must_know=must_know, look=plan.look, tell=plan.tell
+        )
     except FoundError as error:
         return _result(asking, LIVE, error, began)
     return _result(asking, LIVE, passed, began, attempts=attempts)
