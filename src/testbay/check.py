@@ -90,6 +90,8 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     )
     file.write_text(report.as_json(), encoding="utf-8")
     _tell(report, file, voice)
+    if asked.history and not any(check.kind == "http" and check.latency for check in checks):
+        voice.detail(f"not compared with {asked.history}: none of these checks says `latency`")
     for result in report.results:  # before a merge each is a test, and those are pinned to their place
         if result.verdict not in ("pass", "skip"):
             voice.annotate(result.said, title=f"{report.service}: {_name(result)}")

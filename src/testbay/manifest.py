@@ -171,7 +171,8 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
     except ValidationError as error:
-        raise ManifestError(f"{file}: {_explain(error)}", todo="docs/reference.md lists every key") from None
+        what = f"{file}: {_explain(error)}{_of_check(error, table)}"
+        raise ManifestError(what, todo="docs/reference.md lists every key") from None
     _check_files(manifest)
     return manifest
 
@@ -225,9 +226,14 @@ def _check_files(manifest: Manifest) -> None:
             )
 
 
+def _fault(error: ValidationError) -> Any:
+    """A misspelt key before the one that is missing for it."""
+    return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+
+
 def _explain(error: ValidationError) -> str:
-    """One fault as key, what is wrong, nearest valid name; a misspelt key before the one that is missing for it."""
-    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    """One fault as key, what is wrong, nearest valid name."""
+    fault = _fault(error)
     location = list(fault["loc"])
     if location[:1] == ["check"]:
         del location[2:3]  # pydantic names a check's kind, which is no key
@@ -239,6 +245,15 @@ def _explain(error: ValidationError) -> str:
         return f"{key}: unknown kind {kind!r}{_nearest(kind, known.split(', '))}; known: {known}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
+
+
+def _of_check(error: ValidationError, table: dict[str, Any]) -> str:
+    """Which check it is about: nobody counts them."""
+    match _fault(error)["loc"]:
+        case ("check", int(number), *_) if isinstance(table["check"][number], dict):
+            name = table["check"][number].get("id")
+            return f" (the check {name!r})" if isinstance(name, str) else ""
+    return ""
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

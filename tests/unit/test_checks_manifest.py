@@ -77,7 +77,10 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         ),
         (HTTP.replace('kind = "http"', ""), "check.0: Unable to extract tag using discriminator 'kind'"),
         (HTTP.replace("expect", "expct"), "unknown key 'check.0.expct' (did you mean 'expect'?)"),
-        (HTTP + "latency = { prob = 1 }", "unknown key 'check.0.latency.prob' (did you mean 'probes'?)"),
+        (
+            HTTP + "latency = { prob = 1 }",
+            "unknown key 'check.0.latency.prob' (did you mean 'probes'?) (the check 'a')",
+        ),
         (WS + "steps = [{ recieve = '1s' }]", "unknown key 'check.0.steps.0.recieve'"),
         (JOURNEY + "jsn = 1", "unknown key 'check.0.step.0.jsn' (did you mean 'json'?)"),
         (TARGET + "baseurl = ''", "unknown key 'target.here.baseurl' (did you mean 'base_url'?)"),
