@@ -165,7 +165,8 @@ def test_nobody_at_home_is_tried_again_and_then_told(github: FakeGitHub) -> None
     clock = Patience(5, clock=lambda: sum(waits), sleep=waits.append)
     access = Access(api_url="http://127.0.0.1:9", repository="acme/shop", token=TOKEN)
 
-    with Api(access, clock) as api, pytest.raises(IncidentsError, match="no connection") as refused:
+    api = Api(access, clock)
+    with pytest.raises(IncidentsError, match="no connection") as refused:
         api.call("POST", "issues", {"title": "x"})
 
     assert (type(refused.value), len(waits) > 2, sum(waits) < 5) == (IncidentsError, True, True)
@@ -174,5 +175,5 @@ def test_nobody_at_home_is_tried_again_and_then_told(github: FakeGitHub) -> None
 def test_the_token_is_in_no_repr(github: FakeGitHub) -> None:
     """Whatever prints these objects, a log does not get it."""
     access = Access.of(github.environ)
-    with Api(access, Patience()) as api:
-        assert TOKEN not in f"{access!r} {api!r}"
+    api = Api(access, Patience())
+    assert TOKEN not in f"{access!r} {api!r}"

@@ -198,6 +198,16 @@ def test_an_error_keeps_the_token_to_itself(railway: FakeRailway) -> None:
     assert refused.value.evidence == "no ***"
 
 
+def test_a_proxy_of_no_use_is_told(railway: FakeRailway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to mend, instead of the end of all checks."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    service = Railway(project="a", environment="b", service="c")
+    with pytest.raises(client.RailwayError, match="it cannot be asked from here") as refused:
+        asyncio.run(client.newest(service, railway.environ | {"RAILWAY_API_URL": "https://127.0.0.1:9"}))
+
+    assert refused.value.why.startswith("ImportError: Using SOCKS proxy")
+
+
 def test_a_railway_that_stumbles_is_asked_again(ask: Ask, railway: FakeRailway) -> None:
     """A query changes nothing: it is sent three times at most."""
     railway.deploy(OLD, "SUCCESS")

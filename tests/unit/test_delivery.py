@@ -1,5 +1,6 @@
 """What has to arrive: sent again while that helps, in bounded time and memory, and shown nowhere."""
 
+import gzip
 import socket
 from collections.abc import Callable
 
@@ -80,3 +81,20 @@ def test_nobody_at_home_is_no_answer() -> None:
 def test_only_private_ways_are_private(url: str, *, expected: bool) -> None:
     """Encrypted, or not leaving this machine."""
     assert is_private(url) is expected
+
+
+def test_what_is_packed_is_not_unpacked(serve: Callable[..., Address]) -> None:
+    """A kilobyte that is packed twice would be a gigabyte."""
+    packed = gzip.compress(gzip.compress(bytes(64 << 20)))
+    answer = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+
+    assert len(send(serve(answer + packed), "POST", b"x", twice).text) <= len(packed)
+
+
+def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of a kind that nobody speaks here is evidence, no traceback."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(NotDeliveredError) as refused:
+        send(Address(name="Bell", url=f"https://127.0.0.1:9/{KEY}"), "POST", b"x", twice)
+
+    assert refused.value.evidence.startswith("ImportError: Using SOCKS proxy")

@@ -1,5 +1,6 @@
 """Calls to an API that does not behave: what is tried again, what is given up, and what is said then."""
 
+import select
 import socket
 from collections.abc import Callable
 
@@ -53,8 +54,8 @@ CUT = HEAD.format(200, "Content-Length: 99\r\n") + "["
 
 def test_a_read_that_breaks_off_is_done_again(answers: Answers, waits: list[float]) -> None:
     """Reading changes nothing: it is repeated, each time after a longer pause."""
-    with answers(CUT, says("", 503), CUT, says("[{}]")) as calls:
-        assert list(calls.pages("issues")) == [{}]
+    calls = answers(CUT, says("", 503), CUT, says("[{}]"))
+    assert list(calls.pages("issues")) == [{}]
 
     assert waits == sorted(waits)
     assert len(waits) == 3
@@ -62,7 +63,8 @@ def test_a_read_that_breaks_off_is_done_again(answers: Answers, waits: list[floa
 
 def test_a_write_that_breaks_off_is_not_done_again(answers: Answers, waits: list[float]) -> None:
     """It may have happened: the error says so by its class, and nothing is sent twice."""
-    with answers(CUT) as calls, pytest.raises(UnsureError, match="POST /repos/acme/shop/issues: the answer broke off"):
+    calls = answers(CUT)
+    with pytest.raises(UnsureError, match="POST /repos/acme/shop/issues: the answer broke off"):
         calls.call("POST", "issues", {})
 
     assert waits == []
@@ -70,16 +72,16 @@ def test_a_write_that_breaks_off_is_not_done_again(answers: Answers, waits: list
 
 def test_an_edit_that_breaks_off_is_done_again(answers: Answers, waits: list[float]) -> None:
     """Twice the same edit is one edit."""
-    with answers(CUT, says("{}")) as calls:
-        assert calls.call("PATCH", "issues/1", {}) == {}
+    calls = answers(CUT, says("{}"))
+    assert calls.call("PATCH", "issues/1", {}) == {}
 
     assert len(waits) == 1
 
 
 def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]) -> None:
     """Retry-After counts for a 503 as well; what is no number does not."""
-    with answers(says("", 503, "Retry-After: 7"), says("", 502, "Retry-After: soon"), says("[]")) as calls:
-        assert list(calls.pages("issues")) == []
+    calls = answers(says("", 503, "Retry-After: 7"), says("", 502, "Retry-After: soon"), says("[]"))
+    assert list(calls.pages("issues")) == []
 
     assert (waits[0], 0 < waits[1] < 2) == (7, True)
 
@@ -98,7 +100,8 @@ def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]
 )
 def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message: str) -> None:
     """What does not look like GitHub's answer is not taken for one."""
-    with answers(says(answer)) as calls, pytest.raises(IncidentsError) as refused:
+    calls = answers(says(answer))
+    with pytest.raises(IncidentsError) as refused:
         Issues(calls, "label").edit(1, title="x")
 
     assert message in refused.value.what
@@ -107,32 +110,56 @@ def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message
 def test_an_answer_without_end_is_left(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a full page can have is not read into memory."""
     monkeypatch.setattr(github, "_MAX_ANSWER_BYTES", 1 << 20)
-    with answers(HEAD.format(200, "") + "x" * (2 << 20)) as calls, pytest.raises(UnsureError) as refused:
+    calls = answers(HEAD.format(200, "") + "x" * (2 << 20))
+    with pytest.raises(UnsureError) as refused:
         calls.call("POST", "issues", {})
 
-    assert refused.value.why == "_TooMuchError: more than 1 MiB, or too slow"
+    assert refused.value.why == "TooMuchError: an answer of more than 1024 KiB, or too slow"
 
 
 def test_nothing_is_begun_when_the_time_is_over(answers: Answers, waits: list[float]) -> None:
     """Whatever is still to be done, a run ends."""
-    with answers(says("{}")) as calls:
-        waits.append(100)
-        with pytest.raises(IncidentsError, match=r"PATCH .*: not asked, the time for all calls is over"):
-            calls.call("PATCH", "issues/1", {})
+    calls = answers(says("{}"))
+    waits.append(100)
+    with pytest.raises(IncidentsError, match=r"PATCH .*: not asked, the time for all calls is over"):
+        calls.call("PATCH", "issues/1", {})
 
 
-def test_an_answer_that_drips_is_left(listen: Listen) -> None:
-    """Each byte in time is not enough: all of it has to come within the time there is."""
-    ticks = iter(range(10**9))
+@pytest.mark.parametrize("head", [HEAD.format(200, ""), "HTTP/1.1 200 OK\r\nX-Words: "])
+def test_an_answer_that_drips_is_left(listen: Listen, head: str) -> None:
+    """Each byte in time is not enough: all of it, headers too, has to come within the time there is."""
 
     def drip(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(HEAD.format(200, "").encode())
-        while True:
+        connection.sendall(head.encode())
+        while not select.select([connection], [], [], 0.01)[0]:
             connection.sendall(b" ")
 
     access = Access(api_url=f"http://127.0.0.1:{listen(drip)}", repository="acme/shop", token=TOKEN)
-    with Api(access, Patience(20, clock=lambda: next(ticks))) as calls, pytest.raises(IncidentsError) as refused:
-        list(calls.pages("issues"))
+    with pytest.raises(IncidentsError) as refused:
+        list(Api(access, Patience(0.3)).pages("issues"))
 
     assert refused.value.what == "GitHub: GET /repos/acme/shop/issues: the answer broke off"
+
+
+def test_an_answer_is_not_unpacked(answers: Answers) -> None:
+    """What is a kilobyte on the way may be a gigabyte in memory."""
+    assert list(answers(says("[{}]", 200, "Content-Encoding: gzip")).pages("issues")) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "ImportError: Using SOCKS proxy"),
+        ("HTTPS_PROXY", "gopher://127.0.0.1:9", "ValueError: Unknown scheme for proxy URL"),
+        ("SSL_CERT_FILE", "/none", "FileNotFoundError: [Errno 2] No such file or directory"),
+    ],
+)
+def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str) -> None:
+    """With what to mend, instead of a traceback."""
+    monkeypatch.setenv(name, value)
+    access = Access(api_url="https://127.0.0.1:9", repository="acme/shop", token=TOKEN)
+    with pytest.raises(IncidentsError, match="it cannot be asked from here") as refused:
+        Api(access, Patience(9)).call("POST", "issues", {})
+
+    assert refused.value.why.startswith(why)

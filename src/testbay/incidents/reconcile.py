@@ -246,14 +246,14 @@ def execute(
         ),
         site=site,
     )
-    with Api(access, patience) as api:
-        reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
-        if options.dry_run:
-            if not reconciler.preview():
-                voice.say("nothing to do")
-            return
-        tracked = reconciler.settle()
-        still_open = sum(one.issue.is_open for one in tracked)
-        voice.say(f"the issues say what the report says: {still_open or 'none'} open")
-        if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
-            reconciler.announce(slack.address(hook_url), tracked)
+    api = Api(access, patience)
+    reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
+    if options.dry_run:
+        if not reconciler.preview():
+            voice.say("nothing to do")
+        return
+    tracked = reconciler.settle()
+    still_open = sum(one.issue.is_open for one in tracked)
+    voice.say(f"the issues say what the report says: {still_open or 'none'} open")
+    if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
+        reconciler.announce(slack.address(hook_url), tracked)

@@ -1,6 +1,6 @@
 """What has to arrive at an address that is a secret or takes one: sent again while that helps, and shown nowhere."""
 
-import time
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from testbay.masking import masked
 if TYPE_CHECKING:
     import httpx
 
-_REQUEST_TIMEOUT_S = 20.0
+_REQUEST_TIMEOUT_S = 20.0  # for all of it
 _MAX_ANSWER_BYTES = 64 << 10
 _MOMENTARY = {429, 500, 502, 503, 504}
 
@@ -55,6 +55,59 @@ def is_private(url: str) -> bool:
     return False
 
 
+class UnusableError(Exception):
+    """Nobody can be asked from here, whoever it is: a proxy or a certificate that the environment names is none."""
+
+
+class TooMuchError(Exception):
+    """More, or slower, than we are willing to read."""
+
+
+def exchange(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
+) -> "tuple[httpx.Response, str]":
+    """One request and its whole answer, whose headers may drip as well; nothing is unpacked, and nobody is followed.
+
+    Raises:
+        UnusableError: There is no way to ask.
+        TooMuchError: The answer is too long, or not there in time.
+        httpx.HTTPError, httpx.InvalidURL: There is none.
+    """
+    return asyncio.run(_exchange(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
+
+
+async def _exchange(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
+) -> "tuple[httpx.Response, str]":
+    import httpx
+
+    plain = {**headers, "Accept-Encoding": "identity"}  # what is packed may unpack to a million times as much
+    whole = bytearray()
+    try:  # no proxy gets to read what goes to loopback
+        client = httpx.AsyncClient(trust_env=url.startswith("https:"), timeout=_REQUEST_TIMEOUT_S)
+    except (OSError, ValueError, ImportError) as error:
+        raise UnusableError(f"{type(error).__name__}: {error}") from None
+    try:
+        async with (
+            asyncio.timeout(within_s),
+            client,
+            client.stream(method, url, content=content, headers=plain) as response,
+        ):
+            async for part in response.aiter_raw():
+                whole += part
+                if len(whole) > most_bytes:
+                    break
+    except TimeoutError:
+        raise TooMuchError(_too_much(most_bytes)) from None
+    if len(whole) > most_bytes:
+        raise TooMuchError(_too_much(most_bytes))
+    return response, whole.decode(errors="replace")
+
+
+def _too_much(most_bytes: int) -> str:
+    return f"an answer of more than {most_bytes >> 10} KiB, or too slow"
+
+
 def send(to: Address, method: str, content: bytes, wait: Wait) -> Answer:
     """Send until there is an answer that another attempt would not change.
 
@@ -92,23 +145,15 @@ class _UnansweredError(Exception):
 def _once(to: Address, method: str, content: bytes) -> "tuple[Answer, httpx.Headers]":
     import httpx
 
-    # No proxy gets to read what goes to loopback; nobody is followed to where the address did not lead.
-    client = httpx.Client(trust_env=to.url.startswith("https:"), timeout=_REQUEST_TIMEOUT_S)
     try:
-        with client, client.stream(method, to.url, content=content, headers=dict(to.headers)) as response:
-            return Answer(status=response.status_code, text=_text(response)), response.headers
+        response, text = exchange(
+            method, to.url, to.headers, content, most_bytes=_MAX_ANSWER_BYTES, within_s=_REQUEST_TIMEOUT_S
+        )
+    except (TooMuchError, UnusableError) as error:
+        raise _UnansweredError(str(error)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _UnansweredError(f"{type(error).__name__}: {error}") from None
-
-
-def _text(response: "httpx.Response") -> str:
-    """The answer, unless it is endless or drips."""
-    ends, whole = time.monotonic() + _REQUEST_TIMEOUT_S, bytearray()
-    for part in response.iter_bytes():
-        whole += part
-        if len(whole) > _MAX_ANSWER_BYTES or time.monotonic() > ends:
-            raise _UnansweredError(f"an answer of more than {_MAX_ANSWER_BYTES >> 10} KiB, or too slow")
-    return whole.decode(errors="replace")
+    return Answer(status=response.status_code, text=text), response.headers
 
 
 def _seconds(text: str) -> float | None:

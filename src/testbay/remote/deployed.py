@@ -81,8 +81,8 @@ def on_github(environment: str, environ: Mapping[str, str], patience: Patience |
     """The newest deployment to an environment that succeeded, and the newer ones that are under way."""
     try:
         access = Access.of(environ)
-        with Api(access, patience or Patience(_BUDGET_S), right="deployments: read") as api:
-            return _newest(api, environment)
+        api = Api(access, patience or Patience(_BUDGET_S), right="deployments: read")
+        return _newest(api, environment)
     except IncidentsError as error:
         return _failed(error)
 

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
 
 from testbay.checks.report import one_line
 from testbay.errors import IncidentsError
 from testbay.masking import masked
+from testbay.remote.delivery import TooMuchError, UnusableError, exchange, is_private
 
 if TYPE_CHECKING:
     import httpx
 
-_REQUEST_TIMEOUT_S = 20.0
+_REQUEST_TIMEOUT_S = 60.0  # for all of it: a full page is large
 _MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub takes them are half of it
 _MAX_PAGES = 50
 _MOMENTARY = {500, 502, 503, 504}
@@ -49,7 +50,7 @@ class Access:
             raise IncidentsError("GITHUB_TOKEN is not set", why="or it is no token", todo=todo)
         if len(parts := repository.split("/")) != 2 or not all(map(_is_name, parts)):
             raise IncidentsError(f"GITHUB_REPOSITORY: {repository!r} is not owner/name", todo="set it, e.g. acme/shop")
-        if not _is_private(api_url):
+        if not is_private(api_url):
             why = "the token would be sent unencrypted"
             raise IncidentsError(f"GITHUB_API_URL: {api_url!r} is not https", why=why, todo="use an https:// address")
         return cls(api_url=api_url, repository=repository, token=token)
@@ -61,11 +62,6 @@ class Access:
 
 def _is_name(text: str) -> bool:
     return text not in ("", ".", "..") and all(c.isascii() and (c.isalnum() or c in "-_.") for c in text)
-
-
-def _is_private(url: str) -> bool:
-    scheme, host, _ = _origin(url)
-    return bool(host) and (scheme == "https" or (scheme == "http" and host in ("127.0.0.1", "::1", "localhost")))
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -90,9 +86,9 @@ class Patience:
         self._sleep = sleep
         self._ends = clock() + budget_s
 
-    def spent(self) -> bool:
-        """Whether nothing of it is left."""
-        return self.clock() >= self._ends
+    def left_s(self) -> float:
+        """What is left of it."""
+        return self._ends - self.clock()
 
     def wait(self, attempt: int, asked_s: float | None = None) -> bool:
         """Sleep as long as we were asked to, and longer each time; False, at once, if that is too long."""
@@ -133,30 +129,18 @@ class Api:
     """
 
     def __init__(self, access: Access, patience: Patience, right: str = "issues: write") -> None:
-        import httpx
-
         self._access = access
         self._right = right
         self._patience = patience
-        self._http = httpx.Client(
-            headers={
-                "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {access.token}",
-                "User-Agent": "testbay",
-                "X-GitHub-Api-Version": "2022-11-28",
-            },
-            timeout=_REQUEST_TIMEOUT_S,
-            trust_env=access.api_url.startswith("https:"),  # no proxy gets to read what goes to loopback
-        )
+        self._headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {access.token}",
+            "User-Agent": "testbay",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
 
     def __repr__(self) -> str:
         return f"Api({self._access.repository!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
 
     def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The object that answers, from a path below the repository."""
@@ -201,36 +185,35 @@ class Api:
     ) -> Answer | _Fault:
         import httpx
 
-        if self._patience.spent():
+        left_s = self._patience.left_s()
+        if left_s <= 0:
             return _Fault(what="not asked, the time for all calls is over")
         unsure = method == "POST"
+        headers, sent = self._headers, None
+        if content is not None:
+            headers, sent = headers | {"Content-Type": "application/json"}, json.dumps(content).encode()
+        whole = f"{url}?{urlencode(query)}" if query else url
+        within_s = min(_REQUEST_TIMEOUT_S, left_s)
         try:
-            with self._http.stream(method, url, json=content, params=query or None) as response:
-                text = self._text(response)
+            response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
+        except UnusableError as error:
+            todo = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+            return _Fault(what="it cannot be asked from here", why=str(error), todo=todo)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return _Fault(what="no connection", why=str(error), again=True)
-        except (httpx.HTTPError, httpx.InvalidURL, _TooMuchError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:
             why = f"{type(error).__name__}: {error}"
             return _Fault(what="the answer broke off", why=why, again=not unsure, unsure=unsure)
         if not response.is_success:
             return _refusal(response, text, self._right, unsure=unsure)
-        try:
-            return Answer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
-        except (ValueError, RecursionError):
-            return _Fault(what="the answer is no JSON", evidence=text, unsure=unsure)
-
-    def _text(self, response: "httpx.Response") -> str:
-        """The whole answer, unless it is endless or drips."""
-        whole = bytearray()
-        for part in response.iter_bytes():
-            whole += part
-            if len(whole) > _MAX_ANSWER_BYTES or self._patience.spent():
-                raise _TooMuchError(f"more than {_MAX_ANSWER_BYTES >> 20} MiB, or too slow")
-        return whole.decode(errors="replace")
+        return _read(response, text, unsure=unsure)
 
 
-class _TooMuchError(Exception):
-    """More, or slower, than we are willing to read."""
+def _read(response: "httpx.Response", text: str, *, unsure: bool) -> Answer | _Fault:
+    try:
+        return Answer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
+    except (ValueError, RecursionError):
+        return _Fault(what="the answer is no JSON", evidence=text, unsure=unsure)
 
 
 def _no_use(method: str, path: str, what: str) -> IncidentsError:

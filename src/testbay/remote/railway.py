@@ -118,6 +118,9 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
         raise BusyError(f"Railway: no answer within {_TIMEOUT_S:g} s", todo=_TODO) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
+    except (OSError, ValueError, ImportError) as error:
+        why, todo = f"{type(error).__name__}: {error}", "mend HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+        raise RailwayError("Railway: it cannot be asked from here", why=why, todo=todo) from None
     text = whole.decode(errors="replace")
     return _read(response.status_code, text, access.shown(text))
 
