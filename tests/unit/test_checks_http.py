@@ -345,3 +345,15 @@ def test_a_fault_of_ours_takes_no_other_verdict_with_it(ask: Ask, monkeypatch: p
     monkeypatch.setattr(http, "ask", broken)
 
     assert told(ask(check())) == ("error", "testbay could not ask: RuntimeError: never thought of")
+
+
+def test_what_follows_a_gzip_body_is_not_kept(ask: Ask, listen: Listen) -> None:
+    """A body that ended is whole, and what a server goes on to send is neither read nor stored."""
+
+    def converse(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"ok": true}'))
+        while True:
+            client.sendall(bytes(1 << 16))
+
+    assert told(ask(check("json.ok"), listen(converse))) == ("pass", "GET /health → 200")

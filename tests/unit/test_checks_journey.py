@@ -1,6 +1,8 @@
 """Journeys on a small real service: what is made is cleaned, what is secret is not shown, what writes is allowed."""
 
 import json
+import os
+import signal
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ import pytest
 from testbay.checks.report import Report
 from testbay.checks.runner import names
 from testbay.checks.tables import Asked
+from testbay.errors import InterruptedRunError
 
 Ask = Callable[..., Report]
 TOKEN = "tok-5f2c9d0e-very-secret"
@@ -76,6 +79,17 @@ class Users:
         return 200, {"id": name}
 
 
+class Interrupting(set[str]):
+    """Somebody presses Ctrl-C at the moment in which one is removed."""
+
+    def discard(self, name: object) -> None:
+        """The answer comes when the signal has."""
+        if name == "7":
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(0.2)
+        super().discard(str(name))
+
+
 @pytest.fixture
 def users() -> Iterator[Users]:
     """The service, serving."""
@@ -125,6 +139,25 @@ def test_a_journey_passes_and_cleans(go: Callable[..., Report], users: Users) ->
 
     assert told(found) == {"signup": ("pass", "3 steps"), "signup/cleanup": ("pass", "cleaned")}
     assert (users.users, users.seen[-1]) == (set(), ("DELETE", "/users/7"))
+
+
+TWO_CLEANUPS = """
+[[check.cleanup]]
+delete = "/users/{user_id}/files"
+headers = { Authorization = "Bearer {token}" }
+expect = ["status == 200"]
+"""
+
+
+def test_an_interrupt_does_not_cut_a_cleanup_short(
+    go: Callable[..., Report], users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the journey itself: what is still to be removed is removed first."""
+    monkeypatch.setattr(users, "users", Interrupting())
+    with pytest.raises(InterruptedRunError, match="interrupted by SIGINT"):
+        go(WRITABLE + JOURNEY + TWO_CLEANUPS)
+
+    assert users.seen[-2:] == [("DELETE", "/users/7"), ("DELETE", "/users/7/files")]
 
 
 def test_what_is_sent_is_filled_in(go: Callable[..., Report], users: Users) -> None:

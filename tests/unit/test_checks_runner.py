@@ -1,5 +1,6 @@
 """The gate, retries, deadlines and variables: what a run makes of its checks."""
 
+import base64
 import json
 import re
 import socket
@@ -328,3 +329,32 @@ def test_a_secret_of_the_manifest_is_not_shown(ask: Ask, listen: Listen) -> None
     found = one(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
 
     assert found.evidence == ('GET / → 200 of no type, 30 bytes: {"key": "***"}',)
+
+
+def test_a_cookie_stays_with_the_check_that_got_it(ask: Ask, listen: Listen) -> None:
+    """Else it would depend on what else is asked at that moment who is logged in: here the gate gets one."""
+    heard: list[str] = []
+
+    def converse(client: socket.socket) -> None:
+        heard.append(client.recv(65536).decode())
+        head = "HTTP/1.1 200 X\r\nSet-Cookie: session=1; Path=/\r\nConnection: close\r\n\r\n"
+        client.sendall(f'{head}{{"commit": "new", "ok": true}}'.encode())
+
+    found = ask(GATE % "5s" + HEALTH, listen(converse), expected_commit="new")
+
+    assert [result.verdict for result in found.results] == ["pass", "pass"]
+    assert [request.lower().count("cookie: ") for request in heard] == [0, 0]
+
+
+def test_a_password_of_the_address_is_hidden_as_it_is_sent(ask: Ask, listen: Listen) -> None:
+    """In the address it is quoted, in the header it is not: a server that repeats the header tells nobody."""
+
+    def converse(client: socket.socket) -> None:
+        sent = re.findall(r"Basic \S+", client.recv(65536).decode())[0]
+        client.sendall(f"HTTP/1.1 500 X\r\nContent-Length: {len(sent)}\r\n\r\n{sent}".encode())
+
+    target = '[target.here]\nbase_url = "http://me:p%40ss%2Fword-0123@127.0.0.1:PORT"\n'
+    found = ask(target + HEALTH + "attempts = 1", listen(converse))
+
+    assert base64.b64encode(b"me:p@ss/word-0123").decode() not in found.as_json()
+    assert "Basic ***" in found.as_json()

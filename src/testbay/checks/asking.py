@@ -56,8 +56,8 @@ class Asking:
     answer.
     """
 
-    base_url: str
-    headers: Mapping[str, str]
+    base_url: str = field(repr=False)  # may hold a password
+    headers: Mapping[str, str] = field(repr=False)
     writes: bool
     root: Path
     environ: Mapping[str, str] = field(repr=False)

@@ -164,6 +164,8 @@ async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
             body += unpack.decompress(chunk, room) if unpack else chunk[:room]
             if len(body) > MAX_BODY_BYTES:
                 return bytes(body[:400]), f"its body is larger than {MAX_BODY_BYTES >> 20} MiB"
+            if unpack and unpack.eof:  # zlib would keep all that follows
+                break
     except zlib.error as error:
         return bytes(body), f"its body is no gzip: {error}"
     finally:

@@ -7,11 +7,12 @@ import secrets
 import signal
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import certifi
 
@@ -24,6 +25,9 @@ from testbay.checks.rollout import Look
 from testbay.checks.slowness import Past
 from testbay.checks.tables import LIVE, Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONCURRENCY = 16
 _MAX_HEADER_BYTES = 64 << 10
@@ -133,18 +137,8 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
         why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
         trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
-    client = aiohttp.ClientSession(
-        # A connection for each: one that the server has just closed is no fault of it.
-        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls),
-        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
-        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
-        trust_env=not direct,  # no proxy leads to this machine
-        auto_decompress=False,  # it would be without a limit
-        headers={"accept-encoding": "gzip", "user-agent": "testbay"},
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-    )
-    client._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
+    # A connection for each: one that the server has just closed is no fault of it.
+    connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
     asking = Asking(
         base_url=base_url.rstrip("/"),
         headers=headers,
@@ -154,12 +148,31 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         run_id=f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
         expected_sha=plan.expected_commit,
         deadline=time.monotonic() + plan.within_s,
-        client=client,
+        client=_client(connector, direct=direct),
         direct=direct,
         tls=tls,
         secrets=kept,
     )
     return asking, trouble
+
+
+def _client(connector: "aiohttp.BaseConnector | None", *, direct: bool, owner: bool = True) -> "aiohttp.ClientSession":
+    """With cookies of its own."""
+    import aiohttp
+
+    client = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=owner,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
+        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
+        trust_env=not direct,  # no proxy leads to this machine
+        auto_decompress=False,  # it would be without a limit
+        headers={"accept-encoding": "gzip", "user-agent": "testbay"},
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+    )
+    client._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
+    return client
 
 
 def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -170,7 +183,7 @@ def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 def _password(url: str) -> set[str]:
     user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return {part for part in (user, user.partition(":")[2]) if part}
+    return {form for part in (user, user.partition(":")[2]) if part for form in (part, unquote(part))}
 
 
 def _unasked(plan: Plan, why: str) -> list[Result]:
@@ -284,7 +297,9 @@ def _result(
 
 async def _attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
     try:
-        return await _asked(asking, check, instance, cleanups)
+        # Or somebody else's cookie would log it in, or not, as it happens.
+        async with _client(asking.client.connector, direct=asking.direct, owner=False) as client:
+            return await _asked(replace(asking, client=client), check, instance, cleanups)
     except FoundError as error:
         return error
     except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
@@ -315,11 +330,21 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
             began = time.monotonic()
             cleaned: Passed | FoundError
             try:
-                cleaned = await journey.clean()
+                cleaned = await _to_its_end(journey.clean())
             except FoundError as error:
                 cleaned = error
             if not cleanups or cleanups[0].verdict in _HARMLESS:  # of several attempts the one that left something
                 cleanups[:] = [replace(_result(asking, check, cleaned, began), check=f"{check.id}/cleanup")]
+
+
+async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
+    """What it comes to; an interrupt that comes while it is under way is obeyed when it is done."""
+    task = asyncio.ensure_future(cleanup)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _masked(asking: Asking, result: Result) -> Result:

@@ -29,7 +29,7 @@ class Conversation:
     """What to hold, and what was heard: how many messages, the last ones, the last one's values."""
 
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     steps: Sequence[Message]
     close: int | None = None
     subprotocols: Sequence[str] = ()
