@@ -22,6 +22,7 @@ ANSWER: dict[str, Any] = {
         "pool": {"used": 9, "size": 10, "none": 0},
         "huge": 10**400,
         "empty": "",
+        "nan": float("nan"),
     },
 }
 
@@ -65,7 +66,7 @@ def test_what_holds_passes(rule: str) -> None:
         ("json.status == 'down'", "'ok' is not == 'down'"),
         (
             "json.queue_depth < 5",
-            "json has no 'queue_depth'; it has: status, ready, ratio, error, ids, mixed, pool, huge, empty",
+            "json has no 'queue_depth'; it has: status, ready, ratio, error, ids, mixed, pool, huge, empty, nan",
         ),
         ("json.pool.free > 1", "json.pool has no 'free'; it has: used, size, none"),
         ("json.status.code == 1", "json.status has no keys, it is 'ok' (a text)"),
@@ -76,6 +77,7 @@ def test_what_holds_passes(rule: str) -> None:
         ("json.ready == 1", "True (a boolean) cannot be compared with 1 (a number)"),
         ("json.error < 5", "None (null) cannot be compared with 5 (a number)"),
         ("json.ids < [9]", "(1, 2) (a list) has no order"),
+        ("not json.nan > 0.8", "nan and 0.8 have no order: one is no number"),
         ("json.status in (1, 2)", "'ok' (a text) cannot be in (1, 2)"),
         ("1 not in json.mixed", "1 is in (1, 'a')"),
         ("json.empty in 'abc'", "an empty text is in every text"),

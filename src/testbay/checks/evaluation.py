@@ -142,6 +142,8 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
     _same_kind(left, right)
     if _kind(left) not in ("a number", "a text"):
         raise NotMetError(f"{show(left)} ({_kind(left)}) has no order")
+    if left != left or right != right:  # noqa: PLR0124 - so is NaN, of which "not above" would hold
+        raise NotMetError(f"{show(left)} and {show(right)} have no order: one is no number")
     return ORDER[type(op)](left, right)
 
 
