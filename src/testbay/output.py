@@ -1,5 +1,6 @@
 """The one voice: progress where a person watches, plain lines in a pipe, folds and annotations in GitHub Actions."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import TextIO
 from testbay.errors import BayError
 
 _ANNOTATIONS = 10
+_COMMAND = re.compile(r"(?m)^([ \t]*:)(?=:)")
 
 
 class Voice:
@@ -24,9 +26,18 @@ class Voice:
         self._encoding = self._stream.encoding or "ascii"
 
     def say(self, text: str = "") -> None:
-        """One or more whole lines."""
+        """One or more whole lines. Whoever wrote them: neither a terminal nor GitHub's runner obeys any of it."""
+        self._print(self._tame(text))
+
+    def _print(self, text: str) -> None:
         self._clear()
         print(self._safe(text), file=self._stream, flush=True)
+
+    def _tame(self, text: str) -> str:
+        """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: a runner obeys both."""
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+        return _COMMAND.sub(r"\1 ", text).replace("##[", "## [") if self._github else text
 
     def detail(self, text: str) -> None:
         """A line that belongs to the current step."""
@@ -37,7 +48,7 @@ class Voice:
         if not self._live:
             return
         self._clear()
-        print(self._safe(f"    … {text}"[:110]), end="", file=self._stream, flush=True)
+        print(self._safe(self._tame(f"    … {text}")[:110]), end="", file=self._stream, flush=True)
         self._has_live_line = True
 
     def _safe(self, text: str) -> str:
@@ -53,13 +64,13 @@ class Voice:
     def step(self, title: str) -> Iterator[None]:
         """A step of a run: its title first, its duration when it is done; a fold in GitHub Actions."""
         began = time.monotonic()
-        self.say(f"::group::{title}" if self._github else f"==> {title}")
+        self._print(f"::group::{_message(title)}" if self._github else f"==> {title}")
         try:
             yield
         finally:
             self.detail(f"{time.monotonic() - began:.2f} s")
             if self._github:
-                self.say("::endgroup::")
+                self._print("::endgroup::")
 
     def verdict(self, text: str, *, good: bool) -> None:
         """A closing line with its mark, in words where the terminal's encoding has no such character."""
@@ -91,7 +102,7 @@ class Voice:
         self._annotations += 1
         where = {"file": file, "line": str(line) if file and line > 0 else "", "title": title}
         properties = ",".join(f"{key}={_property(value)}" for key, value in where.items() if value)
-        self.say(f"::error {properties}::{_message(message)}")
+        self._print(f"::error {properties}::{_message(message)}")
 
 
 def _message(text: str) -> str:

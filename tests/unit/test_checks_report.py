@@ -47,6 +47,14 @@ def test_the_worst_verdict_is_the_exit_code(verdicts: list[Verdict], code: int) 
     assert report(*map(result, verdicts)).exit_code == code
 
 
+def test_a_report_in_a_log_commands_no_runner() -> None:
+    """GitHub's obeys `##[name]` wherever it stands in a line; the record is the same."""
+    hostile = report(result("fail", said="500: ##[stop-commands]x"))
+
+    assert "##[" not in hostile.as_json()
+    assert from_json(hostile.as_json()) == hostile
+
+
 def test_what_an_answer_says_cannot_move_the_cursor() -> None:
     """A line break, an escape sequence or a flood in an answer is spelled out and cut."""
     said = result("fail", said="a\nb\x1b[2J\u202e", evidence=("x" * 9000,) * 99)

@@ -102,6 +102,26 @@ def test_no_text_is_too_strange_to_be_said(recording: Any, encoding: str) -> Non
     assert "error: " in heard.text
 
 
+@pytest.mark.parametrize("command", ["::stop-commands::x", "    ::add-mask::e", "GET / → 500: ##[error]all is lost"])
+def test_no_text_of_others_commands_a_runner(recording: Any, command: str) -> None:
+    """It looks for `::` behind blanks and for `##[` anywhere: a server's answer could hide what we say after it."""
+    heard = recording(GITHUB_ACTIONS="true")
+    heard.voice.say(f"first\n{command}")
+    heard.voice.detail(command)
+
+    assert len(heard.text.splitlines()) == 3
+    assert not [line for line in heard.text.splitlines() if line.lstrip().startswith("::") or "##[" in line]
+
+
+def test_no_text_of_others_commands_a_terminal(recording: Any) -> None:
+    """Colours, titles and turned lines are spelled out; lines stay lines."""
+    heard = recording(tty=True, TERM="xterm")
+    heard.voice.say("a\x1b[2J\u202eb\n\tc\r")
+    heard.voice.progress("\x07")
+
+    assert heard.text == "a\\x1b[2J\\u202eb\n\tc\\r\n    … \\x07"
+
+
 def test_a_stream_without_an_encoding_is_spoken_to_in_ascii() -> None:
     """io.StringIO, as embedding programs use it."""
     stream = io.StringIO()

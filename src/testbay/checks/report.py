@@ -87,7 +87,8 @@ class Report:
     def as_json(self) -> str:
         """For a file, a pipe or `from_json`."""
         head = {"version": VERSION, "exit_code": self.exit_code}
-        return json.dumps({**head, **vars(self), "results": [vars(one) for one in self.results]}, indent=1) + "\n"
+        text = json.dumps({**head, **vars(self), "results": [vars(one) for one in self.results]}, indent=1) + "\n"
+        return text.replace("##[", "##\\u005b")  # the same JSON: GitHub's runner would obey it wherever it stands
 
 
 def from_json(text: str | bytes) -> Report:
