@@ -171,6 +171,17 @@ def test_what_is_explained() -> None:
     ]
 
 
+@pytest.mark.parametrize(("median_ms", "control_ms"), [(5e-324, 1.7e308), (1.7e308, 5e-324), (1.7e308, None)])
+def test_what_no_clock_has_shown_is_no_time(median_ms: float, control_ms: float | None) -> None:
+    """Whoever can write to a history must not end the runs that read it."""
+    outcome = Outcome(check="docs", verdict="pass", median_ms=median_ms)
+    run = Entry(
+        service="shop", phase="scheduled", started=START.isoformat(), control_ms=control_ms, outcomes=(outcome,)
+    )
+
+    assert latency.series([run] * 40) == {}
+
+
 def test_each_check_on_each_target_is_a_series() -> None:
     """A run in which a check was not timed, or in no time, is not counted; the control is not divided by itself."""
     timed = [

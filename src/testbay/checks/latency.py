@@ -22,6 +22,7 @@ from testbay.checks.tables import Latency
 
 Word = Literal["steady", "slower", "not sure", "over the limit", "not enough yet", "not judged"]
 _WIDTH = 40
+_LEAST_MS, _MOST_MS = 0.001, 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +121,22 @@ def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
     found: dict[Series, list[Sample]] = {}
     for entry in entries:
         for outcome in entry.outcomes:
-            if outcome.median_ms:  # zero is no time: nothing can be divided by it
+            if median_ms := _time(outcome.median_ms):
                 sample = Sample(
                     moment=entry.moment,
                     commit=entry.commit,
-                    median_ms=outcome.median_ms,
+                    median_ms=median_ms,
                     probes=outcome.probes,
-                    control_ms=None if outcome.check == CONTROL else entry.control_ms,
+                    control_ms=None if outcome.check == CONTROL else _time(entry.control_ms),
                 )
                 key = Series(entry.service, entry.target, outcome.check, outcome.instance)
                 found.setdefault(key, []).append(sample)
     return found
+
+
+def _time(found_ms: float | None) -> float | None:
+    """As measured; zero, and what no clock has shown, is none: with it every ratio may be made up."""
+    return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
 
 
 def rule(check: str, said: Latency) -> Rule:
