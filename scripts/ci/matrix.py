@@ -34,13 +34,17 @@ def announce(entries: list[dict[str, Any]]) -> None:
 
 def concerned(since: str, names: set[str]) -> set[str]:
     """Those whose files, or files that all share, are not as they were at that commit."""
-    commit = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}").strip()
+    commit = (git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}") or "").strip()
     if not commit:
         # A branch's first push names no commit before it, a forced one may name a commit that is gone.
         print(f"matrix: {since} is no commit here, so all services are listed", file=sys.stderr)
         return names
+    changed = git("diff", "--name-only", "--no-renames", "-z", commit, "HEAD")
+    if changed is None:  # else nothing would seem to have changed, nothing be tested, and that be green
+        print(f"matrix: HEAD cannot be compared with {since}, so all services are listed", file=sys.stderr)
+        return names
     found: set[str] = set()
-    for file in filter(None, git("diff", "--name-only", "--no-renames", "-z", commit, "HEAD").split("\0")):
+    for file in filter(None, changed.split("\0")):
         folder, _, rest = file.partition("/")
         name = rest.partition("/")[0]
         if folder == "services" and name in names:
@@ -50,9 +54,10 @@ def concerned(since: str, names: set[str]) -> set[str]:
     return found
 
 
-def git(*arguments: str) -> str:
-    """What git says; nothing where it fails."""
-    return subprocess.run(["git", *arguments], stdout=subprocess.PIPE, text=True, check=False).stdout
+def git(*arguments: str) -> str | None:
+    """What git says; None where it fails."""
+    done = subprocess.run(["git", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
 
 
 def entries_of(name: str) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Voice:
         print(self._safe(text), file=self._stream, flush=True)
 
     def _tame(self, text: str) -> str:
-        """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: a runner obeys both."""
+        """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: runners obey both."""
         if not text.isprintable():
             text = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
         return _COMMAND.sub(r"\1 ", text).replace("##[", "## [") if self._github else text

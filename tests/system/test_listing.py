@@ -147,6 +147,21 @@ def test_without_a_commit_to_compare_with_all_are_listed(checkout: Path, tier2: 
     assert listed == (0, [said, '[{"service":"a","shard":1,"shards":1}]'])
 
 
+def test_where_git_cannot_compare_all_are_listed(checkout: Path, tier2: Run) -> None:
+    """A clone without the older commit's files: what git does not know may have changed."""
+    add_service(checkout, "a")
+    commit(checkout)
+    write(checkout / "services/a/x.py", "")
+    commit(checkout)
+    argv = ["git", "rev-parse", "HEAD^^{tree}"]
+    tree = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=True).stdout.strip()
+    (checkout / ".git/objects" / tree[:2] / tree[2:]).unlink()
+
+    code, lines = tier2("--list", "--json", "--changed-since", "HEAD^")
+    said = "matrix: HEAD cannot be compared with HEAD^, so all services are listed"
+    assert (code, said in lines, lines[-1]) == (0, True, '[{"service":"a","shard":1,"shards":1}]')
+
+
 def test_started_by_hand_all_are_listed(checkout: Path, tier2: Run) -> None:
     """On a workflow_dispatch there is nothing to compare with: the commit's name is empty."""
     add_service(checkout, "a")
