@@ -3,6 +3,7 @@
 import difflib
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     Raises:
         ManifestError: No such check or target, or none for this phase.
         InterruptedRunError: Ctrl-C or SIGTERM; journeys were cleaned up first.
+        EngineUnavailableError: The report cannot be kept; what was found was said before.
     """
     checks = _checks(asked)
     file = _file(asked)
@@ -88,7 +90,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
             tell=voice.say,
         )
     )
-    file.write_text(report.as_json(), encoding="utf-8")
+    lost = _lost(report, file)
     _tell(report, file, voice)
     if asked.history and not any(check.kind == "http" and check.latency for check in checks):
         voice.detail(f"not compared with {asked.history}: none of these checks says `latency`")
@@ -96,7 +98,20 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
         if result.verdict not in ("pass", "skip"):
             voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
     _summarise(report, asked, voice)
+    if lost:  # what was found is said all the same
+        raise lost
     return report, report.exit_code
+
+
+def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
+    """Why it cannot be kept, if so; then nothing of it is."""
+    try:
+        file.write_text(report.as_json(), encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        return _unkept(file.parent, error)
+    return None
 
 
 def _checks(asked: Asked) -> list[Check]:
@@ -187,13 +202,16 @@ def _file(asked: Asked) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise EngineUnavailableError(
-            f"{folder}: cannot keep the report here", why=str(error.strerror), todo="make the folder writable"
-        ) from None
+        raise _unkept(folder, error) from None
     for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
         stale.unlink(missing_ok=True)
     now = datetime.now(UTC)
     return folder / f"{now:%Y%m%d-%H%M%S}-{asked.manifest.service}-{asked.phase}-{secrets.token_hex(2)}.json"
+
+
+def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
+    todo = "make the folder writable, or some room"
+    return EngineUnavailableError(f"{folder}: cannot keep the report here", why=str(error.strerror), todo=todo)
 
 
 def _tell(report: Report, file: Path, voice: Voice) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,3 +71,14 @@ def test_no_answer_is_obeyed_by_github(bay: Bay, hostile: int) -> None:
         live = outside_of_code(issue["body"].partition("\n")[2])
         assert re.findall(r"[@#]|evil|octocat|script|GH-|javascript", issue["title"] + live) == []
         assert "<" not in re.sub(r"<details><summary>Evidence</summary>|</details>", "", live)
+
+
+def test_a_disk_that_is_full_hides_nothing(bay: Bay, hostile: int) -> None:
+    """What was found is said, then that it is not kept; half a report is none."""
+    tables = [CHECK % (number, "page", '"status == 200"') for number in range(12)]
+    with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write(f'[target.here]\nbase_url = "http://127.0.0.1:{hostile}"\n' + "".join(tables))
+    done = bay.type(f"ulimit -f 1 && {sys.executable} -m testbay check --phase scheduled")  # a kilobyte
+
+    assert (done.code, "Checks: 12 failed" in done.out) == (11, True)
+    assert [*(bay.project / ".testbay/checks").iterdir()] == []
