@@ -74,6 +74,15 @@ def test_a_branch_of_its_own(origin: Path, options: Sequence[str]) -> None:
     assert git(folder, "branch", "--list") == "* main"
 
 
+def test_a_clock_that_is_behind_takes_nothing_away(origin: Path) -> None:
+    """What was recorded after that machine's now stays on the branch."""
+    folder = clone(origin, "ours")
+    branch(folder).append(entry(0), NOW)
+    branch(folder).append(entry(24 * 60), NOW - timedelta(days=60))
+
+    assert branch(folder).read(NOW).entries == (entry(24 * 60), entry(0))
+
+
 def test_a_branch_that_is_not_there_is_an_empty_history(origin: Path) -> None:
     """Who asks for it makes nothing."""
     assert branch(clone(origin, "ours")).read(NOW) == history.History()

@@ -152,6 +152,16 @@ def test_a_folder_keeps_each_run_once(tmp_path: Path) -> None:
     assert history.read(tmp_path / "none", NOW) == history.History()
 
 
+def test_a_clock_that_is_behind_takes_nothing_away(tmp_path: Path) -> None:
+    """A machine that wakes up in the past must not delete what it takes for made up; nobody reads that there."""
+    early = NOW - timedelta(days=60)
+    history.append(tmp_path, entry(0), NOW)
+    history.append(tmp_path, entry(60), early)
+
+    assert history.read(tmp_path, early).entries == (entry(60),)
+    assert history.read(tmp_path, NOW).entries == (entry(60), entry(0))
+
+
 def link(file: Path) -> None:
     secret = file.with_name("secret")
     secret.write_text(entry().line)

@@ -56,7 +56,7 @@ class Branch:
         """
         for _ in range(_ATTEMPTS):
             tip = self._fetch()
-            known = history.parse(self._files(tip, now), now) if tip else History()
+            known = history.parse(self._files(tip, now, history.ALWAYS), history.ALWAYS) if tip else History()
             after = history.bounded(history.merge(known.entries, [new]), now)
             if after == known.entries or self._push(self._commit(history.render(after), tip, new)):
                 return History(entries=after, skipped=known.skipped)
@@ -78,7 +78,7 @@ class Branch:
         self._git("fetch", *options, self.remote, f"+refs/heads/{self.name}:{mirror}")
         return self._git("rev-parse", "--verify", f"{mirror}^{{commit}}")
 
-    def _files(self, tip: str, now: datetime) -> dict[str, str]:
+    def _files(self, tip: str, now: datetime, until: datetime | None = None) -> dict[str, str]:
         found = {}
         for entry in filter(None, self._git("ls-tree", "-l", "-z", tip).split("\0")):
             facts, _, name = entry.partition("\t")
@@ -90,7 +90,7 @@ class Branch:
                     todo="name a branch that is only for the history; it is made if it is not there",
                 )
             found[name] = blob
-        return {name: self._git("cat-file", "blob", found[name]) for name in history.wanted(found, now)}
+        return {name: self._git("cat-file", "blob", found[name]) for name in history.wanted(found, now, until)}
 
     def _commit(self, files: history.Files, parent: str, new: Entry) -> str:
         with tempfile.TemporaryDirectory(prefix="testbay-history-") as made:

@@ -30,6 +30,9 @@ KEPT_DAYS = 400  # a year and the month that it is compared with
 KEPT_BYTES = 20 << 20
 CONTROL = "control"  # the check whose response time is what the way there takes, whatever the service does
 _SLACK = timedelta(days=1)  # a clock may be wrong by this; what is later was made up
+ALWAYS = (
+    datetime.max.replace(tzinfo=UTC) - _SLACK
+)  # whoever writes keeps what is later: it may be our clock that is wrong
 _FILE = re.compile(r"\d{4}-\d{2}\.jsonl")
 
 Files = Mapping[str, str]
@@ -204,9 +207,9 @@ def render(entries: Iterable[Entry]) -> dict[str, str]:
     return files
 
 
-def wanted(names: Iterable[str], now: datetime) -> list[str]:
-    """The names of files that can hold a run worth reading; there are no more of them than months that are kept."""
-    first, last = (f"{moment:%Y-%m}.jsonl" for moment in (now - timedelta(days=KEPT_DAYS), now + _SLACK))
+def wanted(names: Iterable[str], now: datetime, until: datetime | None = None) -> list[str]:
+    """The names of files that can hold a run worth reading: to now, if no other time is given."""
+    first, last = (f"{moment:%Y-%m}.jsonl" for moment in (now - timedelta(days=KEPT_DAYS), (until or now) + _SLACK))
     return sorted(name for name in names if is_ours(name) and first <= name <= last)
 
 
@@ -238,8 +241,8 @@ def append(folder: Path, new: Entry, now: datetime) -> History:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
-            before = _files(folder, now)
-            known = parse(before, now)
+            before = _files(folder, now, ALWAYS)
+            known = parse(before, ALWAYS)
             after = bounded(merge(known.entries, [new]), now)
             files = render(after)
             _write(folder, {name: text for name, text in files.items() if text != before.get(name)})
@@ -250,8 +253,8 @@ def append(folder: Path, new: Entry, now: datetime) -> History:
         raise _unusable(folder, error) from None
 
 
-def _files(folder: Path, now: datetime) -> dict[str, str]:
-    return {name: _text(folder / name) for name in wanted(_names(folder), now)}
+def _files(folder: Path, now: datetime, until: datetime | None = None) -> dict[str, str]:
+    return {name: _text(folder / name) for name in wanted(_names(folder), now, until)}
 
 
 def _names(folder: Path) -> list[str]:
