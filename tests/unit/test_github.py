@@ -1,5 +1,6 @@
 """Calls to an API that does not behave: what is tried again, what is given up, and what is said then."""
 
+import json
 import select
 import socket
 from collections.abc import Callable
@@ -105,6 +106,14 @@ def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message
         Issues(calls, "label").edit(1, title="x")
 
     assert message in refused.value.what
+
+
+def test_what_an_issue_has_instead_is_cut(answers: Answers) -> None:
+    """A key of a megabyte is no evidence that anybody reads."""
+    with pytest.raises(IncidentsError) as refused:
+        Issues(answers(says(json.dumps({"k" * (1 << 20): 1}))), "label").edit(1, title="x")
+
+    assert (refused.value.evidence[:14], len(refused.value.evidence)) == ("its keys: ['kk", 500)
 
 
 def test_an_answer_without_end_is_left(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ from testbay.incidents import masks
 def test_outside_of_a_project_our_own_credentials_are_masked(tmp_path: Path) -> None:
     """A report can be handed in from anywhere; the key alone, the last part of a webhook's address, counts, too."""
     environ = {"GITHUB_TOKEN": "ghs_0123456789", "SLACK_WEBHOOK_URL": "https://hooks.invalid/T1/keyOfTheHook"}
-    mask = masks.of(tmp_path, environ)
+    mask = masks.of(tmp_path, environ | {"RAILWAY_TOKEN": "11111111-rail"})
 
     assert mask("ghs_0123456789 https://hooks.invalid/T1/keyOfTheHook keyOfTheHook") == "*** *** ***"
+    assert mask("11111111-rail") == "***"
 
 
 @pytest.mark.parametrize("value", ["", "short"])

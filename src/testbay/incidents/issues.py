@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from testbay.checks.report import one_line
 from testbay.errors import IncidentsError
 from testbay.remote.github import Api
 
@@ -68,7 +69,9 @@ class Issues:
 def _issue(item: Mapping[str, Any]) -> Issue:
     number, state, labels = item.get("number"), item.get("state"), item.get("labels")
     if not isinstance(number, int) or state not in ("open", "closed") or not isinstance(labels, list):
-        raise IncidentsError("GitHub: what should be an issue is none", evidence=f"its keys: {sorted(item)[:20]}")
+        raise IncidentsError(
+            "GitHub: what should be an issue is none", evidence=one_line(f"its keys: {sorted(item)[:20]}")
+        )
     names = [label.get("name") if isinstance(label, dict) else label for label in labels]
     return Issue(
         number=number,

@@ -8,7 +8,7 @@ from testbay import manifest as manifests
 from testbay import masking
 from testbay.errors import ManifestError
 
-_OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "SLACK_WEBHOOK_URL")
+_OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "RAILWAY_API_TOKEN", "RAILWAY_TOKEN", "SLACK_WEBHOOK_URL")
 
 
 def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
