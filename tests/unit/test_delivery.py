@@ -92,9 +92,9 @@ def test_what_is_packed_is_not_unpacked(serve: Callable[..., Address]) -> None:
 
 
 def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy of a kind that nobody speaks here is evidence, no traceback."""
+    """At once: a proxy of a kind that nobody speaks here will not be another one in a minute."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(NotDeliveredError) as refused:
-        send(Address(name="Bell", url=f"https://127.0.0.1:9/{KEY}"), "POST", b"x", twice)
+    with pytest.raises(NotDeliveredError, match=r"^Bell is not reached: it cannot be asked from here") as refused:
+        send(Address(name="Bell", url=f"https://127.0.0.1:9/{KEY}"), "POST", b"x", lambda *_: pytest.fail("it waits"))
 
-    assert refused.value.evidence.startswith("ImportError: Using SOCKS proxy")
+    assert refused.value.why.startswith("ImportError: Using SOCKS proxy")

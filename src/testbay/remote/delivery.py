@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _REQUEST_TIMEOUT_S = 20.0  # for all of it
 _MAX_ANSWER_BYTES = 64 << 10
+TO_MEND = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
 _MOMENTARY = {429, 500, 502, 503, 504}
 
 Wait = Callable[[int, float | None], bool]
@@ -121,6 +122,9 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Answer:
         asked_s = None
         try:
             answer, headers = _once(to, method, content)
+        except UnusableError as error:
+            what, todo = f"{to.name} is not reached: it cannot be asked from here", TO_MEND
+            raise NotDeliveredError(what, why=to.hidden(str(error)), todo=todo) from None
         except _UnansweredError as error:
             what, evidence = "no answer", to.hidden(str(error))
         else:
@@ -149,7 +153,7 @@ def _once(to: Address, method: str, content: bytes) -> "tuple[Answer, httpx.Head
         response, text = exchange(
             method, to.url, to.headers, content, most_bytes=_MAX_ANSWER_BYTES, within_s=_REQUEST_TIMEOUT_S
         )
-    except (TooMuchError, UnusableError) as error:
+    except TooMuchError as error:
         raise _UnansweredError(str(error)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _UnansweredError(f"{type(error).__name__}: {error}") from None

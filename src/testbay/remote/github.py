@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from testbay.checks.report import one_line
 from testbay.errors import IncidentsError
 from testbay.masking import masked
-from testbay.remote.delivery import TooMuchError, UnusableError, exchange, is_private
+from testbay.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private
 
 if TYPE_CHECKING:
     import httpx
@@ -197,8 +197,7 @@ class Api:
         try:
             response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
         except UnusableError as error:
-            todo = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
-            return _Fault(what="it cannot be asked from here", why=str(error), todo=todo)
+            return _Fault(what="it cannot be asked from here", why=str(error), todo=TO_MEND)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return _Fault(what="no connection", why=str(error), again=True)
         except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:

@@ -12,7 +12,7 @@ from testbay.checks.report import one_line
 from testbay.checks.rollout import Railway
 from testbay.errors import BayError
 from testbay.masking import masked
-from testbay.remote.delivery import is_private
+from testbay.remote.delivery import TO_MEND, is_private
 
 API_URL = "https://backboard.railway.com/graphql/v2"
 NEWEST = 20  # deployments that are asked for
@@ -119,8 +119,8 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
     except (OSError, ValueError, ImportError) as error:
-        why, todo = f"{type(error).__name__}: {error}", "mend HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
-        raise RailwayError("Railway: it cannot be asked from here", why=why, todo=todo) from None
+        why = f"{type(error).__name__}: {error}"
+        raise RailwayError("Railway: it cannot be asked from here", why=why, todo=TO_MEND) from None
     text = whole.decode(errors="replace")
     return _read(response.status_code, text, access.shown(text))
 
