@@ -30,9 +30,8 @@ KEPT_DAYS = 400  # a year and the month that it is compared with
 KEPT_BYTES = 20 << 20
 CONTROL = "control"  # the check whose response time is what the way there takes, whatever the service does
 _SLACK = timedelta(days=1)  # a clock may be wrong by this; what is later was made up
-ALWAYS = (
-    datetime.max.replace(tzinfo=UTC) - _SLACK
-)  # whoever writes keeps what is later: it may be our clock that is wrong
+# Whoever writes keeps what is later, too: it may be our clock that is wrong.
+ALWAYS = datetime.max.replace(tzinfo=UTC) - _SLACK
 _FILE = re.compile(r"\d{4}-\d{2}\.jsonl")
 
 Files = Mapping[str, str]
