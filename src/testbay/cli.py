@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from testbay import cli_trends
+from testbay import cli_trends, process
 from testbay import settings as configuration
 from testbay.errors import BayError
 from testbay.output import Voice
@@ -367,7 +367,8 @@ def incidents(
         label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
     )
     mask = masks.of(Path.cwd(), chosen.environ)
-    reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
+    with process.signals_as_errors():
+        reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
 
 
 app.command()(cli_trends.history)

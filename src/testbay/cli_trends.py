@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from testbay import process
 from testbay import settings as configuration
 from testbay.output import Voice
 
@@ -33,7 +34,8 @@ def history(
     from testbay import trends
 
     chosen = configuration.load()
-    trends.record(report, trends.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
+    with process.signals_as_errors():
+        trends.record(report, trends.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
 
 
 def latency(
@@ -59,7 +61,9 @@ def latency(
     chosen = configuration.load()
     limits = trends.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
     where = trends.place(folder, branch, chosen.environ)
-    raise typer.Exit(trends.tell(check, where, limits, Voice(environ=chosen.environ)))
+    with process.signals_as_errors():
+        code = trends.tell(check, where, limits, Voice(environ=chosen.environ))
+    raise typer.Exit(code)
 
 
 def status_page(
@@ -77,7 +81,8 @@ def status_page(
 
     chosen = configuration.load()
     now = datetime.now(UTC)
-    page = statuspage.make(trends.place(folder, branch, chosen.environ).read(now), now, out, title)
+    with process.signals_as_errors():
+        page = statuspage.make(trends.place(folder, branch, chosen.environ).read(now), now, out, title)
     Voice(environ=chosen.environ).say(f"{out / 'index.html'}: {page.headline}")
 
 
@@ -105,8 +110,9 @@ def metrics(
     voice = Voice(environ=chosen.environ)
     if (to is None) == (push is None):
         raise typer.BadParameter("say --to FILE.prom or --push URL, one of the two")
-    run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
-    if to:
-        measured.write(run, to, voice)
-    if push:
-        measured.push(run, push, chosen.environ, voice)
+    with process.signals_as_errors():
+        run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
+        if to:
+            measured.write(run, to, voice)
+        if push:
+            measured.push(run, push, chosen.environ, voice)

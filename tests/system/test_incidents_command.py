@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,3 +179,26 @@ def test_the_token_is_in_no_repr(github: FakeGitHub) -> None:
     access = Access.of(github.environ)
     api = Api(access, Patience())
     assert TOKEN not in f"{access!r} {api!r}"
+
+
+def test_an_interrupt_ends_it_in_a_line(github: FakeGitHub) -> None:
+    """SIGTERM while GitHub does not answer: 130, no traceback; the next run does what is missing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {**os.environ, **github.environ, "GITHUB_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "testbay", "incidents", "-"],
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as child:
+            assert child.stdin
+            child.stdin.write(report(github.now, BAD).as_json())
+            child.stdin.close()
+            with silent.accept()[0]:
+                child.send_signal(signal.SIGTERM)
+                said = child.stdout.read() if child.stdout else ""
+
+    assert (child.returncode, said.splitlines()[0]) == (130, "error: interrupted by SIGTERM")
+    assert "Traceback" not in said

@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
 from tests.system.conftest import Bay
 
 
@@ -140,3 +141,16 @@ def test_several_runs_at_once_do_not_meet(bay: Bay) -> None:
 
     assert [child.returncode for child in children] == [0, 0, 0]
     assert len({_port(out, "PostgreSQL") for out in outs}) == 3
+
+
+@pytest.mark.parametrize("asked_for", ["auto", "embedded", "compose"])
+def test_a_service_that_needs_nothing_needs_no_compose_file(bay: Bay, asked_for: str) -> None:
+    """Nothing is started, so nothing has to be listed, and no engine has to be there."""
+    (bay.project / "docker-compose.test.yml").unlink()
+    (bay.service / "testbay.toml").write_text('service = "shop"\nneeds = []\n')
+    bay.tests("def test_nothing(): pass\n")
+    done = bay.run("run", "shop", TESTBAY_ENGINE=asked_for)
+
+    assert (done.code, done.lines[0]) == (0, "==> Start no dependency (embedded: it needs nothing)")
+    assert "testbay: embedded: no dependency" in done.lines
+    assert "✅ Tests: 1 passed" in done.out

@@ -127,9 +127,7 @@ def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
         finally:
             lease.give_back()
         return
-    with voice.step(
-        f"Start {', '.join(asked.manifest.needs)} ({asked.engine}: {asked.reason}), until the command ends"
-    ):
+    with voice.step(f"Start {asked.said}, until the command ends"):
         stack = stacks.start(asked, progress=voice.progress)
     try:
         yield stack

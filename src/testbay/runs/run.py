@@ -194,7 +194,7 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
 @contextmanager
 def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
     """A stack for this run alone."""
-    with run.step(f"Start {', '.join(run.manifest.needs)} ({asked.engine}: {asked.reason})"):
+    with run.step(f"Start {asked.said}"):
         began_s = run.clock_s
         stack = stacks.start(asked, logs_dir=run.dir / "logs", progress=run.voice.progress)
         run.record.startup = [{"name": n, "start_s": began_s, "duration_s": s} for n, s in stack.ready_s.items()]

@@ -45,6 +45,11 @@ class Request:
     notices: tuple[str, ...] = ()
 
     @property
+    def said(self) -> str:
+        """What is started, how, and why so."""
+        return f"{', '.join(self.manifest.needs) or 'no dependency'} ({self.engine}: {self.reason})"
+
+    @property
     def key(self) -> str:
         """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
@@ -98,9 +103,14 @@ def request(
         ManifestError: The compose file lacks something the manifest needs.
         EngineUnavailableError: The engine asked for cannot run it here.
     """
-    compose = load_compose(manifest.compose_path(project), settings.environ)
-    services, others = _match(manifest, compose)
-    choice = choose(settings, [*services.values(), *others], progress)
+    path = manifest.compose_path(project)
+    if manifest.needs or manifest.compose or path.exists():
+        compose = load_compose(path, settings.environ)
+        services, others = _match(manifest, compose)
+        choice = choose(settings, [*services.values(), *others], progress)
+    else:
+        compose, services, others = ComposeFile(path=path, services=(), variables=frozenset()), {}, []
+        choice = Choice("embedded", "it needs nothing", None)
     notices = [f"{other.key} ({other.image}): embedded has no room for it, so it does not run" for other in others]
     return Request(
         manifest=manifest,

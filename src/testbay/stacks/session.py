@@ -36,7 +36,7 @@ def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *
             provision.prepare(kept, voice)
         return kept
     provision.announce(asked, voice, model)
-    with voice.step(f"Start {', '.join(manifest.needs)} ({asked.engine}: {asked.reason})"):
+    with voice.step(f"Start {asked.said}"):
         stack = stacks.start(asked, progress=voice.progress)
     try:
         provision.describe(stack, voice)
