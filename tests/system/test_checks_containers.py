@@ -13,6 +13,7 @@ from testbay.checks.report import Report, Result, from_json
 pytestmark = pytest.mark.compose
 
 FOR_EVER = "exec sleep 600"
+NO_HEALTH = "there is no health: it has no healthcheck; define one, or say no_healthcheck = 'accept'"
 THIRD_TIME = "echo >>/tmp/starts; [ $(wc -l </tmp/starts) -ge 3 ] || exit 1; exec sleep 600"
 COMPOSE = """
 services:
@@ -40,7 +41,7 @@ def start_all(made: Boxes) -> None:
     made.start("starting", FOR_EVER, "--health-cmd=false", "--health-start-period=1h", *HEALTHCHECK)
     made.start("unchecked", FOR_EVER)
     made.start("restarted", THIRD_TIME, "--restart=always", *healthy)
-    made.start("hungry", "exec tail /dev/zero", "--memory=16m", "--memory-swap=16m", *healthy)
+    made.start("hungry", "exec tail /dev/zero", "--memory=16m", "--memory-swap=16m")  # unchecked: it ends at any moment
     made.start("exited", "exit 3", *healthy)
     made.start("paused", FOR_EVER, *healthy)
     made.wait(made.name("healthy"), health_is("healthy"))
@@ -89,10 +90,7 @@ def without(prefix: str, result: Result) -> Result:
         (
             "unchecked",
             "fail",
-            (
-                "unchecked: health == 'healthy': there is no health: it has no healthcheck; define one, or say "
-                "no_healthcheck = 'accept'"
-            ),
+            f"unchecked: health == 'healthy': {NO_HEALTH}",
         ),
         ("accepted", "pass", "1 container"),
         ("restarted", "fail", "restarted: restarts == 0: 2 is not == 0"),
@@ -118,9 +116,9 @@ def test_a_container_is_as_docker_has_it(found: dict[str, Result], name: str, ve
         (
             "hungry",
             [
-                "health == 'healthy': 'unhealthy' is not == 'healthy'",
+                f"health == 'healthy': {NO_HEALTH}",
                 "not oom_killed: not so: oom_killed = True",
-                "hungry: exited with code 137, unhealthy, 0 restarts, out of memory",
+                "hungry: exited with code 137, no healthcheck, 0 restarts, out of memory",
             ],
         ),
         ("missing", []),
