@@ -14,6 +14,7 @@ pytestmark = pytest.mark.compose
 
 FOR_EVER = "exec sleep 600"
 NO_HEALTH = "there is no health: it has no healthcheck; define one, or say no_healthcheck = 'accept'"
+HUNGRY = "sleep 1; tail /dev/zero; sleep 1; exit 137"  # Docker listens a moment after the start, and not after the end
 THIRD_TIME = "echo >>/tmp/starts; [ $(wc -l </tmp/starts) -ge 3 ] || exit 1; exec sleep 600"
 COMPOSE = """
 services:
@@ -41,7 +42,7 @@ def start_all(made: Boxes) -> None:
     made.start("starting", FOR_EVER, "--health-cmd=false", "--health-start-period=1h", *HEALTHCHECK)
     made.start("unchecked", FOR_EVER)
     made.start("restarted", THIRD_TIME, "--restart=always", *healthy)
-    made.start("hungry", "exec tail /dev/zero", "--memory=16m", "--memory-swap=16m")  # unchecked: it ends at any moment
+    made.start("hungry", HUNGRY, "--memory=16m", "--memory-swap=16m")
     made.start("exited", "exit 3", *healthy)
     made.start("paused", FOR_EVER, *healthy)
     made.wait(made.name("healthy"), health_is("healthy"))
