@@ -101,6 +101,10 @@ class Bay:
         """The newest run's record."""
         return (max((self.project / ".testbay" / "runs").iterdir()) / "run.json").read_text()
 
+    def report(self) -> Path:
+        """The last report of checks; two of one second have names in no order."""
+        return max((self.project / ".testbay/checks").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+
     def tests(self, text: str) -> None:
         """Replace the project's tests by one file."""
         folder = self.service / "tests" / "integration"

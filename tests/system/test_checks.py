@@ -111,7 +111,7 @@ def deployment(bay: Bay) -> Iterator[Deployment]:
 
 def report_of(bay: Bay) -> Report:
     """The newest one on disk."""
-    return from_json(max((bay.project / ".testbay/checks").glob("*.json")).read_bytes())
+    return from_json(bay.report().read_bytes())
 
 
 def verdicts(report: Report) -> dict[str, str]:
@@ -357,8 +357,7 @@ def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> Non
 def check_and_tell(bay: Bay, github: FakeGitHub, number: int) -> tuple[int, list[int], int]:
     """A run of the workflow: the checks' exit code, the issues that are open then, and all comments so far."""
     code = bay.run(*CALL).code
-    newest = max((bay.project / ".testbay/checks").glob("*.json"))
-    told = bay.run("incidents", str(newest), GITHUB_RUN_ID=str(number), **github.environ)
+    told = bay.run("incidents", str(bay.report()), GITHUB_RUN_ID=str(number), **github.environ)
     assert (told.code, github.violations) == (0, []), told.out
     return code, github.open_numbers(), sum(map(len, github.comments.values()))
 

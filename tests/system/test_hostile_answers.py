@@ -61,7 +61,7 @@ def test_no_answer_is_obeyed_by_github(bay: Bay, hostile: int) -> None:
         manifest.write(f'[target.here]\nbase_url = "http://127.0.0.1:{hostile}"\n' + "".join(tables))
     with FakeGitHub() as github:
         asked = bay.run("check", "--phase", "scheduled")
-        newest = max((bay.project / ".testbay/checks").glob("*.json"))
+        newest = bay.report()
         told = bay.run("incidents", str(newest), GITHUB_RUN_ID="1", **github.environ)
 
     assert (asked.code, told.code, github.violations) == (20, 0, [])
