@@ -126,6 +126,7 @@ def free_port() -> int:
 def serving(argv: list[Path | str], port: int) -> Iterator[psutil.Process]:
     """A server of that port, from its first answer until the block ends."""
     with subprocess.Popen(argv) as child:
+        ends = time.monotonic() + 30
         try:
             while True:
                 try:
@@ -134,6 +135,8 @@ def serving(argv: list[Path | str], port: int) -> Iterator[psutil.Process]:
                 except ConnectionRefusedError:
                     if child.poll() is not None:
                         sys.exit(f"{argv[0]} ended with exit code {child.returncode}")
+                    if time.monotonic() > ends:
+                        sys.exit(f"{argv[0]} did not answer on port {port} within 30 s")
                     time.sleep(0.01)
             yield psutil.Process(child.pid)
         finally:

@@ -94,13 +94,18 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     _tell(report, file, voice)
     if asked.history and not any(check.kind == "http" and check.latency for check in checks):
         voice.detail(f"not compared with {asked.history}: none of these checks says `latency`")
-    for result in report.results:  # before a merge each is a test, and those are pinned to their place
-        if result.verdict not in ("pass", "skip"):
-            voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
+    _annotate(report, voice)
     _summarise(report, asked, voice)
     if lost:  # what was found is said all the same
         raise lost
     return report, report.exit_code
+
+
+def _annotate(report: Report, voice: Voice) -> None:
+    """What is wrong, beside the run in GitHub Actions; before a merge each is a test, pinned to its place."""
+    for result in report.results:
+        if result.verdict not in ("pass", "skip"):
+            voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
 
 
 def _lost(report: Report, file: Path) -> EngineUnavailableError | None:

@@ -131,7 +131,7 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Answer:
             if answer.status not in _MOMENTARY:
                 return answer
             what, evidence = f"status {answer.status}", to.hidden(answer.text)
-            asked_s = _seconds(headers.get("retry-after", ""))
+            asked_s = retry_after_s(headers)
         if not wait(attempt, asked_s):
             todo = "the next run tries again; look whether it can be reached from here, and at its status page"
             raise NotDeliveredError(f"{to.name} is not reached: {what}", why=_why(what), todo=todo, evidence=evidence)
@@ -160,5 +160,7 @@ def _once(to: Address, method: str, content: bytes) -> "tuple[Answer, httpx.Head
     return Answer(status=response.status_code, text=text), response.headers
 
 
-def _seconds(text: str) -> float | None:
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the other side asks us to wait, if it says so in seconds."""
+    text = headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None

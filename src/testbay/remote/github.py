@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from testbay.checks.report import one_line
 from testbay.errors import IncidentsError
 from testbay.masking import masked
-from testbay.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private
+from testbay.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
@@ -224,11 +224,11 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
     status, headers = response.status_code, response.headers
     what = f"status {status}"
     if status in _MOMENTARY:
-        return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=_retry_after_s(headers))
+        return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=retry_after_s(headers))
     limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in text.lower()
     if status == 429 or (status == 403 and limited):
         why = "GitHub limits how often we may ask"
-        return _Fault(what=what, why=why, evidence=text, again=True, asked_s=_retry_after_s(headers) or 60.0)
+        return _Fault(what=what, why=why, evidence=text, again=True, asked_s=retry_after_s(headers) or 60.0)
     if status in (401, 403, 404):
         why = f"the token is not valid for this repository, or lacks the right {right}"
         return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
@@ -236,8 +236,3 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
         why = "the repository was renamed or moved"
         return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")
     return _Fault(what=what, evidence=text)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
