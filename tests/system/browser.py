@@ -9,7 +9,7 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
+_AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
 VIEWS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
@@ -49,6 +49,11 @@ class Browser:
 
     def js(self, code: str) -> Any:
         return self.driver.execute_script(code)
+
+    def audit(self) -> Any:
+        """What somebody could not read or reach in the open page, all of it unfolded; and how many texts it has."""
+        self.js("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        return self.js(_AUDIT)
 
     def all(self, selector: str) -> list[Any]:
         """Elements that can be seen."""
