@@ -27,6 +27,10 @@ TARGET = '[target.here]\nbase_url = "https://127.0.0.1:PORT"\n'
 HTTP = TARGET + '[[check]]\nid = "a"\nkind = "http"\nget = "/a"\nattempts = 1\nexpect = ["status == 200"]\n'
 STREAM = TARGET + '[[check]]\nid = "a"\nkind = "websocket"\nurl = "/a"\nattempts = 1\nclose = 1000\n'
 HERE = x509.IPAddress(IPv4Address("127.0.0.1"))
+USAGES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
 ELSEWHERE = x509.DNSName("shop.example")
 
 
@@ -52,6 +56,14 @@ def issue(by: Issued | None, host: x509.GeneralName = HERE, ends: timedelta = DA
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"testbay {serial}")])
+    identifier, ca = x509.SubjectKeyIdentifier.from_public_key, by is None
+    parts: tuple[tuple[x509.ExtensionType, bool], ...] = (  # RFC 5280 asks for them, and Python since 3.13 insists
+        (x509.SubjectAlternativeName([host]), False),
+        (x509.BasicConstraints(ca=ca, path_length=None), True),
+        (x509.KeyUsage(**dict.fromkeys(USAGES, False) | {"key_cert_sign": ca, "digital_signature": not ca}), True),
+        (identifier(key.public_key()), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key((by.key if by else key).public_key()), False),
+    )
     builder = x509.CertificateBuilder(
         issuer_name=by.certificate.subject if by else name,
         subject_name=name,
@@ -59,10 +71,7 @@ def issue(by: Issued | None, host: x509.GeneralName = HERE, ends: timedelta = DA
         serial_number=serial,
         not_valid_before=NOW - 2 * DAY,
         not_valid_after=NOW + ends,
-        extensions=[
-            x509.Extension(oid=part.oid, critical=False, value=part)
-            for part in (x509.SubjectAlternativeName([host]), x509.BasicConstraints(ca=by is None, path_length=None))
-        ],
+        extensions=[x509.Extension(oid=part.oid, critical=critical, value=part) for part, critical in parts],
     )
     return Issued(certificate=builder.sign(by.key if by else key, hashes.SHA256()), key=key)
 
