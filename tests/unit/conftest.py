@@ -154,7 +154,7 @@ def run(tmp_path: Path) -> Pytest:
         argv += ["--testbay-record", str(tmp_path / "tests.jsonl")] if record else []
         # Nothing of this machine: other people's plugins cost seconds and change what is reported.
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-        environ = {**os.environ, **alone, "PYTHONPATH": str(ROOT / "src")}
+        environ = {**os.environ, **alone, "PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('TOOL', '')}"}
         return subprocess.run(
             [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
         )

@@ -13,6 +13,8 @@ from testbay.logs import visible
 _ERROR_CHARACTERS = 500
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 20
+_OUTCOMES = ("passed", "failed", "skipped")  # pytest's own; plugins that run a test again report its attempts as others
+_COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")  # in pytest's last line
 
 
 class Recorder:
@@ -27,6 +29,8 @@ class Recorder:
         self._file = file
         self._mask = mask
         self._planned: set[str] = set()
+        self._attempts: dict[str, int] = {}  # of a test that another plugin runs again: the one that is reported now
+        self._tried: set[str] = set()  # whose next setup begins another attempt
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is about to run, after -k, --lf and the like had their say."""
@@ -55,7 +59,30 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase has ended; with the last one come the attempts before this one."""
-        self._write([*getattr(report, "testbay_attempts", []), fact_of(report)])
+        fact = fact_of(report)
+        if (number := self._attempt(report)) > 1:
+            fact["attempt"] = number
+        self._write([*getattr(report, "testbay_attempts", []), fact])
+
+    def _attempt(self, report: pytest.TestReport) -> int:
+        """Count the attempts that pytest-rerunfailures and the like report one by one, all under the same id."""
+        nodeid = report.nodeid
+        if report.when == "setup" and nodeid in self._tried:
+            self._tried.discard(nodeid)
+            self._attempts[nodeid] = self._attempts.get(nodeid, 1) + 1
+        if report.outcome not in _OUTCOMES:
+            self._tried.add(nodeid)
+        return self._attempts.get(nodeid, getattr(report, "testbay_attempt", 1))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Record the numbers of pytest's last line, which every account of the run repeats."""
+        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        reports = {name: reporter.stats.get(name, ()) for name in _COUNTED}
+        counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
+        self._write([{"counts": {name: count for name, count in counts.items() if count}}])
 
     def _write(self, facts: list[dict[str, Any]]) -> None:
         with self._file.open("a", encoding="utf-8") as out:
@@ -64,18 +91,20 @@ class Recorder:
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:
     """What a phase came to, in plain values. Texts are bounded and hold nothing that a terminal would obey."""
-    fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": report.outcome}
+    outcome: str = report.outcome if report.outcome in _OUTCOMES else "rerun"
+    failed = outcome in ("failed", "rerun")
+    fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": outcome}
     fact |= {"start": round(report.start, 4), "duration_s": round(report.duration, 4)}
     fact |= {"attempt": attempt} if (attempt := getattr(report, "testbay_attempt", 1)) > 1 else {}
     fact |= {"kept": kept} if (kept := getattr(report, "testbay_kept", "")) else {}
     fact |= {"worker": worker} if (worker := getattr(report, "worker_id", "")) else {}
     if report.skipped and isinstance(report.longrepr, tuple):
         fact["reason"] = visible(report.longrepr[2].removeprefix("Skipped: "))[:_ERROR_CHARACTERS]
-    if report.failed:
+    if failed:
         fact |= {"error": first_error_line(report), "trace": _bounded(report.longreprtext), "location": _place(report)}
     # The sections of a passing phase come again with the next one, or nobody will ask for them.
-    if report.failed or getattr(report, "testbay_sections", []):
-        shown = [(title, _bounded(text)) for title, text in report.sections if report.failed or _is_ours(report, title)]
+    if failed or getattr(report, "testbay_sections", []):
+        shown = [(title, _bounded(text)) for title, text in report.sections if failed or _is_ours(report, title)]
         fact |= {"sections": shown[-_SECTIONS:]} if shown else {}
     return fact
 

@@ -220,6 +220,7 @@ class Run(_Part):
     steps: tuple[Step, ...] = ()
     planned: tuple[Id, ...] = ()
     attempts: tuple[Attempt, ...] = Field((), alias="tests")
+    counts: dict[Line, int] = {}
     coverage_percent: float | None = None
     exit_code: int | None = None
     error: Fault | None = None

@@ -68,7 +68,8 @@ def _folded(title: str, text: str) -> str:
 
 def _facts(run: Run) -> str:
     """The run in one line."""
-    counts = [f"{len(tests)} {outcome}" for outcome in ("passed", "failed", "skipped") if (tests := run.ended(outcome))]
+    told = run.counts or {outcome: len(run.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
+    counts = [f"{count} {'errors' if outcome == 'error' else outcome}" for outcome, count in told.items() if count]
     facts = [
         ", ".join(counts) or "no test ran",
         f"{len(run.flaky)} flaky" if run.flaky else "",

@@ -21,9 +21,11 @@ class Results:
     `when` (the phase that decided), `start` (seconds since the epoch), `setup_s`, `duration_s` (of the test itself) and
     `teardown_s`; as it applies `worker`, `error` (a line), `trace`, `location` (file, line), `sections`, `reason`.
 
-    Of a shard also the ids `collected`, from which its own were planned.
+    Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
+    line; empty when pytest did not come to that.
     """
 
+    counts: dict[str, int] = field(default_factory=dict)
     collected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
@@ -55,6 +57,7 @@ def read(run_dir: Path) -> Results:
     """What a run's folder tells, also of a pytest that was killed half-way."""
     facts = _facts(run_dir / "tests.jsonl")
     return Results(
+        counts=next((fact["counts"] for fact in facts if "counts" in fact), {}),
         collected=_collected(run_dir / "shard.json"),
         planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
         tests=_tests(facts),
@@ -81,6 +84,10 @@ def _tests(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
             number = fact.get("attempt", 1)
             _add_phase(attempts.setdefault((fact["id"], number), {"id": fact["id"], "attempt": number}), fact)
     first = {nodeid: place for place, (nodeid, _) in reversed(list(enumerate(attempts)))}
+    last = dict(sorted(attempts))
+    for (nodeid, number), test in attempts.items():
+        if number < last[nodeid] and test.get("outcome") == "failed":
+            test["outcome"] = "rerun"  # a failed subtest is reported before it is known that the test runs again
     in_order = sorted(attempts.values(), key=lambda test: (first[test["id"]], test["attempt"]))
     return [test for test in in_order if "outcome" in test]
 
@@ -123,10 +130,7 @@ def keep(results: Results, run_dir: Path) -> None:
 
 def tests_line(results: Results, seconds: float) -> str:
     """`Tests: 3 passed in 45.2s`, and each failing test with its first error line."""
-    flaky = len({test["id"] for test in results.flaky})
-    notes = {"passed": f" ({flaky} flaky)" if flaky else ""}
-    outcomes = ("passed", "failed", "skipped")
-    counts = [f"{n} {outcome}{notes.get(outcome, '')}" for outcome in outcomes if (n := results.count(outcome))]
+    counts = _counted(results)
     none = f"none of {len(results.collected)} fell to this shard," if _is_empty_shard(results) else "none ran"
     lines = [f"Tests: {', '.join(counts) or none} in {seconds:.1f}s"]
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
@@ -134,6 +138,19 @@ def tests_line(results: Results, seconds: float) -> str:
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
     lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
     return "\n".join(lines)
+
+
+def _counted(results: Results) -> list[str]:
+    """`3 passed (1 flaky)`, `1 failed`, `2 errors`: as pytest's last line has it, so that both say the same."""
+    told = results.counts or {outcome: results.count(outcome) for outcome in ("passed", "failed", "skipped")}
+    flaky = len({test["id"] for test in results.flaky})
+    counts = {
+        f"passed ({flaky} flaky)" if flaky else "passed": told.get("passed", 0) + told.get("flaky", 0),
+        "failed": told.get("failed", 0),
+        "error" if told.get("error") == 1 else "errors": told.get("error", 0),
+        **{outcome: told.get(outcome, 0) for outcome in ("skipped", "xfailed", "xpassed")},
+    }
+    return [f"{count} {outcome}" for outcome, count in counts.items() if count]
 
 
 def _is_empty_shard(results: Results) -> bool:

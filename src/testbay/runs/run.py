@@ -54,6 +54,7 @@ class Record:
     collected: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
     coverage_percent: float | None = None
     exit_code: int | None = None
     error: dict[str, str] | None = None
@@ -266,6 +267,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         done = results.read(run.dir)
         run.record.collected = done.collected
         run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
+        run.record.counts = done.counts
         results.keep(done, run.dir)
         run.record.coverage_percent = done.coverage_percent
         run.close(results.tests_line(done, time.monotonic() - began), good=good)
