@@ -33,8 +33,8 @@ import psutil
 
 sys.path.pop(0)  # this folder: in it `secrets` would be a measurement, not Python's module
 
-from testbay.checks import runner
-from testbay.manifest import Manifest, load_manifest
+from testbay.manifest.service import Manifest, load_manifest
+from testbay.production.checks import runner
 
 AT_ONCE = runner.CONCURRENCY
 PACKAGES = ("nginx", "prometheus-blackbox-exporter")

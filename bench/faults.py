@@ -23,10 +23,10 @@ import psycopg
 import redis
 
 from testbay import settings
-from testbay.dependencies import ROOMS
-from testbay.faults.inject import Faults, Proxies
-from testbay.manifest import load_manifest
-from testbay.stacks import planning, stack
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.faults.inject import Faults, Proxies
+from testbay.harness.stack import request, stack
+from testbay.manifest.service import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "tests" / "system" / "project"
@@ -95,7 +95,7 @@ def servers(folder: Path) -> Iterator[stack.Stack]:
     shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
     environ = {**os.environ, "TESTBAY_CACHE_DIR": str(folder / "cache")}
     chosen = settings.load(engine="embedded", environ=environ)
-    started = stack.start(planning.request(load_manifest(project / "services" / "shop"), project, chosen))
+    started = stack.start(request.request(load_manifest(project / "services" / "shop"), project, chosen))
     yield started
     started.stop()
 

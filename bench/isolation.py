@@ -48,8 +48,8 @@ from isolation_project import (
 )
 
 from testbay import process
-from testbay.dependencies import postgres
 from testbay.errors import BayError
+from testbay.harness.dependencies.postgres import server as postgres
 
 GROWTH = (100, 500, 1000, 2000)
 INSTALL = ".venv/bin/uv pip install --python .venv/bin/python --group bench"

@@ -16,12 +16,13 @@ import psycopg
 import yaml
 
 from testbay import settings
-from testbay.composefile import ComposeService, load_compose
-from testbay.dependencies import postgres, room_of
-from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
-from testbay.manifest import load_manifest
-from testbay.stacks import planning, stack
+from testbay.harness.dependencies import room_of
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.engines import docker as daemon
+from testbay.harness.stack import request, stack
+from testbay.manifest.composefile import ComposeService, load_compose
+from testbay.manifest.service import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 CONTESTANTS = REPOSITORY / "bench" / "contestants"
@@ -184,7 +185,7 @@ def compose_facts() -> dict[str, Any]:
 def server(project: Path, environ: dict[str, str]) -> Iterator[str]:
     """A server as testbay starts it, with the schema in the database `migrated`; yields its address."""
     chosen = settings.load(environ={**environ, "TESTBAY_CACHE_DIR": environ["TESTBAY_CACHE_DIR"] + "-peers"})
-    running = stack.start(planning.request(load_manifest(project / "services" / "peers"), project, chosen))
+    running = stack.start(request.request(load_manifest(project / "services" / "peers"), project, chosen))
     try:
         dsn = postgres.url(running.endpoints["postgres"])
         with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:

@@ -25,7 +25,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from testbay.checks.latency import Rule, Sample, judge
+from testbay.production.history.slowness import Rule, Sample, judge
 
 RUNS_A_DAY = 4
 QUIET = Rule().needs  # runs before a slowdown

@@ -20,14 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbay import ports, settings
-from testbay.dependencies import ROOMS
-from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
-from testbay.manifest import load_manifest
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.engines import docker
+from testbay.harness.plans import PORT
+from testbay.harness.stack import prepare, request, stack
+from testbay.harness.stack.request import Request
+from testbay.manifest.service import load_manifest
 from testbay.output import Voice
-from testbay.spec import PORT
-from testbay.stacks import planning, provision, stack
-from testbay.stacks.planning import Request
 
 REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "tests" / "system" / "project"
@@ -74,14 +74,14 @@ def asked_for(project: Path, cache: Path, engine: str) -> Request:
     """The project's service on one engine."""
     environ = {**os.environ, "TESTBAY_CACHE_DIR": str(cache)}
     chosen = settings.load(engine=engine, environ=environ)
-    return planning.request(load_manifest(project / "services" / "shop"), project, chosen)
+    return request.request(load_manifest(project / "services" / "shop"), project, chosen)
 
 
 def embedded(project: Path, cache: Path, rounds: int) -> None:
     """A warm start of all three servers against the same programs started by hand."""
     asked = asked_for(project, cache, "embedded")
     cold = stack.start(asked)
-    provision.prepare(cold, Voice(io.StringIO()))  # migrates, and keeps the template
+    prepare.prepare(cold, Voice(io.StringIO()))  # migrates, and keeps the template
     cold.stop()
     medians = take_turns(rounds, raw=lambda: raw_start(asked), ours=lambda: our_start(asked))
     row("raw script: copy the data, start three programs, ask each", medians["raw"])
@@ -99,7 +99,7 @@ def our_start(asked: Request) -> float:
 
 def raw_start(asked: Request) -> float:
     """The floor: no guard, no record, no teardown to speak of; the same programs, flags, data and questions."""
-    medium = planning._ram_disk(Path(tempfile.gettempdir()))  # noqa: SLF001 - the same medium as testbay uses
+    medium = request._ram_disk(Path(tempfile.gettempdir()))  # noqa: SLF001 - the same medium as testbay uses
     with tempfile.TemporaryDirectory(prefix="testbay-raw-", dir=medium) as folder:
         home = Path(folder) / "raw"
         home.mkdir()
@@ -147,7 +147,7 @@ def ask_until_it_answers(name: str, endpoint: object) -> None:
 def compose(project: Path, cache: Path, rounds: int) -> None:
     """The compose engine against `docker compose up -d --wait` with health checks every second."""
     try:
-        daemon.find(os.environ)
+        docker.find(os.environ)
     except EngineUnavailableError as error:
         print(f"compose: not measured: {error.what}")
         return

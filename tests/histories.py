@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from testbay.checks.history import Entry, Outcome
-from testbay.checks.report import Verdict
+from testbay.production.checks.report import Verdict
+from testbay.production.history.entries import Entry, Outcome
 
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
 

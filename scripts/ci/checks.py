@@ -14,12 +14,12 @@ from pathlib import Path
 
 from matrix import announce, concerned
 
-from testbay.checks.placeholders import with_environment
-from testbay.checks.runner import chosen
-from testbay.checks.tables import EnvCheck
 from testbay.errors import BayError
-from testbay.manifest import Manifest, load_manifest
+from testbay.manifest.checks import EnvCheck
+from testbay.manifest.placeholders import with_environment
+from testbay.manifest.service import Manifest, load_manifest
 from testbay.output import Voice
+from testbay.production.checks.runner import chosen
 
 
 def main(question: str, *words: str) -> None:

@@ -13,7 +13,7 @@ def main() -> None:
         Voice().say(f"testbay {metadata.version('testbay')}")
         return
     process.callers()  # before the imports: a parent that ends during them must not go unnoticed
-    from testbay import cli
+    from testbay.cli import app as cli
 
     cli.main()
 

@@ -1,8 +1,8 @@
 """What the fixtures give, for the annotations of a test; what is imported from elsewhere may move."""
 
-from testbay.faults.inject import Faults
-from testbay.plugin.leasehold import Leases, Nats
-from testbay.runs.service import Service
-from testbay.stacks.pool import Lease
+from testbay.harness.faults.inject import Faults
+from testbay.harness.leases.pool import Lease
+from testbay.harness.plugin.session import Leases, Nats
+from testbay.harness.service import Service
 
 __all__ = ["Faults", "Lease", "Leases", "Nats", "Service"]

@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from testbay.errors import BayError
 
 _ANNOTATIONS = 10
 _COMMAND = re.compile(r"(?m)^([ \t]*:)(?=:)")
+_SUMMARY_BYTES = (1 << 20) - (16 << 10)  # GitHub drops a step's summary above 1 MiB; a later command may add some
 
 
 class Voice:
@@ -121,3 +123,23 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def append_summary(text: str, target: Path) -> str:
+    """Add Markdown to the step's summary; returns why it was not added, or nothing.
+
+    Several services may write to one file, and above a size GitHub shows none of it: what would be too much is cut.
+    """
+    try:
+        size = target.stat().st_size if target.exists() else 0
+        room = _SUMMARY_BYTES - size
+        if len(text.encode()) > room:
+            head = text.partition("\n")[0]
+            text = f"{head}\n\nMore is in this run's `summary.md`: the step's summary is full.\n"
+        if len(text.encode()) > room:
+            return f"nothing was added to the step's summary: it has {size} bytes"
+        with target.open("a", encoding="utf-8") as out:
+            out.write(text + "\n")
+    except OSError as error:
+        return f"the step's summary could not be written: {target}: {error.strerror}"
+    return ""

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbay.plugin import reruns
-from testbay.plugin.leasehold import Leases, Leasing, Nats, or_fail
-from testbay.plugin.recorder import JUnit, Recorder
+from testbay.harness.plugin import reruns
+from testbay.harness.plugin.recorder import JUnit, Recorder
+from testbay.harness.plugin.session import Leases, Leasing, Nats, or_fail
 
 if TYPE_CHECKING:
     import psycopg
     import redis
 
-    from testbay.faults.inject import Faults
-    from testbay.runs.service import Service
-    from testbay.stacks.pool import Lease
+    from testbay.harness.faults.inject import Faults
+    from testbay.harness.leases.pool import Lease
+    from testbay.harness.service import Service
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,14 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
     if shard := config.getoption("--testbay-shard"):
-        from testbay.plugin.splitter import Splitter
+        from testbay.harness.plugin.splitter import Splitter
 
         config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
     if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it
-        from testbay.plugin.crashes import Crashes
+        from testbay.harness.plugin.crashes import Crashes
 
         config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
     config.pluginmanager.register(JUnit(config), "testbay-junit")
@@ -122,7 +122,7 @@ def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
     """
     import redis
 
-    from testbay.dependencies.dragonfly_lease import connections
+    from testbay.harness.dependencies.dragonfly.slots import connections
 
     with redis.Redis(connection_pool=connections(or_fail(lambda: bay.dragonfly).url)) as client:
         yield client

@@ -14,14 +14,17 @@ import pytest
 from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
 
-from testbay import errors, fixtures, manifest, pytest_plugin
-from testbay.checks import report as checks_report
-from testbay.checks import rollout, shapes, tables
-from testbay.dependencies import ROOMS
-from testbay.faults import inject as faults
-from testbay.runs import run, service
-from testbay.servers import Endpoint
-from testbay.stacks import pool, stack
+from testbay import errors, fixtures, pytest_plugin
+from testbay.harness import service
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.faults import inject as faults
+from testbay.harness.leases import pool
+from testbay.harness.run import command as run
+from testbay.harness.stack import stack
+from testbay.manifest import checks, rollout, shapes
+from testbay.manifest import service as manifest
+from testbay.production.checks import report as checks_report
 
 # 0-5 are pytest's own; above 128 stand the signals, as in a shell.
 EXIT_CODES = {
@@ -221,21 +224,21 @@ def inner(name: str, model: type[BaseModel]) -> set[str]:
 
 def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     """A table for targets, for what all checks have, and for each kind."""
-    common = set(tables.EnvCheck.model_fields) - {"source", "required", "forbid", "shape", "same_keys_as"}
-    steps = {f"steps.{name}" for name in tables.Message.model_fields}
-    own = {kind: {*model.model_fields, *steps} - common for kind, model in tables.KINDS.items()}
-    exchange = {field.alias or name for name, field in tables.Exchange.model_fields.items()}
-    step = {f"step.{name}" for name in set(tables.Step.model_fields) - set(tables.Exchange.model_fields)}
+    common = set(checks.EnvCheck.model_fields) - {"source", "required", "forbid", "shape", "same_keys_as"}
+    steps = {f"steps.{name}" for name in checks.Message.model_fields}
+    own = {kind: {*model.model_fields, *steps} - common for kind, model in checks.KINDS.items()}
+    exchange = {field.alias or name for name, field in checks.Exchange.model_fields.items()}
+    step = {f"step.{name}" for name in set(checks.Step.model_fields) - set(checks.Exchange.model_fields)}
     expected = {
         "Targets": {
-            *tables.Target.model_fields,
-            *inner("live", tables.Live),
+            *checks.Target.model_fields,
+            *inner("live", checks.Live),
             *inner("deployment", rollout.Deployment),
             *inner("railway", rollout.Railway),
         },
         "Checks": common,
-        "Defaults of checks": set(tables.Defaults.model_fields),
-        "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in tables.Latency.model_fields)},
+        "Defaults of checks": set(checks.Defaults.model_fields),
+        "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in checks.Latency.model_fields)},
         "Checks: websocket": own["websocket"],
         "Checks: env": own["env"] - steps,
         "Shapes": set(shapes.KNOWN),
@@ -375,7 +378,7 @@ def test_how_it_works_names_every_module(root: Path) -> None:
 def test_protocol_is_explained_member_by_member(root: Path) -> None:
     """docs/add-a-dependency.md has a row for each member, in the Protocol's order."""
     page = (root / "docs/add-a-dependency.md").read_text(encoding="utf-8")
-    source = (root / "src/testbay/dependencies/__init__.py").read_text(encoding="utf-8")
+    source = (root / "src/testbay/harness/dependencies/__init__.py").read_text(encoding="utf-8")
     protocol = source.partition("class Dependency(Protocol):")[2].partition("\nROOMS")[0]
 
     assert list(table(page, "The Protocol, member by member")) == re.findall(r"(?m)^    (?:def )?(\w+)[:(]", protocol)

@@ -14,39 +14,23 @@ SOURCE = Path(__file__).parents[2] / "src/testbay"
 # From the ways to fail, at the bottom, to the ways to call, at the top.
 LEVELS = {
     "errors": 0,
-    "composefile": 1,
     "logs": 1,
     "markdown": 1,
     "masking": 1,
     "output": 1,
+    "pages": 1,
     "ports": 1,
     "process": 1,
-    "servers": 1,
     "settings": 1,
-    "spec": 1,
-    "aws": 2,
-    "checks": 2,
-    "dependencies": 2,
-    "engines": 2,
-    "faults": 2,
-    "report": 2,
-    "manifest": 3,
-    "remote": 3,
-    "statuspage": 3,
-    "incidents": 4,
-    "secrets": 4,
-    "sharding": 4,
-    "stacks": 4,
-    "trends": 4,
-    "doctor": 5,
-    "metrics": 5,
-    "runs": 5,
-    "check": 6,
-    "cli_trends": 6,
-    "plugin": 6,
-    "fixtures": 7,
-    "pytest_plugin": 7,
-    "cli": 8,
+    "text": 1,
+    "manifest": 2,
+    "secrets": 3,
+    "harness": 4,
+    "production": 4,
+    "premerge": 5,
+    "fixtures": 5,
+    "pytest_plugin": 5,
+    "cli": 6,
 }
 # The contents page and the way in: they may import anything.
 EXEMPT = {"testbay", "testbay.__main__"}
@@ -76,7 +60,7 @@ def imported(tree: ast.Module, known: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def room(module: str) -> str:
-    """`testbay.engines.compose` is in the room `engines`."""
+    """`testbay.harness.engines.compose` is in the room `engines`."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -115,7 +99,7 @@ def test_every_module_has_a_level() -> None:
 
 def test_guard_starts_without_the_slow_modules() -> None:
     """A user waits for the guard's imports at every start; `dataclasses` (by `inspect`) took a sixth of its time."""
-    guard = "import sys, testbay.stacks.guard, testbay.engines.embedded"
+    guard = "import sys, testbay.harness.stack.guard, testbay.harness.engines.embedded"
     ask = f"{guard}; print(*{{'dataclasses', 'inspect'}} & sys.modules.keys())"
     argv = [sys.executable, "-S", "-c", ask]
     loaded = subprocess.run(argv, env={"PYTHONPATH": str(SOURCE.parent)}, check=True, stdout=subprocess.PIPE).stdout
@@ -140,12 +124,12 @@ def test_there_is_no_import_cycle() -> None:
 @pytest.mark.parametrize(
     ("module", "target", "why"),
     [
-        pytest.param("testbay.runs.run", "testbay.errors", "", id="down"),
-        pytest.param("testbay.engines.embedded", "testbay.engines", "", id="within-a-room"),
+        pytest.param("testbay.harness.run.command", "testbay.errors", "", id="down"),
+        pytest.param("testbay.harness.engines.embedded", "testbay.harness.engines", "", id="within-a-room"),
         pytest.param(
             "testbay.process",
-            "testbay.runs.run",
-            "level 1 may not import level 5: move what is shared further down",
+            "testbay.harness.run.command",
+            "level 1 may not import level 4: move what is shared further down",
             id="up",
         ),
         pytest.param("testbay.new", "testbay.errors", "new has no level: place it in LEVELS in this file", id="new"),

@@ -12,8 +12,8 @@ import yaml
 from tests.stepper import workflow as stepper
 from tests.stepper.expressions import interpolate
 
-from testbay.checks.placeholders import variables
-from testbay.manifest import load_manifest, service_folders
+from testbay.manifest.placeholders import variables
+from testbay.manifest.service import load_manifest, service_folders
 
 HEALTH = Path(__file__).parents[2] / ".github/workflows/production-health-check.yml"
 WORKFLOWS = sorted((Path(__file__).parents[2] / ".github/workflows").glob("*.yml"))
@@ -180,7 +180,7 @@ def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
     ("file", "starts"),
     [
         pytest.param("services/agent_executor/src/agent_executor/app.py", True, id="the-service"),
-        pytest.param("src/testbay/runs/run.py", True, id="testbay"),
+        pytest.param("src/testbay/harness/run/command.py", True, id="testbay"),
         pytest.param("scripts/bootstrap", True, id="scripts"),
         pytest.param(".github/workflows/agent-executor-integration-tests.yml", True, id="itself"),
         pytest.param("services/other/src/other/app.py", False, id="another-service"),

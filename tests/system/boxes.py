@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tests.system.conftest import REPOSITORY
 
-from testbay.composefile import load_compose
+from testbay.manifest.composefile import load_compose
 
 _WITHIN_S = 30.0
 HEALTHCHECK = ("--health-interval=100ms", "--health-retries=1")

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbay.composefile import load_compose
-from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
+from testbay.harness.engines import docker
+from testbay.manifest.composefile import load_compose
 
 if TYPE_CHECKING:
     from tests.system.browser import Browser
@@ -160,10 +160,10 @@ class Bay:
 def why_no_docker() -> str:
     """Why the compose half cannot run on this machine; empty when it can."""
     try:
-        found = daemon.find(os.environ)
+        found = docker.find(os.environ)
         services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
-        for image in daemon.missing_images(found, [service.image for service in services]):
-            daemon.pull(found, image, lambda _: None)
+        for image in docker.missing_images(found, [service.image for service in services]):
+            docker.pull(found, image, lambda _: None)
     except EngineUnavailableError as error:
         return error.what
     return ""

@@ -7,11 +7,11 @@ from typing import Any
 
 from tests.system.fake_github import FakeGitHub
 
-from testbay.checks.report import Report, Result, Verdict
-from testbay.incidents import marker, reconcile
-from testbay.incidents.marker import State
 from testbay.output import Voice
-from testbay.remote.github import Patience
+from testbay.production.checks.report import Report, Result, Verdict
+from testbay.production.incidents import marker, reconcile
+from testbay.production.incidents.marker import State
+from testbay.production.remote.github import Patience
 
 
 def result(check: str, verdict: Verdict, said: str = "", **more: Any) -> Result:

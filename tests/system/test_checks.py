@@ -19,10 +19,10 @@ from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import FakeGitHub
 from tests.system.pages import files, follow, page, write
 
-from testbay.checks import history
-from testbay.checks.history import Entry, Outcome
-from testbay.checks.report import Report, from_json
-from testbay.manifest import load_manifest
+from testbay.manifest.service import load_manifest
+from testbay.production.checks.report import Report, from_json
+from testbay.production.history import entries
+from testbay.production.history.entries import Entry, Outcome
 
 MANIFEST = """
 [target.production]
@@ -226,7 +226,7 @@ def remembered(folder: Path, name: str) -> None:
         started = (now - timedelta(hours=40 - run)).isoformat()
         found = Outcome(check=name, verdict="pass", median_ms=median_ms, probes=10)
         made = Entry(service="shop", phase="scheduled", target="production", started=started, outcomes=(found,))
-        history.append(folder, made, now)
+        entries.append(folder, made, now)
 
 
 def test_who_has_become_slower_than_before_fails(bay: Bay, deployment: Deployment) -> None:

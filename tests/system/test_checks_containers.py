@@ -8,7 +8,7 @@ import pytest
 from tests.system.boxes import HEALTHCHECK, Boxes, boxes, docker, health_is
 from tests.system.conftest import Bay, checkout
 
-from testbay.checks.report import Report, Result, from_json
+from testbay.production.checks.report import Report, Result, from_json
 
 pytestmark = pytest.mark.compose
 

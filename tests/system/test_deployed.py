@@ -12,9 +12,9 @@ from tests.system.conftest import Bay
 from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import TOKEN, FakeGitHub, Fault
 
-from testbay.checks.report import Report
-from testbay.remote.deployed import on_github
-from testbay.remote.github import Patience
+from testbay.production.checks.report import Report
+from testbay.production.remote.deployed import on_github
+from testbay.production.remote.github import Patience
 
 OLD, NEW, NEWER = "0" * 40, "a" * 40, "b" * 40
 MANIFEST = """

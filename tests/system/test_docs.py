@@ -16,7 +16,7 @@ from tests.system.pages import files, follow, page, write
 
 import testbay
 from testbay import pytest_plugin
-from testbay.dependencies.postgres import psql_program
+from testbay.harness.dependencies.postgres.server import psql_program
 
 CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
 FAKE_MEMCACHED = """#!/usr/bin/env python3

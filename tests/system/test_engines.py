@@ -109,7 +109,7 @@ def test_killed_process_of_ours_leaves_nothing(stack: Bay, victim: str) -> None:
 def _victim(stack: Bay, caller: int, who: str) -> int:
     if who == "caller":
         return caller
-    guards = sorted(int(line.split()[0]) for line in stack.processes() if "testbay.stacks.guard" in line)
+    guards = sorted(int(line.split()[0]) for line in stack.processes() if "testbay.harness.stack.guard" in line)
     return guards[0] if who == "undertaker" else guards[1]
 
 

@@ -189,7 +189,7 @@ def test_the_proxy_ends_with_its_holder(bay: Bay) -> None:
     argv = [sys.executable, "-m", "pytest", "-s"]
     child = subprocess.Popen(argv, cwd=bay.service, env=bay.environ, stdout=subprocess.PIPE, text=True)
     read_until(child, "waiting")
-    running = [line for line in bay.processes() if "testbay.faults.proxy" in line]
+    running = [line for line in bay.processes() if "testbay.harness.faults.proxy" in line]
     child.kill()
     child.communicate(timeout=30)
 

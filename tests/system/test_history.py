@@ -14,11 +14,11 @@ import pytest
 from tests.system.conftest import REPOSITORY, Done
 from tests.system.pages import write
 
-from testbay import trends
-from testbay.checks import history
-from testbay.checks.history import Entry
-from testbay.checks.latency import Rule, Series
-from testbay.checks.report import Report, Result, read
+from testbay.production.checks.report import Report, Result, read
+from testbay.production.history import command as trends
+from testbay.production.history import entries
+from testbay.production.history.entries import Entry
+from testbay.production.history.slowness import Rule, Series
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 # Nothing of this machine's own git.
@@ -62,9 +62,9 @@ def test_writers_at_once_in_a_folder(tmp_path: Path) -> None:
     """Each run is there, whoever wrote when."""
     runs = [entry(hours) for hours in range(40)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda run: history.append(tmp_path, run, NOW), runs))
+        list(pool.map(lambda run: entries.append(tmp_path, run, NOW), runs))
 
-    assert history.read(tmp_path, NOW).entries == history.merge(runs)
+    assert entries.read(tmp_path, NOW).entries == entries.merge(runs)
 
 
 def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
     for run in range(34):
         health_s = source.uniform(0.09, 0.11) * (1.5 if run >= 28 else 1)
         made = read(report(tmp_path, 6 * (34 - run), health_s=health_s))
-        history.append(tmp_path / "kept", history.entry(made), NOW)
+        entries.append(tmp_path / "kept", entries.entry(made), NOW)
 
     every, one = (
         call(tmp_path, "latency", "--history", "kept"),
@@ -135,7 +135,7 @@ def test_a_run_that_is_too_old_is_not_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_code_10(tmp_path: Path, argv: list[str], message: str) -> None:
     """It is named, with what could be meant."""
     (tmp_path / "empty.json").write_text("{}")
-    history.append(tmp_path / "kept", history.entry(read(report(tmp_path, 1))), NOW)
+    entries.append(tmp_path / "kept", entries.entry(read(report(tmp_path, 1))), NOW)
 
     done = call(tmp_path, *argv)
 
@@ -156,4 +156,4 @@ def test_every_field_of_a_line_is_told() -> None:
     page = (REPOSITORY / "docs/latency.md").read_text(encoding="utf-8")
     rows = re.findall(r"(?m)^\| `(\w+)` \|", page.partition("## What is kept")[2])
 
-    assert rows == ["version", *history.Entry.__dataclass_fields__, *history.Outcome.__dataclass_fields__]
+    assert rows == ["version", *entries.Entry.__dataclass_fields__, *entries.Outcome.__dataclass_fields__]

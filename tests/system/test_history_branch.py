@@ -13,10 +13,10 @@ import pytest
 from tests.system.conftest import Done
 from tests.system.test_history import CLEAN, NOW, call, entry, report
 
-from testbay.checks import branch as branches
-from testbay.checks import history
-from testbay.checks.branch import Branch
 from testbay.errors import HistoryError
+from testbay.production.history import branch as branches
+from testbay.production.history import entries
+from testbay.production.history.branch import Branch
 
 NAME = "testbay-history"
 TOKEN = "not-to-be-shown"
@@ -68,7 +68,7 @@ def test_a_branch_of_its_own(origin: Path, options: Sequence[str]) -> None:
     counts = [git(where, "rev-list", "--count", name) for where, name in ((origin, NAME), (theirs, f"origin/{NAME}"))]
     assert counts == ["2", "1" if options else "2"]
     assert set(git(origin, "ls-tree", "--name-only", "testbay-history").split()) == set(
-        history.render([entry(6), entry(0)])
+        entries.render([entry(6), entry(0)])
     )
     assert before == (git(folder, "rev-parse", "HEAD", "--is-shallow-repository"), git(folder, "status", "--porcelain"))
     assert git(folder, "branch", "--list") == "* main"
@@ -85,7 +85,7 @@ def test_a_clock_that_is_behind_takes_nothing_away(origin: Path) -> None:
 
 def test_a_branch_that_is_not_there_is_an_empty_history(origin: Path) -> None:
     """Who asks for it makes nothing."""
-    assert branch(clone(origin, "ours")).read(NOW) == history.History()
+    assert branch(clone(origin, "ours")).read(NOW) == entries.History()
     assert git(origin, "branch", "--list") == "* main"
 
 
@@ -100,7 +100,7 @@ def test_two_writers_at_once(origin: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(write, range(2)))
 
-    expected = history.merge(entry(10 * turn + number) for turn in range(5) for number in range(2))
+    expected = entries.merge(entry(10 * turn + number) for turn in range(5) for number in range(2))
     assert branch(clone(origin, "reader")).read(NOW).entries == expected
     assert git(origin, "rev-list", "--count", "testbay-history") == "10"
     assert git(origin, "rev-list", "--count", "--merges", "testbay-history") == "0"
@@ -130,7 +130,7 @@ def test_a_lost_race_is_run_again(origin: Path, racing: list[int], hours: list[i
 
     known = branch(clone(origin, "ours")).append(entry(0), NOW)
 
-    assert known.entries == history.merge([entry(0), *map(entry, hours)])
+    assert known.entries == entries.merge([entry(0), *map(entry, hours)])
     assert git(origin, "rev-list", "--count", "testbay-history") == str(len(hours) + 1)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from tests.system.monitor import Monitor, report, result
 
-from testbay.checks.report import Result
 from testbay.errors import IncidentsError
+from testbay.production.checks.report import Result
 
 BAD = result("health", "fail", "status == 200: status is 404", evidence=("<h1>Not Found</h1>",))
 GOOD = result("health", "pass")

@@ -16,9 +16,9 @@ from tests.system.fake_github import TOKEN, FakeGitHub, Fault
 from tests.system.fake_slack import KEY, FakeSlack
 from tests.system.monitor import report, result
 
-from testbay.checks.report import Report
 from testbay.errors import IncidentsError
-from testbay.remote.github import Access, Api, Patience
+from testbay.production.checks.report import Report
+from testbay.production.remote.github import Access, Api, Patience
 
 BAD = result("health", "fail", "status is 404")
 SECRETS = """

@@ -13,8 +13,8 @@ from tests.system.fake_github import TOKEN, FakeGitHub, Fault, Gate
 from tests.system.fake_slack import FakeSlack
 from tests.system.monitor import Monitor, report, result
 
-from testbay.checks.report import Report, Result
 from testbay.errors import IncidentsError
+from testbay.production.checks.report import Report, Result
 
 BAD = [result("a", "fail", "status 502"), result("b", "pass")]
 WORSE = [result("a", "fail", "status 502"), result("b", "fail", "status 502")]

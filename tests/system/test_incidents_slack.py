@@ -12,9 +12,9 @@ from tests.system.fake_github import FakeGitHub, Fault
 from tests.system.fake_slack import KEY, FakeSlack, problem
 from tests.system.monitor import Monitor, result
 
-from testbay.checks.report import Verdict
 from testbay.errors import BayError, NotDeliveredError
-from testbay.incidents import slack as webhook
+from testbay.production.checks.report import Verdict
+from testbay.production.incidents import slack as webhook
 
 BAD = result("health", "fail", "status is 404")
 GOOD = result("health", "pass")

@@ -88,7 +88,7 @@ def _ours(root: int) -> dict[str, int]:
             command = " ".join(entry.cmdline())
         except psutil.Error:
             continue
-        if "testbay.stacks.guard" in command:
+        if "testbay.harness.stack.guard" in command:
             found["guard's worker" if "guard's undertaker" in found else "guard's undertaker"] = entry.pid
         elif "testbay run" in command:
             found["testbay"] = entry.pid
@@ -144,7 +144,7 @@ def test_both_halves_of_the_guard_killed_at_once_are_collected_by_the_next_call(
     """Only then is something left for a moment: the servers die at once, the folder goes with the next call."""
     lane = Lane(tmp_path)
     lane.bay.run("up", "shop", "--keep")
-    guards = [int(line.split()[0]) for line in lane.bay.processes() if "testbay.stacks.guard" in line]
+    guards = [int(line.split()[0]) for line in lane.bay.processes() if "testbay.harness.stack.guard" in line]
     for guard in guards:
         os.kill(guard, signal.SIGKILL)
 

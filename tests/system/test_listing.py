@@ -12,7 +12,7 @@ from tests.system.test_tier2 import Run, add_service, call, make_checkout, write
 CHANGES = {
     "its-own-file": ("services/a/src/x.py", ["a"]),
     "its-own-page": ("services/a/README.md", ["a"]),
-    "what-all-share": ("src/testbay/runs/run.py", ["a", "b"]),
+    "what-all-share": ("src/testbay/harness/run/command.py", ["a", "b"]),
     "what-services-share": ("services/common/x.py", ["a", "b"]),
     "an-unusual-name": ("services/a/tab\there.py", ["a"]),
     "docs": ("docs/ci.svg", []),

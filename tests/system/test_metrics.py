@@ -17,13 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.system.conftest import REPOSITORY, Done
 from tests.system.monitor import report, result
 
-from testbay import metrics
-from testbay.checks import history
-from testbay.checks.report import Report
 from testbay.errors import ManifestError
 from testbay.output import Voice
-from testbay.remote.github import Patience
-from testbay.trends import Place
+from testbay.production import metrics
+from testbay.production.checks.report import Report
+from testbay.production.history import entries
+from testbay.production.history.command import Place
+from testbay.production.remote.github import Patience
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PUSHGATEWAY", "GITHUB", "SLACK"))}
@@ -100,7 +100,7 @@ def test_the_last_good_run_is_that_of_the_same_target(tmp_path: Path) -> None:
     for target, hours in ages.items():
         for ago in hours:
             good = report(NOW - timedelta(hours=ago), result("a", "pass"), result("b", "skip"), target=target)
-            history.append(tmp_path / "kept", history.entry(good), NOW)
+            entries.append(tmp_path / "kept", entries.entry(good), NOW)
     for verdict in ("fail", "error", "stale", "skip"):
         said = written(tmp_path, report(NOW, result("a", verdict)), "--history", "kept")
         assert said[name] == (NOW - timedelta(hours=20)).timestamp()

@@ -12,9 +12,9 @@ from tests.system.deployment import Deployment, deployed
 from tests.system.fake_github import FakeGitHub
 from tests.system.fake_railway import ACCOUNT_TOKEN, IDS, TOKEN, FakeRailway
 
-from testbay.checks.report import Report
-from testbay.checks.rollout import Railway
-from testbay.remote import railway as client
+from testbay.manifest.rollout import Railway
+from testbay.production.checks.report import Report
+from testbay.production.remote import railway as client
 
 OLD, NEW, NEWER = "0" * 40, "a" * 40, "b" * 40
 MANIFEST = f"""

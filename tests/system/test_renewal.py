@@ -12,9 +12,9 @@ import redis
 from tests.system.conftest import ENGINES, Bay, checkout
 
 from testbay import settings
-from testbay.dependencies.nats_lease import Talk
-from testbay.stacks import pool
-from testbay.stacks.pool import Lease, Pool
+from testbay.harness.dependencies.nats.slots import Talk
+from testbay.harness.leases import pool
+from testbay.harness.leases.pool import Lease, Pool
 
 SCHEMA = """
 CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE);

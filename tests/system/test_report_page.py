@@ -9,8 +9,8 @@ from selenium.webdriver.support.ui import Select
 from tests.records import LOG, STARTED_S, attempt, failed, record, write
 from tests.system.browser import VIEWS, Browser
 
-from testbay import report
-from testbay.report import runfile
+from testbay.harness.run import report
+from testbay.harness.run.report import runfile
 
 pytestmark = pytest.mark.browser
 HOSTILE = "\x1b[31m</pre></script><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"

@@ -8,11 +8,12 @@ from unittest.mock import patch
 import pytest
 from tests.system.cloud import CANARY, Shop
 
-from testbay import masking, output, secrets, settings
+from testbay import masking, output, settings
 from testbay.errors import BayError
-from testbay.manifest import load_manifest
+from testbay.manifest.service import load_manifest
 from testbay.masking import forms
 from testbay.output import Voice
+from testbay.secrets import command as secrets
 
 # What careless tests do: print the value, print it on the way to something else, keep it in a report in some form.
 CARELESS = """

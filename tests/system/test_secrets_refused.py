@@ -9,9 +9,10 @@ import pytest
 from tests.system.cloud import CANARY, ROLE, SUBJECT, TOLD, Cloud, Shop
 from tests.system.conftest import Done
 
-from testbay import secrets, settings
+from testbay import settings
 from testbay.errors import SecretMissingError
-from testbay.manifest import load_manifest
+from testbay.manifest.service import load_manifest
+from testbay.secrets import command as secrets
 
 NO_JOB = {"GITHUB_ACTIONS": "", "ACTIONS_ID_TOKEN_REQUEST_URL": ""}
 MISSING = {

@@ -12,14 +12,14 @@ from tests.system.pages import page
 from tests.system.test_history import NOW, call
 from tests.system.test_history_branch import NAME, branch, clone, git
 
-from testbay import trends
-from testbay.checks import history
-from testbay.checks.history import Entry
+from testbay.production.history import command as trends
+from testbay.production.history import entries
+from testbay.production.history.entries import Entry
 
 
 def keep(folder: Path, *runs: Entry) -> Path:
     folder.mkdir(parents=True)
-    for name, text in history.render(runs).items():
+    for name, text in entries.render(runs).items():
         (folder / name).write_text(text)
     return folder
 

@@ -8,8 +8,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.histories import NOW, every_six_hours, run
 from tests.system.browser import VIEWS, Browser
 
-from testbay import statuspage
-from testbay.checks.history import Entry, History, merge
+from testbay.production import statuspage
+from testbay.production.history.entries import Entry, History, merge
 
 pytestmark = pytest.mark.browser
 HOSTILE = "</title></style><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"

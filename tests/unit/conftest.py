@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report
-from testbay.checks.runner import Plan
-from testbay.checks.runner import run as checks_run
-from testbay.checks.tables import Target
-from testbay.manifest import Manifest, load_manifest
+from testbay.manifest.checks import Target
+from testbay.manifest.service import Manifest, load_manifest
 from testbay.output import Voice
+from testbay.production.checks.report import Report
+from testbay.production.checks.runner import Plan
+from testbay.production.checks.runner import run as checks_run
 from testbay.settings import Settings
 
 Conversation = Callable[[socket.socket], None]

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from testbay.dependencies import nats_archive, postgres_archive
-from testbay.dependencies.keeping import from_json, shown, to_json
 from testbay.errors import ManifestError
-from testbay.runs import archives
-from testbay.runs.archives import About
-from testbay.servers import Endpoint
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.nats import state as nats_archive
+from testbay.harness.dependencies.postgres import state as postgres_archive
+from testbay.harness.dependencies.state import from_json, shown, to_json
+from testbay.harness.run import archives
+from testbay.harness.run.archives import About
 
 ABOUT = About(test="t.py::test", error="no", service="shop", engine="embedded", dependencies={})
 POSTGRES = Endpoint(name="postgres", title="PostgreSQL", host="localhost", port=15433, user="u", password="p", db="d")

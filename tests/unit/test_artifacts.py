@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import ManifestError, TestsDidNotRunError
-from testbay.sharding import artifacts
+from testbay.harness.run.shards import artifacts
 
 RECORD: dict[str, Any] = {
     "id": "20260101-100000-shop-aaaa",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.conditions import condition, expression, unknown
-from testbay.checks.evaluation import Missing, NotMetError
+from testbay.manifest.expressions.evaluate import Missing, NotMetError
+from testbay.manifest.expressions.parse import condition, expression, unknown
 
 ANSWER: dict[str, Any] = {
     "status": 200,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report, Result
+from testbay.production.checks.report import Report, Result
 
 Ask = Callable[..., Report]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from testbay.checks import history
-from testbay.checks.history import Entry, Outcome
-from testbay.checks.report import Report, Result, Verdict
 from testbay.errors import HistoryError
+from testbay.production.checks.report import Report, Result, Verdict
+from testbay.production.history import entries
+from testbay.production.history.entries import Entry, Outcome
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def test_a_report_becomes_a_line() -> None:
         Result(check="docs", instance="/a", kind="http", verdict="fail", said="a secret", evidence=("too",)),
     ]
 
-    line = history.entry(report(results=tuple(results), run_url="https://x/1")).line
+    line = entries.entry(report(results=tuple(results), run_url="https://x/1")).line
 
     assert line == (
         '{"commit":"abc1234","control_ms":20.0,"outcomes":[{"check":"control","median_ms":20.0,"probes":3,'
@@ -50,7 +50,7 @@ def test_a_report_becomes_a_line() -> None:
 def test_a_run_at_no_time_is_refused(started: str) -> None:
     """The history is a matter of time; a time without a zone is none."""
     with pytest.raises(HistoryError) as refused:
-        history.entry(report(started=started))
+        entries.entry(report(started=started))
 
     assert refused.value.what == f"the run started at {started!r}, which is no time in a zone"
 
@@ -63,19 +63,19 @@ def test_what_was_written_is_read() -> None:
         outcomes=(Outcome(check="a", instance="/é", verdict="pass", median_ms=2.25, probes=3),),
     )
 
-    assert history.parse(history.render([full, entry(40)]), NOW).entries == (entry(40), full)
-    assert list(history.render([full, entry(40)])) == ["2026-11.jsonl", "2026-10.jsonl"]
+    assert entries.parse(entries.render([full, entry(40)]), NOW).entries == (entry(40), full)
+    assert list(entries.render([full, entry(40)])) == ["2026-11.jsonl", "2026-10.jsonl"]
 
 
 def test_merging_does_not_depend_on_the_order() -> None:
     """Two histories make one: every run once, the oldest first, whoever comes first and however often."""
     runs = [entry(day) for day in range(20)] + [entry(3, commit="fedcba9"), entry(3, target="staging")]
-    expected = history.merge(runs)
+    expected = entries.merge(runs)
     for seed in range(20):
         chance = random.Random(seed)
         parts = [chance.sample(runs, len(runs)), chance.sample(runs, 9)]
 
-        assert history.merge(*chance.sample(parts, 2)) == expected
+        assert entries.merge(*chance.sample(parts, 2)) == expected
 
     assert [len(expected), expected[-1]] == [21, entry(0)]
 
@@ -89,8 +89,8 @@ def test_the_last_good_run() -> None:
     good = found(3, "pass", "skip")
     runs = [found(1, "skip"), found(0), good, found(4, "pass"), found(2, "pass", "error"), found(2, "pass", "stale")]
 
-    assert history.last_good(runs) == good
-    assert history.last_good([found(1, "pass", "fail")]) is None
+    assert entries.last_good(runs) == good
+    assert entries.last_good([found(1, "pass", "fail")]) is None
 
 
 HOSTILE = [
@@ -118,7 +118,7 @@ def test_a_line_that_is_none_of_ours_is_left_out_and_counted(line: str) -> None:
     """Cut off, of another version, from the future, or made to hurt: the lines around it are read."""
     text = f"{entry(2).line}{line}\n\n{entry(1).line}"
 
-    read = history.parse({"2026-11.jsonl": text}, NOW)
+    read = entries.parse({"2026-11.jsonl": text}, NOW)
 
     assert (read.entries, read.skipped) == ((entry(2), entry(1)), 1)
 
@@ -127,15 +127,15 @@ def test_what_is_too_old_goes() -> None:
     """The newest 400 days are kept."""
     runs = [entry(401), entry(399), entry(0)]
 
-    assert history.bounded(runs, NOW) == (entry(399), entry(0))
+    assert entries.bounded(runs, NOW) == (entry(399), entry(0))
 
 
 def test_what_is_too_much_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest first."""
     runs = [entry(3), entry(2), entry(1)]
-    monkeypatch.setattr(history, "KEPT_BYTES", sum(len(run.line) for run in runs) - 1)
+    monkeypatch.setattr(entries, "KEPT_BYTES", sum(len(run.line) for run in runs) - 1)
 
-    assert history.bounded(runs, NOW) == (entry(2), entry(1))
+    assert entries.bounded(runs, NOW) == (entry(2), entry(1))
 
 
 def test_a_folder_keeps_each_run_once(tmp_path: Path) -> None:
@@ -145,21 +145,21 @@ def test_a_folder_keeps_each_run_once(tmp_path: Path) -> None:
     (folder / "2020-01.jsonl").write_text("old\n")
     (folder / "notes.txt").write_text("mine")
     for run in (entry(40), entry(0), entry(40)):
-        history.append(folder, run, NOW)
+        entries.append(folder, run, NOW)
 
-    assert history.read(folder, NOW).entries == (entry(40), entry(0))
+    assert entries.read(folder, NOW).entries == (entry(40), entry(0))
     assert sorted(file.name for file in folder.iterdir()) == ["2026-10.jsonl", "2026-11.jsonl", "notes.txt"]
-    assert history.read(tmp_path / "none", NOW) == history.History()
+    assert entries.read(tmp_path / "none", NOW) == entries.History()
 
 
 def test_a_clock_that_is_behind_takes_nothing_away(tmp_path: Path) -> None:
     """A machine that wakes up in the past must not delete what it takes for made up; nobody reads that there."""
     early = NOW - timedelta(days=60)
-    history.append(tmp_path, entry(0), NOW)
-    history.append(tmp_path, entry(60), early)
+    entries.append(tmp_path, entry(0), NOW)
+    entries.append(tmp_path, entry(60), early)
 
-    assert history.read(tmp_path, early).entries == (entry(60),)
-    assert history.read(tmp_path, NOW).entries == (entry(60), entry(0))
+    assert entries.read(tmp_path, early).entries == (entry(60),)
+    assert entries.read(tmp_path, NOW).entries == (entry(60), entry(0))
 
 
 def link(file: Path) -> None:
@@ -170,7 +170,7 @@ def link(file: Path) -> None:
 
 def huge(file: Path) -> None:
     with file.open("wb") as opened:
-        opened.truncate(history.KEPT_BYTES + 1)
+        opened.truncate(entries.KEPT_BYTES + 1)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def huge(file: Path) -> None:
         (huge, "2026-11.jsonl is larger than 20 MiB"),
     ],
 )
-@pytest.mark.parametrize("call", [history.read, lambda folder, now: history.append(folder, entry(), now)])
+@pytest.mark.parametrize("call", [entries.read, lambda folder, now: entries.append(folder, entry(), now)])
 def test_nothing_is_followed(
     tmp_path: Path, make: Callable[[Path], None], why: str, call: Callable[[Path, datetime], Any]
 ) -> None:

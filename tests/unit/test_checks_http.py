@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from testbay.checks import http
-from testbay.checks.exchange import no_answer
-from testbay.checks.report import Report, Result
+from testbay.production.checks.exchange import no_answer
+from testbay.production.checks.kinds import http
+from testbay.production.checks.report import Report, Result
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report
-from testbay.checks.runner import names
-from testbay.checks.tables import Asked
 from testbay.errors import InterruptedRunError
+from testbay.manifest.checks import Asked
+from testbay.production.checks.report import Report
+from testbay.production.checks.runner import names
 
 Ask = Callable[..., Report]
 TOKEN = "tok-5f2c9d0e-very-secret"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from testbay.checks import latency
-from testbay.checks.history import Entry, Outcome
-from testbay.checks.latency import Rule, Sample, Series, chance, judge
+from testbay.production.history import slowness
+from testbay.production.history.entries import Entry, Outcome
+from testbay.production.history.slowness import Rule, Sample, Series, chance, judge
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -135,7 +135,7 @@ def test_a_run_without_control_is_not_compared_with_ratios(gap: float | None) ->
     finding = judge(samples(around(100, 34), [*[20.0] * 20, gap, *[20.0] * 13]))
 
     assert (finding.word, finding.divided) == ("steady", False)
-    assert "not divided: 'control' was timed in 33 of 34 runs" in latency.explain(finding)[2]
+    assert "not divided: 'control' was timed in 33 of 34 runs" in slowness.explain(finding)[2]
 
 
 def test_the_limit_needs_no_history() -> None:
@@ -149,14 +149,14 @@ def test_the_limit_needs_no_history() -> None:
 
 def test_a_check_that_was_never_timed_is_explained_too() -> None:
     """There is nothing to show."""
-    assert latency.explain(judge([])) == ["not enough yet (0 of 34 runs)"]
+    assert slowness.explain(judge([])) == ["not enough yet (0 of 34 runs)"]
 
 
 def test_what_is_explained() -> None:
     """The verdict, the medians, how it was compared, and every run with a bar, the newest ones set apart."""
     rule = Rule(before=2, recent=1, p=0.5)
 
-    lines = latency.explain(judge(samples([100, 110, 200], [10, 11, 10], commit="abc\x1b12345"), rule))
+    lines = slowness.explain(judge(samples([100, 110, 200], [10, 11, 10], commit="abc\x1b12345"), rule))
 
     assert lines == [
         "slower: the last 1 runs are 100% slower than the 2 before, and that is no chance (p = 0.33)",
@@ -179,7 +179,7 @@ def test_what_no_clock_has_shown_is_no_time(median_ms: float, control_ms: float 
         service="shop", phase="scheduled", started=START.isoformat(), control_ms=control_ms, outcomes=(outcome,)
     )
 
-    assert latency.series([run] * 40) == {}
+    assert slowness.series([run] * 40) == {}
 
 
 def test_each_check_on_each_target_is_a_series() -> None:
@@ -192,8 +192,8 @@ def test_each_check_on_each_target_is_a_series() -> None:
     ]
     run = Entry(service="shop", phase="scheduled", started=START.isoformat(), control_ms=5, outcomes=tuple(timed))
 
-    assert latency.series([run]) == {
+    assert slowness.series([run]) == {
         Series("shop", "", "control"): [Sample(moment=START, median_ms=5, probes=3)],
         Series("shop", "", "docs", "/a"): [Sample(moment=START, median_ms=9, probes=3, control_ms=5)],
     }
-    assert [str(key) for key in latency.series([run])] == ["shop: control", "shop: docs /a"]
+    assert [str(key) for key in slowness.series([run])] == ["shop: control", "shop: docs /a"]

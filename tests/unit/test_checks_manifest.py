@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import ManifestError
-from testbay.manifest import Manifest, load_manifest
+from testbay.manifest.service import Manifest, load_manifest
 
 Load = Callable[[str], Manifest]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import NOTHING_ASKED, Report, Result, Verdict, from_json
 from testbay.errors import ManifestError
+from testbay.production.checks.report import NOTHING_ASKED, Report, Result, Verdict, from_json
 
 
 def result(verdict: Verdict, **more: Any) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report, Result, from_json
+from testbay.production.checks.report import Report, Result, from_json
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]

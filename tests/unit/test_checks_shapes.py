@@ -2,7 +2,7 @@
 
 import pytest
 
-from testbay.checks.shapes import KNOWN, fault, shape
+from testbay.manifest.shapes import KNOWN, fault, shape
 
 GOOD = {
     "url": ["https://shop.example", "http://u:p@10.0.0.1:8080/a?b=c", "HTTPS://[2001:db8::1]:443#x", "http://db_1."],

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from testbay.checks import slowness
-from testbay.checks.history import CONTROL, Entry, History, Outcome, entry
-from testbay.checks.latency import Series, judge, rule, series
-from testbay.checks.report import Report, Result, Verdict
-from testbay.checks.slowness import Past
-from testbay.checks.tables import Check, HttpCheck, Latency
 from testbay.errors import HistoryError
+from testbay.manifest.checks import Check, HttpCheck, Latency
+from testbay.production.checks.report import Report, Result, Verdict
+from testbay.production.history import verdicts
+from testbay.production.history.entries import CONTROL, Entry, History, Outcome, entry
+from testbay.production.history.slowness import Series, judge, rule, series
+from testbay.production.history.verdicts import Past
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOTHING = "median of 3 probes is 100 ms; nothing to judge it by: no hard_ms, and no history (--branch, --history)"
@@ -67,7 +67,7 @@ def verdict(
     run: Report, before: Past | None, checks: Sequence[Check] | None = None, of: str = "health"
 ) -> tuple[Verdict, str, tuple[str, ...]]:
     """The one of the response time."""
-    [found] = [r for r in slowness.judged(run, checks or [check()], before).results if r.check == f"{of}/latency"]
+    [found] = [r for r in verdicts.judged(run, checks or [check()], before).results if r.check == f"{of}/latency"]
     return found.verdict, found.said, found.evidence
 
 
@@ -102,7 +102,7 @@ def test_this_run_counts_once_and_last() -> None:
     alone, both = History(entries=(again,)), History(entries=(again, ahead))
 
     assert verdict(run, Past(found=alone, option=""))[1] == "not enough yet (1 of 34 runs)"
-    assert slowness._with_this_run(both, run) == [ahead, entry(run)]
+    assert verdicts._with_this_run(both, run) == [ahead, entry(run)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_history_that_cannot_be_read_is_an_error_of_the_verdict() -> None:
     said = "median of 3 probes is 90 ms; history: kept cannot be used"
     assert verdict(report(timed(90)), before, limited) == ("error", said, ("no folder", "a", "b", "name one"))
     assert verdict(report(timed(101)), before, limited)[0] == "fail"
-    assert [r.check for r in slowness.judged(report(timed(9), timed(9, "b")), limited, before).results] == [
+    assert [r.check for r in verdicts.judged(report(timed(9), timed(9, "b")), limited, before).results] == [
         *("health", "health/latency", "b")
     ]
 
@@ -186,7 +186,7 @@ def test_each_instance_is_judged_by_its_own_past() -> None:
     assert isinstance(runs.found, History)
     of_a = Past(found=History(entries=tuple(of_instance(one, "/a") for one in runs.found.entries)), option="")
     run = report(timed(150, instance="/a"), timed(150, instance="/b"))
-    found = slowness.judged(run, [check()], of_a).results
+    found = verdicts.judged(run, [check()], of_a).results
 
     assert [(r.check, r.instance, r.verdict) for r in found] == [
         *[("health", "/a", "pass"), ("health/latency", "/a", "fail")],
@@ -201,7 +201,7 @@ def of_instance(run: Entry, instance: str) -> Entry:
 
 def test_a_verdict_is_no_time_in_the_history() -> None:
     """The check has the median, its verdict has none, and is no series."""
-    kept = entry(slowness.judged(report(timed(100)), [check()], None))
+    kept = entry(verdicts.judged(report(timed(100)), [check()], None))
 
     assert kept.outcomes == (
         Outcome(check="health", verdict="pass", median_ms=100, probes=3),

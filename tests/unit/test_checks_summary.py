@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tests.unit.test_summary import HOSTILE, KNOWN, Rendered
 
-from testbay.checks.report import Report, Result, Verdict
-from testbay.checks.summary import markdown
-from testbay.report.summary import append
+from testbay.output import append_summary
+from testbay.production.checks.report import Report, Result, Verdict
+from testbay.production.checks.summary import markdown
 
 SHA = "4f2a91c"
 
@@ -65,5 +65,5 @@ def test_the_worst_report_leaves_room_for_others(tmp_path: Path) -> None:
     text = markdown(report(*worst))
 
     assert text.splitlines()[-1] == "… and 9900 more"
-    assert [append(text, tmp_path / "summary") for _ in range(3)] == ["", "", ""]
+    assert [append_summary(text, tmp_path / "summary") for _ in range(3)] == ["", "", ""]
     assert text in (tmp_path / "summary").read_text(encoding="utf-8")

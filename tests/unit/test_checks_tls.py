@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from testbay.checks.report import Report
+from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from testbay.checks.report import Report
+from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
 Talk = Callable[[Callable[[ServerConnection], None]], int]

@@ -11,9 +11,9 @@ import pytest
 from coverage import CoverageData
 
 from testbay.errors import TestsDidNotRunError
-from testbay.manifest import Manifest
-from testbay.sharding import combine
-from testbay.sharding.artifacts import Artifact, Part, ShardRun
+from testbay.harness.run.shards import combine
+from testbay.harness.run.shards.artifacts import Artifact, Part, ShardRun
+from testbay.manifest.service import Manifest
 
 Service = Callable[..., Manifest]
 CODE = "def f(x):\n    if x:\n        return 1\n    return 2\n"

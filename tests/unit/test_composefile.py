@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from testbay.composefile import ComposeFile, ComposeService, Port, interpolate, load_compose
 from testbay.errors import ManifestError
+from testbay.manifest.composefile import ComposeFile, ComposeService, Port, interpolate, load_compose
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from testbay import settings
-from testbay.composefile import ComposeService
-from testbay.engines import daemon
 from testbay.errors import EngineUnavailableError
-from testbay.stacks import choice
+from testbay.harness.engines import docker as daemon
+from testbay.harness.stack import choice
+from testbay.manifest.composefile import ComposeService
 
 SOCKET = "unix:///nowhere/docker.sock"
 # What each real CLI answers, by sub-command: standard output, standard error, exit code.

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.conftest import Listen
 
 from testbay.errors import NotDeliveredError
-from testbay.remote.delivery import Address, Answer, is_private, send
+from testbay.production.remote.delivery import Address, Answer, is_private, send
 
 KEY = "canaryKey0123456789"
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from testbay.composefile import ComposeService
-from testbay.dependencies import ROOMS, dragonfly, nats, postgres, room_of
 from testbay.errors import EngineUnavailableError
-from testbay.servers import Server
+from testbay.harness.dependencies import ROOMS, room_of
+from testbay.harness.dependencies.dragonfly import server as dragonfly
+from testbay.harness.dependencies.endpoint import Server
+from testbay.harness.dependencies.nats import server as nats
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.manifest.composefile import ComposeService
 
 Program = Callable[..., Path]
 

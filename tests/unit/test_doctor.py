@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbay import doctor
-from testbay.manifest import Manifest
+from testbay.harness import doctor
+from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
 Service = Callable[..., Manifest]

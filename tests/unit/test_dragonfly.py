@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from testbay.composefile import ComposeService
-from testbay.dependencies import dragonfly
-from testbay.servers import Answer, Endpoint, Server
-from testbay.spec import ProcessPlan
+from testbay.harness.dependencies.dragonfly import server as dragonfly
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
+from testbay.harness.plans import ProcessPlan
+from testbay.manifest.composefile import ComposeService
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 

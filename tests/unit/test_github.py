@@ -9,9 +9,9 @@ import pytest
 from tests.unit.conftest import Listen
 
 from testbay.errors import IncidentsError
-from testbay.incidents.issues import Issues
-from testbay.remote import github
-from testbay.remote.github import Access, Api, Patience, UnsureError
+from testbay.production.incidents.issues import Issues
+from testbay.production.remote import github
+from testbay.production.remote.github import Access, Api, Patience, UnsureError
 
 TOKEN = "ghs_throwaway0123456789"
 HEAD = "HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}\r\n"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
+from testbay.harness.plans import StackPlan, process_plan
+from testbay.harness.stack import guard, lifeline, registry
+from testbay.harness.stack.guard import Worker
+from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
 from testbay.settings import Settings
-from testbay.spec import StackPlan, process_plan
-from testbay.stacks import guard, lifeline, registry
-from testbay.stacks.guard import Worker
-from testbay.stacks.lifeline import GuardGoneError, Lifeline
 
 
 def plan(home: Path) -> StackPlan:

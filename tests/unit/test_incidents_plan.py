@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from testbay.checks.report import Report, Result, Verdict
 from testbay.errors import IncidentsError, ManifestError
-from testbay.incidents import marker
-from testbay.incidents.issues import Issue
-from testbay.incidents.marker import State
-from testbay.incidents.plan import Action, Policy, Tracked, plan
-from testbay.incidents.run import Run, cause, moment
+from testbay.production.checks.report import Report, Result, Verdict
+from testbay.production.incidents import marker
+from testbay.production.incidents.findings import Run, cause, moment
+from testbay.production.incidents.issues import Issue
+from testbay.production.incidents.marker import State
+from testbay.production.incidents.plan import Action, Policy, Tracked, plan
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

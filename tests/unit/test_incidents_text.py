@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from testbay.checks.report import Report, Result
 from testbay.errors import IncidentsError
-from testbay.incidents import marker
-from testbay.incidents.body import Writer
-from testbay.incidents.issues import Issue
-from testbay.incidents.marker import State, digest
-from testbay.incidents.plan import Action, Policy, Tracked, Verb, plan
-from testbay.incidents.run import Run, masked
+from testbay.production.checks.report import Report, Result
+from testbay.production.incidents import marker
+from testbay.production.incidents.findings import Run, masked
+from testbay.production.incidents.issue_text import Writer
+from testbay.production.incidents.issues import Issue
+from testbay.production.incidents.marker import State, digest
+from testbay.production.incidents.plan import Action, Policy, Tracked, Verb, plan
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SITE = "https://github.com/acme/shop"

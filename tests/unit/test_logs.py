@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.dependencies import postgres
+from testbay.harness.dependencies.postgres import server as postgres
 from testbay.logs import tail, visible, window
 
 

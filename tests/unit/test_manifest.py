@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from testbay import manifest
 from testbay.errors import ManifestError
-from testbay.manifest import Manifest, Nats, Replay, Stream
+from testbay.manifest import service as manifest
+from testbay.manifest.service import Manifest, Nats, Replay, Stream
 
 Service = Callable[..., Manifest]
 

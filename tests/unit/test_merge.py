@@ -7,8 +7,8 @@ import pytest
 from tests.unit.conftest import Recording
 
 from testbay.errors import ManifestError
-from testbay.manifest import Manifest
-from testbay.runs.merge import merge
+from testbay.harness.run.shards.merge import merge
+from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
 Service = Callable[..., Manifest]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import MigrationError
-from testbay.servers import Endpoint
-from testbay.stacks import migrate
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.stack import migrate
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENVIRON = {"PATH": os.defpath}

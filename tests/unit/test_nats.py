@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from testbay.composefile import ComposeService
-from testbay.dependencies import nats
-from testbay.manifest import Stream
-from testbay.servers import Answer, Endpoint, Server
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
+from testbay.harness.dependencies.nats import server as nats
+from testbay.manifest.composefile import ComposeService
+from testbay.manifest.service import Stream
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 INFO = b'INFO {"server_name": "s1", "version": "2.12.4"}\r\n'

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from testbay.aws import oidc
+from testbay.secrets.aws import oidc
 
 
 def token(claims: object) -> str:

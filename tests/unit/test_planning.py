@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.manifest import Manifest
-from testbay.servers import Endpoint
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.stack import request as planning
+from testbay.harness.stack.request import Request
+from testbay.manifest.service import Manifest
 from testbay.settings import Settings
-from testbay.stacks import planning
-from testbay.stacks.planning import Request
 
 Service = Callable[..., Manifest]
 Program = Callable[..., Path]

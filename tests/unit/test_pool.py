@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from testbay.dependencies.dragonfly_lease import Databases, _clients, _lasting
-from testbay.dependencies.leasing import Ground, Landlord, Returned, Steps, Undivided
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
-from testbay.servers import Endpoint
+from testbay.harness.dependencies.dragonfly.slots import Databases, _clients, _lasting
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Steps, Undivided
+from testbay.harness.leases import pool
+from testbay.harness.leases.pool import Pool
+from testbay.harness.plans import Tenancy, process_plan
+from testbay.harness.stack import registry
+from testbay.harness.stack.lifeline import Lifeline
 from testbay.settings import Settings
-from testbay.spec import Tenancy, process_plan
-from testbay.stacks import pool, registry
-from testbay.stacks.lifeline import Lifeline
-from testbay.stacks.pool import Pool
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 

@@ -1,4 +1,4 @@
-from testbay.dependencies.postgres_lease import _Strategies, _Strategy
+from testbay.harness.dependencies.postgres.slots import _Strategies, _Strategy
 
 
 def test_each_way_of_cloning_is_tried_once_and_the_quickest_stays() -> None:

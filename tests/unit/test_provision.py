@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from testbay.errors import SecretMissingError
-from testbay.manifest import Manifest
+from testbay.harness.stack import prepare
+from testbay.harness.stack import request as planning
+from testbay.harness.stack.request import Request
+from testbay.manifest.service import Manifest
 from testbay.settings import Settings
-from testbay.stacks import planning, provision
-from testbay.stacks.planning import Request
 
 Service = Callable[..., Manifest]
 Ask = Callable[..., Request]
@@ -47,7 +48,7 @@ def ask(service: Service, servers: None, settings: Settings, project: Path) -> A
 )
 def test_the_model_is_decided_on(ask: Ask, keys: str, key: str, changes: dict[str, bool], model: str) -> None:
     """A key: live. None at home: recorded answers. None in CI: only when they are asked for by name."""
-    assert provision.decide_model(ask(keys, key=key, **changes)) == model
+    assert prepare.decide_model(ask(keys, key=key, **changes)) == model
 
 
 HANDS = "testbay with-secrets shop -- COMMAND hands"
@@ -66,7 +67,7 @@ HANDS = "testbay with-secrets shop -- COMMAND hands"
 def test_a_missing_secret_is_an_error_in_ci(ask: Ask, keys: str, todo: str) -> None:
     """Else the tests would silently test something else."""
     with pytest.raises(SecretMissingError) as refused:
-        provision.decide_model(ask(keys, ci=True))
+        prepare.decide_model(ask(keys, ci=True))
 
     assert str(refused.value) == (
         "KEY is not set\n"
@@ -81,7 +82,7 @@ def test_a_replay_asked_for_does_not_excuse_other_secrets(ask: Ask) -> None:
     keys = KEYS.replace("KEY = ", 'OTHER = "/prod/other", KEY = ')
 
     with pytest.raises(SecretMissingError, match="OTHER is not set"):
-        provision.decide_model(ask(keys, ci=True, replay_asked=True))
+        prepare.decide_model(ask(keys, ci=True, replay_asked=True))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_replay_asked_for_does_not_excuse_other_secrets(ask: Ask) -> None:
 def test_the_decision_is_announced(ask: Ask, recording: Any, model: str, said: str) -> None:
     """Before anything starts."""
     heard = recording()
-    provision.announce(ask(KEYS), heard.voice, model)
+    prepare.announce(ask(KEYS), heard.voice, model)
 
     assert heard.text == said
 
@@ -103,7 +104,7 @@ def test_the_decision_is_announced(ask: Ask, recording: Any, model: str, said: s
 def test_what_will_not_run_is_announced(ask: Ask, recording: Any) -> None:
     """A service of the compose file that has no room."""
     heard = recording()
-    provision.announce(replace(ask(), notices=("s3 does not run",)), heard.voice, "")
+    prepare.announce(replace(ask(), notices=("s3 does not run",)), heard.voice, "")
 
     assert heard.text == "    note: s3 does not run\n"
 

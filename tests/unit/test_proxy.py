@@ -13,8 +13,8 @@ import pytest
 from tests.unit.conftest import Listen
 
 from testbay.errors import EngineUnavailableError
-from testbay.faults.inject import Faults, Link, Proxies, ProxyGoneError
-from testbay.faults.relay import Flow, Shape
+from testbay.harness.faults.inject import Faults, Link, Proxies, ProxyGoneError
+from testbay.harness.faults.relay import Flow, Shape
 
 MB = 1_000_000
 Way = Callable[..., Link]

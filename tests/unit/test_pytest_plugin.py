@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.unit.conftest import Pytest
 
-from testbay.runs import results
+from testbay.harness.run import results
 
 TESTS = """
 import os

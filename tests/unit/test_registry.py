@@ -8,7 +8,7 @@ import pytest
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
-from testbay.stacks import registry
+from testbay.harness.stack import registry
 
 
 @pytest.fixture

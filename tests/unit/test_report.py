@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tests.records import STARTED_S, attempt, failed, record
 
-from testbay import report
 from testbay.errors import ManifestError
-from testbay.report import timeline
-from testbay.report.runfile import Run
+from testbay.harness.run import report
+from testbay.harness.run.report import timeline
+from testbay.harness.run.report.runfile import Run
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)>'"><b>&amp; {{ 7 * 7 }} {% raw %} ]]>"""
 

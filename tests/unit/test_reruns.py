@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.conftest import Pytest
 
-from testbay.runs import results
+from testbay.harness.run import results
 
 # A test that fails as often as the file says, and then passes.
 FLAKY = """

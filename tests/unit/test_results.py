@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from testbay.errors import TestsDidNotRunError
-from testbay.runs import results
-from testbay.runs.results import Results
+from testbay.harness.run import results
+from testbay.harness.run.results import Results
 
 
 def fact(nodeid: str, outcome: str = "passed", **more: Any) -> dict[str, Any]:

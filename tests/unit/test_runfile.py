@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from tests.records import attempt, failed, record, write
 
+from testbay import text as wording
 from testbay.errors import ManifestError
-from testbay.report import runfile, wording
-from testbay.report.runfile import CoveredFile, Run
+from testbay.harness.run.report import runfile
+from testbay.harness.run.report.runfile import CoveredFile, Run
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07 </script> \u202egnp.exe \udcff\r\nnext\rlast"
 SHOWN = "red\\x07 </script> \\u202egnp.exe \\udcff\nnext\nlast"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.unit.conftest import Service
 
-from testbay import process, secrets
+from testbay import process
 from testbay.errors import SecretLeakedError
 from testbay.masking import Scan
-from testbay.secrets import Secret
+from testbay.secrets import command as secrets
+from testbay.secrets.command import Secret
 
 KEY = Secret(name="KEY", origin="/shop/key", value="sk-1234567890")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from testbay.harness.run.shards import split as shards
 from testbay.settings import Shard
-from testbay.sharding import split as shards
 
 
 def suite(seed: int) -> tuple[list[str], dict[str, float], int]:

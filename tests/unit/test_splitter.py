@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from testbay.runs import results
+from testbay.harness.run import results
+from testbay.harness.run.shards import split as shards
 from testbay.settings import Shard
-from testbay.sharding import split as shards
 
 ROOT = Path(__file__).parents[2]
 TESTS = """

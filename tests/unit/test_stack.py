@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
-from testbay.manifest import Manifest
-from testbay.servers import Endpoint
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.stack import exports, request, stack
+from testbay.harness.stack.lifeline import Lifeline
+from testbay.harness.stack.stack import Stack
+from testbay.manifest.service import Manifest
 from testbay.settings import Settings
-from testbay.stacks import exports, planning, stack
-from testbay.stacks.lifeline import Lifeline
-from testbay.stacks.stack import Stack
 
 Service = Callable[..., Manifest]
 
@@ -34,7 +34,7 @@ ENDPOINTS = {
 @pytest.fixture
 def running(service: Service, servers: None, settings: Settings, project: Path, tmp_path: Path) -> Stack:
     """A stack as its caller sees it, without the processes."""
-    asked = planning.request(service(MAPPED), project, settings)
+    asked = request.request(service(MAPPED), project, settings)
     line = Lifeline(socket.socket(), None, tmp_path / "guard.log")
     line.close(guard_ends=False)
     logs = {name: tmp_path / f"{name}.log" for name in ENDPOINTS}

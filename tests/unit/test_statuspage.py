@@ -9,10 +9,10 @@ import pytest
 from tests.histories import NOW, every_six_hours, run
 from tests.unit.test_report import HOSTILE, Page
 
-from testbay import statuspage
-from testbay.checks.history import Entry, History, merge
-from testbay.statuspage import page as pages
-from testbay.statuspage import wording
+from testbay.production import statuspage
+from testbay.production.history.entries import Entry, History, merge
+from testbay.production.statuspage import page as pages
+from testbay.production.statuspage import wording
 
 
 def files(*runs: Entry, title: str | None = None, skipped: int = 0) -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.histories import NOW, every_six_hours, run
 
-from testbay.checks.history import Entry
-from testbay.statuspage.boards import Board, boards, interval, name_of
+from testbay.production.history.entries import Entry
+from testbay.production.statuspage.boards import Board, boards, interval, name_of
 
 
 def board(*runs: Entry) -> Board:

@@ -5,9 +5,9 @@ from typing import Any
 
 from tests.histories import NOW, run
 
-from testbay.checks.history import Entry
-from testbay.statuspage.boards import boards
-from testbay.statuspage.outages import Outage, outages
+from testbay.production.history.entries import Entry
+from testbay.production.statuspage.boards import boards
+from testbay.production.statuspage.outages import Outage, outages
 
 
 def found(*runs: Entry) -> list[Outage]:

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from tests.histories import NOW, run
 
-from testbay.statuspage import responses
-from testbay.statuspage.boards import Point, boards
-from testbay.statuspage.responses import Line
+from testbay.production.statuspage import responses
+from testbay.production.statuspage.boards import Point, boards
+from testbay.production.statuspage.responses import Line
 
 
 def line(medians: dict[float, float | None], control_ms: float | None = None) -> Line | None:

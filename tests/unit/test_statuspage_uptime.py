@@ -3,10 +3,10 @@
 import pytest
 from tests.histories import NOW, every_six_hours, run
 
-from testbay.checks.history import Entry
-from testbay.statuspage import uptime
-from testbay.statuspage.boards import Point, boards
-from testbay.statuspage.uptime import Cell, Share
+from testbay.production.history.entries import Entry
+from testbay.production.statuspage import uptime
+from testbay.production.statuspage.boards import Point, boards
+from testbay.production.statuspage.uptime import Cell, Share
 
 
 def points(*runs: Entry) -> list[Point]:

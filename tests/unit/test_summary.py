@@ -6,8 +6,9 @@ import pytest
 from markdown_it import MarkdownIt
 from tests.records import LOG, attempt, failed, record
 
-from testbay.report import summary
-from testbay.report.runfile import Run
+from testbay import output
+from testbay.harness.run.report import summary
+from testbay.harness.run.report.runfile import Run
 
 HOSTILE = (
     "`` ``` </details></code> | **b** _i_ [l](http://x) ![p](//x) <img src=x> &amp; # $x$ @me :x: www.x.org ~~~ \\"
@@ -148,7 +149,7 @@ def test_more_of_a_kind_than_twenty_is_a_number() -> None:
 def test_services_append_to_one_file(tmp_path: Path) -> None:
     """Each adds its own, below what is there."""
     target = tmp_path / "summary"
-    said = [summary.append(text, target) for text in ("## one\n", "## two\n")]
+    said = [output.append_summary(text, target) for text in ("## one\n", "## two\n")]
 
     assert (said, target.read_text()) == (["", ""], "## one\n\n## two\n\n")
 
@@ -158,7 +159,7 @@ def test_a_full_file_gets_the_verdict_alone(tmp_path: Path) -> None:
     target = tmp_path / "summary"
     target.write_text("x" * 1_000_000)
 
-    assert summary.append("## ❌ shop: 1 of 2 tests failed\n\n" + "y" * 100_000, target) == ""
+    assert output.append_summary("## ❌ shop: 1 of 2 tests failed\n\n" + "y" * 100_000, target) == ""
     assert target.read_text().lstrip("x") == (
         "## ❌ shop: 1 of 2 tests failed\n\nMore is in this run's `summary.md`: the step's summary is full.\n\n"
     )
@@ -169,12 +170,12 @@ def test_a_file_that_is_too_large_stays_as_it_is(tmp_path: Path) -> None:
     target = tmp_path / "summary"
     target.write_text("x" * 1_040_000)
 
-    assert summary.append("## shop\n", target) == "nothing was added to the step's summary: it has 1040000 bytes"
+    assert output.append_summary("## shop\n", target) == "nothing was added to the step's summary: it has 1040000 bytes"
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """It is no reason to fail a green run."""
-    said = summary.append("x", tmp_path / "none" / "summary")
+    said = output.append_summary("x", tmp_path / "none" / "summary")
 
     assert said == f"the step's summary could not be written: {tmp_path}/none/summary: No such file or directory"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.engines import templates
+from testbay.harness.engines import templates
 
 
 @pytest.fixture

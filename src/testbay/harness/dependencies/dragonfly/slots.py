@@ -1,0 +1,258 @@
+"""A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
+
+import contextlib
+import functools
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbay.harness.dependencies.dragonfly.server import ask, hear, probe, tell
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+from testbay.harness.dependencies.wire import Wire
+
+if TYPE_CHECKING:
+    import redis
+
+_GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
+_ANSWER_LIMIT_S = 10.0
+_READY_WITHIN_S = 10.0
+_PORTS_EACH = 16  # so many servers later a slot's first port may come again
+_LIST = (b"CLIENT", b"LIST")
+# Commands that change the server itself, which emptying it would not undo.
+_LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
+
+
+class Servers:
+    """The landlord where servers are cheap: one of its own for every slot, so that channels are its own too."""
+
+    shared = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def slot(self, number: int) -> "Server":
+        """A new server."""
+        return Server(self._ground, number)
+
+    def has_room(self) -> bool:
+        """A server needs a few MB."""
+        return True
+
+    def close(self) -> None:
+        """Each slot ended its own."""
+
+
+class _Part:
+    """What both kinds of slot do: keep a connection, and empty what is theirs once nobody else is connected."""
+
+    _emptying: tuple[Sequence[bytes], ...]
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.log: Path | None = None
+        self._line: Wire | None = None
+
+    def _wire(self) -> Wire:
+        """Our connection, opened again if it broke, with a deadline from now on."""
+        if self._line is None:
+            self._line = _connect(self.endpoint)
+            try:
+                self._begin(self._line)
+            except OSError:
+                self._hang_up()
+                raise
+        self._line.within(_ANSWER_LIMIT_S)
+        return self._line
+
+    def _begin(self, wire: Wire) -> None:
+        """On a new connection."""
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _concerns(self, client: dict[str, str]) -> bool:  # noqa: ARG002 - on a server of our own everybody does
+        return True
+
+    def _is_as_new(self, left: tuple[str, ...], answer: bytes) -> bool:  # noqa: ARG002 - emptied it is
+        return True
+
+    def take_back(self) -> Steps:
+        """Disconnect whoever is left, and empty it."""
+        try:
+            wire = self._wire()
+            tell(wire, _LIST)
+            yield
+            left = _await_alone(wire, hear(wire), self._concerns)
+            tell(wire, *self._emptying)
+            yield
+            answers = [hear(wire) for _ in self._emptying]
+        except OSError:
+            self._hang_up()
+            raise
+        return Returned(left, ready=self._is_as_new(left, answers[0]))
+
+
+class Server(_Part):
+    """The slot: one server, started by the stack's guard and ended with us."""
+
+    _emptying = ((b"INFO", b"commandstats"), (b"FLUSHALL",), (b"SCRIPT", b"FLUSH"))
+
+    def __init__(self, ground: Ground, number: int) -> None:
+        super().__init__(ground.endpoint)
+        self._ground = ground
+        self._number = number
+        self._edition = 0
+        self._name = ""
+        self.remake()
+
+    def remake(self) -> None:
+        """Another server on another port: a forgotten client that connects again finds nobody."""
+        assert self._ground.serve is not None
+        self._hang_up()
+        last, self._edition = self._name, self._edition + 1
+        self._name = f"dragonfly-lease{self._number}-{self._edition}"
+        first_port = self._ground.endpoint.port + _PORTS_EACH * self._number + self._edition % _PORTS_EACH
+        port, self.log = self._ground.serve(self._name, first_port)
+        self.endpoint = replace(self._ground.endpoint, port=port, db="0")
+        try:
+            self._await_ready()
+        except OSError:
+            self.close()
+            raise
+        if last:
+            self._ground.unserve(last)
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while True:
+            try:
+                probe(self.endpoint, _ANSWER_LIMIT_S)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
+            else:
+                self._wire()
+                return
+
+    def _begin(self, wire: Wire) -> None:
+        ask(wire, b"CONFIG", b"RESETSTAT")  # so that only what tests do counts
+
+    def _is_as_new(self, left: tuple[str, ...], statistics: bytes) -> bool:
+        return not left and not _lasting(statistics.decode(errors="replace"))
+
+    def close(self) -> None:
+        """End it."""
+        self._hang_up()
+        if self._name:
+            self._ground.unserve(self._name)
+
+
+class Databases:
+    """The landlord of a server that all slots share: numbered databases, which have keys of their own and no more."""
+
+    shared = "Dragonfly's pub/sub channels"
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def slot(self, number: int) -> "Database":
+        """The database of that number."""
+        return Database(replace(self._ground.endpoint, db=str(number)))
+
+    def has_room(self) -> bool:
+        """There are as many as there are."""
+        return True
+
+    def close(self) -> None:
+        """Each slot has a connection of its own."""
+
+
+class Database(_Part):
+    """The slot: one numbered database."""
+
+    _emptying = ((b"FLUSHDB",),)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.remake()
+
+    def remake(self) -> None:
+        """Emptied; it can be reached under the same number as before."""
+        self._hang_up()
+        ask(self._wire(), b"FLUSHDB")
+
+    def _begin(self, wire: Wire) -> None:
+        try:
+            ask(wire, b"SELECT", self.endpoint.db.encode())
+        except OSError as error:
+            raise OSError(
+                f"{self.endpoint.title} has no database {self.endpoint.db} ({error}): give it more in the compose file "
+                "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"
+            ) from None
+
+    def _concerns(self, client: dict[str, str]) -> bool:
+        return client.get("db") == self.endpoint.db
+
+    def close(self) -> None:
+        """Leave it empty."""
+        with contextlib.suppress(OSError):
+            ask(self._wire(), b"FLUSHDB")
+        self._hang_up()
+
+
+def _connect(endpoint: Endpoint) -> Wire:
+    wire = Wire(endpoint, _ANSWER_LIMIT_S)
+    if endpoint.password:
+        ask(wire, b"AUTH", endpoint.password.encode())
+    ask(wire, b"CLIENT", b"SETNAME", b"testbay")
+    return wire
+
+
+def _await_alone(wire: Wire, listed: bytes, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
+    """Whoever is still connected, in words, and disconnected."""
+    clients: list[dict[str, str]] = []
+    for _ in patience(_GONE_WITHIN_S):
+        clients = [c for c in _clients(listed) if c.get("name") != "testbay" and concerns(c)]
+        if not clients:
+            return ()
+        listed = ask(wire, *_LIST)
+    for client in clients:
+        with contextlib.suppress(OSError):  # it may have gone this very moment
+            ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
+    return tuple(_said(client) for client in clients)
+
+
+def _clients(listed: bytes) -> list[dict[str, str]]:
+    lines = listed.decode(errors="replace").splitlines()
+    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if line]
+
+
+def _said(client: dict[str, str]) -> str:
+    listening = int(client.get("sub", "0")) + int(client.get("psub", "0"))
+    what = f"a subscriber to {listening} channels" if listening else f"a connection, last command {client.get('cmd')}"
+    return f"Dragonfly: {what}, from {client.get('addr')}"
+
+
+def _lasting(statistics: str) -> bool:
+    """Whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
+    counted = dict(re.findall(r"cmdstat_(\S+?):calls=(\d+)", statistics))
+    return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1
+
+
+@functools.lru_cache(16)
+def connections(url: str) -> "redis.ConnectionPool":
+    """A pool without connections: making one takes longer than many a test, and looking redis-py's version up, too."""
+    import redis
+
+    try:
+        from redis.driver_info import DriverInfo
+    except ImportError:  # before version 7
+        return redis.ConnectionPool.from_url(url)
+    return redis.ConnectionPool.from_url(url, driver_info=DriverInfo())

@@ -1,0 +1,326 @@
+"""NATS with JetStream: found, started, asked through its own API, its streams made as the manifest names them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from subprocess import SubprocessError
+from typing import Any
+from urllib.parse import quote
+
+from testbay import process
+from testbay.errors import EngineUnavailableError
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.wire import Wire
+from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
+from testbay.manifest.composefile import ComposeService
+
+NAME = "nats"
+TITLE = "NATS"
+IMAGES = ("nats",)
+CONTAINER_PORT = 4222
+DEFAULT_PORT = 14222
+
+# Flags with a value that is a path, a port, an address or a peer of the container; one dash means as much as two.
+_CONTAINER_ONLY = (
+    *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
+    *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
+    *("cluster", "cluster_listen", "routes"),
+)
+_LOGIN = "!$&'()*+,;=@~"
+_JETSTREAM = ("js", "jetstream")
+OVERSEER = "overseer"  # the account that is told who is connected to the others
+_CONFIG = "/testbay-nats.conf"
+ANSWER_LIMIT_S = 30.0
+
+
+def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
+    """The system's nats-server if it has the image's major.minor, else the wheel's, else the system's."""
+    wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
+    on_path = shutil.which("nats-server", path=environ.get("PATH"))
+    found = [s for s in (_server(Path(on_path), "system") if on_path else None, _server(wheel, "wheel")) if s]
+    if not found:
+        raise EngineUnavailableError(
+            "no nats-server program on this machine",
+            why="neither the system nor this Python environment has one",
+            todo="pip install 'testbay[embedded]', or apt-get install nats-server, or use --engine compose",
+        )
+    wanted = re.match(r"\d+\.\d+", service.tag)
+    same = [s for s in found if wanted and s.version.startswith(wanted[0] + ".")]
+    best = (same or found[::-1])[0]
+    major = re.match(r"\d+", service.tag)
+    other = major is not None and not best.version.startswith(major[0] + ".")
+    return replace(best, note=f"another major version than {service.image}") if other else best
+
+
+def _server(program: Path, source: str) -> Server | None:
+    if not os.access(program, os.X_OK):
+        return None
+    try:
+        answer = process.run([program, "--version"], timeout_s=10)
+    except (OSError, SubprocessError):
+        return None
+    version = re.search(r"v(\d+(?:\.\d+)+)", answer.out + answer.err)
+    if answer.code != 0 or version is None:
+        return None
+    in_wheel = program.parent == Path(sys.executable).parent
+    return Server(program=program, version=version[1], source="wheel" if in_wheel else source)
+
+
+def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
+    """JetStream in the stack's own folder; the compose file's other flags carried over."""
+    argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
+    argv += ["-js", "-sd", str(home / "jetstream"), *carried_flags(service)]
+    argv += ["-c", str(home / "nats.conf")] if _shareable(service) else []
+    # SIGKILL: the store is thrown away; an orderly stop would only flush it.
+    return process_plan(
+        NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGKILL, files={"nats.conf": _accounts()}
+    )
+
+
+def configured(service: ComposeService) -> Configured | None:
+    """The same accounts in a container."""
+    if not _shareable(service):
+        return None
+    command = [*_flags(service), "--config", _CONFIG]
+    return {"service": service.key, "command": command, "target": _CONFIG, "content": _accounts()}
+
+
+def _shareable(service: ComposeService) -> bool:
+    """A service that brings users or a configuration of its own keeps them."""
+    own = ("user", "pass", "auth", "c", "config")
+    return not any(word.startswith("-") and word.lstrip("-").partition("=")[0] in own for word in _flags(service))
+
+
+def _accounts() -> str:
+    """An account for the stack, which clients without a name get, and one for each lease.
+
+    Accounts share neither subjects nor streams nor consumers.
+    """
+    names = ["main", *(f"lease{number}" for number in range(1, LEASES + 1))]
+    accounts = [
+        f"  {name}: {{ jetstream: enabled, users: [ {{ user: {name}, password: {name} }} ] }}" for name in names
+    ]
+    overseer = f"  {OVERSEER}: {{ users: [ {{ user: {OVERSEER}, password: {OVERSEER} }} ] }}"
+    return "\n".join(["accounts {", *accounts, overseer, "}", "no_auth_user: main", f"system_account: {OVERSEER}", ""])
+
+
+def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
+    """An account of its own, its streams of last time deleted; consumers go with them."""
+    if endpoint.user:
+        return None  # the compose file has users of its own
+    leased = replace(endpoint, user=f"lease{number}", password=f"lease{number}")
+    with Wire(leased, ANSWER_LIMIT_S) as wire:
+        session = Session(wire, leased)
+        for stream in session.request("$JS.API.STREAM.NAMES", {}).get("streams") or ():
+            delete_stream(session, stream)
+    return leased
+
+
+def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
+    """An account separates as well as a server does."""
+    return None
+
+
+def carried_flags(service: ComposeService) -> list[str]:
+    """The compose file's flags that mean the same outside a container."""
+    kept: list[str] = []
+    skip_value = False
+    for word in _flags(service):
+        name, assigned, _ = word.lstrip("-").partition("=")
+        if skip_value:
+            skip_value = False
+        elif word.startswith("-") and name in _CONTAINER_ONLY:
+            skip_value = not assigned
+        elif not (word.startswith("-") and name in _JETSTREAM):
+            kept.append(word)
+    return kept
+
+
+def _flags(service: ComposeService) -> tuple[str, ...]:
+    """The command without the program it may begin with."""
+    return service.command[1:] if service.command and not service.command[0].startswith("-") else service.command
+
+
+def endpoint(service: ComposeService, port: int) -> Endpoint:
+    """Loopback; user and password where the compose file's flags ask for them."""
+    user, password = _given(service, "user"), _given(service, "pass")
+    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password)
+
+
+def _given(service: ComposeService, flag: str) -> str:
+    """The value of `--flag value` or `--flag=value`."""
+    words = _flags(service)
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        name, assigned, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == flag:
+            return value if assigned else following
+    return ""
+
+
+def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
+    """JetStream's account information: the port answers before JetStream does."""
+    with Wire(endpoint, timeout_s) as wire:
+        session = Session(wire, endpoint)
+        if refusal := refusal_of(session.request("$JS.API.INFO", {})):
+            raise OSError(refusal)
+        check_identity(endpoint, str(session.info.get("server_name")))
+        return Answer(str(session.info.get("version", "unknown")))
+
+
+def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:
+    """Create each stream, or leave it as it is where it already stands with the same configuration.
+
+    Args:
+        endpoint: A ready server.
+        streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
+        timeout_s: For all of it.
+
+    Raises:
+        OSError: The server refused one; the text names it and gives the server's reason.
+    """
+    with Wire(endpoint, timeout_s) as wire:
+        session = Session(wire, endpoint)
+        for stream in streams:
+            create_stream(session, stream)
+
+
+def create_stream(session: "Session", stream: Mapping[str, Any]) -> None:
+    """One of them, on a connection that is there.
+
+    Raises:
+        OSError: The server refused.
+    """
+    answer = session.request(f"$JS.API.STREAM.CREATE.{stream['name']}", _stream_config(stream))
+    if refusal := refusal_of(answer):
+        raise OSError(f"stream {stream['name']}: {refusal}")
+
+
+def delete_stream(session: "Session", name: str) -> None:
+    """With its messages and consumers.
+
+    Raises:
+        OSError: The server refused.
+    """
+    if refusal := refusal_of(session.request(f"$JS.API.STREAM.DELETE.{name}", {})):
+        raise OSError(f"stream {name}: {refusal}")
+
+
+def refusal_of(answer: dict[str, Any]) -> str:
+    """Why JetStream refused; empty when it did not."""
+    error = answer.get("error")
+    return str(error.get("description", error) if isinstance(error, dict) else error or "")
+
+
+def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
+    """The API's own names; durations are nanoseconds there."""
+    return {
+        "name": stream["name"],
+        "subjects": list(stream["subjects"]),
+        "retention": stream["retention"],
+        "storage": stream["storage"],
+        "max_age": int(stream["max_age_s"] * 1e9),
+        "duplicate_window": int(stream["duplicate_window_s"] * 1e9),
+        "discard": "old",
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "num_replicas": 1,
+    }
+
+
+class Session:
+    """A connection that asks and waits: a dozen lines of NATS' text protocol.
+
+    nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.
+    """
+
+    def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
+        self._wire = wire
+        hello = wire.line()
+        if not hello.startswith(b"INFO "):
+            raise OSError(f"no NATS server: it said {hello[:80]!r}")
+        self.info = _object(hello[5:])
+        options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
+        options |= {"headers": True}
+        options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
+        # Its own: several of us may be in one account, and each would hear what the others are answered.
+        self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
+        self.asked = 0
+        wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\nPING\r\n" % (json.dumps(options).encode(), self._inbox))
+        self._until(b"PONG")
+
+    def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Publish `body` as JSON and return the JSON answer."""
+        return self.answer(self.ask(subject, body))
+
+    def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
+        """The first half of a request; returns what tells its answer from others."""
+        return self.publish(subject, json.dumps(body).encode())
+
+    def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
+        """Any bytes, as the first half of a request; `headers` as they go over the wire."""
+        self.asked += 1
+        inbox = b"%s.%d" % (self._inbox, self.asked)
+        head = b"%s %s " % (subject.encode(), inbox)
+        if headers:
+            size = b"HPUB %s%d %d" % (head, len(headers), len(headers) + len(data))
+        else:
+            size = b"PUB %s%d" % (head, len(data))
+        self._wire.send(b"%s\r\n%s%s\r\n" % (size, headers, data))
+        return inbox
+
+    def answer(self, inbox: bytes) -> dict[str, Any]:
+        """The second half: the answer to what was asked."""
+        while True:  # an answer that came too late for an earlier question is left aside
+            words = self._until(b"MSG ", b"HMSG ").split()
+            raw = self._wire.exactly(int(words[-1]) + 2)
+            if words[1] == inbox:
+                break
+        headers = int(words[-2]) if words[0] == b"HMSG" else 0
+        if headers and b" 503" in raw[:headers]:
+            raise OSError("JetStream is not enabled, or not up yet")
+        return _object(raw[headers:])
+
+    def _until(self, *starts: bytes) -> bytes:
+        while True:
+            line = self._wire.line()
+            if line.startswith(starts):
+                return line
+            if line.startswith(b"-ERR"):
+                raise OSError(line[4:].decode(errors="replace").strip(" '"))
+            if line.startswith(b"PING"):
+                self._wire.send(b"PONG\r\n")
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A JSON object from the other side, whatever it really sent."""
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise OSError(f"no JSON object: it said {data[:80]!r}")
+    return answer
+
+
+def environment(endpoint: Endpoint) -> dict[str, str]:
+    """NATS_URL."""
+    return {"NATS_URL": url(endpoint)}
+
+
+def url(endpoint: Endpoint) -> str:
+    """The address every NATS client takes.
+
+    Only what would end the login early is escaped: some clients (nats-py) do not undo escapes.
+    """
+    user, password = quote(endpoint.user, safe=_LOGIN), quote(endpoint.password, safe=_LOGIN + ":")
+    login = f"{user}:{password}@" if endpoint.user else ""
+    return f"nats://{login}{endpoint.host}:{endpoint.port}"

@@ -1,0 +1,231 @@
+"""An account for every test, with the manifest's streams in it: accounts share no subject, stream or consumer."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, Session, create_stream, delete_stream
+from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+from testbay.harness.dependencies.wire import Wire
+
+
+class Request(NamedTuple):
+    """A subject, and what is sent to it as JSON."""
+
+    subject: str
+    body: Mapping[str, Any]
+
+
+_LIST = Request("$JS.API.STREAM.LIST", {"offset": 0})
+_GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
+
+
+class Accounts:
+    """The landlord: the server's configuration has an account for every number."""
+
+    shared = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def slot(self, number: int) -> "Account":
+        """The account of that number, as if nobody had ever used it."""
+        return Account(self._ground, number)
+
+    def has_room(self) -> bool:
+        """The accounts are there already."""
+        return True
+
+    def close(self) -> None:
+        """Each slot has connections of its own."""
+
+
+class Account:
+    """The slot: one account, our connection in it, and one in the account that is told who else is."""
+
+    log: Path | None = None
+
+    def __init__(self, ground: Ground, number: int) -> None:
+        self._ground = ground
+        self._overseer = Talk(replace(ground.endpoint, user=OVERSEER, password=OVERSEER))
+        self._talk: Talk | None = None
+        self._pristine: dict[str, Any] = {}
+        self._foreign = -1
+        self.endpoint = ground.endpoint
+        self._enter(number)
+
+    def _enter(self, number: int) -> None:
+        """Take an account over and make its streams the manifest's."""
+        self._number = number
+        name = f"lease{number}"
+        self.endpoint = replace(self._ground.endpoint, user=name, password=name)
+        for stranger in _connections(self._overseer.ask(*self._connz())):
+            self._disconnect(stranger)
+        self._hang_up()
+        self._talk = Talk(self.endpoint)
+        self._renew(_streams(self._talk, self._talk.ask(*_LIST)))
+
+    def _renew(self, there: Mapping[str, Any]) -> None:
+        """Delete every stream that is not as it was made, with its consumers, and make what is missing."""
+        assert self._talk is not None
+        as_made = {name for name, facts in there.items() if facts == self._pristine.get(name)}
+        for name in there.keys() - as_made:
+            delete_stream(self._talk.session(), name)
+        for stream in self._ground.streams:
+            if stream["name"] not in as_made:
+                create_stream(self._talk.session(), stream)
+        self._pristine = _streams(self._talk, self._talk.ask(*_LIST))
+
+    def take_back(self) -> Steps:
+        """Disconnect who is left, delete what is not the manifest's, make its streams anew where they were used."""
+        assert self._talk is not None
+        asked = self._overseer.begin(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
+        yield
+        connected, foreign = self._traffic(self._overseer.end(asked))
+        if connected == 1 and foreign == self._foreign:
+            return Returned()  # nobody but us is there, and nobody but us has said anything: all is as it was
+        self._foreign = foreign
+        asked = self._overseer.begin(*self._connz())
+        yield
+        left = self._await_alone(self._overseer.end(asked))
+        if left:
+            return Returned(left, ready=False)
+        asked = self._talk.begin(*_LIST)
+        yield
+        there = _streams(self._talk, self._talk.end(asked))
+        if there != self._pristine:
+            self._renew(there)
+        return Returned()
+
+    def _traffic(self, told: Mapping[str, Any]) -> tuple[int, int]:
+        """How many are connected, and how many messages others have sent so far; -1 from an old server."""
+        assert self._talk is not None
+        for account in told.get("data", {}).get("account_statz") or ():
+            return int(account["conns"]), int(account["received"]["msgs"]) - self._talk.session().asked
+        return -1, -1
+
+    def _connz(self, *, listening: bool = False) -> Request:
+        """How the server is asked who is in the account, and what they are subscribed to if wanted."""
+        return Request(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.CONNZ", {"subscriptions": listening})
+
+    def _await_alone(self, told: Mapping[str, Any]) -> tuple[str, ...]:
+        assert self._talk is not None
+        others: list[Mapping[str, Any]] = []
+        for late in patience(_GONE_WITHIN_S):
+            others = [connection for connection in _connections(told) if connection.get("cid") != self._talk.cid]
+            if not others:
+                return ()
+            told = self._overseer.ask(*self._connz(listening=late))
+        others = [connection for connection in _connections(told) if connection.get("cid") != self._talk.cid] or others
+        for connection in others:
+            self._disconnect(connection)
+        return tuple(_said(connection) for connection in others)
+
+    def _disconnect(self, connection: Mapping[str, Any]) -> None:
+        """Asked, not waited for: a server before 2.10 cannot and never answers. The account is given up anyway."""
+        self._overseer.begin(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
+
+    def remake(self) -> None:
+        """Another account: a forgotten client that connects again meets nobody in the old one."""
+        self._enter(self._ground.another(self._number))
+
+    def _hang_up(self) -> None:
+        if self._talk is not None:
+            self._talk.hang_up()
+            self._talk = None
+
+    def close(self) -> None:
+        """Leave no stream behind."""
+        with contextlib.suppress(OSError):
+            if self._talk is not None:
+                for name in _streams(self._talk, self._talk.ask(*_LIST)):
+                    delete_stream(self._talk.session(), name)
+        self._hang_up()
+        self._overseer.hang_up()
+
+
+class Talk:
+    """A connection that is kept: opened again when it broke, as the server hangs up on who is silent for minutes."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._wire: Wire | None = None
+        self._session: Session | None = None
+        self.session()
+
+    @property
+    def cid(self) -> int:
+        """The server's number for this connection."""
+        return int(self.session().info.get("client_id", -1))
+
+    @property
+    def server_id(self) -> str:
+        """The server's own name for itself."""
+        return str(self.session().info.get("server_id", ""))
+
+    def session(self) -> Session:
+        """The session, with a deadline from now on."""
+        if self._session is None or self._wire is None:
+            self._wire = Wire(self._endpoint, ANSWER_LIMIT_S)
+            self._session = Session(self._wire, self._endpoint)
+        self._wire.within(ANSWER_LIMIT_S)
+        return self._session
+
+    def ask(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A request, on a second connection if the first one broke meanwhile."""
+        return self.end(self.begin(subject, body))
+
+    def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Request, bytes]":
+        """The first half of a request."""
+        request = Request(subject, body)
+        try:
+            return request, self.session().ask(*request)
+        except OSError:
+            return request, b""
+
+    def end(self, begun: "tuple[Request, bytes]") -> dict[str, Any]:
+        """Its answer."""
+        request, inbox = begun
+        try:
+            if inbox:
+                return self.session().answer(inbox)
+        except OSError:
+            pass
+        self.hang_up()
+        return self.session().request(*request)
+
+    def hang_up(self) -> None:
+        """Close it."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = self._session = None
+
+
+def _streams(talk: Talk, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Each stream's configuration and state, by name; `answer` is the first page."""
+    found: dict[str, Any] = {}
+    while True:
+        page = answer.get("streams") or []
+        found |= {stream["config"]["name"]: (stream["config"], _state(stream["state"])) for stream in page}
+        if not page or len(found) >= int(answer.get("total", 0)):
+            return found
+        answer = talk.ask(_LIST.subject, {"offset": len(found)})
+
+
+def _connections(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(told.get("data", {}).get("connections") or ())
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    return json.dumps(state, sort_keys=True)
+
+
+def _said(connection: Mapping[str, Any]) -> str:
+    subjects = connection.get("subscriptions_list") or []
+    name = connection.get("name") or connection.get("lang") or "unnamed"
+    listening = f", subscribed to {', '.join(subjects[:5])}" if subjects else ""
+    return f"NATS: a connection ({name}, {connection.get('ip')}:{connection.get('port')}){listening}"

@@ -1,0 +1,355 @@
+"""A database for every test: cloned from the migrated one, and emptied instead of cloned again where that is the same.
+
+Creating and dropping a database costs the server 15-20 ms, looking at what a test did and deleting its rows about 1 ms.
+Anything but rows in tables that were empty before has the database made anew.
+"""
+
+import contextlib
+import fcntl
+import functools
+import time
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.abc import Query
+
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.postgres.changes import (
+    RESET,
+    STATISTICS_SINCE,
+    Change,
+    Session,
+    Shape,
+    as_oserror,
+    ask,
+    connect,
+    deletion,
+    hear,
+    hear_prepared,
+    prepare,
+    question_of,
+    shape_of,
+    tell,
+    tell_prepared,
+)
+from testbay.harness.dependencies.postgres.server import LEASE_MARK, PRISTINE_LOCK, pristine
+from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
+
+_GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
+_MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
+_RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
+_FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
+_METHODS_SINCE = 180_000  # PostgreSQL 18: file_copy_method
+_LEAST_NAME = 40  # of 63 bytes, so that a suffix has room
+
+
+class Cluster:
+    """The landlord: clones databases on one server. Used from one thread at a time."""
+
+    shared = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self.endpoint = ground.endpoint
+        self._template = pristine(ground.endpoint).db
+        self.shape: Shape | None = None
+        self._gate = ground.home / PRISTINE_LOCK
+        with self._gate.open("ab") as gate:  # every worker comes here; one of them makes it
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            # Not before: the migrated database may be `postgres` itself, and nobody else may be in what is cloned.
+            self._admin = _connect(replace(ground.endpoint, db="postgres"))
+            self._set_aside()
+        self._strategies = _Strategies(self._admin.info.server_version)
+
+    def _set_aside(self) -> None:
+        """Keep the migrated database as it is before the first test: everything is cloned from that."""
+        known = self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [self._template]).fetchone()
+        if known is None:
+            self.run("CREATE DATABASE {} TEMPLATE {}", self._template, self.endpoint.db)
+
+    def slot(self, number: int) -> "Database":
+        """A fresh database under the lease's number."""
+        return Database(self, number)
+
+    def has_room(self) -> bool:
+        """Whether the tests would still get the sessions they need."""
+        query = "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity"
+        return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
+
+    def create(self, name: str) -> None:
+        """A clone of the template."""
+        with self._gate.open("ab") as gate:  # nobody migrates the template meanwhile; others may clone it too
+            fcntl.flock(gate, fcntl.LOCK_SH)
+            strategy = self._strategies.next()
+            began = time.perf_counter()
+            try:
+                if strategy.method:
+                    self.run(f"SET file_copy_method = {strategy.method}")
+                self.run(f"CREATE DATABASE {{}} TEMPLATE {{}} {strategy.clause}", name, self._template)
+            except OSError:
+                self._strategies.refuse(strategy)
+                self.run("CREATE DATABASE {} TEMPLATE {}", name, self._template)
+            else:
+                self._strategies.note(strategy, time.perf_counter() - began)
+
+    def drop(self, prefix: str) -> None:
+        """The databases of that name and its later editions, whoever is connected to them."""
+        names = self._admin.execute(
+            "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", [prefix, _like(prefix) + r"\_\_%"]
+        ).fetchall()
+        for (name,) in names:
+            self._await_empty(name)
+            self.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _await_empty(self, name: str) -> None:
+        """A session that is still ending would hold DROP up for 100 ms; give it the millisecond it needs."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        for _ in patience(_GONE_WITHIN_S):
+            if self._admin.execute(query, [name]).fetchone() == (0,):
+                return
+
+    def run(self, statement: str, *names: str) -> None:
+        """An administrative statement with quoted names.
+
+        Raises:
+            OSError: The server refused.
+        """
+        query: Query = sql.SQL(statement).format(*map(sql.Identifier, names))
+        with as_oserror():
+            self._admin.execute(query)
+
+    def close(self) -> None:
+        """Only the connection is ours; the template stays for others."""
+        self._admin.close()
+
+
+class _Strategy(NamedTuple):
+    """A way to clone: what CREATE DATABASE is told, and from PostgreSQL 18 on how files are copied."""
+
+    clause: str = ""
+    method: str = ""
+
+
+def _strategies(version: int) -> list[_Strategy]:
+    """Those a server knows, by its version number."""
+    if version < STATISTICS_SINCE:
+        return [_Strategy()]
+    if version < _METHODS_SINCE:
+        return [_Strategy("STRATEGY file_copy"), _Strategy("STRATEGY wal_log")]
+    return [
+        _Strategy("STRATEGY file_copy", "copy"),
+        _Strategy("STRATEGY wal_log"),
+        _Strategy("STRATEGY file_copy", "clone"),  # shared blocks where the file system can; refused where it cannot
+    ]
+
+
+class _Strategies:
+    """Which way of cloning is quickest here: each is tried once, on clones that were wanted anyway."""
+
+    def __init__(self, version: int) -> None:
+        self._untried = _strategies(version)
+        self._seconds: dict[_Strategy, float] = {}
+
+    def next(self) -> _Strategy:
+        if self._untried:
+            return self._untried[0]
+        return min(self._seconds, key=self._seconds.__getitem__, default=_Strategy())
+
+    def note(self, strategy: _Strategy, seconds: float) -> None:
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+            self._seconds[strategy] = seconds
+
+    def refuse(self, strategy: _Strategy) -> None:
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+        self._seconds.pop(strategy, None)
+
+
+class Database:
+    """The slot: one database, and the one session that stays in it, to look after it and to be lent to tests."""
+
+    log: Path | None = None
+
+    def __init__(self, cluster: Cluster, number: int) -> None:
+        self._cluster = cluster
+        self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}{LEASE_MARK}{number}"
+        self._edition = 0
+        self._renewals = 0
+        self._used = False
+        self._lent: weakref.ref[psycopg.Connection[tuple[Any, ...]]] | None = None
+        self._session: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._prepared_in: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._oid = 0
+        self._question = b""
+        self._since = b""
+        self.endpoint = cluster.endpoint
+        self.remake()
+
+    def remake(self) -> None:
+        """A clone under a name that nobody knows yet: a forgotten pool that connects again meets nobody."""
+        self._hang_up()
+        with as_oserror():
+            self._cluster.drop(self._prefix)
+            self._edition += 1
+            name = self._prefix if self._edition == 1 else f"{self._prefix}__{self._edition}"
+            self._cluster.create(name)
+            self.endpoint = replace(self._cluster.endpoint, db=name)
+            self._renewals = 0
+            session = self._answering()
+            if self._cluster.shape is None:
+                self._cluster.shape = shape_of(session)
+            self._oid, self._question, self._since = question_of(session, self._cluster.shape)
+
+    def connection(self) -> Session:
+        """An open connection in autocommit for one test; it stops working when the database is taken back."""
+        if self._lent is not None and self._lent() is not None:
+            self._hang_up()  # somebody still holds what an earlier test was given, perhaps with a cursor on it
+        elif self._used:
+            self._reset()
+        session = self._answering()
+        self._used = True
+        lent = psycopg.Connection(session.pgconn)
+        lent.autocommit = True
+        self._lent = weakref.ref(lent)
+        return lent
+
+    def _answering(self) -> Session:
+        """The session, opened again if it was closed."""
+        if self._session is None or self._session.closed:
+            self._session = _connect(self.endpoint)
+        return self._session
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def take_back(self) -> Steps:
+        """End every other session, look at what was written, and delete it if that makes the database as new."""
+        self.end_lending()
+        with as_oserror():
+            session = self._mended()
+            tell(session, _reset(session))
+            yield
+            hear(session)
+            self._used = False
+            if self._prepared_in is not session:  # asked unprepared, the server's log would have an error for it
+                prepare(session, self._question)
+                self._prepared_in = session
+            tell_prepared(session, self._since)
+            yield
+            left, found = self._await_alone(hear_prepared(session, self._question, self._since))
+            messages = self._renewal(self._without_lasting(found))
+            if left or messages is None:
+                return Returned(left, ready=False)
+            for message in messages:
+                tell(session, message)
+                yield
+                for since, _, _ in hear(session):  # only the deletion answers
+                    self._since = since.encode()
+            return Returned()
+
+    def end_lending(self) -> None:
+        """The test's connection stops working; what it had not committed is undone."""
+        lent = self._lent() if self._lent is not None else None
+        if lent is not None:
+            lent.pgconn = _closed()
+        if self._session is not None and self._session.info.transaction_status == pq.TransactionStatus.INTRANS:
+            ask(self._session, b"ROLLBACK")
+
+    def _reset(self) -> None:
+        """Make the session as new, whatever the test before did in it."""
+        session = self._mended()
+        ask(session, _reset(session))
+        self._used = False
+
+    def _mended(self) -> Session:
+        """The session, outside of any transaction; another one if it is closed, or in the middle of something."""
+        session = self._answering()
+        usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+        busy = session.pgconn.transaction_status not in usual
+        if busy or session.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+            self._hang_up()
+            session = self._answering()
+        if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            ask(session, b"ROLLBACK")
+        return session
+
+    def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
+        """What was left open, ended; and what was written, which is only complete once nobody else is connected."""
+        session = self._answering()
+        others: list[Change] = []
+        for _ in patience(_GONE_WITHIN_S):
+            others = [row for row in found if row[0] == "session"]
+            if not others:
+                return (), found
+            tell_prepared(session, self._since)
+            found = hear_prepared(session, self._question, self._since)
+        for _, pid, _ in others:
+            session.execute("SELECT pg_terminate_backend(%s)", [int(pid)])
+        return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
+
+    def _without_lasting(self, changes: list[Change]) -> list[Change]:
+        """Undo what would outlast the test's session, or hold up even the end of the database."""
+        session = self._answering()
+        for kind, _, name in changes:
+            if kind == "prepared":
+                session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(name)))
+            elif kind == "slot":
+                session.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        if any(kind == "plan" for kind, _, _ in changes):
+            ask(session, b"DEALLOCATE ALL")
+        return [change for change in changes if change[0] != "plan"]
+
+    def _renewal(self, changes: list[Change]) -> list[bytes] | None:
+        """What to tell the server so that the database is as a fresh clone without doubt; None when nothing would."""
+        shape = self._cluster.shape
+        kinds = {kind for kind, _, _ in changes}
+        if shape is None or not shape.can_tell:
+            return None
+        if not changes:
+            return []
+        if not shape.can_renew or not kinds <= {"rows", "sequence"} or self._renewals >= _RENEWALS:
+            return None
+        rows = {int(oid): [int(count) for count in counts.split()] for kind, oid, counts in changes if kind == "rows"}
+        if shape.seeded & rows.keys() or sum(count for count, _ in rows.values()) > _MANY_ROWS:
+            return None
+        self._renewals += 1
+        sequences = [int(oid) for kind, oid, _ in changes if kind == "sequence"]
+        # Rows that were updated or deleted leave places that later rows would fill, out of order.
+        emptied = [oid for oid, (_, moved) in rows.items() if moved]
+        vacuum = [f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {shape.tables[oid]}".encode() for oid in emptied]
+        return [deletion(shape, self._oid, list(rows), sequences), *vacuum]
+
+    def close(self) -> None:
+        """Drop it."""
+        self._hang_up()
+        with contextlib.suppress(psycopg.Error), as_oserror():
+            self._cluster.drop(self._prefix)
+
+
+def _connect(endpoint: Endpoint) -> Session:
+    return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would take them away behind its back
+
+
+def _reset(session: Session) -> bytes:
+    """This also has the session's statistics written."""
+    return RESET if session.info.server_version >= STATISTICS_SINCE else b"DISCARD ALL"
+
+
+@functools.cache
+def _closed() -> pq.abc.PGconn:
+    """What a connection that was taken back is left with."""
+    dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1")  # refused at once, and closed anyway
+    dead.finish()
+    return dead
+
+
+def _like(text: str) -> str:
+    for special in "\\%_":
+        text = text.replace(special, "\\" + special)
+    return text

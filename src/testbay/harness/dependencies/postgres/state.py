@@ -1,0 +1,178 @@
+r"""A database in a file: the SQL that pg_dump writes, schema and rows, to be read, searched and run again.
+
+Rows are INSERT statements: the file is then SQL alone, which a server runs and psql need not, so that nothing in it can
+be a command to psql (`\!` would run a program).
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import psycopg
+from psycopg import sql
+
+from testbay import process, settings
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.postgres.changes import as_oserror, connect
+from testbay.harness.dependencies.postgres.server import CONTAINER_PORT, program_folders
+from testbay.harness.dependencies.state import PATIENCE_S, Taken
+
+FILE = "postgres.sql"
+LIMIT_BYTES = 40 << 20
+
+_CONNECT_LIMIT_S = 5
+_ROLES = "-- roles: "
+_DUMP = (
+    *("--no-password", "--encoding=UTF8", "--inserts", "--rows-per-insert=100", "--lock-wait-timeout=5000"),
+    *("--no-subscriptions", "--no-tablespaces", "--no-sync"),
+)
+# psql's own lines around a dump since 2025, and a setting that no server before 17 knows.
+_NOT_FOR_A_SERVER = re.compile(rb"^(?:\\(?:un)?restrict \w+|SET transaction_timeout = 0;)\n", re.MULTILINE)
+_SIZES = """
+SELECT format('%I.%I', n.nspname, c.relname), pg_table_size(c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 2 DESC
+"""
+
+
+def keep(endpoint: Endpoint) -> Taken:
+    """The whole database as others see it: what a transaction has not committed yet is not there."""
+    # The failed test may still hold a lock that even looking at a table's size waits for.
+    with _session(endpoint, options="-c statement_timeout=5s") as session:
+        version = session.info.server_version // 10000
+        sizes = dict(session.execute(_SIZES).fetchall())
+        roles = [name for (name,) in session.execute("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_'")]
+    without = _too_large(sizes)
+    while (dumped := _dump(endpoint, version, [f"--exclude-table-data={table}" for table in without])) is None:
+        if len(without) == len(sizes):
+            raise OSError(f"its schema alone is larger than {LIMIT_BYTES >> 20} MB")
+        without = list(sizes)[: 2 * len(without) or 1]  # on disk it was smaller: rows are compressed there
+    text = _NOT_FOR_A_SERVER.sub(b"", dumped).decode(errors="replace")
+    return Taken(f"{_ROLES}{json.dumps(roles)}\n{text}", f"the rows of {', '.join(without)}" if without else "")
+
+
+def _too_large(sizes: Mapping[str, int]) -> list[str]:
+    """The largest tables, so many that the others fit; `sizes` begins with the largest."""
+    total, without = sum(sizes.values()), []
+    for table, size in sizes.items():
+        if total > LIMIT_BYTES:
+            without.append(table)
+            total -= size
+    return without
+
+
+def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None:
+    """What it writes; None when that is too much.
+
+    Raises:
+        OSError: pg_dump failed, took too long, or there is none; its words, or what to do.
+    """
+    program, at = _pg_dump(endpoint, version)
+    login = ["-h", at.host, "-p", str(at.port), "-U", at.user, "-d", at.db]
+    environ = {name: value for name, value in settings.environ().items() if not name.startswith("PG")}
+    environ |= {"PGPASSWORD": at.password, "PGCONNECT_TIMEOUT": str(_CONNECT_LIMIT_S), "LC_MESSAGES": "C"}
+    with TemporaryFile() as output, TemporaryFile() as errors:  # without names: there may be secrets in it
+        argv = [*program, *login, *_DUMP, *more]
+        child = process.spawn(argv, env=environ, stdin=subprocess.DEVNULL, output=output, errors=errors)
+        whole = _await(child, output)
+        output.seek(0)
+        errors.seek(0)
+        if whole and child.returncode != 0:
+            raise OSError(f"pg_dump: {errors.read(500).decode(errors='replace').strip()}")
+        return output.read() if whole else None
+
+
+def _await(child: process.Child, output: IO[bytes]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while child.poll() is None:
+            if time.monotonic() > deadline:
+                raise OSError(f"pg_dump did not end within {PATIENCE_S:g} s")
+            if os.fstat(output.fileno()).st_size > LIMIT_BYTES:
+                return False
+            time.sleep(0.005)
+    finally:
+        child.kill()
+        child.wait()
+    return os.fstat(output.fileno()).st_size <= LIMIT_BYTES
+
+
+def _pg_dump(endpoint: Endpoint, version: int) -> tuple[list[str], Endpoint]:
+    """The oldest pg_dump that knows the server, else that of the server's own container; and where it finds the server.
+
+    Raises:
+        OSError: There is neither.
+    """
+    if fitting := sorted((major, program) for program, major in _programs() if major >= version):
+        return [fitting[0][1]], endpoint
+    if container := _container(endpoint.port):
+        inside = replace(endpoint, host="127.0.0.1", port=CONTAINER_PORT)
+        return ["docker", "exec", "-e", "PGPASSWORD", "-e", "PGCONNECT_TIMEOUT", container, "pg_dump"], inside
+    raise OSError(
+        f"no pg_dump of version {version} or newer (pip install 'testbay[embedded]', or apt-get install "
+        f"postgresql-client-{version})"
+    )
+
+
+@cache
+def _programs() -> list[tuple[str, int]]:
+    """Every pg_dump of this machine, with its major version."""
+    on_path = shutil.which("pg_dump")
+    found = [str(folder / "pg_dump") for folder in program_folders()] + ([on_path] if on_path else [])
+    programs = []
+    for program in filter(lambda program: os.access(program, os.X_OK), found):
+        answer = process.run([program, "--version"], timeout_s=10)
+        if major := re.search(r"\) (\d+)", answer.out):
+            programs.append((program, int(major[1])))
+    return programs
+
+
+def _container(port: int) -> str:
+    """The container that publishes the port; empty when none does."""
+    try:
+        answer = process.run(["docker", "ps", "-q", "--filter", f"publish={port}"], timeout_s=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.out.strip() if answer.code == 0 else ""
+
+
+def restore(endpoint: Endpoint, file: Path) -> list[str]:
+    """Run the file in a database that is made for it, under the endpoint's name, in place of the one that was there."""
+    with file.open("rb") as kept:
+        first = kept.readline().decode()
+        text = kept.read()
+    if not first.startswith(_ROLES):
+        raise ValueError(f"{file.name} does not begin as testbay writes it")
+    roles = [str(name) for name in json.loads(first.removeprefix(_ROLES))]
+    # Not from inside the one that goes.
+    with _session(replace(endpoint, db="template1" if endpoint.db == "postgres" else "postgres")) as session:
+        there = {name for (name,) in session.execute("SELECT rolname FROM pg_roles")}
+        for role in roles:
+            if role not in there:
+                _run(session, "CREATE ROLE {}", role)
+        _run(session, "DROP DATABASE IF EXISTS {} WITH (FORCE)", endpoint.db)
+        _run(session, "CREATE DATABASE {} TEMPLATE template0", endpoint.db)
+    with _session(endpoint) as session:
+        session.execute("SET client_encoding = 'UTF8'")
+        session.execute(text)
+    return []
+
+
+def _run(session: psycopg.Connection[Any], statement: str, name: str) -> None:
+    session.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+@contextmanager
+def _session(endpoint: Endpoint, options: str = "") -> Iterator[psycopg.Connection[Any]]:
+    with as_oserror(), connect(endpoint, connect_timeout=_CONNECT_LIMIT_S, options=options) as session:
+        yield session

@@ -1,0 +1,112 @@
+"""What a room answers so that a lease's state can be kept in a file and put back into another one, on either engine."""
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from testbay.harness.dependencies.endpoint import Endpoint
+
+PATIENCE_S = 10.0  # for each dependency: what takes longer is left out, a test run is not held up
+ANSWER_LIMIT_S = 5.0
+SHOWN = 200  # characters of a value, in a printed view
+
+
+class Taken(NamedTuple):
+    """What a part's file is to hold, and in words what was left out of it."""
+
+    text: str
+    left_out: str
+
+
+class Keeper(Protocol):
+    """Modules satisfy it: `postgres_archive`, `dragonfly_archive`, `nats_archive`."""
+
+    FILE: str
+    LIMIT_BYTES: int
+
+    def keep(self, endpoint: Endpoint) -> Taken:
+        """What is there now.
+
+        Raises:
+            OSError: The server refused, or did not answer.
+        """
+
+    def restore(self, endpoint: Endpoint, file: Path) -> list[str]:
+        """Put it back where nothing is; returns what could not be, in words.
+
+        Raises:
+            OSError: The server refused.
+            ValueError: The file is not what `keep` writes; likewise KeyError, TypeError and AttributeError.
+        """
+
+
+class Lines:
+    """JSON objects, one a line, up to a size and a moment."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._lines: list[str] = []
+        self._left_bytes = limit_bytes
+        self._deadline = time.monotonic() + PATIENCE_S
+
+    @property
+    def late(self) -> bool:
+        """Whether it has taken too long already."""
+        return time.monotonic() > self._deadline
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much more fits."""
+        return size_bytes <= self._left_bytes
+
+    def write(self, fact: Mapping[str, Any]) -> bool:
+        """A line, if there is room for it."""
+        line = json.dumps(fact, ensure_ascii=False) + "\n"
+        size = len(line.encode())
+        if not self.has_room(size):
+            return False
+        self._left_bytes -= size
+        self._lines.append(line)
+        return True
+
+    def text(self) -> str:
+        """All of them."""
+        return "".join(self._lines)
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Each object of such a file.
+
+    Raises:
+        ValueError: A line is something else, or TypeError.
+    """
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield dict(json.loads(line))
+
+
+def to_json(data: bytes) -> Any:
+    """Text as it is, anything else in base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def from_json(value: Any) -> bytes:
+    """What `to_json` was given; base64 that a secret was taken out of stays as it is."""
+    if isinstance(value, str):
+        return value.encode()
+    try:
+        return base64.b64decode(value["base64"], validate=True)
+    except binascii.Error:
+        return str(value["base64"]).encode()
+
+
+def shown(value: Any) -> str:
+    """A value in a printed view: one line, bounded, nothing in it that a terminal would obey."""
+    text = value if isinstance(value, str) else f"{len(from_json(value))} bytes" if "base64" in value else str(value)
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:SHOWN])
+    return safe + (" …" if len(text) > SHOWN else "")

@@ -1,0 +1,72 @@
+"""A conversation with a server in its own text protocol, under one deadline however slowly the other side answers."""
+
+import socket
+import time
+from typing import Self
+
+from testbay.harness.dependencies.endpoint import Endpoint
+
+_LIMIT_BYTES = 1_000_000
+
+
+class Wire:
+    """One connection. Everything raises OSError once `timeout_s` has passed since it was opened.
+
+    A time limit on each single read would not do: a server that drips bytes, or floods us with lines that answer
+    nothing, never runs into one.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float, *, limit_bytes: int = _LIMIT_BYTES) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = b""
+        self._limit_bytes = limit_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def within(self, timeout_s: float) -> None:
+        """A new deadline, for the next exchange on a connection that is kept."""
+        self._deadline = time.monotonic() + timeout_s
+
+    def send(self, data: bytes) -> None:
+        """All of it."""
+        self._limit()
+        self._socket.sendall(data)
+
+    def line(self) -> bytes:
+        """Up to the next line feed, without surrounding white space."""
+        while b"\n" not in self._buffer:
+            self._more()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.strip()
+
+    def exactly(self, count: int) -> bytes:
+        """That many bytes; none when the server announced a negative number."""
+        while len(self._buffer) < count:
+            self._more()
+        data, self._buffer = self._buffer[: max(0, count)], self._buffer[max(0, count) :]
+        return data
+
+    def _more(self) -> None:
+        self._limit()
+        data = self._socket.recv(65536)
+        if not data:
+            raise OSError("closed the connection")
+        self._buffer += data
+        if len(self._buffer) > self._limit_bytes:
+            raise OSError("an answer without end")
+
+    def _limit(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no whole answer in time")
+        self._socket.settimeout(left)

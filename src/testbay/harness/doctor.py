@@ -1,0 +1,166 @@
+"""What this machine can do and what is missing, looked at the way a run would, without starting anything."""
+
+import contextlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from testbay import ports, process
+from testbay.errors import BayError
+from testbay.harness.dependencies import ROOMS, Dependency, room_of
+from testbay.harness.engines import docker as daemon
+from testbay.harness.stack import registry
+from testbay.manifest import service as manifest
+from testbay.manifest.composefile import ComposeService, load_compose
+from testbay.output import Voice
+from testbay.settings import Settings
+
+Finding = tuple[bool, str]
+
+
+def report(settings: Settings, folder: Path, voice: Voice) -> int:
+    """Say every finding; returns 0 when some engine can run the project here, else the embedded engine's exit code."""
+    files = _compose_files(folder)
+    embedded = [_embedded(room, files, settings) for room in ROOMS.values()]
+    docker, said = _compose_engine(settings)
+    _say(voice, "This machine", _machine(settings))
+    _say(voice, "Engine embedded", ((good, text) for good, text, _ in embedded))
+    voice.say("Engine compose")
+    if docker:
+        voice.verdict(said, good=True)
+    else:
+        voice.detail(f"not here: {said}")  # nothing is broken: embedded needs no Docker
+    _say(voice, "Project", _project(settings, folder, files))
+    return 0 if docker else next((code for _, _, code in embedded if code), 0)
+
+
+def _say(voice: Voice, title: str, findings: Iterable[Finding]) -> None:
+    voice.say(title)
+    for good, text in findings:
+        voice.verdict(text, good=good)
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    yield (
+        sys.version_info >= (3, 11),
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
+    )
+    yield _writable(settings.cache_dir), f"cache folder {settings.cache_dir}"
+    if process.is_root():
+        usable = shutil.which("setpriv") is not None
+        yield (
+            usable,
+            "running as root: PostgreSQL runs as `nobody` through setpriv" + ("" if usable else ", which is missing"),
+        )
+    count = len(registry.living(settings.stacks_dir))
+    yield (
+        True,
+        f"{count} stack{'' if count == 1 else 's'} of yours running" + (" (testbay ps)" if count else ""),
+    )
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _compose_files(folder: Path) -> list[Path]:
+    """The compose files of the project's services, each once; the usual one where there is no service yet."""
+    try:
+        project = manifest.find_project(folder)
+        places = manifest.service_folders(project).values()
+    except BayError:
+        return []  # the project's own lines say why
+    paths = []
+    for place in places:
+        with contextlib.suppress(BayError):
+            paths.append(manifest.load_manifest(place).compose_path(project))
+    return list(dict.fromkeys(paths)) or [project / manifest.COMPOSE_FILE]
+
+
+def _embedded(room: Dependency, files: list[Path], settings: Settings) -> tuple[bool, str, int]:
+    service = next(_services_of(room, files, settings), ComposeService(key=room.NAME, image=room.IMAGES[0]))
+    try:
+        server = room.find(service, settings.environ)
+    except BayError as error:
+        return False, f"{room.TITLE}: {error.what}; {error.todo}", error.exit_code
+    note = f"; {server.note}" if server.note else ""
+    wanted = next((p.host for p in service.ports if p.host), room.DEFAULT_PORT)
+    held = (
+        ""
+        if ports.is_free(wanted)
+        else f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
+    )
+    return True, f"{room.TITLE} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
+
+
+def _services_of(room: Dependency, files: list[Path], settings: Settings) -> Iterator[ComposeService]:
+    for file in files:
+        with contextlib.suppress(BayError):
+            yield from (s for s in load_compose(file, settings.environ).services if room_of(s) is room)
+
+
+def _compose_engine(settings: Settings) -> Finding:
+    try:
+        found = daemon.find(settings.environ)
+    except BayError as error:
+        return False, f"{error.what}; {error.todo}"
+    rootless = ", rootless" if found.rootless else ""
+    return True, f"Docker {found.version}{rootless}, Compose {found.compose_version} at {found.address}"
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _project(settings: Settings, folder: Path, files: list[Path]) -> Iterator[Finding]:
+    try:
+        project = manifest.find_project(folder)
+        folders = manifest.service_folders(project)
+    except BayError as error:
+        yield False, f"{error.what}; {error.todo}"
+        return
+    for file in files:
+        yield _said(partial(_compose, file, settings))
+    for name, place in folders.items():
+        yield _said(partial(_service, name, place))
+    if not folders:
+        yield (
+            False,
+            f"no service: a folder in {project / 'services'} with [tool.testbay] in its pyproject.toml",
+        )
+    for name, present in sorted(_secrets(folders, settings).items()):
+        yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")
+
+
+def _compose(file: Path, settings: Settings) -> str:
+    keys = [service.key for service in load_compose(file, settings.environ).services]
+    return f"compose file {file.name}: {', '.join(keys)}"
+
+
+def _service(name: str, place: Path) -> str:
+    return f"service {name}: needs {', '.join(manifest.load_manifest(place).needs)}"
+
+
+def _said(tell: Callable[[], str]) -> Finding:
+    try:
+        return True, tell()
+    except BayError as error:
+        return False, f"{error.what}; {error.todo}"
+
+
+def _secrets(folders: dict[str, Path], settings: Settings) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for place in folders.values():
+        with contextlib.suppress(BayError):  # its own line said so
+            found |= manifest.load_manifest(place).secrets_set(settings.environ)
+    return found

@@ -1,0 +1,41 @@
+"""The two ways dependencies run: natively (`embedded`) or in containers (`compose`).
+
+An engine lives inside a guard process and knows nothing about what runs in it: dependencies say how they are started.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from testbay.harness.plans import ProcessPlan, StackPlan
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Engine(Protocol):
+    """What a guard asks of an engine."""
+
+    def start(self, plan: StackPlan, report: Report) -> None:
+        """Start everything the plan names; `report` gets facts to record as they come to be (ports, pids, project).
+
+        Raises:
+            EngineUnavailableError: Something could not be started; carries its last words.
+        """
+
+    def snapshot(self, name: str, template: str) -> bool:
+        """Keep a server's data as a template (it is stopped for it and started again); False where that is not done."""
+
+    def exited(self) -> list[tuple[str, int]]:
+        """Name and exit code of what has ended since the last call."""
+
+    def serve(self, server: ProcessPlan) -> int:
+        """Start a further native server, which may end without being news; returns its port.
+
+        Raises:
+            EngineUnavailableError: It could not be started.
+        """
+
+    def unserve(self, name: str) -> None:
+        """End a further server and remove its files; nothing happens when there is none of that name."""
+
+    def stop(self) -> list[str]:
+        """End everything; returns what could not be ended, as text for a person."""

@@ -1,0 +1,209 @@
+"""The compose engine: the project's own compose file under a project name nobody else has.
+
+It lives in a guard, which has no site-packages, so it speaks to Docker through the CLI that Compose itself needs. One
+`docker logs --follow` per container writes the log file that the evidence comes from, and its end tells at once that
+the container ended.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from testbay import ports, process, settings
+from testbay.errors import EngineUnavailableError
+from testbay.harness.engines import Report
+from testbay.harness.engines.embedded import Embedded
+from testbay.harness.plans import ComposePlan, Configured, ProcessPlan, StackPlan, name_of
+from testbay.logs import tail
+
+_DOWN_ATTEMPTS = 6
+_LOOK_AGAIN_S = 0.5
+_CLI_LIMIT_S = 60.0
+
+
+class Compose:
+    """The containers of one stack."""
+
+    def __init__(self) -> None:
+        self._project = ""
+        self._held: list[Any] = []
+        self._followers: dict[str, tuple[str, Path, process.Child]] = {}
+        self._native = Embedded()  # for what is no container: the replay stand-in
+
+    def start(self, plan: StackPlan, report: Report) -> None:
+        """Hold the ports, bring the project up, follow every container's log."""
+        compose = plan["compose"]
+        self._project = name_of(plan["id"])
+        held = self._hold(compose)
+        report({"compose_project": self._project, "ports": held})
+        self._native.start(plan, report)
+        override = Path(plan["home"]) / "ports.yml"
+        override.write_text(_override(compose, held), encoding="utf-8")
+        self._up(compose, override, Path(plan["home"]) / "compose.log", report)
+        for key, container in _containers(self._project).items():
+            name = compose["dependencies"].get(key, key)
+            self._follow(name, container, Path(plan["logs_dir"]) / f"{name}.log", since="0")
+
+    def serve(self, server: ProcessPlan) -> int:
+        """Beside the containers."""
+        return self._native.serve(server)
+
+    def unserve(self, name: str) -> None:
+        """Beside the containers."""
+        self._native.unserve(name)
+
+    def _hold(self, compose: ComposePlan) -> dict[str, int]:
+        held = {}
+        for published in compose["ports"]:
+            port, lock = ports.hold(published["port"], fixed=published["fixed"], name=published["name"])
+            self._held.append(lock)
+            held[published["name"]] = port
+        return held
+
+    def _up(self, compose: ComposePlan, override: Path, log: Path, report: Report) -> None:
+        """In a session of its own, recorded: the CLI's plugin would outlive the CLI and go on creating."""
+        files = ["-f", compose["file"], "-f", str(override), "--project-directory", compose["folder"]]
+        argv = ["docker", "compose", "-p", self._project, *files, "up", "-d", "--pull", "never", *compose["services"]]
+        with log.open("ab") as output:
+            env = {**settings.environ(), **compose["env"]}
+            child = process.spawn(argv, env=env, stdin=subprocess.DEVNULL, output=output, new_session=True)
+        report({"pids": {"docker compose up": process.identify(child.pid)}})
+        if child.wait() != 0:
+            raise EngineUnavailableError(
+                f"docker compose up failed with exit code {child.returncode}",
+                why="its last lines say",
+                todo="mend what they name, or use --engine embedded",
+                evidence=tail(log),
+            )
+
+    def _follow(self, name: str, container: str, log: Path, *, since: str) -> None:
+        with log.open("ab") as output:
+            argv = ["docker", "logs", "--follow", "--since", since, container]
+            child = process.spawn(argv, stdin=subprocess.DEVNULL, output=output)
+        self._followers[name] = (container, log, child)
+
+    def snapshot(self, name: str, template: str) -> bool:  # noqa: ARG002 - the Protocol's; nothing to keep here
+        """Containers live on a RAM disk: there is no data directory to keep."""
+        return False
+
+    def exited(self) -> list[tuple[str, int]]:
+        """A container whose log ended and that does not run any more."""
+        ended = self._native.exited()
+        for name, (container, log, child) in list(self._followers.items()):
+            if child.poll() is None:
+                continue
+            del self._followers[name]
+            state = _state(container)
+            if state.get("Running"):
+                self._follow(name, container, log, since=f"{time.time():.3f}")  # it was the daemon that hung up
+            else:
+                ended.append((name, int(state.get("ExitCode", -signal.SIGKILL))))
+        return ended
+
+    def stop(self) -> list[str]:
+        """`down` at once: nothing in the containers is worth an orderly end."""
+        for _, _, child in self._followers.values():
+            child.kill()
+            child.wait()
+        left = self._native.stop()
+        left += down(self._project, certain=True) if self._project else []
+        for lock in self._held:
+            lock.close()
+        return left
+
+
+def collect(record: dict[str, Any]) -> list[str]:
+    """End what a dead guard's record names: first an `up` still at work, then what it made."""
+    for leader in record.get("pids", {}).values():
+        process.end(process.session_of(process.ProcessId(*leader)), first=signal.SIGKILL)
+    project = record.get("compose_project")
+    return down(project, certain=False) if project == name_of(record.get("id", "")) else []
+
+
+def down(project: str, *, certain: bool) -> list[str]:
+    """Remove a project's containers, volumes and networks by its name alone.
+
+    Args:
+        project: Its name.
+        certain: Whether `up` is known to have ended. If it was killed, the daemon may still be at work on its last
+            requests, and what they make appears after `down` found nothing: then it takes two empty looks.
+
+    Returns:
+        What is still there, as text for a person.
+    """
+    looks_needed = 1 if certain else 2
+    left: list[str] = []
+    for _ in range(_DOWN_ATTEMPTS):
+        _docker("compose", "-p", project, "down", "-v", "--remove-orphans", "-t", "0")
+        left = _things_of(project)
+        looks_needed -= not left
+        if looks_needed == 0:
+            return []
+        time.sleep(_LOOK_AGAIN_S)
+    return left
+
+
+def _things_of(project: str) -> list[str]:
+    label = f"label=com.docker.compose.project={project}"
+    found = []
+    for kind, *listing in (
+        ("container", "ps", "-aq"),
+        ("network", "network", "ls", "-q"),
+        ("volume", "volume", "ls", "-q"),
+    ):
+        answer = _docker(*listing, "--filter", label)
+        found += [f"{kind} {name}" for name in answer.out.split()]
+    return found
+
+
+def _override(compose: ComposePlan, held: dict[str, int]) -> str:
+    """A second compose file: our ports, on loopback, whatever the first one says; and our configuration files."""
+    lines = ["services:"]
+    for published in compose["ports"]:
+        binding = json.dumps(f"127.0.0.1:{held[published['name']]}:{published['container']}")
+        lines += [f"  {json.dumps(published['service'])}:", f"    ports: !override [{binding}]"]
+        for made in compose["configured"]:
+            if made["service"] == published["service"]:
+                lines += [f"    command: {_literal(made['command'])}"]
+                lines += [f"    configs: {_literal([{'source': _config_of(made), 'target': made['target']}])}"]
+    if compose["configured"]:
+        lines += ["configs:"]
+        lines += [f"  {_config_of(made)}: {_literal({'content': made['content']})}" for made in compose["configured"]]
+    return "\n".join(lines) + "\n"
+
+
+def _config_of(made: Configured) -> str:
+    return json.dumps(f"testbay-{made['service']}")[1:-1]
+
+
+def _literal(value: object) -> str:
+    """JSON, which is YAML, with every dollar doubled: Compose must not fill anything in."""
+    return json.dumps(value).replace("$", "$$")
+
+
+def _containers(project: str) -> dict[str, str]:
+    """Container id by compose service."""
+    columns = '{{.Label "com.docker.compose.service"}} {{.ID}}'
+    answer = _docker("ps", "-a", "--filter", f"label=com.docker.compose.project={project}", "--format", columns)
+    return dict(line.rsplit(" ", 1) for line in answer.out.splitlines())
+
+
+def _state(container: str) -> dict[str, Any]:
+    answer = _docker("inspect", "--format", "{{json .State}}", container)
+    try:
+        state = json.loads(answer.out)
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _docker(*arguments: str) -> process.Completed:
+    """From the root folder: Compose would read a compose file that lies where it stands."""
+    try:
+        return process.run(["docker", *arguments], cwd=os.sep, timeout_s=_CLI_LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return process.Completed(-1, "", str(error))

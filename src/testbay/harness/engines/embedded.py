@@ -1,0 +1,219 @@
+"""The embedded engine: servers as our own child processes, which die with us and never listen beyond loopback."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from testbay import ports, process
+from testbay.errors import EngineUnavailableError
+from testbay.harness.engines import Report, templates
+from testbay.harness.plans import PORT, ProcessPlan, StackPlan, Step
+from testbay.logs import tail
+
+_UNPRIVILEGED = "nobody"
+_CAP_SETPCAP = 8  # linux/capability.h
+_PATIENCE_S = 3.0  # a PostgreSQL that is killed instead of ended leaves a shared memory segment behind
+
+
+class Embedded:
+    """Native servers of one stack. Start and stop from the same, main thread: the kernel ties the children to it."""
+
+    def __init__(self) -> None:
+        self._plans: dict[str, ProcessPlan] = {}
+        self._ports: dict[str, int] = {}
+        self._held: dict[str, socket.socket] = {}
+        self._further: set[str] = set()
+        self._running: dict[str, process.Child] = {}
+        self._report: Report = lambda _: None
+        self._stack = ""
+
+    def start(self, plan: StackPlan, report: Report) -> None:
+        """Start the servers that need no preparation first, so that they come up while the others are prepared."""
+        self._report = report
+        self._stack = plan["home"]
+        for server in plan["processes"]:
+            self._hold(server)
+        report({"ports": self._ports})
+        for server in sorted(plan["processes"], key=lambda server: len(server["prepare"])):
+            self._prepare(server)
+            self._launch(server)
+
+    def _hold(self, server: ProcessPlan) -> None:
+        port, lock = ports.hold(server["port"], fixed=server["fixed_port"], name=server["name"])
+        self._held[server["name"]] = lock
+        self._ports[server["name"]] = port
+        self._plans[server["name"]] = server
+
+    def serve(self, server: ProcessPlan) -> int:
+        """As at the start."""
+        self._further.add(server["name"])
+        self._hold(server)
+        self._prepare(server)
+        self._launch(server)
+        return self._ports[server["name"]]
+
+    def unserve(self, name: str) -> None:
+        """Its port is free afterwards."""
+        if name not in self._further:
+            return
+        self._further.remove(name)
+        if child := self._running.pop(name, None):
+            child.send_signal(self._plans[name]["stop_signal"])
+            _wait(child, _PATIENCE_S)
+        if lock := self._held.pop(name, None):
+            lock.close()
+        if plan := self._plans.pop(name, None):
+            shutil.rmtree(plan["home"], ignore_errors=True)
+
+    def _prepare(self, server: ProcessPlan) -> None:
+        home = Path(server["home"])
+        home.mkdir(mode=0o700)
+        for name, text in server["files"].items():
+            (home / name).write_text(text, encoding="utf-8")
+        if server["unprivileged"]:
+            _give_away(home)
+        warm = bool(server["template"]) and templates.restore(Path(server["template"]), Path(server["data"]))
+        if server["template"]:
+            self._report({"warm": {server["name"]: warm}})
+        for step in () if warm else server["prepare"]:
+            self._run_step(server, step)
+
+    def _run_step(self, server: ProcessPlan, step: Step) -> None:
+        """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
+        log = Path(server["log"])
+        with log.open("ab") as output:
+            child = process.spawn(
+                [*_unprivileged(server, signal.SIGTERM), *step["argv"]],
+                env=self._environment(server),
+                cwd=server["home"],
+                stdin=subprocess.PIPE,
+                output=output,
+                new_session=True,
+                death_signal=signal.SIGTERM,
+            )
+            self._report({"pids": {f"{server['name']} (preparing)": process.identify(child.pid)}})
+            child.communicate(step.get("stdin", "").encode())
+        if child.returncode != 0:
+            program = Path(step["argv"][0]).name
+            raise EngineUnavailableError(
+                f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
+                todo="`testbay doctor` looks at this machine's programs",
+                evidence=tail(log),
+            )
+
+    def _launch(self, server: ProcessPlan) -> None:
+        argv = [word.replace(PORT, str(self._ports[server["name"]])) for word in server["argv"]]
+        with Path(server["log"]).open("ab") as log:
+            child = process.spawn(
+                [*_unprivileged(server, server["stop_signal"]), *argv],
+                env=self._environment(server),
+                cwd=server["cwd"],
+                stdin=subprocess.DEVNULL,
+                output=log,
+                new_session=True,
+                death_signal=server["stop_signal"],
+            )
+        self._running[server["name"]] = child
+        self._report({"pids": {server["name"]: process.identify(child.pid)}})
+
+    def _environment(self, server: ProcessPlan) -> dict[str, str]:
+        """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
+
+        Whoever comes upon the process can see whose it is.
+        """
+        base = {"PATH": os.defpath, "HOME": server["home"], "LANG": "C", "TESTBAY_STACK": self._stack}
+        return base | server["env"]
+
+    def snapshot(self, name: str, template: str) -> bool:
+        """An orderly stop, a copy, and the same server again on the same port."""
+        child = self._running.pop(name)
+        server = self._plans[name]
+        child.send_signal(server["pause_signal"])
+        _wait(child, 30.0)
+        kept = child.returncode == 0 and templates.save(Path(template), Path(server["data"]))
+        self._launch(server)
+        return kept
+
+    def exited(self) -> list[tuple[str, int]]:
+        """Reap without waiting."""
+        ended = [(name, code) for name, child in self._running.items() if (code := child.poll()) is not None]
+        for name, _ in ended:
+            del self._running[name]
+        return [(name, code) for name, code in ended if name not in self._further]
+
+    def stop(self) -> list[str]:
+        """All at once, then SIGKILL; a server's own children (PostgreSQL's) are in its session."""
+        for name, child in self._running.items():
+            child.send_signal(self._plans[name]["stop_signal"])
+        deadline = time.monotonic() + _PATIENCE_S
+        for child in self._running.values():
+            _wait(child, max(0.0, deadline - time.monotonic()))
+        left = []
+        for child in self._running.values():
+            left += process.end(process.in_session(child.pid), first=signal.SIGKILL)
+        for lock in self._held.values():
+            lock.close()
+        return [f"process {member.pid}" for member in left]
+
+
+def collect(record: dict[str, Any]) -> list[str]:
+    """End what a dead guard's record names; its children got their death signal, this waits for them and makes sure."""
+    named = [process.ProcessId(*pid) for pid in record.get("pids", {}).values()]
+    stragglers = [p for p in named if p.alive()]
+    left = process.end(stragglers, first=signal.SIGQUIT, patience_s=_PATIENCE_S)
+    for leader in named:
+        left += process.end(process.session_of(leader), patience_s=_PATIENCE_S)
+    return [f"process {p.pid}" for p in left]
+
+
+def _give_away(home: Path) -> None:
+    if process.is_root():
+        for path in (home, *home.iterdir()):
+            shutil.chown(path, _UNPRIVILEGED)
+
+
+def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
+    """PostgreSQL refuses to run as root: give it another user, and the right to pass through root's own folders.
+
+    The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
+    the programs to a world-readable place.
+    """
+    if not server["unprivileged"] or not process.is_root():
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise EngineUnavailableError(
+            "PostgreSQL refuses to run as root, and there is no `setpriv` to run it as another user",
+            todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
+        )
+    name = signal.Signals(death_signal).name.removeprefix("SIG")
+    user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
+    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={name}"]
+    if _may_set_securebits():
+        # initdb asks access(2) whether it may run postgres, and that disregards capabilities of an ordinary user.
+        rights.append("--securebits=+no_setuid_fixup")
+    return [setpriv, *user, *rights, "--"]
+
+
+def _may_set_securebits() -> bool:
+    """Whether root is all of root here: some containers take CAP_SETPCAP away."""
+    facts = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+    return bool(int(facts["CapEff"], 16) >> _CAP_SETPCAP & 1)
+
+
+def _group() -> str:
+    import pwd  # only needed as root
+
+    return str(pwd.getpwnam(_UNPRIVILEGED).pw_gid)
+
+
+def _wait(child: process.Child, timeout_s: float) -> None:
+    try:
+        child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()

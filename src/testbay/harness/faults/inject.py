@@ -1,0 +1,277 @@
+"""Faults on purpose: what a test does to the way between its clients, the service's too, and its dependencies.
+
+Every dependency of a lease is reached through a proxy, one process for all of a test process's (`proxy.py`). The
+servers themselves, and everybody else's leases on them, notice nothing.
+"""
+
+import json
+import math
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from testbay import process
+from testbay.errors import BayError, EngineUnavailableError, ManifestError
+from testbay.harness.dependencies.endpoint import not_needed
+from testbay.logs import tail
+
+_ANSWER_LIMIT_S = 10.0
+
+
+class ProxyGoneError(EngineUnavailableError):
+    """Somebody killed the proxy; with it went every connection through it."""
+
+
+class Proxies:
+    """The holder's end of the proxy process. It ends when this is closed, and when we end, however we do.
+
+    Args:
+        log: Where it says what went wrong with itself.
+        own: Told its session, so that it is ended with us whatever happens.
+    """
+
+    def __init__(self, log: Path, own: Callable[[int], None]) -> None:
+        ours, theirs = socket.socketpair()
+        argv = [sys.executable, "-S", "-m", "testbay.harness.faults.proxy"]  # as for the guard: half the time to start
+        env = {"PYTHONPATH": str(Path(__file__).parents[3])}
+        with log.open("ab") as output, theirs:
+            self._child = process.spawn(argv, env=env, stdin=theirs.fileno(), output=output, new_session=True)
+        self._log = log
+        own(self._child.pid)
+        ours.settimeout(_ANSWER_LIMIT_S)
+        self._answers = ours.makefile("rb")
+        self._channel = ours
+        self._turn = threading.Lock()  # a test may break things from a thread of its own
+        self._asked = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._child.poll() is None
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """Have something done; it is when this returns.
+
+        Raises:
+            ProxyGoneError: It does not run any more.
+            EngineUnavailableError: It cannot be done.
+        """
+        with self._turn:
+            answer = self._exchange(command)
+        if error := answer.get("error"):
+            raise EngineUnavailableError(
+                f"the proxy could not {command['do']}: {error}",
+                why="another program took a port while nobody listened there, or there is none left",
+                todo="end that program, or run the test again",
+            )
+        return answer
+
+    def _exchange(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to this command: one that a time limit interrupted may have left its own behind."""
+        self._asked += 1
+        try:
+            self._channel.sendall(json.dumps({**command, "number": self._asked}).encode() + b"\n")
+            while line := self._answers.readline():
+                answer: dict[str, Any] = json.loads(line)
+                if answer["number"] == self._asked:
+                    return answer
+        except (OSError, ValueError):  # of a file that is closed
+            pass
+        raise self.gone()
+
+    def gone(self) -> ProxyGoneError:
+        """The error of a proxy that does not run any more."""
+        return ProxyGoneError(
+            "the proxy between the tests and their dependencies is gone",
+            why="something killed it; every connection through it broke, and nobody listens there any more",
+            todo="run the test again; if nothing on this machine kills processes, please report it",
+            evidence=tail(self._log),
+        )
+
+    def close(self) -> None:
+        """End it and everything that goes through it."""
+        self._answers.close()
+        self._channel.close()
+        process.end([process.identify(self._child.pid)])
+        self._child.wait()
+
+
+class Fault:
+    """A fault that is on, until it is healed or the test ends; as a context manager, until the block ends."""
+
+    def __init__(self, link: "Link", name: str) -> None:
+        self._link = link
+        self._name = name
+
+    def heal(self) -> None:
+        """End this one; others of the same dependency stay."""
+        self._link._heal(self._name)  # noqa: SLF001 - ours
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.heal()
+
+
+class Link:
+    """The way to one dependency. Faults of different kinds add up; the same kind again replaces the first."""
+
+    def __init__(self, name: str, port: int, proxies: Proxies) -> None:
+        self.name = name
+        self.port = port
+        self._proxies = proxies
+        self._on: dict[str, str] = {}
+
+    @property
+    def on(self) -> list[str]:
+        """The faults that were set and not healed, in words."""
+        return list(self._on.values())
+
+    def cut(self) -> Fault:
+        """Break every open connection (RST) and refuse new ones."""
+        return self._set("cut")
+
+    def refuse(self) -> Fault:
+        """Refuse new connections; open ones stay."""
+        return self._set("refuse")
+
+    def latency(self, *, ms: float, jitter_ms: float = 0) -> Fault:
+        """Delay what the server says by `ms`, give or take up to `jitter_ms`: so much longer a round trip takes.
+
+        Its order stays; connecting is not delayed.
+
+        Raises:
+            ManifestError: A number below zero, or more jitter than latency.
+        """
+        self._check("latency", ms=ms, jitter_ms=jitter_ms)
+        if jitter_ms > ms:
+            raise self._bad("latency", f"jitter_ms={jitter_ms!r}", f"at most as much as ms, which is {ms!r}")
+        return self._set("latency", ms=ms, jitter_ms=jitter_ms)
+
+    def bandwidth(self, *, kb_per_s: float) -> Fault:
+        """Let 1000 times so many bytes pass in a second, in each direction of each connection.
+
+        Raises:
+            ManifestError: It is not more than zero.
+        """
+        self._check("bandwidth", kb_per_s=kb_per_s)
+        if not kb_per_s:
+            raise self._bad("bandwidth", "kb_per_s=0", "more than 0; `freeze` lets nothing pass")
+        return self._set("bandwidth", kb_per_s=kb_per_s)
+
+    def freeze(self) -> Fault:
+        """Let nothing pass, in neither direction; connections stay, and what was held arrives after healing."""
+        return self._set("freeze")
+
+    def drop_after(self, *, bytes: int) -> Fault:  # noqa: A002 - the unit is the name, as everywhere
+        """Break each connection (RST) once the server has said so many bytes more on it; new ones likewise.
+
+        Raises:
+            ManifestError: It is below zero.
+        """
+        self._check("drop_after", bytes=bytes)
+        return self._set("drop_after", bytes=bytes)
+
+    def restart(self, *, down_ms: float = 500) -> Fault:
+        """Show clients what they see of a server's restart: connections broken, refused for a while, then all is well.
+
+        Returns at once. The server itself is not restarted: it keeps its memory, and other tests their leases.
+
+        Raises:
+            ManifestError: A number below zero.
+        """
+        self._check("restart", down_ms=down_ms)
+        return self._set("restart", down_ms=down_ms)
+
+    def heal(self) -> None:
+        """End every fault of this dependency; nothing happens when there is none."""
+        if self._on:
+            self._heal("")
+
+    def _check(self, fault: str, **values: float) -> None:
+        for name, value in values.items():
+            if not 0 <= value < math.inf:
+                raise self._bad(fault, f"{name}={value!r}", "a number, 0 or more")
+
+    def _bad(self, fault: str, given: str, wanted: str) -> BayError:
+        return ManifestError(f"faults.{self.name}.{fault}: {given} is impossible", todo=f"give it {wanted}")
+
+    def _set(self, fault: str, **values: float) -> Fault:
+        self._on[fault] = " ".join([self.name, fault, *(f"{name}={value:g}" for name, value in values.items())])
+        self._proxies.ask(do="set", port=self.port, fault=fault, values=values)
+        return Fault(self, fault)
+
+    def _heal(self, fault: str) -> None:
+        self._proxies.ask(do="heal", port=self.port, fault=fault)
+        self._on = {name: words for name, words in self._on.items() if fault not in ("", name)}
+
+
+class Faults:
+    """What the `faults` fixture gives: the ways to the dependencies of one lease. All are healed when the test ends.
+
+    Args:
+        proxies: Where the ways lead through.
+        targets: The dependencies, and on which port of this machine each answers.
+        seed: What chance (`jitter_ms`) begins with: the same seed, the same delays.
+    """
+
+    def __init__(self, proxies: Proxies, targets: Mapping[str, int], seed: int) -> None:
+        self.seed = seed
+        self._proxies = proxies
+        self._links: dict[str, Link] = {}
+        for name, target in targets.items():
+            opened = proxies.ask(do="open", name=name, target=target, seed=seed)
+            self._links[name] = Link(name, opened["port"], proxies)
+
+    @property
+    def postgres(self) -> Link:
+        """The way to the database."""
+        return self.of("postgres")
+
+    @property
+    def dragonfly(self) -> Link:
+        """The way to the keyspace."""
+        return self.of("dragonfly")
+
+    @property
+    def nats(self) -> Link:
+        """The way to the account."""
+        return self.of("nats")
+
+    def of(self, name: str) -> Link:
+        """The way to any dependency, by its name.
+
+        Raises:
+            EngineUnavailableError: The manifest does not need that one.
+        """
+        if name not in self._links:
+            raise not_needed(name, self._links)
+        return self._links[name]
+
+    @property
+    def on(self) -> list[str]:
+        """Every fault that was set and not healed, in words."""
+        return [words for link in self._links.values() for words in link.on]
+
+    def heal(self) -> None:
+        """End every fault.
+
+        Raises:
+            ProxyGoneError: Somebody killed the proxy.
+        """
+        if not self._proxies.is_alive:
+            raise self._proxies.gone()
+        for link in self._links.values():
+            link.heal()
+
+    def close(self) -> None:
+        """Break what still goes through, and let nobody in again."""
+        for link in self._links.values():
+            self._proxies.ask(do="close", port=link.port)

@@ -1,0 +1,228 @@
+"""The proxy: a process between a test process and its dependencies, which breaks the way to them when it is told to.
+
+Started as `python -m testbay.harness.faults.proxy` with a socket as standard input. A command is a JSON object on a
+line, and is answered by one as soon as it holds. The end of that socket is ours.
+"""
+
+import json
+import random
+import resource
+import selectors
+import socket
+import time
+from typing import Any
+
+from testbay import ports, process
+from testbay.errors import BayError
+from testbay.harness.faults.relay import Connection, Shape
+
+_FIRST_PORT, _PORTS = 19000, 1000
+_SHUT = ("cut", "refuse", "restart")  # while one of these is on, nobody listens
+_BROKEN = ("cut", "restart")  # and these break what is open
+_AGAIN_S = 0.05
+_LOOK_S = 3600.0  # the kernel cannot be asked to wait for more than some days
+_NEVER = float("inf")
+
+
+def main() -> None:
+    """Obey until the holder's end of the socket closes."""
+    process.rename("testbay-proxy")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Proxy(socket.socket(fileno=0)).run()
+
+
+class Door:
+    """The way to one dependency of one lease: a port of its own, and the faults that are on."""
+
+    def __init__(self, selector: selectors.BaseSelector, asked: dict[str, Any], port: int, lock: socket.socket) -> None:
+        self.port = port
+        self._opens_at = _NEVER  # after a restart
+        self._selector = selector
+        self._target = ("127.0.0.1", int(asked["target"]))
+        self._seed = f"{asked['seed']} {asked['name']}"
+        self._lock = lock
+        self._listener: socket.socket | None = None
+        self._faults: dict[str, dict[str, float]] = {}
+        self._shape = Shape()
+        self._connections: set[Connection] = set()
+        self._count = 0
+        self.listen()
+
+    def listen(self) -> None:
+        """Let clients in; nothing happens when they are.
+
+        Raises:
+            OSError: Somebody took the port while nobody listened there.
+        """
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+            self._listener.settimeout(0)
+            self._selector.register(self._listener, selectors.EVENT_READ, self)
+
+    def admit(self) -> bool:
+        """Connect the next client with the server; whether there was one."""
+        if self._listener is None:
+            return False
+        try:
+            client, _ = self._listener.accept()
+        except OSError:  # it has gone already, or there is none
+            return False
+        self._count += 1
+        # By its number, so that chance repeats itself where connections are opened in the same order.
+        chance = random.Random(f"{self._seed} {self._count}")  # noqa: S311 - no cryptography
+        made = Connection(client, self._target, self._selector, chance)
+        self._connections = {connection for connection in self._connections if connection.is_open} | {made}
+        made.reshape(self._shape, time.monotonic())
+        return True
+
+    def set(self, fault: str, values: dict[str, float]) -> None:
+        """Have a fault; the same one of before is replaced."""
+        self._faults[fault] = values
+        if fault in _SHUT:
+            self._shut()
+        if fault in _BROKEN:
+            self._break()
+        if fault == "restart":
+            self._opens_at = time.monotonic() + values["down_ms"] / 1000
+        self._reshape(is_new=fault == "drop_after")
+
+    def heal(self, fault: str = "") -> None:
+        """Be without this fault, or without any.
+
+        Raises:
+            OSError: Somebody took the port meanwhile.
+        """
+        for name in [fault] if fault else list(self._faults):
+            self._faults.pop(name, None)
+        if "restart" not in self._faults:
+            self._opens_at = _NEVER
+        self._reshape()
+        if not any(name in self._faults for name in _SHUT):
+            self.listen()
+
+    def due(self) -> float:
+        """When there is something to do without anybody having said anything."""
+        waiting = () if self._shape.is_plain else self._connections
+        return min([self._opens_at, *(connection.due() for connection in waiting)])
+
+    def on_time(self, now: float) -> None:
+        """Do what is due."""
+        if self._opens_at <= now:
+            try:
+                self.heal("restart")
+            except OSError:  # somebody took the port; until it is free again
+                self._opens_at = now + _AGAIN_S
+        for connection in self._connections:
+            if connection.due() <= now:
+                connection.wake(now)
+
+    def _reshape(self, *, is_new: bool = False) -> None:
+        """Tell the connections what is new; not what is as before, or they would let go what they hold."""
+        before = self._shape
+        latency = self._faults.get("latency", {})
+        drop = self._faults.get("drop_after")
+        self._shape = Shape(
+            is_frozen="freeze" in self._faults,
+            latency_s=latency.get("ms", 0) / 1000,
+            jitter_s=latency.get("jitter_ms", 0) / 1000,
+            bytes_per_s=self._faults.get("bandwidth", {}).get("kb_per_s", 0) * 1000,
+            drop_after_bytes=None if drop is None else int(drop["bytes"]),
+        )
+        for connection in self._connections if is_new or self._shape != before else ():
+            connection.reshape(self._shape, time.monotonic())
+
+    def _shut(self) -> None:
+        """Who stands before it has been told that it is connected, and is let in first."""
+        while self.admit():
+            pass
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _break(self) -> None:
+        for connection in self._connections:
+            connection.reset()
+        self._connections.clear()
+
+    def close(self) -> None:
+        """For good."""
+        self._shut()
+        self._break()
+        self._lock.close()
+
+
+class Proxy:
+    """Every door of one test process."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(channel, selectors.EVENT_READ)
+        self._doors: dict[int, Door] = {}
+        self._said = b""
+        self._next_port = 0
+        self._is_over = False
+
+    def run(self) -> None:
+        """For as long as there is somebody to obey."""
+        while not self._is_over:
+            due = min([door.due() for door in self._doors.values()], default=_NEVER)
+            patience_s = None if due == _NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)
+            for key, events in self._selector.select(patience_s):
+                if isinstance(key.data, Connection):
+                    key.data.serve(key.fileobj, events, time.monotonic())
+                elif isinstance(key.data, Door):
+                    key.data.admit()
+                else:
+                    self._hear()
+            if due < _NEVER:
+                for door in self._doors.values():
+                    door.on_time(time.monotonic())
+
+    def _hear(self) -> None:
+        """Obey every whole line; keep the rest for later."""
+        try:
+            data = self._channel.recv(65536)
+        except OSError:
+            data = b""
+        self._is_over = not data
+        *lines, self._said = (self._said + data).split(b"\n")
+        for line in lines:
+            command = json.loads(line)
+            self._answer({"number": command["number"], **self._obey(command)})
+
+    def _answer(self, facts: dict[str, Any]) -> None:
+        try:
+            self._channel.sendall(json.dumps(facts).encode() + b"\n")
+        except OSError:
+            self._is_over = True
+
+    def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        door = self._doors.get(command.get("port", 0))  # none, for a thread that outlived its test
+        try:
+            match command["do"]:
+                case "open":
+                    return {"port": self._open(command)}
+                case "set" if door:
+                    door.set(command["fault"], command["values"])
+                case "heal" if door:
+                    door.heal(command["fault"])
+                case "close" if door:
+                    del self._doors[door.port]
+                    door.close()
+        except (OSError, BayError) as error:
+            return {"error": str(error)}
+        return {}
+
+    def _open(self, asked: dict[str, Any]) -> int:
+        """On a port that was not in use lately: a client that an earlier test forgot knows none but its own."""
+        port, lock = ports.hold(_FIRST_PORT + self._next_port, fixed=False, name=asked["name"])
+        self._next_port = (port + 1 - _FIRST_PORT) % _PORTS
+        self._doors[port] = Door(self._selector, asked, port, lock)
+        return port
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The stack that tests lease on: the one `testbay run` started for them, a kept one, or one of their own."""
+
+import fcntl
+import io
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbay import process, settings
+from testbay.errors import LeftBehindError
+from testbay.harness.leases import pool
+from testbay.harness.leases.pool import Pool
+from testbay.harness.stack import registry
+from testbay.output import Voice
+from testbay.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbay.harness.stack.request import Request
+    from testbay.harness.stack.stack import Stack
+
+STACK_VARIABLE = "TESTBAY_STACK"
+_GONE_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A pool, and what to do once it is closed."""
+
+    pool: Pool
+    leave: Callable[[], None]
+
+
+def attach(folder: Path, run: str = "") -> Attachment:
+    """Lease on the stack that belongs to this test process.
+
+    Args:
+        folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.
+        run: The same for every worker of one run: they share one stack, whoever comes first starts it.
+
+    Raises:
+        BayError: There is no manifest, or the stack cannot be started.
+    """
+    chosen = settings.load()
+    if home := chosen.environ.get(STACK_VARIABLE):
+        return _closing(pool.opened(Path(home), chosen), lambda: None)
+    from testbay.harness.stack import request
+    from testbay.manifest import service as manifest
+
+    project = manifest.find_project(folder)
+    asked = request.request(_service(folder, project), project, chosen)
+    with process.signals_as_errors(), _one_at_a_time(chosen, run):
+        stack = _joined(asked, run) or _started(asked, run)
+    try:
+        opened = pool.opened(stack.home, chosen)
+    except BaseException:
+        stack.stop()
+        raise
+    return _closing(opened, stack.leave if stack.joined or run else (lambda: _end(stack)))
+
+
+def await_end(run: str) -> None:
+    """Until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
+
+    Raises:
+        LeftBehindError: It is still there after ten seconds.
+    """
+    stacks = settings.load().stacks_dir
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:
+        if time.monotonic() > deadline:
+            raise LeftBehindError(f"stack {', '.join(ours)} did not end", todo="testbay ps; testbay down STACK")
+        time.sleep(0.01)
+
+
+def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
+    def close() -> None:
+        opened.close()
+        leave()
+
+    return Attachment(pool=opened, leave=close)
+
+
+def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignore[name-defined] # noqa: F821
+    """The service whose folder the tests are in, else the project's only one."""
+    from testbay.manifest import service as manifest
+
+    for candidate in (folder, *folder.parents):
+        if manifest.manifest_file(candidate):
+            return manifest.load_manifest(candidate)
+        if candidate == project:
+            break
+    return manifest.find_service(None, project)
+
+
+@contextmanager
+def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
+    chosen.stacks_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    gate = chosen.stacks_dir / ".starting.lock"
+    with gate.open("ab") as lock:
+        if run:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _joined(asked: "Request", run: str) -> "Stack | None":
+    from testbay.harness.stack import prepare
+    from testbay.harness.stack import stack as stacks
+
+    stack = stacks.join(asked, run=run)
+    if stack is not None:
+        try:
+            prepare.catch_up(stack)
+        except BaseException:
+            stack.leave()
+            raise
+    return stack
+
+
+def _started(asked: "Request", run: str) -> "Stack":
+    from testbay.harness.stack import prepare
+    from testbay.harness.stack import stack as stacks
+
+    prepare.decide_model(asked)
+    stack = stacks.start(asked)
+    try:
+        prepare.prepare(stack, Voice(io.StringIO()))
+        stack.note({"run": run})
+        while registry.read(stack.home).get("run") != run:  # there the pool, and the next worker, look
+            stack.check(0.001)
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def _end(stack: "Stack") -> None:
+    with process.signals_ignored():
+        left = stack.stop()
+    if left:
+        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")

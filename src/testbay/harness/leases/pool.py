@@ -1,0 +1,397 @@
+"""Leases for tests: one process's private slices of a running stack, ready before they are asked for.
+
+A lease that comes back is made as new on the spot where that is quick, else by a thread in the background, which then
+also makes one more than there were, up to a few: a suite whose tests only write rows needs a single lease.
+"""
+
+import queue
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from copy import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import settings
+from testbay.errors import BayError, EngineUnavailableError, ManifestError
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.endpoint import Endpoint, not_needed
+from testbay.harness.dependencies.landlords import landlord
+from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot
+from testbay.harness.faults.inject import Faults, Proxies
+from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
+from testbay.harness.stack import exports, lifeline, registry
+from testbay.harness.stack.lifeline import Lifeline
+from testbay.logs import Log
+from testbay.settings import Settings
+
+_SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
+_PATIENCE_S = 60.0
+_SPARE_DISK_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Where a lease's part of one dependency answers; `url` (or `dsn`) is what every client takes."""
+
+    name: str
+    url: str = field(repr=False)
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    db: str
+
+    @property
+    def dsn(self) -> str:
+        """What PostgreSQL's world calls it."""
+        return self.url
+
+
+class Lease:
+    """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
+
+    def __init__(self, number: int, tenancy: Tenancy, slots: Mapping[str, Slot], shared: Sequence[str] = ()) -> None:
+        self.shared = list(shared)  # what it has in common with every other lease, in words
+        self._number = number
+        self._tenancy = tenancy
+        self._slots = slots
+        self._direct: Lease | None = None
+        self._faults: Faults | None = None
+
+    @property
+    def name(self) -> str:
+        """What its parts are called, as far as their servers have names for them."""
+        return f"lease{self._number}"
+
+    @property
+    def postgres(self) -> Reach:
+        """The migrated database."""
+        return self._reach("postgres")
+
+    @property
+    def dragonfly(self) -> Reach:
+        """The empty keyspace."""
+        return self._reach("dragonfly")
+
+    @property
+    def nats(self) -> Reach:
+        """The account, with the manifest's streams in it."""
+        return self._reach("nats")
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
+        endpoints = {name: self._endpoint(name) for name in self._slots}
+        return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+
+    @property
+    def env(self) -> dict[str, str]:
+        """A whole environment for a child process: this process's, and the lease's variables."""
+        return settings.environ() | self.exports
+
+    def slot(self, name: str) -> Any:
+        """A part itself, for the fixture that knows more about it.
+
+        Raises:
+            EngineUnavailableError: The manifest does not need that dependency.
+        """
+        if name not in self._slots:
+            raise not_needed(name, self._slots)
+        return self._slots[name]
+
+    @property
+    def direct(self) -> "Lease":
+        """The same slice past the proxies, for whoever looks on while the way is cut; without faults this one."""
+        return self._direct or self
+
+    @property
+    def faults(self) -> Faults:
+        """What breaks the way to its parts.
+
+        Raises:
+            ManifestError: It was taken without.
+        """
+        if self._faults is None:
+            raise ManifestError(
+                f"{self.name} has no proxies to break the way with",
+                why="a `bay` of the suite's own took it without, or the test did not name `faults` as an argument",
+                todo="take it with testbay.lease(faults=True), or name `faults` in the test's arguments",
+            )
+        return self._faults
+
+    def _endpoint(self, name: str) -> Endpoint:
+        endpoint: Endpoint = self.slot(name).endpoint
+        return replace(endpoint, port=self.faults.of(name).port) if self._direct else endpoint
+
+    def _reach(self, name: str) -> Reach:
+        endpoint = self._endpoint(name)
+        return Reach(
+            name=name,
+            url=ROOMS[name].url(endpoint),
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            db=endpoint.db,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {', '.join(self._slots)}>"
+
+
+def behind(lease: Lease, proxies: Proxies, seed: int) -> Lease:
+    """The same slice reached through proxies, with faults whose chance begins with `seed`; `close` these.
+
+    Raises:
+        EngineUnavailableError: The proxy cannot do it, or is gone.
+    """
+    direct, through = copy(lease), copy(lease)
+    targets = {name: slot.endpoint.port for name, slot in lease._slots.items()}  # noqa: SLF001 - ours
+    direct._faults = through._faults = Faults(proxies, targets, seed)  # noqa: SLF001
+    through._direct = direct  # noqa: SLF001
+    return through
+
+
+class Pool:
+    """The leases of this process. `take` and `give_back` are called from one thread, the tests' own."""
+
+    def __init__(self, home: Path, record: Mapping[str, Any], line: Lifeline) -> None:
+        self.tenancy: Tenancy = record["tenancy"]
+        self._home = home
+        self._data_dir = str(record["data_dir"])
+        self._line = line
+        self._locks: list[IO[bytes]] = []
+        self._spent: deque[int] = deque()  # numbers that were given up, the longest unused first
+        self._landlords: dict[str, Landlord] = {}
+        self._leases: list[Lease] = []
+        self._ready: queue.SimpleQueue[Lease | Exception] = queue.SimpleQueue()
+        self._making: list[Future[None]] = []
+        self._remaking: list[Future[None]] = []
+        self._background = ThreadPoolExecutor(1, "testbay-leases")
+
+    def own(self, sid: int) -> None:
+        """Hand a process session over to the stack's guard: if we die, it ends it."""
+        self._line.say({"do": "own", "sid": sid})
+
+    @property
+    def home(self) -> Path:
+        """The stack's folder."""
+        return self._home
+
+    def logs(self, held: Sequence[Lease]) -> dict[str, Log]:
+        """Every server's log, and what in it is not about leases other than those."""
+        found = {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
+        for lease in held:
+            for name, slot in lease._slots.items():  # noqa: SLF001 - ours
+                if slot.log is not None:
+                    found[name] = Log(slot.log)
+        if "postgres" in found:
+            found["postgres"] = Log(found["postgres"].file, tuple(lease.postgres.db for lease in held))
+        return found
+
+    def facts(self) -> list[str]:
+        """What runs and which migrations it has, in a line each."""
+        applied = [name for name, _ in registry.read(self._home).get("migrations", [])]
+        return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
+
+    @property
+    def shared(self) -> list[str]:
+        """What leases on this stack have in common, in words."""
+        return [lord.shared for lord in self._landlords.values() if lord.shared]
+
+    def warm(self) -> None:
+        """Begin to make the first lease; nobody waits."""
+        self._order(self._making, self._make)
+
+    def take(self) -> Lease:
+        """A lease as new.
+
+        Raises:
+            EngineUnavailableError: A server refused to give one.
+        """
+        if self._ready.empty() and not _under_way(self._making):
+            if not _under_way(self._remaking):
+                self._order(self._making, self._make)
+            elif len(self._leases) < _SPARE:
+                self._order(self._making, self._make_spare)
+        try:
+            lease = self._ready.get(timeout=_PATIENCE_S)
+        except queue.Empty:
+            raise EngineUnavailableError(
+                f"no lease within {_PATIENCE_S:g} s", why="a server of the stack does not answer", todo="read its log"
+            ) from None
+        if isinstance(lease, Exception):
+            raise _refused(lease) from lease
+        return lease
+
+    def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
+        """What the test left open, in words; the lease is ready again now or in a moment.
+
+        With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
+        """
+        slots = list(lease._slots.values())  # noqa: SLF001 - ours
+        found = _taken_back(slots)
+        left = [text for returned in found for text in returned.left]
+        spoilt = [slot for slot, returned in zip(slots, found, strict=True) if renew or not returned.ready]
+        if spoilt:
+            self._order(self._remaking, lambda: _remade(lease, spoilt))
+        else:
+            self._ready.put(lease)
+        return left
+
+    def _order(self, orders: list[Future[None]], make: Callable[[], Lease | None]) -> None:
+        """Have a lease made in the background; what comes of it is put where `take` looks."""
+
+        def work() -> None:
+            try:
+                made: Lease | Exception | None = make()
+            except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the lease must hear of it
+                made = error
+            if made is not None:
+                self._ready.put(made)
+
+        orders[:] = [order for order in orders if not order.done()] + [self._background.submit(work)]
+
+    def _make(self) -> Lease:
+        if not self._landlords:
+            self._landlords = {name: landlord(name, self._ground(name)) for name in self.tenancy["endpoints"]}
+        number = self._number()
+        slots: dict[str, Slot] = {}
+        with ExitStack() as undo:
+            for name, lord in self._landlords.items():
+                slots[name] = lord.slot(number)
+                undo.callback(slots[name].close)
+            undo.pop_all()
+        self._leases.append(Lease(number, self.tenancy, slots, self.shared))
+        return self._leases[-1]
+
+    def _make_spare(self) -> Lease | None:
+        """One more than there are tests, while others are remade: where the servers have room for it."""
+        disk = Path(self._data_dir)
+        room = not disk.exists() or shutil.disk_usage(disk).free > _SPARE_DISK_BYTES
+        return self._make() if room and all(lord.has_room() for lord in self._landlords.values()) else None
+
+    def _ground(self, name: str) -> Ground:
+        return Ground(
+            endpoint=Endpoint(**self.tenancy["endpoints"][name]),
+            home=self._home,
+            streams=self.tenancy["streams"],
+            serve=self._server_of(self.tenancy["further"][name]) if name in self.tenancy["further"] else None,
+            unserve=lambda server: self._line.say({"do": "unserve", "name": server}),
+            another=self._another,
+        )
+
+    def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], tuple[int, Path]]:
+        """Has the stack's guard start a server like `plan`; it ends with this process, or when told to."""
+
+        def serve(name: str, first_port: int) -> tuple[int, Path]:
+            whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
+            self._line.say({"do": "serve", "plan": whole})
+            while True:
+                for event in self._line.events(_PATIENCE_S):
+                    if event["event"] == "serving" and event["name"] == name:
+                        return int(event["port"]), Path(whole["log"])
+                    if event["event"] in ("failed", "stopped"):
+                        raise OSError(event.get("what") or f"the stack was stopped: {event.get('reason')}")
+
+        return serve
+
+    def _number(self) -> int:
+        """A number nobody has."""
+        held = registry.hold_number(self._home)
+        if held is None:
+            raise EngineUnavailableError(
+                f"all {LEASES} leases of the stack are held",
+                why="there are more test processes on it than it has leases",
+                todo="use fewer workers, for example -n 8",
+            )
+        number, lock = held
+        self._locks.append(lock)
+        return number
+
+    def _another(self, number: int) -> int:
+        """A number for the one given up; when there is none, the one that was given up longest ago."""
+        self._spent.append(number)
+        held = registry.hold_number(self._home)
+        if held is None:
+            return self._spent.popleft()
+        self._locks.append(held[1])
+        return held[0]
+
+    def close(self) -> None:
+        """Give everything back, and hang up."""
+        self._background.shutdown(wait=True, cancel_futures=True)
+        for lease in self._leases:
+            for slot in lease._slots.values():  # noqa: SLF001 - ours
+                with suppress(OSError):
+                    slot.close()
+        for lord in self._landlords.values():
+            lord.close()
+        for lock in self._locks:
+            lock.close()
+        self._line.close(guard_ends=False)
+
+
+def _taken_back(slots: Sequence[Slot]) -> list[Returned]:
+    """Step by step in turn: each server works while the others are spoken to."""
+    found: dict[int, Returned] = {}
+    at_work = {index: slot.take_back() for index, slot in enumerate(slots)}
+    while at_work:
+        for index, steps in list(at_work.items()):
+            try:
+                next(steps)
+            except StopIteration as done:
+                found[index] = done.value
+            except OSError:
+                found[index] = Returned(ready=False)
+            if index in found:
+                del at_work[index]
+    return [found[index] for index in range(len(slots))]
+
+
+def _under_way(orders: list[Future[None]]) -> bool:
+    return any(not order.done() for order in orders)
+
+
+def _remade(lease: Lease, spoilt: list[Slot]) -> Lease:
+    for slot in spoilt:
+        slot.remake()
+    return lease
+
+
+def _refused(error: Exception) -> BayError:
+    if isinstance(error, BayError):
+        return error
+    return EngineUnavailableError(
+        f"no lease: {error}",
+        why="a server of the stack refused, or ended",
+        todo="read its log: in the run's folder, or with plain pytest in the stack's (`testbay up --keep` keeps one)",
+    )
+
+
+def servers(tenancy: Tenancy) -> str:
+    """`embedded: PostgreSQL 18.6, Dragonfly 6.2.14 (redis 6.2 stand-in), NATS 2.15.1`."""
+    found = [Endpoint(**fields) for fields in tenancy["endpoints"].values()]
+    said = (f"{e.title} {e.version}" + (f" ({e.note})" if e.note else "") for e in found)
+    return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"
+
+
+def opened(home: Path, chosen: Settings) -> Pool:
+    """A pool on the stack with that folder.
+
+    Raises:
+        EngineUnavailableError: It does not run any more.
+    """
+    record = registry.read(home)
+    line = lifeline.connect(record, chosen) if "tenancy" in record else None
+    if line is None:
+        raise EngineUnavailableError(
+            f"stack {home.name} does not run any more",
+            why="it was ended, or its guard was killed",
+            todo="start the tests again; `testbay ps` shows what runs",
+        )
+    return Pool(home, record, line)

@@ -1,0 +1,94 @@
+"""Why a worker of pytest-xdist crashed, told by the process that is left: how it ended, where it was, the logs."""
+
+import faulthandler
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import IO, Any, cast
+
+import pytest
+
+from testbay import process
+from testbay.harness.plugin.evidence import Windows, add_sections
+from testbay.logs import visible
+
+_MOST_BYTES = 1 << 20
+_ENDS_WITHIN_S = 5.0
+
+
+class Crashes:
+    """In the controller. It opens files for every worker, which leaves its notes there and its stack when it crashes.
+
+    The files have no name: they are gone with the controller, however it ends. A worker reaches them through /proc, so
+    elsewhere than on Linux there are none, and only how the worker ended is told.
+    """
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+        self._files: dict[str, dict[str, IO[bytes]]] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Before a worker starts."""
+        opened = {what: cast("IO[bytes]", tempfile.TemporaryFile()) for what in ("notes", "stack")}  # noqa: SIM115
+        self._files[node.gateway.id] = opened
+        for what, file in opened.items():
+            node.workerinput[f"testbay_{what}"] = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: Any) -> None:
+        """The report of a test whose worker is gone."""
+        worker = report.node.gateway
+        texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
+        stack = _frames(texts.get("stack", b"").decode(errors="replace"))
+        report.longrepr = "\n".join([f"{report.longrepr}: {_ending(worker)}", *stack])
+        try:
+            windows = Windows.from_json(texts.get("notes", b"")).cut()
+        except (OSError, ValueError) as error:  # it was ended while it wrote them
+            add_sections(report, {"testbay": f"the worker's logs could not be read: {error}"}, self._mask)
+        else:
+            add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
+
+    def pytest_unconfigure(self) -> None:
+        """The notes have been read."""
+        for file in itertools.chain(*(opened.values() for opened in self._files.values())):
+            file.close()
+
+
+def _content(file: IO[bytes]) -> bytes:
+    return os.pread(file.fileno(), _MOST_BYTES, 0)
+
+
+def _ending(worker: Any) -> str:
+    """How the worker's process ended, as far as the library that started it tells."""
+    popen: Any = getattr(getattr(worker, "_io", None), "popen", None)
+    try:
+        code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended
+    except (AttributeError, subprocess.TimeoutExpired):
+        return "its connection broke"
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    return process.ended_by(-code)
+
+
+def _frames(stack: str) -> list[str]:
+    """Of what faulthandler wrote: the error, and the thread it was in down to where pytest called the test."""
+    lines = visible(stack).splitlines()
+    error = [line for line in lines if line.startswith("Fatal Python error")]
+    from_thread = itertools.dropwhile(lambda line: not line.startswith("Current thread"), lines)
+    return error + list(itertools.takewhile(lambda line: line and "/_pytest/" not in line, from_thread))
+
+
+def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
+    """In a worker: where it leaves that for its controller; None elsewhere, or where that cannot be reached."""
+    try:
+        return open(worker[f"testbay_{what}"], "r+b", buffering=0) if worker else None  # noqa: PTH123 - kept open
+    except (OSError, KeyError):
+        return None
+
+
+def keep_stack(file: IO[bytes]) -> None:
+    """When a signal such as SIGSEGV ends this process, its Python stack is written there. Keep the file open."""
+    faulthandler.enable(file)

@@ -1,0 +1,175 @@
+"""Why a test failed, beside its traceback: what every server and the service logged while it ran, and how they are."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import pytest
+
+from testbay import logs
+from testbay.logs import Log
+
+_SETTLED_WITHIN_S = 0.5
+_LOOK_AGAIN_S = 0.02
+
+_failed = pytest.StashKey[bool]()
+
+
+class Source(Protocol):
+    """Who knows what there is to see."""
+
+    def logs(self) -> Mapping[str, Log]:
+        """Every log by title, the most telling one first."""
+
+    def facts(self) -> list[str]:
+        """What is worth knowing about the stack in one line each."""
+
+    def lags(self) -> bool:
+        """Whether the logs come a moment later than what they tell: those of containers do."""
+
+
+class Windows:
+    """From where on each log belongs to the test that runs. Sizes, not times: the clock of a container may be wrong."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, Log] = {}
+        self._marks: dict[Path, int] = {}
+
+    def open(self, found: Mapping[str, Log]) -> None:
+        """From now on, for logs that are not open yet; they stay open when their lease or service is gone."""
+        self._logs |= found
+        for log in found.values():
+            self._marks.setdefault(log.file, _size(log.file))
+
+    def cut(self, *, lags: bool = False) -> dict[str, str]:
+        """What was logged since they were opened or last cut, by title."""
+        if lags:
+            _await_settled(list(self._marks))
+        texts = {}
+        for title, log in self._logs.items():
+            window = logs.window(log.file, self._marks[log.file], _relevant(log))
+            if window.lines or window.hidden:
+                texts[title] = window.text(_shown(log.file))
+        self._marks = {file: _size(file) for file in self._marks}
+        return texts
+
+    def as_json(self) -> bytes:
+        """For another process, should this one crash."""
+        facts = {title: [str(log.file), log.databases, self._marks[log.file]] for title, log in self._logs.items()}
+        return json.dumps(facts).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Windows":
+        """Those of the process that crashed; none when it left none."""
+        windows = cls()
+        for title, (file, databases, mark) in json.loads(text or b"{}").items():
+            windows._logs[title] = Log(Path(file), databases)
+            windows._marks[Path(file)] = mark
+        return windows
+
+
+def _relevant(log: Log) -> Callable[[list[str]], list[str]]:
+    if log.databases is None:
+        return list
+    from testbay.harness.dependencies.postgres import server as postgres  # not before a test has failed
+
+    databases = log.databases
+    return lambda lines: postgres.relevant(lines, databases)
+
+
+class Evidence:
+    """Adds report sections to a failing phase of a test, cut to the time since the test's setup began.
+
+    Args:
+        source: Asked for logs and facts when they are needed.
+        mask: Applied to all of it.
+        notes: Where a worker of pytest-xdist leaves its open windows for its controller; see `Crashes`.
+    """
+
+    def __init__(self, source: Source, mask: Callable[[str], str], notes: IO[bytes] | None) -> None:
+        self._source = source
+        self._mask = mask
+        self._windows = Windows()
+        self._notes = notes
+
+    def notice(self) -> None:
+        """A lease was taken, a service started: the test is to be shown their logs from here on."""
+        self._windows.open(self._source.logs())
+        if self._notes is not None:
+            text = self._windows.as_json()
+            os.pwrite(self._notes.fileno(), text, 0)
+            self._notes.truncate(len(text))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Every window opens."""
+        item.stash[_failed] = False
+        self._windows = Windows()
+        self.notice()
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """They are cut with the failing phase; what the teardown of a failed test logs is a second cut."""
+        report = yield
+        if report.failed:
+            self._take_secrets_out(report)
+        if report.failed or item.stash.get(_failed, False):
+            item.stash[_failed] = call.when != "teardown"
+            self._add(report, " during teardown" if call.when == "teardown" else "")
+        return report
+
+    def _take_secrets_out(self, report: pytest.TestReport) -> None:
+        """Of what pytest itself shows: the values in a traceback, what the test printed."""
+        text = report.longreprtext
+        if (masked := self._mask(text)) != text:
+            report.longrepr = masked
+        report.sections = [(title, self._mask(said)) for title, said in report.sections]
+
+    def _add(self, report: pytest.TestReport, when: str) -> None:
+        try:
+            windows = self._windows.cut(lags=self._source.lags())
+            facts = [] if when and not report.failed else self._source.facts()
+        except Exception as error:  # noqa: BLE001 - the test's own failure must be told whatever happens here
+            windows, facts = {}, [f"the logs could not be read: {error!r}"]
+        found = {f"{title} log{when}": text for title, text in windows.items()}
+        add_sections(report, found | ({"testbay": "\n".join(facts)} if facts else {}), self._mask)
+
+
+def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:
+    """Sections of ours, which `ours` finds again: pytest-xdist carries a report's attributes over."""
+    report.sections += [(title, mask(text)) for title, text in sections.items()]
+    vars(report)["testbay_sections"] = [*getattr(report, "testbay_sections", []), *sections]
+
+
+def _await_settled(files: list[Path]) -> None:
+    """Until they have stopped growing, but not for long: a busy server never does."""
+    deadline = time.monotonic() + _SETTLED_WITHIN_S
+    sizes: list[int] = []
+    while (now := [_size(file) for file in files]) != sizes and time.monotonic() < deadline:
+        sizes = now
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _shown(file: Path) -> str:
+    """From where the tests run, if that is shorter."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def has_failed(item: pytest.Item) -> bool:
+    """Whether a phase of the test has failed so far."""
+    return item.stash.get(_failed, False)

@@ -1,0 +1,116 @@
+"""What a failed test leaves behind: the state of its leases, before anything of it is torn down.
+
+Nothing heavy is imported before a test has failed.
+"""
+
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbay import settings
+from testbay.harness.plugin.evidence import add_sections
+from testbay.harness.plugin.recorder import first_error_line
+from testbay.harness.run import folder as runfolder
+
+if TYPE_CHECKING:
+    from testbay.harness.leases.pool import Lease, Pool
+    from testbay.harness.run.archives import About
+
+_LOG = " log"  # how the report's sections of logs end
+_KEPT = pytest.StashKey[bool]()
+
+
+class Keeping:
+    """Keeps it for the first tests of a run that fail, and says in their reports where, or why not: that fails no test.
+
+    Args:
+        config: Has how many tests that are; under xdist the controller tells its workers the run they are of.
+        pool: The process's own, which is there when a lease is.
+        held: The leases that are held at a time, the one taken last at the end.
+        mask: Takes secrets out of a text.
+    """
+
+    def __init__(
+        self, config: pytest.Config, pool: "Callable[[], Pool]", held: "Sequence[Lease]", mask: Callable[[str], str]
+    ) -> None:
+        self._limit: int = config.getoption("--testbay-keep")
+        self._pool = pool
+        self._held = held
+        self._mask = mask
+        told = getattr(config, "workerinput", {}).get("testbay_run")
+        # Made without a look at the project: a green run leaves no folder.
+        self._run = str(told or runfolder.run_id("pytest", secrets.token_hex(2)))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Under xdist, told to each worker."""
+        node.workerinput["testbay_run"] = self._run
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # with the logs already in the report
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """With the first phase that fails."""
+        report = yield
+        if report.failed and self._held and self._limit > 0 and _KEPT not in item.stash:
+            item.stash[_KEPT] = True
+            self._keep(report)
+        return report
+
+    def _keep(self, report: pytest.TestReport) -> None:
+        kept = ""
+        try:
+            kept = self._kept(report)
+            said = f"state kept: {kept}\ntestbay open {shlex.quote(report.nodeid)}"
+            if not kept:
+                more = f"--testbay-keep {4 * self._limit} keeps more"
+                said = f"state not kept: {self._limit} tests failed before ({more})"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test's own failure is the news
+            said = f"state not kept: {' '.join(str(error).split())}"
+        vars(report)["testbay_kept"] = kept  # goes along with the report, also from a worker
+        add_sections(report, {"state of the test": said}, self._mask)
+
+    def _kept(self, report: pytest.TestReport) -> str:
+        """The folder, from the project on; empty when enough tests were first."""
+        from testbay.harness.run import archives
+
+        folder = archives.claim(self._run_folder(), report.nodeid, self._limit)
+        if folder is None:
+            return ""
+        about = self._about(report)
+        for number, lease in reversed(list(enumerate(reversed(self._held), 1))):  # the newest is found first
+            target = folder if number == 1 else folder.with_name(f"{folder.name}.{number}")
+            parts_at = {name: lease.slot(name).endpoint for name in about.dependencies}
+            archives.keep(target, about, parts_at, _logs(report), self._mask)
+        return str(folder.relative_to(folder.parents[4]))
+
+    def _run_folder(self) -> Path:
+        """That of `testbay run`, else one of this pytest's own, made when the first test fails."""
+        if known := settings.environ().get("TESTBAY_RUN_DIR"):
+            return Path(known)
+        from testbay.harness.stack import registry
+
+        return runfolder.make(Path(registry.read(self._pool().home)["project"]), self._run)
+
+    def _about(self, report: pytest.TestReport) -> "About":
+        from testbay.harness.run.archives import About
+
+        tenancy = self._pool().tenancy
+        return About(
+            test=report.nodeid[:4096],
+            error=first_error_line(report),
+            service=tenancy["service"],
+            engine=tenancy["engine"],
+            dependencies={name: f"{at['title']} {at['version']}" for name, at in tenancy["endpoints"].items()},
+        )
+
+
+def _logs(report: pytest.TestReport) -> dict[str, str]:
+    """Those of the service and the servers, cut to the test, as the report shows them."""
+    ours = getattr(report, "testbay_sections", [])
+    logs = [(title, text) for title, text in report.sections if title in ours and title.endswith(_LOG)]
+    found = {title.removesuffix(_LOG): text for title, text in logs}
+    return {name: text for name, text in found.items() if re.fullmatch(r"[a-z0-9_-]{1,60}", name)}

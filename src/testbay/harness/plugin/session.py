@@ -1,0 +1,247 @@
+"""What a pytest process holds of a stack: its pool, the leases that are taken, the services that run on them."""
+
+import fnmatch
+import sys
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from testbay import settings
+from testbay.errors import BayError, DirtyLeaseWarning
+from testbay.harness.plugin import crashes
+from testbay.harness.plugin.evidence import Evidence, has_failed
+from testbay.harness.plugin.healing import Healing
+from testbay.harness.plugin.keeping import Keeping
+from testbay.logs import Log
+from testbay.output import Voice
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from testbay.harness.leases.attach import Attachment
+    from testbay.harness.leases.pool import Lease, Pool
+    from testbay.harness.service import Service
+
+T = TypeVar("T")
+_PLUGIN = "testbay.pytest_plugin"  # where our fixtures are
+
+
+class Leasing:
+    """This process's pool of leases: opened once the collected tests are known to want one."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+        self._attachment: Attachment | None = None
+        self._error: BayError | None = None
+        self._held: list[Lease] = []
+        self._services: list[Service] = []
+        self._logs: dict[str, Log] = {}
+        self.healing = Healing(config.getoption("--testbay-seed"))
+        self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
+        self.keeping = Keeping(config, self.pool, self._held, self.mask)
+
+    def pytest_sessionstart(self) -> None:
+        """A worker's crash is told by its controller: leave it the stack."""
+        self._stack = crashes.own_file(self._worker, "stack")
+        if self._stack is not None:
+            crashes.keep_stack(self._stack)
+
+    def pytest_report_header(self) -> str | None:
+        """Which servers, when `testbay run` has started them already."""
+        if not (home := settings.environ().get("TESTBAY_STACK")):
+            return None
+        from testbay.harness.leases import pool
+        from testbay.harness.stack import registry
+
+        record = registry.read(Path(home))
+        return f"testbay: {pool.servers(record['tenancy'])}" if "tenancy" in record else None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start what the tests will ask for, before any of them holds a session of its own."""
+        if self._config.option.collectonly or not any(_wants_a_lease(item) for item in session.items):
+            return
+        try:
+            self.pool().warm()
+        except BayError:
+            return  # whoever asks for a lease is told
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
+            from testbay.harness.leases import pool
+
+            reporter.write_line(f"testbay: {pool.servers(self.pool().tenancy)}")
+
+    def pool(self) -> "Pool":
+        """The pool, opened at the first call.
+
+        Raises:
+            BayError: There is no stack, and none can be started; the same one at each call.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._attachment is None:
+            from testbay.harness.leases import attach
+
+            run = str(self._worker["testrunuid"]) if self._worker is not None else ""
+            try:
+                self._attachment = attach.attach(self._config.rootpath, run)
+            except BayError as error:
+                self._error = error
+                raise
+            self.evidence.notice()  # what a kept stack has logged so far is nobody's here
+        return self._attachment.pool
+
+    @contextmanager
+    def take(self, holder: str, node: pytest.Item | None = None, *, faults: bool = False) -> "Iterator[Lease]":
+        """A lease whose variables are in the environment while it is held."""
+        own = or_fail(lambda: self.pool().take())
+        self._held.append(own)
+        self.evidence.notice()
+        try:
+            with ExitStack() as way, pytest.MonkeyPatch.context() as environment:
+                lease = or_fail(lambda: way.enter_context(self.healing.between(self.pool(), own))) if faults else own
+                for name, value in lease.exports.items():
+                    environment.setenv(name, value)
+                yield lease
+        finally:
+            self._held.remove(own)
+            rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
+            left = self.pool().give_back(own, renew=rerun)
+        if left:
+            self._complain(f"{holder} left open: {'; '.join(left)}", node)
+
+    def service(self, lease: "Lease") -> "Service":
+        """Its log is with the run's other logs, or in the stack's folder and gone with it."""
+        from testbay.harness import service
+
+        chosen = settings.load()
+        run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
+        log = (Path(run_dir) / "logs" if run_dir else self.pool().home) / f"service-{lease.name}.log"
+        made = service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
+        self._services = [other for other in self._services if not other.closed] + [made]
+        self.evidence.notice()
+        return made
+
+    def watch(self, title: str, log: Path) -> None:
+        """Show a failing test its part of this log too."""
+        self._logs[title] = Log(log)
+        self.evidence.notice()
+
+    def logs(self) -> dict[str, Log]:
+        """The service's first: it is what is tested."""
+        if self._attachment is None:
+            return self._logs
+        found = {service.name: Log(service.log) for service in self._services if not service.closed}
+        return found | self._logs | self._attachment.pool.logs(self._held)
+
+    def facts(self) -> list[str]:
+        """Which servers, which migrations, and how the service is."""
+        if self._attachment is None:
+            return []
+        said = [service.condition() for service in self._services if not service.closed]
+        return [*said, *self.healing.facts(), *self._attachment.pool.facts()]
+
+    def mask(self, text: str) -> str:
+        """Without the values of the manifest's secrets."""
+        environ = settings.environ()
+        named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
+        named += self._attachment.pool.tenancy["secrets"] if self._attachment is not None else []
+        values = [environ[name] for pattern in named for name in fnmatch.filter(environ, pattern) if environ[name]]
+        if not values:
+            return text
+        from testbay import masking
+
+        return masking.masked(text, values)
+
+    def lags(self) -> bool:
+        """`docker logs` has to bring them."""
+        return self._attachment is not None and self._attachment.pool.tenancy["engine"] == "compose"
+
+    def _complain(self, text: str, node: pytest.Item | None) -> None:
+        if self._config.getoption("--testbay-strict"):
+            pytest.fail(f"{text}\n(closed now; --testbay-strict makes it an error)", pytrace=False)
+        if node is None:
+            warnings.warn(DirtyLeaseWarning(text), stacklevel=2)
+        else:
+            node.warn(DirtyLeaseWarning(text))  # shown at the test, not at a line of ours
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """After the last fixture: what cannot be ended is said, and is the exit code."""
+        try:
+            self.pytest_unconfigure()
+        except BayError as error:
+            Voice(sys.stderr).error(error)
+            session.exitstatus = error.exit_code
+
+    def pytest_unconfigure(self) -> None:
+        """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
+        attachment, self._attachment = self._attachment, None
+        self.healing.close()
+        if attachment is not None:
+            attachment.leave()
+        elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
+            from testbay.harness.leases import attach
+
+            attach.await_end(str(nodes.testrunuid))
+
+
+def _wants_a_lease(item: pytest.Item) -> bool:
+    """Whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
+    info = getattr(item, "_fixtureinfo", None)
+    behind = info.name2fixturedefs.get("testbay", ()) if info is not None else ()
+    return any(definition.func.__module__ == _PLUGIN for definition in behind)
+
+
+def or_fail(call: Callable[[], T]) -> T:
+    """What it returns. An error of ours fails the test with its own words alone: pytest would add what led to it."""
+    try:
+        return call()
+    except BayError as error:
+        said = str(error)
+    pytest.fail(said, pytrace=False)
+
+
+class Leases:
+    """Takes leases for a scope of your own; `with testbay.lease() as bay:` in a fixture."""
+
+    def __init__(self, leasing: Leasing) -> None:
+        self._leasing = leasing
+
+    def lease(self, holder: str = "", *, faults: bool = False) -> "AbstractContextManager[Lease]":
+        """A lease until the `with` block ends. `holder` is who a warning names; else the test that runs then.
+
+        With `faults` it is reached through proxies: the fixture of that name can then break the way.
+        """
+        holder = holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope")
+        return self._leasing.take(holder, faults=faults)
+
+    def service(self, lease: "Lease") -> "Service":
+        """The service on a lease, not yet started; `close` it."""
+        return self._leasing.service(lease)
+
+    def watch(self, title: str, log: Path) -> None:
+        """Show every failing test its part of a log: that of a process which the suite starts by itself."""
+        self._leasing.watch(title, log)
+
+
+class Nats:
+    """What the `nats` fixture gives: how to connect to the lease's account."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @asynccontextmanager
+    async def connect(self, **options: Any) -> "AsyncIterator[Client]":
+        """An open client of nats-py, closed with the block; `options` are those of `nats.connect`."""
+        import nats as library
+
+        client = await library.connect(self.url, **({"allow_reconnect": False} | options))
+        try:
+            yield client
+        finally:
+            await client.close()

@@ -1,0 +1,38 @@
+"""The shard of a run inside pytest: leaves its own tests over, and records the whole collection."""
+
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from testbay.harness.run.shards.split import split
+
+
+class Splitter:
+    """Keeps one shard's tests; under xdist in each worker, which all do the same."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._asked = json.loads(file.read_bytes())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
+        """After everybody else, wrappers such as --lf included: what -k and -m leave over is what is split."""
+        result = yield
+        collected = [item.nodeid for item in items]
+        self._note(collected)
+        mine = set(split(collected, self._asked["durations"], self._asked["of"])[self._asked["number"] - 1])
+        if others := [item for item in items if item.nodeid not in mine]:
+            config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.nodeid in mine]
+        return result
+
+    def _note(self, collected: list[str]) -> None:
+        """In one step: workers write at the same time."""
+        scratch = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        scratch.write_text(json.dumps(self._asked | {"collected": collected}), encoding="utf-8")
+        scratch.replace(self._file)

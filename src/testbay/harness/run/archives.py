@@ -1,0 +1,248 @@
+"""A failed test's lease in a folder: its database, keys, streams and logs, kept when everything else is torn down.
+
+`archive.json` is written last and has size and checksum of every other file: a folder without it, or one that does not
+match it, was half-made, cut off or tampered with, and is refused.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.keepers import keeper
+from testbay.harness.dependencies.state import shown
+from testbay.harness.run import folder as runfolder
+
+FORMAT = 1
+_INDEX = "archive.json"
+_INDEX_BYTES = 1 << 20
+_PART_BYTES = 64 << 20
+_FOLDER = "leases"
+
+Mask = Callable[[str], str]  # takes secrets out of a text
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+Text = Annotated[str, StringConstraints(max_length=4096)]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class About(_Fact):
+    """Whose state it is: the test, its first error line, the service, and on which servers."""
+
+    test: Text
+    error: Text
+    service: Text
+    engine: Text
+    dependencies: Annotated[dict[Text, Text], Field(max_length=20)]
+
+
+class Part(_Fact):
+    """One file. `left_out` says what is not in it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,60}\.(sql|jsonl|log)$")]
+    bytes: Annotated[int, Field(ge=0, le=_PART_BYTES)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    left_out: Text = ""
+
+
+class Archive(_Fact):
+    """What `archive.json` says. `missing` are the dependencies whose state could not be kept, and why."""
+
+    format: Literal[1]
+    testbay: Text
+    time: Text
+    about: About
+    parts: Annotated[tuple[Part, ...], Field(max_length=40, strict=False)]
+    missing: Annotated[tuple[Text, ...], Field(max_length=20, strict=False)] = ()
+
+    @property
+    def bytes(self) -> int:
+        """The size of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def when(self) -> datetime:
+        """When it was made; the beginning of time if that is not readable."""
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.time).astimezone(UTC)
+        return _NEVER
+
+
+class Kept(NamedTuple):
+    """An archive that was found, and where; `refused` says what is wrong with one that cannot be used."""
+
+    folder: Path
+    archive: Archive | None
+    refused: str = ""
+
+
+def claim(run: Path, test: str, limit: int) -> Path | None:
+    """The folder for a failed test's archive; None when as many tests of the run have one. Workers may call at once."""
+    leases = run / _FOLDER
+    leases.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test.rpartition("::")[2])[:60].strip("-.")
+    for number in range(1, limit + 1):
+        with suppress(FileExistsError):
+            (leases / f".{number}").touch(exist_ok=False)
+            return leases / f"{number}-{name}"
+    return None
+
+
+def keep(folder: Path, about: About, parts_at: Mapping[str, Endpoint], logs: Mapping[str, str], mask: Mask) -> Archive:
+    """Write an archive. A dependency that refuses is named in it, and does not spoil the others.
+
+    Args:
+        folder: Where; it is made.
+        about: Whose state it is.
+        parts_at: Where the lease's parts answer, by name of the dependency.
+        logs: Texts to go with it, by name, such as `service`; a megabyte or so at most.
+        mask: Takes secrets out of a text.
+
+    Raises:
+        OSError: The folder cannot be written, or there was nothing to write.
+    """
+    folder.mkdir()
+    parts, missing = [], []
+    for name, endpoint in parts_at.items():
+        known = keeper(name)
+        if known is None:
+            missing.append(f"{name}: testbay cannot keep its state")
+            continue
+        try:
+            taken = known.keep(endpoint)
+        except OSError as error:
+            missing.append(f"{name}: {' '.join(mask(str(error)).split())[:500]}")
+        else:
+            parts.append(_write(folder / known.FILE, mask(taken.text), taken.left_out))
+    parts += [_write(folder / f"{name}.log", mask(text)) for name, text in logs.items()]
+    if missing and not parts:
+        raise OSError("; ".join(missing))
+    made = Archive(
+        format=1,
+        testbay=metadata.version("testbay"),
+        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        about=about.model_copy(update={"error": mask(about.error)}),
+        parts=tuple(parts),
+        missing=tuple(missing),
+    )
+    scratch = folder / f".{_INDEX}"
+    scratch.write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    scratch.replace(folder / _INDEX)
+    return made
+
+
+def _write(file: Path, text: str, left_out: str = "") -> Part:
+    file.write_text(text, encoding="utf-8", errors="replace")
+    return Part(name=file.name, bytes=file.stat().st_size, sha256=_digest(file), left_out=left_out[:4096])
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def find(project: Path) -> list[Kept]:
+    """Every archive of the project's runs, newest first; also those that cannot be used."""
+    found = [_looked_at(folder) for folder in runfolder.runs(project).glob(f"*/{_FOLDER}/[0-9]*-*") if folder.is_dir()]
+    return sorted(found, key=lambda kept: kept.archive.when if kept.archive else _NEVER, reverse=True)
+
+
+def _looked_at(folder: Path) -> Kept:
+    try:
+        return Kept(folder, read(folder))
+    except ManifestError as error:
+        return Kept(folder, None, error.why)
+
+
+def read(folder: Path) -> Archive:
+    """What an archive says of itself.
+
+    Raises:
+        ManifestError: There is none, or not one that this testbay reads.
+    """
+    index = folder / _INDEX
+    try:
+        if not folder.is_dir():
+            raise _refused(folder, "there is no such folder")
+        if not index.is_file():
+            raise _refused(folder, f"it has no {_INDEX}, which is written last: it was half-made, or cut off")
+        if index.stat().st_size > _INDEX_BYTES:
+            raise _refused(folder, f"its {_INDEX} is larger than any that testbay writes")
+        fact = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(folder, f"its {_INDEX} cannot be read: {error}") from None
+    if not isinstance(fact, dict) or fact.get("format") != FORMAT:
+        said = shown(str(fact.get("format"))) if isinstance(fact, dict) else "none"
+        by = shown(str(fact.get("testbay"))) if isinstance(fact, dict) else "nobody"
+        raise _refused(folder, f"it has format {said}, written by testbay {by}; this testbay reads format {FORMAT}")
+    try:
+        return Archive.model_validate(fact)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = shown(".".join(map(str, fault["loc"])))
+        raise _refused(folder, f"{key} in its {_INDEX}: {shown(fault['msg'])}") from None
+
+
+def _refused(folder: Path, why: str) -> ManifestError:
+    return ManifestError(
+        f"{folder}: this archive cannot be opened", why=why, todo="testbay open --list shows those that can"
+    )
+
+
+def check(folder: Path, archive: Archive) -> None:
+    """Whether every part is there as it was written.
+
+    Raises:
+        ManifestError: One is not.
+    """
+    names = [part.name for part in archive.parts]
+    if len(names) != len(set(names)):
+        raise _refused(folder, "it names a part twice")
+    for part in archive.parts:
+        file = folder / part.name
+        if file.is_symlink() or not file.is_file():
+            raise _refused(folder, f"{part.name} is missing")
+        if file.stat().st_size != part.bytes:
+            raise _refused(folder, f"{part.name} has {file.stat().st_size} bytes instead of {part.bytes}: cut off")
+        if _digest(file) != part.sha256:
+            raise _refused(folder, f"{part.name} has changed since it was written")
+
+
+def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
+    """Put every part back; returns what could not be, in words.
+
+    Raises:
+        ManifestError: A part is not what testbay writes, or the server refuses it.
+    """
+    refused = []
+    files = {part.name for part in archive.parts if not part.name.endswith(".log")}
+    for name, endpoint in into.items():
+        known = keeper(name)
+        if known is None or known.FILE not in files:
+            continue
+        files.remove(known.FILE)
+        try:
+            refused += known.restore(endpoint, folder / known.FILE)
+        except OSError as error:
+            raise ManifestError(
+                f"{folder / known.FILE} cannot be restored: {shown(str(error))}",
+                why=f"it was kept from {archive.about.dependencies.get(name)}; here is {endpoint.title} "
+                f"{endpoint.version}",
+                todo="open it on the engine it was made on (--engine), or read the file: it is text",
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _refused(folder, f"{known.FILE} is not what testbay writes: {shown(repr(error))}") from None
+    return [*refused, *(f"{file}: the service does not need it any more" for file in sorted(files))]

@@ -1,0 +1,374 @@
+"""One integration run of one service: start, ready, migrate, test, stop; its record; its closing lines."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import process
+from testbay.errors import BayError, LeftBehindError
+from testbay.harness.leases import kept
+from testbay.harness.run import folder, results
+from testbay.harness.run.shards import split as shards
+from testbay.harness.stack import prepare, request
+from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.request import Request
+from testbay.harness.stack.stack import Stack
+from testbay.logs import copy_from
+from testbay.manifest.service import Manifest
+from testbay.output import Voice, append_summary
+from testbay.settings import Settings
+
+_PYTEST_PATIENCE_S = 10.0
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What a run leaves in run.json. Times are seconds; `steps` and `startup` are relative to `started`.
+
+    `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
+    """
+
+    id: str
+    service: str
+    started: str
+    finished: str = ""
+    duration_s: float = 0.0
+    engine: str = ""
+    engine_reason: str = ""
+    llm: str = ""
+    dependencies: list[dict[str, Any]] = field(default_factory=list)
+    migrations: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    startup: list[dict[str, Any]] = field(default_factory=list)
+    startup_budget_s: float = 0.0
+    shard: dict[str, Any] | None = None
+    collected: list[str] = field(default_factory=list)
+    planned: list[str] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    coverage_percent: float | None = None
+    exit_code: int | None = None
+    error: dict[str, str] | None = None
+    shards: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Run:
+    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
+
+    `collect` is what pytest looks for tests in, the manifest's folder of tests unless said; `output` where it speaks.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        project: Path,
+        settings: Settings,
+        voice: Voice,
+        *,
+        collect: Path | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self.output = output
+        self.manifest = manifest
+        self.collect = collect or manifest.tests_dir
+        self.project = project
+        self.settings = settings
+        self.voice = voice
+        run_id = folder.run_id(manifest.service, secrets.token_hex(2))
+        self.dir = folder.make(project, run_id)
+        self.record = Record(
+            id=run_id,
+            service=manifest.service,
+            started=datetime.now(UTC).isoformat(),
+            startup_budget_s=settings.startup_budget_s,
+        )
+        self.closing: list[tuple[str, bool]] = []
+        self._clock = time.monotonic()
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """A step on the run's timeline; the record on disk is brought up to date after each."""
+        began = time.monotonic()
+        entry: dict[str, Any] = {"name": title, "start_s": self.clock_s, "outcome": "failed"}
+        try:
+            with self.voice.step(title):
+                yield
+            entry["outcome"] = "ok"
+        finally:
+            entry["duration_s"] = round(time.monotonic() - began, 4)
+            self.record.steps.append(entry)
+            self.save()
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds since it began."""
+        return round(time.monotonic() - self._clock, 4)
+
+    def finish(self, code: int) -> None:
+        """The last word of its record."""
+        self.record.finished, self.record.duration_s = datetime.now(UTC).isoformat(), self.clock_s
+        self.record.exit_code = code
+        self.save()
+
+    def close(self, text: str, *, good: bool) -> None:
+        """Add a closing line."""
+        self.closing.append((text, good))
+
+    def save(self) -> None:
+        """Write run.json in one step."""
+        scratch = self.dir / ".run.json"
+        scratch.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
+        scratch.replace(self.dir / "run.json")
+
+
+def execute(run: Run, pytest_args: Sequence[str]) -> int:
+    """The whole of tier 3."""
+    return conclude(run, lambda: _steps(run, pytest_args))
+
+
+def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda: None) -> int:
+    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines.
+
+    `end` comes between: it may correct when the run ended, before that is told.
+    """
+    try:
+        with process.signals_as_errors():
+            code = work()
+    except BayError as error:
+        code = error.exit_code
+        run.record.error = {
+            "class": type(error).__name__,
+            "what": error.what,
+            "why": error.why,
+            "do": error.todo,
+        }
+        run.voice.error(error)
+    run.finish(code)
+    end()
+    if not any(text.startswith("Tests:") for text, _ in run.closing):
+        run.close("Tests: did not run", good=False)
+    for text, good in run.closing:
+        run.voice.verdict(text, good=good)
+    _tell(run)
+    run.voice.detail(f"record: {os.path.relpath(run.dir)}")
+    return code
+
+
+def _tell(run: Run) -> None:
+    """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
+    from testbay import masking
+    from testbay.harness.run import report
+    from testbay.harness.run.report import runfile, summary
+
+    values = [value for name in run.manifest.secrets if (value := run.settings.environ.get(name))]
+    try:
+        record = runfile.read(run.dir, lambda text: masking.masked(text, values))
+        report.write(record, run.dir / "report.html")
+        text = summary.markdown(record)
+        (run.dir / "summary.md").write_text(text, encoding="utf-8")
+    except (BayError, OSError) as error:
+        run.voice.detail(f"no report: {error}")
+        return
+    summary.annotate(record, run.voice, run.settings.path_in_workspace(run.project))
+    if run.settings.step_summary and (problem := append_summary(text, run.settings.step_summary)):
+        run.voice.detail(problem)
+
+
+def _steps(run: Run, pytest_args: Sequence[str]) -> int:
+    asked = request.request(run.manifest, run.project, run.settings, run.voice.progress)
+    run.record.engine, run.record.engine_reason = asked.engine, asked.reason
+    run.record.llm = prepare.decide_model(asked)
+    prepare.announce(asked, run.voice, run.record.llm)
+    lease = kept.take(asked, prepare.catch_up)
+    with _leased(run, lease) if lease else _own_stack(run, asked) as stack:
+        return _test(run, stack, pytest_args)
+
+
+@contextmanager
+def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
+    """A stack for this run alone."""
+    with run.step(f"Start {asked.said}"):
+        began_s = run.clock_s
+        stack = stacks.start(asked, logs_dir=run.dir / "logs", progress=run.voice.progress)
+        run.record.startup = [{"name": n, "start_s": began_s, "duration_s": s} for n, s in stack.ready_s.items()]
+        prepare.describe(stack, run.voice)
+    _note_dependencies(run, stack)
+    try:
+        with _migrations(run):
+            run.record.migrations = prepare.prepare(stack, run.voice)
+        yield stack
+    finally:
+        _stop(run, stack)
+
+
+@contextmanager
+def _leased(run: Run, lease: kept.Lease) -> Iterator[Stack]:
+    """A private slice of a kept stack, which stays."""
+    stack = lease.stack
+    before = {name: log.stat().st_size for name, log in stack.logs.items() if log.exists()}
+    _note_dependencies(run, stack)
+    try:
+        with run.step(f"Take lease {lease.number} on the warm stack {stack.id} ({stack.request.engine})"):
+            prepare.describe(stack, run.voice)
+        with _migrations(run):
+            run.record.migrations = prepare.prepare_lease(stack, run.voice)
+        yield stack
+    finally:
+        for name, size in before.items():
+            copy_from(stack.logs[name], size, run.dir / "logs" / f"{name}.log")
+        lease.give_back()
+
+
+def _note_dependencies(run: Run, stack: Stack) -> None:
+    run.record.dependencies = [stacks.public(endpoint) for endpoint in stack.endpoints.values()]
+    for name in run.manifest.needs:
+        run.close(_running_line(stack, name), good=True)
+
+
+def _running_line(stack: Stack, name: str) -> str:
+    """`PostgreSQL: Running on port 15433 (18.6, embedded)`."""
+    endpoint = stack.endpoints[name]
+    facts = ", ".join(part for part in (endpoint.version, stack.request.engine, endpoint.note) if part)
+    return f"{endpoint.title}: Running on port {endpoint.port} ({facts})"
+
+
+@contextmanager
+def _migrations(run: Run) -> Iterator[None]:
+    """The step that leaves the database migrated, and its closing line."""
+    try:
+        with run.step("Apply migrations"):
+            yield
+    except BayError:
+        run.close("Migrations: failed", good=False)
+        raise
+    applied = run.record.migrations
+    run.close("Migrations: Applied successfully" if applied else "Migrations: none in the manifest", good=True)
+
+
+def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
+    """Run pytest and close with what it did, also when it was interrupted half-way."""
+    began = time.monotonic()
+    good = False
+    try:
+        with run.step("Run the tests"):
+            code = _pytest(run, stack, pytest_args)
+        if not {"--collect-only", "--co"} & set(pytest_args):
+            code = results.verify(results.read(run.dir), code, run.collect)
+        good = code == 0
+    finally:
+        done = results.read(run.dir)
+        run.record.collected = done.collected
+        run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
+        run.record.counts = done.counts
+        results.keep(done, run.dir)
+        run.record.coverage_percent = done.coverage_percent
+        run.close(results.tests_line(done, time.monotonic() - began), good=good)
+        if run.record.llm:
+            run.close(f"LLM: {run.record.llm}", good=True)
+        if done.coverage_percent is not None:
+            run.close(f"Coverage: {done.coverage_percent:.0f}%", good=True)
+    return code
+
+
+def _from_project(run: Run, tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Files as seen from the project's folder; pytest names them as seen from the service's."""
+    for test in tests:
+        if place := test.get("location"):
+            place[0] = os.path.relpath(run.manifest.root / place[0], run.project)
+    return tests
+
+
+def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
+    """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
+    environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
+    argv = _pytest_argv(run, pytest_args)
+    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
+    stack.own(child.pid)
+    try:
+        while (code := child.poll()) is None:
+            stack.check(0.02)
+    except BayError:
+        _interrupt(child)
+        raise
+    finally:
+        process.end(process.in_session(child.pid))
+        child.wait()
+    if code < 0:
+        stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
+    return code
+
+
+def _interrupt(child: process.Child) -> None:
+    """Pytest's own Ctrl-C: it tears its fixtures down and sums up; a second Ctrl-C, or the end of patience, ends it."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(_PYTEST_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _shard_argv(run: Run) -> list[str]:
+    """Choose what this shard is split by, and hand it down: the record tells whether all shards had the same."""
+    shard = run.settings.shard
+    if shard is None:
+        return []
+    durations, notes = shards.find_durations(run.settings.durations, run.project, run.manifest.service)
+    by = f"the durations of {len(durations)} tests" if durations else "number: no durations are recorded"
+    for line in (*notes, f"shard {shard}, split by {by}"):
+        run.voice.detail(line)
+    run.record.shard = {
+        **shard._asdict(),
+        "durations": shards.fingerprint(durations),
+        "source": str(run.manifest.source_dir.resolve()),
+    }
+    run.save()  # a shard that is killed is known for one
+    shards.hand_down(run.dir / "shard.json", shard, durations)
+    return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file
+
+
+def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
+    config = run.dir / "coveragerc"
+    config.write_text(_coverage_config(run), encoding="utf-8")
+    return [
+        *(sys.executable, "-m", "pytest", str(run.collect)),
+        *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl"), *_shard_argv(run)),
+        *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
+        *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),
+        *(f"--cov-report=json:{run.dir / 'coverage.json'}", f"--cov-report=xml:{run.dir / 'coverage.xml'}"),
+        *pytest_args,
+    ]
+
+
+def _coverage_config(run: Run) -> str:
+    """The service's own processes are measured too: every Python they start, also when it ends by SIGTERM."""
+    return (
+        "[run]\n"
+        f"source = {run.manifest.source_dir}\n"
+        f"data_file = {run.dir / 'coverage.db'}\n"
+        "branch = true\nparallel = true\nsigterm = true\npatch = subprocess\n"
+        "disable_warnings = no-data-collected,module-not-measured\n"
+    )
+
+
+def _stop(run: Run, stack: Stack) -> None:
+    """Teardown is not interrupted: a second Ctrl-C would leave what the first meant to end."""
+    with process.signals_ignored(), run.step("Tear down"):
+        left = stack.stop()
+    if left:
+        raise LeftBehindError(
+            f"teardown left {len(left)} behind: {', '.join(left)}",
+            why="they could not be ended or removed",
+            todo="`testbay gc` tries again; what it cannot end belongs to another user or hangs in the kernel",
+            evidence=str(run.settings.cache_dir / "guard.log"),
+        )

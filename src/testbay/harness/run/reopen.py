@@ -1,0 +1,146 @@
+"""`testbay open`: a failed test's state, back on real servers, for psql, redis-cli, the streams, any command."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import ManifestError
+from testbay.harness.dependencies.dragonfly import server as dragonfly
+from testbay.harness.dependencies.state import shown
+from testbay.harness.leases import kept as leases
+from testbay.harness.run import archives
+from testbay.harness.run.archives import Archive, Kept
+from testbay.harness.stack import child, request
+from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.request import Request
+from testbay.harness.stack.stack import Stack
+from testbay.manifest import service as manifest
+from testbay.output import Voice, age
+from testbay.settings import Settings
+
+_LISTED = 10
+
+
+def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
+    """The archive that is meant: a folder, a number of the list, a test's id or a part of it; the newest one else.
+
+    Raises:
+        ManifestError: There is none, or it could be several tests'; says which there are.
+    """
+    if folder is None and test is not None and os.sep in test and (project / test).is_dir():
+        folder = project / test
+    if folder is not None:
+        return Kept(folder, archives.read(folder))
+    found = archives.find(project)
+    if test is not None and test.isdecimal() and 1 <= int(test) <= len(found):
+        return Kept(found[int(test) - 1].folder, archives.read(found[int(test) - 1].folder))
+    return _named([(kept.archive.about.test, kept) for kept in found if kept.archive], test or "")
+
+
+def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
+    """The newest one of a test, whose whole name or part of a name it is."""
+    alike = [(name, kept) for name, kept in found if name == test] or [entry for entry in found if test in entry[0]]
+    names = list(dict.fromkeys(name for name, _ in alike))
+    if len(names) == 1 or (alike and not test):
+        return alike[0][1]
+    listed = "\n".join(shown(name) for name in list(dict.fromkeys(name for name, _ in alike or found))[:_LISTED])
+    todo = "testbay open --list, then a number; --archive FOLDER for one from elsewhere"
+    if names:
+        raise ManifestError(f"{len(names)} tests are called like {shown(test)}", todo=todo, evidence=listed)
+    raise ManifestError(
+        "no test's state is kept" + (f" by the name {shown(test)}" if test else ""),
+        why="the first tests of a run that fail with a lease leave it, in the newest twenty runs",
+        todo=todo,
+        evidence=listed,
+    )
+
+
+def show_list(project: Path, voice: Voice) -> None:
+    """A line for each archive, newest first, and one for what failed there."""
+    found = archives.find(project)
+    for number, (folder, archive, refused) in enumerate(found, 1):
+        where = shown(str(folder.relative_to(project)))
+        if archive is None:
+            voice.say(f"{number:>3}  {where} cannot be opened: {refused}")
+            continue
+        parts = ", ".join(part.name.partition(".")[0] for part in archive.parts)
+        size = f"{archive.bytes / 1000:.0f} kB"
+        voice.say(f"{number:>3}  {age(time.time() - archive.when.timestamp()):>4}  {shown(archive.about.test)}")
+        voice.detail(f"     {shown(archive.about.error)}")
+        voice.detail(f"     {parts} ({size}) in {where}")
+    if not found:
+        voice.say("no test's state is kept")
+
+
+def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: Sequence[str]) -> int:
+    """Restore it and run a command on it (psql when there is none); the command's exit code.
+
+    Raises:
+        ManifestError: The archive is damaged, of a service that is not here, or its servers refuse it.
+    """
+    folder, archive = kept.folder, kept.archive
+    assert archive is not None
+    archives.check(folder, archive)
+    service = manifest.find_service(archive.about.service, project)
+    words = list(words) or ["psql"]
+    voice.say(f"==> Open {shown(archive.about.test)}: {shown(archive.about.error)}")
+    for said in (*archive.missing, *(f"{p.name} is without {p.left_out}" for p in archive.parts if p.left_out)):
+        voice.detail(f"not kept: {shown(said)}")
+    if (lines := _view(folder, archive, words, settings.environ)) is not None:
+        for line in lines:
+            Voice(environ=settings.environ).say(line)
+        return 0
+    with process.signals_as_errors():
+        asked = request.request(service, project, settings, voice.progress)
+        with _stack(asked, voice) as stack:
+            for refused in archives.restore(folder, archive, stack.endpoints):
+                voice.detail(f"not restored: {refused}")
+            return child.run(stack, _completed(words, stack))
+
+
+def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:
+    """Our own look at a part, as it was kept: of the streams always, of the keys where there is no client."""
+    if words == ["nats"]:
+        from testbay.harness.dependencies.nats import state as nats_archive
+
+        file, view = nats_archive.FILE, nats_archive.view
+    elif words in ([name] for name in dragonfly.CLIENTS) and not dragonfly.client_program(environ):
+        from testbay.harness.dependencies.dragonfly import state as dragonfly_archive
+
+        file, view = dragonfly_archive.FILE, dragonfly_archive.view
+    else:
+        return None
+    if file not in {part.name for part in archive.parts}:
+        raise ManifestError(f"{folder} has no {file}", why="; ".join(map(shown, archive.missing)))
+    return view(folder / file)
+
+
+@contextmanager
+def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
+    """A lease on the kept stack with this configuration, else a stack that ends with the command."""
+    lease = leases.take(asked, lambda _: None)
+    if lease is not None:
+        voice.detail(f"on lease {lease.number} of the kept stack {lease.stack.id} ({asked.engine})")
+        try:
+            yield lease.stack
+        finally:
+            lease.give_back()
+        return
+    with voice.step(f"Start {asked.said}, until the command ends"):
+        stack = stacks.start(asked, progress=voice.progress)
+    try:
+        yield stack
+    finally:
+        child.close(stack)
+
+
+def _completed(words: list[str], stack: Stack) -> list[str]:
+    """The command; a client of the keys is told where they are, as psql is by its variables."""
+    if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
+        return words
+    program = dragonfly.client_program(stack.request.settings.environ) or words[0]
+    endpoint = stack.endpoints["dragonfly"]
+    return [program, "-h", endpoint.host, "-p", str(endpoint.port), "-n", endpoint.db, *words[1:]]

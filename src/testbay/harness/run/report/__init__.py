@@ -1,0 +1,80 @@
+"""The run report: one self-contained HTML file that explains a run, and needs neither a server nor a script."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from testbay import text as wording
+from testbay.errors import ManifestError
+from testbay.harness.run.report import timeline
+from testbay.harness.run.report.runfile import Attempt, Run, Test
+
+_HERE = Path(__file__).parent
+_ARTICLES = 100
+_EVIDENCE_CHARACTERS = 8 << 20
+_ROWS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A test that has something to explain, and as much of its evidence as the page has room for."""
+
+    number: int
+    test: Test
+    attempts: Sequence[Attempt]
+    left_out: bool
+
+
+def write(run: Run, file: Path) -> None:
+    """Write a run's report.
+
+    Raises:
+        ManifestError: The file cannot be written.
+    """
+    try:
+        file.write_text(html(run), encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"{file}: {error.strerror}", todo="name a file in a folder that is there") from None
+
+
+def show(file: Path) -> bool:
+    """Open it in the user's browser; false when there is none."""
+    import webbrowser
+
+    return webbrowser.open(file.absolute().as_uri())
+
+
+def html(run: Run) -> str:
+    """The page. Every value goes through the template's autoescape; the policy allows our style and script alone."""
+    from testbay import pages
+
+    environment = pages.environment(_HERE)
+    environment.filters |= {"duration": wording.duration, "ranges": wording.line_ranges, "plural": wording.plural}
+    style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
+    cases = _cases(run.ended("failed"), 0)
+    return environment.get_template("page.html").render(
+        run=run,
+        cases=cases,
+        flaky=_cases(run.flaky, len(cases)),
+        rows=sorted(run.tests, key=lambda test: test.outcome != "failed")[:_ROWS],
+        startup=timeline.startup(run),
+        timeline=timeline.whole_run(run),
+        shards=timeline.shards(run),
+        slowest=timeline.slowest(run),
+        version=metadata.version("testbay"),
+        policy=pages.policy(style, script),
+    )
+
+
+def _cases(tests: list[Test], known: int) -> list[Case]:
+    """The first hundred; each with its evidence while all of it is less than 8 million characters."""
+    room = _EVIDENCE_CHARACTERS
+    cases = []
+    for number, test in enumerate(tests[:_ARTICLES], known + 1):
+        attempts = test.failures
+        room -= sum(len(a.trace) + sum(len(text) for _, text in a.sections) for a in attempts)
+        if room < 0:
+            attempts = tuple(a.model_copy(update={"trace": "", "sections": ()}) for a in attempts)
+        cases.append(Case(number=number, test=test, attempts=attempts, left_out=room < 0))
+    return cases

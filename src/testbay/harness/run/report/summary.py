@@ -1,0 +1,144 @@
+"""A run as Markdown for GitHub's job summary: most useful first, escaped, and never larger than it may be."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from testbay.harness.run.report.runfile import Attempt, Run, Test
+from testbay.markdown import LISTED, code, fitting, plain, table
+from testbay.output import Voice
+from testbay.text import duration, plural
+
+_RUN_BYTES = 200 << 10
+_FAILURE_BYTES = 140 << 10
+_FAILURES = 50
+_BLOCK_CHARACTERS = 6000
+
+
+def markdown(run: Run) -> str:
+    """The verdict, what failed and why, then what it ran on, how it ended, what was covered, and how long it took."""
+    mark = "✅" if run.good else "❌"
+    shard = f" (shard {run.shard.number}/{run.shard.of})" if run.shard else ""
+    head = [f"## {mark} {plain(run.service or run.id)}{plain(shard)}: {plain(run.headline)}", _facts(run)]
+    parts = [*head, *_fault(run), *_failures(run.ended("failed")), *_rest(run)]
+    return "\n\n".join(fitting(parts, _RUN_BYTES)) + "\n"
+
+
+def annotate(run: Run, voice: Voice, prefix: Path) -> None:
+    """Pin each failure to the line that failed, where the output is GitHub's; `prefix` leads from its root to ours.
+
+    A place outside of it, as in Python itself, has no page there: then it is said without a line.
+    """
+    for test in run.ended("failed"):
+        file, line = test.last.location or ("", 0)
+        inside = file and not file.startswith(("..", "/", "<"))
+        voice.annotate(test.last.error or "failed", title=test.id, file=str(prefix / file) if inside else "", line=line)
+
+
+def _folded(title: str, text: str) -> str:
+    """A block that opens: its fence is longer than any in the text, which so cannot end it."""
+    if len(text) > _BLOCK_CHARACTERS:
+        cut = text[-_BLOCK_CHARACTERS:].partition("\n")[2] or text[-_BLOCK_CHARACTERS:]
+        text = f"… {plural(text.count(chr(10)) - cut.count(chr(10)), 'line')} before this are in the report\n{cut}"
+    longest = max((len(ticks) for ticks in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"<details><summary>{plain(title)}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>"
+
+
+def _facts(run: Run) -> str:
+    """The run in one line."""
+    told = run.counts or {outcome: len(run.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
+    counts = [f"{count} {'errors' if outcome == 'error' else outcome}" for outcome, count in told.items() if count]
+    facts = [
+        ", ".join(counts) or "no test ran",
+        f"{len(run.flaky)} flaky" if run.flaky else "",
+        "" if run.coverage_percent is None else f"coverage {run.coverage_percent:.0f} %",
+        duration(run.length_s),
+        f"start-up {_startup(run)}" if run.startup else "",
+        f"{run.engine}: {run.engine_reason}" if run.engine else "",
+        f"LLM: {run.llm}" if run.llm else "",
+        f"{plural(run.secrets_masked, 'secret')} masked" if run.secrets_masked else "",
+    ]
+    return " · ".join(plain(fact) for fact in facts if fact)
+
+
+def _startup(run: Run) -> str:
+    if not run.startup_budget_s:
+        return duration(run.startup_s)
+    kept = "" if run.startup_s <= run.startup_budget_s else ", over it"
+    return f"{duration(run.startup_s)} of {duration(run.startup_budget_s)}{kept}"
+
+
+def _fault(run: Run) -> Iterable[str]:
+    if run.error:
+        said = {"why": run.error.why, "do": run.error.todo}
+        lines = [f"{word}: {plain(text)}" for word, text in said.items() if text]
+        yield "<br>\n".join([f"**{plain(run.error.kind or 'Error')}**: {plain(run.error.what)}", *lines])
+    if run.silent:
+        yield f"### {plural(len(run.silent), 'planned test')} never reported\n\n{_list(map(code, run.silent))}"
+
+
+def _failures(tests: list[Test]) -> Iterable[str]:
+    """Each with its error and, as long as there is room, folded, its traceback and logs."""
+    if not tests:
+        return
+    yield "### Failures"
+    room = _FAILURE_BYTES
+    for number, test in enumerate(tests):
+        text = _headed(test)
+        whole = "\n\n".join([text, *_evidence(test.failures)]) if number < _FAILURES else ""
+        text = whole if whole and len(whole.encode()) <= room else text
+        room -= len(text.encode())
+        if room < 0:
+            yield f"… {len(tests) - number} more failed, see the report"
+            return
+        yield text
+
+
+def _headed(test: Test) -> str:
+    at = f" at {code('{}:{}'.format(*test.last.location))}" if test.last.location else ""
+    reopen = f"<br>\nits state was kept: {code(test.reopen, 2100)}" if test.reopen else ""
+    return f"**{code(test.id)}**<br>\n{code(test.last.error or 'no message')}{at}{reopen}"
+
+
+def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
+    for attempt in attempts:
+        which = f"attempt {attempt.attempt}: " if attempt.attempt > 1 or attempt.outcome == "rerun" else ""
+        if attempt.trace:
+            yield _folded(f"{which}traceback", attempt.trace)
+        yield from (_folded(f"{which}{title}", text) for title, text in attempt.sections if text)
+
+
+def _rest(run: Run) -> Iterable[str]:
+    """What is good to know after that."""
+    if run.dependencies:
+        rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]
+        yield table(["Dependency", "Version", "Note"], rows)
+    if run.flaky:
+        lines = [f"{code(t.id)} {plain(plural(len(t.attempts), 'attempt'))}: {_first_word(t)}" for t in run.flaky]
+        yield f"### Flaky\n\n{_list(lines)}"
+    if run.startup:
+        rows = [[plain(step.name), duration(step.duration_s)] for step in run.starts]
+        yield f"### Start-up: {plain(_startup(run))}\n\n{table(['Server', 'Time'], rows)}"
+    if partly := [one for one in run.covered if one.missing]:
+        rows = [[code(one.name), f"{one.percent:.0f} %", str(one.missing)] for one in partly]
+        yield f"### Least covered\n\n{table(['File', 'Covered', 'Statements not run'], rows)}"
+    if run.tests:
+        rows = [[code(test.id), duration(test.duration_s)] for test in run.slowest]
+        yield f"### Slowest\n\n{table(['Test', 'Time'], rows)}"
+    if skipped := run.ended("skipped"):
+        lines = [f"{code(test.id)} {plain(test.last.reason)}" for test in skipped]
+        yield f"### Skipped\n\n{_list(lines)}"
+    if run.shards:
+        rows = [[plain(s.shard), str(s.planned), str(s.failed), duration(s.duration_s)] for s in run.shards]
+        yield f"### Shards\n\n{table(['Shard', 'Tests', 'Failed', 'Time'], rows)}"
+    yield f"Run {code(run.id)}: `testbay report` shows all of it."
+
+
+def _first_word(test: Test) -> str:
+    return code(test.failures[0].error or "no message")
+
+
+def _list(lines: Iterable[str]) -> str:
+    every = [f"- {line}" for line in lines]
+    return "\n".join([*every[:LISTED], *[f"- … and {len(every) - LISTED} more"] * (len(every) > LISTED)])

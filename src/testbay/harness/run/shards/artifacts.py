@@ -1,0 +1,183 @@
+"""Run folders that came from elsewhere, such as artifacts of CI: what is in them is bounded and checked, never run."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from testbay.errors import ManifestError, TestsDidNotRunError
+from testbay.harness.run.shards.split import contents
+from testbay.logs import visible
+from testbay.settings import MOST_SHARDS, Shard
+
+_DEEPEST = 3  # artifacts/<name of the artifact>/<id of the run>/run.json
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def _harmless(text: str) -> str:
+    """One line that a terminal shows as it is and in which GitHub Actions sees no command."""
+    if _CONTROL.search(text) or text.lstrip().startswith("::"):
+        raise ValueError("a line with control characters, or a workflow command")
+    return text
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(" ", text)[:500]
+
+
+_Id = Annotated[str, AfterValidator(_harmless)]
+_Said = Annotated[str, AfterValidator(_one_line)]
+_Text = Annotated[str, AfterValidator(visible)]
+_Seconds = Annotated[float, Field(ge=0, le=10**7)]  # four months; a date can be added to it
+
+
+class _Read(BaseModel):
+    """Fields that nothing here asks for are carried along."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class Part(_Read):
+    """Which shard a run was, by which durations it was split, and where the code stood that was measured."""
+
+    number: int = Field(ge=1)
+    of: int = Field(ge=1, le=MOST_SHARDS)
+    durations: str
+    source: str
+
+
+class Fact(_Read):
+    """What an attempt at a test came to."""
+
+    id: _Id
+    when: _Id = "call"
+    outcome: _Id
+    setup_s: _Seconds = 0.0
+    duration_s: _Seconds = 0.0
+    teardown_s: _Seconds = 0.0
+    error: _Said = ""
+    trace: _Text = ""
+    reason: _Said = ""
+    sections: list[tuple[_Said, _Text]] = []
+
+
+class Step(_Read):
+    """A step of the timeline, or how long a dependency took to start."""
+
+    name: _Said
+    start_s: _Seconds
+    duration_s: _Seconds
+
+
+class Server(_Read):
+    """A dependency, as it was there."""
+
+    name: _Said
+    version: _Said = ""
+    note: _Said = ""
+
+
+class Ending(_Read):
+    """The error that ended a run."""
+
+    what: _Said
+
+
+class ShardRun(_Read):
+    """The run.json of a shard, as far as a merge needs it."""
+
+    id: _Id
+    service: _Id
+    started: AwareDatetime
+    duration_s: _Seconds = 0.0
+    shard: Part | None = None
+    engine: _Said = ""
+    engine_reason: _Said = ""
+    llm: _Said = ""
+    dependencies: list[Server] = []
+    migrations: list[_Id] = []
+    steps: list[Step] = []
+    startup: list[Step] = []
+    startup_budget_s: _Seconds = 0.0
+    collected: list[_Id] = []
+    planned: list[_Id] = []
+    tests: list[Fact] = []
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    error: Ending | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """The run of one shard, and the folder it was found in."""
+
+    folder: Path
+    part: Part
+    run: ShardRun
+
+    @property
+    def name(self) -> str:
+        """2/4."""
+        return str(Shard(self.part.number, self.part.of))
+
+    def seconds(self, step: str) -> float:
+        """How long one step took."""
+        return sum(entry.duration_s for entry in self.run.steps if entry.name == step)
+
+
+def find(folders: Sequence[Path]) -> list[Artifact]:
+    """Every shard's run in these folders and below; links are not followed.
+
+    Raises:
+        ManifestError: There is no run, or one that is no shard's.
+        TestsDidNotRunError: A record is damaged.
+    """
+    found = [_read(run) for folder in folders for run in _runs(folder)]
+    if not found:
+        raise ManifestError(
+            f"no run in {', '.join(map(str, folders))}",
+            why="a run's folder has a run.json, here or three levels below; upload-artifact drops hidden files",
+            todo="name the folders of the shards' runs, or the one that their artifacts were unpacked in",
+        )
+    return sorted(found, key=lambda artifact: (artifact.run.service, artifact.part.of, artifact.part.number))
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    for place, inner, files in os.walk(folder):
+        if "run.json" in files:
+            inner.clear()
+            yield Path(place)
+        elif len(Path(place).relative_to(folder).parts) >= _DEEPEST:
+            inner.clear()
+
+
+def _read(folder: Path) -> Artifact:
+    try:
+        _harmless(str(folder))
+        run = ShardRun.model_validate_json(contents(folder / "run.json"))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise damaged(folder / "run.json", f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    except ValueError as error:
+        raise damaged(folder / "run.json", str(error)) from None
+    if run.shard is None:
+        raise ManifestError(
+            f"{folder} is not the run of a shard",
+            why="only runs that were asked for with --shard can be merged; one that is whole already is --shard 1/1",
+            todo="name the folders of the shards alone",
+        )
+    return Artifact(folder=folder, part=run.shard, run=run)
+
+
+def damaged(file: Path, why: str) -> TestsDidNotRunError:
+    """What to raise where a shard's file cannot be used: what it says is not known, so nothing is proven."""
+    return TestsDidNotRunError(
+        f"{_one_line(str(file))} cannot be used",
+        why=_one_line(why),
+        todo="download the artifact again, or run this shard again",
+    )

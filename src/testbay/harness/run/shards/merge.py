@@ -1,0 +1,271 @@
+"""The runs of all shards made one run: proven whole, its reports merged, closed as any other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import TestsDidNotRunError
+from testbay.harness.run import command as runs
+from testbay.harness.run import results
+from testbay.harness.run.command import Run
+from testbay.harness.run.results import Results
+from testbay.harness.run.shards import artifacts, combine
+from testbay.harness.run.shards.artifacts import Artifact, Step
+from testbay.manifest.service import find_service
+from testbay.output import Voice
+from testbay.settings import Settings
+
+_SHOWN = 20
+_TESTS_STEP = "Run the tests"
+
+
+def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voice) -> int:
+    """One run for each service whose shards are in these folders; the first exit code that is not 0.
+
+    Raises:
+        ManifestError: There is nothing to merge, or not a service of this project's.
+        TestsDidNotRunError: It is not clear which runs belong together.
+    """
+    codes = []
+    for service, found in groupby(artifacts.find(folders), lambda shard: shard.run.service):
+        shards = list(found)
+        manifest = find_service(service, project)
+        _refuse_a_mixture(shards)
+        merged = Run(manifest, project, settings, voice)
+        codes.append(runs.conclude(merged, partial(_merge, merged, shards), partial(_set_end, merged, shards)))
+    return next((code for code in codes if code), 0)
+
+
+def _refuse_a_mixture(shards: list[Artifact]) -> None:
+    for one, other in pairwise(shards):
+        if one.part.of != other.part.of:
+            raise TestsDidNotRunError(
+                f"shards {one.name} and {other.name} are not parts of one whole",
+                why="the folders hold the artifacts of different runs",
+                todo="name the folders of one run",
+                evidence=f"{one.folder}\n{other.folder}",
+            )
+        if one.part.number == other.part.number:
+            raise TestsDidNotRunError(
+                f"shard {one.name} is there twice",
+                why="it was run again, and the first run's artifact is still there; or two runs are mixed",
+                todo="remove the older one; in a workflow, `overwrite: true` replaces it",
+                evidence=f"{one.folder}\n{other.folder}",
+            )
+
+
+def _merge(run: Run, shards: list[Artifact]) -> int:
+    """What there is becomes the run's reports and record, also when the proof fails."""
+    with run.voice.step(f"Merge {len(shards)} of {shards[0].part.of} shards of {run.manifest.service}"):
+        problem = _problem(shards)
+        try:
+            _combine(run, shards, whole=problem is None)
+        except TestsDidNotRunError as error:
+            problem = problem or error
+    done = _results(run, shards)
+    results.keep(done, run.dir)
+    _fill(run, shards, done)
+    failed = next((code for shard in shards if (code := shard.run.exit_code)), 1 if done.count("failed") else 0)
+    _close(run, shards, done, whole=problem is None, green=problem is None and failed == 0)
+    if problem is not None:
+        raise problem
+    return failed
+
+
+def _problem(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    """Why these are not the whole collection, each test once; the first reason there is."""
+    found = (_missing(shards), _empty(shards), *map(_died, shards), _different(shards), _twice(shards), _left(shards))
+    return next(filter(None, found), None)
+
+
+def _missing(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    count = shards[0].part.of
+    there = {shard.part.number for shard in shards}
+    if not (gone := [f"{index}/{count}" for index in range(1, count + 1) if index not in there]):
+        return None
+    return TestsDidNotRunError(
+        f"shard {gone[0]} is missing" if len(gone) == 1 else f"shards {', '.join(gone)} are missing",
+        why="the job did not run, was cancelled before it could upload, or its artifact was not downloaded",
+        todo=f"run it again: testbay run {shards[0].run.service} --shard {gone[0]}",
+    )
+
+
+def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    if any(shard.run.collected or shard.run.exit_code is None for shard in shards):
+        return None
+    first = shards[0].run
+    return TestsDidNotRunError(
+        "no shard collected a test",
+        why=first.error.what if first.error else f"shard {shards[0].name} ended with exit code {first.exit_code}",
+        todo="look at the output of one of them",
+    )
+
+
+def _died(shard: Artifact) -> TestsDidNotRunError | None:
+    """A shard that ended before all of its tests had."""
+    reported = {fact.id for fact in shard.run.tests}
+    silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
+    is_empty = not shard.run.planned and shard.run.exit_code == 0
+    if shard.run.collected and not silent and (is_empty or (shard.run.planned and shard.run.exit_code is not None)):
+        return None
+    ending = "was killed" if shard.run.exit_code is None else f"ended with exit code {shard.run.exit_code}"
+    lost = f"{len(silent)} of its {len(shard.run.planned)} tests did not run" if silent else "its tests are not known"
+    return TestsDidNotRunError(
+        f"shard {shard.name} {ending}: {lost}",
+        why=_why_it_died(shard),
+        todo=f"run it again: testbay run {shard.run.service} --shard {shard.name}",
+        evidence="\n".join(silent[:_SHOWN]),
+    )
+
+
+def _why_it_died(shard: Artifact) -> str:
+    if shard.run.error:
+        return shard.run.error.what
+    not_imported = [f"{fact.id}: {fact.error}" for fact in shard.run.tests if fact.when == "collect"]
+    return next(iter(not_imported), "out of memory, a timeout of the job, or -x")
+
+
+def _different(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    first = set(shards[0].run.collected)
+    for shard in shards[1:]:
+        if odd := sorted(first.symmetric_difference(shard.run.collected)):
+            return TestsDidNotRunError(
+                f"shards {shards[0].name} and {shard.name} did not collect the same tests",
+                why="different commits, a different -k or -m, or names of tests that are made at random",
+                todo="run all shards on one commit with the same arguments",
+                evidence="\n".join(odd[:_SHOWN]),
+            )
+    return None
+
+
+def _twice(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    ran = Counter(chain.from_iterable(_ran(shard) for shard in shards))
+    if not (doubled := sorted(nodeid for nodeid, times in ran.items() if times > 1)):
+        return None
+    return TestsDidNotRunError(
+        f"{len(doubled)} of {len(ran)} tests ran in more than one shard",
+        why=_why_no_partition(shards),
+        todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
+        evidence="\n".join(doubled[:_SHOWN]),
+    )
+
+
+def _ran(shard: Artifact) -> set[str]:
+    return {*shard.run.planned, *(fact.id for fact in shard.run.tests if fact.when != "collect")}
+
+
+def _left(shards: list[Artifact]) -> TestsDidNotRunError | None:
+    planned = set(chain.from_iterable(shard.run.planned for shard in shards))
+    if not (left := [nodeid for nodeid in shards[0].run.collected if nodeid not in planned]):
+        return None
+    return TestsDidNotRunError(
+        f"{len(left)} of {len(shards[0].run.collected)} collected tests were in no shard",
+        why=_why_no_partition(shards),
+        todo="give all shards the same file (TESTBAY_DURATIONS) and run them again",
+        evidence="\n".join(left[:_SHOWN]),
+    )
+
+
+def _why_no_partition(shards: list[Artifact]) -> str:
+    if len({shard.part.durations for shard in shards}) > 1:
+        return "the shards were split by different durations"
+    return "the records are not of one run, or were changed"
+
+
+def _combine(run: Run, shards: list[Artifact], *, whole: bool) -> None:
+    """The reports; of shards that are not whole those that there are."""
+
+    def having(name: str) -> list[Artifact]:
+        return [shard for shard in shards if (shard.folder / name).is_file()]
+
+    if whole or having("junit.xml"):
+        combine.junit(shards if whole else having("junit.xml"), run.dir)
+    if measured := having("coverage.db"):
+        combine.coverage(shards if whole else measured, run.manifest, run.dir)
+
+
+def _results(run: Run, shards: list[Artifact]) -> Results:
+    collected = chain.from_iterable(shard.run.collected for shard in shards)
+    return Results(
+        planned=list(dict.fromkeys(collected)),
+        tests=[fact for shard in shards for fact in _facts(shard)],
+        coverage_percent=results.read(run.dir).coverage_percent,
+    )
+
+
+def _facts(shard: Artifact) -> list[dict[str, Any]]:
+    return [fact.model_dump(exclude_unset=True) for fact in shard.run.tests]
+
+
+def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
+    """The record as one run would have left it; times are from the start of the first shard."""
+    record, all_runs = run.record, [shard.run for shard in shards]
+    record.started = _began(shards).isoformat()
+    record.engine, record.engine_reason, record.llm = (
+        ", ".join(sorted({getattr(one, name) for one in all_runs} - {""}))
+        for name in ("engine", "engine_reason", "llm")
+    )
+    servers = {(it.name, it.version, it.note): it.model_dump() for one in all_runs for it in one.dependencies}
+    record.dependencies = list(servers.values())
+    record.migrations = next((one.migrations for one in all_runs if one.migrations), [])
+    for shard in shards:
+        record.steps += [
+            _later(step, _offset_s(shard, shards)) | {"name": f"{step.name} [{shard.name}]"} for step in shard.run.steps
+        ]
+    starts = [_later(start, _offset_s(shard, shards)) for shard in shards for start in shard.run.startup]
+    starts.sort(key=lambda start: start["duration_s"])
+    record.startup = list({start["name"]: start for start in starts}.values())  # of each dependency the slowest
+    record.startup_budget_s = max(one.startup_budget_s for one in all_runs)
+    record.planned, record.tests, record.coverage_percent = done.planned, done.tests, done.coverage_percent
+    record.shards = [_summary(shard) for shard in shards]
+
+
+def _began(shards: list[Artifact]) -> datetime:
+    return min(shard.run.started for shard in shards)
+
+
+def _offset_s(shard: Artifact, shards: list[Artifact]) -> float:
+    return (shard.run.started - _began(shards)).total_seconds()
+
+
+def _later(step: Step, offset_s: float) -> dict[str, Any]:
+    return step.model_dump() | {"start_s": round(step.start_s + offset_s, 4)}
+
+
+def _set_end(run: Run, shards: list[Artifact]) -> None:
+    """A merged run lasted from the start of the first shard to the end of the last, not as long as merging."""
+    duration_s = max(_offset_s(shard, shards) + shard.run.duration_s for shard in shards)
+    run.record.duration_s = round(duration_s, 4)
+    run.record.finished = (_began(shards) + timedelta(seconds=duration_s)).isoformat()
+    run.save()
+
+
+def _summary(shard: Artifact) -> dict[str, Any]:
+    """What a shard did, for the merged record."""
+    done = Results(tests=_facts(shard))
+    return {
+        "shard": shard.name,
+        "id": shard.run.id,
+        "duration_s": shard.run.duration_s,
+        "tests_s": round(shard.seconds(_TESTS_STEP), 4),
+        "planned": len(shard.run.planned),
+        **{outcome: done.count(outcome) for outcome in ("passed", "failed", "skipped")},
+        "exit_code": shard.run.exit_code,
+    }
+
+
+def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, green: bool) -> None:
+    """The closing lines of a run, and one that tells how equal the shards were."""
+    seconds = [shard.seconds(_TESTS_STEP) for shard in shards]
+    slowest, mean = max(seconds), sum(seconds) / len(seconds)
+    count = f"{len(shards)} of {shards[0].part.of}"
+    run.close(f"Shards: {count}, the slowest {slowest:.1f}s, the mean {mean:.1f}s", good=whole)
+    run.close(results.tests_line(done, slowest), good=green)
+    if run.record.llm:
+        run.close(f"LLM: {run.record.llm}", good=True)
+    if run.record.coverage_percent is not None:
+        run.close(f"Coverage: {run.record.coverage_percent:.0f}%", good=True)

@@ -1,0 +1,174 @@
+"""The service under test: its own process on a lease, waited for until it really answers, ended with the test."""
+
+import http.client
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbay import ports, process
+from testbay.errors import ManifestError, NotReadyError
+from testbay.harness.plans import PORT, Tenancy
+from testbay.logs import tail
+
+if TYPE_CHECKING:
+    import httpx
+
+_FIRST_PORT = 18100
+_PATIENCE_S = 10.0
+
+
+class Service:
+    """What the `service` fixture gives. Start, stop and restart as a test needs it; the log grows through all of it.
+
+    Args:
+        tenancy: The stack it belongs to: how the manifest starts it and what path answers.
+        env: Its whole environment; its dependencies are in it.
+        log: Where both of its outputs go.
+        own: Told the session of each process, so that it is ended with us whatever happens.
+        ready_timeout_s: How long it may take to answer.
+    """
+
+    def __init__(
+        self, tenancy: Tenancy, env: Mapping[str, str], log: Path, own: Callable[[int], None], ready_timeout_s: float
+    ) -> None:
+        if not tenancy["start"]:
+            raise ManifestError(
+                f"{tenancy['service']}: the manifest does not say how the service is started",
+                todo='add start = "uvicorn app:app --port {port}" and ready = "/health" (docs/reference.md)',
+            )
+        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+        self.name = tenancy["service"]
+        self.log = log
+        self.closed = False
+        self._tenancy = tenancy
+        self._own = own
+        self._ready_timeout_s = ready_timeout_s
+        self._port, self._lock = ports.hold(_FIRST_PORT, fixed=False, name="service")
+        self._child: process.Child | None = None
+        self._client: httpx.Client | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers; the same after a restart."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def client(self) -> "httpx.Client":
+        """An HTTP client with that address as its base."""
+        import httpx  # half the start-up of a small suite: only for whoever asks
+
+        if self._client is None:
+            self._client = httpx.Client(base_url=self.url, timeout=10.0)
+        return self._client
+
+    @property
+    def logs(self) -> str:
+        """What it has said so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def condition(self) -> str:
+        """How its process is, in words."""
+        if self._child is None:
+            return f"{self.name}: not running"
+        code = self._child.poll()
+        if code is None:
+            return f"{self.name}: running on port {self._port}"
+        return f"{self.name}: {f'ended with exit code {code}' if code >= 0 else process.ended_by(-code)}"
+
+    def start(self) -> None:
+        """Start it and wait until the manifest's `ready` path answers; nothing happens when it runs.
+
+        Raises:
+            NotReadyError: It ended, or stayed silent; its last lines are the evidence.
+            ManifestError: The command cannot be run.
+        """
+        if self._child is not None and self._child.poll() is None:
+            return
+        argv = [word.replace(PORT, str(self._port)) for word in shlex.split(self._tenancy["start"])]
+        if argv[0] in ("python", "python3"):
+            argv[0] = sys.executable
+        path = os.pathsep.join([str(Path(sys.executable).parent), self.env.get("PATH", os.defpath)])
+        try:
+            with self.log.open("ab") as output:
+                self._child = process.spawn(
+                    argv,
+                    env=self.env | {"PATH": path},
+                    cwd=self._tenancy["root"],
+                    stdin=subprocess.DEVNULL,
+                    output=output,
+                    new_session=True,
+                )
+        except OSError as error:
+            raise ManifestError(
+                f"start: cannot run {shlex.join(argv)}: {error.strerror}", todo="name a program of this environment"
+            ) from None
+        self._own(self._child.pid)
+        self._await_ready(self._child)
+
+    def _await_ready(self, child: process.Child) -> None:
+        deadline = time.monotonic() + self._ready_timeout_s
+        said = "no answer yet"
+        while time.monotonic() < deadline:
+            if child.poll() is not None:
+                raise self._not_ready(f"ended with exit code {child.returncode} before it answered")
+            try:
+                with urllib.request.urlopen(f"{self.url}/{self._tenancy['ready'].lstrip('/')}", timeout=2.0):  # noqa: S310 - http
+                    return
+            except urllib.error.HTTPError as error:
+                said = f"HTTP {error.code}"
+            except (OSError, http.client.HTTPException) as error:
+                said = str(error)
+            time.sleep(0.02)
+        raise self._not_ready(f"did not answer {self._tenancy['ready']} within {self._ready_timeout_s:g} s: {said}")
+
+    def _not_ready(self, what: str) -> NotReadyError:
+        self.stop()
+        return NotReadyError(
+            f"{self._tenancy['service']} {what}",
+            why="its last log lines say",
+            todo="mend what they name; `start` and `ready` in the manifest say how it is started and asked",
+            evidence=f"{self.log}\n{tail(self.log)}",
+        )
+
+    def stop(self) -> None:
+        """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds."""
+        if self._child is None:
+            return
+        self._child.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(_PATIENCE_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, for it and whatever it started: nothing is flushed or handed back. `start` starts it again.
+
+        What coverage measured in it since it started is lost, as it would have been saved at its end; that of the
+        process before and after is not.
+        """
+        if self._child is None:
+            return
+        process.end(process.in_session(self._child.pid), first=signal.SIGKILL)
+        self._child.wait()
+        self._child = None
+
+    def restart(self) -> None:
+        """End it, start it again, wait until it answers."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End it and free its port."""
+        self.closed = True
+        self.stop()
+        if self._client is not None:
+            self._client.close()
+        self._lock.close()

@@ -1,0 +1,46 @@
+"""A person's command on a running stack: with its variables, ended with it, its exit code."""
+
+import shlex
+import signal
+from collections.abc import Sequence
+
+from testbay import process
+from testbay.errors import InterruptedRunError, LeftBehindError, ManifestError
+from testbay.harness.stack.stack import Stack
+
+
+def run(stack: Stack, command: Sequence[str]) -> int:
+    """Run it to its end; returns its exit code (128 + signal when one ended it).
+
+    Raises:
+        ManifestError: There is no such program.
+    """
+    environ = stack.command_environment() | stack.client_environment()
+    try:
+        # The caller's own session: an interactive psql or a debugger needs the terminal.
+        child = process.spawn(command, env=environ)
+    except OSError as error:
+        raise ManifestError(
+            f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"
+        ) from None
+    try:
+        while (code := child.poll()) is None:
+            stack.check(0.02)
+    except InterruptedRunError:
+        child.send_signal(signal.SIGINT)
+        raise
+    finally:
+        process.end([process.identify(child.pid)])
+        child.wait()
+    return int(code) if code >= 0 else 128 - int(code)
+
+
+def close(stack: Stack) -> None:
+    """Leave a kept stack running, end one that was made for this call."""
+    if stack.joined:
+        stack.leave()
+        return
+    with process.signals_ignored():
+        left = stack.stop()
+    if left:
+        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")

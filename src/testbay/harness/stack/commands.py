@@ -1,0 +1,204 @@
+"""Stacks by hand: up, exec, migrate, down, ps, gc."""
+
+import io
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from testbay import process
+from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError, MigrationError
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.stack import child as command_line
+from testbay.harness.stack import lifeline, prepare, registry, request
+from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.stack import Stack
+from testbay.manifest.service import Manifest
+from testbay.output import Voice, age
+from testbay.settings import Settings
+
+
+def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
+    """The kept stack with this very configuration, or a new one, migrated."""
+    asked = request.request(manifest, project, settings, voice.progress)
+    model = prepare.decide_model(asked)
+    if kept := stacks.join(asked):
+        voice.detail(f"stack {kept.id}: found warm")
+        if migrate and manifest.migrate:  # a command cannot be told by a hash: it knows itself what is left to do
+            prepare.prepare(kept, voice)
+        return kept
+    prepare.announce(asked, voice, model)
+    with voice.step(f"Start {asked.said}"):
+        stack = stacks.start(asked, progress=voice.progress)
+    try:
+        prepare.describe(stack, voice)
+        if migrate:
+            prepare.prepare(stack, voice)
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def execute(
+    manifest: Manifest,
+    project: Path,
+    settings: Settings,
+    voice: Voice,
+    command: Sequence[str],
+    *,
+    migrate: bool,
+) -> int:
+    """Run a command with a ready stack's environment; returns its exit code (128 + signal when one ended it)."""
+    with process.signals_as_errors():
+        # A template holds a migrated database, which is not what --no-migrate asks for.
+        wanted = settings if migrate else replace(settings, cold=True)
+        stack = _open(manifest, project, wanted, voice, migrate=migrate)
+        try:
+            return command_line.run(stack, command)
+        finally:
+            command_line.close(stack)
+
+
+def up(
+    manifest: Manifest, project: Path, settings: Settings, voice: Voice, exports: Voice, *, idle_s: float | None
+) -> None:
+    """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time.
+
+    `exports` gets the variables alone, as a shell reads them.
+    """
+    with process.signals_as_errors():
+        stack = _open(manifest, project, settings, voice, migrate=True)
+        try:
+            for name, value in stack.environment().items():
+                exports.say(f"export {name}={shlex.quote(value)}")
+            if idle_s is not None:
+                _set_aside(stack)
+                stack.keep(idle_s)
+        except BaseException:
+            command_line.close(stack)
+            raise
+        if idle_s is None:
+            _hold(stack, voice)
+        else:
+            stack.leave()
+            voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
+
+
+def _hold(stack: Stack, voice: Voice) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    try:
+        with process.signals_as_errors():
+            voice.say("# Ctrl-C ends it; --keep leaves it running")  # from here on it does
+            while True:
+                stack.check(3600)
+    except InterruptedRunError:
+        voice.say("# ending it")
+    finally:
+        command_line.close(stack)
+
+
+def _set_aside(stack: Stack) -> None:
+    """What leases will be copies of; a stack that is found warm has it already."""
+    if "postgres" in stack.endpoints and not stack.joined:
+        try:
+            postgres.keep_pristine(stack.endpoints["postgres"])
+        except OSError as error:
+            raise MigrationError(
+                f"cannot set the migrated database aside: {error}",
+                why="a migration left a session open, or the disk is full",
+                todo="testbay up without --keep",
+            ) from None
+
+
+def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
+    """Apply what a kept stack does not have yet; a migration that changed after it was applied is refused."""
+    asked = request.request(manifest, project, settings, voice.progress)
+    with process.signals_as_errors():
+        stack = stacks.join(asked, any_key=True)
+        if stack is None:
+            raise EngineUnavailableError(
+                f"no kept stack of {manifest.service} runs",
+                todo=f"testbay up {manifest.service} --keep (it migrates too)",
+            )
+        try:
+            with voice.step(f"Migrate stack {stack.id}"):
+                applied = registry.read(stack.home).get("migrations", [])
+                prepare.prepare(prepare.pristine(stack), Voice(io.StringIO()), applied)
+                prepare.prepare(stack, voice, applied)
+            stack.note({"key": asked.key})
+        finally:
+            stack.leave()
+
+
+def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:
+    """End kept stacks by service, or all of this project; by its id any stack, also one in use."""
+    records = [r for r in registry.living(settings.stacks_dir) if r.get("project") == str(project)]
+    chosen = [r for r in records if which == r["id"] or (r.get("idle_s") and which in (None, r["service"]))]
+    if which is not None and not chosen:
+        known = ", ".join(r["id"] for r in records) or "none"
+        raise ManifestError(
+            f"no stack {which!r} of this project runs", why=f"running: {known}", todo="testbay ps shows all"
+        )
+    for record in chosen:
+        line = lifeline.connect(record, settings)
+        if line is not None:
+            line.say({"do": "stop"})
+            _await_end(line)
+        voice.say(f"ended {record['id']}")
+    if not chosen:
+        voice.say("no kept stack of this project runs")
+
+
+def _await_end(line: lifeline.Lifeline) -> None:
+    try:
+        while line.events(15.0):
+            continue
+    except lifeline.GuardGoneError:
+        return  # it said goodbye and went
+    raise LeftBehindError("the guard did not end its stack in 15 s", todo="testbay ps; testbay gc")
+
+
+def ps(settings: Settings, voice: Voice) -> None:
+    """A line for every living stack of this user."""
+    records = registry.living(settings.stacks_dir)
+    if not records:
+        voice.say("no stack runs")
+        return
+    rows = [("STACK", "STATE", "AGE", "ENGINE", "PORTS", "OWNER"), *(_row(record) for record in records)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        voice.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
+    ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
+    return (
+        record["id"],
+        _state(record),
+        age(time.time() - record["created"]),
+        record["engine"],
+        ports,
+        record["owner"],
+    )
+
+
+def _state(record: dict[str, Any]) -> str:
+    return "kept" if record.get("idle_s") else str(record.get("state", "?"))
+
+
+def gc(settings: Settings, voice: Voice) -> None:
+    """Collect every stack whose guard is dead.
+
+    Raises:
+        LeftBehindError: Something could not be removed.
+    """
+    collected = registry.collect_dead(settings.stacks_dir)
+    for stack_id, left in collected:
+        voice.say(f"collected {stack_id}" + (f", but could not remove {', '.join(left)}" if left else ""))
+    if not collected:
+        voice.say("nothing to collect")
+    if stuck := [thing for _, left in collected for thing in left]:
+        raise LeftBehindError(f"could not remove {', '.join(stuck)}", todo="end or remove it as its owner")

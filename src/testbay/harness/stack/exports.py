@@ -1,0 +1,39 @@
+"""What a stack, or a lease on it, exports: the variables a service and its tests find their dependencies by."""
+
+import re
+from collections.abc import Mapping
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.endpoint import Endpoint
+
+_ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
+
+
+def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
+    """The contract of docs/reference.md: every dependency's names, what the manifest maps, what is the same for all.
+
+    Raises:
+        ManifestError: The manifest's `env` names something that is not there.
+    """
+    env = {"DISABLE_VAULT_AUTH": "true", "TESTING": "true"}
+    for name, endpoint in endpoints.items():
+        if name in ROOMS:
+            env |= ROOMS[name].environment(endpoint)
+    return env | {name: _fill(text, endpoints, name) for name, text in mapped.items()} | dict(fixed)
+
+
+def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
+    """`{postgres.url}`, `{nats.port}` … in the manifest's env."""
+
+    def one(match: re.Match[str]) -> str:
+        dependency, _, attribute = match[1].partition(".")
+        if dependency not in ROOMS or dependency not in endpoints or attribute not in _ATTRIBUTES:
+            raise ManifestError(
+                f"env.{name}: {match[0]} is nothing testbay can fill in",
+                todo="write {postgres|dragonfly|nats.url|host|port|user|password|db}",
+            )
+        endpoint = endpoints[dependency]
+        return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
+
+    return re.sub(r"\{([a-z]+\.[a-z]+)\}", one, template)

@@ -1,0 +1,111 @@
+"""The caller's end of the connection to a guard: while it is open the stack lives, and news travel along it."""
+
+import json
+import os
+import select
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from testbay import process
+from testbay.errors import EngineUnavailableError
+from testbay.settings import Settings
+
+# The guard's environment: what reaching a Docker engine takes, and nothing that could be a secret.
+_PASSED_ON = ("HOME", "PATH", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "XDG_RUNTIME_DIR")
+
+
+class GuardGoneError(EngineUnavailableError):
+    """The guard was killed; its other half collects the stack."""
+
+
+class Lifeline:
+    """One connection to one guard."""
+
+    def __init__(self, channel: socket.socket, guard: process.Child | None, log: Path) -> None:
+        self._channel = channel
+        self._guard = guard
+        self._log = log
+        self._buffer = b""
+
+    def say(self, command: Mapping[str, Any]) -> None:
+        """Send a command; a guard that is gone shows at the next `events`."""
+        try:
+            self._channel.sendall(json.dumps(command).encode() + b"\n")
+        except OSError:
+            return
+
+    def events(self, wait_s: float) -> list[dict[str, Any]]:
+        """What the guard said, as soon as there is news, or nothing after `wait_s`.
+
+        Raises:
+            GuardGoneError: The connection ended.
+        """
+        ready, _, _ = select.select([self._channel], [], [], wait_s)
+        if not ready:
+            return []
+        try:
+            data = self._channel.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            raise GuardGoneError(
+                "the stack's guard is gone",
+                why="something killed it; its dependencies ended with it",
+                todo="run again; if nothing on this machine kills processes, please report it",
+                evidence=str(self._log),
+            )
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def close(self, *, guard_ends: bool) -> None:
+        """Hang up; then wait for the guard we started, unless it is to live on without us."""
+        self._channel.close()
+        if self._guard is not None and guard_ends:
+            self._guard.wait()
+        elif self._guard is not None:
+            self._guard.returncode = 0  # it is nobody's child to wait for any more
+
+
+def launch(home: Path, settings: Settings) -> Lifeline:
+    """Start a guard, in a session of its own (Ctrl-C is the caller's to handle), which then waits for its plan.
+
+    Raises:
+        EngineUnavailableError: testbay's own folder cannot be written.
+    """
+    log = settings.cache_dir / "guard.log"
+    # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
+    # Its last word, the folder, is for readers of `ps`.
+    argv = [sys.executable, "-S", "-m", "testbay.harness.stack.guard", str(home)]
+    env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
+    env["PYTHONPATH"] = str(Path(__file__).parents[3])
+    ours, theirs = socket.socketpair()
+    try:
+        settings.cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with log.open("ab") as output, theirs:
+            guard = process.spawn(
+                argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True, death_signal=None
+            )
+    except OSError as error:
+        ours.close()
+        theirs.close()
+        raise EngineUnavailableError(
+            f"{settings.cache_dir}: cannot keep testbay's files here",
+            why=str(error.strerror or error),
+            todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
+        ) from None
+    return Lifeline(ours, guard, log)
+
+
+def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:
+    """A lifeline to a running stack's guard, by its record; None when it just ended."""
+    try:
+        channel = socket.create_connection(("127.0.0.1", record["door"]), 2.0)
+        channel.sendall(record["token"].encode() + b"\n")
+        answer = channel.recv(64)
+    except (OSError, KeyError):
+        return None
+    channel.settimeout(None)
+    return Lifeline(channel, None, settings.cache_dir / "guard.log") if b"joined" in answer else None

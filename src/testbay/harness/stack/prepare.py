@@ -1,0 +1,170 @@
+"""What a service finds before its tests run: the model decided on, streams made, migrations applied."""
+
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from testbay.errors import MigrationError, SecretMissingError
+from testbay.harness.dependencies.nats import server as nats
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.stack import migrate, registry
+from testbay.harness.stack.request import Request
+from testbay.harness.stack.stack import Stack
+from testbay.output import Voice
+
+
+def decide_model(asked: Request) -> str:
+    """Which model answers: `live` or `replay`; empty when the manifest names no replay.
+
+    Raises:
+        SecretMissingError: In CI, a secret is absent and nobody asked for the replay by name.
+    """
+    manifest, environ = asked.manifest, asked.settings.environ
+    present = manifest.secrets_set(environ)
+    for name, path in manifest.secrets.items():
+        replayed = manifest.replay is not None and manifest.replay.secret == name
+        if present[name] or not asked.settings.ci or (replayed and asked.settings.replay_asked):
+            continue
+        raise SecretMissingError(
+            f"{name} is not set",
+            why=f"in CI a missing secret is an error, or the tests would silently test something else (it is {path})",
+            todo=f"testbay with-secrets {manifest.service} -- COMMAND hands it to the command"
+            + (", or ask for the replay by name: TESTBAY_LLM=replay" if replayed else ""),
+        )
+    if manifest.replay is None:
+        return ""
+    return "replay" if asked.replay else "live"
+
+
+def announce(asked: Request, voice: Voice, model: str) -> None:
+    """What a reader must know before anything starts."""
+    for notice in asked.notices:
+        voice.detail(f"note: {notice}")
+    if model == "replay" and asked.manifest.replay is not None:
+        secret = asked.manifest.replay.secret
+        voice.detail(f"LLM: replay (no {secret} is used: a local server gives recorded answers)")
+    elif model:
+        voice.detail("LLM: live")
+
+
+def describe(stack: Stack, voice: Voice) -> None:
+    """One line for each dependency that answered."""
+    for name, endpoint in stack.endpoints.items():
+        server = stack.request.servers.get(name)
+        origin = f"{stack.request.engine}, {server.source}" if server else "recorded answers"
+        note = f"; {endpoint.note}" if endpoint.note else ""
+        voice.detail(
+            f"{endpoint.title} {endpoint.version} ready on port {endpoint.port} ({origin}{note}){_moved(stack, name)}"
+        )
+
+
+def _moved(stack: Stack, name: str) -> str:
+    service = stack.request.services.get(name)
+    wanted = next((p.host for p in service.ports if p.host), 0) if service else 0
+    return f", as port {wanted} is taken" if wanted and stack.endpoints[name].port != wanted else ""
+
+
+def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -> list[str]:
+    """Make the manifest's streams, then apply its migrations except those in `applied` (name and digest of each).
+
+    Returns:
+        What the database now has.
+
+    Raises:
+        MigrationError: A stream or a migration was refused.
+    """
+    manifest = stack.request.manifest
+    _streams(stack, voice)
+    environ = stack.command_environment()
+    if manifest.migrate:
+        _keep(stack, voice)
+        voice.detail(manifest.migrate)
+        began = time.time()
+        migrate.run_command(manifest.migrate, manifest.root, environ, stack.home / "migrate.log", stack.own)
+        stack.note({"migrated_at": began})
+        return [manifest.migrate]
+    if not manifest.migrations:
+        _keep(stack, voice)
+        return []
+    names = _sql(stack, voice, environ, applied)
+    _keep(stack, voice)
+    return names
+
+
+def pristine(stack: Stack) -> Stack:
+    """The stack as leases see it before they are made: migrations must reach that database too."""
+    if "postgres" not in stack.endpoints:
+        return stack
+    return replace(stack, endpoints=stack.endpoints | {"postgres": postgres.pristine(stack.endpoints["postgres"])})
+
+
+def catch_up(kept: Stack) -> None:
+    """Have a `migrate` command look again, before a kept stack is leased on, if a file of the service has changed.
+
+    Nobody can tell by a hash which files the command reads, but it knows itself what is left to do.
+
+    Raises:
+        MigrationError: It failed.
+    """
+    manifest = kept.request.manifest
+    if not manifest.migrate or migrate.newest_change(manifest.root) <= _migrated_at(kept):
+        return
+    with registry.exclusive(kept.home / postgres.PRISTINE_LOCK):
+        if migrate.newest_change(manifest.root) > _migrated_at(kept):
+            prepare(pristine(kept), Voice(io.StringIO()))
+
+
+def _migrated_at(kept: Stack) -> float:
+    return float(registry.read(kept.home).get("migrated_at", 0.0))
+
+
+def _keep(stack: Stack, voice: Voice) -> None:
+    """After a cold start: what was just made is worth keeping."""
+    if stack.request.template and not stack.warm and not stack.joined:
+        stack.save_template(voice.progress)
+        voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")
+
+
+def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
+    """The streams, in the lease's own account; its database was copied from a migrated one.
+
+    Returns:
+        The migrations that database has.
+    """
+    _streams(stack, voice)
+    manifest = stack.request.manifest
+    if not manifest.migrations:
+        return [manifest.migrate] if manifest.migrate else []
+    return [file.name for file in migrate.ordered(manifest.root / manifest.migrations)]
+
+
+def _streams(stack: Stack, voice: Voice) -> None:
+    streams = stack.request.manifest.nats.streams
+    if not streams:
+        return
+    try:
+        nats.create_streams(stack.endpoints["nats"], [stream.model_dump() for stream in streams])
+    except OSError as error:
+        raise MigrationError(f"NATS refused a stream: {error}", todo="mend nats.streams in the manifest") from None
+    voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")
+
+
+def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]]) -> list[str]:
+    manifest = stack.request.manifest
+    assert manifest.migrations is not None
+    files = migrate.ordered(manifest.root / manifest.migrations)
+    for number in migrate.missing_numbers(files):
+        voice.detail(f"note: no migration has number {number}")
+    if stack.warm and not stack.joined:
+        applied = [[file.name, migrate.digest(file)] for file in files]
+        stack.note({"migrations": applied})
+        voice.detail(f"{len(files)} already applied in the template this start was copied from")
+    pending = migrate.pending(files, applied)
+    done = [file for file in files if file not in pending]
+    for file in pending:
+        voice.detail(file.name)
+        migrate.apply_sql(file, stack.endpoints["postgres"], environ)
+        done.append(file)
+        stack.note({"migrations": [[f.name, migrate.digest(f)] for f in done]})
+    return [file.name for file in done]

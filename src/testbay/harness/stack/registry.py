@@ -1,0 +1,163 @@
+"""The records of this user's stacks: one folder each, a lock that tells whether its guard lives, a JSON record.
+
+What a dead guard left is collected from its own record only. Nothing is ever swept by label or by name: other
+checkouts, and other people, live on the same host.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import process
+from testbay.errors import EngineUnavailableError
+from testbay.harness.plans import LEASES, name_of
+
+_RECORD = "stack.json"
+_LOCK = "guard.lock"
+
+
+def claim(home: Path) -> IO[bytes]:
+    """Make a stack's folder and lock it for as long as the returned file stays open (also in a forked child).
+
+    Raises:
+        EngineUnavailableError: The folder cannot be made or written.
+    """
+    try:
+        with _exclusive(home.parent):
+            home.mkdir(mode=0o700)
+            lock = (home / _LOCK).open("ab")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"{home.parent}: cannot keep a stack's files here",
+            why=f"{error.strerror or error}",
+            todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
+        ) from None
+    return lock
+
+
+@contextmanager
+def _exclusive(stacks: Path) -> Iterator[None]:
+    """One at a time may make or collect folders, so that a folder not yet locked is never taken for a dead one."""
+    stacks.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with exclusive(stacks / ".lock"):
+        yield
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """One process at a time; the kernel ends it with its holder."""
+    with lock.open("ab") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
+
+
+def write(home: Path, record: dict[str, Any]) -> None:
+    """Replace a stack's record in one step; it holds credentials and a token, so only its owner may read it."""
+    scratch = home / f".{_RECORD}"
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    scratch.replace(home / _RECORD)
+
+
+def read(home: Path) -> dict[str, Any]:
+    """A stack's record; empty while its guard has not written one, or when it is damaged."""
+    try:
+        record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def living(stacks: Path) -> list[dict[str, Any]]:
+    """The records of every stack whose guard lives, oldest first."""
+    records = [read(home) for home in _homes(stacks) if not _is_dead(home)]
+    return sorted((r for r in records if r), key=lambda record: record.get("created", 0))
+
+
+def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
+    """Collect every stack whose guard died without finishing.
+
+    Returns:
+        For each: its id and what could not be removed.
+    """
+    if not stacks.is_dir():
+        return []
+    with _exclusive(stacks):
+        return [(home.name, collect(home)) for home in _homes(stacks) if _is_dead(home)]
+
+
+def collect(home: Path) -> list[str]:
+    """End what a stack's record names and remove its folder; returns what could not be removed."""
+    record = read(home)
+    left = end_sessions(record.get("sessions", []))
+    left += _engine_collect(record)
+    data = Path(record.get("data_dir") or home)
+    ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name somebody else's folder
+    return left + remove(*([data] if ours else []), home)
+
+
+def remove(*folders: Path) -> list[str]:
+    """Remove folders; returns those that are still there."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [str(folder) for folder in folders if folder.exists()]
+
+
+def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
+    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them."""
+    left: list[process.ProcessId] = []
+    for session in sessions:
+        left += process.end(process.session_of(process.ProcessId(*session)))
+    return [f"process {p.pid}" for p in left]
+
+
+def _engine_collect(record: dict[str, Any]) -> list[str]:
+    if record.get("engine") == "embedded":
+        from testbay.harness.engines import embedded
+
+        return embedded.collect(record)
+    if record.get("engine") == "compose":
+        from testbay.harness.engines import compose
+
+        return compose.collect(record)
+    return []
+
+
+def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
+    """A lease's number on a stack, for as long as the file stays open; None when all are held.
+
+    The kernel frees it however its holder ends, so a lease of a process that crashed comes back by itself.
+    """
+    for number in range(1, LEASES + 1):
+        lock = (home / f"lease{number}.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return number, lock
+    return None
+
+
+def _homes(stacks: Path) -> list[Path]:
+    if not stacks.is_dir():
+        return []
+    return sorted(entry for entry in stacks.iterdir() if entry.is_dir())
+
+
+def _is_dead(home: Path) -> bool:
+    """A guard holds its lock for life; whoever can take it knows that the guard is gone."""
+    try:
+        with (home / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,281 @@
+"""From manifest and compose file to a plan: which dependencies, from which services, run by which programs."""
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.harness.dependencies import ROOMS, room_of
+from testbay.harness.dependencies.endpoint import Endpoint, Server
+from testbay.harness.engines import docker
+from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
+from testbay.harness.stack import migrate
+from testbay.harness.stack.choice import Choice, choose
+from testbay.manifest.composefile import ComposeFile, ComposeService, load_compose
+from testbay.manifest.service import Manifest
+from testbay.settings import Settings
+
+REPLAY = "replay"
+_REPLAY_PORT = 18500
+_RAM_DISK_ROOM_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A stack asked for: which dependencies, from which compose services, run by which programs."""
+
+    manifest: Manifest
+    project: Path
+    settings: Settings
+    compose: ComposeFile
+    services: dict[str, ComposeService]
+    others: tuple[ComposeService, ...]
+    servers: dict[str, Server]
+    engine: str
+    reason: str
+    replay: bool
+    notices: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What is started, how, and why so."""
+        return f"{', '.join(self.manifest.needs) or 'no dependency'} ({self.engine}: {self.reason})"
+
+    @property
+    def key(self) -> str:
+        """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
+        manifest = self.manifest.model_dump(mode="json", exclude={"file"})
+        services = [asdict(service) for service in (*self.services.values(), *self.others)]
+        versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
+        parts = [
+            self.engine,
+            manifest,
+            services,
+            versions,
+            self.replay,
+            self._migrations(),
+            metadata.version("testbay"),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def template(self) -> str:
+        """The cache entry for the database as it is after its migrations; empty when it is not to be kept.
+
+        A `migrate` command is not part of it: nobody can tell which files it reads, so it runs each time.
+        """
+        if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
+            return ""
+        home = Path("home")
+        made = ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], home)
+        server = [str(self.servers["postgres"].program), self.servers["postgres"].version]
+        parts = [server, made["prepare"], made["files"], self._migrations(), metadata.version("testbay")]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return str(self.settings.cache_dir / "templates" / digest)
+
+    def _migrations(self) -> list[list[str]]:
+        if self.manifest.migrations is None:
+            return []
+        files = sorted((self.manifest.root / self.manifest.migrations).rglob("*.sql"))
+        return [[file.name, migrate.digest(file)] for file in files]
+
+
+def request(
+    manifest: Manifest, project: Path, settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> Request:
+    """Decide what a stack for this service consists of, before anything starts.
+
+    Args:
+        manifest: The service.
+        project: The folder that paths outside the service are relative to.
+        settings: Engine, folders, time limits.
+        progress: Told how far missing images are.
+
+    Raises:
+        ManifestError: The compose file lacks something the manifest needs.
+        EngineUnavailableError: The engine asked for cannot run it here.
+    """
+    path = manifest.compose_path(project)
+    if manifest.needs or manifest.compose or path.exists():
+        compose = load_compose(path, settings.environ)
+        services, others = _match(manifest, compose)
+        choice = choose(settings, [*services.values(), *others], progress)
+    else:
+        compose, services, others = ComposeFile(path=path, services=(), variables=frozenset()), {}, []
+        choice = Choice("embedded", "it needs nothing", None)
+    notices = [f"{other.key} ({other.image}): embedded has no room for it, so it does not run" for other in others]
+    return Request(
+        manifest=manifest,
+        project=project,
+        settings=settings,
+        compose=compose,
+        services=services,
+        others=tuple(others),
+        servers=_servers(services, choice, settings),
+        engine=choice.engine,
+        reason=choice.reason,
+        replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
+        notices=tuple(notices) if choice.engine == "embedded" else (),
+    )
+
+
+def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:
+    """The programs that will run: of this machine, or inside the images."""
+    if choice.daemon is not None:
+        ids = {name: docker.image_id(choice.daemon, service.image) for name, service in services.items()}
+        return {
+            name: Server(program=Path("docker"), version=ids[name], source=service.image)
+            for name, service in services.items()
+        }
+    try:
+        return {name: ROOMS[name].find(service, settings.environ) for name, service in services.items()}
+    except EngineUnavailableError as error:
+        if settings.engine == "embedded":
+            raise
+        why = f"{error.why}; and compose was not possible ({choice.reason})"
+        raise EngineUnavailableError(error.what, why=why, todo=error.todo) from None
+
+
+def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeService], list[ComposeService]]:
+    """Which compose service is which dependency, by image; and those testbay has no room for."""
+    matched: dict[str, ComposeService] = {}
+    others = []
+    for service in compose.services:
+        room = room_of(service)
+        if room is None:
+            others.append(service)
+        elif room.NAME in matched:
+            raise ManifestError(
+                f"{compose.path}: two services are {room.TITLE}: {matched[room.NAME].key} and {service.key}",
+                todo='keep one of them in the file the manifest names (compose = "…")',
+            )
+        elif room.NAME in manifest.needs:
+            matched[room.NAME] = service
+    for name in manifest.needs:
+        if name not in matched:
+            raise ManifestError(
+                f"{compose.path}: no service has an image for {name}, which {manifest.file} needs",
+                why=f"known images begin with: {', '.join(ROOMS[name].IMAGES)}",
+                todo="add the service, or take it out of needs",
+            )
+    return matched, others
+
+
+def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
+    """What the stack's guard is told."""
+    data_dir = _ram_disk(home) / name_of(stack_id)
+    processes = _native_plans(asked, data_dir) if asked.engine == "embedded" else []
+    if asked.replay and asked.manifest.replay is not None:
+        processes.append(_replay_plan(asked.manifest, asked.settings, data_dir / REPLAY))
+    for server in processes:
+        server["log"] = str(logs_dir / f"{server['name']}.log")
+    return {
+        "id": stack_id,
+        "home": str(home),
+        "data_dir": str(data_dir),
+        "key": asked.key,
+        "engine": asked.engine,
+        "reason": asked.reason,
+        "service": asked.manifest.service,
+        "project": str(asked.project),
+        "owner": f"{asked.manifest.root} (pid {os.getpid()})",
+        "watch": watched(),
+        "idle_s": 0.0,
+        "logs_dir": str(logs_dir),
+        "processes": processes,
+        "compose": _compose_plan(asked),
+    }
+
+
+def _ram_disk(otherwise: Path) -> Path:
+    """Where data lives that nobody will miss: in memory where there is room, as compose's tmpfs does.
+
+    Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the folder made there has a random name and is its owner's alone
+    try:
+        room = os.statvfs(memory)
+    except OSError:
+        return otherwise
+    return memory if room.f_bavail * room.f_frsize >= _RAM_DISK_ROOM_BYTES and os.access(memory, os.W_OK) else otherwise
+
+
+def watched() -> list[tuple[int, str]]:
+    """Ourselves and those who only exist to run us: whose end is the end of what we asked for."""
+    return [(who.pid, who.started) for who in (process.identify(os.getpid()), *process.callers())]
+
+
+def _port(asked: Request, name: str) -> tuple[int, bool]:
+    """The port a dependency should get, and whether it must be that one."""
+    if fixed := asked.manifest.ports.get(name):
+        return fixed, True
+    room = ROOMS[name]
+    published = (port.host for port in asked.services[name].ports if port.container == room.CONTAINER_PORT)
+    return next((port for port in published if port), room.DEFAULT_PORT), False
+
+
+def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
+    plans = []
+    for name, service in asked.services.items():
+        server = ROOMS[name].plan(service, asked.servers[name], home / name)
+        server["port"], server["fixed_port"] = _port(asked, name)
+        server["template"] = asked.template if name == "postgres" else ""
+        plans.append(server)
+    return plans
+
+
+def further(asked: Request) -> dict[str, ProcessPlan]:
+    """Which dependency a lease gets a server of its own for, and how that is started: where it is cheap, and native."""
+    if asked.engine != "embedded":
+        return {}
+    plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
+    return {name: plan for name, plan in plans.items() if plan}
+
+
+def _compose_plan(asked: Request) -> ComposePlan:
+    published: list[Published] = []
+    for name, service in asked.services.items():
+        port, fixed = _port(asked, name)
+        container = ROOMS[name].CONTAINER_PORT
+        published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
+    named = {
+        variable: asked.settings.environ[variable]
+        for variable in asked.compose.variables & asked.settings.environ.keys()
+    }
+    return {
+        "file": str(asked.compose.path),
+        "folder": str(asked.compose.path.parent),
+        "services": [service.key for service in (*asked.services.values(), *asked.others)],
+        "dependencies": {service.key: name for name, service in asked.services.items()},
+        "ports": published,
+        "configured": [made for name, service in asked.services.items() if (made := ROOMS[name].configured(service))],
+        "env": named,
+    }
+
+
+def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessPlan:
+    assert manifest.replay is not None
+    argv = shlex.split(manifest.replay.start)
+    path = os.pathsep.join([str(Path(sys.executable).parent), settings.environ.get("PATH", os.defpath)])
+    if argv[0] in ("python", "python3"):
+        argv[0] = sys.executable
+    stand_in = process_plan(REPLAY, home, argv, port=_REPLAY_PORT, stop_signal=signal.SIGTERM, env={"PATH": path})
+    return {**stand_in, "cwd": str(manifest.root)}
+
+
+def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
+    """Where a dependency of a stack answers, and how our own server there is told from a stranger's."""
+    if name == REPLAY:
+        return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
+    plain = ROOMS[name].endpoint(asked.services[name], port)
+    if asked.engine == "compose":
+        return plain  # Docker publishes the port or fails; nobody else can answer there
+    return replace(plain, identity=name_of(stack_id), note=asked.servers[name].note)

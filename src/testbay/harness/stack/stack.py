@@ -1,0 +1,334 @@
+"""A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
+
+import os
+import secrets
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from testbay import errors, ports, process
+from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.dragonfly import server as dragonfly
+from testbay.harness.dependencies.endpoint import Answer, Endpoint
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.plans import PORT, Tenancy
+from testbay.harness.stack import exports, lifeline, registry
+from testbay.harness.stack import request as planning
+from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
+from testbay.harness.stack.request import REPLAY, Request
+from testbay.logs import tail
+
+# Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
+_FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
+_PORT_RACES = 3
+_START_LIMIT_S = 120.0
+_STOP_LIMIT_S = 15.0
+_BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
+
+Progress = Callable[[str], None]
+
+
+class PortLostError(NotReadyError):
+    """Between our look at a port and our server's, somebody else took it."""
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """A started stack. Stopping it, or dying, ends what it holds; `joined` ones belong to somebody else."""
+
+    id: str
+    home: Path
+    request: Request
+    endpoints: dict[str, Endpoint]
+    logs: dict[str, Path]
+    joined: bool = False
+    warm: bool = False
+    ready_s: dict[str, float] = field(default_factory=dict)  # how long each took to answer, from the call on
+    line: Lifeline = field(repr=False)
+    _bad_news: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    _stopped: dict[str, Any] | None = field(default=None, repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """What tier 3 exports (docs/reference.md): every dependency's names, then what the manifest maps."""
+        return exports.exports(self.endpoints, self.request.manifest.env, self._fixed())
+
+    def _fixed(self) -> dict[str, str]:
+        """What leads to the stand-in, which answers everybody alike."""
+        recorded = self.request.manifest.replay
+        if recorded is None or REPLAY not in self.endpoints:
+            return {}
+        port = str(self.endpoints[REPLAY].port)
+        return {name: text.replace(PORT, port) for name, text in recorded.env.items()}
+
+    def tenancy(self) -> Tenancy:
+        """What a test process must know to lease on this stack."""
+        manifest = self.request.manifest
+        return {
+            "engine": self.request.engine,
+            "reason": self.request.reason,
+            "service": manifest.service,
+            "root": str(manifest.root),
+            "start": manifest.start or "",
+            "ready": manifest.ready,
+            "endpoints": {name: asdict(endpoint) for name, endpoint in self.endpoints.items() if name in ROOMS},
+            "env": manifest.env,
+            "fixed": self._fixed(),
+            "streams": [stream.model_dump() for stream in manifest.nats.streams],
+            "further": planning.further(self.request),
+            "logs": {name: str(self.logs[name]) for name in self.endpoints},
+            "secrets": list(manifest.secrets),
+        }
+
+    def command_environment(self) -> dict[str, str]:
+        """What a command gets: the caller's environment and the stack's variables; this Python's programs first.
+
+        Last on the PATH are PostgreSQL's own clients, for a machine that has none.
+        """
+        given = self.request.settings.environ
+        clients = [str(Path(postgres.psql_program()).parent)] if "postgres" in self.endpoints else []
+        path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])
+        return {**given, "PATH": path, **self.environment()}
+
+    def client_environment(self) -> dict[str, str]:
+        """For a person's command: what makes a plain `psql` (pg_dump, pgcli …) reach the stack's database."""
+        rooms = {"postgres": postgres, "dragonfly": dragonfly}
+        known = (
+            room.client_environment(self.endpoints[name]) for name, room in rooms.items() if name in self.endpoints
+        )
+        return {name: value for variables in known for name, value in variables.items()}
+
+    def own(self, sid: int) -> None:
+        """Hand a process session over: if we die, the guard ends it."""
+        self.line.say({"do": "own", "sid": sid})
+
+    def keep(self, idle_s: float) -> None:
+        """Let the stack outlive us until nobody has used it for `idle_s` seconds."""
+        self.line.say({"do": "keep", "idle_s": idle_s})
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Add facts to the stack's record, for `testbay ps` and later callers."""
+        self.line.say({"do": "record", "facts": facts})
+
+    def save_template(self, progress: Progress) -> None:
+        """Keep the migrated database for later runs; the server is stopped for it and waited for again."""
+        self.line.say({"do": "snapshot", "name": "postgres", "template": self.request.template})
+        deadline = time.monotonic() + _START_LIMIT_S
+        while not any(event["event"] == "snapshot" for event in self._look(1.0)):
+            if self._stopped is not None or time.monotonic() > deadline:
+                return  # whoever asks next is told why
+        _wait_ready(self, progress)
+
+    def leave(self) -> None:
+        """Hang up without asking for the end."""
+        self.line.close(guard_ends=False)
+
+    def stop(self) -> list[str]:
+        """Tear down and wait for it; returns what could not be removed."""
+        self.line.say({"do": "stop"})
+        deadline = time.monotonic() + _STOP_LIMIT_S
+        try:
+            while self._stopped is None and time.monotonic() < deadline:
+                self._look(0.5)
+        except GuardGoneError:
+            self._stopped = {"left": _wait_collected(self.home)}
+        self.line.close(guard_ends=self._stopped is not None)
+        silent = [f"stack {self.id} (its guard did not answer in {_STOP_LIMIT_S:g} s)"]
+        return silent if self._stopped is None else list(self._stopped["left"])
+
+    def check(self, wait_s: float = 0.0) -> None:
+        """Look (and wait up to `wait_s`) for news from the guard.
+
+        Raises:
+            NotReadyError: A dependency ended; its last log lines are the evidence.
+            InterruptedRunError: The guard stopped the stack because a caller ended.
+            GuardGoneError: The guard itself was killed.
+        """
+        if not self._bad_news:
+            self._look(wait_s)
+        for event in self._bad_news:
+            if event["event"] == "exited":
+                raise _exited(event["name"], event["code"], self.logs.get(event["name"]))
+            if event["event"] == "failed":
+                raise _failed(event)
+            raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
+
+    def _look(self, wait_s: float) -> list[dict[str, Any]]:
+        """What is new. Bad news are kept for `check`: they may come together with what somebody else waits for."""
+        events = self.line.events(wait_s)
+        self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
+        self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
+        return events
+
+    def await_started(self) -> dict[str, int]:
+        """Wait until every server process runs; returns the ports they were given, notes whether a template was used.
+
+        Raises:
+            BayError: The guard could not start one, and why.
+        """
+        deadline = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < deadline:
+            for event in self._look(1.0):
+                if event["event"] == "failed":
+                    raise _failed(event)
+                if event["event"] == "started":  # and perhaps a server's end, for whoever checks next
+                    self.warm = bool(event["warm"].get("postgres"))
+                    return dict(event["ports"])
+        raise EngineUnavailableError(
+            f"the servers did not start within {_START_LIMIT_S:g} s", todo="read the log", evidence=str(self.home)
+        )
+
+
+def _failed(event: dict[str, Any]) -> errors.BayError:
+    """The guard's error, as the class it was there."""
+    kind = getattr(errors, event["class"], EngineUnavailableError)
+    error: errors.BayError = kind(event["what"], why=event["why"], todo=event["todo"], evidence=event["evidence"])
+    return error
+
+
+def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
+    how = process.signal_name(-code) if code < 0 else f"exit code {code}"
+    return NotReadyError(
+        f"{name} ended ({how})",
+        why="its last log lines say",
+        todo="mend what they name; `testbay doctor` looks at this machine's programs",
+        evidence=f"{log}\n{tail(log)}" if log else "",
+    )
+
+
+def public(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint without its password, for records that people read."""
+    return {name: value for name, value in asdict(endpoint).items() if name != "password"}
+
+
+def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = lambda _: None) -> Stack:
+    """Start a stack and wait until every dependency has answered a real question.
+
+    Args:
+        asked: What to start.
+        logs_dir: Where the servers log; the stack's own folder when None (the logs then go with it).
+        progress: Told what is being waited for.
+
+    Raises:
+        EngineUnavailableError: A server could not be started, or a port asked for by number is taken.
+        NotReadyError: One ended early or was silent until the deadline.
+    """
+    registry.collect_dead(asked.settings.stacks_dir)
+    for name, port in asked.manifest.ports.items():
+        if not ports.is_free(port):
+            raise ports.taken(name, port, ports.holder(port))
+    for _ in range(_PORT_RACES):
+        try:
+            return _start(asked, logs_dir, progress)
+        except PortLostError:
+            progress("another program took a port of ours first; trying the next ones")
+    return _start(asked, logs_dir, progress)
+
+
+def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
+    settings = asked.settings
+    began = time.monotonic()
+    stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
+    home = settings.stacks_dir / stack_id
+    logs = {name: (logs_dir or home) / f"{name}.log" for name in (*asked.services, REPLAY)}
+    line = lifeline.launch(home, settings)
+    line.say(planning.plan(asked, stack_id, home, logs_dir or home))  # worked out while the guard's Python starts
+    stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
+    try:
+        held = stack.await_started()
+        stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
+        _wait_ready(stack, progress, began)
+    except BaseException as error:
+        with process.signals_ignored():
+            stack.stop()
+        if isinstance(error, errors.BayError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
+            raise PortLostError(error.what, why=error.why, todo=error.todo, evidence=error.evidence) from None
+        raise
+    known = {name: public(endpoint) for name, endpoint in stack.endpoints.items()}
+    stack.note({"state": "ready", "endpoints": known, "tenancy": stack.tenancy()})
+    return stack
+
+
+def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
+    """A kept stack with this very configuration, if one runs.
+
+    With `any_key` any of this service and project; with `run` also one that another worker of that run started.
+    """
+    for record in registry.living(asked.settings.stacks_dir):
+        same = (record.get("service"), record.get("project")) == (asked.manifest.service, str(asked.project))
+        open_to_us = record.get("idle_s") or (run and record.get("run") == run)
+        if not same or not open_to_us or not (any_key or record.get("key") == asked.key):
+            continue
+        line = lifeline.connect(record, asked.settings)
+        if line is not None:
+            line.say({"do": "watch", "who": planning.watched()})
+            return _joined(record, asked, line)
+    return None
+
+
+def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
+    endpoints = {name: planning.endpoint(asked, record["id"], name, port) for name, port in record["ports"].items()}
+    for name, facts in record["endpoints"].items():
+        endpoints[name] = replace(endpoints[name], version=facts["version"], note=facts["note"])
+    home = Path(record["home"])
+    logs = {name: home / f"{name}.log" for name in endpoints}
+    return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
+
+
+def _wait_ready(stack: Stack, progress: Progress, asked_at: float = 0.0) -> None:
+    """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
+    timeout_s = stack.request.settings.ready_timeout_s
+    began = time.monotonic()
+    waiting = dict.fromkeys(stack.endpoints, "no answer yet")
+    pause = _FIRST_POLL_S
+    while waiting:
+        for name in list(waiting):
+            try:
+                answer = _probe(stack, name)
+            except (OSError, ValueError) as error:
+                waiting[name] = " ".join(str(error).split()) or type(error).__name__
+            else:
+                known = stack.endpoints[name]
+                stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
+                stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
+                del waiting[name]
+        elapsed = time.monotonic() - began
+        if waiting and elapsed > timeout_s:
+            raise _silent(stack, waiting, timeout_s)
+        if waiting:
+            progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
+            stack.check(pause)
+            pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
+
+
+def _probe(stack: Stack, name: str) -> Answer:
+    endpoint = stack.endpoints[name]
+    if name != REPLAY:
+        return ROOMS[name].probe(endpoint, timeout_s=2.0)
+    assert stack.request.manifest.replay is not None
+    ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
+    with urllib.request.urlopen(ready, timeout=2.0) as answer:
+        return Answer(f"HTTP {answer.status}")
+
+
+def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
+    name, said = next(iter(waiting.items()))
+    return NotReadyError(
+        f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
+        why="it is still starting, or it listens elsewhere",
+        todo="read its log below; TESTBAY_READY_TIMEOUT=120 waits longer",
+        evidence=f"{stack.logs[name]}\n{tail(stack.logs[name])}",
+    )
+
+
+def _wait_collected(home: Path) -> list[str]:
+    """After a guard was killed its other half finishes within a moment; if both were, we collect the record."""
+    deadline = time.monotonic() + 5
+    while home.exists() and time.monotonic() < deadline:
+        registry.collect_dead(home.parent)
+        time.sleep(0.02)
+    return [str(home)] if home.exists() else []

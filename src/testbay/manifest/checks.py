@@ -1,0 +1,388 @@
+"""`[defaults]`, `[target.NAME]` and `[[check]]` of a manifest. All of it is refused before step 1 is run, or none."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from testbay.manifest import placeholders, shapes
+from testbay.manifest.expressions import parse
+from testbay.manifest.fields import STRICT, CaptureName, Condition, Duration, Instance, Share, Value
+from testbay.manifest.rollout import Deployment, Railway
+
+Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
+PHASES: tuple[Phase, ...] = ("pre-merge", "pre-deploy", "post-deploy", "scheduled")
+LIVE = "live"  # the id of the gate's own result
+METHODS = ("get", "head", "post", "put", "patch", "delete")
+_READS = ("get", "head")
+_SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]
+
+HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run"})
+MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "expected_sha", "run"})
+CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed", "exit_code"})
+
+
+class Table(BaseModel):
+    model_config = STRICT
+
+
+class Live(Table):
+    """How to tell which commit answers: `expect` compares it with `expected_sha`."""
+
+    url: str = Field(pattern="^/")
+    expect: Condition
+    every: Duration = 10.0
+    give_up: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _speaks_of_it(self) -> "Live":
+        found = parse.condition(self.expect)
+        _refuse(parse.unknown(found, HTTP_NAMES))
+        if "expected_sha" not in found.names:
+            raise ValueError(f"{self.expect!r} does not say expected_sha, so any build would do")
+        return self
+
+
+class Target(Table):
+    """A deployment. `${NAME}` in its address and headers comes from the environment."""
+
+    base_url: str = Field(pattern=r"^(https?://[^\s/?#]+|\$\{\w+\})\S*$")
+    headers: dict[str, str] = {}
+    writes: bool = False
+    live: Live | None = None
+    deployment: Deployment | None = None
+    railway: Railway | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_it(self) -> "Target":
+        if (self.deployment or self.railway) and not self.live:
+            raise ValueError("who knows which commit should answer is of no use without live, which asks for it")
+        return self
+
+
+class Latency(Table):
+    """How often a check that passed is asked again for its response time, and what is too slow."""
+
+    probes: int = Field(default=10, ge=1, le=200)
+    slower_than: Share | None = None
+    hard_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
+
+
+class Exchange(Table):
+    """One HTTP request and what is expected of its answer."""
+
+    get: str | None = None
+    head: str | None = None
+    post: str | None = None
+    put: str | None = None
+    patch: str | None = None
+    delete: str | None = None
+    body: Any = Field(default=None, alias="json")
+    form: dict[str, str] = {}
+    files: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    follow: bool = False
+    expect: list[Condition] = []
+
+    @property
+    def method(self) -> str:
+        """`get`, or whichever it is; empty for none."""
+        return next((name for name in METHODS if getattr(self, name) is not None), "")
+
+    @property
+    def path(self) -> str:
+        """What is asked for, with its placeholders."""
+        return getattr(self, self.method) if self.method else ""
+
+    @property
+    def has_json(self) -> bool:
+        """Also when it is null."""
+        return "body" in self.model_fields_set
+
+    @model_validator(mode="after")
+    def _sends_one_thing(self) -> "Exchange":
+        if sum(getattr(self, name) is not None for name in METHODS) > 1:
+            raise ValueError(f"more than one of {', '.join(METHODS)}")
+        if self.has_json and (self.form or self.files):
+            raise ValueError("json excludes form and files: a request has one body")
+        if self.method in _READS and (self.has_json or self.form or self.files):
+            raise ValueError(f"{self.method} has no body")
+        return self
+
+    def _sent(self) -> list[Any]:
+        return [self.path, self.body, self.form, self.files, self.headers]
+
+
+class Message(Table):
+    """`send` a text or a table, or wait for a message: for the first one, or with `until` for one that is so."""
+
+    send: Any = None
+    recv: Duration | None = None
+    until: list[Condition] = []
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> "Message":
+        if (self.send is None) == (self.recv is None):
+            raise ValueError("either send or recv")
+        if self.send is not None and (self.expect or self.until):
+            raise ValueError("nothing can be expected of what is sent: expect belongs to recv")
+        return self
+
+
+class _Check(Table):
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    phases: list[Phase] = []
+    timeout: Duration = 10.0
+    attempts: int = Field(default=3, ge=1, le=10)
+    writes: bool = False
+    without: list[str] = []
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        """Where it is served, unless the manifest says otherwise; what cuts a dependency off is for a lease only."""
+        return self.phases or (["pre-merge"] if self.without else _SERVED)
+
+    @model_validator(mode="after")
+    def _has_its_own_id(self) -> "_Check":
+        if self.id == LIVE:
+            raise ValueError(f"{LIVE!r} is the id of the gate that waits for a deploy")
+        if self.without and self.asked_in != ["pre-merge"]:
+            raise ValueError("without cuts a dependency off, which is for the phase pre-merge alone")
+        return self
+
+
+class HttpCheck(_Check, Exchange):
+    """A request, its answer, and how long that took."""
+
+    kind: Literal["http"]
+    each: list[Instance] = []
+    latency: Latency | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "HttpCheck":
+        if not self.method:
+            raise ValueError(f"one of {', '.join(METHODS)} is missing")
+        if not self.expect:
+            raise ValueError("expect is missing: what makes it pass?")
+        _check_paths([self.path], self.each)
+        _check_placeholders(self._sent(), ["each"] * bool(self.each))
+        _check_names(self.expect, HTTP_NAMES)
+        if self.method not in _READS:
+            _check_writes(self, f"it says {self.method}")
+            if self.latency:
+                raise ValueError(f"latency asks again and again, which {self.method} must not")
+        return self
+
+
+class WebSocketCheck(_Check):
+    """A conversation. With `close` the server must end it with this code."""
+
+    kind: Literal["websocket"]
+    url: str
+    each: list[Instance] = []
+    headers: dict[str, str] = {}
+    subprotocols: list[str] = []
+    steps: list[Message] = []
+    close: int | None = Field(default=None, ge=1000, le=4999)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "WebSocketCheck":
+        known = ["each"] * bool(self.each)
+        _check_paths([self.url], self.each)
+        _check_placeholders([self.url, self.headers], known)
+        _check_messages(self.steps, known)
+        return self
+
+
+class EnvCheck(_Check):
+    """Variables that must be there and hold something of a shape; of the file `source`, else of the call."""
+
+    kind: Literal["env"]
+    attempts: int = Field(default=1, ge=1, le=10)
+    source: str | None = None
+    required: list[str] = []
+    forbid: list[Annotated[str, Field(min_length=1)]] = []
+    shape: dict[str, Annotated[str, AfterValidator(shapes.shape)]] = {}
+    same_keys_as: str | None = None
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        """Before a deploy."""
+        return self.phases or ["pre-deploy"]
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> "EnvCheck":
+        if not (self.required or self.shape or self.same_keys_as):
+            raise ValueError("one of required, shape, same_keys_as is missing: what makes it pass?")
+        if self.same_keys_as and not self.source:
+            raise ValueError("same_keys_as compares two files, and there is no source")
+        return self
+
+
+class ContainerCheck(_Check):
+    """Containers by name, or the services of a compose project."""
+
+    kind: Literal["container"]
+    containers: list[str] = []
+    compose: str | None = None
+    project: str | None = None
+    services: list[str] = []
+    expect: list[Condition] = ["status == 'running'", "health == 'healthy'", "restarts == 0", "not oom_killed"]
+    no_healthcheck: Literal["fail", "accept"] = "fail"
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        """Before a deploy."""
+        return self.phases or ["pre-deploy"]
+
+    @model_validator(mode="after")
+    def _names_them(self) -> "ContainerCheck":
+        if bool(self.containers) == bool(self.compose):
+            raise ValueError("either containers, by name, or compose, a file, with its services")
+        if bool(self.compose) != bool(self.services):
+            raise ValueError("compose and services belong together")
+        _check_names(self.expect, CONTAINER_NAMES)
+        return self
+
+
+class Step(Exchange):
+    """A request, or a conversation on a WebSocket, and what of its answer later steps use."""
+
+    websocket: str | None = None
+    steps: list[Message] = []
+    close: int | None = Field(default=None, ge=1000, le=4999)
+    capture: dict[CaptureName, Value] = {}
+    capture_secret: dict[CaptureName, Value] = {}
+
+    @property
+    def captured(self) -> list[str]:
+        """The names it adds."""
+        return [*self.capture, *self.capture_secret]
+
+    def check(self, known: list[str]) -> None:
+        """Raise ValueError unless all it names is known by then."""
+        if bool(self.method) == bool(self.websocket):
+            raise ValueError(f"one of {', '.join(METHODS)}, websocket")
+        if self.method and not self.expect:
+            raise ValueError("expect is missing: what makes it pass?")
+        if self.websocket and (self.expect or not self.steps):
+            raise ValueError("a websocket has steps, and expect belongs to one with recv")
+        if self.method and (self.steps or self.close):
+            raise ValueError(f"steps and close belong to websocket, not to {self.method}")
+        _check_paths([self.path or self.websocket or ""], [])
+        _check_placeholders([*self._sent(), self.websocket], known)
+        _check_messages(self.steps, known)
+        names = (HTTP_NAMES if self.method else MESSAGE_NAMES) | set(known)
+        _check_names(self.expect, names)
+        for text in (*self.capture.values(), *self.capture_secret.values()):
+            _refuse(parse.unknown(parse.expression(text), names))
+        for name in self.captured:
+            if name in {"each", *HTTP_NAMES, *MESSAGE_NAMES}:
+                raise ValueError(f"capture {name!r}: that name means something already")
+
+
+class JourneyCheck(_Check):
+    """Steps in order, each with what the ones before it captured; the cleanup is done however they end."""
+
+    kind: Literal["journey"]
+    timeout: Duration = 60.0
+    attempts: int = Field(default=1, ge=1, le=10)
+    step: list[Step] = Field(min_length=1)
+    cleanup: list[Step] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "JourneyCheck":
+        known: list[str] = []
+        for part in ("step", "cleanup"):
+            for number, step in enumerate(getattr(self, part), 1):
+                try:
+                    step.check(known)
+                except ValueError as error:
+                    raise ValueError(f"{part} {number}: {error}") from None
+                known += step.captured
+        writes = [step.method for step in (*self.step, *self.cleanup) if step.method not in ("", *_READS)]
+        if writes:
+            _check_writes(self, f"it says {writes[0]}")
+        return self
+
+
+Check = Annotated[
+    HttpCheck | WebSocketCheck | EnvCheck | ContainerCheck | JourneyCheck,
+    Field(discriminator="kind"),
+]
+KINDS: dict[str, type[_Check]] = {
+    get_args(kind.model_fields["kind"].annotation)[0]: kind
+    for kind in (HttpCheck, WebSocketCheck, EnvCheck, ContainerCheck, JourneyCheck)
+}
+
+
+class Defaults(Table):
+    """What each check is taken to say that does not say it itself, of whatever kind it is."""
+
+    timeout: Duration | None = None
+    attempts: int | None = Field(default=None, ge=1, le=10)
+    phases: list[Phase] = []
+
+
+class Asked(Table):
+    """All of a manifest that is about checks."""
+
+    defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
+    target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
+    check: list[Check] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_defaults(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """The tables of checks with what they do not say; of another type they are left to be refused."""
+        said, checks = found.get("defaults"), found.get("check")
+        if not isinstance(said, dict) or not isinstance(checks, list):
+            return found
+        usual = {name: said[name] for name in Defaults.model_fields if name in said}
+        return found | {"check": [_with(usual, check) if isinstance(check, dict) else check for check in checks]}
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> "Asked":
+        ids = [check.id for check in self.check]
+        if twice := [name for name in ids if ids.count(name) > 1]:
+            raise ValueError(f"two checks have the id {twice[0]!r}")
+        return self
+
+
+def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
+    """What cuts a dependency off has one phase only, and needs no other."""
+    return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
+
+
+def _refuse(why: str) -> None:
+    if why:
+        raise ValueError(why)
+
+
+def _check_names(rules: list[str], known: Iterable[str]) -> None:
+    for rule in rules:
+        _refuse(parse.unknown(parse.condition(rule), known))
+
+
+def _check_placeholders(sent: Any, known: list[str]) -> None:
+    _refuse(placeholders.unknown(sent, ["run.id", *known]))
+
+
+def _check_messages(steps: list[Message], known: list[str]) -> None:
+    for step in steps:
+        _check_placeholders(step.send, known)
+        _check_names([*step.until, *step.expect], MESSAGE_NAMES | (set(known) - {"each"}))
+
+
+def _check_paths(paths: list[str], each: list[str]) -> None:
+    """A check asks its target and nobody else: what it holds of secrets is not for others."""
+    for path in paths:
+        starts = each if path.startswith("{" + "each}") else [path]
+        if not all(start.startswith("/") for start in starts):
+            raise ValueError(f"{path!r} is no path on the target: it starts with /")
+
+
+def _check_writes(check: _Check, why: str) -> None:
+    if not check.writes:
+        raise ValueError(f"{why}, so it needs writes = true; a target that allows it says that, too")

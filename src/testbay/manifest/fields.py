@@ -1,0 +1,47 @@
+"""What the keys of a manifest's checks may hold: durations, conditions, percentages, each refused when it is read."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+
+from testbay.manifest.expressions import parse
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(text: Any) -> Any:
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < seconds <= 7 * 86400:
+        raise ValueError(f"{text!r} is no duration: write e.g. 500ms, 10s or 5m")
+    return seconds
+
+
+def _condition(text: str) -> str:
+    return parse.condition(text).text
+
+
+def _expression(text: str) -> str:
+    return parse.expression(text).text
+
+
+def share(text: Any) -> float:
+    """A percentage as a number: 0.2 for 20 %.
+
+    Raises:
+        ValueError: It is none, or not above zero.
+    """
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text) if isinstance(text, str) else None
+    if not found or not float(found[1]):
+        raise ValueError(f"{text!r} is no percentage above zero: write e.g. 20%")
+    return float(found[1]) / 100
+
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)  # of every table
+Duration = Annotated[float, BeforeValidator(_seconds)]
+Share = Annotated[float, BeforeValidator(share)]
+Condition = Annotated[str, AfterValidator(_condition)]
+Value = Annotated[str, AfterValidator(_expression)]
+Instance = Annotated[str, Field(min_length=1, max_length=500)]
+CaptureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]

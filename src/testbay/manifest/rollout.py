@@ -1,0 +1,47 @@
+"""Whoever deploys: how a manifest names them, and what they say of a target."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from testbay.manifest.fields import STRICT
+
+_Id = Annotated[str, Field(pattern=r"^([\w-]{1,100}|\$\{\w+\})$")]
+
+
+class Deployment(BaseModel):
+    """Who knows what was deployed: the environment of that name, in GitHub's deployments."""
+
+    model_config = STRICT
+
+    github: str = Field(min_length=1, max_length=255)
+
+
+class Railway(BaseModel):
+    """A service there, by its ids. `${NAME}` in one comes from the environment."""
+
+    model_config = STRICT
+
+    project: _Id
+    environment: _Id
+    service: _Id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What whoever deploys says of a target.
+
+    `expected` should answer; it is empty where nobody can tell, and `said` is why. The commits in `under_way` are on
+    their way there, and may answer already. `lost` is why the expected one never will.
+    """
+
+    expected: str
+    under_way: tuple[str, ...] = ()
+    said: str = ""
+    evidence: tuple[str, ...] = ()
+    lost: str = ""
+
+
+Look = Callable[[], Awaitable[Rollout]]

@@ -1,0 +1,1 @@
+"""Checks as tests: the only room that knows both wings."""

@@ -1,0 +1,42 @@
+"""`testbay check --phase pre-merge`: the checks asked of the service on a lease, as pytest items."""
+
+import sys
+
+from testbay.errors import ManifestError
+from testbay.harness.run import command as runs
+from testbay.output import Voice
+from testbay.production.checks import command as checking
+from testbay.production.checks.command import Asked
+from testbay.production.checks.report import Report, from_json
+
+
+def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
+    """Run pytest with an item for each check; without a service to start there is no report, only the exit code.
+
+    Raises:
+        ManifestError: An unknown check, none for this phase, or an option that only a deployment has.
+    """
+    checking.chosen(asked)
+    file = checking.report_file(asked)
+    _refuse_what_is_deployed(asked)
+    output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are not JSON
+    manifest = asked.manifest
+    run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
+    options = [f"--testbay-check={name}" for name in asked.ids]
+    code = runs.execute(run, ["-p", "testbay.premerge.items", f"--testbay-checks={file}", *options])
+    if not file.exists():
+        return None, code
+    report = from_json(file.read_bytes())
+    checking.tell(report, file, voice)
+    checking.summarise(report, asked, voice)
+    return report, report.exit_code if code in (0, 1) else code
+
+
+def _refuse_what_is_deployed(asked: Asked) -> None:
+    if asked.target is not None:
+        raise ManifestError("--target: before a merge the service on a lease is asked", todo="leave it out")
+    if asked.history is not None:
+        option = asked.history.option.partition(" ")[0]
+        raise ManifestError(
+            f"{option}: a service on a lease has no history", todo="leave it out; hard_ms is judged in every phase"
+        )

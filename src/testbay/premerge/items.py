@@ -1,0 +1,145 @@
+"""Checks as pytest items: one for each, against the service on a lease of its own. Only there when it is asked for."""
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbay import settings
+from testbay.manifest.checks import Check, Target
+from testbay.manifest.service import Manifest, load_manifest, manifest_file
+from testbay.production.checks import runner
+from testbay.production.checks.report import Report, Result
+
+if TYPE_CHECKING:
+    from pluggy import Result as Outcome
+
+    from testbay.harness.faults.inject import Faults
+    from testbay.harness.service import Service
+
+_FOUND = pytest.StashKey[list[Result]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `testbay check` gives, which loads this plugin by name."""
+    group = parser.getgroup("testbay")
+    group.addoption("--testbay-checks", metavar="FILE", help="where the report of the checks goes")
+    group.addoption("--testbay-check", action="append", default=[], metavar="ID", help="only this check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make items of the checks."""
+    items = CheckItems(Path(config.getoption("--testbay-checks")), config.getoption("--testbay-check"))
+    config.pluginmanager.register(items, "testbay-checkitems")
+
+
+class CheckItems:
+    """Makes items of the manifest's checks, and a report of what they found.
+
+    Args:
+        report: Where it goes.
+        ids: Only these checks, if any are named.
+    """
+
+    def __init__(self, report: Path, ids: Sequence[str]) -> None:
+        self._report = report
+        self._ids = ids
+        self._started = datetime.now(UTC)
+        self._found: list[Result] = []
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "CheckFile | None":
+        """The manifest."""
+        if manifest_file(file_path.parent) != file_path:
+            return None
+        made: CheckFile = CheckFile.from_parent(parent, path=file_path)
+        made.ids = self._ids
+        return made
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, "Outcome[pytest.TestReport]", None]:
+        """What was found goes with pytest's own report, also from a worker to its controller."""
+        outcome = yield
+        found = [vars(result) for result in item.stash.get(_FOUND, [])]
+        if outcome.get_result().when == "call":
+            vars(outcome.get_result()).update(testbay_found=found)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A check whose service did not start could not be asked."""
+        found = getattr(report, "testbay_found", [])
+        self._found += [Result(**facts) for facts in found]
+        if report.failed and not found:
+            said = str(report.longrepr).strip().partition("\n")[0]
+            name = report.nodeid.rpartition("::")[2]
+            self._found.append(Result(check=name, kind="service", verdict="error", said=said, attempts=0))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Leave the report to whoever started pytest; a worker leaves it to its controller."""
+        if hasattr(session.config, "workerinput"):
+            return
+        report = Report(
+            service=load_manifest(session.config.rootpath).service,
+            phase="pre-merge",
+            started=self._started.isoformat(timespec="milliseconds"),
+            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            results=tuple(self._found),
+        )
+        self._report.write_text(report.as_json(), encoding="utf-8")
+
+
+class CheckFile(pytest.File):
+    """A manifest; its items are named as its checks."""
+
+    ids: Sequence[str] = ()
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """An item for each check of this phase."""
+        manifest = load_manifest(self.path.parent)
+        for check in runner.chosen(manifest.check, "pre-merge", self.ids):
+            once = check.model_copy(update={"attempts": 1})  # here nothing is far away: a second try would hide a fault
+            call = _asks(once, manifest)
+            yield pytest.Function.from_parent(self, name=check.id, callobj=call)
+
+
+def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
+    """The test function of a check."""
+
+    def judge(request: pytest.FixtureRequest, target: Target | None) -> None:
+        plan = runner.Plan(
+            service=manifest.service,
+            root=manifest.root,
+            phase="pre-merge",
+            checks=[check],
+            target=target,
+            environ=settings.environ(),
+            secrets=tuple(manifest.secrets),
+        )
+        found = asyncio.run(runner.report(plan)).results
+        request.node.stash[_FOUND] = list(found)
+        wrong = [result for result in found if result.verdict not in ("pass", "skip")]
+        if wrong:
+            pytest.fail("\n".join(_lines(result) for result in wrong), pytrace=False)
+
+    def on_service(service: "Service", request: pytest.FixtureRequest) -> None:
+        judge(request, Target(base_url=service.url, writes=True))
+
+    def without(faults: "Faults", service: "Service", request: pytest.FixtureRequest) -> None:
+        with ExitStack() as cut:
+            for dependency in check.without:
+                cut.enter_context(faults.of(dependency).cut())
+            judge(request, Target(base_url=service.url, writes=True))
+
+    def alone(request: pytest.FixtureRequest) -> None:
+        judge(request, None)
+
+    if check.without:
+        return without
+    return on_service if check.kind in runner.ASKS_TARGET else alone
+
+
+def _lines(result: Result) -> str:
+    name = f"{result.check} {result.instance}".strip()
+    return "\n".join([f"{result.verdict}: {name}: {result.said}", *(f"    {line}" for line in result.evidence)])

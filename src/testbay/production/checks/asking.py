@@ -1,0 +1,165 @@
+"""What every check is asked with, and how one says that it found something."""
+
+import asyncio
+import json
+import math
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbay import masking
+from testbay.manifest import placeholders
+from testbay.manifest.expressions.evaluate import Missing, NotMetError
+from testbay.manifest.expressions.parse import condition
+from testbay.production.checks.report import Verdict
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class FoundError(Exception):
+    """A check did not pass: `fail` says that what was asked is at fault, `error` that it could not be asked."""
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        said: str,
+        evidence: Iterable[str] = (),
+        *,
+        reached: bool = True,
+    ) -> None:
+        super().__init__(said)
+        self.verdict = verdict
+        self.said = said
+        self.evidence = tuple(evidence)
+        self.reached = reached  # whether anything may have been done there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """A check that passed, in a line."""
+
+    said: str
+    evidence: tuple[str, ...] = ()
+    latencies_s: tuple[float, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Asking:
+    """One run's asking. `secrets` grows with what is captured; `deadline` is on the monotonic clock.
+
+    `direct` means without a proxy; `tls` knows which certificates are trusted; `commit` is what the gate found to
+    answer.
+    """
+
+    base_url: str = field(repr=False)  # may hold a password
+    headers: Mapping[str, str] = field(repr=False)
+    writes: bool
+    root: Path
+    environ: Mapping[str, str] = field(repr=False)
+    run_id: str
+    expected_sha: str
+    deadline: float
+    client: "aiohttp.ClientSession"
+    direct: bool
+    tls: ssl.SSLContext
+    secrets: set[str] = field(default_factory=set, repr=False)
+    commit: str = ""
+
+    @property
+    def left_s(self) -> float:
+        """Until the run is over."""
+        return self.deadline - time.monotonic()
+
+    def names(self, **more: Any) -> dict[str, Any]:
+        """What a condition can speak of besides the answer."""
+        expected = self.expected_sha or Missing("no commit is expected (--commit names one)")
+        return {"run": {"id": self.run_id}, "expected_sha": expected, **more}
+
+    def scope(self, **known: Any) -> "Scope":
+        """What placeholders stand for."""
+        return Scope(self, known)
+
+    def masked(self, text: str) -> str:
+        """Without any form of a secret, and without the beginning of one that was cut off."""
+        return masking.masked_cut(text, self.secrets) if self.secrets else text
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What `{name}` stands for in one check."""
+
+    asking: Asking
+    known: dict[str, Any]
+
+    def __call__(self, name: str) -> Any:
+        """The value of a placeholder.
+
+        Raises:
+            FoundError: A secret is absent or empty.
+        """
+        if name == "run.id":
+            return self.asking.run_id
+        if not name.startswith(placeholders.SECRET):
+            return self.known[name]
+        variable = name.removeprefix(placeholders.SECRET)
+        value = self.asking.environ.get(variable, "")
+        if not value.strip():
+            raise FoundError("error", f"{variable} is not set, and {{{name}}} needs it", reached=False)
+        self.asking.secrets.add(value)
+        return value
+
+
+@asynccontextmanager
+async def deadline(what: str, timeout_s: float, until: float = math.inf) -> AsyncIterator[None]:
+    """The time one check may take in all, however slowly it is answered; `until` is when the run is over.
+
+    Raises:
+        FoundError: It took longer: `fail`, or `error` when the run was over.
+    """
+    left_s = until - time.monotonic()
+    limit = asyncio.timeout(max(0.0, min(timeout_s, left_s)))
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        if left_s < timeout_s:
+            raise FoundError("error", "the time for the whole run was over") from None
+        raise FoundError("fail", f"{what} took longer than {timeout_s:g} s") from None
+
+
+def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:
+    """Every rule, at once.
+
+    Raises:
+        FoundError: One of them does not hold; the others that do not are its evidence.
+    """
+    wrong = []
+    for rule in rules:
+        try:
+            condition(rule).require(values)
+        except NotMetError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise FoundError("fail", wrong[0], [*wrong[1:], *evidence])
+
+
+def parsed(text: str, what: str) -> Any:
+    """A text as JSON, or why it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = getattr(error, "msg", None) or "nested too deeply, or with a number too long"
+        begins = " ".join(text[:200].split())[:60]
+        return Missing(f"{what} is no JSON ({why}): {begins!r}")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

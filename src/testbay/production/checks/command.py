@@ -1,0 +1,229 @@
+"""`testbay check`: which checks, against what, for which commit; the report on disk, on the screen, as exit code."""
+
+import difflib
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
+from testbay.manifest.checks import LIVE, PHASES, Check, Phase, Target
+from testbay.manifest.service import Manifest
+from testbay.output import Voice, append_summary
+from testbay.production.checks import runner, summary
+from testbay.production.checks.report import Report, Result
+from testbay.production.history.command import Place
+from testbay.production.history.verdicts import Past
+from testbay.production.remote import deployed
+from testbay.settings import Settings
+
+_KEPT = 100
+_SERVED = ("http", "websocket", "journey")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line said."""
+
+    manifest: Manifest
+    project: Path
+    settings: Settings
+    phase: Phase
+    target: str | None = None
+    ids: tuple[str, ...] = ()
+    commit: str | None = None
+    within_s: float = 900.0
+    history: Place | None = None
+    as_json: bool = False
+
+
+def phase(text: str) -> Phase:
+    """The phase of that name.
+
+    Raises:
+        ManifestError: There is none.
+    """
+    for known in PHASES:
+        if text == known:
+            return known
+    raise ManifestError(
+        f"--phase: {text!r} is no phase{_nearest(text, PHASES)}" if text else "which phase?",
+        todo=f"use one of: {', '.join(PHASES)}",
+    )
+
+
+def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
+    """Ask a deployment or a configuration; returns the report and the exit code.
+
+    Raises:
+        ManifestError: No such check or target, or none for this phase.
+        InterruptedRunError: Ctrl-C or SIGTERM; journeys were cleaned up first.
+        EngineUnavailableError: The report cannot be kept; what was found was said before.
+    """
+    checks = chosen(asked)
+    file = report_file(asked)
+    name, target = _target(asked, checks)
+    environ = asked.settings.environ
+    expected = deployed.named(asked.commit, asked.phase, asked.manifest.root, environ)
+    report = runner.run(
+        runner.Plan(
+            service=asked.manifest.service,
+            root=asked.manifest.root,
+            phase=asked.phase,
+            checks=checks,
+            target=target,
+            target_name=name,
+            expected_commit=expected,
+            within_s=asked.within_s,
+            past=_past(asked.history),
+            environ=environ,
+            secrets=(*asked.manifest.secrets, *deployed.TOKENS),
+            known=_known(asked.manifest, target),
+            look=deployed.look(target, asked.phase, expected, environ),
+            progress=voice.progress,
+            tell=voice.say,
+        )
+    )
+    lost = _lost(report, file)
+    tell(report, file, voice)
+    if asked.history and not any(check.kind == "http" and check.latency for check in checks):
+        voice.detail(f"not compared with {asked.history}: none of these checks says `latency`")
+    _annotate(report, voice)
+    summarise(report, asked, voice)
+    if lost:  # what was found is said all the same
+        raise lost
+    return report, report.exit_code
+
+
+def _annotate(report: Report, voice: Voice) -> None:
+    """What is wrong, beside the run in GitHub Actions; before a merge each is a test, pinned to its place."""
+    for result in report.results:
+        if result.verdict not in ("pass", "skip"):
+            voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
+
+
+def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
+    """Why it cannot be kept, if so; then nothing of it is."""
+    try:
+        file.write_text(report.as_json(), encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        return _unkept(file.parent, error)
+    return None
+
+
+def chosen(asked: Asked) -> list[Check]:
+    """The checks of this phase, or those of them that were named.
+
+    Raises:
+        ManifestError: An unknown check, or none for this phase.
+    """
+    checks = asked.manifest.check
+    known = [check.id for check in checks]
+    for name in asked.ids:
+        if name not in known:
+            raise ManifestError(
+                f"--id: there is no check {name!r}{_nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
+            )
+    found = runner.chosen(checks, asked.phase, asked.ids)
+    if not found:
+        named = "none of these checks" if asked.ids else f"no check of {asked.manifest.service}"
+        raise ManifestError(
+            f"{named} is for the phase {asked.phase}",
+            todo="add [[check]] to the manifest, or the phase to a check's `phases` (docs/checks.md)",
+        )
+    return found
+
+
+def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
+    targets = asked.manifest.target
+    known = ", ".join(targets) or "none: add [target.NAME] with its base_url"
+    if asked.target is not None:
+        if asked.target not in targets:
+            raise ManifestError(
+                f"--target: there is no target {asked.target!r}{_nearest(asked.target, targets)}",
+                todo=f"known: {known}",
+            )
+        return asked.target, targets[asked.target]
+    if not any(check.kind in _SERVED for check in checks):
+        return "", None
+    if len(targets) != 1:
+        raise ManifestError("which target?", todo=f"say --target NAME; known: {known}")
+    return next(iter(targets.items()))
+
+
+def _known(manifest: Manifest, target: Target | None) -> list[str]:
+    """Every name that a report about a deployment may have: an incident of another one is about nothing any more."""
+    names = [LIVE] if target and target.live else []
+    for check in manifest.check:
+        if set(check.asked_in) - {"pre-merge"}:
+            names += runner.names(check)
+    return names
+
+
+def _past(where: Place | None) -> Past | None:
+    """What is found there. That it cannot be read is a verdict of those that need it, not the end of all others."""
+    if where is None:
+        return None
+    try:
+        return Past(option=where.option, found=where.read(datetime.now(UTC)))
+    except HistoryError as error:
+        return Past(option=where.option, found=error)
+
+
+def report_file(asked: Asked) -> Path:
+    """Where the report goes; the oldest ones beyond the newest hundred go."""
+    folder = asked.project / ".testbay" / "checks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise _unkept(folder, error) from None
+    for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
+        stale.unlink(missing_ok=True)
+    now = datetime.now(UTC)
+    return folder / f"{now:%Y%m%d-%H%M%S}-{asked.manifest.service}-{asked.phase}-{secrets.token_hex(2)}.json"
+
+
+def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
+    todo = "make the folder writable, or some room"
+    return EngineUnavailableError(f"{folder}: cannot keep the report here", why=str(error.strerror), todo=todo)
+
+
+def tell(report: Report, file: Path, voice: Voice) -> None:
+    """Every result in a line, what is wrong with its evidence, and the sum."""
+    for result in report.results:
+        voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")
+        for line in result.evidence if result.verdict not in ("pass", "skip") else ():
+            voice.detail(f"    {line}")
+    voice.verdict(f"Checks: {summary.headline(report) or 'none was asked'}", good=report.exit_code == 0)
+    voice.detail(f"report: {file}")
+
+
+def summarise(report: Report, asked: Asked, voice: Voice) -> None:
+    """Add the report to the job summary, where there is one."""
+    target = asked.settings.step_summary
+    if target and (problem := append_summary(summary.markdown(report), target)):
+        voice.detail(problem)
+
+
+def _mark(result: Result) -> str:
+    return result.verdict.upper().ljust(5) if result.verdict not in ("pass", "skip") else result.verdict.ljust(5)
+
+
+def _name(result: Result) -> str:
+    return f"{result.check} {result.instance}".strip()
+
+
+def _how_long(result: Result) -> str:
+    if not result.attempts:
+        return ""
+    tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
+    return f" ({result.duration_s:.2f} s{tries})"
+
+
+def _nearest(word: str, words: object) -> str:
+    close = difflib.get_close_matches(word, list(words), 1)  # type: ignore[call-overload]
+    return f" (did you mean {close[0]!r}?)" if close else ""

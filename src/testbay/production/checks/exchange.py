@@ -1,0 +1,215 @@
+"""One HTTP exchange: bounded in size and time whatever the server does, and every way it can go wrong in words."""
+
+import errno
+import json
+import mimetypes
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from testbay.manifest import placeholders
+from testbay.manifest.checks import Exchange
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.production.checks.asking import Asking, FoundError, Scope, parsed
+from testbay.production.checks.report import Verdict
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+MAX_BODY_BYTES = 4 << 20
+_URL = "%!#$&'()*+,/:;=?@[]~"  # what stands for itself in one
+_MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_UNSENDABLE = {"InvalidURL", "InvalidURI"}
+_CLEARER = {  # than the library's own words
+    "Got more than": "its headers are too long",
+    "Server disconnected": "the connection was closed before there was one",
+    "Not enough data": "the connection was closed in the middle of it",
+}
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back; `trouble` is why its body is of no use, if so."""
+
+    asked: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    elapsed_s: float
+    trouble: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What conditions can speak of."""
+        text: Any = self.body.decode(errors="replace")
+        data: Any = Missing(self.trouble) if self.trouble else parsed(text, f"the answer ({self._kind})")
+        text = Missing(self.trouble) if self.trouble else text
+        elapsed_ms = self.elapsed_s * 1000
+        return {"status": self.status, "headers": self.headers, "text": text, "json": data, "elapsed_ms": elapsed_ms}
+
+    @property
+    def _kind(self) -> str:
+        return self.headers.get("content-type", "of no type").partition(";")[0]
+
+    def line(self, *, shown: bool = True) -> str:
+        """The exchange as evidence; the beginning of the body only if it may be `shown`."""
+        begins = " ".join(self.body[:400].decode(errors="replace").split())[:200]
+        said = f"{self.asked} → {self.status} {self._kind}, {len(self.body)} bytes"
+        return f"{said}: {begins}" if shown and begins and not self.trouble else said
+
+
+async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Answer:
+    """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
+
+    Raises:
+        FoundError: There is no answer; or a redirect that is not followed or does not end.
+    """
+    import aiohttp
+
+    path = placeholders.filled_path(table.path, scope)
+    asked = f"{table.method.upper()} {path}"
+    began = time.monotonic()
+    try:
+        response = await _sent(asking, table, scope, path)
+        body, trouble = await _body(response)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise no_answer(asked, error) from None
+    return Answer(
+        asked=asked,
+        status=response.status,
+        headers={name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers},
+        body=body,
+        elapsed_s=time.monotonic() - began,
+        trouble=trouble,
+    )
+
+
+async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
+    from yarl import URL
+
+    headers = {**asking.headers, **placeholders.filled(table.headers, scope)}
+    method, home = table.method.upper(), URL(asking.base_url)
+    asked = f"{method} {path}"
+    url = URL(str(home).rstrip("/") + quote(path, safe=_URL), encoded=True)  # as it was written, not as yarl would
+    for _ in range(_MAX_REDIRECTS + 1):
+        data = None if method in ("GET", "HEAD") else _content(asking.root, table, scope)
+        kind = {"content-type": "application/json"} if isinstance(data, bytes) else {}
+        response = await asking.client.request(method, url, headers=kind | headers, data=data, allow_redirects=False)
+        to = response.headers.get("location")
+        if not table.follow or response.status not in _REDIRECTS or to is None:
+            return response
+        response.close()
+        if method != "HEAD" and (response.status in (302, 303) or (response.status == 301 and method == "POST")):
+            method = "GET"
+        try:
+            url = url.join(URL(to))
+        except ValueError as error:
+            raise FoundError("fail", f"{asked} redirects to what is no address: {error}") from None
+        if not _stays(home, url):
+            whither = url.origin() if url.host else url
+            raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
+    raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {url.path}")
+
+
+def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.FormData | None":
+    """What a request carries; a form can be sent once, so that each redirect needs its own."""
+    import aiohttp
+
+    if table.has_json:
+        return json.dumps(placeholders.filled(table.body, scope)).encode()
+    if not table.form and not table.files:
+        return None
+    form = aiohttp.FormData()
+    for name, value in placeholders.filled(table.form, scope).items():
+        form.add_field(name, str(value))
+    for name, path in table.files.items():
+        try:
+            content = (root / path).read_bytes()
+        except OSError as error:
+            said = f"{error.filename}: cannot be sent: {error.strerror}"
+            raise FoundError("error", said, reached=False) from None
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        form.add_field(name, content, filename=Path(path).name, content_type=kind)
+    return form
+
+
+def _stays(home: "URL", url: "URL") -> bool:
+    """Whether what is sent there is sent to the target; from http to https it may go."""
+    if (home.scheme, url.scheme, url.explicit_port) == ("http", "https", None):
+        return home.host == url.host
+    return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
+
+
+async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
+    """The body, unpacked, up to the limit; and why it is of no use, if so."""
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("identity", "gzip", "x-gzip", ""):
+        response.close()
+        return b"", f"its content-encoding, {coding[:40]!r}, was not asked for"
+    unpack = zlib.decompressobj(_GZIP) if "gzip" in coding else None
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            room = MAX_BODY_BYTES + 1 - len(body)
+            body += unpack.decompress(chunk, room) if unpack else chunk[:room]
+            if len(body) > MAX_BODY_BYTES:
+                return bytes(body[:400]), f"its body is larger than {MAX_BODY_BYTES >> 20} MiB"
+            if unpack and unpack.eof:  # zlib would keep all that follows
+                break
+    except zlib.error as error:
+        return bytes(body), f"its body is no gzip: {error}"
+    finally:
+        response.close()
+    if unpack and body and not unpack.eof:
+        return bytes(body), "its gzip body ends in the middle"
+    return bytes(body), ""
+
+
+def no_answer(asked: str, error: BaseException) -> FoundError:
+    """In words, why there is none, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
+            return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
+        if isinstance(cause, socket.gaierror):
+            verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
+            return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
+        if isinstance(cause, ConnectionRefusedError):
+            return FoundError("fail", f"{asked}: connection refused", reached=False)
+        if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+            hint = "no route from here; is it IPv6 only, and this machine is not?"
+            return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
+    said = next((text for cause in causes if (text := str(getattr(cause, "message", cause)))), "")
+    said = " ".join(word for word in said.split() if word != "^")  # the parser draws
+    said = next((clear for words, clear in _CLEARER.items() if words in said), said)
+    name = type(causes[0]).__name__
+    if isinstance(error, ValueError) or name in _UNSENDABLE:
+        return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
+    return FoundError("fail", f"{asked}: no answer: {said or name}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and len(seen) < 10:
+        seen.append(error)
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from error.exceptions
+        error = error.__cause__ or error.__context__
+
+
+def tls_trouble(error: ssl.SSLError) -> str:
+    """In words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -1,0 +1,93 @@
+"""The gate: does the build answer that should? Without that, a green check may speak of yesterday's."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from testbay.manifest.checks import Exchange, Live
+from testbay.manifest.expressions.evaluate import NotMetError
+from testbay.manifest.expressions.parse import condition
+from testbay.manifest.rollout import Look, Rollout
+from testbay.production.checks.asking import Asking, FoundError, Passed, deadline
+from testbay.production.checks.exchange import Answer, exchange
+from testbay.production.checks.report import one_line
+
+_PATIENCE_S = 10.0
+
+
+async def wait(
+    asking: Asking,
+    live: Live,
+    progress: Callable[[str], None],
+    *,
+    must_know: bool,
+    look: Look | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Passed, int]:
+    """Ask until the expected commit answers; also how often it was asked. That it waits is told once.
+
+    `look` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
+    expected one in `asking`.
+
+    Raises:
+        FoundError: `stale` when another build still answers at the end, `fail` when none can be told, or when the
+            expected one is lost. When nobody knows which one to expect: `error` if it `must_know`, else `skip`.
+    """
+    began = time.monotonic()
+    attempts = 0
+    while True:
+        attempts += 1
+        rollout = await look() if look else Rollout(expected=asking.expected_sha)
+        try:
+            answer = await _once(asking, live, rollout)
+        except FoundError as error:
+            found = error
+        else:
+            return _passed(asking, answer, rollout), attempts
+        if not rollout.expected:
+            why = f"which commit should answer is not known: {rollout.said or 'name it with --commit'}"
+            said = f"{why}; {asking.commit or 'no known one'} answers"
+            raise FoundError("error" if must_know else "skip", said, rollout.evidence)
+        evidence = [*found.evidence, *_told(rollout)]
+        if rollout.lost:
+            raise FoundError("fail", rollout.lost, [found.said, *evidence])
+        waited_s = time.monotonic() - began
+        if waited_s + live.every > live.give_up or asking.left_s < live.every:
+            often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
+            raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
+        waiting = f"waiting for {rollout.expected[:12]}, {asking.commit[:12] or 'nothing'} answers"
+        if attempts == 1:  # a log without a terminal is not silent for minutes
+            tell(asking.masked(f"live: {waiting}; asking again for {min(live.give_up, asking.left_s):.0f} s at most"))
+        progress(asking.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
+        await asyncio.sleep(live.every)
+
+
+def _told(rollout: Rollout) -> list[str]:
+    return [rollout.said, *rollout.evidence] if rollout.said else []
+
+
+def _passed(asking: Asking, answer: Answer, rollout: Rollout) -> Passed:
+    said = f"{answer.asked}: {asking.commit or 'the expected commit'} answers"
+    if asking.expected_sha != rollout.expected:
+        said += f", which is on its way there; {rollout.expected[:12]} came before it"
+    return Passed(said=said, evidence=tuple(_told(rollout)))
+
+
+async def _once(asking: Asking, live: Live, rollout: Rollout) -> Answer:
+    """One answer of a build that may answer; `asking.commit` is what did."""
+    asking.commit, asking.expected_sha = "", rollout.expected
+    table = Exchange(get=live.url, follow=True)
+    async with deadline(f"GET {live.url}", _PATIENCE_S, asking.deadline):
+        answer = await exchange(asking, table, asking.scope())
+    values, why = answer.values, ""
+    served = condition(live.expect).beside("expected_sha", asking.names(**values))
+    asking.commit = one_line(served) if isinstance(served, str) else ""
+    for commit in (*rollout.under_way, rollout.expected):
+        asking.expected_sha = commit
+        try:
+            condition(live.expect).require(asking.names(**values))
+        except NotMetError as error:
+            why = str(error)
+        else:
+            return answer
+    raise FoundError("stale" if asking.commit else "fail", why, [answer.line()])

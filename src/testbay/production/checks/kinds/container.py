@@ -1,0 +1,97 @@
+"""A check of containers: running, healthy, not restarted, not out of memory. One without a healthcheck is a choice."""
+
+import json
+import re
+import subprocess
+from typing import Any
+
+from testbay import process
+from testbay.manifest.checks import ContainerCheck
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.manifest.expressions.parse import condition
+from testbay.production.checks.asking import Asking, FoundError, Passed, counted, judge
+
+
+def ask(asking: Asking, check: ContainerCheck) -> Passed:
+    """Ask Docker about each.
+
+    Raises:
+        FoundError: One is not there, or not as expected; or Docker could not be asked.
+    """
+    wanted = check.containers or _of_compose(asking, check)
+    found = _inspected(asking, check, wanted)
+    wrong = [error for facts in found if (error := _judged(check, facts)) is not None]
+    if wrong:
+        raise FoundError("fail", wrong[0].said, [line for e in wrong for line in (e.said, *e.evidence)][1:])
+    return Passed(said=counted(len(found), "container"), evidence=tuple(_line(facts) for facts in found))
+
+
+def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
+    """Why it is not as expected. Without a healthcheck no rule about health can hold, unless that was accepted."""
+    accepted = check.no_healthcheck == "accept" and isinstance(facts["health"], Missing)
+    try:
+        judge([rule for rule in check.expect if not (accepted and "health" in condition(rule).names)], facts)
+    except FoundError as error:
+        evidence = [*error.evidence, _line(facts), *facts["heard"]]
+        return FoundError("fail", f"{facts['name']}: {error.said}", evidence)
+    return None
+
+
+def _of_compose(asking: Asking, check: ContainerCheck) -> list[str]:
+    """The ids of the services' containers, ended ones too."""
+    ids: list[str] = []
+    for service in check.services:
+        project = ["--project-name", check.project] if check.project else []
+        argv = ["docker", "compose", "--file", str(check.compose), *project, "ps", "--all", "--quiet", service]
+        said = _docker(asking, check, argv).split()
+        if not said:
+            raise FoundError("fail", f"{service} has no container")
+        ids += said
+    return ids
+
+
+def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list[dict[str, Any]]:
+    said = _docker(asking, check, ["docker", "container", "inspect", *wanted])
+    try:
+        return [_facts(entry) for entry in json.loads(said)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FoundError("error", "docker container inspect said what this testbay does not understand") from None
+
+
+def _facts(entry: dict[str, Any]) -> dict[str, Any]:
+    state = entry["State"]
+    none = Missing("it has no healthcheck; define one, or say no_healthcheck = 'accept'")
+    checked = state.get("Health") or {}
+    health = checked.get("Status") or "none"
+    failed = [entry["Output"].strip() for entry in checked.get("Log") or [] if entry["ExitCode"]]
+    return {
+        "name": entry["Name"].lstrip("/"),
+        "status": state["Status"],
+        "health": none if health == "none" else health,
+        "restarts": entry["RestartCount"],
+        "oom_killed": state["OOMKilled"],
+        "exit_code": state["ExitCode"],
+        "heard": [f"its healthcheck said: {failed[-1]}"] if failed and failed[-1] else [],
+    }
+
+
+def _line(facts: dict[str, Any]) -> str:
+    health = "no healthcheck" if isinstance(facts["health"], Missing) else facts["health"]
+    ended = f" with code {facts['exit_code']}" if facts["status"] == "exited" else ""
+    oom = ", out of memory" if facts["oom_killed"] else ""
+    return f"{facts['name']}: {facts['status']}{ended}, {health}, {counted(facts['restarts'], 'restart')}{oom}"
+
+
+def _docker(asking: Asking, check: ContainerCheck, argv: list[str]) -> str:
+    try:
+        done = process.run(argv, env=asking.environ, cwd=asking.root, timeout_s=check.timeout)
+    except OSError as error:
+        raise FoundError("error", f"docker cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise FoundError("error", f"docker did not answer within {check.timeout:g} s") from None
+    if done.code == 0:
+        return done.out
+    said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
+    if absent := re.search(r"(?i)no such container: (\S+)", said):
+        raise FoundError("fail", f"there is no container {absent[1]!r}")
+    raise FoundError("error", f"{' '.join(argv[:3])} failed: {said}")

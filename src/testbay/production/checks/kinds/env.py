@@ -1,0 +1,88 @@
+"""A check of variables: they are there, hold something of the right shape, and nothing holds a placeholder."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from testbay.manifest import shapes
+from testbay.manifest.checks import EnvCheck
+from testbay.production.checks.asking import Asking, FoundError, Passed, counted
+
+_MAX_BYTES = 1 << 20
+
+
+def ask(asking: Asking, check: EnvCheck) -> Passed:
+    """Look at them. Names are shown, values never.
+
+    Raises:
+        FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
+            each other, or one cannot be read.
+    """
+    found = _read(asking.root, check.source) if check.source else dict(asking.environ)
+    where = check.source or "the environment"
+    there = {name: found[name] for name in (*check.required, *check.shape) if name in found}
+    filled = {name: value for name, value in there.items() if not _is_empty(value)}
+    wrong = [f"{name} is not in {where}" for name in check.required if name not in found]
+    wrong += [f"{name} is empty in {where}" for name in there if name not in filled]
+    wrong += _shapeless(check.shape, filled)
+    wrong += _forbidden(check.forbid, found if check.source else there)
+    wrong += _other_keys(asking.root, check, found) if check.same_keys_as else []
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        raise FoundError("fail", wrong[0] + more, wrong[1:])
+    parts = [f"{counted(len(there), 'variable')} in {where}"]
+    parts += [f"same keys as {check.same_keys_as}"] if check.same_keys_as else []
+    if absent := [name for name in check.shape if name not in found]:
+        parts.append(f"not there, so of no shape: {', '.join(absent)}")
+    return Passed(said="; ".join(parts))
+
+
+def _is_empty(value: str) -> bool:
+    """Nothing, white space, or quotes around that: not everything that reads such a file takes quotes away."""
+    return not value.strip().strip("'\"").strip()
+
+
+def _shapeless(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    faults = {name: shapes.fault(shape, found[name]) for name, shape in expected.items() if name in found}
+    return [f"{name} is no {expected[name]}: {why}" for name, why in faults.items() if why]
+
+
+def _forbidden(words: Sequence[str], found: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} holds {word!r}, which is forbidden"
+        for name, value in found.items()
+        for word in words
+        if word.lower() in value.lower()
+    ]
+
+
+def _other_keys(root: Path, check: EnvCheck, found: Mapping[str, str]) -> list[str]:
+    """What only one of the two files has; that a required one is absent was said already."""
+    assert check.source
+    assert check.same_keys_as
+    example = _read(root, check.same_keys_as)
+    lacking, extra = example.keys() - found.keys() - set(check.required), found.keys() - example.keys()
+    return [
+        *(f"{name} is in {check.same_keys_as} and not in {check.source}" for name in sorted(lacking)),
+        *(f"{name} is in {check.source} and not in {check.same_keys_as}" for name in sorted(extra)),
+    ]
+
+
+def _read(root: Path, source: str) -> dict[str, str]:
+    """A .env file as services read it; `${…}` is left as it stands."""
+    from dotenv.parser import parse_stream
+
+    try:
+        with (root / source).open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        text = raw.decode()
+    except OSError as error:
+        raise FoundError("error", f"{source}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise FoundError("fail", f"{source}: is not UTF-8") from None
+    if len(raw) > _MAX_BYTES:
+        raise FoundError("fail", f"{source}: is larger than {_MAX_BYTES >> 20} MiB")
+    lines = list(parse_stream(io.StringIO(text)))
+    if broken := [line.original.line for line in lines if line.error]:
+        raise FoundError("fail", f"{source}: line {broken[0]} is no variable", [f"line {n}" for n in broken[1:]])
+    return {line.key: line.value or "" for line in lines if line.key is not None}

@@ -1,0 +1,27 @@
+"""An HTTP check: one request, every condition on its answer, and with `latency` a few more for the time it takes."""
+
+from testbay.manifest.checks import HttpCheck
+from testbay.production.checks.asking import Asking, Passed, deadline, judge
+from testbay.production.checks.exchange import Answer, exchange
+
+
+async def ask(asking: Asking, check: HttpCheck, instance: str) -> Passed:
+    """Ask and judge.
+
+    Raises:
+        FoundError: No answer, or another answer.
+    """
+    answer = await _once(asking, check, instance)
+    latencies_s = [answer.elapsed_s]
+    while check.latency and len(latencies_s) < check.latency.probes:
+        answer = await _once(asking, check, instance)
+        latencies_s.append(answer.elapsed_s)
+    return Passed(said=f"{answer.asked} → {answer.status}", latencies_s=tuple(latencies_s))
+
+
+async def _once(asking: Asking, check: HttpCheck, instance: str) -> Answer:
+    scope = asking.scope(each=instance)
+    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, asking.deadline):
+        answer = await exchange(asking, check, scope)
+    judge(check.expect, asking.names(**answer.values), [answer.line()])
+    return answer

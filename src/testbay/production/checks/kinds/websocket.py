@@ -1,0 +1,160 @@
+"""A conversation on a WebSocket: send, wait for the message that is meant, and see how it is closed."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from testbay.manifest import placeholders
+from testbay.manifest.checks import Message, WebSocketCheck
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, counted, deadline, judge, parsed
+from testbay.production.checks.exchange import no_answer
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+MAX_MESSAGE_BYTES = 1 << 20
+_KEPT = 5  # messages, as evidence
+_GOODBYE_S = 1.0
+_TOO_LARGE = 1009
+
+
+@dataclass(kw_only=True)
+class Conversation:
+    """What to hold, and what was heard: how many messages, the last ones, the last one's values."""
+
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    steps: Sequence[Message]
+    close: int | None = None
+    subprotocols: Sequence[str] = ()
+    shown: bool = True
+    began: float = field(default_factory=time.monotonic)
+    count: int = 0
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def evidence(self) -> list[str]:
+        """What was heard last, unless a secret is among it."""
+        return [f"heard: {text}" for text in self.last] if self.shown else []
+
+
+async def ask(asking: Asking, check: WebSocketCheck, instance: str) -> Passed:
+    """Hold the conversation.
+
+    Raises:
+        FoundError: It did not go as the check says.
+    """
+    scope = asking.scope(each=instance)
+    path = placeholders.filled_path(check.url, scope)
+    headers = placeholders.filled(check.headers, scope)
+    talk = Conversation(
+        path=path, headers=headers, steps=check.steps, close=check.close, subprotocols=check.subprotocols
+    )
+    async with deadline(f"WS {path}", check.timeout, asking.deadline):
+        await hold(asking, talk, scope)
+    return Passed(said=f"{counted(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
+
+
+async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
+    """Connect, take every step, part. The deadline is the caller's.
+
+    Raises:
+        FoundError: No connection, another message, or none, or another close code.
+    """
+    import websockets
+
+    async with _connected(asking, talk) as socket:
+        try:
+            for step in talk.steps:
+                await _take(asking, socket, talk, step, scope)
+        except websockets.ConnectionClosed as error:
+            too_large = error.sent is not None and error.sent.code == _TOO_LARGE
+            ended = (
+                f"a message of more than {MAX_MESSAGE_BYTES >> 20} MiB" if too_large else f"closed with {_code(socket)}"
+            )
+            said = f"WS {talk.path}: {ended} after {counted(talk.count, 'message')}"
+            raise FoundError("fail", said, talk.evidence()) from None
+        if talk.close is None:
+            return
+        with suppress(websockets.ConnectionClosed):
+            while True:  # whatever else comes is read away: a full queue would hold the close frame back
+                await socket.recv()
+        if socket.close_code != talk.close:
+            raise FoundError("fail", f"WS {talk.path}: closed with {_code(socket)}, not {talk.close}", talk.evidence())
+
+
+def _code(socket: "ClientConnection") -> str:
+    reason = f" ({socket.close_reason})" if socket.close_reason else ""
+    lost = " (the connection broke off)" if socket.close_code == 1006 else ""
+    return f"{socket.close_code}{reason}{lost}"
+
+
+@asynccontextmanager
+async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["ClientConnection"]:
+    import websockets
+    from websockets.asyncio.client import connect
+
+    class Straight(connect):
+        """Follows no redirect: what we send is for the target only."""
+
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    asked = f"WS {talk.path}"
+    options: dict[str, Any] = {"open_timeout": None, "close_timeout": _GOODBYE_S, "max_size": MAX_MESSAGE_BYTES}
+    url = "ws" + asking.base_url.removeprefix("http") + talk.path
+    options |= {"proxy": None if asking.direct else True, "ssl": asking.tls if url.startswith("wss:") else None}
+    headers = {**asking.headers, **talk.headers}
+    try:
+        socket = await Straight(url, additional_headers=headers, subprotocols=talk.subprotocols or None, **options)  # type: ignore[arg-type]
+    except websockets.InvalidStatus as error:
+        status = error.response.status_code
+        raise FoundError("fail", f"{asked}: no handshake, status {status}", reached=False) from None
+    except (websockets.WebSocketException, OSError, ValueError, EOFError) as error:
+        raise no_answer(asked, error) from None
+    try:
+        yield socket
+    finally:
+        await socket.close()
+
+
+async def _take(asking: Asking, socket: "ClientConnection", talk: Conversation, step: Message, scope: Scope) -> None:
+    if step.send is not None:
+        message = placeholders.filled(step.send, scope)
+        await socket.send(message if isinstance(message, str) else json.dumps(message))
+        return
+    assert step.recv is not None
+    why = ""
+    try:
+        async with asyncio.timeout(step.recv):
+            while True:
+                talk.values = _values(asking, await socket.recv(), scope, talk.began)
+                talk.count += 1
+                talk.last.append(str(talk.values["shown"]))
+                try:
+                    judge(step.until, talk.values)
+                except FoundError as error:
+                    why = f"; of the last: {error.said}"
+                    continue
+                break
+    except TimeoutError:
+        said = f"WS {talk.path}: no such message within {step.recv:g} s, {talk.count} others{why if talk.shown else ''}"
+        raise FoundError("fail", said, talk.evidence()) from None
+    judge(step.expect, talk.values, talk.evidence())
+
+
+def _values(asking: Asking, message: str | bytes, scope: Scope, began: float) -> dict[str, Any]:
+    elapsed_ms = (time.monotonic() - began) * 1000
+    if isinstance(message, bytes):
+        none = Missing(f"it is a binary frame of {len(message)} bytes")
+        heard: dict[str, Any] = {"message": none, "json": none, "binary": True, "shown": none.why}
+    else:
+        shown = message if len(message) <= 200 else message[:200] + "…"
+        heard = {"message": message, "json": parsed(message, "the message"), "binary": False, "shown": shown}
+    return asking.names(**scope.known, **heard, size=len(message), elapsed_ms=elapsed_ms)

@@ -1,0 +1,150 @@
+"""What a run of checks found: one record, as JSON for whoever comes after (history, incidents, pages)."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from testbay.errors import ManifestError
+from testbay.manifest.checks import Phase
+
+VERSION = 1
+MAX_BYTES = 16 << 20  # of a report; what is larger was not written by us
+_MAX_RESULTS = 10_000
+_MAX_PROBES = 1_000
+_LINE = 500  # characters of one line that is said or is evidence
+_LINES = 40
+
+Verdict = Literal["pass", "fail", "stale", "skip", "error"]
+# Beside the exit codes of errors.py and outside of pytest's. Of several verdicts the first of these decides.
+EXIT_CODES: Mapping[Verdict, int] = {"fail": 20, "stale": 21, "error": 22}
+NOTHING_ASKED = 23  # no check was chosen, or every one was skipped: that is not green
+
+Name = Annotated[str, Field(max_length=_LINE)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one check came to.
+
+    `check` is its id in the manifest; `live` for the gate that waits for a deploy, `<id>/cleanup` for a journey's
+    cleanup. `instance` is the value of `each`, else empty. `said` is one line. `attempts` counts how often it was
+    asked; `latencies_s` has an entry for each probe that was answered.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    check: Name
+    instance: Name = ""
+    kind: Name
+    verdict: Verdict
+    said: str
+    evidence: Annotated[tuple[str, ...], Field(max_length=_LINES)] = ()
+    duration_s: Seconds = 0.0
+    attempts: Annotated[int, Field(ge=0)] = 1
+    latencies_s: Annotated[tuple[Seconds, ...], Field(max_length=_MAX_PROBES)] = ()
+
+    def __post_init__(self) -> None:
+        """Much of it was written by whoever answered: made short, and free of what a terminal would obey."""
+        object.__setattr__(self, "said", one_line(self.said))
+        object.__setattr__(self, "evidence", tuple(one_line(line) for line in self.evidence[:_LINES]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
+
+    `known` are the names of all results that the manifest's checks can have for a deployment, asked this time or not;
+    empty where nobody knows.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    service: Name
+    phase: Phase
+    target: Name = ""
+    started: Name
+    finished: Name
+    commit: Name = ""
+    expected_commit: Name = ""
+    run_url: Name = ""
+    known: Annotated[tuple[Name, ...], Field(max_length=_MAX_RESULTS)] = ()
+    results: Annotated[tuple[Result, ...], Field(max_length=_MAX_RESULTS)] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 only if something was asked and nothing was found."""
+        found = {result.verdict for result in self.results}
+        worst = (code for verdict, code in EXIT_CODES.items() if verdict in found)
+        return next(worst, 0 if "pass" in found else NOTHING_ASKED)
+
+    def as_json(self) -> str:
+        """For a file, a pipe or `from_json`."""
+        head = {"version": VERSION, "exit_code": self.exit_code}
+        text = json.dumps({**head, **vars(self), "results": [vars(one) for one in self.results]}, indent=1) + "\n"
+        return text.replace("##[", "##\\u005b")  # the same JSON: GitHub's runner would obey it wherever it stands
+
+
+def from_json(text: str | bytes) -> Report:
+    """The report that `as_json` wrote.
+
+    Raises:
+        ManifestError: Too large, not JSON, another version, an unknown or missing key, a wrong type, or an exit code
+            that its verdicts contradict.
+    """
+    report, code = _read(text)
+    if report.exit_code != code:
+        raise _unusable(f"exit_code {code} with verdicts that make it {report.exit_code}")
+    return report
+
+
+def _read(text: str | bytes) -> tuple[Report, Any]:
+    if len(text) > MAX_BYTES:
+        raise _unusable(f"larger than {MAX_BYTES >> 20} MiB")
+    if not text.strip():
+        raise _unusable("it is empty: testbay check ended before it wrote one")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unusable(f"not JSON: {error}") from None
+    if not isinstance(document, dict) or document.pop("version", None) != VERSION:
+        raise _unusable(f"not of version {VERSION}")
+    code = document.pop("exit_code", None)
+    try:
+        return TypeAdapter(Report).validate_json(json.dumps(document)), code
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        raise _unusable(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+
+
+def _unusable(why: str) -> ManifestError:
+    return ManifestError(
+        "this is no report of checks", why=one_line(why), todo="take one that testbay check --json wrote"
+    )
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with what is not printable spelled out, cut where nobody reads on."""
+    if len(text) <= _LINE and text.isprintable():
+        return text
+    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _LINE + 1])
+    return spelled if len(spelled) <= _LINE else spelled[: _LINE - 1] + "…"
+
+
+def read(file: Path) -> Report:
+    """The report in a file, or on standard input (`-`).
+
+    Raises:
+        ManifestError: It cannot be read, or is none.
+    """
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
+            return from_json(stream.read(MAX_BYTES + 1))
+    except OSError as error:
+        todo = "name what testbay check --json wrote"
+        raise ManifestError(f"{file}: cannot be read", why=error.strerror or str(error), todo=todo) from None

@@ -1,0 +1,1 @@
+"""What the reports of checks become over time, and whether a check has become slower."""

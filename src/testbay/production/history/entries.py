@@ -1,0 +1,300 @@
+"""What runs of checks came to over time: a line of JSON for each run and target, in a file for each month.
+
+A line has what later runs compare with, not what was said: a year of six checks every six hours is about a megabyte.
+Two histories are merged by taking the lines of both, so it does not matter who wrote first. Whoever can write to the
+place can write anything: a line that is none of ours is left out and counted, and nothing in it is opened or followed.
+"""
+
+import fcntl
+import json
+import os
+import re
+import stat
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from testbay.errors import HistoryError
+from testbay.manifest.checks import Phase
+from testbay.production.checks.report import Name, Report, Verdict
+
+VERSION = 1
+KEPT_DAYS = 400  # a year and the month that it is compared with
+KEPT_BYTES = 20 << 20
+CONTROL = "control"  # the check whose response time is what the way there takes, whatever the service does
+_SLACK = timedelta(days=1)  # a clock may be wrong by this; what is later was made up
+# Whoever writes keeps what is later, too: it may be our clock that is wrong.
+ALWAYS = datetime.max.replace(tzinfo=UTC) - _SLACK
+_FILE = re.compile(r"\d{4}-\d{2}\.jsonl")
+
+Files = Mapping[str, str]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one check came to, `instance` being the value of its `each`; no median where nothing was timed."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    check: Name
+    instance: Name = ""
+    verdict: Verdict
+    median_ms: Milliseconds | None = None
+    probes: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One run on one target: a line. `control_ms` is the median of the check that is the control path."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    service: Name
+    phase: Phase
+    target: Name = ""
+    started: Name
+    commit: Name = ""
+    run_url: Name = ""
+    control_ms: Milliseconds | None = None
+    outcomes: Annotated[tuple[Outcome, ...], Field(max_length=10_000)] = ()
+
+    @cached_property
+    def run_id(self) -> str:
+        """The same for the same run, whoever recorded it and how often."""
+        facts = [self.service, self.phase, self.target, self.started, self.run_url]
+        return sha256(json.dumps(facts).encode()).hexdigest()
+
+    @cached_property
+    def moment(self) -> datetime:
+        """When it started.
+
+        Raises:
+            ValueError: That is no time in a zone.
+        """
+        moment = datetime.fromisoformat(self.started)
+        if moment.tzinfo is None:
+            raise ValueError(f"{self.started!r} is in no zone")
+        return moment.astimezone(UTC)
+
+    @cached_property
+    def line(self) -> str:
+        """As it is kept; what is default is left out."""
+        record = asdict(self)
+        record["outcomes"] = [{k: v for k, v in one.items() if v not in ("", None, 0)} for one in record["outcomes"]]
+        kept = {key: value for key, value in record.items() if value not in ("", None)}
+        return json.dumps({"version": VERSION} | kept, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Runs, the oldest first, and how many lines could not be used."""
+
+    entries: tuple[Entry, ...] = ()
+    skipped: int = 0
+
+
+_LINE = TypeAdapter(Entry)
+
+
+def entry(report: Report) -> Entry:
+    """A report as a line of history.
+
+    Raises:
+        HistoryError: It started at no time that one can tell.
+    """
+    medians = {
+        (result.check, result.instance): round(statistics.median(result.latencies_s) * 1000, 3)
+        for result in report.results
+        if result.latencies_s
+    }
+    made = Entry(
+        service=report.service,
+        phase=report.phase,
+        target=report.target,
+        started=report.started,
+        commit=report.commit,
+        run_url=report.run_url,
+        control_ms=next((ms for (check, _), ms in medians.items() if check == CONTROL), None),
+        outcomes=tuple(
+            Outcome(
+                check=result.check,
+                instance=result.instance,
+                verdict=result.verdict,
+                median_ms=medians.get((result.check, result.instance)),
+                probes=len(result.latencies_s),
+            )
+            for result in report.results
+        ),
+    )
+    try:
+        made.moment  # noqa: B018 - a property that refuses
+    except (ValueError, OverflowError):
+        raise HistoryError(
+            f"the run started at {report.started!r}, which is no time in a zone",
+            todo="take a report that testbay check wrote",
+        ) from None
+    return made
+
+
+def merge(*parts: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The runs of all, each once, the oldest first; the same in whatever order they come."""
+    found: dict[str, Entry] = {}
+    for one in (one for part in parts for one in part):
+        twin = found.get(one.run_id)
+        found[one.run_id] = one if twin is None else min(one, twin, key=lambda e: e.line)
+    return tuple(sorted(found.values(), key=lambda e: (e.moment, e.run_id)))
+
+
+def last_good(entries: Iterable[Entry]) -> Entry | None:
+    """The newest run that asked something and found nothing wrong; none if there was none."""
+    return max(filter(_is_good, entries), key=lambda one: one.moment, default=None)
+
+
+def _is_good(one: Entry) -> bool:
+    found = {outcome.verdict for outcome in one.outcomes}
+    return "pass" in found and found <= {"pass", "skip"}
+
+
+def bounded(entries: Iterable[Entry], now: datetime) -> tuple[Entry, ...]:
+    """Without what is too old, and without the oldest when there is too much."""
+    young = [one for one in entries if one.moment > now - timedelta(days=KEPT_DAYS)]
+    room = KEPT_BYTES
+    for at in range(len(young) - 1, -1, -1):
+        room -= len(young[at].line)
+        if room < 0:
+            return tuple(young[at + 1 :])
+    return tuple(young)
+
+
+def parse(files: Files, now: datetime) -> History:
+    """The runs that files tell of, by their names."""
+    found: list[Entry] = []
+    lines = [line for name in sorted(files) for line in files[name].splitlines() if line.strip()]
+    for line in lines:
+        with suppress(ValueError, RecursionError, OverflowError):
+            found.append(_read(line, now))
+    return History(entries=merge(found), skipped=len(lines) - len(found))
+
+
+def _read(line: str, now: datetime) -> Entry:
+    record = json.loads(line)
+    if not isinstance(record, dict) or record.pop("version", None) != VERSION:
+        raise ValueError("of another version")
+    try:
+        read = _LINE.validate_json(json.dumps(record))
+    except ValidationError:
+        raise ValueError("not of our shape") from None
+    if read.moment > now + _SLACK:
+        raise ValueError("from the future")
+    return read
+
+
+def render(entries: Iterable[Entry]) -> dict[str, str]:
+    """The files that tell of these runs: one for each month."""
+    files: dict[str, str] = {}
+    for one in entries:
+        name = f"{one.moment:%Y-%m}.jsonl"
+        files[name] = files.get(name, "") + one.line
+    return files
+
+
+def wanted(names: Iterable[str], now: datetime, until: datetime | None = None) -> list[str]:
+    """The names of files that can hold a run worth reading: to now, if no other time is given."""
+    first, last = (f"{moment:%Y-%m}.jsonl" for moment in (now - timedelta(days=KEPT_DAYS), (until or now) + _SLACK))
+    return sorted(name for name in names if is_ours(name) and first <= name <= last)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name is part of a history."""
+    return _FILE.fullmatch(name) is not None
+
+
+def read(folder: Path, now: datetime) -> History:
+    """The history in a folder; none if the folder is not there.
+
+    Raises:
+        HistoryError: It cannot be read, or is too large for one of ours.
+    """
+    try:
+        return parse(_files(folder, now), now)
+    except FileNotFoundError:
+        return History()
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def append(folder: Path, new: Entry, now: datetime) -> History:
+    """Add a run to the history in a folder, which is made if need be; many may do so at once.
+
+    Raises:
+        HistoryError: It cannot be read or written, or is too large for one of ours.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder):
+            before = _files(folder, now, ALWAYS)
+            known = parse(before, ALWAYS)
+            after = bounded(merge(known.entries, [new]), now)
+            files = render(after)
+            _write(folder, {name: text for name, text in files.items() if text != before.get(name)})
+            for name in set(filter(is_ours, _names(folder))) - files.keys():
+                (folder / name).unlink()
+            return History(entries=after, skipped=known.skipped)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def _files(folder: Path, now: datetime, until: datetime | None = None) -> dict[str, str]:
+    return {name: _text(folder / name) for name in wanted(_names(folder), now, until)}
+
+
+def _names(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+def _text(file: Path) -> str:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # no link followed, no pipe waited for
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{file.name} is no plain file")
+        with open(descriptor, "rb", closefd=False) as opened:
+            text = opened.read(KEPT_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(text) > KEPT_BYTES:
+        raise OSError(f"{file.name} is larger than {KEPT_BYTES >> 20} MiB")
+    return text.decode(errors="replace")
+
+
+def _write(folder: Path, files: Files) -> None:
+    for name, text in files.items():
+        part = folder / f".{name}.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / name)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(folder: Path, error: OSError) -> HistoryError:
+    return HistoryError(
+        f"history: {folder} cannot be used",
+        why=str(error),
+        todo="name a folder that holds a history and nothing else, or one that is not there yet",
+    )

@@ -1,0 +1,249 @@
+"""Whether a check has become slower than it was: a rule that is quiet while nothing happens, and says why.
+
+The newest 6 runs are held against the 28 before them. Each counts by its median, divided by the median of the control
+path in the same run, so that a slow runner or network slows down both sides of the fraction. They are slower when the
+ratio of the medians says so *and* chance would hardly have put them so far up (Mann and Whitney's U, exact). A hard
+limit stands beside it: it needs no history, and answers at once.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from testbay.manifest.checks import Latency
+from testbay.production.checks.report import one_line
+from testbay.production.history.entries import CONTROL, Entry
+
+Word = Literal["steady", "slower", "not sure", "over the limit", "not enough yet", "not judged"]
+_WIDTH = 40
+_LEAST_MS, _MOST_MS = 0.001, 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What counts as slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs.
+
+    Without `slower_than` nothing does.
+    """
+
+    slower_than: float | None = 0.20
+    p: float = 0.001
+    recent: int = 6
+    before: int = 28
+    hard_ms: float | None = None
+
+    @property
+    def needs(self) -> int:
+        """So many runs."""
+        return self.recent + self.before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One run of one check."""
+
+    moment: datetime
+    commit: str = ""
+    median_ms: float
+    probes: int = 1
+    control_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A verdict with the numbers that it comes from. `levels` are the samples as they were compared."""
+
+    word: Word
+    rule: Rule
+    samples: tuple[Sample, ...]
+    divided: bool = False
+    levels: tuple[float, ...] = ()
+    ratio: float | None = None
+    p: float | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look."""
+        return self.word in ("slower", "over the limit")
+
+    @property
+    def turn(self) -> int:
+        """Where in the window it most likely became slower: the cut that sets the two parts furthest apart (CUSUM)."""
+        levels = [math.log(level) for level in self.levels]
+        count = len(levels)
+
+        def apart(cut: int) -> float:
+            return (statistics.fmean(levels[cut:]) - statistics.fmean(levels[:cut])) * math.sqrt(cut * (count - cut))
+
+        return max(range(1, count), key=apart)
+
+    @property
+    def said(self) -> str:
+        """In one sentence."""
+        rule = self.rule
+        if self.word == "over the limit":
+            return f"over the limit: {self.samples[-1].median_ms:.4g} ms in the newest run, hard_ms is {rule.hard_ms:g}"
+        if self.ratio is None or self.p is None:
+            return f"not enough yet ({len(self.samples)} of {rule.needs} runs)"
+        change = f"{abs(self.ratio - 1):.0%} {'slower' if self.ratio >= 1 else 'faster'}"
+        last = f"the last {rule.recent} runs are {change} than the {rule.before} before"
+        chance = f"p = {self.p:.2g}"
+        if self.word == "slower":
+            return f"slower: {last}, and that is no chance ({chance})"
+        if rule.slower_than is None:
+            return f"not judged: {last} ({chance}); a control is when it says slower_than"
+        if self.word == "steady":
+            return f"steady: {last}; more than {rule.slower_than:.0%} slower would count ({chance})"
+        return f"not sure: {last}, but that may be chance ({chance}; below {rule.p:g} counts)"
+
+
+class Series(NamedTuple):
+    """One check on one target."""
+
+    service: str
+    target: str
+    check: str
+    instance: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.service} on {self.target}" if self.target else self.service
+        return one_line(f"{where}: {self.check} {self.instance}".rstrip())
+
+
+def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
+    """The runs in which each check was timed, in the order of the history."""
+    found: dict[Series, list[Sample]] = {}
+    for entry in entries:
+        for outcome in entry.outcomes:
+            if median_ms := _time(outcome.median_ms):
+                sample = Sample(
+                    moment=entry.moment,
+                    commit=entry.commit,
+                    median_ms=median_ms,
+                    probes=outcome.probes,
+                    control_ms=None if outcome.check == CONTROL else _time(entry.control_ms),
+                )
+                key = Series(entry.service, entry.target, outcome.check, outcome.instance)
+                found.setdefault(key, []).append(sample)
+    return found
+
+
+def _time(found_ms: float | None) -> float | None:
+    """As measured; zero, and what no clock has shown, is none: with it every ratio may be made up."""
+    return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
+
+
+def rule(check: str, said: Latency) -> Rule:
+    """What a manifest says of a check. The control is what others are held against: only if it says so is it judged."""
+    usual = None if check == CONTROL else Rule().slower_than
+    return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
+
+
+def judge(found: Sequence[Sample], rule: Rule | None = None) -> Finding:
+    """What the newest runs say, the oldest first."""
+    rule = rule or Rule()
+    window = tuple(found[-rule.needs :])
+    # A control that is missing in one of the runs would make that run a giant among ratios: then none is divided.
+    divided = all(sample.control_ms for sample in window)
+    levels = tuple(sample.median_ms / ((divided and sample.control_ms) or 1) for sample in window)
+    over = bool(window) and rule.hard_ms is not None and window[-1].median_ms > rule.hard_ms
+    word: Word = "over the limit" if over else "not enough yet"
+    before, recent = levels[: rule.before], levels[rule.before :]
+    if len(window) < rule.needs:
+        return Finding(word=word, rule=rule, samples=window, divided=divided, levels=levels)
+    ratio = statistics.median(recent) / statistics.median(before)
+    p = chance(recent, before)
+    if not over:
+        word = _word(ratio, p, rule)
+    return Finding(word=word, rule=rule, samples=window, divided=divided, levels=levels, ratio=ratio, p=p)
+
+
+def _word(ratio: float, p: float, rule: Rule) -> Word:
+    if rule.slower_than is None:
+        return "not judged"
+    if ratio <= 1 + rule.slower_than:
+        return "steady"
+    return "slower" if p < rule.p else "not sure"
+
+
+def chance(high: Sequence[float], low: Sequence[float]) -> float:
+    """How often chance alone puts `high` as far above `low` as it is: the one-sided p of Mann and Whitney's U.
+
+    Exact, also with ties: of all ways to choose so many of the ranks, the part whose sum is as large. Ranks are
+    doubled, which makes the shared rank of equal values a whole number.
+    """
+    ordered = sorted([*((value, True) for value in high), *((value, False) for value in low)])
+    ranks: list[int] = []
+    reached = 0
+    for _, equal in groupby(ordered, key=lambda pair: pair[0]):
+        members = [ours for _, ours in equal]
+        rank = 2 * len(ranks) + len(members) + 1
+        ranks += [rank] * len(members)
+        reached += rank * sum(members)
+    ways = _ways(tuple(ranks), len(high))
+    return sum(count for total, count in ways.items() if total >= reached) / math.comb(len(ranks), len(high))
+
+
+@lru_cache(maxsize=16)  # without ties it is the same every time
+def _ways(ranks: tuple[int, ...], chosen: int) -> Counter[int]:
+    """In how many ways so many of the ranks have a sum, for each sum."""
+    ways = [Counter({0: 1}), *(Counter[int]() for _ in range(chosen))]
+    for rank in ranks:
+        for size in range(chosen, 0, -1):
+            for total, count in ways[size - 1].items():
+                ways[size][total + rank] += count
+    return ways[chosen]
+
+
+def explain(finding: Finding) -> list[str]:
+    """The verdict, what it rests on, and a bar for each run, the oldest first."""
+    rule, found = finding.rule, finding.samples
+    lines = [finding.said]
+    if not found:
+        return lines
+    cut = max(0, len(found) - rule.recent)
+    lines += [*summary(finding), ""]
+    most = max(finding.levels)
+    for at, (sample, level) in enumerate(zip(found, finding.levels, strict=True)):
+        lines += [f"  {'the last ' + str(rule.recent):-<76}"] if at == cut and cut else []
+        bar = "#" * max(1, round(level / most * _WIDTH))
+        number = f"{sample.median_ms:>9.4g} ms" + (f" {level:>7.3g}" if finding.divided else "")
+        lines.append(f"  {sample.moment:%Y-%m-%d %H:%M}  {_commit(sample):<7} {number}  {bar}")
+    return lines
+
+
+def summary(finding: Finding) -> list[str]:
+    """What a verdict rests on, and since when it is so if it is slower."""
+    lines = []
+    cut = len(finding.samples) - finding.rule.recent
+    if cut > 0:
+        before, recent = (statistics.median(part) for part in (finding.levels[:cut], finding.levels[cut:]))
+        unit = "of control" if finding.divided else "ms"
+        said = f"{before:.4g} {unit} before, {recent:.4g} {unit} in the last {finding.rule.recent} runs"
+        lines.append(f"  medians:  {said}")
+    lines.append(f"  compared: {_compared(finding)}")
+    if finding.word == "slower":
+        last, first = finding.samples[finding.turn - 1], finding.samples[finding.turn]
+        commits = f"commit {_commit(first) or 'unknown'}, in the run before {_commit(last) or 'unknown'}"
+        lines.append(f"  since:    {first.moment:%Y-%m-%d %H:%M}, {commits}")
+    return lines
+
+
+def _commit(sample: Sample) -> str:
+    return one_line(sample.commit)[:7]
+
+
+def _compared(finding: Finding) -> str:
+    probes = min(sample.probes for sample in finding.samples)
+    each = f"the median of at least {probes} probes" if probes > 1 else "a single probe in some, which is noisy"
+    if finding.divided:
+        return f"each run by {each}, divided by that of the check '{CONTROL}' in it"
+    known = sum(bool(sample.control_ms) for sample in finding.samples)
+    control = f"'{CONTROL}' was timed in {known} of {len(finding.samples)} runs" if known else f"no check '{CONTROL}'"
+    return f"each run by {each}, not divided: {control}"

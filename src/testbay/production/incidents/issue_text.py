@@ -1,0 +1,164 @@
+"""What people read: an issue's title and body, and the comments below it. The most useful line comes first."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from testbay.production.checks.report import Result
+from testbay.production.incidents import marker
+from testbay.production.incidents.findings import Run
+from testbay.production.incidents.markdown import code, fence, link, title
+from testbay.production.incidents.marker import State
+from testbay.production.incidents.plan import Action, Policy
+
+_MOST_CHECKS = 10
+_MOST_INSTANCES = 3
+_MOST_EVIDENCE = 3  # checks of which the evidence is shown
+_EVIDENCE_LINES = 12
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not ask**"}
+_TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot be asked"}
+_TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot be asked"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Writes for one run.
+
+    Args:
+        site: The repository for people, https://github.com/acme/shop; empty where it is not known.
+    """
+
+    run: Run
+    policy: Policy
+    site: str
+
+    def title(self, state: State) -> str:
+        """Where, and what is wrong."""
+        report = self.run.report
+        where = f"{report.service} on {report.target}" if report.target else report.service
+        first, more = state.failing[0], len(state.failing) - 1
+        what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
+        return title(f"{where}: {what}")
+
+    def body(self, state: State) -> str:
+        """The hidden line, then everything there is to know."""
+        if state.duplicate_of:
+            text = f"Duplicate of #{state.duplicate_of}: more than one was opened for it, and the lowest number stays."
+            return f"{marker.write(state)}\n{text}\n"
+        sections = [self._headline(state), self._checks(state), self._commits(state), self._evidence(state)]
+        return "\n\n".join([f"{marker.write(state)}\n{sections[0]}", *filter(None, sections[1:]), self._foot()]) + "\n"
+
+    def news(self, action: Action) -> str:
+        """What those who follow an issue should hear, once in a run; empty when there is nothing."""
+        state, was = action.state, action.was
+        if was is None or action.verb == "duplicate":
+            return ""
+        if action.verb == "close":
+            text = f"Over. {self._outage(state)} {self._good_runs(state)}"
+        elif action.verb == "retire":
+            names = self._names(state.checks)
+            text = f"The manifest has none of these checks any more: {names}. Nobody can prove its end."
+        elif action.verb == "reopen":
+            text = f"Again, after it was closed: {self._names(state.failing)}."
+        else:
+            worse, better = set(state.failing) - set(was.state.failing), set(was.state.failing) - set(state.failing)
+            text = f"Now also: {self._names(sorted(worse))}." if worse else ""
+            text += f" No longer: {self._names(sorted(better))}." if better else ""
+        return f"{comment_mark(self.run)}\n{text.strip()} {self._source()}\n" if text else ""
+
+    def _headline(self, state: State) -> str:
+        report = self.run.report
+        where = f"service {_code(report.service)}" + (f" on {_code(report.target)}" if report.target else "")
+        if state.good:
+            return f"**Fine again**: {where}. {self._outage(state)} {self._good_runs(state)}"
+        trouble = (_TROUBLES if len(state.failing) > 1 else _TROUBLE)[state.kind]
+        lasting = f", for {length(state.seen - state.started)}" if state.seen > state.started else ""
+        return f"**{self._names(state.failing)} {trouble}**: {where}, since {clock_time(state.started)}{lasting}."
+
+    def _checks(self, state: State) -> str:
+        """Those that fail now first; then what else this issue is about."""
+        ordered = [*state.failing, *(check for check in state.checks if check not in state.failing)]
+        lines = [line for check in ordered[:_MOST_CHECKS] for line in self._check(check)]
+        more = len(ordered) - _MOST_CHECKS
+        return "\n".join([*lines, f"- … and {more} more"] if more > 0 else lines)
+
+    def _check(self, check: str) -> list[str]:
+        results = sorted(self.run.results(check), key=lambda result: result.verdict in ("pass", "skip"))
+        shown = [f"- {self._name(result)} {self._said(result)}" for result in results[:_MOST_INSTANCES]]
+        if len(results) > _MOST_INSTANCES:
+            shown.append(f"- {_code(check)} … and {len(results) - _MOST_INSTANCES} more")
+        return shown or [f"- {_code(check)} was not asked in the last run"]
+
+    def _name(self, result: Result) -> str:
+        return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
+
+    def _said(self, result: Result) -> str:
+        return f"{_WORDS[result.verdict]}: {code(result.said)}"
+
+    def _commits(self, state: State) -> str:
+        good, bad = state.good_commit, state.bad_commit
+        if state.kind == "stale":
+            expected = self.run.report.expected_commit
+            return f"**Expected** {_code(expected)}, **answered** {_code(bad)}." if expected and bad else ""
+        if state.kind == "error" or not bad:
+            return ""
+        fixed = f" Fine at {_code(state.fixed_commit)}." if state.fixed_commit else ""
+        if not good:
+            return f"**Commit** {_code(bad)}. No good run before it is on record.{fixed}"
+        if good == bad:
+            return f"**Suspect commits**: none, {_code(good)} was fine before. Look at data, settings and hosts."
+        known = _COMMIT.fullmatch(good) and _COMMIT.fullmatch(bad) and self.site
+        compare = f" ({link('compare', f'{self.site}/compare/{good}...{bad}', self.site)})" if known else ""
+        return f"**Suspect commits**: after {_code(good)}, which was fine, up to {_code(bad)}{compare}.{fixed}"
+
+    def _evidence(self, state: State) -> str:
+        shown = [
+            f"**{self._name(result)}**\n\n{fence(list(result.evidence[:_EVIDENCE_LINES]))}"
+            for check in state.failing
+            for result in self.run.results(check)
+            if result.verdict == state.kind and result.evidence
+        ][:_MOST_EVIDENCE]
+        return "\n\n".join(["<details><summary>Evidence</summary>", *shown, "</details>"] if shown else [])
+
+    def _foot(self) -> str:
+        rule = f"Closed after {self.policy.close_after} good runs in a row."
+        return f"---\n{self._source()} {rule} Kept by `testbay incidents`: what is written here is written over."
+
+    def _source(self) -> str:
+        when = clock_time(self.run.started)
+        return f"{link(f'Run of {when}', self.run.report.run_url, self.site)}."
+
+    def _outage(self, state: State) -> str:
+        end = state.recovered or state.seen
+        span = f"from the first bad run, {clock_time(state.started)}, to the first good one, {clock_time(end)}"
+        return f"It lasted {length(end - state.started)}, {span}."
+
+    def _good_runs(self, state: State) -> str:
+        return f"Good runs in a row: {len(state.good)} of {self.policy.close_after}."
+
+    def _names(self, checks: "tuple[str, ...] | list[str]") -> str:
+        named = ", ".join(_code(check) for check in checks[:_MOST_INSTANCES])
+        return named if len(checks) <= _MOST_INSTANCES else f"{named} and {len(checks) - _MOST_INSTANCES} more"
+
+
+def _code(text: str) -> str:
+    return code(text, 120)
+
+
+def comment_mark(run: Run) -> str:
+    """The hidden line by which a comment of this run is known."""
+    return f"<!-- testbay-run {run.id} -->"
+
+
+def clock_time(when: datetime) -> str:
+    """For people, in UTC."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def length(span: timedelta) -> str:
+    """How long something lasted, for people."""
+    minutes = max(0, round(span.total_seconds() / 60))
+    days, hours = divmod(minutes // 60, 24)
+    parts = [f"{days} d"] * bool(days) + [f"{hours} h"] * bool(hours) + [f"{minutes % 60} min"] * (not days)
+    return " ".join(parts)

@@ -1,0 +1,92 @@
+"""The issues of a repository, as far as incidents need to know them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from testbay.errors import IncidentsError
+from testbay.production.checks.report import one_line
+from testbay.production.remote.github import Api
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """What we need to know of one. `updated_at` is as GitHub writes it, which sorts as it should."""
+
+    number: int
+    is_open: bool
+    body: str
+    labels: tuple[str, ...]
+    updated_at: str
+    closed_at: datetime | None
+
+
+class Issues:
+    """Every method raises IncidentsError when GitHub gives no usable answer."""
+
+    def __init__(self, api: Api, label: str) -> None:
+        self._api = api
+        self._label = label
+
+    def all(self) -> list[Issue]:
+        """Every issue with our label, open or closed.
+
+        One list of both states, not one each: what is reopened between two calls would be in neither. The oldest come
+        first: an issue that is opened while we read moves no other to a page we have read already.
+        """
+        query = {"labels": self._label, "state": "all", "sort": "created", "direction": "asc", "per_page": "100"}
+        items = [item for item in self._api.pages("issues", **query) if "pull_request" not in item]
+        return list({issue.number: issue for issue in map(_issue, items)}.values())
+
+    def create(self, title: str, body: str) -> Issue:
+        """A new one, with our label; UnsureError when it may be there all the same.
+
+        GitHub drops labels silently where the token may not set them. Such an issue would never be found again, so it
+        is closed on the spot.
+        """
+        made = _issue(self._api.call("POST", "issues", {"title": title, "body": body, "labels": [self._label]}))
+        if self._label.lower() not in map(str.lower, made.labels):
+            self.edit(made.number, state="closed", state_reason="not_planned")
+            why = "GitHub drops labels where the token may not set them"
+            todo = f"in a workflow: permissions: issues: write; then delete #{made.number}"
+            raise IncidentsError(f"issue #{made.number} did not get its label {self._label}", why=why, todo=todo)
+        return made
+
+    def edit(self, number: int, **fields: str) -> Issue:
+        """The issue with these fields changed."""
+        return _issue(self._api.call("PATCH", f"issues/{number}", fields))
+
+    def comments(self, number: int) -> list[str]:
+        """What was written below it, the oldest first."""
+        return [str(item.get("body") or "") for item in self._api.pages(f"issues/{number}/comments", per_page="100")]
+
+    def comment(self, number: int, text: str) -> None:
+        """Write below it; UnsureError when that may be there all the same."""
+        self._api.call("POST", f"issues/{number}/comments", {"body": text})
+
+
+def _issue(item: Mapping[str, Any]) -> Issue:
+    number, state, labels = item.get("number"), item.get("state"), item.get("labels")
+    if not isinstance(number, int) or state not in ("open", "closed") or not isinstance(labels, list):
+        raise IncidentsError(
+            "GitHub: what should be an issue is none", evidence=one_line(f"its keys: {sorted(item)[:20]}")
+        )
+    names = [label.get("name") if isinstance(label, dict) else label for label in labels]
+    return Issue(
+        number=number,
+        is_open=state == "open",
+        body=str(item.get("body") or ""),
+        labels=tuple(name for name in names if isinstance(name, str)),
+        updated_at=str(item.get("updated_at") or ""),
+        closed_at=_moment(item.get("closed_at")),
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise IncidentsError(f"GitHub: an issue was closed at {str(text)[:40]!r}, which is no time") from None

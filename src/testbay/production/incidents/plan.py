@@ -1,0 +1,201 @@
+"""Which issues there should be after a run of checks, and what is to be done for that. Nothing here calls GitHub."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+
+from testbay.production.incidents.findings import Run
+from testbay.production.incidents.issues import Issue
+from testbay.production.incidents.marker import ENDS, KINDS, MOST_UNTOLD, Kind, State, Turn
+
+_MOST_NEW = 10  # of one kind in one run; more of them are one storm, not so many causes
+
+Verb = Literal["open", "reopen", "update", "close", "retire", "duplicate"]
+_URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicate"]  # what people wait for comes first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a team may want otherwise. `tells` is whether Slack hears of the turns that incidents take."""
+
+    close_after: int = 2
+    reopen_within: timedelta = timedelta(hours=24)
+    tells: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """An issue that is an incident, and what it remembers."""
+
+    issue: Issue
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What is to be done with an issue: what it remembered, if there is one, and what it will."""
+
+    verb: Verb
+    state: State
+    was: Tracked | None = None
+
+
+def plan(tracked: Iterable[Tracked], run: Run, policy: Policy) -> list[Action]:
+    """What is still to be done, the most urgent first; nothing when the issues say what the run found.
+
+    It may be carried out in part: another plan, after another look, leads on from there.
+    """
+    ours = sorted((one for one in tracked if one.state.scope == run.scope), key=lambda one: one.issue.number)
+    actions = [action for kind in KINDS for action in _plan_kind(kind, ours, run, policy)]
+    return sorted(actions, key=lambda action: _URGENCY.index(action.verb))
+
+
+def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: Run, policy: Policy) -> list[Action]:
+    mine = [one for one in ours if one.state.kind == kind]
+    kept, actions = _swept([one for one in mine if one.issue.is_open])
+    closed = [one for one in mine if not one.issue.is_open and not one.state.duplicate_of]
+    joined, fresh = _sorted(run.troubles(kind), kept, run.key(kind, "storm"))
+    for one, state in kept:
+        actions += _carried_on(one, state, joined.get(one.issue.number, []), run, policy)
+    return actions + _begun(
+        [_state(kind, key, checks, ours, run) for key, checks in fresh.items()], closed, run, policy
+    )
+
+
+def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run: Run) -> State:
+    """How an incident begins."""
+    return State(
+        scope=run.scope,
+        kind=kind,
+        key=key,
+        checks=_union(checks),
+        failing=_union(checks),
+        started=run.started,
+        seen=run.started,
+        run=run.id,
+        good_commit=_last_good(ours, run),
+        bad_commit=run.report.commit,
+        untold=("opened",),
+    )
+
+
+def _turned(state: State, turn: Turn, policy: Policy) -> State:
+    """With one more turn to tell of; where nobody tells, an end of which nobody heard the beginning is none."""
+    if turn in ENDS and state.untold and not policy.tells:
+        return replace(state, untold=())
+    return replace(state, untold=(*state.untold, turn)[-MOST_UNTOLD:])
+
+
+Kept = list[tuple[Tracked, State]]
+
+
+def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
+    """Those that stay, with what they take over, and an action for each that is another one's duplicate.
+
+    The lowest number stays, whoever looks: two runs that opened one each at the same time come to the same end.
+    """
+    kept: Kept = []
+    actions = []
+    for one in opened:
+        mine = one.state
+        for index, (first, state) in enumerate(kept):
+            if state.key == mine.key or set(state.checks) & set(mine.checks):
+                taken = replace(state, checks=_union(state.checks, mine.checks))
+                kept[index] = first, taken
+                duplicate = replace(mine, duplicate_of=first.issue.number, untold=())
+                actions.append(Action(verb="duplicate", state=duplicate, was=one))
+                break
+        else:
+            kept.append((one, mine))
+    return kept, actions
+
+
+def _sorted(troubles: Mapping[str, str], kept: Kept, storm: str) -> tuple[dict[int, list[str]], dict[str, list[str]]]:
+    """Each check's trouble under the number of its issue, or under the key of its cause if it has none yet.
+
+    Where so many things begin at once they are one thing: the storm.
+    """
+    joined: dict[int, list[str]] = {}
+    fresh: dict[str, list[str]] = {}
+    for check, key in troubles.items():
+        if home := _home(check, key, kept):
+            joined.setdefault(home, []).append(check)
+        else:
+            fresh.setdefault(key, []).append(check)
+    if len(fresh) > _MOST_NEW:
+        return _sorted({**troubles, **dict.fromkeys(itertools.chain(*fresh.values()), storm)}, kept, storm)
+    return joined, fresh
+
+
+def _home(check: str, key: str, kept: Kept) -> int:
+    """The number of the issue that a trouble belongs to, or 0.
+
+    Whose it was stays: one outage says different things while it lasts. Only then counts what it says.
+    """
+    by_check = (one.issue.number for one, state in kept if check in state.checks)
+    by_key = (one.issue.number for one, state in kept if key == state.key)
+    return next(by_check, 0) or next(by_key, 0)
+
+
+def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, policy: Policy) -> list[Action]:
+    """What an open issue needs, with the state it has after the sweep."""
+    taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
+    if not run.is_news_to(state):
+        return taken_over
+    checks = run.still_known(_union(state.checks, troubles))
+    if not checks:
+        retired = _turned(replace(state, seen=run.started, run=run.id), "retired", policy)
+        return [Action(verb="retire", state=retired, was=one)]
+    if not run.asked(replace(state, checks=checks)):
+        return taken_over
+    failing = run.still_known(state.failing) or checks
+    state = replace(state, checks=checks, failing=failing, seen=run.started, run=run.id)
+    if troubles:
+        good, bad = state.fixed_commit or state.good_commit, run.report.commit or state.bad_commit
+        state = replace(state, failing=_union(troubles), good=(), recovered=None)
+        state = replace(state, good_commit=good, bad_commit=bad, fixed_commit="")
+    elif run.cleared(state):
+        fixed, since = run.report.commit or state.fixed_commit, state.recovered or run.started
+        state = replace(state, good=_union(state.good, [run.id]), recovered=since, fixed_commit=fixed)
+        if len(state.good) >= policy.close_after:
+            return [Action(verb="close", state=_turned(state, "closed", policy), was=one)]
+    return [Action(verb="update", state=state, was=one)]
+
+
+def _begun(states: Sequence[State], closed: Sequence[Tracked], run: Run, policy: Policy) -> list[Action]:
+    """For each a new issue, or the last one about the same opened again, or nothing if a newer run saw its end."""
+    actions: list[Action] = []
+    again: dict[int, Action] = {}
+    for state in states:
+        past = [one for one in closed if one.state.key == state.key or set(one.state.checks) & set(state.checks)]
+        if not all(run.is_news_to(one.state) for one in past):
+            continue
+        last = _latest(state, past)
+        if last is None or not last.issue.closed_at or run.started - last.issue.closed_at > policy.reopen_within:
+            actions.append(Action(verb="open", state=state))
+            continue
+        failing = state.failing  # and what fails in other words, where that was in the same issue
+        if last.issue.number in again:
+            failing = _union(failing, again[last.issue.number].state.failing)
+        reopened = replace(state, key=last.state.key, checks=_union(last.state.checks, failing), failing=failing)
+        reopened = _turned(replace(reopened, untold=last.state.untold), "reopened", policy)
+        again[last.issue.number] = Action(verb="reopen", state=reopened, was=last)
+    return [*actions, *again.values()]
+
+
+def _latest(state: State, past: Sequence[Tracked]) -> Tracked | None:
+    """Of the closed issues with the same cause, or with all the checks, the one that was closed last."""
+    same = [one for one in past if one.state.key == state.key or set(state.checks) <= set(one.state.checks)]
+    return max(same, key=lambda one: one.state.seen, default=None)
+
+
+def _last_good(ours: Sequence[Tracked], run: Run) -> str:
+    """The commit of the last good run: the caller knows it, or the incident that saw one last does."""
+    known = [(one.state.seen, one.state.fixed_commit) for one in ours if one.state.fixed_commit]
+    return run.last_good or max(known, default=(run.started, ""))[1]
+
+
+def _union(*several: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for names in several for name in names}))

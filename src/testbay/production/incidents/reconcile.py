@@ -1,0 +1,259 @@
+"""Look, plan, act, and look again, until GitHub's issues say what a run of checks found."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from testbay.errors import IncidentsError, ManifestError
+from testbay.output import Voice
+from testbay.production.checks.report import Report
+from testbay.production.incidents import marker, slack, slack_text
+from testbay.production.incidents.findings import Run, masked, moment
+from testbay.production.incidents.issue_text import Writer, comment_mark
+from testbay.production.incidents.issues import Issue, Issues
+from testbay.production.incidents.plan import Action, Policy, Tracked, plan
+from testbay.production.remote.delivery import Address
+from testbay.production.remote.github import Access, Api, Patience, UnsureError
+
+_ROUNDS = 30
+_UNSURE_S = 10.0  # an issue that may have been opened is looked for this long before it is opened again
+_UNSEEN_S = 60.0  # an issue that was opened is waited for this long in the list
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+
+class Reconciler:
+    """Makes the issues match one run.
+
+    GitHub's list may lag behind. So what we wrote ourselves is remembered; an issue that we opened is waited for until
+    the list has it, because then it also has every issue that others opened and saw, and the sweep is right: whoever
+    looks last closes every duplicate, and nobody ever closes the lowest number.
+    """
+
+    def __init__(self, issues: Issues, writer: Writer, patience: Patience, voice: Voice) -> None:
+        self._issues = issues
+        self._writer = writer
+        self._patience = patience
+        self._voice = voice
+        self._own: dict[int, Issue] = {}  # as our last write left them
+        self._opened: set[int] = set()
+        self._unsure: dict[str, tuple[float, UnsureError]] = {}  # until when an issue for this cause is looked for
+        self._began = patience.clock()
+
+    def preview(self) -> int:
+        """Say what would be done, and do nothing; how much it is."""
+        tracked = self._known(self._issues.all())
+        actions = plan(tracked, self._writer.run, self._writer.policy)
+        for action in actions:
+            self._say(f"would {action.verb}", action)
+        after = {one.issue.number: one.state for one in slack_text.untold(tracked, self._writer)}
+        after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
+        told = [state for state in after.values() if state.untold and self._writer.policy.tells]
+        for state in told:
+            self._voice.say(f"would tell Slack: {slack_text.turns(state)}: {self._writer.title(state)}")
+        return len(actions) + len(told)
+
+    def settle(self) -> list[Tracked]:
+        """Act until there is nothing left to do; then the incidents there are.
+
+        Raises:
+            IncidentsError: A lookup failed (then nothing was opened), or something could not be done.
+        """
+        for attempt in range(_ROUNDS):
+            listed = self._issues.all()
+            tracked = self._known(listed)
+            actions = plan(tracked, self._writer.run, self._writer.policy)
+            unseen = self._opened - {issue.number for issue in listed}
+            if not actions and not unseen:
+                return tracked
+            open_question = self._act(actions)
+            if not open_question and not unseen:
+                continue
+            too_long = not actions and self._patience.clock() - self._began > _UNSEEN_S
+            if too_long or not self._patience.wait(attempt):
+                raise open_question or _unsettled(unseen)
+        raise _unsettled(self._own)
+
+    def announce(self, hook: Address, tracked: Sequence[Tracked]) -> None:
+        """Tell Slack of every turn that it does not know, then note in the issues, as they are by now, that it does.
+
+        In this order nothing stays untold, whatever happens in between.
+
+        Raises:
+            NotDeliveredError: It was not told.
+            IncidentsError: It was, and may be told again by the next run.
+        """
+        fresh = slack_text.untold(tracked, self._writer)
+        if not fresh:
+            return
+        slack.post(hook, *slack_text.message(fresh, self._writer), self._patience.wait)
+        for one in fresh:
+            self._voice.say(f"told Slack of #{one.issue.number}: {slack_text.turns(one.state)}")
+        told = {one.issue.number: one.state.untold for one in fresh}
+        failed = None
+        for one in self._known(self._issues.all()):
+            heard, all_turns = told.get(one.issue.number, ()), one.state.untold
+            if not heard or all_turns[: len(heard)] != heard:
+                continue
+            body = marker.rewrite(one.issue.body, replace(one.state, untold=all_turns[len(heard) :]))
+            try:
+                self._own[one.issue.number] = self._issues.edit(one.issue.number, body=body)
+            except IncidentsError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+
+    def _known(self, listed: list[Issue]) -> list[Tracked]:
+        """With what we wrote ourselves, where the list does not have it yet."""
+        latest = {issue.number: issue for issue in listed}
+        for number, own in self._own.items():
+            if number not in latest or latest[number].updated_at <= own.updated_at:
+                latest[number] = own
+        known = [(issue, marker.read(issue.body)) for issue in latest.values()]
+        return [Tracked(issue=issue, state=state) for issue, state in known if state]
+
+    def _act(self, actions: list[Action]) -> IncidentsError | None:
+        """Do them all, whatever becomes of one; what is left open, as it may have been done.
+
+        Raises:
+            IncidentsError: One cannot be done.
+        """
+        unsure, failed = None, None
+        for action in actions:
+            try:
+                self._do(action)
+            except UnsureError as error:
+                unsure = error
+            except IncidentsError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+        return unsure
+
+    def _do(self, action: Action) -> None:
+        title, body = self._writer.title(action.state), self._writer.body(action.state)
+        if action.was is None:
+            made = self._open(action.state.key, title, body)
+            self._opened.add(made.number)
+        else:
+            self._tell(action)
+            made = self._issues.edit(action.was.issue.number, title=title, body=body, **_CHANGES[action.verb])
+        self._own[made.number] = made
+        self._say(_DONE[action.verb], action, made.number)
+
+    def _open(self, key: str, title: str, body: str) -> Issue:
+        if key in self._unsure and self._patience.clock() < self._unsure[key][0]:
+            raise self._unsure[key][1]
+        try:
+            return self._issues.create(title, body)
+        except UnsureError as error:
+            self._unsure[key] = self._patience.clock() + _UNSURE_S, error
+            raise
+
+    def _tell(self, action: Action) -> None:
+        """A comment below the issue, at most one for a run, however often the run is run again."""
+        slack_text, number = self._writer.news(action), action.was.issue.number if action.was else 0
+        mark = comment_mark(self._writer.run)
+        if slack_text and not any(text.startswith(mark) for text in self._issues.comments(number)):
+            self._issues.comment(number, slack_text)
+
+    def _say(self, verb: str, action: Action, number: int = 0) -> None:
+        known = number or (action.was.issue.number if action.was else 0)
+        self._voice.say(f"{verb} {f'#{known} ' if known else ''}{self._writer.title(action.state)}")
+
+
+_CHANGES: Mapping[str, Mapping[str, str]] = {
+    "reopen": {"state": "open", "state_reason": "reopened"},
+    "update": {},
+    "close": {"state": "closed", "state_reason": "completed"},
+    "retire": {"state": "closed", "state_reason": "not_planned"},
+    "duplicate": {"state": "closed", "state_reason": "duplicate"},
+}
+_DONE = {
+    "open": "opened",
+    "reopen": "reopened",
+    "update": "updated",
+    "close": "closed",
+    "retire": "closed, as its checks are gone:",
+    "duplicate": "closed as a duplicate:",
+}
+
+
+def _unsettled(numbers: Iterable[int]) -> IncidentsError:
+    return IncidentsError(
+        f"GitHub: the issues do not settle: {', '.join(f'#{number}' for number in sorted(numbers))}",
+        why="the list does not show them yet, or somebody else is changing them at the same time",
+        todo="run it again; the next run mends it in any case",
+    )
+
+
+def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> Run:
+    """The report as a run, known by the workflow run that it comes from, else by itself.
+
+    Raises:
+        ManifestError: Its time, or the commit, is none.
+    """
+    if last_good and not _COMMIT.fullmatch(last_good):
+        raise ManifestError(f"--last-good: {last_good!r} is no commit", todo="give 7 to 64 hexadecimal digits")
+    own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]
+    known = environ.get("GITHUB_RUN_ID", "")
+    id_ = known if re.fullmatch(r"[0-9]{1,20}", known, re.ASCII) else f"report-{own}"
+    return Run(report=report, id=id_, started=moment(report.started), last_good=last_good)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a call may ask for."""
+
+    label: str = "testbay-incident"
+    close_after: int = 2
+    reopen_within_s: float = 24 * 3600
+    last_good: str = ""
+    dry_run: bool = False
+
+
+def execute(
+    report: Report,
+    environ: Mapping[str, str],
+    voice: Voice,
+    options: Options,
+    *,
+    mask: Callable[[str], str] = str,
+    patience: Patience | None = None,
+) -> None:
+    """Make the issues of GITHUB_REPOSITORY match a report, and tell Slack where SLACK_WEBHOOK_URL is set.
+
+    `mask` takes secrets out of each text of the report.
+
+    Raises:
+        IncidentsError: They do not match, or nobody knows.
+        NotDeliveredError: They do, but Slack was not told.
+        ManifestError: The report's time, or an option, makes no sense.
+    """
+    if not 1 <= options.close_after <= 100:
+        raise ManifestError(f"--close-after: {options.close_after} is no count of runs", todo="use 1 to 100")
+    access, patience = Access.of(environ), patience or Patience()
+    server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    hook_url = environ.get("SLACK_WEBHOOK_URL", "").strip()
+    site = f"{server}/{access.repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
+    writer = Writer(
+        run=run_of(masked(report, lambda text: access.hidden(mask(text))), environ, options.last_good),
+        policy=Policy(
+            close_after=options.close_after,
+            reopen_within=timedelta(seconds=options.reopen_within_s),
+            tells=bool(hook_url),
+        ),
+        site=site,
+    )
+    api = Api(access, patience)
+    reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
+    if options.dry_run:
+        if not reconciler.preview():
+            voice.say("nothing to do")
+        return
+    tracked = reconciler.settle()
+    still_open = sum(one.issue.is_open for one in tracked)
+    voice.say(f"the issues say what the report says: {still_open or 'none'} open")
+    if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
+        reconciler.announce(slack.address(hook_url), tracked)

@@ -1,0 +1,67 @@
+"""One message to a channel of Slack, by an incoming webhook."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from testbay.errors import NotDeliveredError
+from testbay.production.incidents.markdown import code
+from testbay.production.remote.delivery import Address, Wait, is_private, send
+
+
+def address(url: str) -> Address:
+    """The webhook at this address, which is the key to it.
+
+    Raises:
+        NotDeliveredError: It would travel where others can read it, or is no address.
+    """
+    if not (is_private(url) and re.fullmatch(r"[!-~]+", url)):
+        raise NotDeliveredError(
+            "SLACK_WEBHOOK_URL is no https address",
+            why="whoever reads it on the way could write to your channel",
+            todo="take it as Slack shows it: https://hooks.slack.com/services/…",
+        )
+    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "testbay"}
+    return Address(name="Slack", url=url, headers=headers, secrets=(url.rpartition("/")[2],))
+
+
+def post(hook: Address, summary: str, sections: Sequence[str], wait: Wait) -> None:
+    """Say it in the channel, in mrkdwn; Slack takes fifty sections. The summary is for a phone's lock screen.
+
+    Raises:
+        NotDeliveredError: Slack did not say that it took the message.
+    """
+    answer = send(hook, "POST", json.dumps(_message(summary, sections)).encode(), wait)
+    if answer.status == 200 and answer.text.strip() == "ok":
+        return
+    if answer.status < 300:
+        why, todo = "what answers there is no incoming webhook", "it looks like https://hooks.slack.com/services/…"
+    elif answer.status == 400:
+        why, todo = "Slack does not take the message", "that is a mistake of testbay: report it with the evidence"
+    else:
+        why = "the webhook was revoked, or its channel is gone, archived, or closed to it"
+        todo = "make a new incoming webhook in Slack, and set the secret SLACK_WEBHOOK_URL to it"
+    evidence = hook.hidden(answer.text)
+    raise NotDeliveredError(f"Slack: status {answer.status} is not its ok", why=why, todo=todo, evidence=evidence)
+
+
+def _message(summary: str, sections: Sequence[str]) -> dict[str, Any]:
+    blocks = [{"type": "section", "text": _verbatim(text)} for text in sections]
+    return {"text": summary, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def _verbatim(text: str) -> dict[str, Any]:
+    """Slack then makes no links and no mentions of what only looks like some."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def quoted(text: str) -> str:
+    """Text of others, as code. Slack reads commands between < and > only, and entities."""
+    return code(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def link(words: str, url: str, prefix: str) -> str:
+    """The words as a link, if the address is a plain one below the prefix; else the words alone."""
+    plain = prefix and re.fullmatch(re.escape(prefix) + r"/[\w./?=%+-]*", url, re.ASCII)
+    return f"<{url}|{words}>" if plain else words

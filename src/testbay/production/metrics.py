@@ -1,0 +1,213 @@
+"""`testbay metrics`: what a run of checks found, for Prometheus, as a file or pushed."""
+
+import base64
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
+
+from testbay.errors import ManifestError, NotDeliveredError
+from testbay.output import Voice
+from testbay.production.checks import report as reports
+from testbay.production.checks.report import EXIT_CODES, Report, Result, Verdict
+from testbay.production.history import entries
+from testbay.production.history.command import Place
+from testbay.production.history.entries import Entry
+from testbay.production.incidents.findings import masked
+from testbay.production.remote import delivery
+from testbay.production.remote.delivery import Address
+from testbay.production.remote.github import Patience
+from testbay.secrets import known
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import GaugeMetricFamily
+
+MOST_CHECKS = 500  # nine series each
+JOB = "testbay"
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_WORST_FIRST = [*EXIT_CODES, "pass", "skip"]
+_RUN = ("service", "target")
+_BUILD = (*_RUN, "commit", "expected_commit")
+_CHECK = ("service", "target", "phase", "check", "each")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A report, which of its results are shown, and what is known of the runs before it."""
+
+    report: Report
+    results: Sequence[Result]
+    entry: Entry
+    last_good: Entry | None
+
+
+def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
+    """The report in a file, without the secrets of the project that `start` is in.
+
+    Raises:
+        ManifestError: It is none, or a manifest cannot be used.
+    """
+    return masked(reports.read(report), known.of(start, environ))
+
+
+def run_of(report: Report, where: Place) -> Run:
+    """The report in its history, whether or not it was recorded there already.
+
+    Raises:
+        HistoryError: The history cannot be read, or the report began at no time that one can tell.
+    """
+    entry = entries.entry(report)
+    ours = [
+        one
+        for one in where.read(datetime.now(UTC)).entries
+        if (one.service, one.target) == (entry.service, entry.target)
+    ]
+    last_good = entries.last_good([*ours, entry])
+    return Run(report=report, results=_shown(report.results), entry=entry, last_good=last_good)
+
+
+def write(run: Run, file: Path, voice: Voice) -> None:
+    """For node_exporter's textfile collector, which sees the old file or the new one, never half of one.
+
+    Raises:
+        ManifestError: The collector would not read such a file, or it cannot be written.
+    """
+    from prometheus_client import write_to_textfile
+
+    if file.suffix != ".prom":
+        raise ManifestError(f"--to: {file} does not end in .prom", todo="name it so: the collector reads no other file")
+    try:
+        write_to_textfile(str(file), registry(run))
+    except OSError as error:
+        todo = "name a file in a folder that is there and may be written to"
+        raise ManifestError(f"--to: {file} cannot be written", why=str(error.strerror), todo=todo) from None
+    voice.say(f"{file}: {_told(run)}")
+
+
+def push(run: Run, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
+    """Put them in place of the last run's on a Pushgateway.
+
+    Raises:
+        ManifestError: The address is none, or would show the credentials to others.
+        NotDeliveredError: It did not take them.
+    """
+    from prometheus_client import push_to_gateway
+
+    credentials = _credentials(url, environ)
+    secrets = [environ.get("PUSHGATEWAY_PASSWORD", ""), *credentials.values()]
+    wait = (patience or Patience()).wait
+
+    def handler(
+        *, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes, **_: object
+    ) -> Callable[[], None]:
+        to = Address(name="the Pushgateway", url=url, headers={**dict(headers), **credentials}, secrets=secrets)
+        return lambda: _taken(to, delivery.send(to, method, data, wait))
+
+    group = {"service": run.report.service, "target": run.report.target}  # the next run of the same replaces them
+    push_to_gateway(url, JOB, registry(run), group, handler=handler)
+    voice.say(f"pushed: {_told(run)}")
+
+
+def _credentials(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if not _is_address(url):
+        raise ManifestError("--push: this is no address", todo="write e.g. http://127.0.0.1:9091")
+    if "@" in urlsplit(url).netloc:
+        why, todo = "every process on the machine can read an argument", "PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD"
+        raise ManifestError("--push: there are credentials in the address", why=why, todo=f"set {todo}")
+    name, password = environ.get("PUSHGATEWAY_USERNAME", ""), environ.get("PUSHGATEWAY_PASSWORD", "")
+    if not name:
+        return {}
+    if not delivery.is_private(url):
+        raise ManifestError("--push: the password would be sent unencrypted", todo="use an https:// address")
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False
+
+
+def _taken(to: Address, answer: delivery.Answer) -> None:
+    if 200 <= answer.status < 300:
+        return
+    if answer.status in (401, 403):
+        why, todo = "the credentials are missing or wrong", "set PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD"
+    else:
+        why, todo = "it is no Pushgateway, or is somewhere else", "check the address given to --push"
+    what = f"the Pushgateway: status {answer.status}"
+    raise NotDeliveredError(what, why=why, todo=todo, evidence=to.hidden(answer.text))
+
+
+def _shown(results: Sequence[Result]) -> list[Result]:
+    """Each check and instance once, the worst first, up to a cap: a report can be from elsewhere."""
+    once: dict[tuple[str, str], Result] = {}
+    for result in sorted(results, key=lambda result: _WORST_FIRST.index(result.verdict)):
+        once.setdefault((result.check, result.instance), result)
+    return list(once.values())[:MOST_CHECKS]
+
+
+def _left_out(run: Run) -> int:
+    return len(run.report.results) - len(run.results)
+
+
+def _told(run: Run) -> str:
+    count, left_out = len(run.results), _left_out(run)
+    return f"{count} result{'s' * (count != 1)}" + (f", {left_out} left out" if left_out else "")
+
+
+def registry(run: Run) -> "CollectorRegistry":
+    """Everything there is to say of the run."""
+    from prometheus_client import CollectorRegistry
+
+    class Collector:
+        def collect(self) -> "Iterator[GaugeMetricFamily]":
+            yield from _of_the_run(run)
+            yield from _of_checks(run)
+
+    made = CollectorRegistry()
+    made.register(Collector())
+    return made
+
+
+def _of_the_run(run: Run) -> "Iterator[GaugeMetricFamily]":
+    report = run.report
+    whose: tuple[str, ...] = (report.service, report.target)
+    good = {whose: run.last_good.moment.timestamp()} if run.last_good else {}
+    builds = {(*whose, report.commit, report.expected_commit): 1.0} if report.commit or report.expected_commit else {}
+    began, left_out = {whose: run.entry.moment.timestamp()}, {whose: float(_left_out(run))}
+    yield _gauge("run_timestamp_seconds", "When the newest run of checks began.", _RUN, began)
+    yield _gauge("last_good_run_timestamp_seconds", "When the last run began that found nothing wrong.", _RUN, good)
+    yield _gauge("target_build_info", "Which commit answered, and which should have.", _BUILD, builds)
+    yield _gauge("checks_left_out", "Results that are not here: twice the same, or too many.", _RUN, left_out)
+
+
+def _of_checks(run: Run) -> "Iterator[GaugeMetricFamily]":
+    report = run.report
+    every: dict[tuple[str, ...], Result] = {
+        (report.service, report.target, report.phase, one.check, one.instance): one for one in run.results
+    }
+    verdicts = {(*key, word): float(word == one.verdict) for key, one in every.items() for word in _VERDICTS}
+    asked = {key: one for key, one in every.items() if one.verdict != "skip"}
+    success = {key: float(one.verdict == "pass") for key, one in asked.items()}
+    durations = {key: one.duration_s for key, one in asked.items()}
+    latencies = {key: statistics.median(one.latencies_s) for key, one in asked.items() if one.latencies_s}
+    yield _gauge("check_success", "1: it passed, 0: it did not; absent where it was skipped.", _CHECK, success)
+    yield _gauge("check_verdict", "1 for the verdict that it has, else 0.", (*_CHECK, "verdict"), verdicts)
+    yield _gauge("check_duration_seconds", "How long it took, all attempts together.", _CHECK, durations)
+    yield _gauge("check_latency_seconds", "Median of its probes.", _CHECK, latencies)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> "GaugeMetricFamily":
+    from prometheus_client.core import GaugeMetricFamily
+
+    made = GaugeMetricFamily(f"testbay_{name}", text, labels=labels)
+    for key, value in values.items():
+        made.add_metric(key, value)
+    return made

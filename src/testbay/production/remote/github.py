@@ -1,0 +1,238 @@
+"""GitHub's REST API: calls that are bounded, tried again while that is safe, and never tell the token."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from testbay.errors import IncidentsError
+from testbay.masking import masked
+from testbay.production.checks.report import one_line
+from testbay.production.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private, retry_after_s
+
+if TYPE_CHECKING:
+    import httpx
+
+_REQUEST_TIMEOUT_S = 60.0  # for all of it: a full page is large
+_MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub takes them are half of it
+_MAX_PAGES = 50
+_MOMENTARY = {500, 502, 503, 504}
+_LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
+
+
+class UnsureError(IncidentsError):
+    """A write went unanswered: nobody knows whether it happened. Look before it is done again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Which repository, and what opens it."""
+
+    api_url: str
+    repository: str
+    token: str = field(repr=False)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Access":
+        """As GitHub Actions names them.
+
+        Raises:
+            IncidentsError: One is missing, or the token would travel where others can read it.
+        """
+        token, repository = environ.get("GITHUB_TOKEN", "").strip(), environ.get("GITHUB_REPOSITORY", "")
+        api_url = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+        if not (token.isascii() and token.isprintable() and token):
+            todo = "in a workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
+            raise IncidentsError("GITHUB_TOKEN is not set", why="or it is no token", todo=todo)
+        if len(parts := repository.split("/")) != 2 or not all(map(_is_name, parts)):
+            raise IncidentsError(f"GITHUB_REPOSITORY: {repository!r} is not owner/name", todo="set it, e.g. acme/shop")
+        if not is_private(api_url):
+            why = "the token would be sent unencrypted"
+            raise IncidentsError(f"GITHUB_API_URL: {api_url!r} is not https", why=why, todo="use an https:// address")
+        return cls(api_url=api_url, repository=repository, token=token)
+
+    def hidden(self, text: str) -> str:
+        """The text without the token."""
+        return masked(text, [self.token])
+
+
+def _is_name(text: str) -> bool:
+    return text not in ("", ".", "..") and all(c.isascii() and (c.isalnum() or c in "-_.") for c in text)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; nothing for what is no address."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port
+    return "", "", None
+
+
+class Patience:
+    """How long all calls together may take, and how long to wait between two of them."""
+
+    def __init__(
+        self,
+        budget_s: float = 180.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.clock = clock
+        self._sleep = sleep
+        self._ends = clock() + budget_s
+
+    def left_s(self) -> float:
+        """What is left of it."""
+        return self._ends - self.clock()
+
+    def wait(self, attempt: int, asked_s: float | None = None) -> bool:
+        """Sleep as long as we were asked to, and longer each time; False, at once, if that is too long."""
+        own_s = min(30.0, 0.5 * 2.0**attempt) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
+        delay_s = max(own_s, asked_s or 0.0)
+        if self.clock() + delay_s >= self._ends:
+            return False
+        self._sleep(delay_s)
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What GitHub said, as JSON, and where the rest of it is."""
+
+    data: Any
+    following: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fault:
+    """Why there is no answer, and what to do about it."""
+
+    what: str
+    why: str = ""
+    todo: str = "look at githubstatus.com, then run it again"
+    evidence: str = ""
+    again: bool = False
+    unsure: bool = False
+    asked_s: float | None = None
+
+
+class Api:
+    """Whoever holds the token. Every method raises IncidentsError when no usable answer came in time.
+
+    Reading and editing are tried again. A POST is tried again only where GitHub refused it, else UnsureError tells that
+    it may have been done. `right` is what the token needs, as a workflow's `permissions` name it.
+    """
+
+    def __init__(self, access: Access, patience: Patience, right: str = "issues: write") -> None:
+        self._access = access
+        self._right = right
+        self._patience = patience
+        self._headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {access.token}",
+            "User-Agent": "testbay",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def __repr__(self) -> str:
+        return f"Api({self._access.repository!r})"
+
+    def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The object that answers, from a path below the repository."""
+        answer = self._call(method, self._url(path), content)
+        if not isinstance(answer.data, dict):
+            raise _no_use(method, path, "no object")
+        return answer.data
+
+    def pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        """The items of a list, page by page."""
+        url: str | None = self._url(path)
+        for _ in range(_MAX_PAGES):
+            answer = self._call("GET", url or "", query=query)
+            if not isinstance(answer.data, list) or not all(isinstance(item, dict) for item in answer.data):
+                raise _no_use("GET", path, "no list of objects")
+            yield from answer.data
+            if (url := answer.following) is None:
+                return
+            if _origin(url) != _origin(self._access.api_url):
+                raise _no_use("GET", path, f"continued on another host: {one_line(url)}")
+            query = {}  # it is part of the next page's address
+        raise _no_use("GET", path, f"longer than {_MAX_PAGES} pages")
+
+    def _url(self, path: str) -> str:
+        return f"{self._access.api_url}/repos/{self._access.repository}/{path}"
+
+    def _call(
+        self, method: str, url: str, content: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Answer:
+        attempt = 0
+        while isinstance(got := self._once(method, url, content, query), _Fault):
+            if not got.again or not self._patience.wait(attempt, got.asked_s):
+                kind = UnsureError if got.unsure else IncidentsError
+                evidence = one_line(self._access.hidden(got.evidence[:_LOOKED_AT]))
+                what = f"GitHub: {method} {urlsplit(url).path}: {got.what}"
+                raise kind(what, why=got.why, todo=got.todo, evidence=evidence)
+            attempt += 1
+        return got
+
+    def _once(
+        self, method: str, url: str, content: Mapping[str, Any] | None, query: Mapping[str, str] | None
+    ) -> Answer | _Fault:
+        import httpx
+
+        left_s = self._patience.left_s()
+        if left_s <= 0:
+            return _Fault(what="not asked, the time for all calls is over")
+        unsure = method == "POST"
+        headers, sent = self._headers, None
+        if content is not None:
+            headers, sent = headers | {"Content-Type": "application/json"}, json.dumps(content).encode()
+        whole = f"{url}?{urlencode(query)}" if query else url
+        within_s = min(_REQUEST_TIMEOUT_S, left_s)
+        try:
+            response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
+        except UnusableError as error:
+            return _Fault(what="it cannot be asked from here", why=str(error), todo=TO_MEND)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return _Fault(what="no connection", why=str(error), again=True)
+        except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:
+            why = f"{type(error).__name__}: {error}"
+            return _Fault(what="the answer broke off", why=why, again=not unsure, unsure=unsure)
+        if not response.is_success:
+            return _refusal(response, text, self._right, unsure=unsure)
+        return _read(response, text, unsure=unsure)
+
+
+def _read(response: "httpx.Response", text: str, *, unsure: bool) -> Answer | _Fault:
+    try:
+        return Answer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
+    except (ValueError, RecursionError):
+        return _Fault(what="the answer is no JSON", evidence=text, unsure=unsure)
+
+
+def _no_use(method: str, path: str, what: str) -> IncidentsError:
+    return IncidentsError(f"GitHub: {method} {path}: the answer is {what}", todo="check GITHUB_API_URL, run it again")
+
+
+def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool) -> _Fault:
+    """What a status other than 2xx means for us."""
+    status, headers = response.status_code, response.headers
+    what = f"status {status}"
+    if status in _MOMENTARY:
+        return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=retry_after_s(headers))
+    limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in text.lower()
+    if status == 429 or (status == 403 and limited):
+        why = "GitHub limits how often we may ask"
+        return _Fault(what=what, why=why, evidence=text, again=True, asked_s=retry_after_s(headers) or 60.0)
+    if status in (401, 403, 404):
+        why = f"the token is not valid for this repository, or lacks the right {right}"
+        return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
+    if status in (301, 307, 308):
+        why = "the repository was renamed or moved"
+        return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")
+    return _Fault(what=what, evidence=text)

@@ -1,0 +1,171 @@
+"""What is known of each target: its runs, its checks, and how each of them is as far as the page can know."""
+
+import itertools
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from testbay.manifest.checks import Phase
+from testbay.production.checks.report import one_line
+from testbay.production.history.entries import Entry, last_good
+
+Key = tuple[str, str]  # a check and its instance
+State = Literal["fail", "stale", "error", "unknown", "pass"]
+STATES: tuple[State, ...] = ("fail", "stale", "error", "unknown", "pass")  # of several the first counts
+
+# What is asked before a merge or a deploy tells of code and configuration, not of what is deployed.
+_DEPLOYED: tuple[Phase, ...] = ("post-deploy", "scheduled")
+_RECENT = 3  # so many runs of a phase without a check: it was taken out of the manifest
+_GAPS = 28
+_WIDTH = 120
+_MOST_MS = 1e9  # a history can claim any number; eleven days are more than anybody waits
+
+
+class Point(NamedTuple):
+    """One run in which a check was asked, or any of all of them."""
+
+    run: Entry
+    verdict: State
+    median_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A check and the runs in which it was asked, the oldest first; `is_current` while it is still in the manifest."""
+
+    name: str
+    points: Sequence[Point]
+    state: State
+    is_current: bool
+
+    @property
+    def newest(self) -> Point | None:
+        return self.points[-1] if self.points else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """One target of one service. `all` is every run as if it were a check; `interval` is none without a schedule."""
+
+    name: str
+    runs: Sequence[Entry]
+    checks: Sequence[Check]
+    all: Check
+    interval: timedelta | None
+    last_scheduled: datetime | None
+    is_late: bool
+
+    @property
+    def newest(self) -> Entry:
+        return self.runs[-1]
+
+    @property
+    def late_from(self) -> datetime | None:
+        """A schedule comes late as a rule, so one run that was missed is no alarm yet; a second one is."""
+        return self.last_scheduled + 2 * self.interval if self.last_scheduled and self.interval else None
+
+    @cached_property
+    def last_good(self) -> Entry | None:
+        return last_good(self.runs)
+
+    @property
+    def state(self) -> State:
+        return self.all.state
+
+    def having(self, *states: State) -> list[Check]:
+        """The checks that are so and are still asked."""
+        return [check for check in self.checks if check.is_current and check.points and check.state in states]
+
+
+def boards(entries: Iterable[Entry], now: datetime) -> list[Board]:
+    """A board for each target, the worst first; the entries stand in the order of a history."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.phase in _DEPLOYED:
+            found.setdefault((entry.service, entry.target), []).append(entry)
+    made = [_board(service, target, runs, now) for (service, target), runs in sorted(found.items())]
+    return sorted(made, key=lambda board: STATES.index(board.state))
+
+
+def name_of(*parts: str) -> str:
+    """On one line, as long as anybody reads."""
+    text = one_line(" ".join(part for part in parts if part))
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def interval(runs: Iterable[Entry]) -> timedelta | None:
+    """How long it usually takes from one scheduled run to the next; none while there were fewer than four."""
+    moments = [run.moment for run in runs if run.phase == "scheduled"][-_GAPS - 1 :]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    return timedelta(seconds=round(statistics.median(gap.total_seconds() for gap in gaps))) if len(gaps) > 2 else None
+
+
+def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> Board:
+    usual = interval(runs)
+    fresh = now - 2 * usual if usual else None
+    last_scheduled = max((run.moment for run in runs if run.phase == "scheduled"), default=None)
+    checks = list(_checks(runs, fresh))
+    counted = [check.state for check in checks if check.is_current and check.points]
+    worst: State = min(counted, key=STATES.index, default="unknown")
+    return Board(
+        name=name_of(service, f"on {target}" if target else ""),
+        runs=runs,
+        checks=sorted(checks, key=lambda one: (not one.is_current, not one.points, STATES.index(one.state))),
+        all=Check(name="all checks", points=_all(runs), state=worst, is_current=True),
+        interval=usual,
+        last_scheduled=last_scheduled,
+        is_late=bool(fresh and last_scheduled and last_scheduled < fresh),
+    )
+
+
+def _all(runs: Iterable[Entry]) -> list[Point]:
+    """Each run in which something was asked, by the worst of what was found."""
+    return [
+        Point(run, next(state for state in STATES if state in found))
+        for run in runs
+        if (found := {outcome.verdict for outcome in run.outcomes} - {"skip"})
+    ]
+
+
+def _checks(runs: Sequence[Entry], fresh: datetime | None) -> Iterator[Check]:
+    """The checks in the order of the newest runs, which is the manifest's; what is in none of those stands behind."""
+    recent = _recent(runs)
+    bases = {_base(key) for key in recent}
+    points: dict[Key, list[Point]] = {key: [] for key in recent}
+    for run in runs:
+        for one in run.outcomes:
+            known = points.setdefault((one.check, one.instance), [])
+            if one.verdict != "skip":
+                median_ms = None if one.median_ms is None else min(one.median_ms, _MOST_MS)
+                known.append(Point(run, one.verdict, median_ms))
+    for key, found in points.items():
+        yield Check(name=name_of(*key), points=found, state=_state(found, fresh), is_current=_base(key) in bases)
+
+
+def _recent(runs: Sequence[Entry]) -> list[Key]:
+    """What was in the last runs of each phase, the newest first."""
+    seen: Counter[Phase] = Counter()
+    found: dict[Key, None] = {}
+    for run in reversed(runs):
+        seen[run.phase] += 1
+        if seen[run.phase] <= _RECENT:
+            found |= {(one.check, one.instance): None for one in run.outcomes}
+    return list(found)
+
+
+def _base(key: Key) -> Key:
+    """Of `health/latency`, which has no result while `health` fails and is in the manifest all the same: `health`."""
+    return key[0].partition("/")[0], key[1]
+
+
+def _state(points: Sequence[Point], fresh: datetime | None) -> State:
+    """As it was found last; a good word is not believed when the schedule should have renewed it long ago."""
+    if not points:
+        return "unknown"
+    run, verdict, _ = points[-1]
+    is_stale_news = fresh is not None and run.moment < fresh and any(p.run.phase == "scheduled" for p in points)
+    return "unknown" if verdict == "pass" and is_stale_news else verdict

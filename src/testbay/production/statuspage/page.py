@@ -1,0 +1,139 @@
+"""What the page says: of each target as much as there is room for, and what was left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from testbay.production.history.entries import Entry, History
+from testbay.production.statuspage import responses, uptime, wording
+from testbay.production.statuspage.boards import STATES, Board, Check, State, boards, name_of
+from testbay.production.statuspage.outages import Outage, outages
+from testbay.production.statuspage.responses import Line
+from testbay.production.statuspage.uptime import Share, Strip
+
+# What one page has room for. Strips are the larger part of it: 10 kB for a check.
+_BOARDS = 50
+_CHARTS = 120
+_ROWS = 1000
+_OUTAGES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A check as the page shows it; without strips where there are too many."""
+
+    check: Check
+    shares: Sequence[Share]
+    strip: Strip | None = None
+    line: Line | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A target with as many of its checks as the page has room for."""
+
+    number: int
+    board: Board
+    whole: Drawn
+    charts: Sequence[Drawn]
+    rows: Sequence[Drawn]
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Everything that the templates say."""
+
+    title: str
+    now: datetime
+    known: History
+    boards: Sequence[Board]
+    sections: Sequence[Section]
+    outages: Sequence[Outage]
+    outages_in_all: int
+
+    @property
+    def state(self) -> State:
+        return min((board.state for board in self.boards), key=STATES.index, default="unknown")
+
+    @property
+    def headline(self) -> str:
+        """The first thing that anybody reads."""
+        if len(self.boards) == 1:
+            return headline(self.boards[0])
+        if not self.boards:
+            return "Nothing was asked yet"
+        bad = [board for board in self.boards if board.state != "pass"]
+        if len(bad) == 1:
+            text = headline(bad[0])
+            return f"{bad[0].name}: {text[0].lower()}{text[1:]}"
+        return f"{len(bad)} of {len(self.boards)} targets are not well" if bad else "All is well"
+
+    @property
+    def believed_until(self) -> datetime | None:
+        """When the schedule is so late that the page tells of the past; none without a schedule."""
+        return min((b.late_from for b in self.boards if b.late_from and b.late_from > self.now), default=None)
+
+
+def headline(board: Board) -> str:
+    """How a target is, in some words."""
+    every = board.having(*STATES)
+    count = len(board.having(board.state))
+    many = f"{count} of {len(every)} checks {'is' if count == 1 else 'are'}"
+    words: dict[State, str] = {
+        "fail": f"{many} failing",
+        "stale": "An old build answers",
+        "error": f"{count} of {len(every)} checks cannot be asked",
+        "unknown": f"Nothing is known since {wording.when(board.all.points[-1].run.moment)}"
+        if every
+        else "Nothing is known yet",
+        "pass": "All is well",
+    }
+    return words[board.state]
+
+
+def draw(known: History, now: datetime, title: str | None) -> Page:
+    """What the page says of a history."""
+    found = boards(known.entries, now)
+    every = outages(found)
+    services = {board.newest.service for board in found}
+    return Page(
+        title=name_of(title or (f"{services.pop()} status" if len(services) == 1 else "Status")),
+        now=now,
+        known=known,
+        boards=found,
+        sections=_sections(found, now),
+        outages=every[:_OUTAGES],
+        outages_in_all=len(every),
+    )
+
+
+def _sections(found: Sequence[Board], now: datetime) -> list[Section]:
+    charts, rows = _CHARTS, _ROWS
+    made = []
+    for number, board in enumerate(found[:_BOARDS], 1):
+        runs = uptime.shown_runs(board.runs, now)
+        shown, rest = board.checks[:charts], board.checks[charts:]
+        charts, few = charts - len(shown), rest[:rows]
+        rows -= len(few)
+        made.append(
+            Section(
+                number=number,
+                board=board,
+                whole=_drawn(board.all, now, runs),
+                charts=[_drawn(check, now, runs) for check in shown],
+                rows=[Drawn(check=check, shares=uptime.shares(check.points, now)) for check in few],
+                left_out=len(rest) - len(few),
+            )
+        )
+    return made
+
+
+def _drawn(check: Check, now: datetime, runs: Sequence[Entry]) -> Drawn:
+    start = runs[0].moment if runs else now - timedelta(days=uptime.DAYS)
+    return Drawn(
+        check=check,
+        shares=uptime.shares(check.points, now),
+        strip=uptime.strip(check.points, now, runs),
+        line=responses.line(check.points, start, now),
+    )

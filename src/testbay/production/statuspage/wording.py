@@ -1,0 +1,56 @@
+"""Times, lengths and verdicts as people read them. All times are in UTC: nobody knows where a page is read."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+
+from testbay.production.statuspage.boards import State
+
+IS: Mapping[State, str] = {
+    "fail": "failing",
+    "stale": "old build",
+    "error": "cannot be asked",
+    "unknown": "nothing known",
+    "pass": "well",
+}
+FOUND: Mapping[State, str] = {
+    "fail": "failed",
+    "stale": "found an old build",
+    "error": "could not be asked",
+    "unknown": "not asked",
+    "pass": "passed",
+}
+
+
+def when(moment: datetime) -> str:
+    """`21 Nov 2026, 06:41 UTC`."""
+    return f"{day(moment)}, {moment:%H:%M} UTC"
+
+
+def day(moment: date) -> str:
+    """`21 Nov 2026`."""
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def length(span: timedelta) -> str:
+    """`45 min`, `6 h 20 min`, `26 h`, `3 days 4 h`."""
+    minutes = max(0, round(span.total_seconds() / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days, rest = divmod(round(minutes / 60), 24)
+    return f"{days} days {rest} h" if rest else f"{days} days"
+
+
+def roughly(span: timedelta) -> str:
+    """The same, rounded to a quarter of an hour where nobody minds."""
+    quarter = timedelta(minutes=15)
+    return length(round(span / quarter) * quarter if span > 4 * quarter else span)
+
+
+def milliseconds(value: float) -> str:
+    """`4.2 ms`, `84 ms`, `1.25 s`."""
+    if value < 1000:
+        return f"{value:.2g} ms" if value < 10 else f"{value:.0f} ms"
+    return f"{value / 1000:.3g} s"

@@ -1,0 +1,178 @@
+"""`testbay with-secrets`: fetch, mask, run the command with the values, search what it wrote. One process, no trace."""
+
+import fnmatch
+import os
+import re
+import shlex
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbay import masking, process
+from testbay.errors import ManifestError, SecretLeakedError, SecretMissingError
+from testbay.manifest.service import Manifest
+from testbay.output import Voice
+from testbay.secrets.aws import parameters
+from testbay.settings import Settings
+
+_OURS = ("AWS_", "ACTIONS_")  # credentials that are worth more than the secrets they lead to
+_COMMAND_FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")  # they reach later steps
+_CLOCK_S = 2.0  # a file system's clock may lag behind ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """A variable and where its value is from. The value is in no `repr`."""
+
+    name: str
+    origin: str
+    value: str = field(repr=False)
+
+
+def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[Secret]:
+    """The manifest's secrets with their values.
+
+    Raises:
+        SecretMissingError: There are none, one is absent, or its value cannot be told from ordinary text.
+    """
+    if not manifest.secrets:
+        raise SecretMissingError(
+            f"{manifest.service} names no secrets",
+            why=f"there is no [secrets] in {manifest.file}",
+            todo='add e.g. OPENAI_API_KEY = "/path/in/parameter/store" (docs/aws-setup.md), or run the command alone',
+        )
+    found = _from_environment(manifest, settings.environ) if from_env else _from_aws(manifest, settings.environ)
+    for secret in found:
+        if not masking.long_enough(secret.value):
+            raise SecretMissingError(
+                f"the value of {secret.name} ({secret.origin}) is too short to be kept secret",
+                why=f"a text may hold fewer than {masking.SHORTEST} characters by chance: no log could be masked",
+                todo="store the real value",
+            )
+    return found
+
+
+def _from_environment(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
+    found = []
+    for pattern in manifest.secrets:
+        names = [name for name in sorted(fnmatch.filter(environ, pattern)) if environ[name]]
+        if not names:
+            raise SecretMissingError(
+                f"{pattern} is not set",
+                why="--from-env takes every secret of the manifest from your environment",
+                todo=f"set it, or leave --from-env out: it is {manifest.secrets[pattern]} in Parameter Store",
+            )
+        found += [Secret(name=name, origin="your environment", value=environ[name]) for name in names]
+    return found
+
+
+def _from_aws(manifest: Manifest, environ: Mapping[str, str]) -> list[Secret]:
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or manifest.aws.region
+    role = environ.get("AWS_ROLE_ARN") or manifest.aws.role
+    access = parameters.Access(role=role or "", region=region or "", environ=environ)
+    values = parameters.fetch(list(manifest.secrets.values()), access)
+    named = {}
+    for name, path in sorted(manifest.secrets.items(), key=lambda item: "*" not in item[0]):  # a name beats a folder
+        for parameter, value in values[path].items():
+            variable = name.replace("*", re.sub(r"\W", "_", parameter.rpartition("/")[2]).upper())
+            named[variable] = Secret(name=variable, origin=parameter, value=value)
+    return list(named.values())
+
+
+def execute(
+    manifest: Manifest,
+    project: Path,
+    settings: Settings,
+    voice: Voice,
+    command: Sequence[str],
+    *,
+    masks: Voice,
+    from_env: bool,
+) -> int:
+    """Run a command with the service's secrets; returns its exit code (128 + signal when one ended it).
+
+    `masks` speaks where the CI listens.
+
+    Raises:
+        SecretMissingError: They cannot be had; the command was not started.
+        SecretLeakedError: It wrote one into a report; the report is gone.
+    """
+    with process.signals_as_errors():
+        found = collect(manifest, settings, from_env=from_env)
+        for secret in found:
+            masks.mask(secret.value)
+        voice.detail(f"secrets: {', '.join(f'{secret.name} ({secret.origin})' for secret in found)}")
+        began = time.time()
+        env = {name: value for name, value in settings.environ.items() if not name.startswith(_OURS)}
+        env |= {secret.name: secret.value for secret in found}
+        try:
+            with process.run_in_place(command, env=env) as code:
+                _search(project, settings.environ, found, began)
+        except (OSError, ValueError) as error:  # the latter: an environment cannot hold a zero byte
+            reason = error.strerror if isinstance(error, OSError) else "a secret holds a zero byte"
+            what = f"cannot run {shlex.join(command)}: {reason}"
+            raise ManifestError(what, todo="name a program on the PATH") from None
+        return code
+
+
+def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float) -> None:
+    """Take away every file written since that holds a secret: a run that failed is uploaded, too.
+
+    Raises:
+        SecretLeakedError: There was one, or one that could not be searched.
+    """
+    values = [secret.value for secret in found]
+    scan = masking.Scan(values)
+    gone: list[str] = []
+    stuck: list[str] = []
+    for file, remove in _written(project / ".testbay", environ, began, stuck):
+        name = masking.masked(str(file), values)
+        try:
+            if name != str(file) or scan.finds(file):
+                remove(file)
+                gone.append(name)
+        except FileNotFoundError:
+            continue  # whoever wrote it took it away while we looked
+        except OSError as error:
+            stuck.append(f"{name}: {error.strerror}")
+    if stuck:
+        raise SecretLeakedError(
+            f"{len(stuck)} of the reports could not be searched for secrets",
+            why="they belong to another user, or the disk fails",
+            todo="upload none of them; remove them as their owner",
+            evidence="\n".join(stuck + gone),
+        )
+    if gone:
+        raise SecretLeakedError(
+            f"a secret was found in {len(gone)} of the reports: removed",
+            why="a test or the service printed it, compared it in an assert, or wrote it into a file",
+            todo="keep it out of asserts and logs; change the secret if the report was seen before",
+            evidence="\n".join(gone),
+        )
+
+
+def _written(
+    folder: Path, environ: Mapping[str, str], began: float, stuck: list[str]
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Each file that was written since, and how it is taken away; `stuck` gets the folders that cannot be read."""
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            stuck.append(f"{error.filename}: {error.strerror}")
+
+    for root, _, names in os.walk(folder, onerror=unread):
+        for file in (Path(root) / name for name in names):
+            with suppress(FileNotFoundError):  # gone, or a link that leads nowhere
+                status = file.stat()
+                if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
+                    yield file, Path.unlink
+    for variable in _COMMAND_FILES:
+        if file_name := environ.get(variable):
+            yield Path(file_name), _empty  # GitHub reads it after us and wants it to be there
+
+
+def _empty(file: Path) -> None:
+    os.truncate(file, 0)

@@ -1,0 +1,35 @@
+"""What nobody may read in an issue or a message, whoever wrote the report that has it."""
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from testbay import masking
+from testbay.errors import ManifestError
+from testbay.manifest import service as manifests
+
+_OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "RAILWAY_API_TOKEN", "RAILWAY_TOKEN", "SLACK_WEBHOOK_URL")
+
+
+def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
+    """Takes out of a text the values that the environment has for the secrets of the project that `start` is in.
+
+    Those of each of its services, as a report of one may show what another one said; and our own credentials.
+
+    Raises:
+        ManifestError: A manifest cannot be used: then nobody knows what is secret.
+    """
+    names = [*_OURS, *_named(start)]
+    values = {environ[one] for name in names for one in fnmatch.filter(environ, name)}
+    values.add(environ.get("SLACK_WEBHOOK_URL", "").rpartition("/")[2])  # the part that is the key
+    known = [value for value in values if masking.long_enough(value)]
+    return lambda text: masking.masked_cut(text, known)
+
+
+def _named(start: Path) -> list[str]:
+    try:
+        project = manifests.find_project(start)
+    except ManifestError:  # a report can be handed in from anywhere
+        return []
+    folders = manifests.service_folders(project).values()
+    return [name for folder in folders for name in manifests.load_manifest(folder).secrets]
