@@ -8,7 +8,7 @@ import pytest
 from tests.guests import tool
 from tests.unit.conftest import Pytest
 
-from testbay.runs import results
+from testbay.harness.run import results
 
 TESTS = """
 import unittest
