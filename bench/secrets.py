@@ -18,8 +18,8 @@ from pathlib import Path
 # The cloud on loopback is the tests'; and in this folder `secrets` would be this file, not Python's module.
 sys.path[0] = str(Path(__file__).parents[1])
 
-from tests.system import cloud as clouds  # noqa: E402
-from tests.system.cloud import Cloud, Shop  # noqa: E402
+from tests.system.fakes import cloud as clouds  # noqa: E402
+from tests.system.fakes.cloud import Cloud, Shop  # noqa: E402
 
 LARGE_BYTES = 200_000_000
 LINE = b'2026-11-21T10:00:00Z INFO handled id=4711 in 12 ms path=/api/health status=200 body={"status": "healthy"}\n'

