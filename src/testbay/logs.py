@@ -3,10 +3,11 @@
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from testbay.text import visible
 
 _LINE_BYTES = 350  # of tails: so many on average at most
 _WINDOW_BYTES = 64 << 10
@@ -80,21 +81,6 @@ def _count_lines(log: int, start: int, end: int) -> int:
 def _shortened(line: str) -> str:
     more = len(line) - _LINE_CHARACTERS
     return line if more <= 0 else f"{line[:_LINE_CHARACTERS]}… {more} characters more"
-
-
-def visible(text: str) -> str:
-    """Text with nothing in it that a terminal would obey or a reader could not see: no escapes, no turned-round text.
-
-    Colours are dropped, line ends become newlines, every other control character is shown as it would be typed.
-    """
-    plain = _COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
-        return plain
-    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else _escaped(c) for c in plain)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def copy_from(log: Path, start: int, target: Path) -> None:

@@ -1,4 +1,8 @@
-"""Markdown for GitHub's job summaries, in which text of others is nothing but text."""
+"""GitHub's Markdown with a stranger's text in it, which is shown and never obeyed.
+
+Job summaries know entities: `plain`, `code`, `table`. In issues an entity does not keep a mention quiet, since GitHub
+looks for names in what was rendered: there a stranger's text stands in code (`issue_code`, `issue_fence`).
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,6 +12,8 @@ LISTED = 20
 _MEANING = re.compile(
     r"(?<=www)\.|:(?=/)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 \u0080-\U0010ffff_:,./'()=%;?-]", re.IGNORECASE
 )
+_JOINER = "\u2060"  # has no width
+_BACKTICK = "\u02cb"  # looks like one
 
 
 def plain(words: str) -> str:
@@ -33,3 +39,31 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = LISTED
     """A line for each row, of which only the first are shown; the cells are Markdown already."""
     lines = [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows[:most]]]
     return "\n".join([*lines, *[f"\n… and {len(rows) - most} more"] * (len(rows) > most)])
+
+
+def _shown(text: str, most: int) -> str:
+    """On one line, with a mark for each character that is not printable or turns the line around, and cut."""
+    shown = "".join(c if c.isprintable() else " " if c in "\t\r\n" else "\ufffd" for c in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def issue_code(text: str, most: int = 200) -> str:
+    """In a line of prose. A backtick, which would end it, becomes one that looks like it."""
+    return f"`{_shown(text, most).replace('`', _BACKTICK).strip() or ' '}`"
+
+
+def issue_fence(lines: list[str], most: int = 200) -> str:
+    """A block of lines as they are."""
+    return "\n".join(["```text", *(_shown(line, most).replace("`", _BACKTICK) for line in lines), "```"])
+
+
+def issue_title(text: str) -> str:
+    """For an issue's title, which knows no code: the signs that call people or issues lose what follows."""
+    return re.sub(r"([@#])", rf"\1{_JOINER}", _shown(text, 150)).replace("`", "'")
+
+
+def issue_link(words: str, url: str, prefix: str) -> str:
+    """The words as a link, if the address is a plain one below the prefix; else the words, with the address as code."""
+    if prefix and re.fullmatch(re.escape(prefix) + r"/[\w./?=&%+-]*", url, re.ASCII):
+        return f"[{words}]({url})"
+    return f"{words} {issue_code(url)}" if url else words

@@ -117,14 +117,6 @@ def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def age(seconds: float) -> str:
-    """`3d`, `2h`, `5m`, `7s`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
-
-
 def append_summary(text: str, target: Path) -> str:
     """Add Markdown to the step's summary; returns why it was not added, or nothing.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testbay.errors import ManifestError
+from testbay.text import parse_duration
 
 ENGINES = ("auto", "compose", "embedded")
 MOST_SHARDS = 256  # as many jobs as a matrix of GitHub Actions has
@@ -146,14 +147,13 @@ def environ() -> dict[str, str]:
 
 
 def duration(text: str, what: str) -> float:
-    """Seconds from `90`, `90s`, `30m`, `2h`.
+    """Seconds from what an option says: `90`, `500ms`, `90s`, `30m`, `2h`.
 
     Raises:
-        ManifestError: It is no such duration, or not between one second and a week.
+        ManifestError: Not such a duration, or more than a week; names the option.
     """
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
-    seconds = float(number) * units[unit] if number.isdecimal() else 0.0
-    if not 1 <= seconds <= 7 * 86400:
-        raise ManifestError(f"{what}: {text!r} is no duration", todo="write e.g. 90s, 30m or 2h (at most a week)")
-    return seconds
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        said, _, todo = str(error).partition(": ")
+        raise ManifestError(f"{what}: {said}", todo=todo) from None

@@ -1,6 +1,44 @@
-"""Numbers as people read them."""
+"""Text for people: a stranger's words made harmless, and numbers, durations and suggestions as people read them."""
 
+import re
+import unicodedata
 from collections.abc import Iterable
+
+LINE = 500  # characters of one line that is said or is evidence
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 7 * 86400
+
+
+def visible(text: str) -> str:
+    """Return text without anything that a terminal would obey or a reader could not see, such as reversed text.
+
+    Colours are dropped, line ends become newlines, every other control character is spelled out.
+    """
+    plain = _COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
+        return plain
+    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else _escaped(c) for c in plain)
+
+
+def one_line(text: str, limit: int = LINE) -> str:
+    """Return text on one line, with unprintable characters spelled out, cut to `limit` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text
+    spelled = "".join(c if c.isprintable() else _escaped(c) for c in text[: limit + 1])
+    return spelled if len(spelled) <= limit else spelled[: limit - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """` (did you mean 'postgres'?)` where one of the words is close, else nothing."""
+    from difflib import get_close_matches  # imported here: a guard reads logs, and never suggests anything
+
+    close = get_close_matches(word, list(words), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def plural(number: int, noun: str) -> str:
@@ -17,6 +55,27 @@ def duration(seconds: float) -> str:
     if seconds < 99.95:
         return f"{seconds:.1f} s"
     return f"{round(seconds) // 60} min {round(seconds) % 60} s"
+
+
+def age(seconds: float) -> str:
+    """`3d`, `2h`, `5m`, `7s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `500ms`, `90s`, `5m`, `2h`, `1d`, or from `90`, which are seconds.
+
+    Raises:
+        ValueError: Not a duration, zero, or more than a week.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h|d)?", text, re.ASCII)
+    seconds = float(found[1]) * _UNITS_S[found[2] or "s"] if found else 0.0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError(f"{text!r} is not a duration: write e.g. 500ms, 90s, 5m or 2h (at most a week)")
+    return seconds
 
 
 def line_ranges(numbers: Iterable[int]) -> str:

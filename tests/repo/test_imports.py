@@ -22,7 +22,7 @@ LEVELS = {
     "ports": 1,
     "process": 1,
     "settings": 1,
-    "text": 1,
+    "text": 0,
     "manifest": 2,
     "secrets": 3,
     "harness": 4,

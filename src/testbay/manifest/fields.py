@@ -6,16 +6,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from testbay.manifest.expressions import parse
-
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+from testbay.text import parse_duration
 
 
 def _seconds(text: Any) -> Any:
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 0 < seconds <= 7 * 86400:
-        raise ValueError(f"{text!r} is no duration: write e.g. 500ms, 10s or 5m")
-    return seconds
+    if not isinstance(text, str):
+        raise ValueError(f'{text!r} is not a duration: write it as text, e.g. "90s"')  # noqa: TRY004 - pydantic's way
+    return parse_duration(text)
 
 
 def _condition(text: str) -> str:

@@ -1,6 +1,5 @@
 """The manifest: `[tool.testbay]` in a service's pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
 
-import difflib
 import fnmatch
 import re
 import shlex
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from testbay.errors import ManifestError
 from testbay.manifest import needs as dependencies
+from testbay.text import nearest
 
 COMPOSE_FILE = "docker-compose.test.yml"
 _OF_CHECKS = ("defaults", "target", "check")  # what checks.tables knows
@@ -100,7 +100,7 @@ class Manifest(_Strict):
         for name in needs:
             if not dependencies.is_known(name):
                 known = dependencies.names()
-                raise ValueError(f"{name!r} is no dependency{_nearest(name, known)}; known: {', '.join(known)}")
+                raise ValueError(f"{name!r} is no dependency{nearest(name, known)}; known: {', '.join(known)}")
         return needs
 
     @field_validator("ports")
@@ -108,7 +108,7 @@ class Manifest(_Strict):
     def _ports(cls, ports: dict[str, int]) -> dict[str, int]:
         for name, port in ports.items():
             if not dependencies.is_known(name):
-                raise ValueError(f"{name!r} is no dependency{_nearest(name, dependencies.names())}")
+                raise ValueError(f"{name!r} is no dependency{nearest(name, dependencies.names())}")
             if not 0 < port < 65536:
                 raise ValueError(f"{name} = {port} is no port")
         return ports
@@ -239,10 +239,10 @@ def _explain(error: ValidationError) -> str:
         del location[2:3]  # pydantic names a check's kind, which is no key
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{_nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+        return f"unknown key {key!r}{nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
     if fault["type"] == "union_tag_invalid":
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
-        return f"{key}: unknown kind {kind!r}{_nearest(kind, known.split(', '))}; known: {known}"
+        return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
@@ -278,11 +278,6 @@ def _models(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models(inner)]
-
-
-def _nearest(word: str, words: Any) -> str:
-    close = difflib.get_close_matches(word, list(words), 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def find_project(start: Path) -> Path:
@@ -337,5 +332,5 @@ def find_service(name: str | None, project: Path) -> Manifest:
     if name in folders:
         return load_manifest(folders[name])
     known = ", ".join(folders) or "none: a service is a folder in services/ with [tool.testbay] in its pyproject.toml"
-    what = "which service?" if name is None else f"unknown service {name!r}{_nearest(name, folders)}"
+    what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
     raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")

@@ -207,7 +207,7 @@ def test_json_is_all_there_is_on_standard_output(bay: Bay, deployment: Deploymen
             ["--phase", "post-deploy", "--history", "kept", "--branch", "kept"],
             "a history is in a folder or on a branch",
         ),
-        (["--phase", "post-deploy", "--within", "never"], "--within: 'never' is no duration"),
+        (["--phase", "post-deploy", "--within", "never"], "--within: 'never' is not a duration"),
     ],
 )
 def test_a_call_that_cannot_be_meant_is_refused(

@@ -137,7 +137,7 @@ def test_without_access_nothing_is_asked(github: FakeGitHub, environ: dict[str, 
         ("{}", [], "error: this is no report of checks"),
         (None, ["--last-good", "main"], "error: --last-good: 'main' is no commit"),
         (None, ["--close-after", "0"], "error: --close-after: 0 is no count of runs"),
-        (None, ["--reopen-within", "soon"], "error: --reopen-within: 'soon' is no duration"),
+        (None, ["--reopen-within", "soon"], "error: --reopen-within: 'soon' is not a duration"),
     ],
 )
 def test_what_cannot_be_used_is_code_10(

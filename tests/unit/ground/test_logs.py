@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.logs import tail, visible, window
+from testbay.logs import tail, window
+from testbay.text import visible
 
 
 @pytest.mark.parametrize(

@@ -152,14 +152,14 @@ def test_durations_are_written_as_people_say_them(text: str, seconds: float) -> 
     assert settings.duration(text, "--idle") == seconds
 
 
-@pytest.mark.parametrize("bad", ["", "m", "1.5h", "-1", "0", "169h", "1d", "\u00b2m", "9" * 400])
+@pytest.mark.parametrize("bad", ["", "m", "-1", "0", "169h", "8d", "\u00b2m", "9" * 400])
 def test_anything_else_is_no_duration(bad: str) -> None:
     """Refused with the name of the flag and three right ones."""
     with pytest.raises(ManifestError) as refused:
         settings.duration(bad, "--idle")
 
     assert str(refused.value) == (
-        f"--idle: {bad!r} is no duration\n  do:       write e.g. 90s, 30m or 2h (at most a week)"
+        f"--idle: {bad!r} is not a duration\n  do:       write e.g. 500ms, 90s, 5m or 2h (at most a week)"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from testbay import process
 from testbay.harness.plugin.evidence import Windows, add_sections
-from testbay.logs import visible
+from testbay.text import visible
 
 _MOST_BYTES = 1 << 20
 _ENDS_WITHIN_S = 5.0

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from testbay.logs import visible
+from testbay.text import visible
 
 _ERROR_CHARACTERS = 500
 _TEXT_CHARACTERS = 64 << 10

@@ -18,8 +18,9 @@ from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.manifest import service as manifest
-from testbay.output import Voice, age
+from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.text import age
 
 _LISTED = 10
 

@@ -16,8 +16,9 @@ from testbay.harness.stack import lifeline, prepare, registry, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
-from testbay.output import Voice, age
+from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.text import age
 
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:

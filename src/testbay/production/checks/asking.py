@@ -158,8 +158,3 @@ def parsed(text: str, what: str) -> Any:
         why = getattr(error, "msg", None) or "nested too deeply, or with a number too long"
         begins = " ".join(text[:200].split())[:60]
         return Missing(f"{what} is no JSON ({why}): {begins!r}")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,6 +1,5 @@
 """`testbay check`: which checks, against what, for which commit; the report on disk, on the screen, as exit code."""
 
-import difflib
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from testbay.production.history.command import Place
 from testbay.production.history.verdicts import Past
 from testbay.production.remote import deployed
 from testbay.settings import Settings
+from testbay.text import nearest
 
 _KEPT = 100
 _SERVED = ("http", "websocket", "journey")
@@ -48,7 +48,7 @@ def phase(text: str) -> Phase:
         if text == known:
             return known
     raise ManifestError(
-        f"--phase: {text!r} is no phase{_nearest(text, PHASES)}" if text else "which phase?",
+        f"--phase: {text!r} is no phase{nearest(text, PHASES)}" if text else "which phase?",
         todo=f"use one of: {', '.join(PHASES)}",
     )
 
@@ -125,7 +125,7 @@ def chosen(asked: Asked) -> list[Check]:
     for name in asked.ids:
         if name not in known:
             raise ManifestError(
-                f"--id: there is no check {name!r}{_nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
+                f"--id: there is no check {name!r}{nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
             )
     found = runner.chosen(checks, asked.phase, asked.ids)
     if not found:
@@ -143,7 +143,7 @@ def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
     if asked.target is not None:
         if asked.target not in targets:
             raise ManifestError(
-                f"--target: there is no target {asked.target!r}{_nearest(asked.target, targets)}",
+                f"--target: there is no target {asked.target!r}{nearest(asked.target, targets)}",
                 todo=f"known: {known}",
             )
         return asked.target, targets[asked.target]
@@ -222,8 +222,3 @@ def _how_long(result: Result) -> str:
         return ""
     tries = f", attempt {result.attempts}" if result.attempts > 1 else ""
     return f" ({result.duration_s:.2f} s{tries})"
-
-
-def _nearest(word: str, words: object) -> str:
-    close = difflib.get_close_matches(word, list(words), 1)  # type: ignore[call-overload]
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -10,7 +10,7 @@ from testbay.manifest.expressions.parse import condition
 from testbay.manifest.rollout import Look, Rollout
 from testbay.production.checks.asking import Asking, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Answer, exchange
-from testbay.production.checks.report import one_line
+from testbay.text import one_line
 
 _PATIENCE_S = 10.0
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import ManifestError
 from testbay.manifest.checks import Phase
+from testbay.text import one_line
 
 VERSION = 1
 MAX_BYTES = 16 << 20  # of a report; what is larger was not written by us
@@ -126,14 +127,6 @@ def _unusable(why: str) -> ManifestError:
     return ManifestError(
         "this is no report of checks", why=one_line(why), todo="take one that testbay check --json wrote"
     )
-
-
-def one_line(text: str) -> str:
-    """The text on one line, with what is not printable spelled out, cut where nobody reads on."""
-    if len(text) <= _LINE and text.isprintable():
-        return text
-    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _LINE + 1])
-    return spelled if len(spelled) <= _LINE else spelled[: _LINE - 1] + "…"
 
 
 def read(file: Path) -> Report:

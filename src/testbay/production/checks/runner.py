@@ -25,9 +25,10 @@ from testbay.production.checks.asking import Asking, FoundError, Passed
 from testbay.production.checks.exchange import tls_trouble
 from testbay.production.checks.kinds import container, env, http, websocket
 from testbay.production.checks.kinds.journey import Journey
-from testbay.production.checks.report import Report, Result, Verdict, one_line
+from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
 from testbay.production.history.verdicts import Past
+from testbay.text import one_line
 
 if TYPE_CHECKING:
     import aiohttp

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from testbay import process
 from testbay.errors import HistoryError
-from testbay.production.checks.report import one_line
 from testbay.production.history import entries
 from testbay.production.history.entries import Entry, History
+from testbay.text import one_line
 
 _ATTEMPTS = 20  # each lost race means that somebody else has written: with ten at once the unluckiest needs ten
 _PATIENCE_S = 120.0

@@ -17,8 +17,8 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 from testbay.manifest.checks import Latency
-from testbay.production.checks.report import one_line
 from testbay.production.history.entries import CONTROL, Entry
+from testbay.text import one_line
 
 Word = Literal["steady", "slower", "not sure", "over the limit", "not enough yet", "not judged"]
 _WIDTH = 40

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from testbay.errors import HistoryError
 from testbay.manifest.checks import Check
-from testbay.production.checks.asking import counted
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history.entries import Entry, History, entry
 from testbay.production.history.slowness import Rule, Sample, Series, judge, rule, series, summary
+from testbay.text import plural
 
 KIND = "latency"
 
@@ -62,7 +62,7 @@ def _verdict(result: Result, limits: Rule, past: Past | None, samples: list[Samp
 
 def _judged(result: Result, limits: Rule, past: Past | None, samples: list[Sample]) -> tuple[Verdict, str, list[str]]:
     median_ms = statistics.median(result.latencies_s) * 1000
-    measured = f"median of {counted(len(result.latencies_s), 'probe')} is {median_ms:.4g} ms"
+    measured = f"median of {plural(len(result.latencies_s), 'probe')} is {median_ms:.4g} ms"
     if limits.hard_ms is not None and median_ms > limits.hard_ms:
         return "fail", f"{measured}, more than hard_ms = {limits.hard_ms:g}", []
     if past is None or limits.slower_than is None:

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from testbay.markdown import issue_code, issue_fence, issue_link, issue_title
 from testbay.production.checks.report import Result
 from testbay.production.incidents import marker
 from testbay.production.incidents.findings import Run
-from testbay.production.incidents.markdown import code, fence, link, title
 from testbay.production.incidents.marker import State
 from testbay.production.incidents.plan import Action, Policy
 
@@ -39,7 +39,7 @@ class Writer:
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
         what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
-        return title(f"{where}: {what}")
+        return issue_title(f"{where}: {what}")
 
     def body(self, state: State) -> str:
         """The hidden line, then everything there is to know."""
@@ -94,7 +94,7 @@ class Writer:
         return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
 
     def _said(self, result: Result) -> str:
-        return f"{_WORDS[result.verdict]}: {code(result.said)}"
+        return f"{_WORDS[result.verdict]}: {issue_code(result.said)}"
 
     def _commits(self, state: State) -> str:
         good, bad = state.good_commit, state.bad_commit
@@ -109,12 +109,12 @@ class Writer:
         if good == bad:
             return f"**Suspect commits**: none, {_code(good)} was fine before. Look at data, settings and hosts."
         known = _COMMIT.fullmatch(good) and _COMMIT.fullmatch(bad) and self.site
-        compare = f" ({link('compare', f'{self.site}/compare/{good}...{bad}', self.site)})" if known else ""
+        compare = f" ({issue_link('compare', f'{self.site}/compare/{good}...{bad}', self.site)})" if known else ""
         return f"**Suspect commits**: after {_code(good)}, which was fine, up to {_code(bad)}{compare}.{fixed}"
 
     def _evidence(self, state: State) -> str:
         shown = [
-            f"**{self._name(result)}**\n\n{fence(list(result.evidence[:_EVIDENCE_LINES]))}"
+            f"**{self._name(result)}**\n\n{issue_fence(list(result.evidence[:_EVIDENCE_LINES]))}"
             for check in state.failing
             for result in self.run.results(check)
             if result.verdict == state.kind and result.evidence
@@ -127,7 +127,7 @@ class Writer:
 
     def _source(self) -> str:
         when = clock_time(self.run.started)
-        return f"{link(f'Run of {when}', self.run.report.run_url, self.site)}."
+        return f"{issue_link(f'Run of {when}', self.run.report.run_url, self.site)}."
 
     def _outage(self, state: State) -> str:
         end = state.recovered or state.seen
@@ -143,7 +143,7 @@ class Writer:
 
 
 def _code(text: str) -> str:
-    return code(text, 120)
+    return issue_code(text, 120)
 
 
 def comment_mark(run: Run) -> str:

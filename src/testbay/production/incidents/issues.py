@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from testbay.errors import IncidentsError
-from testbay.production.checks.report import one_line
 from testbay.production.remote.github import Api
+from testbay.text import one_line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from testbay.errors import NotDeliveredError
-from testbay.production.incidents.markdown import code
+from testbay.markdown import issue_code
 from testbay.production.remote.delivery import Address, Wait, is_private, send
 
 
@@ -58,7 +58,7 @@ def _verbatim(text: str) -> dict[str, Any]:
 
 def quoted(text: str) -> str:
     """Text of others, as code. Slack reads commands between < and > only, and entities."""
-    return code(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return issue_code(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(words: str, url: str, prefix: str) -> str:

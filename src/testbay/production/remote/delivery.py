@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from testbay.errors import NotDeliveredError
 from testbay.masking import masked
-from testbay.production.checks.report import one_line
+from testbay.text import one_line
 
 if TYPE_CHECKING:
     import httpx

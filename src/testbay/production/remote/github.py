@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urlsplit
 
 from testbay.errors import IncidentsError
 from testbay.masking import masked
-from testbay.production.checks.report import one_line
 from testbay.production.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private, retry_after_s
+from testbay.text import one_line
 
 if TYPE_CHECKING:
     import httpx

@@ -11,8 +11,8 @@ from testbay.errors import BayError
 from testbay.manifest import placeholders
 from testbay.manifest.rollout import Railway
 from testbay.masking import masked
-from testbay.production.checks.report import one_line
 from testbay.production.remote.delivery import TO_MEND, is_private
+from testbay.text import one_line
 
 API_URL = "https://backboard.railway.com/graphql/v2"
 NEWEST = 20  # deployments that are asked for

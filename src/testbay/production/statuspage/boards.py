@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from testbay.manifest.checks import Phase
-from testbay.production.checks.report import one_line
 from testbay.production.history.entries import Entry, last_good
+from testbay.text import one_line
 
 Key = tuple[str, str]  # a check and its instance
 State = Literal["fail", "stale", "error", "unknown", "pass"]

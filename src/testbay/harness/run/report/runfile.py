@@ -22,8 +22,7 @@ from pydantic import (
 )
 
 from testbay.errors import ManifestError
-from testbay.logs import visible
-from testbay.text import plural
+from testbay.text import plural, visible
 
 _LARGEST_BYTES = 512 << 20
 _LINE_CHARACTERS = 2000

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from testbay.errors import ManifestError, TestsDidNotRunError
 from testbay.harness.run.shards.split import contents
-from testbay.logs import visible
 from testbay.settings import MOST_SHARDS, Shard
+from testbay.text import one_line, visible
 
 _DEEPEST = 3  # artifacts/<name of the artifact>/<id of the run>/run.json
 
@@ -27,12 +27,8 @@ def _harmless(text: str) -> str:
     return text
 
 
-def _one_line(text: str) -> str:
-    return _CONTROL.sub(" ", text)[:500]
-
-
 _Id = Annotated[str, AfterValidator(_harmless)]
-_Said = Annotated[str, AfterValidator(_one_line)]
+_Said = Annotated[str, AfterValidator(one_line)]
 _Text = Annotated[str, AfterValidator(visible)]
 _Seconds = Annotated[float, Field(ge=0, le=10**7)]  # four months; a date can be added to it
 
@@ -177,7 +173,7 @@ def _read(folder: Path) -> Artifact:
 def damaged(file: Path, why: str) -> TestsDidNotRunError:
     """What to raise where a shard's file cannot be used: what it says is not known, so nothing is proven."""
     return TestsDidNotRunError(
-        f"{_one_line(str(file))} cannot be used",
-        why=_one_line(why),
+        f"{one_line(str(file))} cannot be used",
+        why=one_line(why),
         todo="download the artifact again, or run this shard again",
     )

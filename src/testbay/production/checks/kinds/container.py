@@ -9,7 +9,8 @@ from testbay import process
 from testbay.manifest.checks import ContainerCheck
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.expressions.parse import condition
-from testbay.production.checks.asking import Asking, FoundError, Passed, counted, judge
+from testbay.production.checks.asking import Asking, FoundError, Passed, judge
+from testbay.text import plural
 
 
 def ask(asking: Asking, check: ContainerCheck) -> Passed:
@@ -23,7 +24,7 @@ def ask(asking: Asking, check: ContainerCheck) -> Passed:
     wrong = [error for facts in found if (error := _judged(check, facts)) is not None]
     if wrong:
         raise FoundError("fail", wrong[0].said, [line for e in wrong for line in (e.said, *e.evidence)][1:])
-    return Passed(said=counted(len(found), "container"), evidence=tuple(_line(facts) for facts in found))
+    return Passed(said=plural(len(found), "container"), evidence=tuple(_line(facts) for facts in found))
 
 
 def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
@@ -79,7 +80,7 @@ def _line(facts: dict[str, Any]) -> str:
     health = "no healthcheck" if isinstance(facts["health"], Missing) else facts["health"]
     ended = f" with code {facts['exit_code']}" if facts["status"] == "exited" else ""
     oom = ", out of memory" if facts["oom_killed"] else ""
-    return f"{facts['name']}: {facts['status']}{ended}, {health}, {counted(facts['restarts'], 'restart')}{oom}"
+    return f"{facts['name']}: {facts['status']}{ended}, {health}, {plural(facts['restarts'], 'restart')}{oom}"
 
 
 def _docker(asking: Asking, check: ContainerCheck, argv: list[str]) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from testbay.manifest import shapes
 from testbay.manifest.checks import EnvCheck
-from testbay.production.checks.asking import Asking, FoundError, Passed, counted
+from testbay.production.checks.asking import Asking, FoundError, Passed
+from testbay.text import plural
 
 _MAX_BYTES = 1 << 20
 
@@ -30,7 +31,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         raise FoundError("fail", wrong[0] + more, wrong[1:])
-    parts = [f"{counted(len(there), 'variable')} in {where}"]
+    parts = [f"{plural(len(there), 'variable')} in {where}"]
     parts += [f"same keys as {check.same_keys_as}"] if check.same_keys_as else []
     if absent := [name for name in check.shape if name not in found]:
         parts.append(f"not there, so of no shape: {', '.join(absent)}")

@@ -7,9 +7,10 @@ from testbay.manifest import placeholders
 from testbay.manifest.checks import JourneyCheck, Step
 from testbay.manifest.expressions.evaluate import NotMetError, show
 from testbay.manifest.expressions.parse import expression
-from testbay.production.checks.asking import Asking, FoundError, Passed, counted, deadline, judge
+from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge
 from testbay.production.checks.exchange import exchange
 from testbay.production.checks.kinds.websocket import Conversation, hold
+from testbay.text import plural
 
 
 class Journey:
@@ -30,7 +31,7 @@ class Journey:
         async with deadline("the journey", self._check.timeout, self._asking.deadline):
             for number, step in enumerate(self._check.step, 1):
                 await self._take(number, step, self._check.step)
-        return Passed(said=counted(len(self._check.step), "step"))
+        return Passed(said=plural(len(self._check.step), "step"))
 
     async def clean(self) -> Passed:
         """Every step of the cleanup, also after one that is wrong.

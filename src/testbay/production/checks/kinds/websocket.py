@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from testbay.manifest import placeholders
 from testbay.manifest.checks import Message, WebSocketCheck
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, counted, deadline, judge, parsed
+from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, deadline, judge, parsed
 from testbay.production.checks.exchange import no_answer
+from testbay.text import plural
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -58,7 +59,7 @@ async def ask(asking: Asking, check: WebSocketCheck, instance: str) -> Passed:
     )
     async with deadline(f"WS {path}", check.timeout, asking.deadline):
         await hold(asking, talk, scope)
-    return Passed(said=f"{counted(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
+    return Passed(said=f"{plural(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
 
 
 async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
@@ -78,7 +79,7 @@ async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
             ended = (
                 f"a message of more than {MAX_MESSAGE_BYTES >> 20} MiB" if too_large else f"closed with {_code(socket)}"
             )
-            said = f"WS {talk.path}: {ended} after {counted(talk.count, 'message')}"
+            said = f"WS {talk.path}: {ended} after {plural(talk.count, 'message')}"
             raise FoundError("fail", said, talk.evidence()) from None
         if talk.close is None:
             return

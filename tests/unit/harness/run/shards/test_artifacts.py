@@ -77,7 +77,7 @@ def test_a_folder_with_an_odd_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TestsDidNotRunError) as refused:
         artifacts.find([folder(tmp_path / "a\n::warning::b")])
 
-    assert refused.value.what == f"{tmp_path}/a ::warning::b/run.json cannot be used"
+    assert refused.value.what == f"{tmp_path}/a\\n::warning::b/run.json cannot be used"
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_what_tests_said_can_be_shown(tmp_path: Path) -> None:
 
     (fact,) = found.run.tests
     assert (fact.error, fact.trace, fact.sections) == (
-        ("x ::error::y" + "z" * 1000)[:500],
+        ("x\\r\\n::error::y" + "z" * 1000)[:499] + "…",
         "a\nb\\x1b[2J",
-        [("log ", "\\x07")],
+        [("log\\n", "\\x07")],
     )
