@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -97,15 +97,19 @@ def spawn(
     errors: IO[bytes] | None = None,
     new_session: bool = False,
     death_signal: int | None = signal.SIGKILL,
+    confine: Callable[[], None] | None = None,
 ) -> Child:
     """Start a command; standard output and error both go to `output` (default: ours), unless `errors` gets the latter.
 
     With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
-    lives as long as the child should: the kernel watches the thread, not the process.
+    lives as long as the child should: the kernel watches the thread, not the process. `confine` is called in the child
+    before the command: system calls alone.
     """
     parent = os.getpid()
 
     def in_child() -> None:
+        if confine is not None:
+            confine()
         if death_signal is not None:
             die_with_parent(death_signal)
             if os.getppid() != parent:  # the parent died before the line above: nobody would tell us
@@ -119,8 +123,8 @@ def spawn(
         stdout=output,
         stderr=errors if errors is not None or output is None else subprocess.STDOUT,
         start_new_session=new_session,
-        # Unsafe only if the function takes a lock another thread held at the fork: it makes three system calls.
-        preexec_fn=in_child if LINUX and death_signal is not None else None,  # noqa: PLW1509
+        # Unsafe only if the function takes a lock another thread held at the fork: it makes a few system calls.
+        preexec_fn=in_child if LINUX and (death_signal is not None or confine) else None,  # noqa: PLW1509
     )
 
 

@@ -20,7 +20,7 @@ class ProcessPlan(TypedDict):
 
     `{port}` in argv becomes the port the guard could hold. `prepare` makes the folder `data`, unless the `template` (a
     folder of the cache, empty for none) can be copied there. `stop_signal` throws the data away, `pause_signal` keeps
-    it.
+    it. A `caged` server runs as an ordinary user, writes its home alone and reads `reads` (see engines.sandbox).
     """
 
     name: str
@@ -35,7 +35,8 @@ class ProcessPlan(TypedDict):
     template: str
     argv: list[str]
     env: dict[str, str]
-    unprivileged: bool
+    caged: bool
+    reads: list[str]
     stop_signal: int
     pause_signal: int
 
@@ -51,9 +52,9 @@ def process_plan(
     files: dict[str, str] | None = None,
     prepare: list[Step] | None = None,
     env: dict[str, str] | None = None,
-    unprivileged: bool = False,
+    reads: list[str] | None = None,
 ) -> ProcessPlan:
-    """A server that works in its own folder and logs beside it."""
+    """A server that works in its own folder and logs beside it; `reads`, where its program's files are, cages it."""
     return {
         "name": name,
         "home": str(home),
@@ -67,7 +68,8 @@ def process_plan(
         "template": "",
         "argv": argv,
         "env": env or {},
-        "unprivileged": unprivileged,
+        "caged": reads is not None,
+        "reads": reads or [],
         "stop_signal": stop_signal,
         "pause_signal": pause_signal,
     }

@@ -67,3 +67,12 @@ class Server:
     def bin_dir(self) -> Path:
         """The folder that also holds the server's tools (initdb, psql …)."""
         return self.program.parent
+
+    @property
+    def reads(self) -> list[str]:
+        """Where the program's own files are: beside it, in its prefix, and the libraries of a wheel."""
+        program = self.program.resolve()
+        prefix = program.parent.parent
+        folders = [self.program.parent, program.parent, *(prefix / name for name in ("lib", "lib64", "share"))]
+        libraries = [folder.with_name(f"{folder.name}.libs") for folder in program.parents if folder.name]
+        return [str(folder) for folder in dict.fromkeys((*folders, *libraries)) if folder.is_dir()]

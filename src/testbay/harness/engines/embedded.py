@@ -1,17 +1,20 @@
 """The embedded engine: servers as our own child processes, which die with us and never listen beyond loopback."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from testbay import ports, process
 from testbay.errors import EngineUnavailableError
-from testbay.harness.engines import Report, templates
+from testbay.harness.engines import Report, sandbox, templates
 from testbay.harness.plans import PORT, ProcessPlan, StackPlan, Step
 from testbay.logs import tail
 
@@ -75,7 +78,7 @@ class Embedded:
         home.mkdir(mode=0o700)
         for name, text in server["files"].items():
             (home / name).write_text(text, encoding="utf-8")
-        if server["unprivileged"]:
+        if server["caged"]:
             _give_away(home)
         warm = bool(server["template"]) and templates.restore(Path(server["template"]), Path(server["data"]))
         if server["template"]:
@@ -87,15 +90,7 @@ class Embedded:
         """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
         log = Path(server["log"])
         with log.open("ab") as output:
-            child = process.spawn(
-                [*_unprivileged(server, signal.SIGTERM), *step["argv"]],
-                env=self._environment(server),
-                cwd=server["home"],
-                stdin=subprocess.PIPE,
-                output=output,
-                new_session=True,
-                death_signal=signal.SIGTERM,
-            )
+            child = self._spawn(server, step["argv"], server["home"], subprocess.PIPE, output, signal.SIGTERM)
             self._report({"pids": {f"{server['name']} (preparing)": process.identify(child.pid)}})
             child.communicate(step.get("stdin", "").encode())
         if child.returncode != 0:
@@ -109,17 +104,26 @@ class Embedded:
     def _launch(self, server: ProcessPlan) -> None:
         argv = [word.replace(PORT, str(self._ports[server["name"]])) for word in server["argv"]]
         with Path(server["log"]).open("ab") as log:
-            child = process.spawn(
-                [*_unprivileged(server, server["stop_signal"]), *argv],
-                env=self._environment(server),
-                cwd=server["cwd"],
-                stdin=subprocess.DEVNULL,
-                output=log,
-                new_session=True,
-                death_signal=server["stop_signal"],
-            )
+            child = self._spawn(server, argv, server["cwd"], subprocess.DEVNULL, log, server["stop_signal"])
         self._running[server["name"]] = child
         self._report({"pids": {server["name"]: process.identify(child.pid)}})
+
+    def _spawn(
+        self, server: ProcessPlan, argv: list[str], cwd: str, stdin: int, output: IO[bytes], death_signal: int
+    ) -> process.Child:
+        """Start a server's program as an ordinary user and in its cage."""
+        user = _unprivileged(server, death_signal)
+        with _cage(server, [*user[:1], *_programs(argv[0])]) as confine:
+            return process.spawn(
+                [*user, *argv],
+                env=self._environment(server),
+                cwd=cwd,
+                stdin=stdin,
+                output=output,
+                new_session=True,
+                death_signal=death_signal,
+                confine=confine,
+            )
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
         """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
@@ -177,23 +181,43 @@ def _give_away(home: Path) -> None:
             shutil.chown(path, _UNPRIVILEGED)
 
 
+def _programs(program: str) -> list[str]:
+    """All that a server may execute: itself; initdb also its postgres, through the shell."""
+    path = Path(program).resolve()
+    return [str(path), str(path.with_name("postgres")), sandbox.SHELL] if path.name == "initdb" else [str(path)]
+
+
+@contextlib.contextmanager
+def _cage(server: ProcessPlan, programs: list[str]) -> Iterator[Callable[[], None] | None]:
+    """What confines a child to its cage; nothing where the kernel has none, or for what is not a server of ours."""
+    caged = server["caged"] and all(map(sandbox.is_program, programs))
+    ruleset = sandbox.cage(programs, server["reads"], [server["home"]]) if caged else None
+    if ruleset is None:
+        yield None
+        return
+    try:
+        yield partial(sandbox.enter, ruleset)
+    finally:
+        os.close(ruleset)
+
+
 def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
-    """PostgreSQL refuses to run as root: give it another user, and the right to pass through root's own folders.
+    """No server runs as root: give it another user, and the right to look into root's own folders.
 
     The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
     the programs to a world-readable place.
     """
-    if not server["unprivileged"] or not process.is_root():
+    if not server["caged"] or not process.is_root():
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise EngineUnavailableError(
-            "PostgreSQL refuses to run as root, and there is no `setpriv` to run it as another user",
+            "no server runs as root, and there is no `setpriv` to run it as another user",
             todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
         )
     name = signal.Signals(death_signal).name.removeprefix("SIG")
     user = [f"--reuid={_UNPRIVILEGED}", f"--regid={_group()}", "--clear-groups"]
-    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", f"--pdeathsig={name}"]
+    rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", f"--pdeathsig={name}"]
     if _may_set_securebits():
         # initdb asks access(2) whether it may run postgres, and that disregards capabilities of an ordinary user.
         rights.append("--securebits=+no_setuid_fixup")

@@ -141,7 +141,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         files={"secret": _scram_secret(password) + "\n"},
         prepare=steps,
         env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
-        unprivileged=True,
+        reads=server.reads,
     )
 
 
