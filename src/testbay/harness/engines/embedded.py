@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from testbay import ports, process
 from testbay.errors import EngineUnavailableError
@@ -90,7 +90,9 @@ class Embedded:
         """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
         log = Path(server["log"])
         with log.open("ab") as output:
-            child = self._spawn(server, step["argv"], server["home"], subprocess.PIPE, output, signal.SIGTERM)
+            child = self._spawn(
+                server, step["argv"], signal.SIGTERM, cwd=server["home"], stdin=subprocess.PIPE, output=output
+            )
             self._report({"pids": {f"{server['name']} (preparing)": process.identify(child.pid)}})
             child.communicate(step.get("stdin", "").encode())
         if child.returncode != 0:
@@ -104,25 +106,23 @@ class Embedded:
     def _launch(self, server: ProcessPlan) -> None:
         argv = [word.replace(PORT, str(self._ports[server["name"]])) for word in server["argv"]]
         with Path(server["log"]).open("ab") as log:
-            child = self._spawn(server, argv, server["cwd"], subprocess.DEVNULL, log, server["stop_signal"])
+            child = self._spawn(
+                server, argv, server["stop_signal"], cwd=server["cwd"], stdin=subprocess.DEVNULL, output=log
+            )
         self._running[server["name"]] = child
         self._report({"pids": {server["name"]: process.identify(child.pid)}})
 
-    def _spawn(
-        self, server: ProcessPlan, argv: list[str], cwd: str, stdin: int, output: IO[bytes], death_signal: int
-    ) -> process.Child:
+    def _spawn(self, server: ProcessPlan, argv: list[str], death_signal: int, **streams: Any) -> process.Child:
         """Start a server's program as an ordinary user and in its cage."""
         user = _unprivileged(server, death_signal)
         with _cage(server, [*user[:1], *_programs(argv[0])]) as confine:
             return process.spawn(
                 [*user, *argv],
                 env=self._environment(server),
-                cwd=cwd,
-                stdin=stdin,
-                output=output,
                 new_session=True,
                 death_signal=death_signal,
                 confine=confine,
+                **streams,
             )
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:

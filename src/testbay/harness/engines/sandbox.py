@@ -1,6 +1,6 @@
 """The cage of an embedded server: what it may read, write and execute, which the kernel's Landlock enforces.
 
-A database runs programs and writes files for whoever connects to it (`COPY … TO PROGRAM`, `CONFIG SET dir`). In its cage
+A database runs programs and writes files for anyone who connects (`COPY … TO PROGRAM`, `CONFIG SET dir`). In its cage
 it reads programs, libraries and its own folder, writes its own folder alone, and executes nothing but itself. A cage
 needs no privilege, is inherited by every child, and cannot be left.
 
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -27,6 +28,9 @@ _CHANGE_FOLDERS = sum(1 << bit for bit in range(4, 13))  # remove and make files
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _SCOPES = 1 << 0 | 1 << 1  # no abstract socket and no signal to a process outside of the cage
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+
+_PT_INTERP = 3  # elf.h
+_ENTRY = (("=I", 0), ("=Q", 8), ("=Q", 32))  # kind, offset and length of a program header
 
 _LEAST_ABI = 2  # the first one did not allow a file to move between two folders of one's own, as servers do
 _TRUNCATE_ABI, _NET_ABI, _IOCTL_ABI, _SCOPE_ABI = 3, 4, 5, 6
@@ -143,21 +147,23 @@ def is_program(path: str) -> bool:
 
 
 def _loader(program: str) -> str:
-    """The loader a dynamic program names in its header (PT_INTERP), which the kernel executes; else empty."""
+    """The loader a dynamic program names in its header, which the kernel executes first; empty when it names none."""
     try:
         with Path(program).open("rb") as file:
             head = file.read(64)
             if head[:5] != b"\x7fELF\x02":
                 return ""
-            (table,) = struct.unpack_from("=Q", head, 32)
-            size, count = struct.unpack_from("=HH", head, 54)
+            (table,), (size, count) = struct.unpack_from("=Q", head, 32), struct.unpack_from("=HH", head, 54)
             file.seek(table)
-            entries = file.read(size * count)
-            for at in range(0, len(entries), size):
-                if struct.unpack_from("=I", entries, at)[0] == 3:  # noqa: PLR2004 - PT_INTERP
-                    start, length = struct.unpack_from("=Q", entries, at + 8)[0], struct.unpack_from("=Q", entries, at + 32)[0]
-                    file.seek(start)
-                    return file.read(min(length, 4096)).rstrip(b"\0").decode(errors="replace")
+            return _named_in(file, file.read(size * count), size)
     except (OSError, struct.error):
         return ""
+
+
+def _named_in(file: IO[bytes], entries: bytes, size: int) -> str:
+    for at in range(0, len(entries), size):
+        kind, offset, length = (struct.unpack_from(form, entries, at + by)[0] for form, by in _ENTRY)
+        if kind == _PT_INTERP:
+            file.seek(offset)
+            return file.read(min(length, 4096)).rstrip(b"\0").decode(errors="replace")
     return ""

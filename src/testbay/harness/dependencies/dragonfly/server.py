@@ -114,7 +114,9 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     if (_kind(server) == NAME) == (_image_kind(service) == NAME):  # redis and valkey read the same flags
         argv += carried_flags(service)
     argv = [str(server.program), *argv]
-    return process_plan(NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGTERM, env=settings, reads=server.reads)
+    return process_plan(
+        NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGTERM, env=settings, reads=server.reads
+    )
 
 
 def carried_flags(service: ComposeService) -> list[str]:

@@ -81,7 +81,13 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     argv += ["-c", str(home / "nats.conf")] if _shareable(service) else []
     # SIGKILL: the store is thrown away; an orderly stop would only flush it.
     return process_plan(
-        NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGKILL, files={"nats.conf": _accounts()}, reads=server.reads
+        NAME,
+        home,
+        argv,
+        port=DEFAULT_PORT,
+        stop_signal=signal.SIGKILL,
+        files={"nats.conf": _accounts()},
+        reads=server.reads,
     )
 
 

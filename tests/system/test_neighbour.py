@@ -1,0 +1,124 @@
+"""Another user of this machine against a running embedded stack: nothing is written, run or read outside of it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import Bay
+
+from testbay.engines import sandbox
+
+NOBODY = 65533  # a user nobody else here is; only root can become one, anyone else attacks as oneself
+
+# Runs as that user: each statement in turn, and what came of it.
+ATTACKER = """
+import encodings.idna, json, os, sys
+import psycopg, redis, redis.exceptions
+redis.Redis.from_url("redis://localhost")
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY)
+said = []
+for kind, target, words in json.loads(sys.argv[1]):
+    try:
+        if kind == "sql":
+            with psycopg.connect(target, autocommit=True) as session:
+                found = session.execute(words)
+                said.append(str(found.fetchall() if found.description else "done"))
+        else:
+            said.append(str(redis.Redis.from_url(target).execute_command(*words)))
+    except (psycopg.Error, redis.exceptions.RedisError) as error:
+        said.append("refused: " + str(error)[:200])
+print(json.dumps(said))
+""".replace("NOBODY", str(NOBODY))
+
+
+STATEMENTS = [
+    "COPY (SELECT 1) TO PROGRAM 'touch TARGET/new'",
+    "CREATE TEMP TABLE o (t text); COPY o FROM PROGRAM 'id'",
+    "COPY (SELECT 1) TO 'TARGET/new'",
+    "SELECT pg_read_file('TARGET/key')",
+    "SELECT lo_import('TARGET/key')",
+    "SELECT lo_export(lo_create(0), 'TARGET/new')",
+    "SELECT pg_ls_dir('TARGET')",
+    "CREATE TABLESPACE t LOCATION 'TARGET'",
+    "LOAD 'TARGET/key'",
+]
+
+
+@pytest.fixture
+def stack(bay: Bay) -> Iterator[dict[str, str]]:
+    """What a kept stack exports."""
+    done = bay.run("up", "shop", "--keep")
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in done.lines if line.startswith("export "))
+    yield {name: value.strip("'") for name, value in exported.items()}
+    bay.run("down")
+
+
+def attack(*steps: tuple[str, str, object]) -> list[str]:
+    """What another user is told who takes these steps."""
+    argv = [sys.executable, "-c", ATTACKER, json.dumps(steps)]
+    return [str(said) for said in json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A folder of the invoking user's, with a file that only its owner may read."""
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    (folder / "key").write_text("a private key")
+    (folder / "key").chmod(0o600)
+    return folder
+
+
+needs_landlock = pytest.mark.skipif(not sandbox.abi(), reason="this kernel has no Landlock")
+
+
+@needs_landlock
+def test_postgresql_reaches_nothing_outside(stack: dict[str, str], target: Path) -> None:
+    """A superuser of the database is nobody on the machine."""
+    told = attack(*(("sql", stack["DATABASE_URL"], line.replace("TARGET", str(target))) for line in STATEMENTS))
+
+    assert [said for said in told if not said.startswith("refused: ") or "private key" in said] == []
+    assert [file.name for file in target.iterdir()] == ["key"]
+
+
+@needs_landlock
+def test_an_archive_command_runs_nothing(stack: dict[str, str], target: Path) -> None:
+    """A setting that names a command is one more way to run it."""
+    url = stack["DATABASE_URL"]
+    settings = {"archive_mode": "on", "archive_command": f"touch {target}/new", "ssl_passphrase_command": "touch x"}
+    changes = [("sql", url, f"ALTER SYSTEM SET {name} = '{value}'") for name, value in settings.items()]
+    cleanup = ("sql", url, f"ALTER SYSTEM SET archive_cleanup_command = 'touch {target}/new'")
+    attack(*changes, cleanup, ("sql", url, "SELECT pg_reload_conf()"), ("sql", url, "CHECKPOINT"))
+
+    assert [file.name for file in target.iterdir()] == ["key"]
+
+
+@needs_landlock
+def test_redis_writes_nothing_outside(stack: dict[str, str], target: Path) -> None:
+    """Neither its data nor its log, wherever it is told to."""
+    url = stack["REDIS_URL"]
+    steps = [["SET", "k", "planted"], ["CONFIG", "SET", "dir", str(target)], ["CONFIG", "SET", "dbfilename", "new"]]
+    attack(
+        *(("redis", url, words) for words in [*steps, ["SAVE"], ["BGSAVE"], ["MODULE", "LOAD", str(target / "key")]])
+    )
+
+    assert [file.name for file in target.iterdir()] == ["key"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could run a server as root")
+def test_no_server_runs_as_root(stack: dict[str, str], bay: Bay) -> None:
+    """Each of them runs as another user, without the right to write what is not that user's."""
+    servers = [line.split()[0] for line in bay.processes() if "guard" not in line]
+    rights = {
+        pid: dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        for pid in servers
+    }
+
+    assert servers
+    assert {int(facts["Uid"].split()[0]) for facts in rights.values()} == {65534}
+    assert {int(facts["CapEff"], 16) for facts in rights.values()} == {1 << 2}  # CAP_DAC_READ_SEARCH
