@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Bay
 
-from testbay.engines import sandbox
+from testbay.harness.engines import sandbox
 
 NOBODY = 65533  # a user nobody else here is; only root can become one, anyone else attacks as oneself
 

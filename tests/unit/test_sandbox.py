@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbay import process
-from testbay.engines import sandbox
+from testbay.harness.engines import sandbox
 
 pytestmark = pytest.mark.skipif(not sandbox.abi(), reason="this kernel has no Landlock")
 

@@ -14,6 +14,7 @@ from testbay import ports, process
 from testbay.errors import BayError
 from testbay.harness.dependencies import ROOMS, Dependency, room_of
 from testbay.harness.engines import docker as daemon
+from testbay.harness.engines import sandbox
 from testbay.harness.stack import registry
 from testbay.manifest import service as manifest
 from testbay.manifest.composefile import ComposeService, load_compose
@@ -53,15 +54,20 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     yield _writable(settings.cache_dir), f"cache folder {settings.cache_dir}"
     if process.is_root():
         usable = shutil.which("setpriv") is not None
-        yield (
-            usable,
-            "running as root: PostgreSQL runs as `nobody` through setpriv" + ("" if usable else ", which is missing"),
-        )
+        missing = "" if usable else ", which is missing"
+        yield usable, f"running as root: servers run as `nobody` through setpriv{missing}"
+    yield True, _sandbox()
     count = len(registry.living(settings.stacks_dir))
     yield (
         True,
         f"{count} stack{'' if count == 1 else 's'} of yours running" + (" (testbay ps)" if count else ""),
     )
+
+
+def _sandbox() -> str:
+    if version := sandbox.abi():
+        return f"embedded servers run in a sandbox (Landlock {version})"
+    return "no sandbox for embedded servers, as this kernel has no Landlock: what can log in to one can run programs"
 
 
 def _writable(folder: Path) -> bool:
