@@ -70,9 +70,10 @@ class Server:
 
     @property
     def reads(self) -> list[str]:
-        """Where the program's own files are: beside it, in its prefix, and the libraries of a wheel."""
+        """Where the program's own files are: beside it, in its prefix, and the libraries of a wheel or of Homebrew."""
         program = self.program.resolve()
         prefix = program.parent.parent
         folders = [self.program.parent, program.parent, *(prefix / name for name in ("lib", "lib64", "share"))]
         libraries = [folder.with_name(f"{folder.name}.libs") for folder in program.parents if folder.name]
-        return [str(folder) for folder in dict.fromkeys((*folders, *libraries)) if folder.is_dir()]
+        brewed = [folder.parent for folder in program.parents if folder.name == "Cellar"]
+        return [str(folder) for folder in dict.fromkeys((*folders, *libraries, *brewed)) if folder.is_dir()]
