@@ -244,13 +244,14 @@ def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience
     Returns:
         Those that outlived even that (in an uninterruptible call, or not ours to kill).
     """
-    left = _signal(processes, first)
+    left = signal_each(processes, first)
     left = _wait_gone(left, patience_s)
-    left = _signal(left, signal.SIGKILL)
+    left = signal_each(left, signal.SIGKILL)
     return _wait_gone(left, 2.0)
 
 
-def _signal(processes: Iterable[ProcessId], number: int) -> list[ProcessId]:
+def signal_each(processes: Iterable[ProcessId], number: int) -> list[ProcessId]:
+    """Signal those that still run, and return them."""
     living = [p for p in processes if p.alive()]
     for process in living:
         try:

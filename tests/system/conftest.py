@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
     from tests.system.fakes.cloud import Cloud, Shop
     from tests.system.fakes.fake_github import FakeGitHub
+    from tests.system.fakes.guest import Guest
     from tests.system.fakes.monitor import Monitor
 
 REPOSITORY = Path(__file__).parents[2]
@@ -306,6 +307,15 @@ def read_until(child: "subprocess.Popen[str]", mark: str) -> str:
         if mark in line:
             return seen
     raise AssertionError(f"{mark!r} was never said:\n{seen}")
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> "Iterator[Guest]":
+    """A stranger's project with a manifest, a compose file and one migration; nothing of it may be left at the end."""
+    from tests.system.fakes.guest import visiting
+
+    with visiting(tmp_path, {}) as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from testbay import ports, process
 from testbay.errors import ManifestError, NotReadyError
-from testbay.harness.plans import PORT, Tenancy
+from testbay.harness import commandline
+from testbay.harness.plans import Tenancy
 from testbay.logs import tail
 
 if TYPE_CHECKING:
@@ -35,10 +36,18 @@ class Service:
         log: Where both of its outputs go.
         own: Told the session of each process, so that it is ended with us whatever happens.
         ready_timeout_s: How long it may take to answer.
+        values: What the placeholders of its command stand for, besides `{port}`.
     """
 
     def __init__(
-        self, tenancy: Tenancy, env: Mapping[str, str], log: Path, own: Callable[[int], None], ready_timeout_s: float
+        self,
+        tenancy: Tenancy,
+        env: Mapping[str, str],
+        log: Path,
+        own: Callable[[int], None],
+        ready_timeout_s: float,
+        *,
+        values: Mapping[str, str] | None = None,
     ) -> None:
         if not tenancy["start"]:
             raise ManifestError(
@@ -50,6 +59,7 @@ class Service:
         self.log = log
         self.closed = False
         self._tenancy = tenancy
+        self._values = dict(values or {})
         self._own = own
         self._ready_timeout_s = ready_timeout_s
         self._port, self._lock = ports.hold(_FIRST_PORT, fixed=False, name="service")
@@ -93,10 +103,9 @@ class Service:
         """
         if self._child is not None and self._child.poll() is None:
             return
-        argv = [word.replace(PORT, str(self._port)) for word in shlex.split(self._tenancy["start"])]
-        if argv[0] in ("python", "python3"):
-            argv[0] = sys.executable
         path = os.pathsep.join([str(Path(sys.executable).parent), self.env.get("PATH", os.defpath)])
+        command = self._tenancy["start"]
+        argv = commandline.argv(command, self._values | {"port": str(self._port)}, path)
         try:
             with self.log.open("ab") as output:
                 self._child = process.spawn(
@@ -143,7 +152,10 @@ class Service:
         """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds."""
         if self._child is None:
             return
-        self._child.send_signal(signal.SIGTERM)
+        if commandline.needs_shell(self._tenancy["start"]):  # a shell waits for its child, and does not tell it
+            process.signal_each(process.in_session(self._child.pid), signal.SIGTERM)
+        else:
+            self._child.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(_PATIENCE_S)
         self.kill()

@@ -24,9 +24,7 @@ from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot
 from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
 from testbay.harness.stack import exports, lifeline, registry
-from testbay.harness.stack.lifeline import Lifeline
 from testbay.logs import Log
-from testbay.settings import Settings
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
@@ -87,6 +85,11 @@ class Lease:
         """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
         endpoints = {name: self._endpoint(name) for name in self._slots}
         return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """What the manifest's `start` may have in braces."""
+        return exports.placeholders({name: self._endpoint(name) for name in self._slots}, self.exports)
 
     @property
     def env(self) -> dict[str, str]:
@@ -159,7 +162,7 @@ def behind(lease: Lease, proxies: Proxies, seed: int) -> Lease:
 class Pool:
     """The leases of this process. `take` and `give_back` are called from one thread, the tests' own."""
 
-    def __init__(self, home: Path, record: Mapping[str, Any], line: Lifeline) -> None:
+    def __init__(self, home: Path, record: Mapping[str, Any], line: lifeline.Lifeline) -> None:
         self.tenancy: Tenancy = record["tenancy"]
         self._home = home
         self._data_dir = str(record["data_dir"])
@@ -380,7 +383,7 @@ def servers(tenancy: Tenancy) -> str:
     return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"
 
 
-def opened(home: Path, chosen: Settings) -> Pool:
+def opened(home: Path, chosen: settings.Settings) -> Pool:
     """A pool on the stack with that folder.
 
     Raises:

@@ -121,7 +121,9 @@ class Leasing:
         chosen = settings.load()
         run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
         log = (Path(run_dir) / "logs" if run_dir else self.pool().home) / f"service-{lease.name}.log"
-        made = service.Service(self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s)
+        made = service.Service(
+            self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s, values=lease.placeholders
+        )
         self._services = [other for other in self._services if not other.closed] + [made]
         self.evidence.notice()
         return made

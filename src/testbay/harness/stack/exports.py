@@ -37,3 +37,13 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
         return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))
 
     return re.sub(r"\{([a-z]+\.[a-z]+)\}", one, template)
+
+
+def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str]) -> dict[str, str]:
+    """What a command of the manifest may have in braces: `postgres.url`, and every exported name."""
+    found = dict(exported)
+    for name, endpoint in endpoints.items():
+        if name in ROOMS:
+            found |= {f"{name}.{attribute}": str(getattr(endpoint, attribute)) for attribute in _ATTRIBUTES[1:]}
+            found[f"{name}.url"] = ROOMS[name].url(endpoint)
+    return found

@@ -5,43 +5,26 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from testbay import process
-from testbay.errors import MigrationError
+from testbay.errors import BayError, EngineUnavailableError, MigrationError
+from testbay.harness import commandline
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.stack import dialects
 from testbay.logs import tail
 
 _TIMEOUT_S = 600.0
-
-
-def ordered(folder: Path) -> list[Path]:
-    """The migrations of a folder in the order they apply: by leading number, then by name; `*.down.sql` never.
-
-    Raises:
-        MigrationError: There is none.
-    """
-    files = [file for file in folder.glob("*.sql") if file.is_file() and not file.name.endswith(".down.sql")]
-    if not files:
-        raise MigrationError(
-            f"{folder} holds no migration",
-            why="migrations are files named *.sql or *.up.sql directly in that folder",
-            todo="add one (0001_first.sql), or take `migrations` out of the manifest",
-        )
-    return sorted(files, key=lambda file: (_number(file), file.name))
-
-
-def _number(file: Path) -> int:
-    match = re.match(r"[vV]?(\d+)", file.name)
-    return int(match[1]) if match else 0
+READING = 2  # raised when files are read differently: a template made by the old reading is not used
 
 
 def missing_numbers(files: list[Path]) -> list[int]:
     """Numbers left out of a plain 1, 2, 3 … sequence; time stamps are no such sequence."""
-    numbers = sorted({_number(file) for file in files})
+    numbers = sorted({dialects.number(file) for file in files})
     if len(numbers) < 2 or numbers[-1] > 9999 or numbers[-1] - numbers[0] > 2 * len(numbers):
         return []
     return sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
@@ -73,24 +56,32 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
     return [file for file in files if file.name not in known]
 
 
-def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> None:
-    """Apply one file through psql.
+def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """Apply what in a file leads up, through psql; returns what is worth telling about it.
 
     Raises:
         MigrationError: With file, line, statement and the server's message.
     """
-    arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
-    try:
-        done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
-    except OSError as error:
-        raise MigrationError(
-            f"migration {file.name} did not end: {error}", todo="look for a lock it waits on"
-        ) from None
+    part = dialects.upward(file)
+    with ExitStack() as scratch:
+        target = file.name
+        if part.cut_at:  # the same lines, the way down left blank: psql names the line that the reader sees
+            folder = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="testbay-")))
+            target = str(folder / file.name)
+            Path(target).write_text(part.text, encoding="utf-8", errors="surrogateescape")
+        arguments = ["-b", "-v", "ON_ERROR_STOP=1", *(["-1"] if part.one_transaction else []), "-f", target]
+        try:
+            done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
+        except OSError as error:
+            raise MigrationError(
+                f"migration {file.name} did not end: {error}", todo="look for a lock it waits on"
+            ) from None
     if done.code != 0:
-        raise _failed(file, done.err)
+        raise _failed(file, done.err.replace(target, file.name))
+    return f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else ""
 
 
-def _failed(file: Path, said: str) -> MigrationError:
+def _failed(file: Path, said: str) -> BayError:
     """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE may be one that it includes."""
     place = re.search(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", said, re.MULTILINE)
     if place is None:
@@ -98,10 +89,28 @@ def _failed(file: Path, said: str) -> MigrationError:
     else:
         where = f" at line {place[2]}" + ("" if place[1] == file.name else f" of {place[1]}")
         message = place[3]
+    if lacking := _MISSING_EXTENSION.search(message):
+        return _without_extension(file.name, lacking["name"] or lacking["file"], said)
     return MigrationError(
         f"migration {file.name} failed{where}: {message}",
         why="the database refused the statement below" if place else "psql could not run it",
         todo=f"mend {file}",
+        evidence=said.strip()[:4000],
+    )
+
+
+_MISSING_EXTENSION = re.compile(
+    r"extension \"(?P<name>[^\"]+)\" is not available"
+    r"|could not open extension control file .*/(?P<file>[\w-]+)\.control"
+)
+
+
+def _without_extension(migration: str, name: str, said: str) -> BayError:
+    return EngineUnavailableError(
+        f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
+        why="the migration is right: the server that runs here came without it",
+        todo="--engine compose with an image that has it, or install it for a PostgreSQL of this system "
+        "(docs/troubleshooting.md)",
         evidence=said.strip()[:4000],
     )
 
@@ -120,16 +129,28 @@ def newest_change(root: Path) -> float:
     return newest
 
 
-def run_command(command: str, root: Path, environ: Mapping[str, str], log: Path, own: Callable[[int], None]) -> None:
+def run_command(
+    command: str,
+    root: Path,
+    environ: Mapping[str, str],
+    log: Path,
+    own: Callable[[int], None],
+    *,
+    values: Mapping[str, str] | None = None,
+) -> None:
     """Run the manifest's `migrate` command in the service's folder, in a session that `own` is told of.
+
+    `values` are what its placeholders stand for.
 
     Raises:
         MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
+        EngineUnavailableError: It failed as the server lacks an extension.
     """
     what = f"migrate = {command!r}"
     try:
+        argv = commandline.argv(command, values or {}, environ.get("PATH", os.defpath))
         with log.open("wb") as output:
-            child = process.spawn(shlex.split(command), env=environ, cwd=root, output=output, new_session=True)
+            child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
     except (OSError, ValueError) as error:
         raise MigrationError(f"{what} could not run: {error}", todo="mend the manifest's `migrate`") from None
     own(child.pid)
@@ -143,9 +164,16 @@ def run_command(command: str, root: Path, environ: Mapping[str, str], log: Path,
         process.end(process.in_session(child.pid))
         child.wait()
     if code != 0:
-        raise MigrationError(
-            f"{what} failed with exit code {code}",
-            why="its last lines say",
-            todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {command}",
-            evidence=tail(log, 20),
-        )
+        raise _command_failed(what, command, code, tail(log, 20))
+
+
+def _command_failed(what: str, command: str, code: int, said: str) -> BayError:
+    if lacking := _MISSING_EXTENSION.search(said):
+        return _without_extension("`migrate`", lacking["name"] or lacking["file"], said)
+    by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
+    return MigrationError(
+        f"{what} failed with exit code {code}",
+        why="its last lines say",
+        todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
+        evidence=said,
+    )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from testbay.errors import MigrationError, SecretMissingError
 from testbay.harness.dependencies.nats import server as nats
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.harness.stack import migrate, registry
+from testbay.harness.stack import dialects, exports, migrate, registry
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
@@ -81,7 +81,9 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
         _keep(stack, voice)
         voice.detail(manifest.migrate)
         began = time.time()
-        migrate.run_command(manifest.migrate, manifest.root, environ, stack.home / "migrate.log", stack.own)
+        values = exports.placeholders(stack.endpoints, stack.environment())
+        log = stack.home / "migrate.log"
+        migrate.run_command(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
         stack.note({"migrated_at": began})
         return [manifest.migrate]
     if not manifest.migrations:
@@ -136,7 +138,7 @@ def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
     manifest = stack.request.manifest
     if not manifest.migrations:
         return [manifest.migrate] if manifest.migrate else []
-    return [file.name for file in migrate.ordered(manifest.root / manifest.migrations)]
+    return [file.name for file in dialects.ordered(manifest.root / manifest.migrations)]
 
 
 def _streams(stack: Stack, voice: Voice) -> None:
@@ -153,7 +155,7 @@ def _streams(stack: Stack, voice: Voice) -> None:
 def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]]) -> list[str]:
     manifest = stack.request.manifest
     assert manifest.migrations is not None
-    files = migrate.ordered(manifest.root / manifest.migrations)
+    files = dialects.ordered(manifest.root / manifest.migrations)
     for number in migrate.missing_numbers(files):
         voice.detail(f"note: no migration has number {number}")
     if stack.warm and not stack.joined:
@@ -164,7 +166,8 @@ def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequen
     done = [file for file in files if file not in pending]
     for file in pending:
         voice.detail(file.name)
-        migrate.apply_sql(file, stack.endpoints["postgres"], environ)
+        if told := migrate.apply_sql(file, stack.endpoints["postgres"], environ):
+            voice.detail(f"    {told}")
         done.append(file)
         stack.note({"migrations": [[f.name, migrate.digest(f)] for f in done]})
     return [file.name for file in done]

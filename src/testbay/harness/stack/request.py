@@ -85,7 +85,7 @@ class Request:
         if self.manifest.migrations is None:
             return []
         files = sorted((self.manifest.root / self.manifest.migrations).rglob("*.sql"))
-        return [[file.name, migrate.digest(file)] for file in files]
+        return [["reading", str(migrate.READING)], *([file.name, migrate.digest(file)] for file in files)]
 
 
 def request(

@@ -1,14 +1,15 @@
 import hashlib
 import os
+import shlex
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from testbay.errors import MigrationError
+from testbay.errors import EngineUnavailableError, MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.stack import migrate
+from testbay.harness.stack import dialects, migrate
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENVIRON = {"PATH": os.defpath}
@@ -28,7 +29,7 @@ def endpoint(port: int) -> Endpoint:
     ("names", "order"),
     [
         (["10_c.sql", "2_b.sql", "1_a.sql"], ["1_a.sql", "2_b.sql", "10_c.sql"]),
-        (["V2__b.sql", "v1__a.sql", "V10__c.sql"], ["v1__a.sql", "V2__b.sql", "V10__c.sql"]),
+        (["V2__b.sql", "V1__a.sql", "V10__c.sql"], ["V1__a.sql", "V2__b.sql", "V10__c.sql"]),
         (["0002_b.sql", "0002_a.sql", "seed.sql"], ["seed.sql", "0002_a.sql", "0002_b.sql"]),
         (["1_a.up.sql", "1_a.down.sql", "2_b.up.sql"], ["1_a.up.sql", "2_b.up.sql"]),
         (["1_a.sql", "1_a.down.sql", "README.md"], ["1_a.sql"]),
@@ -37,21 +38,21 @@ def endpoint(port: int) -> Endpoint:
 )
 def test_migrations_apply_by_number_then_name(tmp_path: Path, names: list[str], order: list[str]) -> None:
     """2 before 10, and never a way down."""
-    assert [file.name for file in migrate.ordered(folder(tmp_path, *names))] == order
+    assert [file.name for file in dialects.ordered(folder(tmp_path, *names))] == order
 
 
 def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
     """Only files apply."""
     (tmp_path / "2_old.sql").mkdir()
 
-    assert migrate.ordered(folder(tmp_path, "1_a.sql")) == [tmp_path / "1_a.sql"]
+    assert dialects.ordered(folder(tmp_path, "1_a.sql")) == [tmp_path / "1_a.sql"]
 
 
 @pytest.mark.parametrize("names", [[], ["1_a.down.sql"], ["1_a.txt"]])
 def test_an_empty_folder_is_no_set_of_migrations(tmp_path: Path, names: list[str]) -> None:
     """A green run on a database without tables would prove nothing."""
     with pytest.raises(MigrationError) as refused:
-        migrate.ordered(folder(tmp_path, *names))
+        dialects.ordered(folder(tmp_path, *names))
 
     assert str(refused.value) == (
         f"{tmp_path} holds no migration\n"
@@ -78,7 +79,7 @@ def test_a_gap_in_the_numbers_is_seen(names: list[str], missing: list[int]) -> N
 
 def test_only_what_a_database_lacks_is_pending(tmp_path: Path) -> None:
     """By name, as long as the text is the one that was applied."""
-    files = migrate.ordered(folder(tmp_path, "1.sql", "2.sql", "3.sql"))
+    files = dialects.ordered(folder(tmp_path, "1.sql", "2.sql", "3.sql"))
     applied = [["1.sql", migrate.digest(files[0])], ["0.sql", "gone"], ["3.sql", migrate.digest(files[2])]]
 
     assert migrate.pending(files, applied) == [tmp_path / "2.sql"]
@@ -87,7 +88,7 @@ def test_only_what_a_database_lacks_is_pending(tmp_path: Path) -> None:
 
 def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
     """The database has the old text, and nobody can take it back."""
-    files = migrate.ordered(folder(tmp_path, "1.sql"))
+    files = dialects.ordered(folder(tmp_path, "1.sql"))
 
     with pytest.raises(MigrationError) as refused:
         migrate.pending(files, [["1.sql", "another digest"]])
@@ -199,6 +200,31 @@ def test_a_failed_migrate_command_shows_its_last_words(tmp_path: Path) -> None:
         "  evidence: out",
         "            err",
     ]
+
+
+def test_migrate_command_of_a_shell_is_run_by_hand_in_one(tmp_path: Path) -> None:
+    """What is proposed does the same as what failed."""
+    with pytest.raises(MigrationError) as failed:
+        migrate.run_command("false && true", tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
+
+    assert failed.value.todo == "run it yourself: testbay exec SERVICE --no-migrate -- sh -c 'false && true'"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'ERROR:  extension "postgis" is not available',
+        'could not open extension control file "/usr/share/extension/postgis.control": No such file',
+    ],
+)
+def test_missing_extension_blames_the_server(tmp_path: Path, said: str) -> None:
+    """The migration is right, whether psql or a tool of Python's reports it."""
+    with pytest.raises(EngineUnavailableError) as failed:
+        migrate.run_command(f"echo {shlex.quote(said)}; false", tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
+
+    of_sql = migrate._failed(Path("1.sql"), f"psql:1.sql:1: ERROR:  {said.removeprefix('ERROR:  ')}\n")
+    assert failed.value.what == "this PostgreSQL server has no extension 'postgis', which `migrate` asks for"
+    assert of_sql.what == "this PostgreSQL server has no extension 'postgis', which 1.sql asks for"
 
 
 @pytest.mark.parametrize(

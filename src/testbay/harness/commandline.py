@@ -1,0 +1,55 @@
+"""A command of the manifest (`migrate`, `start`): its words, or a shell where only a shell reads it as written."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+
+_BUILTINS = (".", "cd", "eval", "exec", "export", "if", "for", "set", "source", "while")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_SPECIAL = frozenset("|&;<>()$`*?\n")
+_LIVE_IN_QUOTES = frozenset("$`")  # a shell replaces these between double quotes too
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][\w.]*)\}")
+
+
+def needs_shell(command: str) -> bool:
+    """Whether a word of it means something to a shell: `&&`, `|`, `$X`, `VAR=x cmd`, `cd`, a wildcard."""
+    first = command.split(maxsplit=1)[0]
+    if first in _BUILTINS or _ASSIGNMENT.match(first) or re.search(r"(?:^|\s)~[/\w]*(?:\s|$)", command):
+        return True
+    quote, escaped = "", False
+    for character in command:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            if character == quote:
+                quote = ""
+            elif quote == '"' and character in _LIVE_IN_QUOTES:
+                return True
+        elif character in "'\"":
+            quote = character
+        elif character in _SPECIAL:
+            return True
+    return False
+
+
+def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
+    """The words to start it with. `{NAME}` is replaced by the value of that name; other braces stay.
+
+    A shell gives up at the first command that fails, also inside a pipe: what comes after it would hide that.
+    """
+    if not needs_shell(command):
+        words = [filled(word, values) for word in shlex.split(command)]
+        return [sys.executable, *words[1:]] if words[0] in ("python", "python3") else words
+    whole = _PLACEHOLDER.sub(lambda at: shlex.quote(values[at[1]]) if at[1] in values else at[0], command)
+    if bash := shutil.which("bash", path=path):
+        return [bash, "-e", "-o", "pipefail", "-c", whole]
+    return ["/bin/sh", "-e", "-c", whole]
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with `{NAME}` replaced by the value of that name, where there is one."""
+    return _PLACEHOLDER.sub(lambda at: values.get(at[1], at[0]), text)

@@ -1,0 +1,244 @@
+"""SQL migrations written for other tools: which files lead up, in which order, and which part of each.
+
+dbmate, goose, sql-migrate and their like keep both ways in one file between marker comments; Flyway, golang-migrate,
+yoyo and postgrator have a file for each way. What none of these rules can read is refused rather than applied wrongly.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from testbay.errors import MigrationError
+
+_COMMENT = r"\s*(?:--+|#+)[\s/@!+=*#-]*"
+_TOOL = r"(?:(?P<tool>migrate|migration|goose|micrate|rambler|dbmate)[\s:]+)?"
+_MARKER = re.compile(
+    rf"{_COMMENT}{_TOOL}(?P<way>up|ups|down|downs|undo|rollback)(?:\s+migration)?"
+    r"(?P<options>(?:\s+[\w:]+)*)[\s=*#:-]*",
+    re.IGNORECASE,
+)
+_TERN = re.compile(r"----\s*create above / drop below\s*----")
+_MYBATIS = re.compile(r"--\s*//\s*@UNDO\s*", re.IGNORECASE)
+_OPTIONS = re.compile(r"(?:\s+(?:transaction:(?:true|false)|notransaction))*", re.IGNORECASE)
+_NO_TRANSACTION = re.compile(
+    r"(?im)^\s*--\s*(?:\+goose\s+NO\s+TRANSACTION|transactional:\s*false|migrate:up.*transaction:false"
+    r"|\+migrate\s+up.*notransaction)\b"
+)
+# What the tool itself would replace or decide; psql would not.
+_UNREADABLE = {
+    "goose's ENVSUB": re.compile(r"(?im)^\s*--\s*\+goose\s+ENVSUB\s+ON\b"),
+    "a context, label or precondition of Liquibase": re.compile(
+        r"(?im)^\s*--\s*(?:changeset\b.*\b(?:context(?:filter)?|labels|dbms):|preconditions?\b)"
+    ),
+}
+_FLYWAY_PLACEHOLDER = re.compile(r"\$\{[\w.:]+\}")
+_FLYWAY = re.compile(r"(?P<kind>[VBUR])(?P<version>\d+(?:[._]\d+)*)?__.*\.sql")
+_FLYWAY_CALLBACK = re.compile(r"(before|after)[A-Z]\w*?(?:__.*)?\.sql")
+_BACK = re.compile(r"[._-](?:down|undo|rollback|revert|reverse)(?:\.sql)?\.sql$", re.IGNORECASE)
+_DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$", re.IGNORECASE)
+_CODE = re.compile(r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|sh|java|kt|php|exs?|cs|sql\.gz)")
+_DEPENDS = re.compile(r"(?im)^\s*--\s*depends:[ \t]*(.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upward:
+    """The part of a migration that leads up. Other lines are blank, so that a line keeps its number."""
+
+    text: str
+    cut_at: int  # the line where the way down begins; 0 when there is none
+    one_transaction: bool  # as the file's tool applies it
+
+
+def ordered(folder: Path) -> list[Path]:
+    """The migrations of a folder in the order in which their tool applies them; never a way down.
+
+    Raises:
+        MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
+    """
+    files = [file for file in folder.glob("*.sql") if file.is_file()]
+    if any(_FLYWAY.fullmatch(file.name) for file in files):
+        files = [file for file in folder.rglob("*.sql") if file.is_file()]  # Flyway looks into folders too
+        _refuse_code(folder)
+        return _as_flyway(files)
+    names = {file.name for file in files}
+    files = [file for file in files if not _leads_back(file.name, names)]
+    if not files:
+        raise MigrationError(
+            f"{folder} holds no migration",
+            why="migrations are files named *.sql or *.up.sql directly in that folder",
+            todo=_other_layout(folder) or "add one (0001_first.sql), or take `migrations` out of the manifest",
+        )
+    _refuse_code(folder)
+    return _by_dependence(sorted(files, key=lambda file: (number(file), file.name)))
+
+
+def number(file: Path) -> int:
+    """The leading number of a migration's name; 0 without one."""
+    match = re.match(r"[vV]?(\d+)", file.name)
+    return int(match[1]) if match else 0
+
+
+def _leads_back(name: str, names: set[str]) -> bool:
+    """Whether a file is the way back. `scale_down.sql` is, only beside `scale_up.sql` or `scale.sql`."""
+    if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
+        return True
+    if not (back := _BACK.search(name)):
+        return False
+    stem, mark = name[: back.start()], name[back.start()]
+    return bool({f"{stem}.sql", f"{stem}{mark}up.sql", f"{stem}{mark}do.sql", f"{stem}{mark}UP.sql"} & names)
+
+
+def _other_layout(folder: Path) -> str:
+    """What to do about a folder that another tool has laid out."""
+    found: dict[str, Iterator[Path] | list[Path]] = {
+        "alembic upgrade head": folder.glob("env.py"),
+        "python manage.py migrate": folder.glob("[0-9]*_*.py"),
+        "diesel migration run": folder.glob("*/up.sql"),
+        "prisma migrate deploy": folder.glob("*/migration.sql"),
+        "sqitch deploy {postgres.url}": folder.glob("deploy/*.sql"),
+    }
+    return next((f'let its own tool do it: migrate = "{tool}"' for tool, files in found.items() if any(files)), "")
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuse migrations in another language: those would not run, and the run would still be green."""
+    code = sorted(file.name for file in folder.iterdir() if file.is_file() and _CODE.fullmatch(file.name))
+    if code:
+        raise MigrationError(
+            f"{folder}: {code[0]} is a migration that is not SQL",
+            why=f"testbay applies *.sql through psql; {len(code)} of these would not run: {', '.join(code[:5])}",
+            todo='let the tool they are written for apply all of them: migrate = "…" instead of migrations',
+        )
+
+
+def _as_flyway(files: Sequence[Path]) -> list[Path]:
+    """Versions by their numbers (1.2 before 1.10), then repeatable ones by description; undo files never."""
+    callbacks = {word: [f for f in files if _is_callback(f, f"{word}Migrate")] for word in ("before", "after")}
+    others = [f for f in files if _FLYWAY_CALLBACK.fullmatch(f.name)]
+    if unknown := [f.name for f in others if f not in callbacks["before"] + callbacks["after"]]:
+        raise MigrationError(
+            f"{unknown[0]}: testbay does not run this callback of Flyway",
+            why="it runs beforeMigrate and afterMigrate",
+            todo='let Flyway do it: migrate = "flyway migrate"',
+        )
+    found = {file: match for file in files if (match := _FLYWAY.fullmatch(file.name))}
+    if strange := sorted(file.name for file in files if file not in found and re.match(r"[vV]?\d", file.name)):
+        raise MigrationError(
+            f"{strange[0]}: Flyway would skip this migration, as its name does not begin as in V1__name.sql",
+            why="other files of the folder have names of Flyway's",
+            todo="rename it, or move it to another folder",
+        )
+    versioned = {file: _version(match) for file, match in found.items() if match["version"] and match["kind"] in "VB"}
+    bases = [file for file in versioned if found[file]["kind"] == "B"]
+    base = max(bases, key=versioned.__getitem__, default=None)
+    begin = versioned[base] if base else ()
+    rising = sorted((f for f in versioned if f not in bases and versioned[f] > begin), key=versioned.__getitem__)
+    repeatable = sorted((f for f, match in found.items() if match["kind"] == "R"), key=lambda file: file.name)
+    return [*callbacks["before"], *([base] if base else []), *rising, *repeatable, *callbacks["after"]]
+
+
+def _is_callback(file: Path, event: str) -> bool:
+    return file.name == f"{event}.sql" or file.name.startswith(f"{event}__")
+
+
+def _version(match: re.Match[str]) -> tuple[int, ...]:
+    """`1.10` and `1_10` are both (1, 10); 1.0 is 1."""
+    parts = [int(part) for part in re.split(r"[._]", match["version"])]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def _by_dependence(files: list[Path]) -> list[Path]:
+    """The same order, except that what a file of yoyo's names in `-- depends:` comes before it."""
+    by_stem = {file.name.removesuffix(".sql"): file for file in files}
+    before = {file: _depends(file) for file in files}
+    if not any(before.values()):
+        return files
+    graph = {file: {by_stem[name] for name in names if name in by_stem} for file, names in before.items()}
+    try:
+        sorter = TopologicalSorter(graph)
+        sorter.prepare()
+    except CycleError as error:
+        names = " -> ".join(file.name for file in error.args[1])
+        raise MigrationError(f"migrations depend on each other: {names}", todo="break the circle") from None
+    done: list[Path] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=files.index)
+        done += ready
+        sorter.done(*ready)
+    return done
+
+
+def _depends(file: Path) -> list[str]:
+    found = _DEPENDS.search(_text(file))
+    return found[1].split() if found else []
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+
+
+def upward(file: Path) -> Upward:
+    """What of a migration is to be applied.
+
+    Raises:
+        MigrationError: The text depends on its tool, or it is not clear where the way down begins.
+    """
+    text = _text(file)
+    _refuse_unreadable(file, text)
+    lines = text.splitlines(keepends=True)
+    marks = list(_marks(lines))
+    if not marks:
+        return Upward(text=text, cut_at=0, one_transaction=False)
+    _refuse_unclear(file, marks)
+    kept, up, cut_at = [], marks[0].way == "down", 0
+    ways = {mark.line: mark.way for mark in marks}
+    for place, line in enumerate(lines, 1):
+        up = ways[place] == "up" if place in ways else up
+        cut_at = cut_at or (0 if up or place not in ways else place)
+        kept.append(line if up or place < marks[0].line else "\n")
+    return Upward(
+        text="".join(kept), cut_at=cut_at, one_transaction=bool(marks[0].tool) and not _NO_TRANSACTION.search(text)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mark:
+    line: int
+    way: str  # up or down
+    tool: str  # empty where a bare word marks it
+    alone: bool  # its tool has no marker for the way up
+
+
+def _marks(lines: Sequence[str]) -> Iterator[_Mark]:
+    for place, line in enumerate(lines, 1):
+        if _TERN.fullmatch(line.strip()) or _MYBATIS.fullmatch(line.strip()):
+            yield _Mark(line=place, way="down", tool="", alone=True)
+        elif (found := _MARKER.fullmatch(line.rstrip("\n"))) and _OPTIONS.fullmatch(found["options"]):
+            way = "up" if found["way"].lower().startswith("up") else "down"
+            yield _Mark(line=place, way=way, tool=(found["tool"] or "").lower(), alone=False)
+
+
+def _refuse_unreadable(file: Path, text: str) -> None:
+    found = [what for what, pattern in _UNREADABLE.items() if pattern.search(text)]
+    if _FLYWAY.fullmatch(file.name) and (placeholder := _FLYWAY_PLACEHOLDER.search(text)):
+        found.append(f"the placeholder {placeholder[0]} of Flyway")
+    if found:
+        raise MigrationError(
+            f"migration {file.name} has {found[0]}, which psql does not know",
+            todo='let its own tool apply it: migrate = "…" instead of migrations',
+        )
+
+
+def _refuse_unclear(file: Path, marks: Sequence[_Mark]) -> None:
+    """Refuse a lone `-- down`: it may be a comment, and what follows it may be meant."""
+    if any(mark.way == "up" or mark.alone for mark in marks):
+        return
+    raise MigrationError(
+        f"migration {file.name}: line {marks[0].line} seems to begin a way down, and no line begins a way up",
+        why="in a file with both ways testbay applies what stands between the markers, as in `-- migrate:up`",
+        todo='mark both ways, write the comment differently, or let the tool do it: migrate = "…"',
+    )

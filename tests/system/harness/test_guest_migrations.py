@@ -1,0 +1,49 @@
+"""Migrations and commands that strangers wrote for other tools."""
+
+import pytest
+from tests.system.fakes.guest import Guest
+
+BOTH_WAYS = "-- {0}up\nCREATE TABLE items (id int);\n\n-- {0}down\nDROP TABLE items;\n"
+READS = 'def test_reads(postgres):\n    postgres.execute("SELECT count(*) FROM items")\n'
+
+
+@pytest.mark.parametrize("tool", ["migrate:", "+goose ", "+migrate "])
+def test_way_down_in_the_same_file_is_not_applied(guest: Guest, tool: str) -> None:
+    """dbmate, goose and sql-migrate keep both ways in one file."""
+    guest.write({"migrations/0001_items.sql": BOTH_WAYS.format(tool), "tests/test_it.py": READS})
+
+    done = guest.run("run")
+
+    assert done.code == 0, done.out
+    assert "        the way up alone; its way down begins at line 4" in done.lines
+
+
+def test_line_of_a_failure_is_the_readers(guest: Guest) -> None:
+    """A part of a file is applied, and the whole file is what a message counts in."""
+    text = "-- migrate:down\nDROP TABLE items;\n-- migrate:up\nCREATE TABL items ();\n"
+    guest.write({"migrations/0001_items.sql": text, "tests/test_it.py": READS})
+
+    done = guest.run("run")
+
+    assert (done.code, done.lines[-3]) == (13, "❌ Migrations: failed"), done.out
+    assert 'error: migration 0001_items.sql failed at line 4: syntax error at or near "TABL"' in done.out
+
+
+def test_migrate_and_start_run_as_a_shell_reads_them(guest: Guest) -> None:
+    """Both halves, with what the stack exports."""
+    create = "psql -qc 'CREATE TABLE items (id int)' && psql {postgres.url} -qc \"INSERT INTO items VALUES ($ONE)\""
+    manifest = f"""service = "guest"
+needs = ["postgres"]
+tests = "tests"
+migrate = '''export PGHOST={{POSTGRES_HOST}} ONE=1; {create.replace("psql -q", "psql {DATABASE_URL} -q")}'''
+start = "echo {{DATABASE_URL}} > url.txt && python -m http.server -b 127.0.0.1 {{port}}"
+"""
+    text = """def test_reads(postgres, bay, service):
+    assert postgres.execute("SELECT id FROM items").fetchall() == [(1,)]
+    assert service.client.get("/url.txt").text.strip() == bay.postgres.dsn
+"""
+    guest.write({"testbay.toml": manifest.replace("{{", "{").replace("}}", "}"), "tests/test_it.py": text})
+
+    done = guest.run("run")
+
+    assert done.code == 0, done.out

@@ -1,0 +1,139 @@
+"""Migrations of other tools: which files lead up, in which order, and which part of each."""
+
+from pathlib import Path
+
+import pytest
+
+from testbay.errors import MigrationError
+from testbay.harness.stack import dialects
+
+
+def folder(place: Path, *names: str, **texts: str) -> Path:
+    """A folder with these files; `a__sql="x"` has a text."""
+    made = place / "migrations"
+    for name, text in {**dict.fromkeys(names, ""), **texts}.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text, encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["V1.10__b.sql", "V1.2__a.sql", "U1.2__a.sql", "R__z.sql"], ["V1.2__a.sql", "V1.10__b.sql", "R__z.sql"]),
+        (["V2__b.sql", "B2__base.sql", "V1__a.sql", "V3__c.sql"], ["B2__base.sql", "V3__c.sql"]),
+        (
+            ["V1__a.sql", "afterMigrate.sql", "beforeMigrate__x.sql"],
+            ["beforeMigrate__x.sql", "V1__a.sql", "afterMigrate.sql"],
+        ),
+        (["sub/V2__b.sql", "V1__a.sql", "seed.sql"], ["V1__a.sql", "V2__b.sql"]),
+        (["1_a.up.sql", "1_a.down.sql"], ["1_a.up.sql"]),
+        (["1_a.sql", "1_a.undo.sql", "2_b.sql", "2_b.rollback.sql"], ["1_a.sql", "2_b.sql"]),
+        (["1_a_up.sql", "1_a_down.sql"], ["1_a_up.sql"]),
+        (["1_scale_down.sql"], ["1_scale_down.sql"]),
+        (["20240102_b.sql", "20240101_a.sql"], ["20240101_a.sql", "20240102_b.sql"]),
+    ],
+)
+def test_files_apply_as_by_their_own_tool(tmp_path: Path, names: list[str], order: list[str]) -> None:
+    """Flyway, golang-migrate, postgrator and plain numbers."""
+    assert [file.name for file in dialects.ordered(folder(tmp_path, *names))] == order
+
+
+def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
+    """`-- depends:` names what must be there."""
+    made = folder(tmp_path, **{"a.sql": "-- depends: z\n", "z.sql": ""})
+
+    assert [file.name for file in dialects.ordered(made)] == ["z.sql", "a.sql"]
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        ({"1_a.sql": "", "2_b.py": ""}, "FOLDER: 2_b.py is a migration that is not SQL"),
+        ({"V1__a.sql": "", "v2__b.sql": ""}, "v2__b.sql: Flyway would skip this migration, "),
+        ({"V1__a.sql": "", "afterEachMigrate.sql": ""}, "afterEachMigrate.sql: testbay does not run this callback of "),
+        ({"a.sql": "-- depends: b", "b.sql": "-- depends: a"}, "migrations depend on each other: "),
+    ],
+)
+def test_folder_that_sql_alone_cannot_apply_is_refused(tmp_path: Path, files: dict[str, str], what: str) -> None:
+    """A green run on half a schema would be false."""
+    with pytest.raises(MigrationError) as refused:
+        dialects.ordered(folder(tmp_path, **files))
+
+    assert refused.value.what.startswith(what.replace("FOLDER", str(tmp_path / "migrations")))
+
+
+@pytest.mark.parametrize(
+    ("file", "tool"),
+    [
+        ("env.py", "alembic upgrade head"),
+        ("0001_initial.py", "python manage.py migrate"),
+        ("one/up.sql", "diesel migration run"),
+        ("one/migration.sql", "prisma migrate deploy"),
+    ],
+)
+def test_folder_of_another_tool_is_recognised(tmp_path: Path, file: str, tool: str) -> None:
+    """The advice is the command that applies it."""
+    with pytest.raises(MigrationError) as refused:
+        dialects.ordered(folder(tmp_path, file))
+
+    assert refused.value.todo == f'let its own tool do it: migrate = "{tool}"'
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("-- migrate:up", "-- migrate:down"),
+        ("-- migrate:up transaction:false", "-- migrate:down"),
+        ("-- +goose Up", "-- +goose Down"),
+        ("-- +migrate Up", "-- +migrate Down"),
+        ("-- +micrate Up", "-- +micrate Down"),
+        ("-- up", "-- down"),
+        ("--UP", "--DOWN"),
+    ],
+)
+def test_way_up_alone_is_taken_from_a_file_with_both(tmp_path: Path, up: str, down: str) -> None:
+    """The lines keep their numbers, as psql names them."""
+    file = folder(tmp_path, **{"1.sql": f"{up}\nCREATE TABLE a ();\n{down}\nDROP TABLE a;\n"}) / "1.sql"
+
+    part = dialects.upward(file)
+
+    assert (part.text, part.cut_at) == (f"{up}\nCREATE TABLE a ();\n\n\n", 3)
+
+
+def test_way_down_may_come_first(tmp_path: Path) -> None:
+    """Markers say which is which, not the order."""
+    file = folder(tmp_path, **{"1.sql": "-- migrate:down\nDROP\n-- migrate:up\nCREATE\n"}) / "1.sql"
+
+    assert dialects.upward(file).text == "\n\n-- migrate:up\nCREATE\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; -- going down\n",
+        "-- Down the road we may drop it\nSELECT 1;\n",
+        "-- up to here it was ours, and down there theirs\nSELECT 1;\n",
+    ],
+)
+def test_ordinary_comment_is_not_a_marker(tmp_path: Path, text: str) -> None:
+    """Sentences are not cut."""
+    file = folder(tmp_path, **{"1.sql": text}) / "1.sql"
+
+    assert dialects.upward(file) == dialects.Upward(text=text, cut_at=0, one_transaction=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("1.sql", "SELECT 1;\n-- down\nSELECT 2;\n", "migration 1.sql: line 2 seems to begin a way down, and no line"),
+        ("1.sql", "-- +goose ENVSUB ON\n", "migration 1.sql has goose's ENVSUB, which psql does not know"),
+        ("V1__a.sql", "SELECT '${schema}'", "migration V1__a.sql has the placeholder ${schema} of Flyway, which psql"),
+    ],
+)
+def test_text_that_only_its_tool_understands_is_refused(tmp_path: Path, name: str, text: str, what: str) -> None:
+    """Better no run than one on another schema."""
+    with pytest.raises(MigrationError) as refused:
+        dialects.upward(folder(tmp_path, **{name: text}) / name)
+
+    assert refused.value.what.startswith(what)

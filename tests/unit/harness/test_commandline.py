@@ -1,0 +1,50 @@
+"""Commands of the manifest: as words, or by a shell where only a shell reads them as written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from testbay.harness import commandline
+
+VALUES = {"port": "8001", "postgres.url": "postgresql://a b", "DATABASE_URL": "postgresql://$x"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["a && b", "a | b", "a; b", "VAR=x a", "a $X", 'a "$X"', "cd x", "a > b", "a *.sql", "a ~/b", "a `b`", "a $(b)"],
+)
+def test_shell_words_need_a_shell(command: str) -> None:
+    """As arguments they would change what runs, without a word."""
+    assert commandline.needs_shell(command)
+
+
+@pytest.mark.parametrize("command", ["a b", "a 'x && y'", r"a \$X", "a --port={port}", "a 'b*'", "a '$X' \"c d\""])
+def test_plain_words_need_no_shell(command: str) -> None:
+    """Quoted, they are ordinary letters."""
+    assert not commandline.needs_shell(command)
+
+
+def test_placeholders_are_filled_in_word_by_word() -> None:
+    """A value with a space stays one word; other braces stay as they are."""
+    argv = commandline.argv("python -m app --port {port} {postgres.url} {nope} {}", VALUES, os.defpath)
+
+    assert argv == [sys.executable, "-m", "app", "--port", "8001", "postgresql://a b", "{nope}", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("echo {DATABASE_URL} && echo ${HOME:+home}", 0, "postgresql://$x\nhome\n"),
+        ("false; echo later", 1, ""),
+        ("false | cat", 1, ""),
+    ],
+)
+def test_shell_gives_up_at_the_first_failure(command: str, code: int, said: str) -> None:
+    """Also in a pipe: what follows would hide it."""
+    argv = commandline.argv(command, VALUES, os.environ["PATH"])
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (code, said)
