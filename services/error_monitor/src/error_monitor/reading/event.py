@@ -13,23 +13,39 @@ class Frame:
     function: str
     line: int | None
     in_app: bool
+    code: str | None = None
+    """The line of source that the traceback shows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One exception as a traceback prints it, innermost frame last."""
+
+    type: str | None = None
+    message: str | None = None
+    frames: tuple[Frame, ...] = ()
+    members: tuple["Failure", ...] = ()
+    """The leaves of an exception group."""
+    cause: "Failure | None" = None
+    """The exception that this one was raised from, or while handling which it was raised."""
+    raised_from: bool = False
+    """`raise … from …` named the cause."""
+    source: str | None = None
+    """The file that a SyntaxError complains about; no frame leads there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One logged error, its lines joined. The text is redacted.
+    """One logged error, its lines joined. Text, message and header are redacted.
 
     Line numbers count the physical lines that the reader was fed, from 1. `lines` is empty where the event is one
-    block. Type, message and frames are those of the exception that is printed last, the innermost frame last.
+    block. Type, message and frames are those of the exception that is printed last.
     """
 
     first_line: int
     last_line: int
     lines: tuple[int, ...] = ()
-    type: str | None = None
-    message: str | None = None
-    frames: tuple[Frame, ...] = ()
-    causes: tuple["Cause", ...] = ()
+    failure: Failure | None = None
     level: str = "error"
     header: str | None = None
     logger: str | None = None
@@ -41,15 +57,14 @@ class Event:
     cut: bool = False
 
     @property
-    def has_exception(self) -> bool:
-        """Tell whether the event carries an exception, not only a message."""
-        return self.type is not None or bool(self.frames)
+    def type(self) -> str | None:
+        return self.failure.type if self.failure else None
 
+    @property
+    def message(self) -> str | None:
+        """The exception's message, or what the record says where it carries no exception."""
+        return self.failure.message if self.failure else self.header
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
-    """An exception that was printed before the last one of a chain, or a member of a group."""
-
-    type: str | None
-    message: str | None
-    frames: tuple[Frame, ...]
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        return self.failure.frames if self.failure else ()

@@ -1,0 +1,103 @@
+"""From a joined record to an event: what it says, redacted."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from error_monitor.reading import tracebacks
+from error_monitor.reading.event import Event, Failure, Frame
+from error_monitor.reading.line import Line
+from error_monitor.reading.phases import Open
+from error_monitor.reading.times import iso
+from error_monitor.redaction import redact
+
+TEXT_CHARS = 65_536
+MESSAGE_CHARS = 20_000
+
+
+def made(record: Open) -> Event:
+    """The event of a record that ended."""
+    lines = record.lines
+    first = lines[0]
+    failure = _failure(record)
+    header = _header(record)
+    numbers = sorted({number for line in lines for number in line.numbers})
+    block = numbers[-1] - numbers[0] + 1 == len(numbers)
+    return Event(
+        first_line=numbers[0],
+        last_line=numbers[-1],
+        lines=() if block else tuple(numbers),
+        failure=_redacted(failure) if failure else None,
+        level=record.level or "error",
+        header=redact(header[:MESSAGE_CHARS]) if header is not None else None,
+        logger=(record.header.logger if record.header else None) or first.logger,
+        service=first.service,
+        worker=first.worker or (record.header.worker if record.header else None),
+        request_id=first.request_id,
+        time=iso(first.time) or iso(record.header.time if record.header else None),
+        text=redact(_text(lines)),
+        cut=failure is not None and failure.type is None,
+    )
+
+
+def _header(record: Open) -> str | None:
+    """What the record says beside its exception: the message, with the lines that go on with it."""
+    if record.header is None:
+        line = record.lines[0]
+        return line.text if line.whole else None
+    if record.traceback:
+        return record.header.message
+    return "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
+
+
+def _failure(record: Open) -> Failure | None:
+    """The exception of a record, from its text or from the fields of its JSON."""
+    if not record.traceback:
+        return None
+    said = record.lines[0].exception
+    if isinstance(said, str):
+        return tracebacks.read(said.rstrip("\n").split("\n"))
+    if isinstance(said, list):
+        return tracebacks.from_objects(said)
+    failure = tracebacks.read(_inner(record))
+    if failure and failure.type is None and record.header and tracebacks.failure_line(record.header.message):
+        found = tracebacks.FAILURE.match(record.header.message)
+        if found:
+            return replace(failure, type=found["type"], message=found["message"] or "")
+    return failure
+
+
+def _inner(record: Open) -> list[str]:
+    """The lines below the header. A traceback may begin in the header itself."""
+    texts = [line.text for line in record.lines]
+    if record.header is not None:
+        found = tracebacks.START_WITHIN.search(record.header.message)
+        texts[0] = found[0] if found else ""
+    return texts
+
+
+def _text(lines: Sequence[Line]) -> str:
+    """The event as a person reads it, wrappers removed."""
+    parts = []
+    for line in lines:
+        parts.append(line.text)
+        if isinstance(line.exception, str):
+            parts.append(line.exception.rstrip("\n"))
+    text = "\n".join(parts)
+    return text if len(text) <= TEXT_CHARS else f"{text[: TEXT_CHARS // 2]}\n…\n{text[-TEXT_CHARS // 2 :]}"
+
+
+def _redacted(failure: Failure) -> Failure:
+    """A failure without secrets in its message or in the names of its files."""
+    return Failure(
+        type=failure.type,
+        message=redact(failure.message[:MESSAGE_CHARS]) if failure.message is not None else None,
+        frames=tuple(_frame(frame) for frame in failure.frames),
+        members=tuple(_redacted(member) for member in failure.members),
+        source=failure.source,
+        cause=_redacted(failure.cause) if failure.cause else None,
+    )
+
+
+def _frame(frame: Frame) -> Frame:
+    """A frame; only an odd file name can hold a secret."""
+    return replace(frame, file=redact(frame.file)) if "=" in frame.file or "://" in frame.file else frame

@@ -1,0 +1,157 @@
+"""The header of a log record: where its time, level, logger and message stand, in any layout that people use."""
+
+import re
+from dataclasses import dataclass
+
+NAMES = {
+    "trace": "debug",
+    "debug": "debug",
+    "info": "info",
+    "information": "info",
+    "notice": "info",
+    "success": "info",
+    "warn": "warning",
+    "warning": "warning",
+    "error": "error",
+    "err": "error",
+    "exception": "error",
+    "severe": "error",
+    "critical": "critical",
+    "crit": "critical",
+    "fatal": "critical",
+    "emerg": "critical",
+    "emergency": "critical",
+    "alert": "critical",
+    "panic": "critical",
+}
+WORDS = "|".join(
+    sorted((name.upper() for name in NAMES if name not in ("exception", "success")), key=len, reverse=True)
+)
+
+TIME = (
+    r"(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"|\d\d/(?:\d\d|[A-Z][a-z]{2})/\d{2,4}[ :]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
+    r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
+    r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
+)
+STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
+LEVEL = re.compile(
+    rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
+    r"|[\[|(<]\s*((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert))\s*[\]|)>])"
+    r"|\b(?:level|lvl|severity|levelname)=\"?(\w+)"
+)
+LEADING = re.compile(rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]|(?:\w+=\S+ )*?level=\"?(\w+)")
+GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
+TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d) [^\]]+\] ")
+LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
+NAMED = re.compile(rf"([\w.$-]{{1,80}})(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)")
+BLANK_TIME = re.compile(rf"\s{{8,}}({WORDS})\s{{2,}}")
+"""rich leaves out a time that it printed on the line before."""
+ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/")
+WARNED = re.compile(r"\S+\.py:\d+: \w*Warning: ")
+CRASHED = re.compile(r"Fatal Python error: ")
+
+WORKER = re.compile(r"/([\w.@-]+)\]\s?")
+FENCE = re.compile(r"[\]\s:|)>/,;-]*")
+LOCATION = re.compile(
+    r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
+)
+SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
+FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
+REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a record. `level` is None where the line only carries a time."""
+
+    level: str | None
+    message: str
+    time: str | None = None
+    logger: str | None = None
+    worker: str | None = None
+
+
+def level_named(word: object) -> str | None:
+    """The level that a word or a number (bunyan, pino) means."""
+    if isinstance(word, bool):
+        return None
+    if isinstance(word, int | float):
+        return "debug" if word < 30 else ("info", "warning", "error", "critical")[min(int(word) // 10, 6) - 3]
+    return NAMES.get(word.strip().lower()) if isinstance(word, str) else None
+
+
+def header_of(text: str) -> Header | None:
+    """The header in a line of text, or None where the line starts no record."""
+    if not text:
+        return None
+    first = text[0]
+    if first.isspace():
+        found = BLANK_TIME.match(text)
+        return _made(found[1], text, found.end(), None) if found else None
+    if (first.isdigit() or first in "[(t" or first.isupper()) and (stamp := STAMP.match(text)):
+        return _stamped(text, stamp)
+    if found := LEADING.match(text):
+        level = level_named(found[1] or found[2] or found[3])
+        if level:
+            return _made(level, text, found.end(), None)
+    return _rare(text)
+
+
+def _rare(text: str) -> Header | None:
+    """Layouts that start neither with a time nor with a level."""
+    if found := (GLOG.match(text) or TORNADO.match(text)):
+        return Header(LETTERS[found[1]], text[found.end() :], time=found[2])
+    if found := NAMED.match(text):
+        made = _made(found[2], text, found.end(), None)
+        return Header(made.level, made.message, logger=found[1])
+    if CRASHED.match(text):
+        return Header("critical", text)
+    if WARNED.match(text):
+        return Header("warning", text)
+    return Header("info", text) if ACCESS.match(text) else None
+
+
+def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
+    """A line that starts with a time: its level follows within a few fields, or it has none."""
+    end = stamp.end()
+    found = LEVEL.search(text, end, end + 140)
+    if found and _fields(text[end : found.start()]):
+        level = level_named(found[1] or found[2] or found[3])
+        if level:
+            return _made(level, text, found.end(), stamp[1], before=text[end : found.start()])
+    if text[0] == "[" and (letters := TORNADO.match(text)):
+        return Header(LETTERS[letters[1]], text[letters.end() :], time=letters[2])
+    return Header(None, text[end + 1 :] if text[end : end + 1] in (" ", "\t") else text[end:], time=stamp[1])
+
+
+def _fields(between: str) -> bool:
+    """Tell whether the text between time and level is made of fields, not of a sentence."""
+    words = [word for word in between.split() if word.isalpha()]
+    return len(words) <= 2 and '"' not in between and "'" not in between
+
+
+def _made(level: str, text: str, at: int, time: str | None, before: str = "") -> Header:
+    """A header whose level ends at `at`: what follows is worker, logger and message."""
+    worker = None
+    if found := WORKER.match(text, at):
+        worker, at = found[1], found.end()
+    elif before and (named := FIELD_WORKER.search(before)):
+        worker = named[1]
+    dashed = text.startswith((" - ", "] - "), at)
+    basic = text.startswith(":", at) and text[at + 1 : at + 2] not in ("", " ", "\t")
+    colon = text.startswith(": ", at) or text.startswith(":\t", at)
+    fence = FENCE.match(text, at)
+    at = fence.end() if fence else at
+    logger = None
+    if not colon and not dashed and (place := LOCATION.match(text, at)):
+        if basic and ":" in place[0].rstrip(": "):
+            logger = None
+        else:
+            logger, at = place[1] or place[2] or place[3], place.end()
+    if basic and logger is None:
+        name, separator, _ = text[at:].partition(":")
+        if separator and " " not in name:
+            logger, at = name, at + len(name) + 1
+    message = SUFFIX.sub("", text[at:]) if text.endswith(tuple("0123456789 ")) else text[at:]
+    return Header(NAMES.get(level.lower(), level), message.strip(), time=time, logger=logger, worker=worker)

@@ -1,0 +1,175 @@
+"""What belongs together: the lines of one stream, joined to records."""
+
+import re
+
+from error_monitor.reading import tracebacks
+from error_monitor.reading.headers import Header
+from error_monitor.reading.line import Line
+from error_monitor.reading.phases import OPENER, Open, goes_on
+
+ALARMING = ("warning", "error", "critical")
+REPORTED = ("error", "critical")
+BARE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:: |$)")
+HINTS = ("File", "raceback", "xception", "rror", "Process ", "most recent")
+PATIENCE = 200
+"""How many records of its stream an interrupted traceback waits for its rest."""
+HEAD_LINES = 60
+
+
+class Joiner:
+    """Joins the lines of one stream. `feed` and `flush` return the records that ended."""
+
+    def __init__(self) -> None:
+        """Begin before the first line: what comes may be the rest of a traceback."""
+        self.open: Open | None = None
+        self.waiting: Open | None = None
+        self.headered = False
+        self.fresh = True
+        self.head: list[Line] = []
+        self.stack = False
+        self.ended: list[Open] = []
+
+    def feed(self, line: Line, header: Header | None) -> list[Open]:
+        """Take one line; the records that it ended."""
+        if header is not None:
+            self._record(line, header)
+        elif line.whole:
+            self._whole(line)
+        elif self.open is not None or self._matters(line):
+            self._text(line)
+        return self._taken() if self.ended else self.ended
+
+    def flush(self) -> list[Open]:
+        """End what is open: the input is over."""
+        self._close()
+        self._stop_waiting()
+        return self._taken()
+
+    def pending(self) -> list[Line]:
+        """The lines of what is open: fed again, they open it again."""
+        records = [record for record in (self.waiting, self.open) if record]
+        return [line for record in records for line in (*record.lines, *record.blanks)] or self.head
+
+    def _taken(self) -> list[Open]:
+        ended, self.ended = self.ended, []
+        return ended
+
+    def _matters(self, line: Line) -> bool:
+        """Tell quickly whether a line without a header can begin anything."""
+        if self.fresh or self.head or self.waiting or line.level in REPORTED:
+            return True
+        return any(hint in line.text for hint in HINTS)
+
+    def _record(self, line: Line, header: Header) -> None:
+        """A header begins a record and ends the one before."""
+        self._interrupt()
+        self.headered, self.fresh, self.stack = True, False, False
+        if self.head:
+            self.head = []
+        starts = "most recent call last" in header.message
+        if header.level in ALARMING:
+            self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
+            if starts and (found := tracebacks.START_WITHIN.search(header.message)):
+                self.open.traceback, self.open.phase = True, "group" if found["group"] else "frames"
+        elif starts and (begins := tracebacks.opening(header.message)):
+            self.open = Open(level=header.level, phase=begins, header=header, lines=[line], traceback=True)
+
+    def _whole(self, line: Line) -> None:
+        """An application's own JSON record is complete in itself."""
+        self._interrupt()
+        self.headered, self.fresh = True, False
+        if line.exception is not None or line.level in REPORTED:
+            self.ended.append(Open(level=line.level, phase="text", lines=[line], traceback=line.exception is not None))
+
+    def _interrupt(self) -> None:
+        """Close what is open. An unfinished traceback waits: another writer's record may stand in its midst."""
+        if self.open and self.open.phase in ("frames", "box"):
+            self._stop_waiting()
+            self.waiting, self.open = self.open, None
+        self._close()
+        if self.waiting:
+            self.waiting.age += 1
+            if self.waiting.age > PATIENCE:
+                self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self.waiting:
+            self._end(self.waiting)
+            self.waiting = None
+
+    def _close(self) -> None:
+        if self.open:
+            self._end(self.open)
+            self.open = None
+
+    def _end(self, record: Open) -> None:
+        """Hand a record on if it reports an error."""
+        if record.traceback or record.level in REPORTED:
+            self.ended.append(record)
+
+    def _text(self, line: Line) -> None:
+        """A line without a header goes on with what is open, or begins something, or is nothing."""
+        if self.open:
+            if self.open.phase == "text" and self.waiting and self._resumes(line.text):
+                self._close()
+            elif goes_on(self.open, line):
+                return
+            self._close()
+        self._begin(line)
+
+    def _begin(self, line: Line) -> None:
+        """Begin a record without a header, or take up a traceback that was interrupted."""
+        text, fresh = line.text, self.fresh
+        self.fresh = False
+        if "most recent call last" in text:
+            self._opening(line)
+        elif self.waiting and self._resumes(text):
+            self.open, self.waiting = self.waiting, None
+            goes_on(self.open, line)
+        elif tracebacks.CUT_FRAME.match(text):
+            self._cut(line)
+        elif OPENER.match(text):
+            self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
+        elif fresh or self.head:
+            self._beginning(line, text)
+        elif line.level in REPORTED and text.strip():
+            self._open(
+                Open(level=line.level, phase="text", header=Header(line.level, text), stamped=line.stamped), line
+            )
+
+    def _open(self, record: Open, line: Line) -> None:
+        record.lines = [*self.head, line]
+        record.headered = self.headered
+        self.open, self.head = record, []
+
+    def _opening(self, line: Line) -> None:
+        """The first line of a traceback, or of a stack that is no exception."""
+        self.head = []
+        if begins := tracebacks.opening(line.text):
+            self._open(Open(level=None, phase=begins, traceback=True, stamped=line.stamped), line)
+        elif line.text.startswith("Stack ("):
+            self.stack = True
+
+    def _cut(self, line: Line) -> None:
+        """A frame without a beginning: the window cut it off. Below `Stack` it belongs to no exception."""
+        if not self.stack:
+            phase = "group" if line.text.lstrip()[0] in "|+" else "frames"
+            self._open(Open(level=None, phase=phase, traceback=True, stamped=line.stamped), line)
+
+    def _beginning(self, line: Line, text: str) -> None:
+        """The first lines of a stream may be the rest of a traceback that was cut off."""
+        if text[:1] in (" ", "\t", "|", ">") and len(self.head) < HEAD_LINES:
+            self.head.append(line)
+        elif BARE.match(text):
+            self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
+        else:
+            self.head = []
+
+    def _resumes(self, text: str) -> bool:
+        """Tell whether a line is the rest of the traceback that waits."""
+        waiting = self.waiting
+        if waiting is None or not text.strip():
+            return False
+        if waiting.phase == "box":
+            return text.lstrip()[0] in tracebacks.BOX_CHARS
+        return bool(tracebacks.FRAME.match(text)) or text.startswith("    ") or tracebacks.failure_line(text)

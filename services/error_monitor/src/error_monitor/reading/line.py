@@ -1,0 +1,28 @@
+"""One physical line on its way from the source to the joiner."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Line:
+    """What is left of a line after its wrappers were peeled off, and what the wrappers said.
+
+    `stream` tells apart what several processes wrote into one pipe. `whole` marks an application's own JSON record:
+    nothing continues it. `exception` is the traceback that such a record carries, as text or as nested objects.
+    """
+
+    numbers: tuple[int, ...]
+    text: str
+    stream: str = ""
+    level: str | None = None
+    time: str | None = None
+    logger: str | None = None
+    service: str | None = None
+    worker: str | None = None
+    request_id: str | None = None
+    whole: bool = False
+    partial: bool = False
+    stamped: bool = False
+    """A time stood before the text, as collectors put it before every line."""
+    exception: Any = None

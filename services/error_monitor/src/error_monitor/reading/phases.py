@@ -1,0 +1,166 @@
+"""How a record goes on: one function a phase, each decides about one line."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from error_monitor.reading import tracebacks
+from error_monitor.reading.headers import Header
+from error_monitor.reading.line import Line
+
+OPENER = re.compile(
+    r"Exception in thread |Exception ignored |Exception ignored in|(?:Task|Future) exception was never retrieved"
+    r"|Exception in callback |Error in atexit|Exception in ASGI application|Un(?:handled|caught|expected) exception"
+    r"|Process [\w.:-]+:$|--- Logging error ---|exception calling callback|Error in sys\.excepthook"
+    r"|Exception in worker process"
+)
+"""What Python and its servers print before a traceback, without a level."""
+QUOTE = '"""'
+KEPT_LINES, SPARE_LINES = 1500, 300
+BLANKS, NOISE = 12, 20
+
+
+@dataclass(slots=True)
+class Open:
+    """A record whose end has not been seen."""
+
+    level: str | None
+    phase: str
+    header: Header | None = None
+    lines: list[Line] = field(default_factory=list)
+    blanks: list[Line] = field(default_factory=list)
+    traceback: bool = False
+    stamped: bool = False
+    headered: bool = True
+    """Records of this stream have headers, so a message goes on until the next one, also over blank lines."""
+    quoted: bool = False
+    noise: int = 0
+    age: int = 0
+
+    def add(self, line: Line) -> bool:
+        """Add a line. Of a record without end, the beginning and the end are kept."""
+        if self.blanks:
+            self.lines += self.blanks
+            self.blanks = []
+        self.lines.append(line)
+        if len(self.lines) > KEPT_LINES + 2 * SPARE_LINES:
+            del self.lines[KEPT_LINES : KEPT_LINES + SPARE_LINES]
+        return True
+
+    def enter(self, phase: str, line: Line) -> bool:
+        """Add a line that begins a phase."""
+        self.phase = phase
+        self.noise = 0
+        return self.add(line)
+
+    def opens(self, phase: str, line: Line) -> bool:
+        """Add a line that opens a traceback."""
+        self.traceback = True
+        self.stamped = line.stamped
+        return self.enter(phase, line)
+
+
+def goes_on(record: Open, line: Line) -> bool:
+    """Add a line to a record if it belongs there; False where it begins something else."""
+    if not line.text.strip():
+        record.blanks.append(line)
+        return len(record.blanks) <= BLANKS
+    return PHASES[record.phase](record, line)
+
+
+def _text(record: Open, line: Line) -> bool:
+    """After a header: the rest of its message, or its traceback."""
+    if begins := _opening(line):
+        return record.opens(begins, line)
+    if _foreign(record, line) or (not record.headered and record.blanks):
+        return False
+    if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):
+        return False
+    if record.level is None and len(record.lines) > 4:
+        return False
+    return record.add(line)
+
+
+def _frames(record: Open, line: Line) -> bool:
+    """Below `Traceback`: indented lines, then the exception at the margin."""
+    text = line.text
+    if text[0] in " \t>":
+        return record.add(line)
+    if _opening(line):
+        return False
+    if tracebacks.CHAIN.match(text):
+        return record.enter("between", line)
+    if tracebacks.failure_line(text) and not _foreign(record, line):
+        return record.enter("message", line)
+    return _disturbed(record)
+
+
+def _box(record: Open, line: Line) -> bool:
+    """Inside rich's box."""
+    text = line.text.strip()
+    if text[0] in tracebacks.BOX_ENDS:
+        return record.enter("boxed", line)
+    return record.add(line) if text[0] in tracebacks.BOX_CHARS else _disturbed(record)
+
+
+def _boxed(record: Open, line: Line) -> bool:
+    """Below rich's box: the exception."""
+    if tracebacks.CHAIN.match(line.text):
+        return record.enter("between", line)
+    if _opening(line) == "box":
+        return record.enter("box", line)
+    return tracebacks.failure_line(line.text.lstrip()) and record.enter("message", line)
+
+
+def _group(record: Open, line: Line) -> bool:
+    """Inside an exception group: everything stands behind bars."""
+    if line.text.lstrip()[0] in "|+":
+        return record.add(line)
+    return bool(tracebacks.CHAIN.match(line.text)) and record.enter("between", line)
+
+
+def _between(record: Open, line: Line) -> bool:
+    """Between two exceptions of a chain."""
+    begins = _opening(line)
+    return begins is not None and record.enter(begins, line)
+
+
+def _message(record: Open, line: Line) -> bool:
+    """Below `Type: message`: more lines of it, notes, or the next exception of the chain."""
+    text = line.text
+    if text == QUOTE:
+        record.quoted = not record.quoted
+        return record.add(line)
+    if record.quoted:
+        return record.add(line)
+    if tracebacks.CHAIN.match(text):
+        return record.enter("between", line)
+    if (record.blanks and not record.headered) or _foreign(record, line) or _opening(line) or OPENER.match(text):
+        return False
+    return record.add(line)
+
+
+def _opening(line: Line) -> str | None:
+    return tracebacks.opening(line.text) if "most recent call last" in line.text else None
+
+
+def _foreign(record: Open, line: Line) -> bool:
+    """Tell whether a line with a time of its own stands among lines that have none."""
+    return line.stamped and not record.stamped and line.text[0] not in " \t"
+
+
+def _disturbed(record: Open) -> bool:
+    """Pass over a line of another writer, a few times."""
+    record.noise += 1
+    return record.noise <= NOISE
+
+
+PHASES: dict[str, Callable[[Open, Line], bool]] = {
+    "text": _text,
+    "frames": _frames,
+    "box": _box,
+    "boxed": _boxed,
+    "group": _group,
+    "between": _between,
+    "message": _message,
+}

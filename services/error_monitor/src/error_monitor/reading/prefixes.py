@@ -1,0 +1,97 @@
+"""What collectors put before every line. A format is one row."""
+
+import re
+from dataclasses import dataclass
+
+from error_monitor.reading.line import Line
+
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+SYSLOG = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
+LEVELS = r"(?!(?:trace|debug|info|notice|warn|warning|error|err|critical|fatal)\b)"
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """One wrapper. Its named groups go into the line; `first` holds the characters it can begin with."""
+
+    name: str
+    first: str
+    pattern: re.Pattern[str]
+
+
+DIGITS, LOWER, UPPER = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PREFIXES = (
+    Prefix(
+        "kubernetes CRI",
+        DIGITS,
+        re.compile(rf"(?P<time>{ISO}) (?P<stream>stdout|stderr) (?P<partial>[FP])(?: |$)"),
+    ),
+    Prefix(
+        "docker compose",
+        LOWER,
+        re.compile(rf"{LEVELS}(?P<service>[a-z0-9][a-z0-9_.-]*)\s*\|(?: |$)"),
+    ),
+    Prefix(
+        "honcho, foreman",
+        DIGITS,
+        re.compile(r"(?P<time>\d\d:\d\d:\d\d) (?P<service>[a-z][\w-]*\.\d+)\s+\|(?: |$)"),
+    ),
+    Prefix(
+        "syslog",
+        UPPER + "<",
+        re.compile(
+            rf"(?:<\d{{1,3}}>)?(?P<time>{SYSLOG}) (?:(?P<host>\S+) )?"
+            r"(?P<service>[\w./@-]+?)(?:\[(?P<worker>\d+)\])?:(?: |$)"
+        ),
+    ),
+    Prefix(
+        "syslog, RFC 5424",
+        "<",
+        re.compile(r"<\d{1,3}>1 (?P<time>\S+) (?P<host>\S+) (?P<service>\S+) (?P<worker>\S+) \S+ (?:-|\[.*?\])(?: |$)"),
+    ),
+    Prefix(
+        "journald with ISO times, heroku",
+        DIGITS,
+        re.compile(
+            rf"(?P<time>{ISO}) (?:(?P<host>[\w.-]+) )?(?P<service>[a-z][\w./@-]*)\[(?P<worker>[\w.]+)\]:(?: |$)"
+        ),
+    ),
+    Prefix(
+        "process number",
+        "[",
+        re.compile(r"\[(?P<worker>(?:pid|PID|worker|process|proc|thread)[ :=#-]?\d+)\](?: |$)"),
+    ),
+    Prefix(
+        "kubectl logs --prefix",
+        "[",
+        re.compile(r"\[(?P<service>pod/[\w.-]+(?:/[\w.-]+)?)\](?: |$)"),
+    ),
+)
+BY_FIRST = {
+    first: tuple(row.pattern for row in PREFIXES if first in row.first)
+    for first in DIGITS + LOWER + UPPER + "[<"
+}  # fmt: skip
+
+
+def peel(line: Line) -> bool:
+    """Take one prefix off the line; tell whether there was one."""
+    text = line.text
+    for pattern in BY_FIRST.get(text[:1], ()):
+        found = pattern.match(text)
+        if found:
+            _put(line, found.groupdict())
+            line.text = text[found.end() :]
+            return True
+    return False
+
+
+def _put(line: Line, said: dict[str, str | None]) -> None:
+    """Note what a prefix said. Service, worker and output name the stream; the time does not."""
+    line.time = line.time or said.get("time")
+    for name in ("service", "worker"):
+        if value := said.get(name):
+            setattr(line, name, value)
+            line.stream += f"/{value}"
+    if value := said.get("stream"):
+        line.stream += f"/{value}"
+    line.partial = said.get("partial") == "P"

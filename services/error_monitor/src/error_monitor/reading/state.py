@@ -1,0 +1,64 @@
+"""What a reader keeps between two scans: the lines of what is open, redacted and bounded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from error_monitor.reading.headers import header_of
+from error_monitor.reading.joining import Joiner
+from error_monitor.reading.line import Line
+from error_monitor.redaction import redact
+
+CHARS = 40_000
+FIELDS = ("text", "stream", "level", "time", "logger", "service", "worker", "request_id", "stamped", "partial")
+
+
+def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
+    """Every stream in which something is open."""
+    pending = [(name, joiner, joiner.pending()) for name, joiner in joiners.items()]
+    pending = [row for row in pending if row[2]]
+    budget = CHARS // max(len(pending), 1)
+    return [
+        {"name": name, "headered": joiner.headered, "lines": rows(lines, budget)} for name, joiner, lines in pending
+    ]
+
+
+def restored(stream: Mapping[str, Any]) -> Joiner:
+    """A joiner that has read these lines."""
+    joiner = Joiner()
+    joiner.headered = bool(stream["headered"])
+    for line in lines(stream["lines"]):
+        header = header_of(line.text)
+        joiner.feed(line, header if header and header.level else None)
+    return joiner
+
+
+def rows(found: Sequence[Line], chars: int) -> list[dict[str, Any]]:
+    """Lines as JSON. Where there are too many, the middle goes: the end names the exception."""
+    texts = redact("\n".join(line.text for line in found)).split("\n")
+    if len(texts) != len(found):
+        texts = [redact(line.text) for line in found]
+    made = [_row(line, text) for line, text in zip(found, texts, strict=True)]
+    if sum(len(row["text"]) for row in made) <= chars:
+        return made
+    begin = _fitting(made, chars // 2)
+    end = _fitting(made[begin:][::-1], chars // 2)
+    return made[:begin] + made[len(made) - end :]
+
+
+def lines(found: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """The lines of rows."""
+    return [Line(tuple(row["numbers"]), **{name: row[name] for name in FIELDS if name in row}) for row in found]
+
+
+def _row(line: Line, text: str) -> dict[str, Any]:
+    row = {name: value for name in FIELDS if (value := getattr(line, name)) not in (None, False, "")}
+    return {**row, "numbers": list(line.numbers)[-4:], "text": text[: CHARS // 8]}
+
+
+def _fitting(found: Sequence[Mapping[str, Any]], chars: int) -> int:
+    """How many rows fit."""
+    for count, row in enumerate(found):
+        chars -= len(row["text"]) + 100
+        if chars < 0:
+            return count
+    return len(found)

@@ -1,0 +1,51 @@
+"""Times as logs print them, as ISO 8601 in UTC."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+ISO = re.compile(
+    r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,:](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$"
+)
+EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}$|\d{16}$|\d{19}$")
+FORMATS = ("%d/%b/%Y:%H:%M:%S %z", "%d/%b/%Y:%H:%M:%S", "%m/%d/%y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%y%m%d %H:%M:%S")
+YEARLESS = ("%b %d %H:%M:%S", "%b %d %H:%M:%S.%f")
+
+
+def iso(printed: str | None) -> str | None:
+    """A printed time as ISO 8601; a time without a zone counts as UTC. None where it names no moment."""
+    if not printed:
+        return None
+    try:
+        found = _moment(printed.strip())
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found.astimezone(UTC).isoformat(timespec="microseconds") if found else None
+
+
+def _moment(printed: str) -> datetime | None:
+    if found := ISO.match(printed):
+        year, month, day, clock, fraction, zone = found.groups()
+        zone = "+00:00" if zone in (None, "Z", "UTC", "GMT") else zone
+        return datetime.fromisoformat(f"{year}-{month}-{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
+    if EPOCH.match(printed):
+        whole = printed.partition(".")[0]
+        return datetime.fromtimestamp(float(printed) / 10 ** (len(whole) - 10), UTC)
+    return _named(printed)
+
+
+def _named(printed: str) -> datetime | None:
+    """Times with the name of the month; a syslog time has no year, so the last such day is meant."""
+    for layout in FORMATS:
+        try:
+            found = datetime.strptime(printed, layout)  # noqa: DTZ007 - the zone comes next
+        except ValueError:
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    now = datetime.now(UTC)
+    for layout in YEARLESS:
+        try:
+            found = datetime.strptime(f"{now.year} {printed}", f"%Y {layout}").replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        return found if found <= now + timedelta(days=1) else found.replace(year=now.year - 1)
+    return None

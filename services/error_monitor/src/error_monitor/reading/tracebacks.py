@@ -1,0 +1,239 @@
+"""What a printed traceback says: type, message and frames of the exception that is printed last."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from error_monitor.reading.event import Failure, Frame
+
+START = re.compile(r"(?P<bars>[ |]*)(?P<group>\+ Exception Group )?Traceback \(most recent call last\):\s*$")
+START_WITHIN = re.compile(r"(?P<group>\+ Exception Group )?Traceback \(most recent call last\):\s*$")
+FRAME = re.compile(r'[\s>|]*File "(?P<file>[^"]*)", line (?P<line>\d+)(?:, in (?P<function>.+?))?\s*$')
+CUT_FRAME = re.compile(r'[ |]*File "[^"]*", line \d+(?:, in .+)?$')
+FAILURE = re.compile(r"(?P<type>[A-Za-z_]\w*(?:\.(?:\w+|<locals>))*)(?::(?: (?P<message>.*)|\s*$)|\s*$)", re.DOTALL)
+CAUSED = "The above exception was the direct cause of the following exception:"
+CHAIN = re.compile(
+    rf"[ |]*(?:{CAUSED}"
+    r"|During handling of the above exception, another exception occurred:)\s*$"
+)
+MEMBER = re.compile(r"(?P<bars>[ |]*)\+[+-]*-+ (?:\d+|\.\.\.) -+\s*$")
+CLOSED = re.compile(r"[ |]*\+-+\s*$")
+BARS = re.compile(r"(?:\s*\|)+ ?")
+BOX_TOP = re.compile(r"[╭┌+][─-]+ ?Traceback \(most recent call last\) ?[─-]+[╮┐+]\s*$")
+BOX_ROW = re.compile(r"[│|] (.*?)\s*[│|]?\s*$")
+BOX_FRAME = re.compile(r"(?P<file>\S.*?):(?P<line>\d+) in (?P<function>\S.*)$")
+BOX_CODE = re.compile(r"(?:❱|>)\s*\d+ (.*)$")
+BOX_FRAME_CUT = re.compile(r"(?:\S.*?):\d+ in$")
+BOX_CHARS = "╭│╰├┌└|+"
+BOX_ENDS = "╰└"
+NOT_MESSAGE = ("Call stack:", "Stack (most recent call last):", "[NOTE] ")
+FOREIGN = re.compile(
+    r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d[\d.]*[/\\]|^<|[/\\]Python3\d*[/\\]Lib[/\\]",
+    re.IGNORECASE,
+)
+TYPELIKE = re.compile(r"(?:[\w<>]+\.)+\w+$|[A-Z]\w*$|\w*(?:error|exception)$")
+MEMBERS = 50
+CAUSES = 5
+
+
+def opening(text: str) -> str | None:
+    """The phase that a line begins: `frames`, `group`, `box`, or None where it opens no traceback."""
+    if found := START.match(text):
+        return "group" if found["group"] or "|" in found["bars"] else "frames"
+    return "box" if BOX_TOP.match(text.strip()) else None
+
+
+def failure_line(text: str) -> bool:
+    """Tell whether a line is `Type: message` or a bare type, as it stands below the frames."""
+    found = FAILURE.match(text)
+    return found is not None and (found["message"] is not None or bool(TYPELIKE.match(found["type"])))
+
+
+def frame(file: str, function: str | None, line: int | None, code: str | None = None) -> Frame:
+    """A frame. The standard library and installed packages are not the application."""
+    compiled = file.endswith((".pyx", ".pxd")) and not file.startswith("/")
+    in_app = not compiled and not FOREIGN.search(file)
+    return Frame(file=file, function=function or "", line=line, in_app=in_app, code=code)
+
+
+def read(lines: Sequence[str], depth: int = 0) -> Failure | None:
+    """Read the traceback in these lines, or None where they hold none."""
+    failure = _last(lines)
+    if failure is None or depth >= CAUSES:
+        return failure
+    chained = max((at for at, text in enumerate(lines) if _chains(text)), default=-1)
+    if chained < 0:
+        return failure
+    cause = read(lines[:chained], depth + 1)
+    if cause is None or cause.type is None:
+        return failure
+    return replace(failure, cause=cause, raised_from=lines[chained].startswith(CAUSED))
+
+
+def _chains(text: str) -> bool:
+    """Tell whether a line stands between two exceptions of a chain, outside any group."""
+    return text.startswith((CAUSED, "During handling of the above")) and bool(CHAIN.match(text))
+
+
+def _last(lines: Sequence[str]) -> Failure | None:
+    """Read the exception that is printed last."""
+    start = max((at for at, text in enumerate(lines) if _opens(text)), default=-1)
+    if start >= 0 and BOX_TOP.match(lines[start].strip()):
+        return _boxed(lines, start)
+    found = START.match(lines[start]) if start >= 0 else None
+    if found and found["group"]:
+        return _group(lines[start + 1 :])
+    return _plain(lines[start + 1 :])
+
+
+def _opens(text: str) -> bool:
+    """Tell whether a line opens a traceback that is not inside an exception group."""
+    if "most recent call last" not in text:
+        return False
+    found = START.match(text)
+    return "|" not in found["bars"] if found else bool(BOX_TOP.match(text.strip()))
+
+
+def _plain(lines: Sequence[str]) -> Failure | None:
+    """Frames, then `Type: message` at the margin. Without that line, type and message stay None."""
+    frames: list[Frame] = []
+    source = None
+    for at, text in enumerate(lines):
+        if not text or text[0] in " \t>":
+            if "File " in text and (found := FRAME.match(text)):
+                if found["function"] is None:
+                    source = found["file"]
+                else:
+                    frames.append(frame(found["file"], found["function"], int(found["line"]), _code(lines, at)))
+        elif found := FAILURE.match(text):
+            return Failure(
+                type=found["type"],
+                message=_message(found["message"] or "", lines[at + 1 :]),
+                frames=tuple(frames),
+                source=source,
+            )
+        else:
+            break
+    return Failure(frames=tuple(frames), source=source) if frames or source else None
+
+
+def _code(lines: Sequence[str], at: int) -> str | None:
+    """The source below a frame's line."""
+    below = lines[at + 1] if at + 1 < len(lines) else ""
+    return below.strip() if below.startswith("    ") and not FRAME.match(below) else None
+
+
+def _message(first: str, rest: Sequence[str]) -> str:
+    """A message and the lines that go on with it; what else is printed after it does not belong to it."""
+    lines = [first]
+    for text in rest:
+        if text.startswith(NOT_MESSAGE) or CHAIN.match(text):
+            break
+        lines.append(text)
+    return "\n".join(lines).rstrip()
+
+
+def _group(lines: Sequence[str]) -> Failure | None:
+    """An exception group: its own frames and message, and its members' leaves."""
+    depth, own, members, current = 0, [], list[list[str]](), list[str]()
+    for text in lines:
+        if MEMBER.match(text):
+            depth = 1
+            current = []
+            members.append(current)
+            continue
+        if CLOSED.match(text):
+            continue
+        content = BARS.sub("", text, count=1)
+        if depth == 0:
+            own.append(content)
+        else:
+            current.append(content)
+    group = _plain(own)
+    leaves = [found for member in members[:MEMBERS] if (found := read(member)) and found.type]
+    if group is None:
+        return None
+    return Failure(type=group.type, message=group.message, frames=group.frames, members=tuple(leaves))
+
+
+def _boxed(lines: Sequence[str], start: int) -> Failure | None:
+    """rich: frames in a box, `Type: message` below it, wrapped at the box's width."""
+    width, frames, pending, at = len(lines[start].rstrip()), list[Frame](), "", start + 1
+    for at in range(start + 1, len(lines)):
+        text = lines[at]
+        if text[:1] not in BOX_CHARS or text[:1] in "╰└" or not text:
+            break
+        row = BOX_ROW.match(text)
+        content = row[1] if row else ""
+        if frames and (marked := BOX_CODE.match(content)):
+            frames[-1] = replace(frames[-1], code=marked[1].replace("│   ", "").strip())
+        if pending:
+            content, pending = f"{pending} {content.strip()}", ""
+        if BOX_FRAME_CUT.match(content):
+            pending = content
+        elif found := BOX_FRAME.match(content):
+            frames.append(frame(found["file"], found["function"], int(found["line"])))
+    rest = [text for text in lines[at:] if text[:1] not in "╰└"]
+    while rest and not rest[0].strip():
+        rest.pop(0)
+    failure = _plain(_unwrapped(rest, width))
+    if failure is None or failure.type is None:
+        return Failure(frames=tuple(frames)) if frames else None
+    return Failure(type=failure.type, message=failure.message, frames=tuple(frames))
+
+
+def _unwrapped(lines: Sequence[str], width: int) -> list[str]:
+    """Lines that rich broke at the box's width, made whole: the next word would not have fitted."""
+    whole: list[str] = []
+    room = width
+    for text in lines:
+        word = text.split(" ", 1)[0]
+        if whole and word and word[:1] != "[" and len(word) >= room:
+            whole[-1] = f"{whole[-1].rstrip()} {text}"
+        else:
+            whole.append(text)
+        room = width - len(text.rstrip())
+    return whole
+
+
+def from_objects(stacks: Sequence[dict[str, Any]], depth: int = 0) -> Failure | None:
+    """The objects of structlog's dict_tracebacks: the exception that propagated comes first, what caused it follows."""
+    if not stacks:
+        return None
+    stack = stacks[0]
+    more = len(stacks) > 1 and depth < CAUSES
+    frames = stack.get("frames")
+    return Failure(
+        type=_name(stack.get("exc_type")),
+        message=str(stack.get("exc_value", ""))[:20_000],
+        frames=tuple(_frame_object(item) for item in frames if isinstance(item, dict))
+        if isinstance(frames, list)
+        else (),
+        members=tuple(_leaves(stack)),
+        source=_source(stack.get("syntax_error")),
+        cause=from_objects(stacks[1:], depth + 1) if more else None,
+        raised_from=more and stacks[1].get("is_cause") is True,
+    )
+
+
+def _leaves(stack: dict[str, Any]) -> list[Failure]:
+    """The members of a group, each a list of stacks of its own."""
+    members = stack.get("exceptions")
+    if not isinstance(members, list):
+        return []
+    lists = [member for member in members[:MEMBERS] if isinstance(member, list)]
+    return [found for member in lists if (found := from_objects([item for item in member if isinstance(item, dict)]))]
+
+
+def _frame_object(item: dict[str, Any]) -> Frame:
+    line = item.get("lineno")
+    return frame(str(item.get("filename", "")), str(item.get("name", "")), line if isinstance(line, int) else None)
+
+
+def _source(error: Any) -> str | None:
+    return str(error["filename"]) if isinstance(error, dict) and error.get("filename") else None
+
+
+def _name(kind: Any) -> str | None:
+    return str(kind) if kind else None

@@ -1,0 +1,61 @@
+"""The reader: from raw lines to events."""
+
+from error_monitor.reading.event import Event
+from error_monitor.reading.reader import Reader
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/app/shop/jobs.py", line 7, in run
+    raise ValueError("feed 'a' is empty")
+ValueError: feed 'a' is empty"""
+
+
+def read(text: str) -> list[Event]:
+    """All events of a text."""
+    reader = Reader()
+    return [*reader.feed(text.split("\n")), *reader.flush()]
+
+
+def test_record_with_traceback() -> None:
+    """A header and the traceback below it are one event; the record after it is none of it."""
+    (event,) = read(
+        f"2024-01-02 03:04:05,678 ERROR shop: job failed\n{TRACEBACK}\n2024-01-02 03:04:06,000 INFO shop: on"
+    )
+
+    assert (event.first_line, event.last_line, event.lines) == (1, 5, ())
+    assert (event.type, event.message, event.level) == ("ValueError", "feed 'a' is empty", "error")
+    assert [(frame.file, frame.function, frame.in_app) for frame in event.frames] == [
+        ("/app/shop/jobs.py", "run", True)
+    ]
+    assert event.time == "2024-01-02T03:04:05.678000+00:00"
+
+
+def test_state_carries_an_open_traceback() -> None:
+    """A traceback that a scan cut in two is one event after the next scan."""
+    lines = TRACEBACK.split("\n")
+    reader = Reader()
+    assert reader.feed(lines[:2]) == []
+
+    later = Reader.restore(reader.state())
+    assert later.feed(lines[2:]) == []
+    (event,) = later.flush()
+
+    assert (event.text, event.first_line, event.last_line) == (TRACEBACK, 1, 4)
+    assert later.state() == {}
+
+
+def test_interleaved_workers() -> None:
+    """Lines of two workers in one pipe are told apart by their prefix."""
+    one, two = TRACEBACK.split("\n"), TRACEBACK.replace("'a'", "'b'").split("\n")
+    mixed = [
+        f"{name} | {line}"
+        for pair in zip(one, two, strict=True)
+        for name, line in zip(("a-1", "b-1"), pair, strict=True)
+    ]
+
+    events = read("\n".join(mixed))
+
+    assert [(event.service, event.message, event.lines) for event in events] == [
+        ("a-1", "feed 'a' is empty", (1, 3, 5, 7)),
+        ("b-1", "feed 'b' is empty", (2, 4, 6, 8)),
+    ]
