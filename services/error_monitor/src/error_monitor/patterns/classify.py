@@ -1,0 +1,84 @@
+"""What kind of error an event is: the first rule that fits decides, and says why."""
+
+import re
+from dataclasses import dataclass
+
+from error_monitor.patterns.rules import RULES
+from error_monitor.reading.event import Event, Failure
+
+FIXABLE = ("logic", "validation", "database", "configuration", "dependency")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Classification:
+    """Category and severity of an event, whether a change of code can stop it, and why we think so."""
+
+    category: str
+    severity: str
+    fixable: bool
+    reason: str
+
+
+CONFIG_FILE = re.compile(r"(?:^|[/\\])(?:(?:conf|config|configuration|settings|env)\.py$|(?:config|settings)[/\\])")
+OPEN_TYPES = re.compile(r"(?:^|\.)(?:RuntimeError|Exception|BaseException|ExceptionGroup|BaseExceptionGroup)$")
+
+
+def classify(event: Event) -> Classification:
+    """Category, severity and fixability of an event, with the reason."""
+    category, reason = _category(event)
+    in_app = any(frame.in_app for frame in event.frames)
+    fixable = in_app and category in FIXABLE
+    why = "an own frame to change" if fixable else "nothing in the code to change"
+    return Classification(
+        category=category, severity=severity(event.level, category), fixable=fixable, reason=f"{reason}; {why}"
+    )
+
+
+def severity(level: str, category: str, *, per_minute: float = 0.0, services: int = 1) -> str:
+    """Severity from level, category, rate and spread."""
+    if level == "critical" or per_minute >= 60 or services >= 5:
+        return "critical"
+    if level in ("debug", "info", "warning"):
+        return "high" if per_minute >= 10 else "low"
+    if category in ("database", "resource", "auth", "configuration") or per_minute >= 10 or services >= 2:
+        return "high"
+    return "medium"
+
+
+def _category(event: Event) -> tuple[str, str]:
+    """The category and the rule behind it."""
+    if event.failure is None:
+        return _of("", event.header or "")
+    return _of_failure(event.failure, depth=0)
+
+
+def _of_failure(failure: Failure, depth: int) -> tuple[str, str]:
+    """Of an exception; where it only wraps others, of its members or its cause."""
+    kind, message = failure.type or "", failure.message or ""
+    if failure.members and kind.endswith("Group"):
+        return _of_failure(failure.members[0], depth + 1) if depth < 5 else ("unknown", "nested groups")
+    own = [frame for frame in failure.frames if frame.in_app]
+    last_own = failure.frames[-1].in_app if failure.frames else False
+    if last_own and kind.endswith(("ValueError", "KeyError")) and CONFIG_FILE.search(own[-1].file):
+        return "configuration", f"{kind} raised in {own[-1].file.rsplit('/', 1)[-1]}"
+    found = _of(kind, message)
+    wraps = failure.cause is not None and depth < 5 and (found[0] == "unknown" or OPEN_TYPES.search(kind) is not None)
+    if wraps and failure.cause is not None:
+        deeper = _of_failure(failure.cause, depth + 1)
+        if deeper[0] != "unknown":
+            return deeper
+    if found[0] == "unknown" and own:
+        return "logic", f"{kind or 'an exception'} of the application itself"
+    return found
+
+
+def _of(kind: str, message: str) -> tuple[str, str]:
+    """The first rule that fits."""
+    for rule in RULES:
+        if rule.types is not None and not rule.types.search(kind):
+            continue
+        if rule.message is None:
+            return rule.category, f"type {kind}"
+        if found := rule.message.search(message[:2000]):
+            return rule.category, f"the message says {found[0][:60]!r}"
+    return "unknown", "no rule fits"

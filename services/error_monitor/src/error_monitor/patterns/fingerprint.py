@@ -1,0 +1,140 @@
+"""The name of a pattern: a hash of what stays the same from one occurrence to the next, and why.
+
+Version 1: the bare type, the place that raised (the innermost own frame without its line number) and the message with
+its variable parts masked. What a message says about data, not about the fault, counts only where no frame is known.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from error_monitor.patterns import templates
+from error_monitor.patterns.masking import masked
+from error_monitor.reading.event import Event, Failure, Frame
+
+VERSION = "v1"
+ANYWHERE = re.compile(
+    r"^(?:app|src|code|task|current|releases?|srv|opt|home|workspace|build|lib|python|www|html|root|deploy|var)$|\d"
+)
+"""Folders that name a deployment, not a module."""
+INLINED = ("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>")
+"""Frames of their own in some versions of Python and not in others."""
+DATA_TYPES = re.compile(
+    r"(?:JSONDecodeError|Unicode\w*Error|SyntaxError|IndentationError|TabError|RecursionError|MemoryError|BadZipFile|ExpatError|CSVError)$"
+)
+"""What these say depends on the data at hand or on Python's version."""
+ADVICE = re.compile(r"\sFor (?:more|further) information.*", re.DOTALL)
+UNPACKED = re.compile(r"(?:not enough|too many) values to unpack.*")
+INVALID = re.compile(r"\d+ validation errors? for ")
+ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
+NAMES = re.compile(r"(?:NameError|UnboundLocalError|ImportError|ModuleNotFoundError)$")
+NAME = re.compile(r"'([\w.]+)'")
+SETTING = re.compile(r"'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'$")
+STATUS = re.compile(r"(?<![\w.:/-])([45])(\d\d)(?![\w/-]|\.\d)")
+STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
+LEAVES = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """The name of a pattern, the reason in words, and the parts that were hashed."""
+
+    key: str
+    reason: str
+    parts: tuple[str, ...]
+
+
+def fingerprint(event: Event) -> Fingerprint:
+    """Name the pattern of an event."""
+    if event.failure is None or (event.failure.type is None and not event.failure.frames):
+        said = masked(event.message or event.header or event.text)
+        return _made(("message", said), f"no exception: the message without its variable parts, {said!r}")
+    parts, reason = _of(event.failure)
+    return _made(parts, reason)
+
+
+def _made(parts: tuple[str, ...], reason: str) -> Fingerprint:
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+    return Fingerprint(key=f"{VERSION}:{digest[:24]}", reason=reason, parts=parts)
+
+
+def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
+    """The parts that name an exception, and why these."""
+    kind = (failure.type or "?").rpartition(".")[2]
+    if failure.source:
+        return ("syntax", kind, _module(failure.source)), f"{kind} in {_module(failure.source)}"
+    if failure.members:
+        leaves = sorted({"\1".join(_of(member)[0]) for member in failure.members[:LEAVES]})
+        return ("group", kind, *leaves), f"{kind} of {len(leaves)} different members"
+    place = _place(failure, kind)
+    message = templates.levelled(failure.message or "", failure.frames)
+    said = _said(kind, message, has_place=bool(place))
+    parts = ("exception", kind, place, said, *_caused(failure))
+    if not place:
+        return parts, f"{kind} without an own frame: the message decides, {said!r}"
+    return parts, f"{kind} raised in {place}" + (
+        f", which serves several faults: the message decides, {said!r}" if said else ""
+    )
+
+
+def _caused(failure: Failure) -> tuple[str, ...]:
+    """What an own wrapper wraps: one `raise JobFailed() from error` serves many faults."""
+    if failure.cause is None or not failure.raised_from or not failure.frames or not failure.frames[-1].in_app:
+        return ()
+    cause = failure.cause
+    return ("from", (cause.type or "?").rpartition(".")[2], _place(cause, ""))
+
+
+def _place(failure: Failure, kind: str) -> str:
+    """The innermost own frame as module and function; of a recursion, the same one wherever it ended."""
+    own = [frame for frame in failure.frames if frame.in_app]
+    if not own:
+        return ""
+    if kind == "RecursionError":
+        counts = Counter((_module(frame.file), frame.function) for frame in own)
+        most = max(counts.values())
+        return ":".join(min(place for place, count in counts.items() if count == most))
+    return f"{_module(own[-1].file)}:{_function(own)}"
+
+
+def _function(own: list[Frame]) -> str:
+    """The innermost function. A comprehension counts as the function around it."""
+    for frame in reversed(own):
+        if frame.file != own[-1].file:
+            break
+        if frame.function not in INLINED:
+            return frame.function
+    return own[-1].function
+
+
+def _module(file: str) -> str:
+    """The file with its package, without what names the deployment."""
+    parts = file.replace("\\", "/").split("/")
+    package = parts[-2] if len(parts) > 1 and not ANYWHERE.search(parts[-2]) else ""
+    return f"{package}/{parts[-1]}" if package else parts[-1]
+
+
+def _said(kind: str, message: str, *, has_place: bool) -> str:
+    """The part of a message that tells faults apart."""
+    if has_place and DATA_TYPES.search(kind):
+        return ""
+    if kind == "KeyError":
+        found = SETTING.match(message)
+        return found[1] if found else ("" if has_place else masked(message))
+    if kind == "AttributeError" and (found := ATTRIBUTE.search(message)):
+        return found[1]
+    if NAMES.search(kind) and (found := NAME.search(message)):
+        return found[1]
+    message = UNPACKED.sub("values to unpack", INVALID.sub("invalid ", ADVICE.sub("", message)))
+    if STATUS_TYPES.search(kind):
+        message = STATUS.sub(_status, message)
+    return masked(message)
+
+
+def _status(found: re.Match[str]) -> str:
+    """A status counts; among the server's own errors it does not matter which."""
+    letters = "abcdefghij"
+    return (
+        "status server" if found[1] == "5" else f"status client {letters[int(found[2][0])]}{letters[int(found[2][1])]}"
+    )
