@@ -377,7 +377,7 @@ def _refused(error: Exception) -> BayError:
 
 
 def servers(tenancy: Tenancy) -> str:
-    """`embedded: PostgreSQL 18.6, Dragonfly 6.2.14 (redis 6.2 stand-in), NATS 2.15.1`."""
+    """`embedded: PostgreSQL 18.6, Dragonfly 9.1.2 (valkey 9.1 stand-in), NATS 2.15.1`."""
     found = [Endpoint(**fields) for fields in tenancy["endpoints"].values()]
     said = (f"{e.title} {e.version}" + (f" ({e.note})" if e.note else "") for e in found)
     return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"

@@ -142,6 +142,6 @@ def _completed(words: list[str], stack: Stack) -> list[str]:
     """The command; a client of the keys is told where they are, as psql is by its variables."""
     if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
         return words
-    program = dragonfly.client_program(stack.request.settings.environ) or words[0]
+    program = dragonfly.client_program(stack.request.settings.environ) or str(dragonfly.OWN_CLIENTS / "redis-cli")
     endpoint = stack.endpoints["dragonfly"]
     return [program, "-h", endpoint.host, "-p", str(endpoint.port), "-n", endpoint.db, *words[1:]]

