@@ -103,9 +103,11 @@ def metrics(
 
     Example: testbay metrics report.json --branch testbay-history --push http://127.0.0.1:9091
     """
+    from testbay.production import extra
     from testbay.production import metrics as measured
     from testbay.production.history import command as trends
 
+    extra.demand("testbay metrics", extra.METRICS)
     chosen = configuration.load()
     where = trends.place(folder, branch, chosen.environ)
     voice = Voice(environ=chosen.environ)

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import certifi
-
 from testbay.errors import InterruptedRunError
 from testbay.manifest import placeholders
 from testbay.manifest.checks import LIVE, Check, HttpCheck, JourneyCheck, Phase, Target, WebSocketCheck
@@ -181,6 +179,8 @@ def _client(connector: "aiohttp.BaseConnector | None", *, direct: bool, owner: b
 
 def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
     """Of the certificates that come with us, or of those that the environment names."""
+    import certifi
+
     file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
     return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
 

@@ -1,0 +1,23 @@
+"""The packages of the extra `checks`, which a project that only runs tests does without."""
+
+from importlib.util import find_spec
+
+from testbay.errors import EngineUnavailableError
+
+CHECKS = ("aiohttp", "certifi", "dotenv", "websockets")
+METRICS = ("prometheus_client",)
+
+
+def demand(command: str, modules: tuple[str, ...]) -> None:
+    """Refuse a command whose packages are not installed.
+
+    Raises:
+        EngineUnavailableError: One of them is missing.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise EngineUnavailableError(
+            f"{command} needs packages that are not installed: {', '.join(missing)}",
+            why="they come with testbay's extra `checks`",
+            todo="pip install 'testbay[checks]'",
+        )
