@@ -18,6 +18,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPOSITORY=$(cd "$HERE/../.." && pwd)
 readonly HERE REPOSITORY
 readonly MACHINES=${TESTBAY_MACHINES:-/var/cache/testbay-machines}
+readonly DEV=/home/dev # the newcomer
 readonly PACKAGES=python3,python3-venv,git,make,ca-certificates
 readonly PASSED_ON='^(PIP|UV|TESTBAY)_|^(SSL_CERT_FILE|CI|TERM|(HTTPS?|NO|https?|no)_(PROXY|proxy))='
 
@@ -53,14 +54,14 @@ make_system() { # <suite>: the bare system's folder, made anew once a week
 
 furnish() { # <layer> <system>: the user, a clone, and what this machine needs to reach a package index
   local layer=$1 path
-  mkdir -p "$layer/etc" "$layer/home/dev"
+  mkdir -p "$layer/etc" "$layer$DEV"
   { cat "$2/etc/passwd" && echo 'dev:x:1000:1000::/home/dev:/bin/bash'; } >"$layer/etc/passwd"
   { cat "$2/etc/group" && echo 'dev:x:1000:'; } >"$layer/etc/group"
   for path in /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt /etc/pip.conf /etc/xdg/pip; do
     [[ ! -e $path ]] || { mkdir -p "$layer${path%/*}" && cp -rL "$path" "$layer${path%/*}/"; }
   done
-  git clone --quiet --depth 1 "file://$REPOSITORY" "$layer/home/dev/testbay"
-  chown -R 1000:1000 "$layer/home/dev"
+  git clone --quiet --depth 1 "file://$REPOSITORY" "$layer$DEV/testbay"
+  chown -R 1000:1000 "$layer$DEV"
 }
 
 # Processes and mounts end with these namespaces, however this script ends. What is written goes into the layer.
@@ -69,12 +70,12 @@ inside() { # <machine> <system> <command line>
   mapfile -t passed < <(env | grep -E "$PASSED_ON" | grep -v '^TESTBAY_MACHINES=')
   # shellcheck disable=SC2016 # the inner shell's own arguments
   unshare --mount --pid --fork --kill-child --propagation private bash -c '
-    machine=$1 system=$2 line=$3 root=$1/root && shift 3
+    machine=$1 system=$2 line=$3 home=$4 root=$1/root && shift 4
     mount -t overlay -o "lowerdir=$system,upperdir=$machine/layer,workdir=$machine/work" overlay "$root" || exit 1
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/dev/shm"
-    exec chroot --userspec=1000:1000 "$root" /usr/bin/env -i HOME=/home/dev USER=dev LANG=C.UTF-8 \
+    exec chroot --userspec=1000:1000 "$root" /usr/bin/env -i HOME="$home" USER=dev LANG=C.UTF-8 \
       PATH=/usr/local/bin:/usr/bin:/bin "$@" bash -c "cd ~/testbay && $line"
-  ' inside "$1" "$2" "$3" "${passed[@]}" </dev/null
+  ' inside "$1" "$2" "$3" "$DEV" "${passed[@]}" </dev/null
 }
 
 readme_commands() { # prints the README's own
