@@ -25,7 +25,7 @@ main() { # [--help | --list [--changed-since COMMIT] | --list-deployments | SERV
 ask() { # [SERVICE…]
     local names calls lines=() call words code first=0
     names=$(scripts/ci/run-integration-tests.sh --list "$@")
-    scripts/bootstrap
+    scripts/bootstrap run
     # shellcheck disable=SC2086 # a name for each word
     calls=$(.venv/bin/python scripts/ci/checks.py calls $names)
     mapfile -t lines <<<"$calls"
@@ -48,7 +48,7 @@ list() { # --list [--changed-since COMMIT] | --list-deployments
         *) printf 'run-checks: unknown option %s\n  do:       scripts/ci/run-checks.sh --help\n' "${2:-}" >&2 && return 10 ;;
     esac
     names=$(scripts/ci/run-integration-tests.sh --list)
-    scripts/bootstrap >&2
+    scripts/bootstrap run >&2
     # shellcheck disable=SC2086 # a name for each word
     .venv/bin/python scripts/ci/checks.py "${question[@]}" $names
 }

@@ -55,7 +55,7 @@ main() { # [--help | --list … | [--with-secrets] [--shard I/N] SERVICE…]
 
     trap 'stop INT 130' INT
     trap 'stop TERM 143' TERM
-    scripts/bootstrap || exit
+    scripts/bootstrap run || exit
     for name in "${planned[@]}"; do
         [[ -z $stopped ]] || break
         printf '==> %s: services/%s/scripts/ci/run-tests.sh\n' "$name" "$name"

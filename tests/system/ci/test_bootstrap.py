@@ -44,6 +44,8 @@ exec "{uv}" "$@"
 FIRST_RUN = ["==> making .venv: Python X, 0 locked packages (first run)", "==> .venv is ready (N s)"]
 AGAIN = ["==> making .venv: Python X, 0 locked packages (the one here is out of date or unfinished)", FIRST_RUN[1]]
 
+ADDED = ["==> adding the tools of development to .venv: 0 locked packages", FIRST_RUN[1]]
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -51,18 +53,19 @@ def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "a checkout"
     (root / "scripts").mkdir(parents=True)
     shutil.copy(SCRIPT, root / "scripts/bootstrap")
-    (root / "requirements.lock").write_text("# nothing\n", encoding="utf-8")
+    for lock in ("requirements.lock", "requirements-run.lock"):
+        (root / lock).write_text("# nothing\n", encoding="utf-8")
     (root / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     (root / "backend.py").write_text(BACKEND, encoding="utf-8")
     (tmp_path / "bin").mkdir()
     return root
 
 
-def start(checkout: Path, **environment: str) -> subprocess.Popen[str]:
+def start(checkout: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Starts the script, from another folder, with this environment's uv on PATH."""
     path = [checkout.parent / "bin", Path(sys.executable).parent, *os.environ["PATH"].split(":")]
     return subprocess.Popen(
-        [checkout / "scripts/bootstrap"],
+        [checkout / "scripts/bootstrap", *arguments],
         cwd=checkout.parent,
         env={**os.environ, "PATH": ":".join(map(str, path)), **environment},
         stdout=subprocess.PIPE,
@@ -80,8 +83,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
     return process.returncode, output.splitlines()
 
 
-def bootstrap(checkout: Path, **environment: str) -> tuple[int, list[str]]:
-    return finish(start(checkout, **environment))
+def bootstrap(checkout: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
+    return finish(start(checkout, *arguments, **environment))
 
 
 def put_on_path(checkout: Path, name: str, text: str) -> None:
@@ -108,6 +111,15 @@ def test_first_run_installs_and_the_second_does_nothing(checkout: Path) -> None:
 
     assert (first, second) == ((0, FIRST_RUN), (0, []))
     assert subprocess.run([checkout / ".venv/bin/python", "-c", "import tiny"], check=False).returncode == 0
+
+
+def test_what_runs_tests_is_a_part_of_what_develops(checkout: Path) -> None:
+    """The tools are added to a small environment when they are needed; a whole one serves both."""
+    small = [bootstrap(checkout, "run"), bootstrap(checkout, "run")]
+    whole = [bootstrap(checkout), bootstrap(checkout), bootstrap(checkout, "run")]
+
+    assert small == [(0, FIRST_RUN), (0, [])]
+    assert whole == [(0, ADDED), (0, []), (0, [])]
 
 
 def test_plain_pip_is_enough(checkout: Path) -> None:
