@@ -342,9 +342,6 @@ def check(
 
 
 def _execute(asked: Any, voice: Voice) -> tuple[Any, int]:
-    from testbay.production import extra
-
-    extra.demand("testbay check", extra.CHECKS)
     if asked.phase != "pre-merge":
         from testbay.production.checks import command as checking
 

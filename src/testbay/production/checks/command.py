@@ -10,6 +10,7 @@ from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
 from testbay.manifest.checks import LIVE, PHASES, Check, Phase, Target
 from testbay.manifest.service import Manifest
 from testbay.output import Voice, append_summary
+from testbay.production import extra
 from testbay.production.checks import runner, summary
 from testbay.production.checks.report import Report, Result
 from testbay.production.history.command import Place
@@ -119,7 +120,9 @@ def chosen(asked: Asked) -> list[Check]:
 
     Raises:
         ManifestError: An unknown check, or none for this phase.
+        EngineUnavailableError: The packages that checks need are not installed.
     """
+    extra.demand("testbay check", extra.CHECKS)
     checks = asked.manifest.check
     known = [check.id for check in checks]
     for name in asked.ids:
