@@ -1,21 +1,74 @@
-"""Messages without what changes from one occurrence to the next."""
+"""Messages without what changes from one occurrence to the next.
+
+One message is masked by itself, without a look at others: so its pattern is the same in any order, in any file.
+"""
 
 import re
 
-MASK = re.compile(
-    r"(?P<url>[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>\])]+)"
-    r"|(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<quoted>'(?:[^'\\]|\\.){0,2000}?'(?![A-Za-z])"
-    r"|\"(?:[^\"\\]|\\.){0,2000}?\"|`[^`]{0,2000}?`)"
-    r"|(?P<date>\d{4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b)"
-    r"|(?P<path>(?<![\w/])(?:[A-Za-z]:\\|~?/)[\w.@%+=~-]+(?:[/\\][\w.@%+=~{}#-]*)+)"
-    r"|(?P<hex>\b(?:0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27})\b)"
-    r"|(?P<token>[A-Za-z_]*(?:[-_.:/#+=][A-Za-z_]+)*[-_.:/#+=]?\d[\w.:/#%+-]*)"
+CHARS = 4000
+DAYS = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
+MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+UNITS = (
+    r"(?:[KMGTP]i?B|[KMG]?[Bb]ytes|B|[mµun]s|msecs?|milliseconds?|secs?|seconds?|minutes?|mins?|hours?|hrs?|days?|[smhd]"
+    r"|%|[KMG]?Hz|[CF])"
 )
+DOMAINS = (
+    r"(?:com|net|org|edu|gov|mil|int|info|biz|io|dev|app|cloud|local|localdomain|internal|lan|corp|svc|home|arpa"
+    r"|[a-z]{2})"
+)
+WORD = (
+    r"(?!(?:unknown|not|is|was|has|had|names?|and|or|the|an?|to|from|on|in|by|of|with|for|agent|id|account|does)\b)"
+    r"[\w.$@\\\\-]+"
+)
+ACCOUNT = r"[\w.$@\\-]+"
+NAMED = re.compile(
+    rf"(?P<lead>\b(?:[Uu]ser(?:name)?|USER|account|tenant|customer|login) )'?{WORD}"
+    rf"|(?P<for>\bfor )(?!user |invalid ){ACCOUNT}(?= from [\d(])"
+)
+"""Names of people stand without quotes, and look like words."""
+MASK = re.compile(
+    r"(?P<verb>\"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) )[^\"]*\""
+    r"|(?P<keep>\b(?:IPv[46]|ssh2|utf-?(?:8|16)|sha\d{1,3}|md5|http/\d|latin-?1|base64)\b)"
+    r"|[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>\])]+"
+    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|'(?:[^'\\]|\\.){0,2000}?'(?![A-Za-z])|\"(?:[^\"\\]|\\.){0,2000}?\"|`[^`]{0,2000}?`"
+    rf"|\b{DAYS},? {MONTHS} [ \d]\d [\d:]{{5,8}}(?: [A-Z]{{3,4}})?(?: \d{{4}})?"
+    rf"|\b(?:{DAYS},? )?(?:{MONTHS} [ \d]?\d(?:,? \d{{4}})?|\d{{1,2}} {MONTHS} \d{{4}})(?: [\d:]{{5,8}})?\b"
+    r"|\d{4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b"
+    r"|(?P<equals>(?<=[\w\])])=)(?=[^\s=>])[^\s,;&|)\]}]+"
+    r"|(?P<flag>[=:] )(?:true|false|null|none|yes|no|on|off)(?=\s*(?:[,;|)\]}]|$))"
+    r"|(?<=\()/[^()]*(?=\))"
+    r"|(?<![\w/.])(?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.@%+=~{}$-]*(?:[/\\][\w.@%+=~{}$#-]+)*/?"
+    r"|(?P<empty>(?<=\w )\(\))"
+    r"|\b(?-i:[A-Z]+)\(\d+\)"
+    rf"|\b(?:[a-z0-9](?:[\w-]*\w)?\.)+{DOMAINS}\b(?![\w(.-])"
+    r"|\bcom(?:\.[\w-]+)+"
+    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*\d)[0-9a-fA-F]{7,}\b"
+    r"|<?[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
+    rf"(?: ?{UNITS}(?![\w-]))?",
+    re.IGNORECASE,
+)
+PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
+RUNS = re.compile(r"\*(?:[\s,;:/|x]*\*)+")
 SPACES = re.compile(r"\s+")
 
 
 def masked(message: str) -> str:
-    """The first line of a message, its variable parts replaced."""
-    first = next((line for line in message.split("\n") if line.strip()), "")[:1000]
-    return SPACES.sub(" ", MASK.sub("*", first)).strip()
+    """The first line of a message, its variable parts replaced by `*`."""
+    first = next((line for line in message.split("\n") if line.strip()), "")
+    if len(first) > CHARS:
+        first = first[:CHARS].rpartition(" ")[0] or first[:CHARS]
+    text = MASK.sub(_replaced, NAMED.sub(_named, first))
+    return SPACES.sub(" ", RUNS.sub("*", PARTS.sub("*", text))).strip()
+
+
+def _named(found: re.Match[str]) -> str:
+    return f"{found['lead'] or found['for']}*"
+
+
+def _replaced(found: re.Match[str]) -> str:
+    if found["keep"]:
+        return found["keep"].lower()
+    if found["empty"]:
+        return "(*)"
+    return f"{found['verb'] or found['equals'] or found['flag'] or ''}*"
