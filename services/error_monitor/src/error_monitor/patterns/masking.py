@@ -9,7 +9,7 @@ CHARS = 4000
 DAYS = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
 MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 UNITS = (
-    r"(?:[KMGTP]i?B|[KMG]?[Bb]ytes|B|[mµun]s|msecs?|milliseconds?|secs?|seconds?|minutes?|mins?|hours?|hrs?|days?|[smhd]"
+    r"(?:[KMGTP]i?B|[KMG]?[Bb]ytes|B|[mnu]s|msecs?|milliseconds?|secs?|seconds?|minutes?|mins?|hours?|hrs?|days?|[smhd]"
     r"|%|[KMG]?Hz|[CF])"
 )
 DOMAINS = (

@@ -21,12 +21,16 @@ def made(record: Open) -> Event:
     failure = _failure(record)
     header = _header(record)
     numbers = sorted({number for line in lines for number in line.numbers})
+    whole = _text(lines)
+    text = redact(whole)
+    if failure and (text != whole or not isinstance(first.exception, str | None) or len(text) >= TEXT_CHARS):
+        failure = _redacted(failure)
     block = numbers[-1] - numbers[0] + 1 == len(numbers)
     return Event(
         first_line=numbers[0],
         last_line=numbers[-1],
         lines=() if block else tuple(numbers),
-        failure=_redacted(failure) if failure else None,
+        failure=failure,
         level=record.level or "error",
         header=redact(header[:MESSAGE_CHARS]) if header is not None else None,
         logger=(record.header.logger if record.header else None) or first.logger,
@@ -34,7 +38,7 @@ def made(record: Open) -> Event:
         worker=first.worker or (record.header.worker if record.header else None),
         request_id=first.request_id,
         time=iso(first.time) or iso(record.header.time if record.header else None),
-        text=redact(_text(lines)),
+        text=text,
         cut=failure is not None and failure.type is None,
     )
 
@@ -100,4 +104,4 @@ def _redacted(failure: Failure) -> Failure:
 
 def _frame(frame: Frame) -> Frame:
     """A frame; only an odd file name can hold a secret."""
-    return replace(frame, file=redact(frame.file)) if "=" in frame.file or "://" in frame.file else frame
+    return replace(frame, file=redact(frame.file), code=redact(frame.code) if frame.code else None)
