@@ -1,7 +1,7 @@
 """What the fixtures give, for the annotations of a test; what is imported from elsewhere may move."""
 
 from testbay.harness.faults.inject import Faults
-from testbay.harness.leases.pool import Lease
+from testbay.harness.leases.lease import Lease
 from testbay.harness.plugin.session import Leases, Nats
 from testbay.harness.service import Service
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import redis
 
     from testbay.harness.faults.inject import Faults
-    from testbay.harness.leases.pool import Lease
+    from testbay.harness.leases.lease import Lease
     from testbay.harness.service import Service
 
 

@@ -19,7 +19,7 @@ from testbay.harness import service
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.faults import inject as faults
-from testbay.harness.leases import pool
+from testbay.harness.leases import lease
 from testbay.harness.run import command as run
 from testbay.harness.stack import stack
 from testbay.manifest import checks, rollout, shapes
@@ -333,12 +333,12 @@ def test_reference_lists_every_fixture(reference: str) -> None:
     source = inspect.getsource(pytest_plugin)
     fixtures = re.findall(r'(?m)^@pytest\.fixture(?:\(scope="(\w+)"\))?\n(?:async )?def (\w+)', source)
     members = {name.partition("(")[0] for name in table(reference, "What bay has")}
-    reach = {field.name for field in dataclasses.fields(pool.Reach)} | {"dsn"}
+    reach = {field.name for field in dataclasses.fields(lease.Reach)} | {"dsn"}
 
     assert {name: cells[0] for name, cells in table(reference, "Fixtures").items()} == {
         name: scope or "function" for scope, name in fixtures
     }
-    assert members == public(pool.Lease)
+    assert members == public(lease.Lease)
     assert set(re.findall(r"`(\w+)`", table(reference, "What bay has")["postgres"][0])) == reach
     assert {name.partition("(")[0] for name in table(reference, "What service has")} == public(service.Service)
     assert {name.partition("(")[0] for name in table(reference, "What faults has")} == public(faults.Faults)
@@ -379,6 +379,6 @@ def test_protocol_is_explained_member_by_member(root: Path) -> None:
     """docs/add-a-dependency.md has a row for each member, in the Protocol's order."""
     page = (root / "docs/add-a-dependency.md").read_text(encoding="utf-8")
     source = (root / "src/testbay/harness/dependencies/__init__.py").read_text(encoding="utf-8")
-    protocol = source.partition("class Dependency(Protocol):")[2].partition("\nROOMS")[0]
+    protocol = source.partition("class Dependency(Protocol):")[2].partition("\n_MEMBERS")[0]
 
     assert list(table(page, "The Protocol, member by member")) == re.findall(r"(?m)^    (?:def )?(\w+)[:(]", protocol)

@@ -215,13 +215,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
 def why_no_prometheus() -> str:
     """Why Prometheus' own programs cannot be asked on this machine; empty when they can."""
     missing = [name for name in ("promtool", "prometheus-pushgateway") if shutil.which(name) is None]
-    return f"no {' and no '.join(missing)} on the PATH (scripts/dev/prometheus.sh fetches both)" if missing else ""
+    return f"no {' and no '.join(missing)} on the PATH (scripts/dev/programs.sh fetches both)" if missing else ""
+
+
+def why_no_memcached() -> str:
+    """Why there is no real Memcached on this machine; empty when there is."""
+    return "" if shutil.which("memcached") else "no memcached on the PATH (scripts/dev/programs.sh fetches it)"
 
 
 # By marker: what the tests are, what they need, and the variable that turns its absence into an error.
 NEEDS: dict[str, tuple[str, Callable[[], str], str]] = {
     "compose": ("compose half", why_no_docker, "TESTBAY_REQUIRE_DOCKER"),
     "browser": ("tests in a browser", why_no_browser, "TESTBAY_REQUIRE_BROWSER"),
+    "memcached": ("tests with Memcached", why_no_memcached, "TESTBAY_REQUIRE_MEMCACHED"),
     "prometheus": ("tests with Prometheus' own programs", why_no_prometheus, "TESTBAY_REQUIRE_PROMETHEUS"),
 }
 

@@ -19,38 +19,6 @@ from testbay import pytest_plugin
 from testbay.harness.dependencies.postgres.server import psql_program
 
 CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
-FAKE_MEMCACHED = """#!/usr/bin/env python3
-import socketserver, sys
-if sys.argv[1:] == ["--version"]:
-    sys.exit(print("memcached 1.6.0"))
-values = {}
-class Client(socketserver.StreamRequestHandler):
-    def handle(self):
-        for line in self.rfile:
-            self.wfile.write(self.answer(*line.split()))
-    def answer(self, command, key=b"", *_):
-        if command == b"set":
-            values[key] = self.rfile.readline()
-            return b"STORED\\r\\n"
-        if command == b"get":
-            return values.get(key, b"END\\r\\n")
-        if command == b"flush_all":
-            values.clear()
-            return b"OK\\r\\n"
-        return b"VERSION 1.6.0\\r\\n"
-address = sys.argv[sys.argv.index("-l") + 1], int(sys.argv[sys.argv.index("-p") + 1])
-socketserver.ThreadingTCPServer(address, Client).serve_forever()
-"""
-MEMCACHED_TESTS = """
-import os, socket, pytest
-@pytest.mark.parametrize("number", range(3))
-def test_new_for_every_test(bay, number):
-    endpoint = bay.slot("memcached").endpoint
-    assert os.environ["MEMCACHED_URL"] == f"localhost:{endpoint.port}"
-    with socket.create_connection((endpoint.host, endpoint.port)) as client, client.makefile("rb") as answers:
-        client.sendall(b"get key\\r\\nset key 0 0 1\\r\\n1\\r\\n")
-        assert [answers.readline(), answers.readline()] == [b"END\\r\\n", b"STORED\\r\\n"]
-"""
 
 
 class Checkout(Bay):
@@ -132,38 +100,6 @@ def test_examples_are_written_as_this_repository_is(checkout: Checkout, text: st
     done = checkout.type(f'"{ruff}" check --no-cache -q {named} && "{ruff}" format --no-cache -q --check {named}')
 
     assert (done.code, done.out) == (0, "")
-
-
-def edit(checkout: Checkout, text: str) -> None:
-    """Carry out a page's diff blocks: each line that goes is found once, and what replaces it follows it."""
-    for name, block in re.findall(r"(?ms)^`([\w./-]+)`\n\n```diff\n(.*?)^```", text):
-        file = checkout.project / name
-        changed = file.read_text(encoding="utf-8")
-        for old, new in re.findall(r"(?m)^-(.*\n)((?:\+.*\n)+)", block):
-            assert changed.count(old) == 1, f"{name} has no such line: {old}"
-            changed = changed.replace(old, re.sub(r"(?m)^\+", "", new))
-        file.write_text(changed, encoding="utf-8")
-
-
-def test_new_dependency_is_one_file_and_its_rows(checkout: Checkout) -> None:
-    """The room of docs/add-a-dependency.md, built from the page, is started, asked, handed to a command and leased."""
-    text = page("add-a-dependency.md")
-    for name, content in files(text).items():
-        write(checkout.project / name, content)
-    edit(checkout, text)
-    compose = checkout.project / "docker-compose.test.yml"
-    compose.write_text(compose.read_text() + "\n  cache:\n    image: memcached:1.6\n")
-    write(checkout.project / "services/notes/testbay.toml", 'service = "notes"\nneeds = ["memcached"]\n')
-    write(checkout.project / "services/notes/tests/integration/test_cache.py", MEMCACHED_TESTS)
-    write(checkout.project / ".venv/bin/memcached", FAKE_MEMCACHED, executable=True)
-
-    done = checkout.type("testbay exec notes -- printenv MEMCACHED_URL")
-    tested = checkout.type("testbay run notes")
-
-    assert done.code == 0, done.out
-    assert re.search(r"Memcached 1\.6\.0 ready on port \d+ \(embedded, system\)", done.out)
-    assert re.search(r"^localhost:\d+$", done.lines[-1])
-    assert (tested.code, "✅ Tests: 3 passed" in tested.out) == (0, True), tested.out
 
 
 def test_an_example_for_every_fixture(bay: Bay) -> None:

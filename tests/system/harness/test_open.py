@@ -199,7 +199,7 @@ def test_a_kept_stack_is_used(failed: Bay) -> None:
     failed.run("down")
 
     assert (done.lines[-1], untouched.lines[-1]) == ("1", "0"), done.out
-    assert "    on lease 1 of the kept stack shop-" in done.out
+    assert "    on lease1 of the kept stack shop-" in done.out
 
 
 def test_the_commands_exit_code_is_ours(failed: Bay) -> None:

@@ -14,7 +14,8 @@ from tests.system.conftest import ENGINES, Bay, checkout
 from testbay import settings
 from testbay.harness.dependencies.nats.slots import Talk
 from testbay.harness.leases import pool
-from testbay.harness.leases.pool import Lease, Pool
+from testbay.harness.leases.lease import Lease
+from testbay.harness.leases.pool import Pool
 
 SCHEMA = """
 CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE);

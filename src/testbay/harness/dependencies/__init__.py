@@ -1,18 +1,48 @@
 """The dependencies a service can need: one room each, behind one Protocol, in one table.
 
-To add one (Kafka, MinIO): a file here that satisfies `Dependency`, and a row in `ROOMS` (docs/add-a-dependency.md).
+A package brings a room of its own by an entry point in the group `testbay.dependencies`; what such a package needs is
+exported here (docs/add-a-dependency.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from testbay.harness.dependencies.dragonfly import server as dragonfly
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
-from testbay.harness.dependencies.nats import server as nats
-from testbay.harness.dependencies.postgres import server as postgres
-from testbay.harness.plans import Configured, ProcessPlan
+from testbay.errors import ManifestError
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot, Steps, Undivided, patience
+from testbay.harness.dependencies.state import Keeper, Taken
+from testbay.harness.dependencies.wire import Wire
+from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
+from testbay.manifest import needs
 from testbay.manifest.composefile import ComposeService
+
+__all__ = [
+    "HOME",
+    "PORT",
+    "ROOMS",
+    "Answer",
+    "ComposeService",
+    "Configured",
+    "Dependency",
+    "Endpoint",
+    "Ground",
+    "Keeper",
+    "Landlord",
+    "ProcessPlan",
+    "Returned",
+    "Server",
+    "Slot",
+    "Steps",
+    "Taken",
+    "Undivided",
+    "Wire",
+    "check_identity",
+    "patience",
+    "process_plan",
+    "room_of",
+]
 
 
 class Dependency(Protocol):
@@ -47,17 +77,18 @@ class Dependency(Protocol):
     def configured(self, service: ComposeService) -> Configured | None:
         """The configuration file its container is to be started with, if it needs one to be shared."""
 
-    def lease(self, endpoint: Endpoint, number: int) -> Endpoint | None:
-        """Lease `number` (from 1) of a kept stack's server, made anew: as after migrations, nothing of anybody else.
-
-        None when it cannot be shared like that.
-
-        Raises:
-            OSError: The server refused.
-        """
-
     def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
         """How a server of a lease's own is started, with `{home}` for its folder; None where leases share the one."""
+
+    def landlord(self, ground: Ground) -> Landlord:
+        """Divide its server among tests; `Undivided(endpoint, what)` where that cannot be done, and `what` is said.
+
+        Raises:
+            OSError: The server cannot be reached.
+        """
+
+    def keeper(self) -> Keeper | None:
+        """Keep and restore what a failed test left in its slot; None when that cannot be done."""
 
     def url(self, endpoint: Endpoint) -> str:
         """The connection string its clients take."""
@@ -66,12 +97,78 @@ class Dependency(Protocol):
         """The variables a service finds it by."""
 
 
-ROOMS: dict[str, Dependency] = {room.NAME: room for room in (postgres, dragonfly, nats)}
+_MEMBERS = tuple(name for name in (*Dependency.__annotations__, *vars(Dependency)) if not name.startswith("_"))
+
+
+class _Rooms(Mapping[str, Dependency]):
+    """Every room by its name; one is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Dependency] = {}
+
+    def __getitem__(self, name: str) -> Dependency:
+        if name not in self._loaded:
+            room = import_module(f"{__name__}.{name}") if name in needs.BUILT_IN else _foreign(name)
+            self._loaded[name] = _checked(room, name)
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and needs.is_known(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(needs.names())
+
+    def __len__(self) -> int:
+        return len(needs.names())
+
+
+ROOMS: Mapping[str, Dependency] = _Rooms()
 
 
 def room_of(service: ComposeService) -> Dependency | None:
     """The room for a compose service, by its image whatever its key is called; None when testbay has no room for it."""
-    for room in ROOMS.values():
-        if service.repository.startswith(room.IMAGES):
-            return room
-    return None
+    return next((room for room in ROOMS.values() if service.repository.startswith(room.IMAGES)), None)
+
+
+def _foreign(name: str) -> Any:
+    """The room that a package registers under that name.
+
+    Raises:
+        KeyError: No package does.
+        ManifestError: The package cannot be imported.
+    """
+    points = metadata.entry_points(group=needs.GROUP, name=name)
+    if not points:
+        raise KeyError(name)
+    point = next(iter(points))
+    try:
+        return point.load()
+    except Exception as error:
+        raise ManifestError(
+            f"dependency {name!r} cannot be imported: {error!r}",
+            why=f"the installed package {_package(point)} registers it as {point.value}",
+            todo="fix that package, or uninstall it",
+        ) from error
+
+
+def _checked(room: Any, name: str) -> Dependency:
+    """The room, if it has every member of the Protocol.
+
+    Raises:
+        ManifestError: Members are missing, or it calls itself something else.
+    """
+    missing = [member for member in _MEMBERS if not hasattr(room, member)]
+    if missing or name != room.NAME:
+        raise ManifestError(
+            f"dependency {name!r} is incomplete: it lacks {', '.join(missing)}"
+            if missing
+            else f"dependency {name!r} calls itself {room.NAME!r}",
+            why="it was written for another version of testbay, or is unfinished",
+            todo="compare it with docs/add-a-dependency.md, or uninstall the package that brings it",
+        )
+    checked: Dependency = room
+    return checked
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "that brings it"

@@ -1,17 +1,19 @@
-"""The stack that tests lease on: the one `testbay run` started for them, a kept one, or one of their own."""
+"""The stack that leases are taken on: the one `testbay run` started for its tests, a kept one, or one of their own."""
 
 import fcntl
 import io
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay import process, settings
-from testbay.errors import LeftBehindError
+from testbay.errors import BayError, LeftBehindError
+from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.leases import pool
+from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
 from testbay.harness.stack import registry
 from testbay.output import Voice
@@ -63,6 +65,44 @@ def attach(folder: Path, run: str = "") -> Attachment:
     return _closing(opened, stack.leave if stack.joined or run else (lambda: _end(stack)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Borrowed:
+    """A lease on a kept stack for a whole run; `stack` is that stack with the lease's own endpoints."""
+
+    lease: Lease
+    stack: "Stack"
+    close: Callable[[], None]
+
+
+def borrow(asked: "Request") -> Borrowed | None:
+    """A lease on the kept stack with this very configuration; None when none runs, or it cannot be shared.
+
+    Raises:
+        MigrationError: The kept stack's migrations could not be brought up to date.
+    """
+    kept = None if asked.settings.cold else _joined(asked)
+    if kept is None:
+        return None
+    with ExitStack() as undo:
+        undo.callback(kept.leave)
+        try:
+            held = pool.opened(kept.home, asked.settings)
+            undo.callback(held.close)
+            lease = held.take()
+        except BayError:
+            return None  # the stack has just ended, or every lease of it is held: a run can start one of its own
+        own = {name: _endpoint(lease, name) for name in held.tenancy["endpoints"]}
+        if any(own[name] == kept.endpoints[name] for name in own):
+            return None  # a server that is not divided would be shared with whoever else uses the stack
+        end = undo.pop_all().close
+    return Borrowed(lease=lease, stack=replace(kept, endpoints=kept.endpoints | own), close=end)
+
+
+def _endpoint(lease: Lease, name: str) -> Endpoint:
+    endpoint: Endpoint = lease.slot(name).endpoint
+    return endpoint
+
+
 def await_end(run: str) -> None:
     """Until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
 
@@ -107,7 +147,7 @@ def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
         yield
 
 
-def _joined(asked: "Request", run: str) -> "Stack | None":
+def _joined(asked: "Request", run: str = "") -> "Stack | None":
     from testbay.harness.stack import prepare
     from testbay.harness.stack import stack as stacks
 

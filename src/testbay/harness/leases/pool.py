@@ -10,153 +10,23 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from copy import copy
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from testbay import settings
-from testbay.errors import BayError, EngineUnavailableError, ManifestError
+from testbay.errors import BayError, EngineUnavailableError
 from testbay.harness.dependencies import ROOMS
-from testbay.harness.dependencies.endpoint import Endpoint, not_needed
-from testbay.harness.dependencies.landlords import landlord
+from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot
 from testbay.harness.faults.inject import Faults, Proxies
+from testbay.harness.leases.lease import Lease
 from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
-from testbay.harness.stack import exports, lifeline, registry
+from testbay.harness.stack import lifeline, registry
 from testbay.logs import Log
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
 _SPARE_DISK_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """Where a lease's part of one dependency answers; `url` (or `dsn`) is what every client takes."""
-
-    name: str
-    url: str = field(repr=False)
-    host: str
-    port: int
-    user: str
-    password: str = field(repr=False)
-    db: str
-
-    @property
-    def dsn(self) -> str:
-        """What PostgreSQL's world calls it."""
-        return self.url
-
-
-class Lease:
-    """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
-
-    def __init__(self, number: int, tenancy: Tenancy, slots: Mapping[str, Slot], shared: Sequence[str] = ()) -> None:
-        self.shared = list(shared)  # what it has in common with every other lease, in words
-        self._number = number
-        self._tenancy = tenancy
-        self._slots = slots
-        self._direct: Lease | None = None
-        self._faults: Faults | None = None
-
-    @property
-    def name(self) -> str:
-        """What its parts are called, as far as their servers have names for them."""
-        return f"lease{self._number}"
-
-    @property
-    def postgres(self) -> Reach:
-        """The migrated database."""
-        return self._reach("postgres")
-
-    @property
-    def dragonfly(self) -> Reach:
-        """The empty keyspace."""
-        return self._reach("dragonfly")
-
-    @property
-    def nats(self) -> Reach:
-        """The account, with the manifest's streams in it."""
-        return self._reach("nats")
-
-    @property
-    def exports(self) -> dict[str, str]:
-        """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
-        endpoints = {name: self._endpoint(name) for name in self._slots}
-        return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
-
-    @property
-    def placeholders(self) -> dict[str, str]:
-        """What the manifest's `start` may have in braces."""
-        return exports.placeholders({name: self._endpoint(name) for name in self._slots}, self.exports)
-
-    @property
-    def env(self) -> dict[str, str]:
-        """A whole environment for a child process: this process's, and the lease's variables."""
-        return settings.environ() | self.exports
-
-    def slot(self, name: str) -> Any:
-        """A part itself, for the fixture that knows more about it.
-
-        Raises:
-            EngineUnavailableError: The manifest does not need that dependency.
-        """
-        if name not in self._slots:
-            raise not_needed(name, self._slots)
-        return self._slots[name]
-
-    @property
-    def direct(self) -> "Lease":
-        """The same slice past the proxies, for whoever looks on while the way is cut; without faults this one."""
-        return self._direct or self
-
-    @property
-    def faults(self) -> Faults:
-        """What breaks the way to its parts.
-
-        Raises:
-            ManifestError: It was taken without.
-        """
-        if self._faults is None:
-            raise ManifestError(
-                f"{self.name} has no proxies to break the way with",
-                why="a `bay` of the suite's own took it without, or the test did not name `faults` as an argument",
-                todo="take it with testbay.lease(faults=True), or name `faults` in the test's arguments",
-            )
-        return self._faults
-
-    def _endpoint(self, name: str) -> Endpoint:
-        endpoint: Endpoint = self.slot(name).endpoint
-        return replace(endpoint, port=self.faults.of(name).port) if self._direct else endpoint
-
-    def _reach(self, name: str) -> Reach:
-        endpoint = self._endpoint(name)
-        return Reach(
-            name=name,
-            url=ROOMS[name].url(endpoint),
-            host=endpoint.host,
-            port=endpoint.port,
-            user=endpoint.user,
-            password=endpoint.password,
-            db=endpoint.db,
-        )
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {', '.join(self._slots)}>"
-
-
-def behind(lease: Lease, proxies: Proxies, seed: int) -> Lease:
-    """The same slice reached through proxies, with faults whose chance begins with `seed`; `close` these.
-
-    Raises:
-        EngineUnavailableError: The proxy cannot do it, or is gone.
-    """
-    direct, through = copy(lease), copy(lease)
-    targets = {name: slot.endpoint.port for name, slot in lease._slots.items()}  # noqa: SLF001 - ours
-    direct._faults = through._faults = Faults(proxies, targets, seed)  # noqa: SLF001
-    through._direct = direct  # noqa: SLF001
-    return through
 
 
 class Pool:
@@ -170,7 +40,8 @@ class Pool:
         self._locks: list[IO[bytes]] = []
         self._spent: deque[int] = deque()  # numbers that were given up, the longest unused first
         self._landlords: dict[str, Landlord] = {}
-        self._leases: list[Lease] = []
+        self._slots: dict[str, dict[str, Slot]] = {}  # by the lease's name
+        self._numbers: dict[str, int] = {}
         self._ready: queue.SimpleQueue[Lease | Exception] = queue.SimpleQueue()
         self._making: list[Future[None]] = []
         self._remaking: list[Future[None]] = []
@@ -189,7 +60,7 @@ class Pool:
         """Every server's log, and what in it is not about leases other than those."""
         found = {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
         for lease in held:
-            for name, slot in lease._slots.items():  # noqa: SLF001 - ours
+            for name, slot in self._slots[lease.name].items():
                 if slot.log is not None:
                     found[name] = Log(slot.log)
         if "postgres" in found:
@@ -219,7 +90,7 @@ class Pool:
         if self._ready.empty() and not _under_way(self._making):
             if not _under_way(self._remaking):
                 self._order(self._making, self._make)
-            elif len(self._leases) < _SPARE:
+            elif len(self._slots) < _SPARE:
                 self._order(self._making, self._make_spare)
         try:
             lease = self._ready.get(timeout=_PATIENCE_S)
@@ -236,7 +107,7 @@ class Pool:
 
         With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
         """
-        slots = list(lease._slots.values())  # noqa: SLF001 - ours
+        slots = list(self._slots[lease.name].values())
         found = _taken_back(slots)
         left = [text for returned in found for text in returned.left]
         spoilt = [slot for slot, returned in zip(slots, found, strict=True) if renew or not returned.ready]
@@ -245,6 +116,17 @@ class Pool:
         else:
             self._ready.put(lease)
         return left
+
+    def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
+        """The same slice reached through proxies, with faults whose chance begins with `seed`; `close` these.
+
+        Raises:
+            EngineUnavailableError: The proxy cannot do it, or is gone.
+        """
+        number, slots = self._numbers[lease.name], self._slots[lease.name]
+        faults = Faults(proxies, {name: slot.endpoint.port for name, slot in slots.items()}, seed)
+        direct = Lease(number, self.tenancy, slots, lease.shared, faults=faults)
+        return Lease(number, self.tenancy, slots, lease.shared, faults=faults, direct=direct)
 
     def _order(self, orders: list[Future[None]], make: Callable[[], Lease | None]) -> None:
         """Have a lease made in the background; what comes of it is put where `take` looks."""
@@ -261,7 +143,7 @@ class Pool:
 
     def _make(self) -> Lease:
         if not self._landlords:
-            self._landlords = {name: landlord(name, self._ground(name)) for name in self.tenancy["endpoints"]}
+            self._landlords = {name: ROOMS[name].landlord(self._ground(name)) for name in self.tenancy["endpoints"]}
         number = self._number()
         slots: dict[str, Slot] = {}
         with ExitStack() as undo:
@@ -269,8 +151,9 @@ class Pool:
                 slots[name] = lord.slot(number)
                 undo.callback(slots[name].close)
             undo.pop_all()
-        self._leases.append(Lease(number, self.tenancy, slots, self.shared))
-        return self._leases[-1]
+        lease = Lease(number, self.tenancy, slots, self.shared)
+        self._slots[lease.name], self._numbers[lease.name] = slots, number
+        return lease
 
     def _make_spare(self) -> Lease | None:
         """One more than there are tests, while others are remade: where the servers have room for it."""
@@ -328,10 +211,9 @@ class Pool:
     def close(self) -> None:
         """Give everything back, and hang up."""
         self._background.shutdown(wait=True, cancel_futures=True)
-        for lease in self._leases:
-            for slot in lease._slots.values():  # noqa: SLF001 - ours
-                with suppress(OSError):
-                    slot.close()
+        for slot in (slot for slots in self._slots.values() for slot in slots.values()):
+            with suppress(OSError):
+                slot.close()
         for lord in self._landlords.values():
             lord.close()
         for lock in self._locks:

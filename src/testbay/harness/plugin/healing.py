@@ -11,7 +11,8 @@ from testbay.errors import BayError
 
 if TYPE_CHECKING:
     from testbay.harness.faults.inject import Faults, Proxies
-    from testbay.harness.leases.pool import Lease, Pool
+    from testbay.harness.leases.lease import Lease
+    from testbay.harness.leases.pool import Pool
 
 
 class Healing:
@@ -30,13 +31,12 @@ class Healing:
             EngineUnavailableError: The proxy cannot be had.
         """
         from testbay.harness.faults.inject import Proxies, ProxyGoneError
-        from testbay.harness.leases.pool import behind
 
         if self._proxies is None or not self._proxies.is_alive:
             self.close()
             self._proxies = Proxies(leases.home / "proxy.log", leases.own)
         seed = int.from_bytes(os.urandom(4)) if self._seed is None else self._seed
-        through = behind(lease, self._proxies, seed)
+        through = leases.behind(lease, self._proxies, seed)
         self._open.append(through.faults)
         try:
             yield through

@@ -18,7 +18,8 @@ from testbay.harness.plugin.recorder import first_error_line
 from testbay.harness.run import folder as runfolder
 
 if TYPE_CHECKING:
-    from testbay.harness.leases.pool import Lease, Pool
+    from testbay.harness.leases.lease import Lease
+    from testbay.harness.leases.pool import Pool
     from testbay.harness.run.archives import About
 
 _LOG = " log"  # how the report's sections of logs end

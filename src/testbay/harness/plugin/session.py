@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from testbay.harness.leases.attach import Attachment
-    from testbay.harness.leases.pool import Lease, Pool
+    from testbay.harness.leases.lease import Lease
+    from testbay.harness.leases.pool import Pool
     from testbay.harness.service import Service
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from testbay.errors import ManifestError
+from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.keepers import keeper
 from testbay.harness.dependencies.state import shown
 from testbay.harness.run import folder as runfolder
 
@@ -117,7 +117,7 @@ def keep(folder: Path, about: About, parts_at: Mapping[str, Endpoint], logs: Map
     folder.mkdir()
     parts, missing = [], []
     for name, endpoint in parts_at.items():
-        known = keeper(name)
+        known = ROOMS[name].keeper() if name in ROOMS else None
         if known is None:
             missing.append(f"{name}: testbay cannot keep its state")
             continue
@@ -230,7 +230,7 @@ def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> lis
     refused = []
     files = {part.name for part in archive.parts if not part.name.endswith(".log")}
     for name, endpoint in into.items():
-        known = keeper(name)
+        known = ROOMS[name].keeper() if name in ROOMS else None
         if known is None or known.FILE not in files:
             continue
         files.remove(known.FILE)

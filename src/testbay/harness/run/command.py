@@ -16,7 +16,8 @@ from typing import IO, Any
 
 from testbay import process
 from testbay.errors import BayError, LeftBehindError
-from testbay.harness.leases import kept
+from testbay.harness.leases import attach
+from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import folder, results
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
@@ -189,8 +190,8 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
     run.record.engine, run.record.engine_reason = asked.engine, asked.reason
     run.record.llm = prepare.decide_model(asked)
     prepare.announce(asked, run.voice, run.record.llm)
-    lease = kept.take(asked, prepare.catch_up)
-    with _leased(run, lease) if lease else _own_stack(run, asked) as stack:
+    borrowed = attach.borrow(asked)
+    with _leased(run, borrowed) if borrowed else _own_stack(run, asked) as stack:
         return _test(run, stack, pytest_args)
 
 
@@ -212,13 +213,13 @@ def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
 
 
 @contextmanager
-def _leased(run: Run, lease: kept.Lease) -> Iterator[Stack]:
+def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
     """A private slice of a kept stack, which stays."""
-    stack = lease.stack
+    stack = borrowed.stack
     before = {name: log.stat().st_size for name, log in stack.logs.items() if log.exists()}
     _note_dependencies(run, stack)
     try:
-        with run.step(f"Take lease {lease.number} on the warm stack {stack.id} ({stack.request.engine})"):
+        with run.step(f"Take {borrowed.lease.name} on the warm stack {stack.id} ({stack.request.engine})"):
             prepare.describe(stack, run.voice)
         with _migrations(run):
             run.record.migrations = prepare.prepare_lease(stack, run.voice)
@@ -226,7 +227,7 @@ def _leased(run: Run, lease: kept.Lease) -> Iterator[Stack]:
     finally:
         for name, size in before.items():
             copy_from(stack.logs[name], size, run.dir / "logs" / f"{name}.log")
-        lease.give_back()
+        borrowed.close()
 
 
 def _note_dependencies(run: Run, stack: Stack) -> None:

@@ -10,7 +10,7 @@ from testbay import process
 from testbay.errors import ManifestError
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.state import shown
-from testbay.harness.leases import kept as leases
+from testbay.harness.leases import attach
 from testbay.harness.run import archives
 from testbay.harness.run.archives import Archive, Kept
 from testbay.harness.stack import child, request
@@ -122,13 +122,12 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
 @contextmanager
 def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
     """A lease on the kept stack with this configuration, else a stack that ends with the command."""
-    lease = leases.take(asked, lambda _: None)
-    if lease is not None:
-        voice.detail(f"on lease {lease.number} of the kept stack {lease.stack.id} ({asked.engine})")
+    if borrowed := attach.borrow(asked):
+        voice.detail(f"on {borrowed.lease.name} of the kept stack {borrowed.stack.id} ({asked.engine})")
         try:
-            yield lease.stack
+            yield borrowed.stack
         finally:
-            lease.give_back()
+            borrowed.close()
         return
     with voice.step(f"Start {asked.said}, until the command ends"):
         stack = stacks.start(asked, progress=voice.progress)

@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def make_pool(
 
     def make(slot: Callable[[int], Any], **changes: Any) -> Pool:
         landlord: Landlord = FakeLandlord(slot)
-        monkeypatch.setattr(pool, "landlord", lambda *_: landlord)
+        monkeypatch.setattr(pool, "ROOMS", {"postgres": SimpleNamespace(landlord=lambda _: landlord)})
         record = {"tenancy": tenancy(**changes), "data_dir": "/dev/shm/testbay-shop-1"}
         made.append(Pool(tmp_path, record, Lifeline(ends[0], None, tmp_path / "guard.log")))
         return made[0]
@@ -149,7 +150,7 @@ def test_a_spare_is_made_where_there_is_room(make_pool: MakePool, room: bool) ->
     leases.take()
     leases._background.submit(lambda: None).result()
 
-    assert len(leases._leases) == 1 + room
+    assert len(leases._slots) == 1 + room
 
 
 def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:

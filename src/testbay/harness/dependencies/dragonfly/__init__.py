@@ -1,1 +1,51 @@
 """Dragonfly: its server, the keyspaces that leases get, and the state that is kept of one."""
+
+from testbay.harness.dependencies.dragonfly.server import (
+    CONTAINER_PORT,
+    DEFAULT_PORT,
+    IMAGES,
+    NAME,
+    TITLE,
+    configured,
+    endpoint,
+    environment,
+    find,
+    further,
+    plan,
+    probe,
+    url,
+)
+from testbay.harness.dependencies.slots import Ground, Landlord
+from testbay.harness.dependencies.state import Keeper
+
+__all__ = [
+    "CONTAINER_PORT",
+    "DEFAULT_PORT",
+    "IMAGES",
+    "NAME",
+    "TITLE",
+    "configured",
+    "endpoint",
+    "environment",
+    "find",
+    "further",
+    "keeper",
+    "landlord",
+    "plan",
+    "probe",
+    "url",
+]
+
+
+def landlord(ground: Ground) -> Landlord:
+    """Give out a server for every slot where one starts in milliseconds, else a numbered database."""
+    from testbay.harness.dependencies.dragonfly.slots import Databases, Servers  # redis is slow to import
+
+    return Servers(ground) if ground.serve else Databases(ground)
+
+
+def keeper() -> Keeper:
+    """Keep its keys, one a line."""
+    from testbay.harness.dependencies.dragonfly import state
+
+    return state

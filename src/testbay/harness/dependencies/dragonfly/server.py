@@ -172,17 +172,6 @@ def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - 
     return None
 
 
-def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
-    """A numbered database, emptied. Pub/sub channels are not separated by that: they reach across all databases."""
-    leased = replace(endpoint, db=str(number))
-    with Wire(leased, _ANSWER_LIMIT_S) as wire:
-        if leased.password:
-            ask(wire, b"AUTH", leased.password.encode())
-        ask(wire, b"SELECT", leased.db.encode())
-        ask(wire, b"FLUSHDB")
-    return leased
-
-
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:
     """A server of a lease's own starts in 10 ms and needs a few MB; Dragonfly itself wants hundreds."""
     return plan(service, server, Path(HOME)) if _kind(server) != NAME else None

@@ -1,1 +1,53 @@
 """NATS JetStream: its server, the accounts that leases get, and the state that is kept of one."""
+
+from testbay.harness.dependencies.nats.server import (
+    CONTAINER_PORT,
+    DEFAULT_PORT,
+    IMAGES,
+    NAME,
+    TITLE,
+    configured,
+    endpoint,
+    environment,
+    find,
+    further,
+    plan,
+    probe,
+    url,
+)
+from testbay.harness.dependencies.slots import Ground, Landlord, Undivided
+from testbay.harness.dependencies.state import Keeper
+
+__all__ = [
+    "CONTAINER_PORT",
+    "DEFAULT_PORT",
+    "IMAGES",
+    "NAME",
+    "TITLE",
+    "configured",
+    "endpoint",
+    "environment",
+    "find",
+    "further",
+    "keeper",
+    "landlord",
+    "plan",
+    "probe",
+    "url",
+]
+
+
+def landlord(ground: Ground) -> Landlord:
+    """Give out an account for every slot, unless the compose file has users of its own."""
+    if ground.endpoint.user:
+        return Undivided(ground.endpoint, "all of NATS (the compose file gives it users of its own)")
+    from testbay.harness.dependencies.nats.slots import Accounts  # nats-py is slow to import
+
+    return Accounts(ground)
+
+
+def keeper() -> Keeper:
+    """Keep its streams and their messages, one a line."""
+    from testbay.harness.dependencies.nats import state
+
+    return state

@@ -116,18 +116,6 @@ def _accounts() -> str:
     return "\n".join(["accounts {", *accounts, overseer, "}", "no_auth_user: main", f"system_account: {OVERSEER}", ""])
 
 
-def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
-    """An account of its own, its streams of last time deleted; consumers go with them."""
-    if endpoint.user:
-        return None  # the compose file has users of its own
-    leased = replace(endpoint, user=f"lease{number}", password=f"lease{number}")
-    with Wire(leased, ANSWER_LIMIT_S) as wire:
-        session = Session(wire, leased)
-        for stream in session.request("$JS.API.STREAM.NAMES", {}).get("streams") or ():
-            delete_stream(session, stream)
-    return leased
-
-
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
     """An account separates as well as a server does."""
     return None

@@ -1,1 +1,51 @@
 """PostgreSQL: its server, the databases that leases get, and the state that is kept of one."""
+
+from testbay.harness.dependencies.postgres.server import (
+    CONTAINER_PORT,
+    DEFAULT_PORT,
+    IMAGES,
+    NAME,
+    TITLE,
+    configured,
+    endpoint,
+    environment,
+    find,
+    further,
+    plan,
+    probe,
+    url,
+)
+from testbay.harness.dependencies.slots import Ground, Landlord
+from testbay.harness.dependencies.state import Keeper
+
+__all__ = [
+    "CONTAINER_PORT",
+    "DEFAULT_PORT",
+    "IMAGES",
+    "NAME",
+    "TITLE",
+    "configured",
+    "endpoint",
+    "environment",
+    "find",
+    "further",
+    "keeper",
+    "landlord",
+    "plan",
+    "probe",
+    "url",
+]
+
+
+def landlord(ground: Ground) -> Landlord:
+    """Give out a database for every slot."""
+    from testbay.harness.dependencies.postgres.slots import Cluster  # psycopg is slow to import
+
+    return Cluster(ground)
+
+
+def keeper() -> Keeper:
+    """Keep its tables as SQL."""
+    from testbay.harness.dependencies.postgres import state
+
+    return state

@@ -228,17 +228,6 @@ def pristine(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, db=f"{endpoint.db}_pristine")
 
 
-def lease(endpoint: Endpoint, number: int) -> Endpoint | None:
-    """A database of its own, copied from the one set aside; the one of last time is dropped with its sessions."""
-    leased = replace(endpoint, db=f"{endpoint.db}{LEASE_MARK}{number}")
-    _admin(
-        endpoint,
-        f"DROP DATABASE IF EXISTS {_quoted(leased.db)} WITH (FORCE)",
-        f"CREATE DATABASE {_quoted(leased.db)} TEMPLATE {_quoted(pristine(endpoint).db)}",
-    )
-    return leased
-
-
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
     """A database is quicker to make than a server."""
     return None

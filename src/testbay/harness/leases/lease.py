@@ -1,0 +1,138 @@
+"""A lease as a test sees it: where its parts answer, the variables it is found by, the faults on the way to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from testbay import settings
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.endpoint import Endpoint, not_needed
+from testbay.harness.dependencies.slots import Slot
+from testbay.harness.faults.inject import Faults
+from testbay.harness.plans import Tenancy
+from testbay.harness.stack import exports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Where a lease's part of one dependency answers; `url` (or `dsn`) is what every client takes."""
+
+    name: str
+    url: str = field(repr=False)
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    db: str
+
+    @property
+    def dsn(self) -> str:
+        """What PostgreSQL's world calls it."""
+        return self.url
+
+
+class Lease:
+    """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
+
+    def __init__(
+        self,
+        number: int,
+        tenancy: Tenancy,
+        slots: Mapping[str, Slot],
+        shared: Sequence[str] = (),
+        *,
+        faults: Faults | None = None,
+        direct: "Lease | None" = None,
+    ) -> None:
+        self.shared = list(shared)  # what it has in common with every other lease, in words
+        self._number = number
+        self._tenancy = tenancy
+        self._slots = slots
+        self._faults = faults
+        self._direct = direct  # only of one that is reached through proxies
+
+    @property
+    def name(self) -> str:
+        """What its parts are called, as far as their servers have names for them."""
+        return f"lease{self._number}"
+
+    @property
+    def postgres(self) -> Reach:
+        """The migrated database."""
+        return self._reach("postgres")
+
+    @property
+    def dragonfly(self) -> Reach:
+        """The empty keyspace."""
+        return self._reach("dragonfly")
+
+    @property
+    def nats(self) -> Reach:
+        """The account, with the manifest's streams in it."""
+        return self._reach("nats")
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
+        endpoints = {name: self._endpoint(name) for name in self._slots}
+        return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """What the manifest's `start` may have in braces."""
+        return exports.placeholders({name: self._endpoint(name) for name in self._slots}, self.exports)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """A whole environment for a child process: this process's, and the lease's variables."""
+        return settings.environ() | self.exports
+
+    def slot(self, name: str) -> Any:
+        """A part itself, for the fixture that knows more about it.
+
+        Raises:
+            EngineUnavailableError: The manifest does not need that dependency.
+        """
+        if name not in self._slots:
+            raise not_needed(name, self._slots)
+        return self._slots[name]
+
+    @property
+    def direct(self) -> "Lease":
+        """The same slice past the proxies, for whoever looks on while the way is cut; without faults this one."""
+        return self._direct or self
+
+    @property
+    def faults(self) -> Faults:
+        """What breaks the way to its parts.
+
+        Raises:
+            ManifestError: It was taken without.
+        """
+        if self._faults is None:
+            raise ManifestError(
+                f"{self.name} has no proxies to break the way with",
+                why="a `bay` of the suite's own took it without, or the test did not name `faults` as an argument",
+                todo="take it with testbay.lease(faults=True), or name `faults` in the test's arguments",
+            )
+        return self._faults
+
+    def _endpoint(self, name: str) -> Endpoint:
+        endpoint: Endpoint = self.slot(name).endpoint
+        return replace(endpoint, port=self.faults.of(name).port) if self._direct else endpoint
+
+    def _reach(self, name: str) -> Reach:
+        endpoint = self._endpoint(name)
+        return Reach(
+            name=name,
+            url=ROOMS[name].url(endpoint),
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            db=endpoint.db,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {', '.join(self._slots)}>"
