@@ -20,7 +20,7 @@ import pytest
 
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker
-from testbay.manifest.composefile import load_compose
+from testbay.manifest.compose import reader
 
 if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
@@ -162,7 +162,7 @@ def why_no_docker() -> str:
     """Why the compose half cannot run on this machine; empty when it can."""
     try:
         found = docker.find(os.environ)
-        services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
+        services = reader.read([REPOSITORY / "docker-compose.test.yml"], os.environ).services
         for image in docker.missing_images(found, [service.image for service in services]):
             docker.pull(found, image, lambda _: None)
     except EngineUnavailableError as error:

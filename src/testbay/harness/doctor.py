@@ -17,7 +17,9 @@ from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import sandbox
 from testbay.harness.stack import registry
 from testbay.manifest import service as manifest
-from testbay.manifest.composefile import ComposeService, load_compose
+from testbay.manifest.compose import reader
+from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.reading import ComposeService
 from testbay.output import Voice
 from testbay.settings import Settings
 
@@ -26,7 +28,7 @@ Finding = tuple[bool, str]
 
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
     """Say every finding; returns 0 when some engine can run the project here, else the embedded engine's exit code."""
-    files = _compose_files(folder)
+    files = _compose_files(folder, settings)
     embedded = [_embedded(room, files, settings) for room in ROOMS.values()]
     docker, said = _compose_engine(settings)
     _say(voice, "This machine", _machine(settings))
@@ -79,21 +81,22 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _compose_files(folder: Path) -> list[Path]:
+def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
     """The compose files of the project's services, each once; the usual one where there is no service yet."""
     try:
         project = manifest.find_project(folder)
         places = manifest.service_folders(project).values()
     except BayError:
         return []  # the project's own lines say why
-    paths = []
+    found: list[list[Path]] = []
     for place in places:
         with contextlib.suppress(BayError):
-            paths.append(manifest.load_manifest(place).compose_path(project))
-    return list(dict.fromkeys(paths)) or [project / manifest.COMPOSE_FILE]
+            files = manifest.load_manifest(place).compose_files(project, settings.environ)
+            found += [files] if files not in found else []
+    return found or [reader.find(project, settings.environ) or [project / TEST_FILE]]
 
 
-def _embedded(room: Dependency, files: list[Path], settings: Settings) -> tuple[bool, str, int]:
+def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> tuple[bool, str, int]:
     service = next(_services_of(room, files, settings), ComposeService(key=room.NAME, image=room.IMAGES[0]))
     try:
         server = room.find(service, settings.environ)
@@ -109,10 +112,10 @@ def _embedded(room: Dependency, files: list[Path], settings: Settings) -> tuple[
     return True, f"{room.TITLE} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
 
 
-def _services_of(room: Dependency, files: list[Path], settings: Settings) -> Iterator[ComposeService]:
-    for file in files:
+def _services_of(room: Dependency, files: list[list[Path]], settings: Settings) -> Iterator[ComposeService]:
+    for project in files:
         with contextlib.suppress(BayError):
-            yield from (s for s in load_compose(file, settings.environ).services if room_of(s) is room)
+            yield from (s for s in reader.read(project, settings.environ).services if room_of(s) is room)
 
 
 def _compose_engine(settings: Settings) -> Finding:
@@ -128,15 +131,15 @@ def _short(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _project(settings: Settings, folder: Path, files: list[Path]) -> Iterator[Finding]:
+def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Iterator[Finding]:
     try:
         project = manifest.find_project(folder)
         folders = manifest.service_folders(project)
     except BayError as error:
         yield False, f"{error.what}; {error.todo}"
         return
-    for file in files:
-        yield _said(partial(_compose, file, settings))
+    for each in files:
+        yield _said(partial(_compose, each, settings))
     for name, place in folders.items():
         yield _said(partial(_service, name, place))
     if not folders:
@@ -148,9 +151,9 @@ def _project(settings: Settings, folder: Path, files: list[Path]) -> Iterator[Fi
         yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")
 
 
-def _compose(file: Path, settings: Settings) -> str:
-    keys = [service.key for service in load_compose(file, settings.environ).services]
-    return f"compose file {file.name}: {', '.join(keys)}"
+def _compose(files: list[Path], settings: Settings) -> str:
+    keys = [service.key for service in reader.read(files, settings.environ).services]
+    return f"compose file {', '.join(file.name for file in files)}: {', '.join(keys)}"
 
 
 def _service(name: str, place: Path) -> str:

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from testbay.errors import ManifestError
 from testbay.manifest import needs as dependencies
+from testbay.manifest.compose.finding import TEST_FILE
 from testbay.text import nearest
 
-COMPOSE_FILE = "docker-compose.test.yml"
 _OF_CHECKS = ("defaults", "target", "check")  # what checks.tables knows
 
 
@@ -80,7 +80,9 @@ class Manifest(_Strict):
     start: Command | None = None
     ready: str = "/"
     source: str | None = None
-    compose: str | None = None
+    compose: str | Annotated[list[str], Field(min_length=1)] | None = None
+    services: dict[str, str] = {}
+    also: list[str] = []
     shards: int = Field(default=1, ge=1, le=256)
     ports: dict[str, int] = {}
     env: dict[str, str] = {}
@@ -145,9 +147,14 @@ class Manifest(_Strict):
         """The folder of the integration tests."""
         return self.root / self.tests
 
-    def compose_path(self, project: Path) -> Path:
-        """The compose file: the service's own choice, else the project's."""
-        return self.root / self.compose if self.compose else project / COMPOSE_FILE
+    def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
+        """The compose files: the service's own choice, else those that Compose finds in the project."""
+        if self.compose:
+            named = [self.compose] if isinstance(self.compose, str) else self.compose
+            return [self.root / name for name in named]
+        from testbay.manifest.compose import reader
+
+        return reader.find(project, environ) or [project / TEST_FILE]
 
     @property
     def source_dir(self) -> Path:
@@ -288,7 +295,7 @@ def find_project(start: Path) -> Path:
     """
     folders = (start, *start.parents)
     for folder in folders:
-        if (folder / COMPOSE_FILE).is_file() or (folder / "services").is_dir():
+        if (folder / TEST_FILE).is_file() or (folder / "services").is_dir():
             return folder
     for folder in folders:
         if (folder / ".git").exists() or manifest_file(folder):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tests.system.conftest import REPOSITORY
 
-from testbay.manifest.composefile import load_compose
+from testbay.manifest.compose import reader
 
 _WITHIN_S = 30.0
 HEALTHCHECK = ("--health-interval=100ms", "--health-retries=1")
@@ -22,7 +22,7 @@ class Boxes:
 
     def __init__(self) -> None:
         self.prefix = f"testbay-box-{uuid4().hex[:8]}"
-        services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
+        services = reader.read([REPOSITORY / "docker-compose.test.yml"], os.environ).services
         self.image = next(service.image for service in services if service.key == "postgres")
         self._made: list[str] = []
 

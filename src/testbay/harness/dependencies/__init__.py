@@ -16,7 +16,8 @@ from testbay.harness.dependencies.state import Keeper, Taken
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest import needs
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose import recognition
+from testbay.manifest.compose.reading import ComposeService
 
 __all__ = [
     "HOME",
@@ -39,6 +40,7 @@ __all__ = [
     "Undivided",
     "Wire",
     "check_identity",
+    "foreign_images",
     "patience",
     "process_plan",
     "room_of",
@@ -127,7 +129,16 @@ ROOMS: Mapping[str, Dependency] = _Rooms()
 
 def room_of(service: ComposeService) -> Dependency | None:
     """The room for a compose service, by its image whatever its key is called; None when testbay has no room for it."""
-    return next((room for room in ROOMS.values() if service.repository.startswith(room.IMAGES)), None)
+    if known := recognition.room_of(service):
+        return ROOMS[known]
+    return next(
+        (ROOMS[name] for name, images in foreign_images().items() if service.repository.startswith(images)), None
+    )
+
+
+def foreign_images() -> dict[str, tuple[str, ...]]:
+    """How the images of dependencies begin that installed packages bring."""
+    return {name: tuple(ROOMS[name].IMAGES) for name in needs.names() if name not in needs.BUILT_IN}
 
 
 def _foreign(name: str) -> Any:

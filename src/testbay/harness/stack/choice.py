@@ -6,7 +6,7 @@ from typing import NamedTuple
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker
 from testbay.harness.engines.docker import Daemon
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 from testbay.settings import Settings
 
 

@@ -12,14 +12,17 @@ from importlib import metadata
 from pathlib import Path
 
 from testbay import process
-from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.harness.dependencies import ROOMS, room_of
+from testbay.errors import EngineUnavailableError
+from testbay.harness.dependencies import ROOMS, foreign_images
 from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.engines import docker
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
 from testbay.harness.stack import migrate
 from testbay.harness.stack.choice import Choice, choose
-from testbay.manifest.composefile import ComposeFile, ComposeService, load_compose
+from testbay.manifest.compose import reader
+from testbay.manifest.compose.reading import ComposeFile, ComposeService
+from testbay.manifest.compose.selection import Selection, select
+from testbay.manifest.needs import BUILT_IN
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -37,7 +40,7 @@ class Request:
     settings: Settings
     compose: ComposeFile
     services: dict[str, ComposeService]
-    others: tuple[ComposeService, ...]
+    helpers: tuple[ComposeService, ...]
     servers: dict[str, Server]
     engine: str
     reason: str
@@ -53,7 +56,7 @@ class Request:
     def key(self) -> str:
         """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
-        services = [asdict(service) for service in (*self.services.values(), *self.others)]
+        services = [asdict(service) for service in (*self.services.values(), *self.helpers)]
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
         parts = [
             self.engine,
@@ -103,27 +106,27 @@ def request(
         ManifestError: The compose file lacks something the manifest needs.
         EngineUnavailableError: The engine asked for cannot run it here.
     """
-    path = manifest.compose_path(project)
-    if manifest.needs or manifest.compose or path.exists():
-        compose = load_compose(path, settings.environ)
-        services, others = _match(manifest, compose)
-        choice = choose(settings, [*services.values(), *others], progress)
+    compose, selection = _selected(manifest, project, settings)
+    services, helpers = selection.servers, selection.helpers
+    if compose.services:
+        choice = choose(settings, [*services.values(), *helpers], progress)
     else:
-        compose, services, others = ComposeFile(path=path, services=(), variables=frozenset()), {}, []
         choice = Choice("embedded", "it needs nothing", None)
-    notices = [f"{other.key} ({other.image}): embedded has no room for it, so it does not run" for other in others]
+    notices = [f"left out: {', '.join(selection.left_out)}"] if selection.left_out else []
+    if choice.engine == "embedded":
+        notices += [f"{one.key} ({one.image}): embedded has no room for it, so it does not run" for one in helpers]
     return Request(
         manifest=manifest,
         project=project,
         settings=settings,
         compose=compose,
         services=services,
-        others=tuple(others),
+        helpers=helpers,
         servers=_servers(services, choice, settings),
         engine=choice.engine,
         reason=choice.reason,
         replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
-        notices=tuple(notices) if choice.engine == "embedded" else (),
+        notices=tuple(notices),
     )
 
 
@@ -144,29 +147,14 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
         raise EngineUnavailableError(error.what, why=why, todo=error.todo) from None
 
 
-def _match(manifest: Manifest, compose: ComposeFile) -> tuple[dict[str, ComposeService], list[ComposeService]]:
-    """Which compose service is which dependency, by image; and those testbay has no room for."""
-    matched: dict[str, ComposeService] = {}
-    others = []
-    for service in compose.services:
-        room = room_of(service)
-        if room is None:
-            others.append(service)
-        elif room.NAME in matched:
-            raise ManifestError(
-                f"{compose.path}: two services are {room.TITLE}: {matched[room.NAME].key} and {service.key}",
-                todo='keep one of them in the file the manifest names (compose = "…")',
-            )
-        elif room.NAME in manifest.needs:
-            matched[room.NAME] = service
-    for name in manifest.needs:
-        if name not in matched:
-            raise ManifestError(
-                f"{compose.path}: no service has an image for {name}, which {manifest.file} needs",
-                why=f"known images begin with: {', '.join(ROOMS[name].IMAGES)}",
-                todo="add the service, or take it out of needs",
-            )
-    return matched, others
+def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
+    """The reading of the service's compose files, and which of their services it is about."""
+    files = manifest.compose_files(project, settings.environ)
+    if not (manifest.needs or manifest.compose or files[0].exists()):
+        return ComposeFile(path=files[0], services=()), Selection(servers={})
+    compose = reader.read(files, settings.environ)
+    foreign = foreign_images() if set(manifest.needs) - set(BUILT_IN) else {}
+    return compose, select(compose, manifest.needs, named=manifest.services, also=manifest.also, foreign=foreign)
 
 
 def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
@@ -253,7 +241,7 @@ def _compose_plan(asked: Request) -> ComposePlan:
     return {
         "file": str(asked.compose.path),
         "folder": str(asked.compose.path.parent),
-        "services": [service.key for service in (*asked.services.values(), *asked.others)],
+        "services": [service.key for service in (*asked.services.values(), *asked.helpers)],
         "dependencies": {service.key: name for name, service in asked.services.items()},
         "ports": published,
         "configured": [made for name, service in asked.services.items() if (made := ROOMS[name].configured(service))],

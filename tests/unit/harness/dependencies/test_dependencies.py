@@ -13,7 +13,7 @@ from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.nats import server as nats
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 Program = Callable[..., Path]
 

@@ -7,7 +7,7 @@ import pytest
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
 from testbay.harness.plans import ProcessPlan
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 

@@ -9,7 +9,7 @@ import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
 from testbay.harness.dependencies.nats import server as nats
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Stream
 
 Listen = Callable[[Callable[[socket.socket], None]], int]

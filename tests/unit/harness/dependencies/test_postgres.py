@@ -10,7 +10,7 @@ import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 Listen = Callable[[Callable[[socket.socket], None]], int]
 ENDPOINT = Endpoint(name="postgres", title="PostgreSQL", host="127.0.0.1", port=1, user="app", password="pw", db="shop")

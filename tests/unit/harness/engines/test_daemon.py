@@ -9,7 +9,7 @@ from testbay import settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker as daemon
 from testbay.harness.stack import choice
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 SOCKET = "unix:///nowhere/docker.sock"
 # What each real CLI answers, by sub-command: standard output, standard error, exit code.

@@ -43,7 +43,8 @@ def test_dependencies_are_matched_by_image(ask: Ask) -> None:
 
     assert {name: service.key for name, service in asked.services.items()} == {"postgres": "db", "nats": "queue"}
     assert {name: server.version for name, server in asked.servers.items()} == {"postgres": "18.1", "nats": "2.12.4"}
-    assert (asked.engine, asked.notices, asked.replay) == ("embedded", (), False)
+    assert (asked.engine, asked.replay) == ("embedded", False)
+    assert [notice.partition(" (")[0] for notice in asked.notices] == ["left out: cache"]
 
 
 def test_a_service_may_name_its_own_compose_file(ask: Ask, project: Path) -> None:
@@ -61,7 +62,8 @@ def test_a_service_without_a_room_is_said(ask: Ask, project: Path) -> None:
     compose = project / "docker-compose.test.yml"
     compose.write_text(compose.read_text(encoding="utf-8") + "  s3: {image: minio/minio}\n", encoding="utf-8")
 
-    assert ask().notices == ("s3 (minio/minio): embedded has no room for it, so it does not run",)
+    assert ask('also = ["s3"]').notices == ("s3 (minio/minio): embedded has no room for it, so it does not run",)
+    assert ask().notices == ("left out: s3 (minio/minio)",)
 
 
 def test_a_missing_dependency_is_named(ask: Ask, project: Path) -> None:
@@ -73,9 +75,10 @@ def test_a_missing_dependency_is_named(ask: Ask, project: Path) -> None:
         ask('needs = ["dragonfly"]')
 
     assert str(refused.value) == (
-        f"{compose}: no service has an image for dragonfly, which {project / 'services/shop/pyproject.toml'} needs\n"
-        "  why:      known images begin with: dragonfly, redis, valkey\n"
-        "  do:       add the service, or take it out of needs"
+        f"{compose}: no service is Redis (or Valkey, Dragonfly), which is needed\n"
+        "  why:      testbay knows a server by the whole name of its image; services: db (postgres)\n"
+        '  do:       say which service it is in the manifest: [services] dragonfly = "dragonfly";'
+        " or add the service, or take dragonfly out of needs"
     )
 
 
@@ -88,8 +91,9 @@ def test_two_of_a_kind_are_refused(ask: Ask, project: Path) -> None:
         ask('needs = ["dragonfly"]')
 
     assert str(refused.value) == (
-        f"{compose}: two services are Dragonfly: a and b\n"
-        '  do:       keep one of them in the file the manifest names (compose = "…")'
+        f"{compose}: 2 services are Redis (or Valkey, Dragonfly): a and b\n"
+        "  why:      testbay does not guess which one the tests are for\n"
+        '  do:       say which in the manifest: [services] dragonfly = "a"'
     )
 
 

@@ -19,7 +19,7 @@ from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, chec
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 NAME = "nats"
 TITLE = "NATS"

@@ -23,7 +23,7 @@ from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.plans import PORT, Configured, ProcessPlan, Step, process_plan
-from testbay.manifest.composefile import ComposeService
+from testbay.manifest.compose.reading import ComposeService
 
 NAME = "postgres"
 TITLE = "PostgreSQL"

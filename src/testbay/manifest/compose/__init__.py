@@ -1,0 +1,1 @@
+"""Compose files, read as Docker Compose reads them: one reading for both engines."""

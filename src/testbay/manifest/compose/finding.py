@@ -1,0 +1,77 @@
+"""The files of a project: which compose files Compose takes, and every file read, with what was in it."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbay.errors import ManifestError
+
+TEST_FILE = "docker-compose.test.yml"
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+_LIMIT_BYTES = 1_000_000
+
+
+class Files:
+    """Reads files, each once, and remembers what was in them: a reading can be told from a later one."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, bytes | None] = {}
+
+    def read(self, path: Path) -> bytes | None:
+        """The content of a file; None when it does not exist.
+
+        Raises:
+            ManifestError: It is a folder, too large, or not ours to read.
+        """
+        if path not in self._contents:
+            self._contents[path] = _read(path)
+        return self._contents[path]
+
+    def digest(self) -> str:
+        """A hash of every file that was asked for."""
+        made = hashlib.sha256()
+        for path, content in sorted(self._contents.items()):
+            made.update(f"{path}\0{'' if content is None else hashlib.sha256(content).hexdigest()}\0".encode())
+        return made.hexdigest()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise ManifestError(f"{path}: not a file", todo="name a file")
+            return None
+        with path.open("rb") as file:
+            content = file.read(_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read", why=str(error), todo="fix its permissions") from None
+    if len(content) > _LIMIT_BYTES:
+        raise ManifestError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
+    return content
+
+
+def compose_files(folder: Path, named: str = "", separator: str = "") -> list[Path]:
+    """The files that Compose takes in a folder: those of COMPOSE_FILE, else the usual name and its override.
+
+    testbay looks for `docker-compose.test.yml` before all of them.
+    """
+    if (folder / TEST_FILE).is_file():
+        return [folder / TEST_FILE]
+    if named:
+        return [folder / name for name in named.split(separator or ":") if name]
+    first = next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+    if first is None:
+        return []
+    return [first, *(folder / name for name in _OVERRIDES if (folder / name).is_file())][:2]
+
+
+def env_files(folder: Path, environ: Mapping[str, str]) -> list[Path] | None:
+    """The files that COMPOSE_ENV_FILES names in the place of `.env`; None when it names none."""
+    named = [name for name in environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
+    return [folder / name for name in named] or None

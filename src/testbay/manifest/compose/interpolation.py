@@ -1,0 +1,81 @@
+"""Variables in the texts of a compose file or an env file, filled in as Compose does."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+Lookup = Callable[[str], str | None]
+
+_NESTING = 20
+# What a `$` begins. After an operator the word goes on to the closing brace, which a nested variable moves.
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<op>:?[-?+]|(?=\}))|)", re.ASCII
+)
+_BRACE = re.compile(r"\$\{|\}")
+
+
+class UnsetVariableError(ValueError):
+    """A variable that the text demands with `?` has no value."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.message = message
+
+
+class InvalidTemplateError(ValueError):
+    """A `$` that begins no variable."""
+
+
+def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
+    """Fill in `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`.
+
+    A default, message or other may hold variables again; only the one that is used is looked at.
+
+    Raises:
+        UnsetVariableError: A variable is demanded and has no value.
+        InvalidTemplateError: A dollar begins neither a variable nor `$$`.
+    """
+    if "$" not in text:
+        return text
+    done, position = "", 0
+    while match := _VARIABLE.search(text, position):
+        done += text[position : match.start()]
+        position = match.end()
+        if match["escaped"] or match["plain"]:
+            done += "$" if match["escaped"] else lookup(match["plain"]) or ""
+            continue
+        end = _closing_brace(text, position) if match["name"] and nesting < _NESTING else -1
+        if end < 0:
+            raise InvalidTemplateError(text)
+        word = partial(interpolate, text[position:end], lookup, nesting=nesting + 1)
+        done += _value(match["name"], match["op"], word, lookup)
+        position = end + 1
+    return done + text[position:]
+
+
+def names_in(text: str) -> set[str]:
+    """The variables that a text mentions."""
+    return set(re.findall(r"\$\{?([A-Za-z_]\w*)", text, re.ASCII)) if "$" in text else set()
+
+
+def _closing_brace(text: str, position: int) -> int:
+    """Find where the variable ends whose inside begins at `position`; -1 when it does not end."""
+    open_braces = 1
+    for brace in _BRACE.finditer(text, position):
+        open_braces += 1 if brace[0] == "${" else -1
+        if not open_braces:
+            return brace.start()
+    return -1
+
+
+def _value(name: str, op: str, word: Callable[[], str], lookup: Lookup) -> str:
+    value = lookup(name)
+    present = bool(value) if op.startswith(":") else value is not None
+    if op.endswith("+"):
+        return word() if present else ""
+    if present:
+        return value or ""
+    if op.endswith("?"):
+        raise UnsetVariableError(name, word())
+    return word() if op else ""

@@ -1,0 +1,146 @@
+"""One compose file laid over another, key by key, as Compose does it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from testbay.manifest.compose.document import Replaced, Reset, text_of
+
+Path = tuple[str, ...]
+
+
+class UnmergeableError(ValueError):
+    """Two files say things of one key that cannot be merged; the text is the key."""
+
+
+_REPLACED = {("command",), ("entrypoint",), ("healthcheck", "test"), ("provider",)}
+# Lists and mappings of names: an entry of the later file takes the place of the earlier one of its name.
+_NAMED = {
+    *(("annotations",), ("environment",), ("labels",), ("sysctls",), ("extra_hosts",)),
+    *(("build", "args"), ("build", "additional_contexts"), ("build", "extra_hosts"), ("build", "labels")),
+    ("deploy", "labels"),
+}
+# Lists that may be written as one text.
+_LISTED = {("dns",), ("dns_opt",), ("dns_search",), ("env_file",), ("label_file",), ("tmpfs",)}
+# Lists of names that mean a mapping, with what an entry that only has a name means.
+_MAPPED: dict[Path, Callable[[], Any]] = {
+    ("depends_on",): lambda: {"condition": "service_started", "required": True},
+    ("networks",): lambda: None,
+    ("models",): lambda: None,
+}
+
+
+def merge(base: Any, over: Any, path: Path = ()) -> Any:  # noqa: PLR0911 - one line for each rule of Compose
+    """Lay `over` over `base`. Neither is changed.
+
+    Raises:
+        UnmergeableError: One is a mapping or a list and the other is not.
+    """
+    if isinstance(over, Reset):
+        return None
+    if isinstance(over, Replaced):
+        return settled(over.value)
+    inside = path[2:] if path[:1] == ("services",) and len(path) > 2 else ()
+    if inside:
+        special = _special(base, over, inside, path)
+        if special is not _ORDINARY:
+            return special
+    if over is None:
+        return base
+    if isinstance(base, dict) and isinstance(over, dict):
+        return _mappings(base, over, path)
+    if isinstance(base, list) and isinstance(over, list):
+        return [*base, *settled(over)]
+    if isinstance(base, (dict, list)):
+        raise UnmergeableError(".".join(path))
+    return settled(over)
+
+
+_ORDINARY = object()
+
+
+def _special(base: Any, over: Any, inside: Path, path: Path) -> Any:  # noqa: PLR0911 - as above
+    """Merge a key of a service that has a rule of its own; `_ORDINARY` when it has none."""
+    if inside in _REPLACED or (inside[0] == "ulimits" and len(inside) == 2):
+        return settled(over)
+    if inside in _NAMED:
+        return _mappings(pairs(base), pairs(over), path)
+    if inside in _LISTED:
+        return [*listed(base), *settled(listed(over))]
+    if inside in _MAPPED:
+        return _mappings(mapped(base, _MAPPED[inside]), mapped(over, _MAPPED[inside]), path)
+    if inside == ("build",):
+        return _mappings(_build(base), _build(over), path)
+    if inside == ("logging",) and isinstance(base, dict) and isinstance(over, dict):
+        drivers = base.get("driver"), over.get("driver")
+        return _mappings(base, over, path) if None in drivers or drivers[0] == drivers[1] else settled(over)
+    return _ORDINARY
+
+
+def _mappings(base: dict[str, Any], over: dict[str, Any], path: Path) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Reset):
+            merged.pop(key, None)
+        elif key not in merged or key.startswith("x-"):
+            merged[key] = settled(value)
+        else:
+            merged[key] = merge(merged[key], value, (*path, key))
+    return merged
+
+
+def settled(value: Any) -> Any:
+    """A value without marks: there is nothing below it that they could speak of."""
+    if isinstance(value, Replaced):
+        return settled(value.value)
+    if isinstance(value, dict):
+        return {key: settled(item) for key, item in value.items() if not isinstance(item, Reset)}
+    if isinstance(value, list):
+        return [settled(item) for item in value if not isinstance(item, Reset)]
+    return value
+
+
+def pairs(value: Any) -> dict[str, Any]:
+    """Both spellings: a mapping, or a list of NAME=value; None stands for a bare NAME."""
+    if isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for entry in listed(value):
+        name, assigned, text = str(entry).partition("=")
+        found[name] = _same_kind(entry, text) if assigned else None
+    return found
+
+
+def _same_kind(entry: Any, text: str) -> str:
+    """A part of a text keeps what the text remembers of itself: where it came from, or why it has no value."""
+    if type(entry) is str or not isinstance(entry, str):
+        return text
+    part = type(entry)(text)
+    part.__dict__.update(entry.__dict__)
+    return part
+
+
+def listed(value: Any) -> list[Any]:
+    """Both spellings: a list, or one entry alone."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        return [f"{name}={text_of(item)}" for name, item in value.items()]
+    return [] if value is None else [value]
+
+
+def mapped(value: Any, of_a_name: Callable[[], Any]) -> dict[str, Any]:
+    """Both spellings: a mapping, or a list of its keys."""
+    if isinstance(value, dict):
+        return value
+    return {str(name): of_a_name() for name in listed(value)}
+
+
+def depends_on(value: Any) -> dict[str, Any]:
+    """The services that `depends_on` names, with their conditions."""
+    return mapped(value, _MAPPED["depends_on",])
+
+
+def _build(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    return {} if value is None else {"context": value}

@@ -1,0 +1,68 @@
+"""Relative paths of a compose file, made absolute: each starts from the folder of the project it belongs to."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+_REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/|oci:", re.ASCII)
+
+
+def absolute(text: str, folder: Path) -> str:
+    """A path from the project's folder; `~` is the user's own."""
+    return os.path.normpath(folder / Path(text).expanduser())
+
+
+def is_remote(text: str) -> bool:
+    """Whether a path names something on another machine."""
+    return bool(_REMOTE.match(text))
+
+
+def in_service(service: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A service in its long spelling, with every path absolute."""
+    made = dict(service)
+    if isinstance(files := made.get("env_file"), list):
+        made["env_file"] = [entry | {"path": _moved(entry["path"], folder)} for entry in files]
+    if isinstance(volumes := made.get("volumes"), list):
+        made["volumes"] = [_volume(volume, folder) for volume in volumes]
+    if isinstance(build := made.get("build"), dict):
+        made["build"] = build | {"context": _context(build.get("context", "."), folder)}
+    return made
+
+
+def in_model(model: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A whole file in its long spelling, with every path absolute."""
+    made = dict(model)
+    made["services"] = {name: in_service(service, folder) for name, service in (model.get("services") or {}).items()}
+    for kind in ("configs", "secrets"):
+        if isinstance(table := made.get(kind), dict):
+            made[kind] = {name: _granted(entry, folder) for name, entry in table.items()}
+    return made
+
+
+def _moved(text: str, folder: Path) -> str:
+    """An absolute path that remembers of the text what it was: a value that cannot be had stays one."""
+    if not text or is_remote(text):
+        return text
+    moved = absolute(text, folder)
+    if type(text) is str:
+        return moved
+    kept = type(text)(moved)
+    kept.__dict__.update(text.__dict__)
+    return kept
+
+
+def _context(text: Any, folder: Path) -> Any:
+    return _moved(text, folder) if isinstance(text, str) else text
+
+
+def _volume(volume: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if volume.get("type") == "bind" and isinstance(source := volume.get("source"), str):
+        return volume | {"source": _moved(source, folder)}
+    return volume
+
+
+def _granted(entry: Any, folder: Path) -> Any:
+    if isinstance(entry, dict) and isinstance(entry.get("file"), str):
+        return entry | {"file": _moved(entry["file"], folder)}
+    return entry

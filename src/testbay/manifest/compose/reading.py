@@ -1,0 +1,111 @@
+"""The reading of a project's compose files: the one list of dependencies, for both engines."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import ManifestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One published port: `host` is 0 when the file leaves the choice open, the first of a range otherwise."""
+
+    host: int
+    container: int
+    protocol: str = "tcp"
+    address: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """One mount: `type` is bind, volume, tmpfs, image or npipe; `source` is absolute for a bind, a key for a volume."""
+
+    type: str
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """One config or secret that a service is granted, resolved: exactly one of `file`, `content`, `external` is set.
+
+    `target` is the absolute path inside the container; `content` comes from the file's `content:` or `environment:`.
+    """
+
+    name: str
+    target: str
+    file: Path | None = None
+    content: str | None = field(default=None, repr=False)
+    external: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prerequisite:
+    """One entry of `depends_on`: the service, and whether it must have started, be healthy or have ended well."""
+
+    service: str
+    condition: str = "service_started"
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeService:
+    """One service of the compose file, interpolated, merged and resolved: what its container would get.
+
+    `environment` has `env_file` in it; `origins` says for each name where its value came from, in words. `command` and
+    `entrypoint` are words as Compose hands them over (it runs no shell by itself); None is the image's own, an empty
+    tuple clears the image's. `problem` refuses a service that demands an unset variable or a missing file.
+    `definition` is the whole service as `docker compose config` prints it, for the keys that have no field here.
+    """
+
+    key: str
+    image: str
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    origins: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    user: str = ""
+    ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    configs: tuple[Granted, ...] = ()
+    secrets: tuple[Granted, ...] = ()
+    depends_on: tuple[Prerequisite, ...] = ()
+    profiles: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    container_name: str = ""
+    build: bool = False
+    problem: ManifestError | None = None
+    definition: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def repository(self) -> str:
+        """The image's name without registry, tag and digest: `docker.io/library/postgres:15` is `postgres`."""
+        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+    @property
+    def tag(self) -> str:
+        """The image's tag, empty when it names none."""
+        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeFile:
+    """The reading of a project's compose files, its services in the file's order.
+
+    `path` is the first file, `files` are all that were named (an `include` is not); `directory` is what relative paths
+    start from. `reader` says who read it: `Docker Compose 2.26.1` or `testbay`. `definition` has the top-level keys
+    beside `services` as `docker compose config` prints them: networks, volumes, configs, secrets.
+    """
+
+    path: Path
+    services: tuple[ComposeService, ...]
+    variables: frozenset[str] = frozenset()
+    files: tuple[Path, ...] = ()
+    directory: Path = Path()
+    reader: str = "testbay"
+    active_profiles: frozenset[str] = frozenset()
+    definition: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -1,0 +1,129 @@
+"""Which server a compose service is, by the whole name of its image and by what its command starts."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from testbay.manifest.compose.reading import ComposeService
+
+POSTGRES, DRAGONFLY, NATS = "postgres", "dragonfly", "nats"
+TITLES = {POSTGRES: "PostgreSQL", DRAGONFLY: "Redis (or Valkey, Dragonfly)", NATS: "NATS"}
+# An image is a server when every part of its name says so: one word of the first column, the others of these.
+_SERVERS = {
+    POSTGRES: "postgres postgresql postgis pgvector timescaledb timescale citus paradedb pgroonga pgvectors pgvecto"
+    " vchord vectorchord pgautoupgrade",
+    DRAGONFLY: "redis valkey keydb dragonfly dragonflydb redict redismod rejson redisjson redisearch redistimeseries"
+    " rebloom redisbloom redisgraph",
+    NATS: "nats",
+}
+_WITH_IT = {
+    POSTGRES: "ha oss rs suite repmgr extended extensions contrib gis percona distribution crunchy ssl pg ml vector"
+    " pgrouting pgcron cron partman pgpartman postgresml centos7 centos8 c8s c9s c10s rhel7 rhel8 rhel9 fips",
+    DRAGONFLY: "stack server bundle extensions standin oss ssl",
+    NATS: "server js jetstream standin",
+}
+_ANYWHERE = "alpine debian ubuntu bookworm bullseye trixie buster slim arm arm64 arm64v8 amd64 db database dev test ci"
+_WHOLE = {"apache/age": POSTGRES, "pgduckdb/pgduckdb": POSTGRES, "falkordb/falkordb-server": DRAGONFLY}
+_PARTS = {
+    room: (set(names.split()), set(names.split()) | set(_WITH_IT[room].split()) | set(_ANYWHERE.split()))
+    for room, names in _SERVERS.items()
+}
+_STARTS_SERVER = {
+    *("postgres", "postmaster", "pg_ctl", "pg_ctlcluster", "patroni", "docker-entrypoint.sh", "entrypoint.sh"),
+    *("run-postgresql", "run.sh", "docker-ensure-initdb.sh", "redis-server", "valkey-server", "keydb-server"),
+    *("dragonfly", "redis-stack-server", "redis-stack", "nats-server"),
+}
+_STARTS_OTHER = {
+    *("psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_isready", "createdb", "dropdb", "createuser"),
+    *("vacuumdb", "reindexdb", "pgbench", "pg_receivewal", "redis-cli", "valkey-cli", "keydb-cli", "redis-sentinel"),
+    *("valkey-sentinel", "redis-benchmark", "valkey-benchmark", "nats", "nsc", "nk", "cron", "crond", "supercronic"),
+    *("sleep", "tail", "cat", "echo", "true", "false", "curl", "wget"),
+}
+_OF_A_JOB = re.compile(r"(^|[-_.])(backups?|restore|dump|migrat\w*|seed\w*|init|job|wait\w*|create\w*|setup)([-_.]|$)")
+_SHELLS = {"sh", "bash", "ash", "dash"}
+_BEFORE_A_PROGRAM = {"exec", "nohup", "if", "then", "else", "while", "until", "do", "!", "env", "command", "time", "{"}
+_WITH_A_USER = {"gosu", "su-exec", "setpriv", "sudo", "timeout"}
+
+
+def room_of_image(image: str) -> str:
+    """The server an image is by its whole name: `postgres`, `dragonfly`, `nats`; empty when it is another thing.
+
+    `bitnami/postgresql:15` and `timescale/timescaledb-ha` are servers, `postgres-exporter` and `redis-commander` not.
+    """
+    path = image.partition("@")[0].lower()
+    name = path.rpartition("/")[2].partition(":")[0]
+    for whole, room in _WHOLE.items():
+        if path.partition(":")[0].endswith(whole):
+            return room
+    parts = [part for part in re.split(r"[-_.]", name) if part]
+    for room, (servers, allowed) in _PARTS.items():
+        if any(part in servers or _numbered(part) in servers for part in parts):
+            known = all(part in allowed or _numbered(part) in allowed or re.fullmatch(r"v?\d+", part) for part in parts)
+            return room if known else ""
+    return ""
+
+
+def _numbered(part: str) -> str:
+    """`postgres16` is `postgres`."""
+    return part.rstrip("0123456789")
+
+
+def room_of(service: ComposeService) -> str:
+    """The server that a service is; empty for another thing, a tool of the server's own image included."""
+    room = room_of_image(service.image)
+    return room if room and starts_server(service) else ""
+
+
+def starts_server(service: ComposeService) -> bool:
+    """Whether a container of a server's image starts the server: a client, a sentinel or a job of it does not."""
+    words = (*(service.entrypoint or ()), *service.command)
+    if "--sentinel" in words or any(word.rpartition("/")[2] == "sentinel.conf" for word in words):
+        return False
+    programs = list(_programs(words))
+    if any(program in _STARTS_SERVER for program in programs):
+        return True
+    if any(program in _STARTS_OTHER for program in programs):
+        return False
+    named = [program.rpartition(".")[0] or program for program in programs]
+    return not any(_OF_A_JOB.search(name) for name in named if name)
+
+
+def is_replica(service: ComposeService) -> bool:
+    """Whether a server follows another one: nobody writes to it."""
+    words = " ".join((*(service.entrypoint or ()), *service.command))
+    if re.search(r"--?(replicaof|slaveof)\b|\bpg_basebackup\b", words):
+        return True
+    modes = [value for name, value in service.environment.items() if name.endswith("REPLICATION_MODE")]
+    return any(mode.lower() in ("slave", "replica", "standby") for mode in modes)
+
+
+def _programs(words: Sequence[str]) -> Iterator[str]:
+    """The names of the programs a command line starts, those of a shell's script included."""
+    if not words:
+        return
+    first, rest = words[0], list(words[1:])
+    name = first.rpartition("/")[2]
+    if name in ("tini", "dumb-init", "catatonit", *_BEFORE_A_PROGRAM):
+        yield from _programs([word for word in rest if word != "--"])
+    elif name in _SHELLS:
+        script = next((word for word in rest if not re.fullmatch(r"-[a-z]+|-o|pipefail", word)), "")
+        if any(re.fullmatch("-[a-z]*c[a-z]*", word) for word in rest):
+            yield from _of_script(script)
+        else:
+            yield script.rpartition("/")[2]
+    elif name in _WITH_A_USER:
+        yield from _programs(rest[1:])
+    elif not first.startswith("-"):
+        yield name
+        if name == "docker-entrypoint.sh" and rest:
+            return
+
+
+def _of_script(script: str) -> Iterator[str]:
+    for line in re.split(r"&&|\|\||[;|&\n(){}`]", script):
+        words = [word.strip("\"'") for word in line.split()]
+        while words and (words[0] in _BEFORE_A_PROGRAM or re.match(r"[A-Za-z_]\w*=", words[0])):
+            words.pop(0)
+        if words and words[0] in _WITH_A_USER:
+            words = words[2:]
+        if words:
+            yield words[0].rpartition("/")[2]

@@ -1,0 +1,97 @@
+"""From what `docker compose config` prints, or our own reader makes in its place, to the records of a reading."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.finishing import Origins
+from testbay.manifest.compose.interpolation import Lookup
+from testbay.manifest.compose.reading import ComposeService, Granted, Port, Prerequisite, Volume
+
+
+class Recorder:
+    """Makes records of the services of one model. `lookup` answers for secrets and configs kept in a variable."""
+
+    def __init__(
+        self, model: dict[str, Any], lookup: Lookup, origins: Origins, problems: dict[str, ManifestError]
+    ) -> None:
+        self._model = model
+        self._lookup = lookup
+        self._origins = origins
+        self._problems = problems
+
+    def services(self) -> tuple[ComposeService, ...]:
+        """Every service, in the model's order."""
+        return tuple(self._service(key, made) for key, made in (self._model.get("services") or {}).items())
+
+    def _service(self, key: str, made: dict[str, Any]) -> ComposeService:
+        given = (made.get("environment") or {}).items()
+        environment = {name: value for name, value in given if value is not None}
+        origins = self._origins.get(key, {})
+        entrypoint = made.get("entrypoint")
+        return ComposeService(
+            key=key,
+            image=made.get("image") or "",
+            environment=environment,
+            origins={name: origins.get(name, "environment") for name in environment},
+            command=tuple(made.get("command") or ()),
+            entrypoint=None if entrypoint is None else tuple(entrypoint),
+            user=str(made.get("user") or ""),
+            ports=tuple(_port(port) for port in made.get("ports") or ()),
+            expose=tuple(str(port) for port in made.get("expose") or ()),
+            volumes=tuple(_volume(volume) for volume in made.get("volumes") or ()),
+            tmpfs=tuple(made.get("tmpfs") or ()),
+            configs=self._granted(made, "configs", "/"),
+            secrets=self._granted(made, "secrets", "/run/secrets"),
+            depends_on=tuple(_prerequisite(name, how) for name, how in (made.get("depends_on") or {}).items()),
+            profiles=tuple(made.get("profiles") or ()),
+            networks=tuple(made.get("networks") or ()),
+            container_name=made.get("container_name") or "",
+            build=bool(made.get("build")),
+            problem=self._problems.get(key),
+            definition=made,
+        )
+
+    def _granted(self, made: dict[str, Any], kind: str, folder: str) -> tuple[Granted, ...]:
+        return tuple(self._grant(entry, kind, folder) for entry in made.get(kind) or ())
+
+    def _grant(self, entry: dict[str, Any], kind: str, folder: str) -> Granted:
+        name = str(entry.get("source"))
+        said = (self._model.get(kind) or {}).get(name) or {}
+        content = said.get("content")
+        if variable := said.get("environment"):
+            content = self._lookup(variable) or ""
+        return Granted(
+            name=name,
+            target=str(PurePosixPath(folder) / (entry.get("target") or name)),
+            file=Path(said["file"]) if said.get("file") else None,
+            content=content,
+            external=bool(said.get("external")),
+        )
+
+
+def _port(made: dict[str, Any]) -> Port:
+    published = str(made.get("published") or "0").partition("-")[0]
+    return Port(
+        host=int(published) if published.isdecimal() else 0,
+        container=int(made["target"]),
+        protocol=made.get("protocol") or "tcp",
+        address=made.get("host_ip") or "",
+    )
+
+
+def _volume(made: dict[str, Any]) -> Volume:
+    return Volume(
+        type=made.get("type") or "volume",
+        source=made.get("source") or "",
+        target=made["target"],
+        read_only=bool(made.get("read_only")),
+    )
+
+
+def _prerequisite(name: str, how: dict[str, Any]) -> Prerequisite:
+    return Prerequisite(
+        service=name,
+        condition=how.get("condition") or "service_started",
+        required=how.get("required", True) not in (False, "false"),
+    )

@@ -1,0 +1,206 @@
+"""The services of a compose file that a run starts: those it needs, what they depend on, and those asked for."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.reading import ComposeFile, ComposeService
+from testbay.manifest.compose.recognition import TITLES, is_replica, room_of, room_of_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is started of a compose file. `left_out` has a line for every other service, with the reason.
+
+    `servers` are by the name of the dependency; `helpers` are in the order in which they start.
+    """
+
+    servers: dict[str, ComposeService]
+    helpers: tuple[ComposeService, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def select(
+    reading: ComposeFile,
+    needs: Sequence[str],
+    *,
+    named: Mapping[str, str] | None = None,
+    also: Sequence[str] = (),
+    foreign: Mapping[str, tuple[str, ...]] | None = None,
+) -> Selection:
+    """Choose the services of a run. `named` says by dependency which service it is; `also` starts more services.
+
+    `foreign` says how the images of dependencies begin that testbay does not bring itself.
+
+    Raises:
+        ManifestError: A dependency has no service, or several; a service named does not exist or is another server;
+            a service that is needed demands an unset variable, or has neither image nor build.
+    """
+    choice = _Choice(reading, named or {}, foreign or {})
+    servers = {need: choice.server(need) for need in needs}
+    helpers = choice.helpers(list(servers.values()), also)
+    for service in (*servers.values(), *helpers):
+        _check(reading, service)
+    return Selection(servers=servers, helpers=helpers, left_out=tuple(choice.left_out(servers, helpers)))
+
+
+def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> list[str]:
+    """The dependencies that a compose file has, those of inactive profiles aside."""
+    choice = _Choice(reading, named or {}, {})
+    active = [service for service in reading.services if choice.is_active(service)]
+    return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in active)]
+
+
+def _check(reading: ComposeFile, service: ComposeService) -> None:
+    if service.problem is not None:
+        raise service.problem
+    if not service.image and not service.build:
+        raise ManifestError(
+            f"{reading.path}: services.{service.key} has neither an image nor a build",
+            why="there is nothing to start",
+            todo="give it an image",
+        )
+
+
+class _Choice:
+    """One look over the services of a reading."""
+
+    def __init__(self, reading: ComposeFile, named: Mapping[str, str], foreign: Mapping[str, tuple[str, ...]]) -> None:
+        self._reading = reading
+        self._services = {service.key: service for service in reading.services}
+        self._named = named
+        self._foreign = foreign
+
+    def is_active(self, service: ComposeService) -> bool:
+        """Whether a plain `docker compose up` starts it."""
+        active = self._reading.active_profiles
+        return not service.profiles or "*" in active or bool(active & set(service.profiles))
+
+    def server(self, need: str) -> ComposeService:
+        """The service that is a dependency."""
+        if need in self._named:
+            return self._said(need, self._named[need])
+        matching = [service for service in self._reading.services if self._room(service) == need]
+        candidates = [service for service in matching if service.key not in self._named.values()]
+        for keep in (self.is_active, lambda service: not is_replica(service)):
+            candidates = [service for service in candidates if keep(service)] or candidates
+        if len(candidates) == 1:
+            return candidates[0]
+        raise self._several(need, candidates) if candidates else self._none(need)
+
+    def _room(self, service: ComposeService) -> str:
+        for name, images in self._foreign.items():
+            if service.repository.startswith(images):
+                return name
+        return room_of(service)
+
+    def _said(self, need: str, key: str) -> ComposeService:
+        if key not in self._services:
+            raise ManifestError(
+                f"[services] {need} = {key!r}: {self._reading.path} has no such service{_nearest(key, self._services)}",
+                why=f"its services: {', '.join(self._services)}",
+                todo="fix the name",
+            )
+        service = self._services[key]
+        other = room_of_image(service.image)
+        if other and need in TITLES and other != need:
+            raise ManifestError(
+                f"[services] {need} = {key!r}: its image {service.image} is {TITLES[other]}, not {TITLES[need]}",
+                todo="name the service that is",
+            )
+        return service
+
+    def _several(self, need: str, candidates: list[ComposeService]) -> ManifestError:
+        keys = [service.key for service in candidates]
+        return ManifestError(
+            f"{self._reading.path}: {len(keys)} services are {TITLES.get(need, need)}: {_and(keys)}",
+            why="testbay does not guess which one the tests are for",
+            todo=f'say which in the manifest: [services] {need} = "{keys[0]}"',
+        )
+
+    def _none(self, need: str) -> ManifestError:
+        own = [service for service in self._reading.services if service.build or not room_of_image(service.image)]
+        likely = _likeliest(need, [service.key for service in own])
+        todo = f'say which service it is in the manifest: [services] {need} = "{likely or need}"'
+        return ManifestError(
+            f"{self._reading.path}: no service is {TITLES.get(need, need)}, which is needed",
+            why="testbay knows a server by the whole name of its image; services: " + (self._listed() or "(none)"),
+            todo=f"{todo}; or add the service, or take {need} out of needs",
+        )
+
+    def _listed(self) -> str:
+        return ", ".join(f"{service.key} ({service.image or 'build'})" for service in self._reading.services)
+
+    def helpers(self, servers: list[ComposeService], also: Sequence[str]) -> tuple[ComposeService, ...]:
+        """The services that are started beside the servers, each after those it depends on."""
+        order: dict[str, ComposeService] = {}
+        for service in servers:
+            self._before(service, order, (), asked=False)
+        for key in also:
+            if key not in self._services:
+                raise ManifestError(
+                    f"also: {self._reading.path} has no service {key!r}{_nearest(key, self._services)}",
+                    why=f"its services: {', '.join(self._services)}",
+                    todo="fix the name",
+                )
+            self._before(self._services[key], order, (), asked=True)
+            order.setdefault(key, self._services[key])
+        chosen = {service.key for service in servers}
+        return tuple(service for key, service in order.items() if key not in chosen)
+
+    def _before(
+        self, service: ComposeService, order: dict[str, ComposeService], chain: tuple[str, ...], *, asked: bool
+    ) -> None:
+        if service.key in chain:
+            way = " → ".join((*chain[chain.index(service.key) :], service.key))
+            raise ManifestError(f"{self._reading.path}: depends_on goes in a circle: {way}", todo="take one out")
+        for wanted in service.depends_on:
+            other = self._services.get(wanted.service)
+            if other is None:
+                if not wanted.required:
+                    continue
+                raise ManifestError(
+                    f"{self._reading.path}: services.{service.key} depends on {wanted.service!r}, which does not exist",
+                    todo="fix the name",
+                )
+            if not self._startable(other) and not asked:
+                continue
+            self._before(other, order, (*chain, service.key), asked=asked)
+            order.setdefault(other.key, other)
+
+    def _startable(self, service: ComposeService) -> bool:
+        return self.is_active(service) and (bool(service.image) or not service.build)
+
+    def left_out(self, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]) -> Iterator[str]:
+        """A line for every service that is not started, with the reason."""
+        started = {service.key for service in (*servers.values(), *helpers)}
+        for service in self._reading.services:
+            if service.key not in started:
+                yield f"{service.key} ({self._why_not(service)})"
+
+    def _why_not(self, service: ComposeService) -> str:
+        if not self.is_active(service):
+            return f"its profile {service.profiles[0]} is not active"
+        if service.build and not service.image:
+            return "it would have to be built"
+        room = room_of_image(service.image)
+        return f"{service.image}: not a server" if room and not room_of(service) else service.image or "not needed"
+
+
+def _likeliest(need: str, keys: list[str]) -> str:
+    words = {"postgres": ("postgres", "pg", "db", "database"), "dragonfly": ("redis", "valkey", "cache")}
+    for word in words.get(need, (need,)):
+        for key in keys:
+            if word in key.lower():
+                return key
+    return keys[0] if len(keys) == 1 else ""
+
+
+def _nearest(word: str, known: Mapping[str, ComposeService]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _and(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,76 @@
+"""The variables of a compose project, and where each has its value from: the shell first, then the env files."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.envfiles import EnvFileError, parse_env
+
+Reader = Callable[[Path], bytes | None]
+
+PROJECT_NAME = "COMPOSE_PROJECT_NAME"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variables:
+    """What `$NAME` means in one project, or in what it includes. `asked` collects every name that was looked up."""
+
+    shell: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    folder: Path
+    asked: set[str] = field(default_factory=set)
+
+    def get(self, name: str) -> str | None:
+        """The value of a variable; None when it has none."""
+        self.asked.add(name)
+        return self.shell[name] if name in self.shell else self.files.get(name, (None, ""))[0]
+
+    def origin(self, name: str) -> str:
+        """The place a variable has its value from, in words."""
+        return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
+
+    def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
+        """The variables of a folder: these here first, then those of its env files, `.env` when none are named.
+
+        Raises:
+            ManifestError: An env file is missing or cannot be understood.
+        """
+        given = env_files if env_files is not None else [folder / ".env"]
+        known = dict(self.files)
+        for path in given:
+            content = read(path)
+            if content is None:
+                if env_files is None:
+                    continue
+                raise ManifestError(f"{path} does not exist", why="it is named as an env file", todo="create it")
+            for name, value in _read_env(path, content, self._over(known)).items():
+                if name not in self.files:
+                    known[name] = (value, _named(path, folder))
+        return Variables(shell=self.shell, files=known, folder=folder, asked=self.asked)
+
+    def _over(self, known: Mapping[str, tuple[str, str]]) -> Callable[[str], str | None]:
+        def lookup(name: str) -> str | None:
+            self.asked.add(name)
+            return self.shell[name] if name in self.shell else known.get(name, (None, ""))[0]
+
+        return lookup
+
+
+def _named(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
+
+
+def _read_env(path: Path, content: bytes, lookup: Callable[[str], str | None]) -> dict[str, str]:
+    try:
+        return parse_env(content.decode(), lookup)
+    except (EnvFileError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: {error}", why="it is read as Compose reads it", todo="fix the line") from None
+
+
+def project_name(named: str, folder: Path) -> str:
+    """The name a project has in Compose: what it is called, else its folder, in the letters that Compose allows."""
+    kept = re.sub(r"[^a-z0-9_-]", "", (named or folder.name).lower())
+    return kept.lstrip("_-") or "default"
