@@ -4,7 +4,10 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lint fix test integration-test check lock clean
+.PHONY: help setup lint fix test-fast test test-all integration-test check lock clean
+
+# A worker for each processor. Groups keep together what shares a costly fixture.
+PYTEST := .venv/bin/python -m pytest -n logical --dist loadgroup
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +21,14 @@ lint: ## ruff, mypy, ShellCheck, and the workflows' linters
 fix: ## let ruff format and mend what it can
 	scripts/lint --fix
 
-test: ## unit tests, system tests and the laws of the house
-	scripts/bootstrap && .venv/bin/python -m pytest tests
+test-fast: ## unit tests and the laws of the house, in a minute
+	scripts/bootstrap && $(PYTEST) tests/unit tests/repo
+
+test: ## these and the system tests, without what is slow or needs Docker, a browser or Prometheus
+	scripts/bootstrap && $(PYTEST) -m "not slow and not equipment" tests
+
+test-all: ## every test there is
+	scripts/bootstrap && $(PYTEST) tests
 
 integration-test: ## every service's integration tests, through the three tiers
 	scripts/ci/run-integration-tests.sh $(SERVICE)

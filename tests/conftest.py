@@ -1,12 +1,91 @@
-"""What holds for every test: ours must not depend on how this run was started."""
+"""Rules for every test: independence of how this run was started, turns for those that run alone, the count."""
 
+import fcntl
+import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LEFT_OUT = pytest.StashKey[list[str]]()  # a line for each group of tests that this machine cannot run
+REQUIRED = "required here: "  # how such a line begins where that is an error
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A background shell, and nohup, hand down ignored signals; the programs under test would inherit them."""
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, usual)
     if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(Count(config))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands what it left out to the controller, which collects nothing itself."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["left_out"] = session.config.stash.get(LEFT_OUT, [])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Workers share the machine; a test marked `alone` waits until the others have finished theirs, and they for it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    folder = Path(item.config.getoption("basetemp")).parent  # the controller's
+    how = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (folder / "turn.lock").open("w") as turn, (folder / "room.lock").open("w") as room:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # held while waiting: others that would go on sharing wait behind it
+        fcntl.flock(room, how)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        return (yield)
+
+
+class Count:
+    """Which tests were collected and which ran: one that did neither pass nor fail turns the run red."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._planned: set[str] = set()
+        self._ran: set[str] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._planned |= {item.nodeid for item in session.items}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self._planned |= set(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", [])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed or (report.when == "call" and (report.passed or hasattr(report, "wasxfail"))):
+            self._ran.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        asked_to_stop = session.shouldstop or session.shouldfail or session.config.option.collectonly
+        required = [line for line in self._left_out() if line.startswith(REQUIRED)]
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and not asked_to_stop:
+            if required:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            elif self._missing():
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line(f"{len(self._planned)} tests collected, {len(self._ran)} ran")
+        for line in self._left_out():
+            terminalreporter.write_line(line, red=line.startswith(REQUIRED), yellow=not line.startswith(REQUIRED))
+        for name in self._missing()[:20]:
+            terminalreporter.write_line(f"did not run: {name}", red=True)
+
+    def _left_out(self) -> list[str]:
+        return self._config.stash.get(LEFT_OUT, [])
+
+    def _missing(self) -> list[str]:
+        return sorted(self._planned - self._ran)

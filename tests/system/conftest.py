@@ -2,7 +2,9 @@
 every test the question whether anything is left.
 """
 
+import compileall
 import contextlib
+import fcntl
 import functools
 import os
 import re
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import LEFT_OUT, REQUIRED
 
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker
@@ -232,27 +235,21 @@ NEEDS: dict[str, tuple[str, Callable[[], str], str]] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # `-m` has to see the marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What cannot run on this machine is left out, which the summary says; where it is required that is an error."""
-    said = config.stash.setdefault(_LEFT_OUT, [])
+    said = config.stash.setdefault(LEFT_OUT, [])
     for marker, (what, why_not, variable) in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
+        for item in marked:
+            item.add_marker("equipment")
         if not marked or not (reason := why_not()):
             continue
-        if os.environ.get(variable) == "1":
-            raise pytest.UsageError(f"{variable}=1, but {len(marked)} tests cannot run: {reason}")
         config.hook.pytest_deselected(items=marked)
-        items[:] = [item for item in items if item not in marked]
-        said.append(f"{what}: {len(marked)} tests did not run: {reason}")
-
-
-_LEFT_OUT = pytest.StashKey[list[str]]()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A line about what did not run and why."""
-    for line in config.stash.get(_LEFT_OUT, []):
-        terminalreporter.write_line(line, yellow=True)
+        left_out = set(marked)
+        items[:] = [item for item in items if item not in left_out]
+        required = REQUIRED if os.environ.get(variable) == "1" else ""
+        said.append(f"{required}{what}: {len(marked)} tests did not run: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -282,6 +279,36 @@ def shop(tmp_path: Path, cloud: "Cloud") -> "Shop":
     return clouds.Shop(tmp_path, cloud)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A first run, once for all workers: the database it migrated is what each cache links to, and Python's bytecode of
+    testbay, also as pytest rewrites it, is there for all that follow.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sealed"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "cache").exists():
+            with checkout(shared) as bay:
+                compileall.compile_dir(REPOSITORY / "src", quiet=1)
+                done = bay.run("run", "shop", PYTHONDONTWRITEBYTECODE="")
+                assert done.code == 0, done.out
+    _TEMPLATES.append(shared / "cache/templates")
+    yield
+    _TEMPLATES.clear()
+
+
+_TEMPLATES: list[Path] = []
+
+
+def link_templates(cache: Path) -> None:
+    """Let a cache find what was made before."""
+    (cache / "templates").mkdir(parents=True)
+    for entry in (entry for folder in _TEMPLATES for entry in folder.iterdir()):
+        (cache / "templates" / entry.name).symlink_to(entry)
+
+
 @pytest.fixture
 def bay(tmp_path: Path) -> Iterator[Bay]:
     """A fresh copy of the project; at the end nothing may be left of it, whatever the test did."""
@@ -296,6 +323,7 @@ def checkout(folder: Path) -> Iterator[Bay]:
     shutil.copytree(TEMPLATE, project)
     shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
     bay = Bay(project, folder / "cache")
+    link_templates(bay.cache)
     yield bay
     left = bay.left()
     for line in left:

@@ -202,14 +202,14 @@ def test_this_repository_s_own_checks_call_its_targets(forge: Forge) -> None:
     """ci.yml, with targets that only say their names: each is called, and the half on containers is asked for."""
     forge.take(".github/workflows/ci.yml")
     says = "mkdir -p .testbay/runs && env | grep ^TESTBAY_ | tee .testbay/runs/said; echo $@ $(TESTBAY_ENGINE)"
-    (forge.root / "Makefile").write_text(f"lint test integration-test: ; @{says}\n", encoding="utf-8")
+    (forge.root / "Makefile").write_text(f"lint test-all integration-test: ; @{says}\n", encoding="utf-8")
     forge.commit()
 
     run = forge.run("ci.yml")
 
     assert run.results == dict.fromkeys(["lint", "embedded", "test", "required-checks"], "success"), run.log
     said = {job.job.id: job.said[-1] for job in run.jobs[:-1]}
-    assert said == {"lint": "lint", "embedded": "integration-test embedded", "test": "test"}
+    assert said == {"lint": "lint", "embedded": "integration-test embedded", "test": "test-all"}
     assert run.artifacts.keys() == {"runs-embedded"}
     assert "TESTBAY_REQUIRE_DOCKER=1" in run.job("tests of testbay").said
 

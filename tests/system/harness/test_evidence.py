@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.system.conftest import ENGINES, Bay, checkout
 
+pytestmark = pytest.mark.xdist_group("evidence")  # what is made once for them all is made on one worker
+
 FAILING = Path(__file__).parents[1] / "failing"
 SERVED = 'start = "python src/shop/serve.py {port}"\nready = "/"\n'
 QUIET = "-p no:cacheprovider --continue-on-collection-errors"

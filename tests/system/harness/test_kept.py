@@ -11,6 +11,8 @@ from tests.system.harness.test_plugin import pytest_in, with_service
 
 from testbay import masking
 
+pytestmark = pytest.mark.xdist_group("kept")  # what is made once for them all is made on one worker
+
 MANY = """
 import pytest
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from tests.system.conftest import ENGINES, Bay, Done, checkout, read_until
 
+pytestmark = pytest.mark.xdist_group("open")  # what is made once for them all is made on one worker
+
 FAILING = """
 import asyncio
 

@@ -17,6 +17,8 @@ from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
 
+pytestmark = pytest.mark.xdist_group("renewal")  # what is made once for them all is made on one worker
+
 SCHEMA = """
 CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE);
 CREATE TABLE children (id serial PRIMARY KEY, parent bigint NOT NULL REFERENCES parents ON DELETE RESTRICT, note text);

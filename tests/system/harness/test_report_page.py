@@ -12,7 +12,7 @@ from tests.system.fakes.browser import VIEWS, Browser
 from testbay.harness.run import report
 from testbay.harness.run.report import runfile
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one worker: one fixture
 HOSTILE = "\x1b[31m</pre></script><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"
 
 

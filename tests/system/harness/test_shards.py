@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from tests.system.conftest import Bay, Done, checkout, read_until
 
+pytestmark = pytest.mark.xdist_group("shards")  # what is made once for them all is made on one worker
+
 SHARDS = 4
 PRICES = """
 def price(number):

@@ -1,12 +1,20 @@
 """The template cache end to end: warm when nothing changed, cold when something did, never wrong."""
 
 import os
+import shutil
 from pathlib import Path
 
+import pytest
 from tests.system.conftest import Bay
 
 WARM = "2 already applied in the template this start was copied from"
 KEPT = "kept as a template: the next start with these migrations copies it (--cold does not)"
+
+
+@pytest.fixture(autouse=True)
+def empty(bay: Bay) -> None:
+    """Here nothing was made before."""
+    shutil.rmtree(bay.cache / "templates")
 
 
 def test_second_start_is_warm(bay: Bay) -> None:

@@ -10,7 +10,7 @@ from tests.system.fakes.boxes import HEALTHCHECK, Boxes, boxes, docker, health_i
 
 from testbay.production.checks.report import Report, Result, from_json
 
-pytestmark = pytest.mark.compose
+pytestmark = [pytest.mark.compose, pytest.mark.xdist_group("containers")]  # one worker: one fixture
 
 FOR_EVER = "exec sleep 600"
 NO_HEALTH = "there is no health: it has no healthcheck; define one, or say no_healthcheck = 'accept'"

@@ -11,7 +11,7 @@ from tests.system.fakes.browser import VIEWS, Browser
 from testbay.production import statuspage
 from testbay.production.history.entries import Entry, History, merge
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one worker: one fixture
 HOSTILE = "</title></style><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"
 BAD: list[tuple[float, Any]] = [(24 * 40, "fail"), (24 * 30, "stale"), (24 * 12, "error"), (30, "fail"), (1, "fail")]
 
