@@ -14,7 +14,6 @@ from typing import Any
 
 import psycopg
 import yaml
-from testbay.manifest.composefile import ComposeService, load_compose
 
 from testbay import settings
 from testbay.errors import EngineUnavailableError
@@ -22,6 +21,7 @@ from testbay.harness.dependencies import room_of
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import docker as daemon
 from testbay.harness.stack import request, stack
+from testbay.manifest.compose.reading import ComposeService, load_compose
 from testbay.manifest.service import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]

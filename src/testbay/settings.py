@@ -80,7 +80,7 @@ def load(
     times = durations or env.get("TESTBAY_DURATIONS")
     return Settings(
         engine=chosen,
-        cache_dir=_cache_dir(env),
+        cache_dir=cache_dir(env),
         ready_timeout_s=_number(env, "TESTBAY_READY_TIMEOUT", 60.0),
         test_timeout_s=math.ceil(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),  # 0 would mean no limit
         startup_budget_s=_number(env, "TESTBAY_STARTUP_BUDGET", 10.0),
@@ -94,8 +94,12 @@ def load(
     )
 
 
-def _cache_dir(env: Mapping[str, str]) -> Path:
-    """An absolute path whatever it was made from: the guard works in another folder."""
+def cache_dir(env: Mapping[str, str]) -> Path:
+    """The cache folder, as an absolute path whatever it was made from: the guard works in another folder.
+
+    Raises:
+        ManifestError: No folder can be told from HOME.
+    """
     try:
         if asked := env.get("TESTBAY_CACHE_DIR"):
             return Path(asked).expanduser().absolute()

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = """
 services:
   db:
-    image: postgres:18
+    image: postgres:18-alpine
     environment: {POSTGRES_USER: app, POSTGRES_PASSWORD: "${DB_PASSWORD:-secret}"}
     ports: ["127.0.0.1:${POSTGRES_PORT:-15433}:5432"]
   cache:

@@ -16,7 +16,7 @@ from tests.system.fakes.pages import files, follow, page, write
 
 import testbay
 from testbay import pytest_plugin
-from testbay.harness.dependencies.postgres.server import psql_program
+from testbay.harness.dependencies.postgres.programs import psql
 
 CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
 
@@ -35,7 +35,7 @@ class Checkout(Bay):
         programs = root / ".venv/bin"
         write(programs / "testbay", f'#!/bin/sh\nexec "{sys.executable}" -m testbay "$@"\n', executable=True)
         (programs / "python").symlink_to(sys.executable)
-        path = [str(programs), str(Path(psql_program()).parent), os.environ["PATH"]]
+        path = [str(programs), str(Path(psql()).parent), os.environ["PATH"]]
         self.environ |= {"PATH": os.pathsep.join(path), "OPENAI_API_KEY": ""}
 
     def type(self, line: str, **environ: str) -> Done:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from testbay.errors import ManifestError
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
 from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot, Steps, Undivided, patience
 from testbay.harness.dependencies.state import Keeper, Taken
 from testbay.harness.dependencies.wire import Wire
@@ -32,6 +32,8 @@ __all__ = [
     "Keeper",
     "Landlord",
     "ProcessPlan",
+    "Reading",
+    "RefusedError",
     "Returned",
     "Server",
     "Slot",
@@ -65,6 +67,16 @@ class Dependency(Protocol):
 
     def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         """How the embedded engine starts it, the compose file's flags and environment carried over."""
+
+    def described(self, service: ComposeService) -> Reading:
+        """The service as its image understands it, on either engine.
+
+        Raises:
+            ManifestError: The image would refuse to start.
+        """
+
+    def notes(self, service: ComposeService, server: Server) -> tuple[str, ...]:
+        """What a user must know of this machine's server beside that: what it leaves out or does otherwise."""
 
     def endpoint(self, service: ComposeService, port: int) -> Endpoint:
         """Where it will answer and with which credentials."""

@@ -12,6 +12,7 @@ from testbay.errors import EngineUnavailableError
 class Endpoint:
     """Where one running dependency answers and who it is.
 
+    `shared` says in words what all leases have in common because the compose file wants it so; empty when nothing.
     `identity` is a name our own server tells when asked, so that a stranger on its port is not taken for it; `version`
     is what the server itself said; `note` is what a user must know (a stand-in, another major version).
     """
@@ -23,9 +24,14 @@ class Endpoint:
     user: str = ""
     password: str = field(default="", repr=False)
     db: str = ""
+    shared: str = ""
     identity: str = ""
     version: str = ""
     note: str = ""
+
+
+class RefusedError(OSError):
+    """The server answered, and will not let us in however long we wait: a wrong password, another protocol."""
 
 
 class Answer(NamedTuple):
@@ -33,6 +39,23 @@ class Answer(NamedTuple):
 
     version: str
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A compose service as its image understands it, before anything starts.
+
+    `port` is the one inside the container; `argv` are the server's settings as words; `set_up` names the scripts that
+    it runs once; `notes` say what testbay cannot read or leaves out.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    db: str = ""
+    port: int = 0
+    argv: tuple[str, ...] = ()
+    set_up: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_identity(endpoint: Endpoint, said: str) -> None:

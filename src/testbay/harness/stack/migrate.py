@@ -81,9 +81,12 @@ def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str
     return f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else ""
 
 
+_COMPLAINT = re.compile(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.MULTILINE)
+
+
 def _failed(file: Path, said: str) -> BayError:
     """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE may be one that it includes."""
-    place = re.search(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", said, re.MULTILINE)
+    place = _COMPLAINT.search(said)
     if place is None:
         where, message = "", said.strip().partition("\n")[0]
     else:
@@ -109,8 +112,8 @@ def _without_extension(migration: str, name: str, said: str) -> BayError:
     return EngineUnavailableError(
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
         why="the migration is right: the server that runs here came without it",
-        todo="--engine compose with an image that has it, or install it for a PostgreSQL of this system "
-        "(docs/troubleshooting.md)",
+        todo="--engine compose with an image that has it, `testbay servers add postgres:17` (its server has uuid-ossp, "
+        "pgcrypto and their like), or install it for a PostgreSQL of this system (docs/troubleshooting.md)",
         evidence=said.strip()[:4000],
     )
 
@@ -153,16 +156,7 @@ def run_command(
             child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
     except (OSError, ValueError) as error:
         raise MigrationError(f"{what} could not run: {error}", todo="mend the manifest's `migrate`") from None
-    own(child.pid)
-    try:
-        code = child.wait(_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise MigrationError(
-            f"{what} did not end within {_TIMEOUT_S:g} s", todo="look for a lock it waits on"
-        ) from None
-    finally:
-        process.end(process.in_session(child.pid))
-        child.wait()
+    code = await_end(child, own, what, _TIMEOUT_S)
     if code != 0:
         raise _command_failed(what, command, code, tail(log, 20))
 
@@ -177,3 +171,25 @@ def _command_failed(what: str, command: str, code: int, said: str) -> BayError:
         todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
         evidence=said,
     )
+
+
+def await_end(child: process.Child, own: Callable[[int], None], what: str, timeout_s: float) -> int:
+    """Hand a command's session over and wait for it; returns its exit code. Nothing of the session is left then.
+
+    Raises:
+        MigrationError: It did not end in time.
+    """
+    own(child.pid)
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise MigrationError(f"{what} did not end within {timeout_s:g} s", todo="look for a lock it waits on") from None
+    finally:
+        process.end(process.in_session(child.pid))
+        child.wait()
+
+
+def first_error(said: str) -> str:
+    """The first complaint in what psql said, else its first line."""
+    place = _COMPLAINT.search(said)
+    return place[3] if place else said.strip().partition("\n")[0]

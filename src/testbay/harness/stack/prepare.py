@@ -10,6 +10,7 @@ from testbay.harness.dependencies.nats import server as nats
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.stack import dialects, exports, migrate, registry
 from testbay.harness.stack.request import Request
+from testbay.harness.stack.set_up import set_up
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
@@ -75,6 +76,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
         MigrationError: A stream or a migration was refused.
     """
     manifest = stack.request.manifest
+    set_up(stack, voice)
     _streams(stack, voice)
     environ = stack.command_environment()
     if manifest.migrate:

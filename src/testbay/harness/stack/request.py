@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies import ROOMS, foreign_images
 from testbay.harness.dependencies.endpoint import Endpoint, Server
+from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
 from testbay.harness.stack import migrate
@@ -65,9 +66,10 @@ class Request:
             versions,
             self.replay,
             self._migrations(),
+            self._set_up(),
             metadata.version("testbay"),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     @property
     def template(self) -> str:
@@ -80,9 +82,16 @@ class Request:
         home = Path("home")
         made = ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], home)
         server = [str(self.servers["postgres"].program), self.servers["postgres"].version]
-        parts = [server, made["prepare"], made["files"], self._migrations(), metadata.version("testbay")]
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        made_of = [made["prepare"], made["files"], self._set_up(), self._migrations()]
+        parts = [server, *made_of, metadata.version("testbay")]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return str(self.settings.cache_dir / "templates" / digest)
+
+    def _set_up(self) -> list[list[str]]:
+        """The scripts that the database's image runs once, and what is in them."""
+        service = self.services.get("postgres")
+        scripts = image.meaning(service).scripts if service else ()
+        return [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in scripts]
 
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
@@ -115,6 +124,8 @@ def request(
     notices = [f"left out: {', '.join(selection.left_out)}"] if selection.left_out else []
     if choice.engine == "embedded":
         notices += [f"{one.key} ({one.image}): embedded has no room for it, so it does not run" for one in helpers]
+    servers = _servers(services, choice, settings)
+    notices += _notes(services, servers, choice.engine)
     return Request(
         manifest=manifest,
         project=project,
@@ -122,12 +133,20 @@ def request(
         compose=compose,
         services=services,
         helpers=helpers,
-        servers=_servers(services, choice, settings),
+        servers=servers,
         engine=choice.engine,
         reason=choice.reason,
         replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
         notices=tuple(notices),
     )
+
+
+def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:
+    """What a user must know of how the services are read, and what of them this machine's servers leave out."""
+    for name, service in services.items():
+        yield from ROOMS[name].described(service).notes
+        if engine == "embedded":
+            yield from ROOMS[name].notes(service, servers[name])
 
 
 def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:

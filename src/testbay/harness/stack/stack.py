@@ -14,7 +14,8 @@ from testbay import errors, ports, process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.dragonfly import server as dragonfly
-from testbay.harness.dependencies.endpoint import Answer, Endpoint
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
+from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.plans import PORT, Tenancy
 from testbay.harness.stack import exports, lifeline, registry
@@ -25,6 +26,7 @@ from testbay.logs import tail
 
 # Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
 _FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
+_REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within a moment
 _PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 15.0
@@ -90,7 +92,7 @@ class Stack:
         Last on the PATH are clients of the servers, for a machine that has none.
         """
         given = self.request.settings.environ
-        clients = [str(Path(postgres.psql_program()).parent)] if "postgres" in self.endpoints else []
+        clients = [str(Path(programs.psql()).parent)] if "postgres" in self.endpoints else []
         clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.endpoints else []
         path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])
         return {**given, "PATH": path, **self.environment()}
@@ -285,6 +287,7 @@ def _wait_ready(stack: Stack, progress: Progress, asked_at: float = 0.0) -> None
     timeout_s = stack.request.settings.ready_timeout_s
     began = time.monotonic()
     waiting = dict.fromkeys(stack.endpoints, "no answer yet")
+    refusing: dict[str, float] = {}
     pause = _FIRST_POLL_S
     while waiting:
         for name in list(waiting):
@@ -292,11 +295,15 @@ def _wait_ready(stack: Stack, progress: Progress, asked_at: float = 0.0) -> None
                 answer = _probe(stack, name)
             except (OSError, ValueError) as error:
                 waiting[name] = " ".join(str(error).split()) or type(error).__name__
+                refusing = _since(refusing, name, refused=isinstance(error, RefusedError))
             else:
                 known = stack.endpoints[name]
                 stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
                 stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
                 del waiting[name]
+        for name in waiting.keys() & refusing.keys():
+            if time.monotonic() - refusing[name] > _REFUSALS_LAST_S:
+                raise _refused(stack, name, waiting[name])
         elapsed = time.monotonic() - began
         if waiting and elapsed > timeout_s:
             raise _silent(stack, waiting, timeout_s)
@@ -314,6 +321,27 @@ def _probe(stack: Stack, name: str) -> Answer:
     ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
     with urllib.request.urlopen(ready, timeout=2.0) as answer:
         return Answer(f"HTTP {answer.status}")
+
+
+def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
+    """Since when each has refused us without another word between."""
+    if refused:
+        return {name: time.monotonic(), **refusing}
+    return {other: since for other, since in refusing.items() if other != name}
+
+
+def _refused(stack: Stack, name: str, said: str) -> NotReadyError:
+    endpoint = stack.endpoints[name]
+    who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
+    where = f", database {endpoint.db!r}" if name == "postgres" else ""
+    service = stack.request.services[name].key
+    return NotReadyError(
+        f"{name} refuses {who}{where}: {said}",
+        why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
+        "waiting changes nothing",
+        todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
+        evidence=f"{stack.logs[name]}\n{tail(stack.logs[name])}",
+    )
 
 
 def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReadyError:

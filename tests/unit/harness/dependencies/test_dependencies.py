@@ -12,6 +12,7 @@ from testbay.harness.dependencies import ROOMS, room_of
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.nats import server as nats
+from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.manifest.compose.reading import ComposeService
 
@@ -27,7 +28,7 @@ def no_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python environment without server programs, on a machine without PostgreSQL."""
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sysconfig, "get_path", lambda _: "/nowhere")
-    monkeypatch.setattr(postgres, "_debian_bins", list)
+    monkeypatch.setattr(programs, "_debian_bins", list)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +112,8 @@ def postgres_in(program: Program, folder: str, version: str) -> Path:
         ("postgres:7", ""),
         ("postgres", ""),
         ("postgres:latest", ""),
-        ("pgvector/pgvector:0.8.0-pg7", ""),
-        ("timescale/timescaledb:2.14.2-pg7", ""),
+        ("pgvector/pgvector:0.8.0-pg7", "without the extension vector of pgvector/pgvector:0.8.0-pg7"),
+        ("timescale/timescaledb:2.1-pg7", "without the extension timescaledb of timescale/timescaledb:2.1-pg7"),
         ("postgres:8.1-alpine", "another major version than postgres:8.1-alpine"),
     ],
 )
@@ -155,7 +156,7 @@ def test_a_machine_without_psql_is_told_so(no_wheels: None, monkeypatch: pytest.
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(EngineUnavailableError) as refused:
-        postgres.psql_program.__wrapped__()
+        programs.psql.__wrapped__()
 
     assert str(refused.value) == (
         "no psql on this machine\n"
@@ -171,7 +172,7 @@ def test_a_psql_on_the_path_is_as_good_as_any(
     file = program("psql")
     monkeypatch.setenv("PATH", str(file.parent))
 
-    assert postgres.psql_program.__wrapped__() == str(file)
+    assert programs.psql.__wrapped__() == str(file)
 
 
 @pytest.mark.parametrize(

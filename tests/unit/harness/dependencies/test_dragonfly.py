@@ -27,40 +27,55 @@ def planned(program: str, asked: ComposeService) -> ProcessPlan:
     return dragonfly.plan(asked, server, Path("/stacks/s1/dragonfly"))
 
 
-STAND_IN = ["/bin/redis-server", "--bind", "127.0.0.1", "--port", "{port}", "--dir", "/stacks/s1/dragonfly"]
-STAND_IN += ["--save", "", "--appendonly", "no"]
+STAND_IN = ["/bin/redis-server", "/stacks/s1/dragonfly/redis.conf", "--bind", "127.0.0.1", "--port", "{port}"]
+STAND_IN += ["--dir", "/stacks/s1/dragonfly", "--save", "", "--appendonly", "no"]
 OWN = ["/bin/dragonfly", "--bind=127.0.0.1", "--port={port}", "--dir=/stacks/s1/dragonfly", "--dbfilename="]
 
 
 @pytest.mark.parametrize(
-    ("program", "asked", "argv"),
+    ("asked", "settings"),
     [
-        ("redis-server", service(), STAND_IN),
-        ("redis-server", service("--maxmemory=1gb", DFLY_dbnum="256"), [*STAND_IN, "--databases", "256"]),
-        ("redis-server", service("--requirepass", "pw"), [*STAND_IN, "--requirepass", "pw"]),
-        ("redis-server", service(DFLY_dbnum="²"), STAND_IN),
+        (service(), ""),
+        (service("--maxmemory=1gb", DFLY_dbnum="256"), 'databases "256"\n'),
+        (service("--requirepass", "pw"), 'requirepass "pw"\n'),
+        (service(DFLY_dbnum="²"), ""),
         (
-            "redis-server",
             service("redis-server", "--save", "60", "1", "--databases", "64", "--port", "7000", image="redis:7"),
-            [*STAND_IN, "--databases", "64"],
+            'databases "64"\n',
         ),
         (
-            "redis-server",
             service("valkey-server", "/etc/valkey.conf", "--aclfile", "/x", "--hz", "5", image="valkey/valkey"),
-            [*STAND_IN, "--hz", "5"],
+            'hz "5"\n',
         ),
-        ("dragonfly", service(), OWN),
-        (
-            "dragonfly",
-            service("--maxmemory", "1gb", "--bind=0.0.0.0", "--dir", "/data", "--requirepass", "pw", "--hz=5"),
-            [*OWN, "--requirepass=pw", "--maxmemory", "1gb", "--hz=5"],
-        ),
-        ("dragonfly", service("--databases", "64", "--requirepass=pw", image="redis"), [*OWN, "--requirepass=pw"]),
+        (service("--requirepass", 'a"b\\c', image="redis"), 'requirepass "a\\"b\\\\c"\n'),
     ],
 )
-def test_flags_are_carried_to_their_own_kind(program: str, asked: ComposeService, argv: list[str]) -> None:
+def test_settings_are_carried_to_their_own_kind(asked: ComposeService, settings: str) -> None:
     """A stand-in gets the password and the number of databases; paths, ports and addresses are the container's."""
-    assert planned(program, asked)["argv"] == argv
+    made = planned("redis-server", asked)
+
+    assert (made["argv"], made["files"]) == (STAND_IN, {"redis.conf": settings})
+
+
+@pytest.mark.parametrize(
+    ("asked", "argv", "env"),
+    [
+        (service(), OWN, {}),
+        (
+            service("--maxmemory", "1gb", "--bind=0.0.0.0", "--dir", "/data", "--requirepass", "pw", "--hz=5"),
+            [*OWN, "--maxmemory=1gb", "--hz=5"],
+            {"DFLY_requirepass": "pw"},
+        ),
+        (service("--databases", "64", "--requirepass=pw", image="redis"), OWN, {"DFLY_requirepass": "pw"}),
+    ],
+)
+def test_dragonfly_gets_flags_and_its_password_unseen(
+    asked: ComposeService, argv: list[str], env: dict[str, str]
+) -> None:
+    """Every user of the machine can read an argv; an environment is its owner's."""
+    made = planned("dragonfly", asked)
+
+    assert (made["argv"], made["env"], made["files"]) == (argv, env, {})
 
 
 def test_dragonflys_settings_are_variables_too() -> None:

@@ -64,7 +64,7 @@ def a_server(*answers: bytes, heard: list[bytes] | None = None) -> Callable[[soc
 )
 def test_flags_of_the_compose_file_are_carried(command: list[str], carried: list[str]) -> None:
     """Except paths, ports, addresses and peers, in every spelling: they are the container's."""
-    assert nats.carried_flags(service(*command)) == carried
+    assert list(nats.described(service(*command)).argv) == carried
 
 
 def test_the_plan_keeps_to_loopback_and_to_its_folder() -> None:
@@ -95,7 +95,8 @@ def test_a_service_with_users_of_its_own_keeps_them(flags: tuple[str, ...]) -> N
     """And is not shared: no accounts of ours, no lease."""
     made = nats.plan(service(*flags), Server(program=Path("/n"), version="2", source="system"), Path("/stacks/s1/nats"))
 
-    assert (nats.configured(service(*flags)), "-c" in made["argv"]) == (None, False)
+    assert (nats.configured(service(*flags)), made["files"]) == (None, {"nats.conf": ""})
+    assert nats.endpoint(service(*flags), 1).shared == "all of NATS (the compose file gives it a login of its own)"
 
 
 @pytest.mark.parametrize(
@@ -104,13 +105,20 @@ def test_a_service_with_users_of_its_own_keeps_them(flags: tuple[str, ...]) -> N
         ([], "", ""),
         (["--user", "ann", "--pass", "pw"], "ann", "pw"),
         (["-js", "--user=ann", "-pass=p=w"], "ann", "p=w"),
+        (["-js", "--auth", "t@k/n"], "", "t@k/n"),
         (["--user"], "", ""),
     ],
 )
 def test_credentials_are_those_of_the_command(command: list[str], user: str, password: str) -> None:
     """In both spellings."""
     assert nats.endpoint(service(*command), 14222) == Endpoint(
-        name="nats", title="NATS", host="localhost", port=14222, user=user, password=password
+        name="nats",
+        title="NATS",
+        host="localhost",
+        port=14222,
+        user=user,
+        password=password,
+        shared=nats.SHARED if password else "",
     )
 
 
@@ -119,6 +127,7 @@ def test_credentials_are_those_of_the_command(command: list[str], user: str, pas
     [
         ("", "", "nats://127.0.0.1:5"),
         ("ann", "pw", "nats://ann:pw@127.0.0.1:5"),
+        ("", "t/k@n", "nats://t%2Fk@n@127.0.0.1:5"),
         ("a:b", "p/?#%@:!", "nats://a%3Ab:p%2F%3F%23%25@:!@127.0.0.1:5"),
     ],
 )
@@ -231,7 +240,10 @@ def speak(words: bytes) -> Callable[[socket.socket], None]:
     [
         (lambda connection: connection.shutdown(socket.SHUT_RDWR), "closed the connection|reset by peer"),
         (lambda connection: connection.recv(1), "timed out"),
-        (speak(b"HTTP/1.1 400 Bad Request\r\n"), "no NATS server: it said b'HTTP/1.1 400 Bad Request'"),
+        (
+            speak(b"HTTP/1.1 400 Bad Request\r\n"),
+            "does not speak NATS' protocol: it said b'HTTP/1.1 400 Bad",
+        ),
         (speak(b"INFO {\r\n"), "no JSON object: it said b'{'"),
         (speak(b"INFO [1]\r\n"), r"no JSON object: it said b'\[1\]'"),
         (speak(b"INFO " + b"[" * 50_000 + b"\r\n"), "no JSON object"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError, Server
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.manifest.compose.reading import ComposeService
 
@@ -29,10 +29,11 @@ def at(port: int, identity: str = "") -> Endpoint:
 @pytest.mark.parametrize(
     ("environment", "user", "password", "db"),
     [
-        ({}, "postgres", "postgres", "postgres"),
-        ({"POSTGRES_USER": "ann"}, "ann", "postgres", "ann"),
+        ({"POSTGRES_PASSWORD": "pw"}, "postgres", "pw", "postgres"),
+        ({"POSTGRES_PASSWORD": "pw", "POSTGRES_USER": "ann"}, "ann", "pw", "ann"),
         ({"POSTGRES_USER": "ann", "POSTGRES_PASSWORD": "pw", "POSTGRES_DB": "shop"}, "ann", "pw", "shop"),
-        ({"POSTGRES_USER": "", "POSTGRES_DB": ""}, "postgres", "postgres", "postgres"),
+        ({"POSTGRES_PASSWORD": "pw", "POSTGRES_USER": "", "POSTGRES_DB": ""}, "postgres", "pw", "postgres"),
+        ({"POSTGRES_HOST_AUTH_METHOD": "trust"}, "postgres", "", "postgres"),
     ],
 )
 def test_credentials_are_those_of_the_official_image(
@@ -77,7 +78,10 @@ def test_special_characters_do_not_break_the_address() -> None:
 )
 def test_settings_of_the_compose_file_are_carried(command: list[str], carried: list[str]) -> None:
     """Except paths: they are the container's."""
-    assert postgres.carried_flags(service(*command)) == carried
+    server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
+    made = postgres.plan(service(*command, POSTGRES_PASSWORD="pw"), server, Path("/stacks/s1/postgres"))
+
+    assert made["argv"][1 : made["argv"].index("-D")] == carried
 
 
 def test_the_plan_makes_a_cluster_and_a_database(tmp_path: Path) -> None:
@@ -97,7 +101,8 @@ def test_the_plan_makes_a_cluster_and_a_database(tmp_path: Path) -> None:
 def test_the_default_database_is_not_made_twice(tmp_path: Path) -> None:
     """Initdb made `postgres` already; its own arguments may be named."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
-    made = postgres.plan(service(POSTGRES_INITDB_ARGS="--locale=C --data-checksums"), server, tmp_path)
+    asked = service(POSTGRES_INITDB_ARGS="--locale=C --data-checksums", POSTGRES_PASSWORD="pw")
+    made = postgres.plan(asked, server, tmp_path)
 
     assert len(made["prepare"]) == 1
     assert made["prepare"][0]["argv"][-2:] == ["--locale=C", "--data-checksums"]
@@ -107,14 +112,13 @@ def test_the_default_database_is_not_made_twice(tmp_path: Path) -> None:
     "hostile", ["listen_addresses=*", "port=5432", "ssl=on", "logging_collector=on", "cluster_name=x"]
 )
 def test_a_container_setting_cannot_open_the_server(tmp_path: Path, hostile: str) -> None:
-    """In a container listening everywhere is right; here what we insist on comes last, and the last word counts."""
+    """In a container listening everywhere is right; here none of it is carried, and ours stands in its place."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
-    argv = postgres.plan(service("postgres", "-c", hostile), server, tmp_path / "s1/postgres")["argv"]
-    name = hostile.partition("=")[0]
-    ours = "{port}" if name == "port" else next(word for word in reversed(argv) if word.startswith(f"{name}="))
+    asked = service("postgres", "-c", hostile, POSTGRES_PASSWORD="pw")
+    argv = postgres.plan(asked, server, tmp_path / "s1/postgres")["argv"]
 
-    assert argv.index(hostile) < argv.index(ours)
-    assert "listen_addresses=127.0.0.1" in argv
+    assert hostile not in argv
+    assert {"listen_addresses=127.0.0.1", "ssl=off", "cluster_name=s1"} < set(argv)
 
 
 @pytest.mark.parametrize("password", ["secret", "", "p:/?#%", "pässwörd", "x" * 500])
@@ -171,7 +175,10 @@ def silence(connection: socket.socket) -> None:
     ("conversation", "said"),
     [
         (lambda connection: connection.recv(1) and None, "reset by peer|closed the connection"),
-        (lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n") or connection.recv(99), "closed|reset"),
+        (
+            lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n") or connection.recv(99),
+            "does not speak|reset",
+        ),
         (
             lambda connection: (
                 connection.recv(99)
@@ -194,6 +201,41 @@ def test_whatever_answers_instead_is_not_ready(
     """An OSError within the time limit, never a hang, and nothing else."""
     with pytest.raises(OSError, match=said):
         postgres.probe(at(listen(conversation), "stack-1"), 0.3)
+
+
+def refusing(code: bytes, message: bytes) -> Callable[[socket.socket], None]:
+    body = b"SFATAL\0C" + code + b"\0M" + message + b"\0\0"
+
+    def talk(connection: socket.socket) -> None:
+        connection.recv(99)
+        connection.sendall(b"E" + struct.pack("!I", len(body) + 4) + body)
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("conversation", "said"),
+    [
+        (refusing(b"28000", b'role "ann" does not exist'), '^role "ann" does not exist$'),
+        (refusing(b"3D000", b'database "shop" does not exist'), '^database "shop" does not exist$'),
+        (
+            lambda connection: connection.sendall(b"INFO {}\r\n"),
+            "does not speak PostgreSQL's protocol: it said b'INFO",
+        ),
+    ],
+)
+def test_a_refusal_is_an_answer(listen: Listen, conversation: Callable[[socket.socket], None], said: str) -> None:
+    """Waiting longer would not make the role, the database or the protocol another one."""
+    with pytest.raises(RefusedError, match=said):
+        postgres.probe(at(listen(conversation)), 1)
+
+
+def test_a_starting_server_is_no_refusal(listen: Listen) -> None:
+    """It will let us in later."""
+    with pytest.raises(OSError, match="starting up") as refused:
+        postgres.probe(at(listen(refusing(b"57P03", b"the database system is starting up"))), 1)
+
+    assert not isinstance(refused.value, RefusedError)
 
 
 def test_nobody_there_is_not_ready() -> None:

@@ -6,14 +6,22 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from subprocess import SubprocessError
 from urllib.parse import quote
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.dragonfly import image
+from testbay.harness.dependencies.endpoint import (
+    Answer,
+    Endpoint,
+    Reading,
+    RefusedError,
+    Server,
+    check_identity,
+)
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
@@ -29,12 +37,11 @@ CLIENTS = ("redis-cli", "valkey-cli")
 OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a machine without them
 
 _ANSWER_LIMIT_S = 30.0
-_PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
-# Set by us, or a path, a port or a file of the container.
-_OURS = (
-    *("port", "bind", "dir", "dbfilename", "requirepass", "save", "appendonly"),
-    *("logtostderr", "logfile", "daemonize"),
+_REFUSALS = (
+    *("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password"),
+    *("ERR Client sent AUTH", "ERR AUTH <password> called without"),
 )
+_PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -58,7 +65,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
 
 
 def _image_kind(service: ComposeService) -> str:
-    return next(image for image in IMAGES if service.repository.startswith(image))
+    """An image that is neither Dragonfly's nor Valkey's by its name (KeyDB, a team's own) speaks as Redis does."""
+    return next((kind for kind in ("dragonfly", "valkey") if kind in service.repository), "redis")
 
 
 def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
@@ -99,57 +107,68 @@ def _kind(server: Server) -> str:
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """Nothing is ever saved to disk.
 
-    Flags are carried to a server of the image's family, DFLY_ settings to Dragonfly; any other stand-in gets the
-    password and the number of databases.
+    Settings are carried to a server of the image's family, DFLY_ variables to Dragonfly; any other stand-in gets the
+    password and the number of databases. The password stands in a file, or in the environment of Dragonfly: never in
+    an argv, which every user of the machine can read.
     """
-    settings = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
-    password = _password(service)
+    meant = image.meaning(service)
+    variables = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
+    own_kind = (_kind(server) == NAME) == (_image_kind(service) == NAME)  # redis and valkey read the same settings
+    settings = meant.carried if own_kind else ()
+    files = {}
     if _kind(server) == NAME:
         argv = ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename="]
-        argv += [f"--requirepass={password}"] if password else []
+        argv += [f"--{name}={' '.join(values)}" if values else f"--{name}" for name, values in settings]
+        variables |= {"DFLY_requirepass": meant.password} if meant.password else {}
     else:
-        argv = ["--bind", "127.0.0.1", "--port", PORT, "--dir", str(home), "--save", "", "--appendonly", "no"]
-        argv += ["--requirepass", password] if password else []
-        argv += ["--databases", settings["DFLY_dbnum"]] if settings.get("DFLY_dbnum", "").isdecimal() else []
-    if (_kind(server) == NAME) == (_image_kind(service) == NAME):  # redis and valkey read the same flags
-        argv += carried_flags(service)
+        argv = [str(home / "redis.conf"), "--bind", "127.0.0.1", "--port", PORT, "--dir", str(home)]
+        argv += ["--save", "", "--appendonly", "no"]
+        databases = variables.get("DFLY_dbnum", "")
+        files["redis.conf"] = image.configuration(
+            (*settings, *([("databases", (databases,))] if databases.isdecimal() else [])),
+            "" if meant.user else meant.password,
+        )
     argv = [str(server.program), *argv]
     return process_plan(
-        NAME, home, argv, port=DEFAULT_PORT, stop_signal=signal.SIGTERM, env=settings, reads=server.reads
+        NAME,
+        home,
+        argv,
+        port=DEFAULT_PORT,
+        stop_signal=signal.SIGTERM,
+        env=variables,
+        files=files,
+        reads=server.reads,
     )
 
 
-def carried_flags(service: ComposeService) -> list[str]:
-    """The compose file's flags, each with its values, that mean the same outside a container."""
-    groups: list[list[str]] = []
-    for word in service.command:
-        if word.startswith("--"):
-            groups.append([word])
-        elif groups:
-            groups[-1].append(word)
-    return [word for group in groups if not _container_only(group) for word in group]
+def described(service: ComposeService) -> Reading:
+    """The service as its image understands it, on either engine."""
+    meant = image.meaning(service)
+    argv = [word for name, values in meant.settings for word in (f"--{name}", *values)]
+    return Reading(
+        user=meant.user, password=meant.password, db="0", port=meant.port, argv=tuple(argv), notes=meant.notes
+    )
 
 
-def _container_only(group: list[str]) -> bool:
-    name, _, assigned = group[0].removeprefix("--").partition("=")
-    return name in _OURS or any(value.startswith("/") for value in (assigned, *group[1:]))
-
-
-def _password(service: ComposeService) -> str:
-    """`--requirepass x` or `--requirepass=x` of the compose file's command, or Dragonfly's variables for it."""
-    words = list(service.command)
-    for flag, value in zip_longest(words, words[1:], fillvalue=""):
-        if flag == "--requirepass":
-            return value
-        if flag.startswith("--requirepass="):
-            return flag.partition("=")[2]
-    return service.environment.get("DFLY_requirepass") or service.environment.get("DFLY_PASSWORD", "")
+def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
+    """What this machine's server leaves out: modules, and settings of another family."""
+    meant = image.meaning(service)
+    said = list(meant.left_out)
+    if (_kind(server) == NAME) != (_image_kind(service) == NAME) and meant.carried:
+        names = ", ".join(dict.fromkeys(name for name, _ in meant.carried))
+        said.append(f"service {service.key!r}: the stand-in {_kind(server)} has no such settings: {names}")
+    if "redis-stack" in service.repository:
+        said.append(f"service {service.key!r}: {_kind(server)} has none of the modules of {service.image}")
+    return tuple(said)
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback, database 0, called what the image calls it."""
-    title = next(image for image in IMAGES if service.repository.startswith(image)).capitalize()
-    return Endpoint(name=NAME, title=title, host="localhost", port=port, password=_password(service), db="0")
+    meant = image.meaning(service)
+    title = _image_kind(service).capitalize()
+    return Endpoint(
+        name=NAME, title=title, host="localhost", port=port, user=meant.user, password=meant.password, db="0"
+    )
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
@@ -157,7 +176,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     key = b"testbay:ready"
     with Wire(endpoint, timeout_s) as wire:
         if endpoint.password:
-            ask(wire, b"AUTH", endpoint.password.encode())
+            log_in(wire, endpoint)
         ask(wire, b"SET", key, b"1", b"PX", b"1000")
         ask(wire, b"DEL", key)
         info = ask(wire, b"INFO", b"SERVER").decode(errors="replace")
@@ -175,6 +194,12 @@ def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:
     """A server of a lease's own starts in 10 ms and needs a few MB; Dragonfly itself wants hundreds."""
     return plan(service, server, Path(HOME)) if _kind(server) != NAME else None
+
+
+def log_in(wire: Wire, endpoint: Endpoint) -> None:
+    """With the password, and the user where the file names one."""
+    user = [endpoint.user.encode()] if endpoint.user else []
+    ask(wire, b"AUTH", *user, endpoint.password.encode())
 
 
 def _who(endpoint: Endpoint, info: str) -> Answer:
@@ -210,10 +235,14 @@ def hear(wire: Wire) -> bytes:
 
     Raises:
         OSError: It is an error, or does not come in time.
+        RefusedError: The server does not let us in, or does not speak this protocol.
     """
     line = wire.line()
     if line.startswith(b"-"):
-        raise OSError(line[1:].decode(errors="replace").strip() or "an error without a word")
+        said = line[1:].decode(errors="replace").strip() or "an error without a word"
+        raise RefusedError(said) if said.startswith(_REFUSALS) else OSError(said)
+    if line[:1] not in b"+:$*_,#(":
+        raise RefusedError(f"it does not speak Redis' protocol: it said {line[:80]!r}")
     answer = line[1:]
     for _ in range(min(int(answer), 16) if line.startswith(b"*") else 0):  # an array of strings: the last one
         answer = _bulk(wire, wire.line())
@@ -237,5 +266,6 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 
 def url(endpoint: Endpoint) -> str:
     """The connection string every Redis client takes."""
-    secret = f":{quote(endpoint.password, safe='')}@" if endpoint.password else ""
+    user, password = quote(endpoint.user, safe=""), quote(endpoint.password, safe="")
+    secret = f"{user}:{password}@" if endpoint.password else ""
     return f"redis://{secret}{endpoint.host}:{endpoint.port}/{endpoint.db}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbay.harness.dependencies.dragonfly.server import ask, hear, probe, tell
+from testbay.harness.dependencies.dragonfly.server import ask, hear, log_in, probe, tell
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
@@ -157,7 +157,7 @@ class Server(_Part):
 class Databases:
     """The landlord of a server that all slots share: numbered databases, which have keys of their own and no more."""
 
-    shared = "Dragonfly's pub/sub channels"
+    shared = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -210,7 +210,7 @@ class Database(_Part):
 def _connect(endpoint: Endpoint) -> Wire:
     wire = Wire(endpoint, _ANSWER_LIMIT_S)
     if endpoint.password:
-        ask(wire, b"AUTH", endpoint.password.encode())
+        log_in(wire, endpoint)
     ask(wire, b"CLIENT", b"SETNAME", b"testbay")
     return wire
 

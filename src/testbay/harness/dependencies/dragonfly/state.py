@@ -40,6 +40,7 @@ def _client(endpoint: Endpoint) -> redis.Redis:
         host=endpoint.host,
         port=endpoint.port,
         db=int(endpoint.db or 0),
+        username=endpoint.user or None,
         password=endpoint.password or None,
         socket_timeout=ANSWER_LIMIT_S,
         socket_connect_timeout=ANSWER_LIMIT_S,

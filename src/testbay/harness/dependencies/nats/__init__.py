@@ -7,10 +7,12 @@ from testbay.harness.dependencies.nats.server import (
     NAME,
     TITLE,
     configured,
+    described,
     endpoint,
     environment,
     find,
     further,
+    notes,
     plan,
     probe,
     url,
@@ -25,12 +27,14 @@ __all__ = [
     "NAME",
     "TITLE",
     "configured",
+    "described",
     "endpoint",
     "environment",
     "find",
     "further",
     "keeper",
     "landlord",
+    "notes",
     "plan",
     "probe",
     "url",
@@ -38,9 +42,9 @@ __all__ = [
 
 
 def landlord(ground: Ground) -> Landlord:
-    """Give out an account for every slot, unless the compose file has users of its own."""
-    if ground.endpoint.user:
-        return Undivided(ground.endpoint, "all of NATS (the compose file gives it users of its own)")
+    """Give out an account for every slot, unless the compose file has a login of its own."""
+    if ground.endpoint.shared:
+        return Undivided(ground.endpoint, ground.endpoint.shared)
     from testbay.harness.dependencies.nats.slots import Accounts  # nats-py is slow to import
 
     return Accounts(ground)

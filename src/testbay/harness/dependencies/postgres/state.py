@@ -23,8 +23,9 @@ from psycopg import sql
 
 from testbay import process, settings
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
-from testbay.harness.dependencies.postgres.server import CONTAINER_PORT, program_folders
+from testbay.harness.dependencies.postgres.server import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 
 FILE = "postgres.sql"
@@ -128,13 +129,13 @@ def _pg_dump(endpoint: Endpoint, version: int) -> tuple[list[str], Endpoint]:
 def _programs() -> list[tuple[str, int]]:
     """Every pg_dump of this machine, with its major version."""
     on_path = shutil.which("pg_dump")
-    found = [str(folder / "pg_dump") for folder in program_folders()] + ([on_path] if on_path else [])
-    programs = []
+    found = [str(folder / "pg_dump") for folder in programs.folders()] + ([on_path] if on_path else [])
+    known = []
     for program in filter(lambda program: os.access(program, os.X_OK), found):
         answer = process.run([program, "--version"], timeout_s=10)
         if major := re.search(r"\) (\d+)", answer.out):
-            programs.append((program, int(major[1])))
-    return programs
+            known.append((program, int(major[1])))
+    return known
 
 
 def _container(port: int) -> str:

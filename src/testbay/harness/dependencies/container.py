@@ -1,0 +1,171 @@
+"""The inside of a service's container as far as the compose file decides it: mounted files, variables, the command."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import shell
+from testbay.manifest.compose.reading import ComposeService
+
+_LIMIT_BYTES = 1_000_000
+_WRAPPERS = ("docker-entrypoint.sh", "entrypoint.sh", "run.sh", "tini", "dumb-init", "--")
+_AS_USER = ("gosu", "su-exec")  # a user's name follows
+_SHELLS = ("sh", "bash", "ash", "dash")
+
+
+class Started(NamedTuple):
+    """What follows the server's program in the container, and what of the command testbay leaves out, in words."""
+
+    words: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def host_path(service: ComposeService, inside: str) -> Path | None:
+    """The file or folder of this machine that a container path shows; None when the image or a volume holds it."""
+    for granted in (*service.secrets, *service.configs):
+        if granted.target == inside:
+            return granted.file
+    path = PurePosixPath(inside)
+    best: tuple[int, Path | None] = (-1, None)
+    for volume in service.volumes:
+        if path.is_relative_to(volume.target) and len(volume.target) > best[0]:
+            rest = path.relative_to(volume.target)
+            best = (len(volume.target), Path(volume.source) / rest if volume.type == "bind" else None)
+    return best[1]
+
+
+def text(service: ComposeService, inside: str) -> str | None:
+    """What a file of the container says; None when the compose file does not put it there.
+
+    Raises:
+        ManifestError: It is there, and cannot be read.
+    """
+    for granted in (*service.secrets, *service.configs):
+        if granted.target == inside and granted.content is not None:
+            return granted.content
+    file = host_path(service, inside)
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as content:
+            return content.read(_LIMIT_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise ManifestError(
+            f"service {service.key!r}: {inside} cannot be read",
+            why=f"the compose file mounts {file}: {error.strerror}",
+            todo="create the file, or correct the mount",
+        ) from None
+
+
+def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
+    """Each file that the compose file puts directly into a folder of the container, by name; a string is a content."""
+    found: dict[str, Path | str] = {}
+    for volume in service.volumes:
+        source, target = Path(volume.source), PurePosixPath(volume.target)
+        if volume.type == "bind" and str(target) == folder and source.is_dir():
+            found |= {file.name: file for file in source.iterdir() if file.is_file()}
+        elif volume.type == "bind" and str(target.parent) == folder and source.is_file():
+            found[target.name] = source
+    for granted in (*service.secrets, *service.configs):
+        if str(PurePosixPath(granted.target).parent) == folder:
+            found[PurePosixPath(granted.target).name] = (
+                granted.file if granted.file is not None else granted.content or ""
+            )
+    return {name: found[name] for name in sorted(found)}
+
+
+def variable(service: ComposeService, *names: str) -> str:
+    """The first of these variables that has a value, or what the file says that NAME_FILE names; else empty.
+
+    Raises:
+        ManifestError: Both are given, or the file is not there: the image refuses that too.
+    """
+    for name in names:
+        direct, file = service.environment.get(name, ""), service.environment.get(f"{name}_FILE", "")
+        if direct and file:
+            raise ManifestError(
+                f"service {service.key!r}: {name} and {name}_FILE are both set",
+                why="the image's entrypoint refuses to choose between them",
+                todo="remove one of them from its environment",
+            )
+        if direct:
+            return direct
+        if file:
+            return _from_file(service, f"{name}_FILE", file)
+    return ""
+
+
+def _from_file(service: ComposeService, name: str, file: str) -> str:
+    said = text(service, file)
+    if said is None:
+        raise ManifestError(
+            f"service {service.key!r}: {name} names {file}, which the compose file does not mount",
+            why="the value is in a secret, a config or a mounted file of that name",
+            todo="grant the service the secret (secrets: […]), or mount the file",
+        )
+    return said.rstrip("\n")
+
+
+def started(service: ComposeService, programs: Sequence[str]) -> Started:
+    """What the container's command starts one of these programs with, also behind `sh -c`.
+
+    Without a program's name it is the image's own entrypoint that adds it in front of the flags, or of a redis.conf.
+    """
+    words = [*(service.entrypoint or ()), *service.command]
+    words = _unwrapped(words)
+    if words and (words[0].startswith("-") or words[0].endswith(".conf")):
+        return Started(tuple(words))
+    if words and PurePosixPath(words[0]).name in programs:
+        return Started(tuple(words[1:]))
+    if words and PurePosixPath(words[0]).name in _SHELLS:
+        return _behind_shell(service, words, programs)
+    if not words:
+        return Started(())
+    return Started((), (_not_understood(service, "it starts another program", words),))
+
+
+def _unwrapped(words: list[str]) -> list[str]:
+    """Without the programs that only run another one."""
+    while words:
+        name = PurePosixPath(words[0]).name
+        if name in _WRAPPERS:
+            words = words[1:]
+        elif name in _AS_USER:
+            words = words[2:]
+        else:
+            break
+    return words
+
+
+def _behind_shell(service: ComposeService, words: list[str], programs: Sequence[str]) -> Started:
+    flags = 1
+    while flags < len(words) and words[flags].startswith("-") and "c" not in words[flags]:
+        flags += 1
+    if flags + 1 >= len(words):
+        return Started((), (_not_understood(service, "it starts a shell script", words),))
+    read: Callable[[str], str | None] = lambda inside: text(service, inside)  # noqa: E731 - bound to the service
+    try:
+        commands = shell.commands(words[flags + 1], service.environment, read)
+    except shell.NotUnderstoodError as error:
+        return Started((), (_not_understood(service, str(error), words),))
+    return _server_among(service, commands, programs) or Started(
+        (), (_not_understood(service, f"it does not start {' or '.join(programs)} by name", words),)
+    )
+
+
+def _server_among(service: ComposeService, commands: list[list[str]], programs: Sequence[str]) -> Started | None:
+    for place, command in enumerate(commands):
+        words = _unwrapped(command[1:] if command[:1] == ["exec"] else command)
+        if words and PurePosixPath(words[0]).name in programs:
+            others = [*commands[:place], *commands[place + 1 :]]
+            left_out = [shlex.join(other)[:60] for other in others if other[0] not in shell.HARMLESS]
+            notes = [f"service {service.key!r}: testbay does not run `{other}` of its command" for other in left_out]
+            return Started(tuple(words[1:]), tuple(notes))
+    return None
+
+
+def _not_understood(service: ComposeService, why: str, words: Sequence[str]) -> str:
+    line = shlex.join(words)
+    return f"service {service.key!r}: testbay ignores its command ({why}): {line[:80]}{'…' if len(line) > 80 else ''}"

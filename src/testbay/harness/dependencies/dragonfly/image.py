@@ -1,0 +1,150 @@
+"""What the images of Redis, Valkey, KeyDB and Dragonfly make of a compose service: password, port, settings."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from testbay.harness.dependencies import container
+from testbay.manifest.compose.reading import ComposeService
+
+CONTAINER_PORT = 6379
+PROGRAMS = ("dragonfly", "redis-server", "valkey-server", "keydb-server", "redis-stack-server", "redis-stack")
+
+Setting = tuple[str, tuple[str, ...]]
+
+# Set by us, or a path, a port or a file of the container.
+_OURS = (
+    *("port", "bind", "dir", "dbfilename", "requirepass", "save", "appendonly", "admin_port", "admin_nopass"),
+    *("logtostderr", "alsologtostderr", "logfile", "log_dir", "daemonize", "pidfile", "protected-mode", "supervised"),
+    *("unixsocket", "unixsocketperm", "appendfilename", "appenddirname", "appendfsync", "snapshot_cron"),
+    *("include", "loadmodule", "aclfile", "masterauth", "masteruser", "replicaof", "slaveof"),
+)
+_ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
+# Those of them that a test can notice.
+_WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """A service as its image understands it. `notes` hold for both engines, `left_out` for the embedded one."""
+
+    user: str
+    password: str = field(repr=False)
+    port: int
+    settings: tuple[Setting, ...] = field(repr=False)
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def carried(self) -> tuple[Setting, ...]:
+        """The settings that mean the same outside a container."""
+        return tuple(setting for setting in self.settings if _is_carried(*setting))
+
+
+def meaning(service: ComposeService) -> Meaning:
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: A file it names cannot be read.
+    """
+    started = container.started(service, PROGRAMS)
+    words = [*started.words, *_environment_flags(service)]
+    in_file, notes = _file_settings(service, words)
+    settings = (*in_file, *_flag_settings(words))
+    user, password = _login(service, settings)
+    left_out = [f"{name} {' '.join(values)}"[:60] for name, values in settings if name in _WORTH_SAYING]
+    said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
+    return Meaning(
+        user=user,
+        password=password,
+        port=_port(service, settings),
+        settings=tuple(setting for setting in settings if setting[0] != "requirepass"),
+        notes=(*started.notes, *notes),
+        left_out=(said,) if left_out else (),
+    )
+
+
+def configuration(settings: Sequence[Setting], password: str) -> str:
+    """The text of a redis.conf with these settings."""
+    lines = [*settings, *([("requirepass", (password,))] if password else [])]
+    return "".join(f"{name} {' '.join(map(_quoted, values))}\n" for name, values in lines)
+
+
+def _quoted(word: str) -> str:
+    """In redis.conf's own quotes, where a line feed or a quotation mark is written with a backslash."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _environment_flags(service: ComposeService) -> list[str]:
+    """What redis-stack and bitnami's images add to the command line."""
+    said = " ".join(service.environment.get(name, "") for name in _ENVIRONMENT_FLAGS)
+    try:
+        return shlex.split(said)
+    except ValueError:
+        return said.split()
+
+
+def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
+    """`--name value …` and `--name=value`."""
+    groups: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            groups.append([word.removeprefix("--")])
+        elif groups:
+            groups[-1].append(word)
+    for name, *values in groups:
+        key, assigned, value = name.partition("=")
+        yield (key, (value, *values)) if assigned else (key, tuple(values))
+
+
+def _file_settings(service: ComposeService, words: Sequence[str]) -> tuple[list[Setting], list[str]]:
+    """The lines of the mounted redis.conf that the command begins with."""
+    named = words[0] if words and not words[0].startswith("-") else ""
+    if not named:
+        return [], []
+    said = container.text(service, named if named.startswith("/") else f"/data/{named}")
+    if said is None:
+        return [], [f"service {service.key!r}: testbay cannot read {named}, which the image itself holds"]
+    found: list[Setting] = []
+    for line in said.splitlines():
+        try:
+            name, *values = shlex.split(line, comments=line.lstrip().startswith("#")) or [""]
+        except ValueError:
+            name, *values = line.split()
+        if name:
+            found.append((name.lower(), tuple(values)))
+    return found, []
+
+
+def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
+    """The last password of the settings, else the variables'; a named user only where the default one is off."""
+    password = next((values[0] for name, values in reversed(settings) if name == "requirepass" and values), "")
+    password = password or container.variable(service, "DFLY_requirepass", "DFLY_PASSWORD", *_variables_of(service))
+    users = {values[0]: values[1:] for name, values in settings if name == "user" and values}
+    default = users.pop("default", ())
+    if "off" in default:
+        return next(((who, _secret(rules)) for who, rules in users.items() if _secret(rules)), ("", password))
+    return "", _secret(default) or password
+
+
+def _secret(rules: Sequence[str]) -> str:
+    return next((rule[1:] for rule in rules if rule.startswith(">")), "")
+
+
+def _variables_of(service: ComposeService) -> tuple[str, ...]:
+    """Bitnami's; the official images know none, whatever stands in their environment."""
+    return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.image else ()
+
+
+def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
+    said = next((values[0] for name, values in reversed(settings) if name == "port" and values), "")
+    said = said or service.environment.get("DFLY_port", "")
+    if "bitnami" in service.image:
+        said = said or next((service.environment.get(f"{kind}_PORT_NUMBER", "") for kind in ("REDIS", "VALKEY")), "")
+    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+
+
+def _is_carried(name: str, values: tuple[str, ...]) -> bool:
+    ours = name in _OURS or name.startswith(("tls", "cluster", "sentinel"))
+    return not ours and not any(value.startswith("/") for value in values)

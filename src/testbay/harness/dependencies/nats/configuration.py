@@ -1,0 +1,111 @@
+"""Reading a nats-server configuration: its top-level entries, as they are written and as values.
+
+Grammar: https://docs.nats.io/running-a-nats-service/configuration (JSON with comments, `=`, `:` or a blank between key
+and value, quotes left out where nothing is ambiguous, `include FILE`).
+"""
+
+import re
+from typing import Any, NamedTuple
+
+_SKIPPED = re.compile(r"(?:[\s,;]+|#[^\n]*|//[^\n]*)*")
+_KEY = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s=:{\[\"']+)")
+_SEPARATOR = re.compile(r"[ \t\r\n]*(?:[=:][ \t\r\n]*)?")
+_QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'", re.DOTALL)
+_BLOCK = re.compile(r"\(\s*\n(.*?)\n\s*\)", re.DOTALL)
+_BARE = re.compile(r"(?:(?!//)[^\n;#,}\]])*")
+_NESTING = 20
+
+
+class UnreadableError(Exception):
+    """The text is not a configuration that this reader understands."""
+
+
+class Entry(NamedTuple):
+    """One key of the top level: its value, and the text that says so."""
+
+    key: str
+    value: Any
+    text: str
+
+
+def entries(text: str) -> list[Entry]:
+    """Each top-level entry in order.
+
+    Raises:
+        UnreadableError: It does not follow the grammar.
+    """
+    reader = _Reader(text)
+    found = []
+    while not reader.at_end():
+        begin = reader.at
+        key, value = reader.entry(0)
+        found.append(Entry(key, value, text[begin : reader.at].strip().rstrip(",;")))
+    return found
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.at = 0
+        self._skip()
+
+    def at_end(self) -> bool:
+        return self.at >= len(self._text)
+
+    def _skip(self) -> None:
+        match = _SKIPPED.match(self._text, self.at)
+        self.at = match.end() if match else self.at
+
+    def _take(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+        match = pattern.match(self._text, self.at)
+        if match is None:
+            line = self._text.count("\n", 0, self.at) + 1
+            raise UnreadableError(f"line {line}: {what} is expected")
+        self.at = match.end()
+        return match
+
+    def entry(self, depth: int) -> tuple[str, Any]:
+        """A key and its value."""
+        key = next(part for part in self._take(_KEY, "a key").groups() if part is not None)
+        self._take(_SEPARATOR, "a value")
+        value = self._value(depth)
+        self._skip()
+        return key, value
+
+    def _value(self, depth: int) -> Any:
+        if depth > _NESTING:
+            raise UnreadableError(f"more than {_NESTING} levels of nesting")
+        opening = self._text[self.at : self.at + 1]
+        if opening == "{":
+            return self._mapping(depth)
+        if opening == "[":
+            return self._list(depth)
+        if opening in ('"', "'"):
+            quoted = self._take(_QUOTED, "a closing quote")
+            return quoted[2] if quoted[1] is None else re.sub(r"\\(.)", r"\1", quoted[1])
+        if opening == "(":
+            return self._take(_BLOCK, "a closing parenthesis")[1]
+        return self._take(_BARE, "a value")[0].strip()
+
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        found = {}
+        self.at += 1
+        self._skip()
+        while not self._text.startswith("}", self.at):
+            key, found_value = self.entry(depth + 1)
+            found[key] = found_value
+        self.at += 1
+        return found
+
+    def _list(self, depth: int) -> list[Any]:
+        found = []
+        self.at += 1
+        self._skip()
+        while not self._text.startswith("]", self.at):
+            before = self.at
+            found.append(self._value(depth + 1))
+            self._skip()
+            if self.at == before:
+                raise UnreadableError("a list is not closed")
+        self.at += 1
+        return found

@@ -1,0 +1,224 @@
+"""What the NATS image makes of a compose service: port, login, settings, and whether leases can have accounts."""
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import container
+from testbay.harness.dependencies.nats.configuration import Entry, UnreadableError, entries
+from testbay.manifest.compose.reading import ComposeService
+
+CONTAINER_PORT = 4222
+PROGRAMS = ("nats-server",)
+
+# Flags with a value that is a path, a port, an address or a peer of the container; one dash means as much as two.
+_CONTAINER_FLAGS = (
+    *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
+    *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
+    *("cluster", "cluster_listen", "routes"),
+)
+_JETSTREAM_FLAGS = ("js", "jetstream")
+_CONFIG_FLAGS = ("c", "config")
+# Keys of the configuration that say where the container listens and keeps its files: ours take their place.
+_PLACES = (
+    *("port", "listen", "host", "net", "client_advertise", "server_name", "pid_file", "log_file", "logfile"),
+    *("log_size_limit", "ports_file_dir", "store_dir", "prof_port"),
+)
+# What the embedded engine has no counterpart for: peers, certificates, further listeners.
+_CONTAINER_KEYS = (
+    *("cluster", "gateway", "leafnodes", "leaf", "websocket", "ws", "mqtt", "tls"),
+    *("http", "http_port", "https", "https_port", "monitor_port"),
+)
+_ACCESS_KEYS = ("authorization", "accounts", "no_auth_user", "system_account", "system")
+_OPERATOR_KEYS = ("operator", "operators", "resolver", "resolver_preload", "trusted_keys", "trusted")
+_INCLUDES = 20
+
+
+class Login(NamedTuple):
+    """How a client names itself: a password without a user is a token."""
+
+    user: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """A service as its image understands it.
+
+    `own_access` is true where the file has users, a token or accounts of its own: then every lease logs in with
+    `login` and shares one account. Else each lease has an account of its own. `notes` hold for both engines, `left_out`
+    for the embedded one.
+    """
+
+    login: Login = field(repr=False)
+    own_access: bool
+    port: int
+    flags: tuple[str, ...] = field(repr=False)
+    configuration: tuple[Entry, ...] = field(repr=False)
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def carried_flags(self) -> list[str]:
+        """The flags that mean the same outside a container."""
+        return _without(self.flags, (*_CONTAINER_FLAGS, *_JETSTREAM_FLAGS), alone=_JETSTREAM_FLAGS)
+
+    @property
+    def container_flags(self) -> list[str]:
+        """The flags for the container, without the configuration that ours takes the place of."""
+        return _without(self.flags, _CONFIG_FLAGS)
+
+    def text(self, *, embedded: bool) -> str:
+        """The file's own configuration, for the embedded engine without what is the container's."""
+        dropped = (*_PLACES, *_CONTAINER_KEYS) if embedded else ()
+        kept = [entry.text for entry in self.configuration if entry.key.lower() not in dropped]
+        return "".join(f"{text}\n" for text in kept)
+
+
+def meaning(service: ComposeService) -> Meaning:
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: Its configuration cannot be read, or lets nobody in that testbay could be.
+    """
+    started = container.started(service, PROGRAMS)
+    flags = started.words
+    named = _flag(flags, *_CONFIG_FLAGS)
+    configuration, note = _configuration(service, named) if named else ((), "")
+    values = {entry.key.lower(): entry.value for entry in configuration}
+    own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
+    dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
+    return Meaning(
+        login=_login(service, flags, values) if own_access else Login(),
+        own_access=own_access or bool(note),
+        port=_port(flags, values),
+        flags=flags,
+        configuration=configuration,
+        notes=(*started.notes, *([note] if note else []), *([_shared(service)] if own_access else [])),
+        left_out=(f"service {service.key!r}: embedded leaves out {dropped} of {named}",) if dropped else (),
+    )
+
+
+def _shared(service: ComposeService) -> str:
+    return (
+        f"service {service.key!r} has a login of its own, so the tests share its one account: "
+        "they see each other's subjects and streams"
+    )
+
+
+def _configuration(service: ComposeService, named: str) -> tuple[tuple[Entry, ...], str]:
+    path = PurePosixPath("/", named)
+    said = container.text(service, str(path))
+    if said is None:
+        return (), f"service {service.key!r}: testbay cannot read {named}, which the image itself holds"
+    try:
+        return tuple(_with_includes(service, path, said, depth=0)), ""
+    except UnreadableError as error:
+        raise ManifestError(
+            f"service {service.key!r}: {named} is not a NATS configuration: {error}", todo="correct the file"
+        ) from None
+
+
+def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, depth: int) -> Iterator[Entry]:
+    for entry in entries(text):
+        if entry.key != "include":
+            yield entry
+            continue
+        inner = PurePosixPath(posixpath.normpath(path.parent / str(entry.value)))
+        said = container.text(service, str(inner))
+        if said is None or depth > _INCLUDES:
+            raise UnreadableError(f"it includes {entry.value}, which is not mounted")
+        yield from _with_includes(service, inner, said, depth=depth + 1)
+
+
+def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, Any]) -> Login:
+    if any(key in values for key in _OPERATOR_KEYS):
+        raise ManifestError(
+            f"service {service.key!r}: its NATS configuration lets in only who has signed credentials (operator mode)",
+            why="testbay has no key to sign with",
+            todo="give the tests a configuration with users, or without any",
+        )
+    if user := _flag(flags, "user"):
+        return Login(user, _flag(flags, "pass"))
+    if token := _flag(flags, "auth"):
+        return Login("", token)
+    if "no_auth_user" in values:
+        return Login()
+    found = [_resolved(login, service, values) for login in _logins(values)]
+    login = next((login for login in found if login.password and not login.password.startswith("$2")), None)
+    if login is None and found:
+        raise ManifestError(
+            f"service {service.key!r}: its NATS configuration has no user whose password stands there in plain",
+            why="testbay cannot log in with a bcrypt hash or a public key",
+            todo="give the tests a configuration with a plain password, or without users",
+        )
+    return login or Login()
+
+
+def _logins(values: Mapping[str, Any]) -> Iterator[Login]:
+    """Of the authorization block, then of the accounts that have JetStream, then of the others."""
+    yield from _of_block(values.get("authorization"))
+    accounts = values.get("accounts")
+    blocks = {name: block for name, block in accounts.items() if isinstance(block, dict)} if accounts else {}
+    system = str(values.get("system_account") or values.get("system") or "$SYS")
+    ordered = sorted((name for name in blocks if name != system), key=lambda name: "jetstream" not in blocks[name])
+    for name in ordered:
+        yield from _of_block(blocks[name])
+
+
+def _of_block(block: object) -> Iterator[Login]:
+    if not isinstance(block, dict):
+        return
+    if token := block.get("token"):
+        yield Login("", str(token))
+    users = block.get("users")
+    for user in (block, *(users if isinstance(users, list) else ())):
+        if isinstance(user, dict) and ("user" in user or "username" in user or "nkey" in user):
+            name = str(user.get("user") or user.get("username") or "")
+            yield Login(name, str(user.get("password") or user.get("pass") or ""))
+
+
+def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) -> Login:
+    """`$NAME` is another key of the configuration, or a variable of the container."""
+
+    def value(text: str) -> str:
+        if not re.fullmatch(r"\$[A-Za-z_]\w*", text):
+            return text
+        return str(values.get(text[1:].lower()) or service.environment.get(text[1:], ""))
+
+    return Login(value(login.user), value(login.password))
+
+
+def _port(flags: Sequence[str], values: Mapping[str, Any]) -> int:
+    said = _flag(flags, "p", "port") or str(values.get("port") or "") or str(values.get("listen") or "")
+    said = said.rpartition(":")[2]
+    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+
+
+def _flag(words: Sequence[str], *names: str) -> str:
+    """The value of `--flag value` or `--flag=value`."""
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        name, assigned, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name in names:
+            return value if assigned else following
+    return ""
+
+
+def _without(words: Sequence[str], names: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
+    """The words without these flags and their values; those in `alone` have none."""
+    kept: list[str] = []
+    skip_value = False
+    for word in words:
+        name, assigned, _ = word.lstrip("-").partition("=")
+        if skip_value:
+            skip_value = False
+        elif word.startswith("-") and name in names:
+            skip_value = not assigned and name not in alone
+        else:
+            kept.append(word)
+    return kept

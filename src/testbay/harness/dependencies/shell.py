@@ -1,0 +1,190 @@
+"""The simple commands of a shell line, for compose files that start a server behind `sh -c`; nothing is executed."""
+
+import re
+from collections.abc import Callable, Mapping
+
+HARMLESS = ("set", "echo", "mkdir", "chown", "chmod", "sleep", "cd", "umask", "ulimit", "true", ":", "export", "wait")
+
+_KEYWORDS = ("if", "for", "while", "until", "case", "then", "do", "function", "!", "[[")
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
+_FILE = re.compile(r"\s*(?:cat\s+|<\s*)(\S+)\s*")
+_LIMIT = 20_000
+
+Read = Callable[[str], str | None]
+
+
+class NotUnderstoodError(Exception):
+    """A construct of the shell that testbay does not interpret."""
+
+
+def commands(line: str, environment: Mapping[str, str], read: Read) -> list[list[str]]:
+    """The words of each command that `;`, `&&` or a line feed separates, variables and quotes resolved.
+
+    Args:
+        line: What stands behind `sh -c`.
+        environment: The container's variables.
+        read: What a file of the container says, for `$(cat FILE)`; None when it is not known.
+
+    Raises:
+        NotUnderstoodError: There is more to it: a pipe, a redirection, a loop, another command's output.
+    """
+    if len(line) > _LIMIT:
+        raise NotUnderstoodError("its line is too long")
+    return _Scanner(line, dict(environment), read).commands()
+
+
+class _Scanner:
+    """One pass over the line: `word` is None between words, so that an empty pair of quotes still makes one."""
+
+    def __init__(self, line: str, environment: dict[str, str], read: Read) -> None:
+        self._line = line
+        self._at = 0
+        self._environment = environment
+        self._read = read
+        self._commands: list[list[str]] = [[]]
+        self._word: str | None = None
+
+    def commands(self) -> list[list[str]]:
+        while self._at < len(self._line):
+            self._step(self._line[self._at])
+        self._end_command()
+        return [command for command in self._commands if command]
+
+    def _step(self, char: str) -> None:
+        if char == "'":
+            end = self._find("'", self._at + 1)
+            self._add(self._line[self._at + 1 : end])
+            self._at = end + 1
+        elif char == '"':
+            self._double_quoted()
+        elif char == "\\":
+            escaped = self._line[self._at + 1 : self._at + 2]
+            self._at += 2
+            if escaped != "\n":
+                self._add(escaped)
+        elif char in "$`":
+            self._split(self._expansion())
+        else:
+            self._plain(char)
+
+    def _plain(self, char: str) -> None:
+        if char == "#" and self._word is None:
+            self._at = self._find("\n", self._at, otherwise=len(self._line))
+        elif char in " \t":
+            self._end_word()
+            self._at += 1
+        elif char in ";\n" or self._line.startswith("&&", self._at):
+            self._end_command()
+            self._at += 2 if char == "&" else 1
+        elif char in "|&<>(){}":
+            raise NotUnderstoodError(f"its shell line holds {char!r}")
+        else:
+            self._add(char)
+            self._at += 1
+
+    def _double_quoted(self) -> None:
+        self._add("")
+        self._at += 1
+        while True:
+            char = self._line[self._at : self._at + 1]
+            if char == "":
+                raise NotUnderstoodError("a quotation is not closed")
+            if char == '"':
+                self._at += 1
+                return
+            if char == "\\" and self._line[self._at + 1 : self._at + 2] in tuple('"\\$`\n'):
+                self._add(self._line[self._at + 1].replace("\n", ""))
+                self._at += 2
+            elif char in "$`":
+                self._add(self._expansion())
+            else:
+                self._add(char)
+                self._at += 1
+
+    def _expansion(self) -> str:
+        """The value of what begins here, which is passed over."""
+        rest = self._line[self._at + 1 :]
+        if self._line[self._at] == "`":
+            end = self._find("`", self._at + 1)
+            inner, self._at = self._line[self._at + 1 : end], end + 1
+            return self._output(inner)
+        if name := _NAME.match(rest):
+            self._at += 1 + name.end()
+            return self._environment.get(name[0], "")
+        if rest.startswith("("):
+            end = self._find(")", self._at)
+            inner, self._at = self._line[self._at + 2 : end], end + 1
+            return self._output(inner)
+        if rest.startswith("{"):
+            end = self._find("}", self._at)
+            braced = _BRACED.fullmatch(self._line[self._at + 1 : end + 1])
+            self._at = end + 1
+            if braced:
+                return self._value(*braced.groups())
+        if not rest[:1].strip('"'):
+            self._at += 1
+            return "$"
+        raise NotUnderstoodError(f"its shell line holds ${rest[:1]}")
+
+    def _value(self, name: str, operator: str | None, word: str | None) -> str:
+        value = self._environment.get(name)
+        present = bool(value) if (operator or "").startswith(":") else value is not None
+        other = (word or "").strip("\"'")
+        if operator and "$" in other:
+            raise NotUnderstoodError(f"its shell line holds ${{{name}{operator}…}}")
+        if (operator or "").endswith("+"):
+            return other if present else ""
+        if present or not operator:
+            return value or ""
+        if operator.endswith("?"):
+            raise NotUnderstoodError(f"it demands the variable {name}, which the service does not set")
+        return other
+
+    def _output(self, command: str) -> str:
+        """The output of `cat FILE`, where the compose file says what is in it."""
+        match = _FILE.fullmatch(command)
+        said = self._read(match[1].strip("\"'")) if match else None
+        if said is None:
+            raise NotUnderstoodError(f"its shell line holds the output of `{command.strip()[:40]}`")
+        return said.rstrip("\n")
+
+    def _split(self, value: str) -> None:
+        """An expansion outside quotes is cut into words at white space."""
+        first, *more = value.split() or [""]
+        if value[:1].isspace():
+            self._end_word()
+        if value:
+            self._add(first)
+        for word in more:
+            self._end_word()
+            self._add(word)
+        if more and value[-1:].isspace():
+            self._end_word()
+
+    def _add(self, text: str) -> None:
+        self._word = (self._word or "") + text
+
+    def _end_word(self) -> None:
+        if self._word is not None:
+            self._commands[-1].append(self._word)
+        self._word = None
+
+    def _end_command(self) -> None:
+        self._end_word()
+        command = self._commands[-1]
+        if command and command[0] in _KEYWORDS:
+            raise NotUnderstoodError(f"its shell line holds {command[0]!r}")
+        assigned = command[1:] if command[:1] == ["export"] else command
+        while assigned and (match := _ASSIGNMENT.fullmatch(assigned[0])):
+            self._environment[match[1]] = match[2]
+            assigned = assigned[1:]
+        self._commands[-1] = assigned
+        self._commands.append([])
+
+    def _find(self, mark: str, start: int, *, otherwise: int = -1) -> int:
+        found = self._line.find(mark, start)
+        if found < 0 and otherwise < 0:
+            raise NotUnderstoodError(f"{mark} is missing")
+        return found if found >= 0 else otherwise

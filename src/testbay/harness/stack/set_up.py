@@ -1,0 +1,146 @@
+"""The scripts of /docker-entrypoint-initdb.d, which a PostgreSQL image runs once, without Docker."""
+
+import gzip
+import lzma
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import MigrationError
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.engines import sandbox
+from testbay.harness.stack import migrate
+from testbay.harness.stack.stack import Stack
+from testbay.output import Voice
+
+_TIMEOUT_S = 600.0
+_LIMIT_BYTES = 1 << 31  # of one script, unpacked
+_CHUNK = 1 << 20
+# As the image's entrypoint does: what can be executed is, anything else is read into its own shell.
+_EXECUTED = 'exec "$1"'
+_READ = 'set -Eeo pipefail; . "$1"'
+
+
+def set_up(stack: Stack, voice: Voice) -> None:
+    """Run them on a fresh embedded server; a container's entrypoint does it itself, and a template has it done.
+
+    Raises:
+        MigrationError: One failed, as the image's start would have.
+    """
+    service = stack.request.services.get("postgres")
+    if service is None or stack.request.engine != "embedded" or stack.warm or stack.joined:
+        return
+    folder = stack.home / "set-up"
+    for script in image.meaning(service).scripts:
+        voice.detail(f"{image.INIT_FOLDER}/{script.name}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            file = _plain(script, folder)
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise _failed(script, f"it cannot be read: {error}", "") from None
+        if script.name.endswith(".sh"):
+            _run_shell(stack, script, file, service.environment)
+        else:
+            _run_sql(stack.endpoints["postgres"], script, file)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plain(script: image.Script, folder: Path) -> Path:
+    """The script as a file that psql or a shell can read: unpacked, or written when the compose file itself says it."""
+    if isinstance(script.source, str):
+        file = folder / script.name
+        file.write_text(script.source, encoding="utf-8")
+        return file
+    if script.source.suffix not in (".gz", ".xz", ".zst"):
+        return script.source
+    unpacked = folder / script.source.stem
+    with _opened(script.source) as packed, unpacked.open("wb") as plain:
+        while chunk := packed.read(_CHUNK):
+            plain.write(chunk)
+            if plain.tell() > _LIMIT_BYTES:
+                raise OSError(f"it unpacks to more than {_LIMIT_BYTES} bytes")
+    return unpacked
+
+
+def _opened(file: Path) -> gzip.GzipFile | lzma.LZMAFile:
+    if file.suffix == ".zst":
+        raise OSError("testbay does not unpack .zst; pack it as .gz")
+    return gzip.open(file) if file.suffix == ".gz" else lzma.open(file)
+
+
+def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
+    arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
+    try:
+        done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, cwd=file.parent)
+    except OSError as error:
+        raise _failed(script, str(error), "") from None
+    if done.code != 0:
+        raise _failed(script, migrate.first_error(done.err), done.err)
+
+
+def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str]) -> None:
+    """In bash, as the image does; `psql` and its kin find the server by libpq's variables."""
+    shell = shutil.which("bash")
+    if shell is None:
+        raise _failed(script, "there is no bash on this machine", "")
+    command = _EXECUTED if os.access(file, os.X_OK) else _READ
+    log = stack.home / "set-up.log"
+    with log.open("wb") as output, _cage(stack.home / "set-up", file) as confine:
+        child = process.spawn(
+            [shell, "-c", command, "bash", str(file)],
+            env=_environment(stack, given),
+            cwd=stack.home / "set-up",
+            output=output,
+            new_session=True,
+            confine=confine,
+        )
+    code = migrate.await_end(child, stack.own, f"{image.INIT_FOLDER}/{script.name}", _TIMEOUT_S)
+    if code != 0:
+        said = log.read_text(encoding="utf-8", errors="replace")
+        raise _failed(script, migrate.first_error(said) or f"exit code {code}", said)
+
+
+@contextmanager
+def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
+    """A script meant for a container finds this machine's programs, and can write in the scratch folder alone."""
+    clients = Path(programs.psql()).parent
+    runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(clients), str(file)]
+    ruleset = sandbox.cage(runs, [str(clients.parent), str(clients.parent.parent), str(file.parent)], [str(scratch)])
+    try:
+        yield partial(sandbox.enter, ruleset) if ruleset is not None else None
+    finally:
+        if ruleset is not None:
+            os.close(ruleset)
+
+
+def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
+    """The container's variables; no folder of this machine but a scratch one is the database's or the user's home."""
+    endpoint, scratch = stack.endpoints["postgres"], str(stack.home / "set-up")
+    path = os.pathsep.join([str(Path(programs.psql()).parent), os.defpath])
+    return {
+        **given,
+        **postgres.client_environment(endpoint),
+        "POSTGRES_USER": endpoint.user,
+        "POSTGRES_PASSWORD": endpoint.password,
+        "POSTGRES_DB": endpoint.db,
+        "PGDATA": scratch,
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "PATH": path,
+    }
+
+
+def _failed(script: image.Script, message: str, said: str) -> MigrationError:
+    source = script.source if isinstance(script.source, Path) else "the compose file"
+    return MigrationError(
+        f"{image.INIT_FOLDER}/{script.name} failed: {message}",
+        why="the image runs this script once, before its server is ready, and would not have started either",
+        todo=f"correct {source}",
+        evidence=said.strip()[-4000:],
+    )

@@ -1,0 +1,80 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testbay.harness.dependencies.dragonfly import image
+from testbay.harness.dependencies.dragonfly import server as dragonfly
+from testbay.harness.dependencies.endpoint import Server
+from testbay.manifest.compose.reading import ComposeService, Volume
+
+CONF = """\
+# ours
+port 6390
+requirepass "p w"
+maxmemory 100mb
+user app on >x ~* +@all
+loadmodule /opt/x.so
+"""
+
+
+def service(*command: str, name: str = "redis:7", **environment: str) -> ComposeService:
+    return ComposeService(key="cache", image=name, environment=environment, command=command)
+
+
+def test_a_mounted_redis_conf_counts(tmp_path: Path) -> None:
+    """Its password and port too; what is the container's is left out by name."""
+    (tmp_path / "redis.conf").write_text(CONF)
+    volumes = (Volume(type="bind", source=str(tmp_path), target="/etc/redis"),)
+    asked = service("redis-server", "/etc/redis/redis.conf", "--hz", "5")
+    meant = image.meaning(replace(asked, volumes=volumes))
+
+    assert (meant.password, meant.port) == ("p w", 6390)
+    assert meant.carried == (
+        ("maxmemory", ("100mb",)),
+        ("user", ("app", "on", ">x", "~*", "+@all")),
+        ("hz", ("5",)),
+    )
+    assert meant.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "login"),
+    [
+        (service("sh", "-c", 'redis-server --requirepass "$PW"', PW="a#b"), ("", "a#b", 6379)),
+        (service(name="bitnami/redis:7", REDIS_PASSWORD="b", REDIS_PORT_NUMBER="6400"), ("", "b", 6400)),
+        (service(REDIS_PASSWORD="the official image knows no such variable"), ("", "", 6379)),
+        (service(name="redis/redis-stack", REDIS_ARGS="--requirepass c"), ("", "c", 6379)),
+        (service("--user", "default", "off", "--user", "app", "on", ">d", "~*", "+@all"), ("app", "d", 6379)),
+        (service("--port", "7000"), ("", "", 7000)),
+        (service(name="docker.dragonflydb.io/dragonflydb/dragonfly", DFLY_port="7001"), ("", "", 7001)),
+    ],
+)
+def test_login_and_port_are_those_of_the_image(asked: ComposeService, login: tuple[str, str, int]) -> None:
+    """Of the command, a shell's too, and of the variables that the image knows."""
+    meant = image.meaning(asked)
+
+    assert (meant.user, meant.password, meant.port) == login
+
+
+@pytest.mark.parametrize(
+    ("asked", "program", "notes"),
+    [
+        (
+            service("--hz", "5"),
+            "dragonfly",
+            ("service 'cache': the stand-in dragonfly has no such settings: hz",),
+        ),
+        (
+            service(name="redis/redis-stack-server:7"),
+            "redis-server",
+            ("service 'cache': redis has none of the modules of redis/redis-stack-server:7",),
+        ),
+        (service("--hz", "5"), "valkey-server", ()),
+    ],
+)
+def test_what_this_machines_server_leaves_out_is_said(
+    asked: ComposeService, program: str, notes: tuple[str, ...]
+) -> None:
+    """Before the start, by name."""
+    assert dragonfly.notes(asked, Server(program=Path("/x") / program, version="7.2", source="system")) == notes

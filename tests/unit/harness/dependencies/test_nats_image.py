@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies.nats import image
+from testbay.harness.dependencies.nats.configuration import UnreadableError, entries
+from testbay.manifest.compose.reading import ComposeService, Volume
+
+PLAIN = """\
+# ours
+port: 4333
+http_port: 8222
+max_payload = 4MB, max_connections 100
+jetstream {
+  store_dir: "/data/js"   // the container's
+  max_mem: 256MB
+}
+include ./more.conf
+"""
+SHARED_MEANS = "they see each other's subjects and streams"
+MORE = "debug: true\ntls { cert_file: '/certs/x' }\n"
+
+
+def service(tmp_path: Path, configuration: str, *command: str, **environment: str) -> ComposeService:
+    (tmp_path / "nats.conf").write_text(configuration)
+    (tmp_path / "more.conf").write_text(MORE)
+    return ComposeService(
+        key="bus",
+        image="nats:2.12",
+        environment=environment,
+        command=command or ("--config", "/etc/nats/nats.conf"),
+        volumes=(Volume(type="bind", source=str(tmp_path), target="/etc/nats"),),
+    )
+
+
+def test_a_configuration_without_users_is_carried_and_leases_keep_their_accounts(tmp_path: Path) -> None:
+    """Its places are ours; what embedded has no counterpart for is named."""
+    meant = image.meaning(service(tmp_path, PLAIN))
+
+    assert (meant.port, meant.own_access, meant.login) == (4333, False, image.Login())
+    assert meant.text(embedded=True).split() == [
+        "max_payload",
+        "=",
+        "4MB",
+        "max_connections",
+        "100",
+        "jetstream",
+        "{",
+        "store_dir:",
+        '"/data/js"',
+        "//",
+        "the",
+        "container's",
+        "max_mem:",
+        "256MB",
+        "}",
+        "debug:",
+        "true",
+    ]
+    assert "http_port: 8222" in meant.text(embedded=False)
+    assert meant.left_out == ("service 'bus': embedded leaves out http_port, tls of /etc/nats/nats.conf",)
+
+
+USERS = "authorization: { users = [ {user: a, password: \"$2a$11$x\"}, {user: b, password: 'p:w'} ] }"
+ACCOUNTS = """
+accounts {
+  S: { users: [{user: s, password: s}] }
+  A: { jetstream: enabled, users: [{user: u, password: p}] }
+}
+system_account: S
+"""
+
+
+@pytest.mark.parametrize(
+    ("configuration", "login"),
+    [
+        ("authorization { token: 't@k en' }", ("", "t@k en")),
+        ("authorization { user: ann, password: $PW }", ("ann", "from-env")),
+        (USERS, ("b", "p:w")),
+        (ACCOUNTS, ("u", "p")),
+        ("accounts { A: { users: [{user: u, password: p}] } }\nno_auth_user: u", ("", "")),
+    ],
+)
+def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: str, login: tuple[str, str]) -> None:
+    """The tests are told before they begin."""
+    meant = image.meaning(service(tmp_path, configuration, PW="from-env"))
+
+    assert (meant.login, meant.own_access) == (login, True)
+    assert meant.notes == (f"service 'bus' has a login of its own, so the tests share its one account: {SHARED_MEANS}",)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "what"),
+    [
+        ("operator: x.jwt", "its NATS configuration lets in only who has signed credentials (operator mode)"),
+        (
+            "authorization { user: a, password: '$2a$11$x' }",
+            "its NATS configuration has no user whose password stands there in plain",
+        ),
+        ("jetstream {", "/etc/nats/nats.conf is not a NATS configuration: line 1: a key is expected"),
+        (
+            "include ../x.conf",
+            "/etc/nats/nats.conf is not a NATS configuration: it includes ../x.conf, which is not mounted",
+        ),
+    ],
+)  # fmt: skip
+def test_what_lets_nobody_in_is_refused_before_the_start(tmp_path: Path, configuration: str, what: str) -> None:
+    """In one sentence."""
+    with pytest.raises(ManifestError) as refused:
+        image.meaning(service(tmp_path, configuration))
+
+    assert refused.value.what == f"service 'bus': {what}"
+
+
+def test_entries_keep_their_text_and_their_value() -> None:
+    """Blocks, lists, quotes, and values without."""
+    found = entries("a: 1; b = [x, 'y z']\nc { d: \"e}\" }\nf (\n  raw {\n)\n")
+
+    assert [(entry.key, entry.value) for entry in found] == [
+        ("a", "1"),
+        ("b", ["x", "y z"]),
+        ("c", {"d": "e}"}),
+        ("f", "  raw {"),
+    ]
+    assert found[1].text == "b = [x, 'y z']"
+
+
+@pytest.mark.parametrize("text", ["a { " * 50, "[", "a [", "a: 'b", "a {b"])
+def test_what_does_not_follow_the_grammar_is_refused(text: str) -> None:
+    """Never a hang or another error."""
+    with pytest.raises(UnreadableError):
+        entries(text)

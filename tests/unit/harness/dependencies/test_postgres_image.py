@@ -1,0 +1,223 @@
+from pathlib import Path
+
+import pytest
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies.endpoint import Server
+from testbay.harness.dependencies.postgres import collation, image, programs
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.dependencies.postgres.collation import order
+from testbay.manifest.compose.reading import ComposeService, Granted, Volume
+
+
+def service(name: str = "postgres:16", **facts: object) -> ComposeService:
+    environment = {"POSTGRES_PASSWORD": "pw", **facts.pop("environment", {})}  # type: ignore[dict-item]
+    return ComposeService(key="db", image=name, environment=environment, **facts)  # type: ignore[arg-type]
+
+
+def mounted(source: Path, target: str) -> Volume:
+    return Volume(type="bind", source=str(source), target=target)
+
+
+def test_a_password_file_is_read_where_the_secret_lies(tmp_path: Path) -> None:
+    """The image reads POSTGRES_PASSWORD_FILE; a line feed at its end belongs to the file."""
+    (tmp_path / "pw.txt").write_text("s3cr$t\n")
+    granted = Granted(name="pw", target="/run/secrets/pw", file=tmp_path / "pw.txt")
+    asked = ComposeService(
+        key="db",
+        image="postgres:16",
+        environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/pw", "POSTGRES_USER": "ann"},
+        secrets=(granted,),
+    )
+
+    assert (image.meaning(asked).password, image.meaning(asked).db) == ("s3cr$t", "ann")
+
+
+@pytest.mark.parametrize(
+    ("environment", "what"),
+    [
+        ({}, "service 'db': postgres:16 does not start without POSTGRES_PASSWORD"),
+        (
+            {"POSTGRES_PASSWORD": "a", "POSTGRES_PASSWORD_FILE": "/x"},
+            "service 'db': POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE are both set",
+        ),
+        (
+            {"POSTGRES_PASSWORD_FILE": "/run/secrets/pw"},
+            "service 'db': POSTGRES_PASSWORD_FILE names /run/secrets/pw, which the compose file does not mount",
+        ),
+        (
+            {"POSTGRES_PASSWORD": "a", "POSTGRES_INITDB_ARGS": "--locale='C"},
+            "service 'db': POSTGRES_INITDB_ARGS: No closing quotation",
+        ),
+    ],
+)
+def test_what_the_image_refuses_is_refused_before_the_start(environment: dict[str, str], what: str) -> None:
+    """In one sentence."""
+    with pytest.raises(ManifestError) as refused:
+        image.meaning(ComposeService(key="db", image="postgres:16", environment=environment))
+
+    assert refused.value.what == what
+
+
+@pytest.mark.parametrize(
+    ("environment", "login"),
+    [
+        (
+            {"POSTGRESQL_USERNAME": "ann", "POSTGRESQL_PASSWORD": "pw", "POSTGRESQL_DATABASE": "shop"},
+            ("ann", "pw", "shop", 5432),
+        ),
+        ({"POSTGRESQL_PASSWORD": "pw", "POSTGRESQL_PORT_NUMBER": "5440"}, ("postgres", "pw", "postgres", 5440)),
+        ({"ALLOW_EMPTY_PASSWORD": "yes"}, ("postgres", "", "postgres", 5432)),
+    ],
+)
+def test_bitnamis_variables_are_its_own(environment: dict[str, str], login: tuple[str, str, str, int]) -> None:
+    """Its database is `postgres` whatever the user is called."""
+    meant = image.meaning(ComposeService(key="db", image="bitnami/postgresql:16", environment=environment))
+
+    assert (meant.user, meant.password, meant.db, meant.port) == login
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        (("postgres", "-p", "5431"), 5431),
+        (("-p5431",), 5431),
+        (("postgres", "--port=5431"), 5431),
+        (("postgres", "-c", "port=5431"), 5431),
+        (("sh", "-c", "exec docker-entrypoint.sh postgres -p $PORT"), 5431),
+        (("sh", "-c", "postgres | tee /log"), 5432),
+        ((), 5432),
+    ],
+)
+def test_another_port_in_the_container_is_that_port(command: tuple[str, ...], port: int) -> None:
+    """Wherever the command says it."""
+    assert image.meaning(service(command=command, environment={"PORT": "5431"})).port == port
+
+
+def test_a_command_that_cannot_be_followed_is_said() -> None:
+    """Once, with the reason."""
+    meant = image.meaning(service(command=("sh", "-c", "postgres | tee /log")))
+
+    assert meant.notes == (
+        "service 'db': testbay ignores its command (its shell line holds '|'): sh -c 'postgres | tee /log'",
+    )
+
+
+def test_a_mounted_postgresql_conf_counts(tmp_path: Path) -> None:
+    """As `config_file` names it; a flag comes after it, and what is the container's is left out by name."""
+    conf = tmp_path / "pg.conf"
+    conf.write_text("# ours\nwork_mem = 8MB\nshared_preload_libraries = 'auto_explain'  # why\nssl = on\njit off\n")
+    command = ("postgres", "-c", "config_file=/etc/pg.conf", "-c", "work_mem=4MB")
+    meant = image.meaning(service(command=command, volumes=(mounted(conf, "/etc/pg.conf"),)))
+
+    assert meant.carried == [
+        ("work_mem", "8MB"),
+        ("shared_preload_libraries", "auto_explain"),
+        ("jit", "off"),
+        ("work_mem", "4MB"),
+    ]
+    assert meant.left_out == ("service 'db': embedded leaves out the container's own settings ssl = on",)
+
+
+def test_a_library_the_server_lacks_is_not_preloaded() -> None:
+    """It would not start; the note says which one."""
+    server = Server(program=Path("/nowhere/bin/postgres"), version="16.1", source="wheel")
+    asked = service("postgres:16-alpine", command=("-c", "shared_preload_libraries=timescaledb"))
+
+    assert "shared_preload_libraries=" in postgres.plan(asked, server, Path("/s/postgres"))["argv"]
+    assert postgres.notes(asked, server) == ("service 'db': this server lacks the library timescaledb to preload",)
+
+
+def test_scripts_run_in_the_order_of_the_image(tmp_path: Path) -> None:
+    """Debian's images list the folder in English: an underscore comes before a dot; Alpine's by code point."""
+    for name in ("init.sql", "init_data.sql", "Zoo.sh", "apple.sql.gz", "readme.md"):
+        (tmp_path / name).touch()
+    volumes = (mounted(tmp_path, image.INIT_FOLDER),)
+
+    def names(tag: str) -> list[str]:
+        return [script.name for script in image.meaning(service(tag, volumes=volumes)).scripts]
+
+    assert names("postgres:16") == ["apple.sql.gz", "init_data.sql", "init.sql", "Zoo.sh"]
+    assert names("postgres:16-alpine") == ["Zoo.sh", "apple.sql.gz", "init.sql", "init_data.sql"]
+
+
+def test_a_script_may_be_a_single_mount_or_a_config(tmp_path: Path) -> None:
+    """Each with the name it has in the container; what is not there is said."""
+    (tmp_path / "schema.sql").write_text("SELECT 1")
+    volumes = (
+        mounted(tmp_path / "schema.sql", f"{image.INIT_FOLDER}/1.sql"),
+        mounted(tmp_path / "gone.sql", f"{image.INIT_FOLDER}/3.sql"),
+    )
+    configs = (Granted(name="x", target=f"{image.INIT_FOLDER}/2.sql", content="SELECT 2"),)
+    meant = image.meaning(service(volumes=volumes, configs=configs))
+
+    assert [(script.name, script.read()) for script in meant.scripts] == [
+        ("1.sql", b"SELECT 1"),
+        ("2.sql", b"SELECT 2"),
+    ]
+    assert meant.notes == (
+        "service 'db': nothing is mounted at /docker-entrypoint-initdb.d/3.sql: its source is not there",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "words"),
+    [
+        ("postgres:16", {}, "--locale-provider=icu --icu-locale=en-US"),
+        ("postgres:16", {"LANG": "de_DE.utf8"}, "--locale-provider=icu --icu-locale=de-DE"),
+        ("postgres:16-alpine", {}, ""),
+        ("postgres:16", {"POSTGRES_INITDB_ARGS": "--locale=C.UTF-8"}, ""),
+        ("postgres:16", {"POSTGRES_INITDB_ARGS": "--no-locale"}, ""),
+        (
+            "postgres:16-alpine",
+            {"POSTGRES_INITDB_ARGS": "--locale-provider=icu --icu-locale=sv"},
+            "--locale-provider=icu --icu-locale=sv",
+        ),
+    ],
+)
+def test_texts_sort_as_in_the_image(
+    monkeypatch: pytest.MonkeyPatch, name: str, environment: dict[str, str], words: str
+) -> None:
+    """Through ICU where the machine lacks the image's locale."""
+    monkeypatch.setattr(programs, "has_icu", lambda _: True)
+    monkeypatch.setattr(collation, "_of_this_machine", lambda _: "")
+    asked = service(name, environment=environment)
+    server = Server(program=Path("/pg/postgres"), version="16.1", source="added")
+    made = order(asked, image.meaning(asked), server).words
+
+    assert " ".join(word for word in made if "locale=C" not in word) == words
+
+
+def test_another_order_is_said_with_what_makes_it_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One loud note, before the start."""
+    monkeypatch.setattr(programs, "has_icu", lambda _: False)
+    monkeypatch.setattr(collation, "_of_this_machine", lambda _: "")
+    asked = service()
+    server = Server(program=Path("/pg/postgres"), version="16.1", source="wheel")
+
+    assert order(asked, image.meaning(asked), server).note == (
+        "sort order: texts sort by code point ('Zoe' before 'anna'), in the image by its locale en_US.utf8 "
+        "('anna' before 'Zoe'); to make them equal: `testbay servers add postgres:16`, or "
+        'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" in the compose file'
+    )
+
+
+def test_trust_asks_nobody_for_a_password() -> None:
+    """As the file says; the server listens on loopback alone."""
+    asked = ComposeService(key="db", image="postgres:16", environment={"POSTGRES_HOST_AUTH_METHOD": "trust"})
+    server = Server(program=Path("/pg/postgres"), version="16.1", source="system")
+    made = postgres.plan(asked, server, Path("/s/postgres"))
+
+    assert "--auth=trust" in made["prepare"][0]["argv"]
+    assert made["files"] == {}
+    assert postgres.url(postgres.endpoint(asked, 1)) == "postgresql://postgres@localhost:1/postgres"
+
+
+def test_the_reading_says_what_runs_once(tmp_path: Path) -> None:
+    """For `testbay compose`."""
+    (tmp_path / "a.sql").touch()
+    asked = service(command=("-c", "jit=off"), volumes=(mounted(tmp_path, image.INIT_FOLDER),))
+    reading = postgres.described(asked)
+
+    assert (reading.argv, reading.set_up, reading.port) == (("-c", "jit=off"), ("a.sql",), 5432)
+    assert "pw" not in repr(reading)

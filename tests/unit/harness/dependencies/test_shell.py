@@ -1,0 +1,51 @@
+import pytest
+
+from testbay.harness.dependencies.shell import NotUnderstoodError, commands
+
+VARIABLES = {"PW": "p@ss/w:rd#1", "FLAGS": "--hz 5  --x", "EMPTY": ""}
+
+
+def words(line: str) -> list[list[str]]:
+    return commands(line, VARIABLES, {"/run/secrets/pw": "s3cret\n"}.get)
+
+
+@pytest.mark.parametrize(
+    ("line", "made"),
+    [
+        ('r --p "$PW"', [["r", "--p", "p@ss/w:rd#1"]]),
+        ("r --p ${PW:?needed} --hz 4", [["r", "--p", "p@ss/w:rd#1", "--hz", "4"]]),
+        ("a $FLAGS b", [["a", "--hz", "5", "--x", "b"]]),
+        ("a \"$FLAGS\" '$PW' \\$PW", [["a", "--hz 5  --x", "$PW", "$PW"]]),
+        ("set -e; mkdir -p /x && exec redis-server", [["set", "-e"], ["mkdir", "-p", "/x"], ["exec", "redis-server"]]),
+        ('r --p "$(cat /run/secrets/pw)"', [["r", "--p", "s3cret"]]),
+        ("r --p `cat /run/secrets/pw`", [["r", "--p", "s3cret"]]),
+        ("A=1 r $A ${B:-two} ${EMPTY:-e} ${EMPTY-f} ${PW:+set}", [["r", "two", "e", "set"]]),
+        ("export A=1\nr $A # said", [["r", "1"]]),
+        ("r \\\n  --x", [["r", "--x"]]),
+    ],
+)  # fmt: skip
+def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> None:
+    """As sh does, with the container's variables, and nothing is executed."""
+    assert words(line) == made
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("a | b", "its shell line holds '|'"),
+        ("if true; then a; fi", "its shell line holds 'if'"),
+        ("a $(date)", "its shell line holds the output of `date`"),
+        ("a 'b", "' is missing"),
+        ('a "b', "a quotation is not closed"),
+        ("a ${NONE:?told}", "it demands the variable NONE, which the service does not set"),
+        ("a ${PW%x}", "its shell line holds ${"),
+        ("a > b", "its shell line holds '>'"),
+        ("a" * 30_000, "its line is too long"),
+    ],
+)
+def test_what_is_more_than_commands_is_not_guessed(line: str, why: str) -> None:
+    """The caller says why it leaves the command out."""
+    with pytest.raises(NotUnderstoodError) as refused:
+        words(line)
+
+    assert str(refused.value) == why
