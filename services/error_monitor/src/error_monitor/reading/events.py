@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import tracebacks
+from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -23,7 +23,7 @@ def made(record: Open) -> Event:
     numbers = sorted({number for line in lines for number in line.numbers})
     whole = _text(lines)
     text = redact(whole)
-    if failure and (text != whole or not isinstance(first.exception, str | None) or len(text) >= TEXT_CHARS):
+    if failure and (text != whole or isinstance(first.exception, Failure) or len(text) >= TEXT_CHARS):
         failure = _redacted(failure)
     block = numbers[-1] - numbers[0] + 1 == len(numbers)
     return Event(
@@ -56,18 +56,30 @@ def _header(record: Open) -> str | None:
 def _failure(record: Open) -> Failure | None:
     """The exception of a record, from its text or from the fields of its JSON."""
     if not record.traceback:
-        return None
+        return foreign.read([line.text for line in record.lines]) if len(record.lines) > 1 else None
     said = record.lines[0].exception
+    if isinstance(said, Failure):
+        return said
     if isinstance(said, str):
-        return tracebacks.read(said.rstrip("\n").split("\n"))
-    if isinstance(said, list):
-        return tracebacks.from_objects(said)
-    failure = tracebacks.read(_inner(record))
-    if failure and failure.type is None and record.header and tracebacks.failure_line(record.header.message):
-        found = tracebacks.FAILURE.match(record.header.message)
-        if found:
-            return replace(failure, type=found["type"], message=found["message"] or "")
+        return tracebacks.read(said.rstrip("\n").split("\n")) or foreign.read(said.split("\n"))
+    if record.phase == "stack":
+        return foreign.read([line.text for line in record.lines])
+    lines = _inner(record)
+    failure = tracebacks.read(lines) or foreign.read(lines)
+    if failure and failure.type is None and record.header:
+        return _named_above(failure, record)
     return failure
+
+
+def _named_above(failure: Failure, record: Open) -> Failure:
+    """AWS Lambda prints `Type: message` before the traceback, not after it."""
+    start = next((at for at, line in enumerate(record.lines) if tracebacks.opening(line.text)), 1)
+    header = record.header
+    first = f"{header.logger}: {header.message}" if header and header.logger else header.message if header else ""
+    found = tracebacks.FAILURE.match("\n".join([first, *(line.text for line in record.lines[1:start])]))
+    if found is None or found["message"] is None or not tracebacks.failure_line(first):
+        return failure
+    return replace(failure, type=found["type"], message=found["message"])
 
 
 def _inner(record: Open) -> list[str]:

@@ -29,7 +29,7 @@ WORDS = "|".join(
 )
 
 TIME = (
-    r"(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"(?:\d{4}[-/]\d\d[-/]\d\d(?:[T ]|, )\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     r"|\d\d/(?:\d\d|[A-Z][a-z]{2})/\d{2,4}[ :]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
@@ -41,8 +41,10 @@ LEVEL = re.compile(
     r"|\b(?:level|lvl|severity|levelname)=\"?(\w+)"
 )
 LEADING = re.compile(rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]|(?:\w+=\S+ )*?level=\"?(\w+)")
+SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)")
+"""winston and its like: `TIME error: message`."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
-TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d) [^\]]+\] ")
+TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
 NAMED = re.compile(rf"([\w.$-]{{1,80}})(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)")
 BLANK_TIME = re.compile(rf"\s{{8,}}({WORDS})\s{{2,}}")
@@ -56,6 +58,7 @@ FENCE = re.compile(r"[\]\s:|)>/,;-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
+LOGFMT = re.compile(r"(?:\w+=(?:\"[^\"]*\"|\S+) )*?(?:msg|message|event)=\"((?:[^\"\\]|\\.)*)\"(?= \w+=|\s*$)")
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
 REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
@@ -115,6 +118,8 @@ def _rare(text: str) -> Header | None:
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     """A line that starts with a time: its level follows within a few fields, or it has none."""
     end = stamp.end()
+    if spoken := SPOKEN.match(text, end):
+        return _made(spoken[1], text, spoken.end() - 1, stamp[1])
     found = LEVEL.search(text, end, end + 140)
     if found and _fields(text[end : found.start()]):
         level = level_named(found[1] or found[2] or found[3])
@@ -153,5 +158,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         name, separator, _ = text[at:].partition(":")
         if separator and " " not in name:
             logger, at = name, at + len(name) + 1
+    if quoted := LOGFMT.match(text, at):
+        return Header(NAMES.get(level.lower(), level), quoted[1] or text[at:], time=time, logger=logger, worker=worker)
     message = SUFFIX.sub("", text[at:]) if text.endswith(tuple("0123456789 ")) else text[at:]
     return Header(NAMES.get(level.lower(), level), message.strip(), time=time, logger=logger, worker=worker)

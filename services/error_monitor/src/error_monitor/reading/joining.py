@@ -2,7 +2,7 @@
 
 import re
 
-from error_monitor.reading import tracebacks
+from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
@@ -10,7 +10,13 @@ from error_monitor.reading.phases import OPENER, Open, goes_on
 ALARMING = ("warning", "error", "critical")
 REPORTED = ("error", "critical")
 BARE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:: |$)")
-HINTS = ("File", "raceback", "xception", "rror", "Process ", "most recent")
+HINTS = ("File", "raceback", "xception", "rror", "Process ", "most recent", "ncaught", "nhandled", "panic")
+LOOSE = re.compile(
+    r"\b[Uu]n(?:handled|caught) |\b[Ee]xception (?:was )?(?:raised|occurred|in|while|thrown|on)\b"
+    r"|^Internal Server Error: "
+)
+"""What may stand above a traceback; without one it is nothing."""
+LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
 HEAD_LINES = 60
@@ -66,13 +72,23 @@ class Joiner:
         self.headered, self.fresh, self.stack = True, False, False
         if self.head:
             self.head = []
-        starts = "most recent call last" in header.message
+        starts = "most recent call last" in line.text
         if header.level in ALARMING:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
-            if starts and (found := tracebacks.START_WITHIN.search(header.message)):
-                self.open.traceback, self.open.phase = True, "group" if found["group"] else "frames"
+            if starts:
+                self._within(line, header)
         elif starts and (begins := tracebacks.opening(header.message)):
             self.open = Open(level=header.level, phase=begins, header=header, lines=[line], traceback=True)
+
+    def _within(self, line: Line, header: Header) -> None:
+        """A message that ends in the beginning of a traceback, or holds a whole one, its line ends escaped."""
+        record = self.open
+        if record is None:
+            return
+        if found := tracebacks.START_WITHIN.search(header.message):
+            record.traceback, record.phase = True, "group" if found["group"] else "frames"
+        elif escaped := tracebacks.unescaped(line.text):
+            line.exception, record.traceback = escaped, True
 
     def _whole(self, line: Line) -> None:
         """An application's own JSON record is complete in itself."""
@@ -128,14 +144,22 @@ class Joiner:
             goes_on(self.open, line)
         elif tracebacks.CUT_FRAME.match(text):
             self._cut(line)
-        elif OPENER.match(text):
+        elif OPENER.match(text) or (LOOSE.search(text) and len(text) < LOOSE_CHARS):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
+        elif foreign.NAMED.match(text):
+            self._foreign(line)
         elif fresh or self.head:
             self._beginning(line, text)
         elif line.level in REPORTED and text.strip():
             self._open(
                 Open(level=line.level, phase="text", header=Header(line.level, text), stamped=line.stamped), line
             )
+
+    def _foreign(self, line: Line) -> None:
+        """The exception of another language, if a stack follows. Go's panics and Rust's need none."""
+        panics = bool(foreign.PANIC.match(line.text))
+        record = Open(level="error" if panics else None, phase="stack" if panics else "named", traceback=panics)
+        self._open(record, line)
 
     def _open(self, record: Open, line: Line) -> None:
         record.lines = [*self.head, line]

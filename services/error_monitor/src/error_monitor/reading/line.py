@@ -1,7 +1,8 @@
 """One physical line on its way from the source to the joiner."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from error_monitor.reading.event import Failure
 
 
 @dataclass(slots=True)
@@ -9,7 +10,7 @@ class Line:
     """What is left of a line after its wrappers were peeled off, and what the wrappers said.
 
     `stream` tells apart what several processes wrote into one pipe. `whole` marks an application's own JSON record:
-    nothing continues it. `exception` is the traceback that such a record carries, as text or as nested objects.
+    nothing continues it. `exception` is the traceback that such a record carries, as text or already read.
     """
 
     numbers: tuple[int, ...]
@@ -25,4 +26,4 @@ class Line:
     partial: bool = False
     stamped: bool = False
     """A time stood before the text, as collectors put it before every line."""
-    exception: Any = None
+    exception: str | Failure | None = None

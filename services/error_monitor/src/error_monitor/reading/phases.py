@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import tracebacks
+from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 
@@ -34,6 +34,8 @@ class Open:
     headered: bool = True
     """Records of this stream have headers, so a message goes on until the next one, also over blank lines."""
     quoted: bool = False
+    indent: int = 0
+    """How far the whole traceback is indented, as rich and tornado print it."""
     noise: int = 0
     age: int = 0
 
@@ -57,6 +59,7 @@ class Open:
         """Add a line that opens a traceback."""
         self.traceback = True
         self.stamped = line.stamped
+        self.indent = 0 if phase == "group" else tracebacks.indent_of(line.text)
         return self.enter(phase, line)
 
 
@@ -76,14 +79,14 @@ def _text(record: Open, line: Line) -> bool:
         return False
     if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):
         return False
-    if record.level is None and len(record.lines) > 4:
-        return False
+    if record.level is None and (foreign.STACK.match(line.text) or len(record.lines) > 4):
+        return _named(record, line)
     return record.add(line)
 
 
 def _frames(record: Open, line: Line) -> bool:
     """Below `Traceback`: indented lines, then the exception at the margin."""
-    text = line.text
+    text = _inside(record, line)
     if text[0] in " \t>":
         return record.add(line)
     if _opening(line):
@@ -109,7 +112,20 @@ def _boxed(record: Open, line: Line) -> bool:
         return record.enter("between", line)
     if _opening(line) == "box":
         return record.enter("box", line)
-    return tracebacks.failure_line(line.text.lstrip()) and record.enter("message", line)
+    return tracebacks.failure_line(_inside(record, line)) and record.enter("message", line)
+
+
+def _named(record: Open, line: Line) -> bool:
+    """Below a bare `Type: message`: only a stack makes it an event."""
+    if not foreign.STACK.match(line.text):
+        return False
+    record.level = "error"
+    return record.opens("stack", line)
+
+
+def _foreign_stack(record: Open, line: Line) -> bool:
+    """Inside the stack of another language."""
+    return foreign.stacked(line.text) and record.add(line)
 
 
 def _group(record: Open, line: Line) -> bool:
@@ -140,6 +156,12 @@ def _message(record: Open, line: Line) -> bool:
     return record.add(line)
 
 
+def _inside(record: Open, line: Line) -> str:
+    """The text without the indent of its traceback."""
+    indent = record.indent
+    return line.text[indent:] if indent and not line.text[:indent].strip() else line.text
+
+
 def _opening(line: Line) -> str | None:
     return tracebacks.opening(line.text) if "most recent call last" in line.text else None
 
@@ -163,4 +185,6 @@ PHASES: dict[str, Callable[[Open, Line], bool]] = {
     "group": _group,
     "between": _between,
     "message": _message,
+    "stack": _foreign_stack,
+    "named": _named,
 }

@@ -29,12 +29,22 @@ PREFIXES = (
     Prefix(
         "docker compose",
         LOWER,
-        re.compile(rf"{LEVELS}(?P<service>[a-z0-9][a-z0-9_.-]*)\s*\|(?: |$)"),
+        re.compile(rf"{LEVELS}(?P<service>[a-z0-9][a-z0-9_.@-]*)\s*\|(?: |$)"),
     ),
     Prefix(
         "honcho, foreman",
         DIGITS,
         re.compile(r"(?P<time>\d\d:\d\d:\d\d) (?P<service>[a-z][\w-]*\.\d+)\s+\|(?: |$)"),
+    ),
+    Prefix(
+        "pm2",
+        DIGITS,
+        re.compile(r"\d+\|(?P<service>[\w.-]+)\s*\|(?: |$)"),
+    ),
+    Prefix(
+        "stern",
+        LOWER,
+        re.compile(r"(?P<service>[a-z][a-z0-9-]*-[a-z0-9]{6,10}-[a-z0-9]{5}) (?P<worker>[a-z0-9][a-z0-9-]*)(?: |$)"),
     ),
     Prefix(
         "syslog",

@@ -4,19 +4,29 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from error_monitor.reading.event import Failure
 from error_monitor.reading.headers import level_named
 from error_monitor.reading.line import Line
+from error_monitor.reading.structured import failure_of
 
 TEXTS = ("message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "body")
-LEVELS = ("level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "status")
+LEVELS = (
+    "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
+    "severity_text", "status",
+)  # fmt: skip
 TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime")
 LOGGERS = ("logger", "name", "logger_name", "log.logger")
 SERVICES = ("service", "service.name", "container_name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT")
-REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id")
+REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id", "correlationId")
 EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
-    "exception.stacktrace", "error.stack", "stack", "exc", "error",
+    "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
+    "exc", "error", "err",
 )  # fmt: skip
+KINDS = (
+    "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
+)  # fmt: skip
+SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
@@ -82,13 +92,13 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     """An object with a message: an application's record, or a line that a collector wrapped."""
     inner = found.get("jsonPayload")
     fields = {**found, **inner} if isinstance(inner, dict) else found
-    flat = {**fields, **_nested(fields, "error"), **_nested(fields, "log"), **_nested(fields, "exception")}
+    flat = _flat(fields)
     tags = found.get("tags")
     if isinstance(tags, dict):
         line.service = _first(tags, SERVICES) or line.service
         line.worker = _first(tags, ("deploymentInstanceId", "deploymentId", "replicaId")) or line.worker
         line.stream += f"/{line.service}/{line.worker}"
-    line.text = next((fields[name] for name in TEXTS if isinstance(fields.get(name), str)), "")
+    line.text = _said(fields)
     line.level = next((level for name in LEVELS if (level := level_named(flat.get(name)))), line.level)
     line.time = _first(flat, TIMES) or line.time
     line.logger = _first(flat, LOGGERS)
@@ -99,33 +109,62 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.text = line.text.rstrip("\r\n")
 
 
-def _exception(flat: Mapping[str, Any], line: Line) -> Any:
-    """The traceback that a record carries: under a name for it, or within its message."""
-    for name in EXCEPTIONS:
-        value = flat.get(name)
-        if isinstance(value, str) and any(opening in value for opening in OPENINGS):
+def _said(fields: Mapping[str, Any]) -> str:
+    """The message of a record; OpenTelemetry's is an object."""
+    for name in TEXTS:
+        value = fields.get(name)
+        if isinstance(value, dict) and name == "body":
+            value = value.get("stringValue")
+        if isinstance(value, str):
             return value
-        if isinstance(value, list) and value and all(isinstance(item, dict) and "exc_type" in item for item in value):
-            return value
-        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            joined = "".join(item if item.endswith("\n") else f"{item}\n" for item in value)
-            if any(opening in joined for opening in OPENINGS):
-                return joined
+    return ""
+
+
+def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
+    """The exception that a record carries: as text, as objects, within its message, or only by its name."""
+    values = [flat[name] for name in EXCEPTIONS if name in flat]
+    kind, said = _first(flat, KINDS), _first(flat, SAID) or ""
+    for value in values:
+        if text := _traceback(value):
+            return text if "Traceback (" in text or not kind else f"{text.rstrip()}\n{kind}: {said}"
+    for value in values:
+        if failure := failure_of(value):
+            return failure
     at = line.text.find("Traceback (most recent call last):\n")
     if at >= 0 and line.level in ("warning", "error", "critical") and (at == 0 or line.text[at - 1] == "\n"):
-        exception, line.text = line.text[at:], line.text[:at].rstrip()
-        return exception
-    kind = _first(flat, ("error.type", "exception.type", "error.kind", "exc_type"))
-    if kind and kind.isascii() and " " not in kind:
-        said = _first(flat, ("error.message", "exception.message", "exc_value"))
-        return [{"exc_type": kind, "exc_value": said or "", "frames": []}]
-    return None
+        text, line.text = line.text[at:], line.text[:at].rstrip()
+        return text
+    return failure_of({"type": kind, "message": said})
 
 
-def _nested(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _traceback(value: Any) -> str | None:
+    """A text, or a list of texts, in which a traceback stands."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        value = "".join(item if item.endswith("\n") else f"{item}\n" for item in value)
+    return value if isinstance(value, str) and any(opening in value for opening in OPENINGS) else None
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`{"error": {"type": …}}` as `{"error.type": …}`: both spellings are in use."""
-    inner = fields.get(name)
-    return {f"{name}.{key}": value for key, value in inner.items()} if isinstance(inner, dict) else {}
+    flat = dict(fields)
+    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields"):
+        inner = fields.get(name)
+        if isinstance(inner, dict):
+            flat |= {f"{name}.{key}": value for key, value in inner.items()}
+    for name in ("attributes", "resource"):
+        inner = fields.get(name)
+        flat |= inner if isinstance(inner, dict) else _pairs(inner)
+    return flat
+
+
+def _pairs(listed: Any) -> dict[str, Any]:
+    """OpenTelemetry's list of `{"key": …, "value": {"stringValue": …}}`."""
+    pairs = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    return {
+        str(item.get("key")): next(iter(value.values()), None)
+        for item in pairs
+        if isinstance(value := item.get("value"), dict)
+    }
 
 
 def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from error_monitor.reading.event import Failure, Frame
 
@@ -33,6 +32,7 @@ FOREIGN = re.compile(
     re.IGNORECASE,
 )
 TYPELIKE = re.compile(r"(?:[\w<>]+\.)+\w+$|[A-Z]\w*$|\w*(?:error|exception)$")
+ESCAPED = re.compile(r"Traceback \(most recent call last\):(?P<newline>\\n|#012)\s")
 MEMBERS = 50
 CAUSES = 5
 
@@ -42,6 +42,18 @@ def opening(text: str) -> str | None:
     if found := START.match(text):
         return "group" if found["group"] or "|" in found["bars"] else "frames"
     return "box" if BOX_TOP.match(text.strip()) else None
+
+
+def unescaped(text: str) -> str | None:
+    """The traceback in a line whose line ends are escaped: logfmt, rsyslog, a repr."""
+    found = ESCAPED.search(text)
+    if found is None:
+        return None
+    quote = text[found.start() - 1] if found.start() else ""
+    inner = text[found.start() :]
+    if quote in ('"', "'"):
+        inner = re.split(rf"(?<!\\){quote}", inner, maxsplit=1)[0]
+    return inner.replace(found["newline"], "\n").replace('\\"', '"').rstrip()
 
 
 def failure_line(text: str) -> bool:
@@ -84,7 +96,18 @@ def _last(lines: Sequence[str]) -> Failure | None:
     found = START.match(lines[start]) if start >= 0 else None
     if found and found["group"]:
         return _group(lines[start + 1 :])
-    return _plain(lines[start + 1 :])
+    return _plain(dedented(lines, start)[start + 1 :] if start >= 0 else lines)
+
+
+def dedented(lines: Sequence[str], start: int) -> Sequence[str]:
+    """Lines without the indent that the first line of the traceback has."""
+    indent = indent_of(lines[start])
+    return [text[indent:] if not text[:indent].strip() else text for text in lines] if indent else lines
+
+
+def indent_of(text: str) -> int:
+    """How far a line is indented."""
+    return len(text) - len(text.lstrip(" "))
 
 
 def _opens(text: str) -> bool:
@@ -158,7 +181,8 @@ def _group(lines: Sequence[str]) -> Failure | None:
 
 
 def _boxed(lines: Sequence[str], start: int) -> Failure | None:
-    """rich: frames in a box, `Type: message` below it, wrapped at the box's width."""
+    """Read what rich draws: frames in a box, `Type: message` below it, wrapped at the box's width."""
+    lines = dedented(lines, start)
     width, frames, pending, at = len(lines[start].rstrip()), list[Frame](), "", start + 1
     for at in range(start + 1, len(lines)):
         text = lines[at]
@@ -195,45 +219,3 @@ def _unwrapped(lines: Sequence[str], width: int) -> list[str]:
             whole.append(text)
         room = width - len(text.rstrip())
     return whole
-
-
-def from_objects(stacks: Sequence[dict[str, Any]], depth: int = 0) -> Failure | None:
-    """The objects of structlog's dict_tracebacks: the exception that propagated comes first, what caused it follows."""
-    if not stacks:
-        return None
-    stack = stacks[0]
-    more = len(stacks) > 1 and depth < CAUSES
-    frames = stack.get("frames")
-    return Failure(
-        type=_name(stack.get("exc_type")),
-        message=str(stack.get("exc_value", ""))[:20_000],
-        frames=tuple(_frame_object(item) for item in frames if isinstance(item, dict))
-        if isinstance(frames, list)
-        else (),
-        members=tuple(_leaves(stack)),
-        source=_source(stack.get("syntax_error")),
-        cause=from_objects(stacks[1:], depth + 1) if more else None,
-        raised_from=more and stacks[1].get("is_cause") is True,
-    )
-
-
-def _leaves(stack: dict[str, Any]) -> list[Failure]:
-    """The members of a group, each a list of stacks of its own."""
-    members = stack.get("exceptions")
-    if not isinstance(members, list):
-        return []
-    lists = [member for member in members[:MEMBERS] if isinstance(member, list)]
-    return [found for member in lists if (found := from_objects([item for item in member if isinstance(item, dict)]))]
-
-
-def _frame_object(item: dict[str, Any]) -> Frame:
-    line = item.get("lineno")
-    return frame(str(item.get("filename", "")), str(item.get("name", "")), line if isinstance(line, int) else None)
-
-
-def _source(error: Any) -> str | None:
-    return str(error["filename"]) if isinstance(error, dict) and error.get("filename") else None
-
-
-def _name(kind: Any) -> str | None:
-    return str(kind) if kind else None

@@ -1,0 +1,76 @@
+"""Stacks of other languages that write into the same logs: Java, JavaScript, Go, Rust."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from error_monitor.reading.event import Failure, Frame
+
+NAMED = re.compile(
+    r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
+    r"(?P<type>[A-Za-z_$][\w$]*(?:\.[\w$]+)*(?:Error|Exception|Throwable))"
+    r"(?: \[\w+\])?(?::(?: (?P<message>.*))?|)$"
+    r"|(?:fatal error: |panic: |thread '[^']*' panicked at )(?P<panic>.*)$"
+)
+PANIC = re.compile(r"(?:panic: |fatal error: all goroutines|thread '[^']*' panicked at )")
+JAVA = re.compile(
+    r"\s+at (?P<function>[\w$.<>/]+)\((?P<file>[\w$.-]+\.\w+|Native Method|Unknown Source)(?::(?P<line>\d+))?\)"
+)
+NODE = re.compile(
+    r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?\s*$"
+)
+GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
+GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
+STACK = re.compile(r"\s+at .+|Caused by: |\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: ")
+MORE = re.compile(
+    r"\s+at |\s+(?:\.\.\. \d+|Suppressed:)|Caused by: |goroutine \d+|\t|created by |\[signal |note: run with"
+    r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
+)
+LIBRARY = re.compile(
+    r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
+    r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\."
+)
+
+
+def stacked(text: str) -> bool:
+    """Tell whether a line goes on with a stack."""
+    return bool(MORE.match(text))
+
+
+def read(lines: Sequence[str]) -> Failure | None:
+    """Read the exception and its frames, innermost last; None where there is no stack of another language."""
+    if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
+        return None
+    name = next((found for text in lines if (found := NAMED.search(text))), None)
+    frames = _go(lines) or [frame for text in lines[: _end(lines)] if (frame := _frame(text))]
+    if name is None and not frames:
+        return None
+    kind = (name["type"] or "panic") if name else None
+    message = (name["message"] or name["panic"] or "") if name else None
+    return Failure(type=kind, message=message, frames=tuple(reversed(frames)))
+
+
+def _end(lines: Sequence[str]) -> int:
+    """Where the first exception's own stack ends."""
+    return next((at for at, text in enumerate(lines) if text.startswith("Caused by: ")), len(lines))
+
+
+def _frame(text: str) -> Frame | None:
+    found = JAVA.match(text) or NODE.match(text)
+    if found is None:
+        return None
+    function, file = found["function"] or "", found["file"]
+    own = not LIBRARY.search(function) and not LIBRARY.search(file)
+    return Frame(file=file, function=function, line=int(found["line"]) if found["line"] else None, in_app=own)
+
+
+def _go(lines: Sequence[str]) -> list[Frame]:
+    """Go prints a call and its place on two lines."""
+    frames = []
+    for call, place in pairwise(lines):
+        where, who = GO_PLACE.match(place), GO_CALL.match(call)
+        if where and who:
+            function = who["function"] or who["plain"]
+            own = not LIBRARY.search(where["file"]) and not LIBRARY.search(function)
+            frames.append(Frame(file=where["file"], function=function, line=int(where["line"]), in_app=own))
+    return frames

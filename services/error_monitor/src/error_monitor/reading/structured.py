@@ -1,0 +1,77 @@
+"""Exceptions that a JSON record carries as objects: structlog's, Sentry's, OpenTelemetry's, and their like."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from error_monitor.reading.event import Failure, Frame
+from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
+
+KINDS = ("exc_type", "type", "class", "name", "kind", "class_name")
+SAID = ("exc_value", "value", "message", "msg")
+STACKS = ("frames", "stacktrace", "stack", "traceback")
+FILES, FUNCTIONS, NUMBERS = ("filename", "file", "path", "abs_path"), ("name", "function", "method"), ("lineno", "line")
+MESSAGE_CHARS = 20_000
+
+
+def failure_of(value: Any) -> Failure | None:
+    """The exception in an object or a list of objects; None where it is neither."""
+    if isinstance(value, dict) and isinstance(value.get("values"), list):
+        value = value["values"][::-1]  # Sentry puts the one that propagated last
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return None
+    return _chained(value, 0) if _kind(value[0]) else None
+
+
+def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
+    """The exception that propagated comes first, what it came from follows."""
+    stack = stacks[0]
+    more = len(stacks) > 1 and depth < CAUSES
+    errors = stack.get("syntax_error")
+    return Failure(
+        type=_kind(stack),
+        message=(_text(stack, SAID) or "")[:MESSAGE_CHARS],
+        frames=tuple(_frame(item) for item in _frames(stack) if isinstance(item, dict)),
+        members=tuple(_members(stack, depth)),
+        source=_text(errors, FILES) if isinstance(errors, dict) else None,
+        cause=_chained(stacks[1:], depth + 1) if more else None,
+        raised_from=more and stacks[1].get("is_cause") is True,
+    )
+
+
+def _members(stack: Mapping[str, Any], depth: int) -> list[Failure]:
+    """The members of a group, each a list of stacks of its own."""
+    members = stack.get("exceptions")
+    if not isinstance(members, list) or depth >= CAUSES:
+        return []
+    lists = [
+        [item for item in member if isinstance(item, dict)] for member in members[:MEMBERS] if isinstance(member, list)
+    ]
+    return [_chained(stacks, depth + 1) for stacks in lists if stacks]
+
+
+def _kind(stack: Mapping[str, Any]) -> str | None:
+    """The type: one word."""
+    kind = _text(stack, KINDS)
+    return kind[:200] if kind and kind.isascii() and " " not in kind else None
+
+
+def _frames(stack: Mapping[str, Any]) -> list[Any]:
+    for name in STACKS:
+        value = stack.get(name)
+        if isinstance(value, dict):
+            value = value.get("frames")
+        if isinstance(value, list):
+            return value
+    return []
+
+
+def _frame(item: Mapping[str, Any]) -> Frame:
+    numbers = [value for name in NUMBERS if isinstance(value := item.get(name), int)]
+    return frame(_text(item, FILES) or "", _text(item, FUNCTIONS), numbers[0] if numbers else None)
+
+
+def _text(item: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """The first field that holds a text."""
+    return next((value for name in names if isinstance(value := item.get(name), str)), None)

@@ -1,0 +1,65 @@
+"""What holds for every input of the reader, however hostile."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from error_monitor.patterns.classify import classify
+from error_monitor.patterns.fingerprint import fingerprint
+from error_monitor.reading.reader import Reader
+from error_monitor.redaction import redact
+
+TEXTS = [json.loads(line)["text"] for line in (Path(__file__).parent / "forms.jsonl").read_text("utf-8").splitlines()]
+PIECES = [line.encode() for text in TEXTS for line in text.split("\n")]
+LINES = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=60)), max_size=40)
+COMMON = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def described(event: Any) -> tuple[Any, ...]:
+    """What of an event must not depend on where a scan ended."""
+    return (event.first_line, event.last_line, event.type, event.message, event.level, fingerprint(event).key)
+
+
+@COMMON
+@given(LINES)
+def test_any_bytes(lines: list[bytes]) -> None:
+    """The reader takes any bytes; events lie within them and no line belongs to two."""
+    reader = Reader()
+    events = [*reader.feed(lines), *reader.flush()]
+
+    taken = [set(event.lines or range(event.first_line, event.last_line + 1)) for event in events]
+    assert all(numbers <= set(range(1, len(lines) + 1)) for numbers in taken)
+    assert sum(map(len, taken)) == len(set().union(*taken))
+    assert all(classify(event).reason for event in events)
+
+
+@COMMON
+@given(st.sampled_from(TEXTS), st.data())
+def test_any_cut(text: str, data: st.DataObject) -> None:
+    """A scan may end after any line: the state is JSON, and the events are those of one scan."""
+    lines = text.removesuffix("\n").split("\n")
+    cut = data.draw(st.integers(0, len(lines)))
+    whole = Reader()
+    expected = [*whole.feed(lines), *whole.flush()]
+
+    first = Reader()
+    events = first.feed(lines[:cut])
+    second = Reader.restore(json.loads(json.dumps(first.state())))
+    if not second.number:
+        second.number = cut
+    events += [*second.feed(lines[cut:]), *second.flush()]
+
+    assert [described(event) for event in events] == [described(event) for event in expected]
+
+
+@COMMON
+@given(st.one_of(st.sampled_from(TEXTS), st.text(max_size=200)))
+def test_redacting_twice(text: str) -> None:
+    """What is redacted stays as it is, and keeps its lines."""
+    once = redact(text)
+
+    assert redact(once) == once
+    assert once.count("\n") == text.count("\n")
