@@ -15,13 +15,13 @@ from fastapi import APIRouter, FastAPI
 
 from agent_executor import __version__, logs
 from agent_executor.api import agents, failures, middleware, operations, tasks
-from agent_executor.services import Services
 from agent_executor.settings import Settings
+from agent_executor.wiring import Wiring
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    services = Services(app.state.settings)
+    services = Wiring(app.state.settings)
     app.state.services = services
     await services.start()
     try:

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agent_executor import __version__
-from agent_executor.bus import Bus
+from agent_executor.agent.llm import Model
 from agent_executor.database import Database
-from agent_executor.llm import Model
-from agent_executor.puller import Puller
-from agent_executor.stream import Stream
+from agent_executor.messaging.bus import Bus
+from agent_executor.messaging.progress import Progress
+from agent_executor.messaging.puller import Puller
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -22,7 +22,7 @@ class Health:
         self,
         database: Database,
         bus: Bus,
-        stream: Stream,
+        progress: Progress,
         model: Model,
         pullers: dict[str, Puller],
         *,
@@ -32,7 +32,7 @@ class Health:
         self._model = model
         self._pullers = pullers
         self._timeout_s = timeout_s
-        self._probes: dict[str, Probe] = {"postgres": database.ping, "nats": bus.ping, "dragonfly": stream.ping}
+        self._probes: dict[str, Probe] = {"postgres": database.ping, "nats": bus.ping, "dragonfly": progress.ping}
         # A probe we stopped waiting for ends later, on its own; until then it must not be garbage-collected.
         self._running: set[asyncio.Task[str | None]] = set()
 

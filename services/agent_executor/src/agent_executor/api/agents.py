@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from agent_executor import definition
+from agent_executor.agent import definition
 from agent_executor.api.context import Context
 from agent_executor.errors import ApiError
 from agent_executor.records import Agent, AgentPage, AgentRequest

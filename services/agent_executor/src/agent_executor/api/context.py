@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
-from agent_executor.services import Services
+from agent_executor.wiring import Wiring
 
 
-def _services(connection: HTTPConnection) -> Services:
-    services: Services = connection.app.state.services
+def _services(connection: HTTPConnection) -> Wiring:
+    services: Wiring = connection.app.state.services
     return services
 
 
-Context = Annotated[Services, Depends(_services)]
+Context = Annotated[Wiring, Depends(_services)]

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent_executor.api.failures import failure
 
 if TYPE_CHECKING:
-    from agent_executor.services import Services
+    from agent_executor.wiring import Wiring
 
 MAX_BODY_BYTES = 1024 * 1024
 # Asked every few seconds by probes and scrapers; a line for each would bury the rest.
@@ -67,7 +67,7 @@ def _limited(receive: Receive) -> Receive:
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:
-    services: Services = scope["app"].state.services
+    services: Wiring = scope["app"].state.services
     route: Any = scope.get("route")
     # The route's pattern, not the path: labels must not grow with every job.
     path = getattr(route, "path", "(none)")

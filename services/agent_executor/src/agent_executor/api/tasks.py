@@ -7,13 +7,14 @@ from contextlib import aclosing
 import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from agent_executor import definition, jsonsafe
+from agent_executor import jsonsafe
+from agent_executor.agent import definition
 from agent_executor.api.context import Context
 from agent_executor.errors import ApiError
+from agent_executor.messaging.progress import end_event
 from agent_executor.outages import BROKER_AWAY, DATABASE_AWAY
 from agent_executor.records import ID_PATTERN, ExecuteData, Job, JobId, JobView, TaskAccepted, TaskRequest
-from agent_executor.services import Services
-from agent_executor.stream import end_event
+from agent_executor.wiring import Wiring
 
 UNKNOWN_JOB = 4404
 TRY_AGAIN_LATER = 1013
@@ -69,7 +70,7 @@ async def stream_task(websocket: WebSocket, job_id: str, services: Context) -> N
         log.warning("stream_ended_early", job_id=job_id, error=repr(exc))
 
 
-async def _execute_data(request: TaskRequest, services: Services) -> ExecuteData:
+async def _execute_data(request: TaskRequest, services: Wiring) -> ExecuteData:
     agent_definition = request.agent_definition
     if request.agent_id is not None:
         agent = await services.store.get_agent(request.agent_id)
@@ -89,7 +90,7 @@ async def _execute_data(request: TaskRequest, services: Services) -> ExecuteData
     return data
 
 
-async def _send_event(job: Job, services: Services) -> None:
+async def _send_event(job: Job, services: Wiring) -> None:
     try:
         await services.bus.send_execute(job)
         await services.store.event_sent(job.job_id)
@@ -106,12 +107,12 @@ async def _wait_for_disconnect(websocket: WebSocket) -> None:
         return  # gone, or not speaking the protocol; either way there is nobody to send to
 
 
-async def _send_events(websocket: WebSocket, job_id: str, services: Services) -> None:
+async def _send_events(websocket: WebSocket, job_id: str, services: Wiring) -> None:
     try:
         if not re.fullmatch(ID_PATTERN, job_id) or await services.store.get_job(job_id) is None:
             await websocket.close(UNKNOWN_JOB, f"there is no job '{job_id[:64]}'")
             return
-        async with aclosing(services.stream.follow(job_id)) as messages:
+        async with aclosing(services.progress.follow(job_id)) as messages:
             async for message in messages:
                 text = await _end_if_final(job_id, services) if message is None else message.decode()
                 if text is not None:
@@ -123,6 +124,6 @@ async def _send_events(websocket: WebSocket, job_id: str, services: Services) ->
         await websocket.close(TRY_AGAIN_LATER, "the database does not answer")
 
 
-async def _end_if_final(job_id: str, services: Services) -> str | None:
+async def _end_if_final(job_id: str, services: Wiring) -> str | None:
     job = await services.store.get_job(job_id)
     return jsonsafe.dumps(end_event(job)).decode() if job is not None and job.is_final else None

@@ -4,10 +4,10 @@ import asyncio
 
 import structlog
 
-from agent_executor.bus import Bus
-from agent_executor.jobs import Jobs
+from agent_executor.jobs.lifecycle import Jobs
+from agent_executor.jobs.store import Store
+from agent_executor.messaging.bus import Bus
 from agent_executor.outages import AWAY
-from agent_executor.store import Store
 
 log = structlog.get_logger(__name__)
 

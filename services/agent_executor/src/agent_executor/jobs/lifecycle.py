@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from agent_executor import events
-from agent_executor.bus import Bus
 from agent_executor.errors import InvalidEventError, JobFailedError
+from agent_executor.jobs.store import Store
+from agent_executor.messaging import events
+from agent_executor.messaging.bus import Bus
+from agent_executor.messaging.progress import Progress, end_event
 from agent_executor.metrics import Metrics
 from agent_executor.outages import AWAY, outlast
 from agent_executor.records import ExecuteData, Job, new_id
 from agent_executor.settings import Settings
-from agent_executor.store import Store
-from agent_executor.stream import Stream, end_event
 
 # How often we look whether a job that somebody else holds has ended.
 HELD_POLL_S = 0.2
@@ -38,12 +38,12 @@ class LeaseLostError(Exception):
 class Jobs:
     """Takes jobs through their states, each step safe to repeat."""
 
-    def __init__(self, settings: Settings, store: Store, bus: Bus, stream: Stream, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Store, bus: Bus, progress: Progress, metrics: Metrics) -> None:
         self._lease_s = settings.ack_wait_s
         self._beat_s = settings.heartbeat_s
         self._store = store
         self._bus = bus
-        self._stream = stream
+        self._progress = progress
         self._metrics = metrics
 
     async def register(self, data: ExecuteData, *, sequence: int) -> None:
@@ -85,7 +85,7 @@ class Jobs:
         """Tell the stream's followers and the status subject how the job ended, once."""
         if job.announced_at is not None:
             return
-        await self._stream.publish(job.job_id, end_event(job))
+        await self._progress.publish(job.job_id, end_event(job))
         await outlast(lambda: self._bus.send_status(job), "send_status")
         await outlast(lambda: self._store.announced(job.job_id), "announced")
 

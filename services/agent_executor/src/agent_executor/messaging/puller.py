@@ -8,7 +8,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from agent_executor.bus import fetch_one
+from agent_executor.messaging.bus import fetch_one
 from agent_executor.outages import outlast
 
 Bind = Callable[[], Coroutine[Any, Any, JetStreamContext.PullSubscription]]

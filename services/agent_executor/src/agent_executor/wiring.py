@@ -4,24 +4,24 @@ import asyncio
 
 import structlog
 
-from agent_executor.bus import Bus
+from agent_executor.agent.executor import Executor
+from agent_executor.agent.llm import Model
 from agent_executor.database import Database
-from agent_executor.deliveries import Deliveries
-from agent_executor.executor import Executor
 from agent_executor.health import Health
-from agent_executor.jobs import Jobs
-from agent_executor.llm import Model
+from agent_executor.jobs.lifecycle import Jobs
+from agent_executor.jobs.store import Store
+from agent_executor.jobs.sweeper import Sweeper
+from agent_executor.messaging.bus import Bus
+from agent_executor.messaging.deliveries import Deliveries
+from agent_executor.messaging.progress import Progress
+from agent_executor.messaging.puller import Bind, Handle, Puller
 from agent_executor.metrics import Metrics, QueryLog
-from agent_executor.puller import Bind, Handle, Puller
 from agent_executor.settings import Settings
-from agent_executor.store import Store
-from agent_executor.stream import Stream
-from agent_executor.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
 
-class Services:
+class Wiring:
     """The parts the HTTP layer and the consumers share."""
 
     def __init__(self, settings: Settings) -> None:
@@ -31,10 +31,10 @@ class Services:
         self.database = Database(settings, self.queries)
         self.store = Store(self.database)
         self.bus = Bus(settings)
-        self.stream = Stream(settings, self.metrics)
+        self.progress = Progress(settings, self.metrics)
         self.model = Model(settings, self.metrics)
-        self.jobs = Jobs(settings, self.store, self.bus, self.stream, self.metrics)
-        executor = Executor(self.database, self.stream, self.model, timeout_s=settings.job_timeout_s)
+        self.jobs = Jobs(settings, self.store, self.bus, self.progress, self.metrics)
+        executor = Executor(self.database, self.progress, self.model, timeout_s=settings.job_timeout_s)
         deliveries = Deliveries(settings, self.jobs, executor, self.bus, self.metrics)
         self.pullers = {
             "execution": self._puller(self.bus.execution_subscription, deliveries.execute, settings.concurrency),
@@ -42,7 +42,7 @@ class Services:
         }
         self.sweeper = Sweeper(self.store, self.bus, self.jobs, interval_s=settings.sweep_interval_s)
         self.health = Health(
-            self.database, self.bus, self.stream, self.model, self.pullers, timeout_s=settings.health_timeout_s
+            self.database, self.bus, self.progress, self.model, self.pullers, timeout_s=settings.health_timeout_s
         )
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class Services:
         await asyncio.gather(*(puller.stop(self.settings.shutdown_grace_s) for puller in self.pullers.values()))
         await self.bus.close()
         await self.model.close()
-        await self.stream.close()
+        await self.progress.close()
         await self.database.close()
         log.info("service_stopped")
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Protocol, TypedDict
 
 from langgraph.config import get_stream_writer
 
-from agent_executor import jsonsafe, templates
-from agent_executor.definition import ModelNode, TemplateNode, ToolNode
+from agent_executor import jsonsafe
+from agent_executor.agent import templates
+from agent_executor.agent.definition import ModelNode, TemplateNode, ToolNode
+from agent_executor.agent.llm import Model
+from agent_executor.agent.tools import TOOLS
 from agent_executor.errors import JobFailedError
-from agent_executor.llm import Model
-from agent_executor.tools import TOOLS
 
 MAX_OUTPUT_BYTES = 256 * 1024
 MAX_TOOL_ROUNDS = 8

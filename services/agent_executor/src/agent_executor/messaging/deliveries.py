@@ -12,11 +12,11 @@ from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 from structlog.contextvars import bind_contextvars
 
-from agent_executor import events
-from agent_executor.bus import Bus
+from agent_executor.agent.executor import Executor
 from agent_executor.errors import InvalidEventError, JobFailedError
-from agent_executor.executor import Executor
-from agent_executor.jobs import Jobs, UnexpectedError
+from agent_executor.jobs.lifecycle import Jobs, UnexpectedError
+from agent_executor.messaging import events
+from agent_executor.messaging.bus import Bus
 from agent_executor.metrics import Metrics
 from agent_executor.outages import outlast
 from agent_executor.records import ExecuteData, Job

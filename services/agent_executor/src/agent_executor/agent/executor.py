@@ -8,12 +8,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.errors import GraphRecursionError
 
-from agent_executor import definition, graph, jsonsafe
+from agent_executor import jsonsafe
+from agent_executor.agent import definition, graph
+from agent_executor.agent.llm import Model
 from agent_executor.database import Database
 from agent_executor.errors import JobFailedError
-from agent_executor.llm import Model
+from agent_executor.messaging.progress import Progress, event
 from agent_executor.records import Job
-from agent_executor.stream import Stream, event
 
 # Well below NATS' 1 MiB payload limit: a result that cannot be published must not be stored as one.
 MAX_RESULT_BYTES = 512 * 1024
@@ -24,9 +25,9 @@ log = structlog.get_logger(__name__)
 class Executor:
     """Runs jobs; knows nothing of messages, leases or final events."""
 
-    def __init__(self, database: Database, stream: Stream, model: Model, *, timeout_s: float) -> None:
+    def __init__(self, database: Database, progress: Progress, model: Model, *, timeout_s: float) -> None:
         self._database = database
-        self._stream = stream
+        self._progress = progress
         self._model = model
         self._timeout_s = timeout_s
 
@@ -63,7 +64,7 @@ class Executor:
             await self._emit(job, *_progress(str(mode), payload))
 
     async def _emit(self, job: Job, kind: str, data: dict[str, Any]) -> None:
-        await self._stream.publish(job.job_id, event(job, kind, data))
+        await self._progress.publish(job.job_id, event(job, kind, data))
 
 
 def _progress(mode: str, payload: Any) -> tuple[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ def end_event(job: Job) -> dict[str, Any]:
     return event(job, "end", job.outcome(), job.finished_at)
 
 
-class Stream:
+class Progress:
     """Publisher and follower of progress events."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:

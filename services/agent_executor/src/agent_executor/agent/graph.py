@@ -6,9 +6,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from agent_executor.definition import END, AgentDefinition, Edge, leaves
-from agent_executor.llm import Model
-from agent_executor.nodes import State, function_of, scope_of
+from agent_executor.agent.definition import END, AgentDefinition, Edge, leaves
+from agent_executor.agent.llm import Model
+from agent_executor.agent.nodes import State, function_of, scope_of
 
 Graph = CompiledStateGraph[State, None, State, State]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from agent_executor import templates
+from agent_executor.agent import templates
 from agent_executor.errors import JobFailedError
 from agent_executor.jsonsafe import MAX_INTEGER
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from agent_executor import jsonsafe, templates
+from agent_executor import jsonsafe
+from agent_executor.agent import templates
+from agent_executor.agent.tools import TOOLS
 from agent_executor.errors import DefinitionRefusedError
-from agent_executor.tools import TOOLS
 
 END = "__end__"
 MAX_NODES = 64

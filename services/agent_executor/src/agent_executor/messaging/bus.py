@@ -11,7 +11,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from agent_executor import events
+from agent_executor.messaging import events
 from agent_executor.records import Job
 from agent_executor.settings import MAX_DELIVER, Settings
 
