@@ -25,6 +25,7 @@ LEVELS = {
     "text": 0,
     "manifest": 2,
     "secrets": 3,
+    "init": 3,
     "harness": 4,
     "production": 4,
     "premerge": 5,

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from testbay import process
 from testbay import settings as configuration
-from testbay.cli import production
+from testbay.cli import production, starting
 from testbay.errors import BayError
 from testbay.output import Voice
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(starting.init)
 
 Service = Annotated[
     str | None,

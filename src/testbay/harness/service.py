@@ -133,6 +133,7 @@ class Service:
                 with urllib.request.urlopen(f"{self.url}/{self._tenancy['ready'].lstrip('/')}", timeout=2.0):  # noqa: S310 - http
                     return
             except urllib.error.HTTPError as error:
+                error.close()
                 said = f"HTTP {error.code}"
             except (OSError, http.client.HTTPException) as error:
                 said = str(error)

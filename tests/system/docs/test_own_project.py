@@ -1,6 +1,5 @@
 """The second half of docs/add-a-service.md: a project outside this repository, with testbay as a user installs it."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,39 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import REPOSITORY, Bay
+from tests.system.fakes.own import Own
 from tests.system.fakes.pages import files, follow, page, write
 
-UV = Path(sys.executable).with_name("uv")
 PAGE = page("add-a-service.md").partition("\n## In a project of your own")[2].partition("\n## What else")[0]
-PIP = """#!/bin/sh
-exec "{uv}" pip "$@" --quiet --constraint "{constraints}"
-"""
-
-
-class Own(Bay):
-    """A user's project, with an environment in which testbay is a wheel; packages have the versions of the lock."""
-
-    def __init__(self, project: Path, cache: Path) -> None:
-        super().__init__(project, cache)
-        self.name = "shelf"
-        self.programs = project / ".venv/bin"
-        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTEST_ADDOPTS"):
-            self.environ.pop(name, None)
-        self.environ |= {"VIRTUAL_ENV": str(self.programs.parent), "PATH": f"{self.programs}:{os.environ['PATH']}"}
-
-    def install(self, folder: Path) -> None:
-        """Make the environment, and a `pip` in it that is quick."""
-        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-        subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
-        [wheel] = folder.glob("*.whl")
-        lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
-        constraints = folder / "constraints.txt"
-        write(constraints, "\n".join(re.findall(r"(?m)^(\w\S*==[^\\\n]*)", lock)))
-        subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, self.programs.parent], check=True)
-        write(self.programs / "pip", PIP.format(uv=UV, constraints=constraints), executable=True)
-        done = self.type(f"pip install 'testbay[embedded] @ {wheel.as_uri()}'")
-        assert done.code == 0, done.out
 
 
 @pytest.fixture

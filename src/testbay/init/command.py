@@ -1,0 +1,68 @@
+"""`testbay init`: read the project, write what is missing, say what was found and what was not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.init import manifest, servers, testing, workflow
+from testbay.init.project import Project
+from testbay.manifest import service
+from testbay.manifest.compose.finding import TEST_FILE
+from testbay.output import Voice
+
+
+def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "") -> None:
+    """Write a manifest, and what it needs to run: a compose file, a first test, a workflow. Nothing is overwritten.
+
+    Raises:
+        ManifestError: The CI is unknown, or the folder has a manifest and nothing else was asked for.
+    """
+    if ci not in ("", *workflow.KNOWN):
+        raise ManifestError(f"--ci: unknown {ci!r}", todo=f"use one of: {', '.join(workflow.KNOWN)}")
+    existing = service.manifest_file(root)
+    if existing and not ci:
+        raise ManifestError(
+            f"{existing} is there already: nothing was written",
+            why="`testbay init` overwrites nothing",
+            todo="change it by hand (docs/reference.md lists every key), or remove it first",
+        )
+    project = Project(root=root)
+    if existing is None:
+        _start(project, environ, voice)
+    if ci:
+        write(root / workflow.FILE, workflow.text(project), voice)
+
+
+def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
+    made = manifest.draft(project, environ)
+    voice.say(f"{manifest.FILE}: what this project says of itself")
+    for line in (*made.keys, *made.env):
+        voice.detail(f"{line.key} = {line.value:<40} from {line.source}")
+    for text in made.missing:
+        voice.say(f"not found: {text}")
+    write(project.root / manifest.FILE, made.text, voice)
+    if made.servers.missing:
+        write(project.root / TEST_FILE, servers.compose_text(made.servers), voice)
+    if made.needs_test:
+        write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
+    service.load_manifest(project.root)  # what was written is read as `testbay run` reads it
+    voice.say("next: testbay run")
+
+
+def write(file: Path, text: str, voice: Voice) -> None:
+    """Write a file that is not there yet; one that is there stays as it is.
+
+    Raises:
+        ManifestError: The folder cannot be written to.
+    """
+    try:
+        if file.exists():
+            voice.say(f"kept:  {file} (it was there)")
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as made:
+            made.write(text)
+    except OSError as error:
+        todo = "see ls -ld on its folder, and df -h"
+        raise ManifestError(f"{file} cannot be written", why=str(error.strerror), todo=todo) from None
+    voice.say(f"wrote: {file}")

@@ -1,0 +1,150 @@
+"""What a project says of itself: its settings, its packages, its sources. Everything is read, nothing is executed."""
+
+import ast
+import os
+import re
+import tomllib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+_LIMIT_BYTES = 500_000
+_LIMIT_FILES = 2_000
+_PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the manifest: `value` as TOML, `source` where in the project it comes from."""
+
+    key: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One Python file: its text and its syntax tree; the tree is None for a file this Python cannot parse."""
+
+    path: Path
+    text: str = field(repr=False)
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The syntax tree."""
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of a stranger's escapes
+                return ast.parse(self.text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it belongs to the tests."""
+        folders = {"tests", "test"} & set(self.path.parts[:-1])
+        return bool(folders) or self.path.name.startswith(("test_", "conftest")) or self.path.stem in ("test", "tests")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A folder with a program in it. Paths are relative to `root`."""
+
+    root: Path
+
+    def text(self, name: str) -> str:
+        """A file's text; empty for one that is missing, too large or not text."""
+        try:
+            with (self.root / name).open("rb") as file:
+                content = file.read(_LIMIT_BYTES + 1)
+            return content.decode() if len(content) <= _LIMIT_BYTES else ""
+        except (OSError, ValueError):
+            return ""
+
+    @cached_property
+    def pyproject(self) -> dict[str, Any]:
+        """The table of pyproject.toml; empty where there is none, or it is not TOML."""
+        try:
+            return tomllib.loads(self.text("pyproject.toml"))
+        except (ValueError, RecursionError):
+            return {}
+
+    def table(self, *keys: str) -> dict[str, Any]:
+        """A table within pyproject.toml; empty when it is missing."""
+        found: Any = self.pyproject
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def packages(self) -> dict[str, str]:
+        """Every package the project names as its dependency, and the file that names it."""
+        found: dict[str, str] = {}
+        for file in sorted(self.root.glob("requirements*.txt")):
+            found |= dict.fromkeys(map(_package, self.text(file.name).splitlines()), file.name)
+        lists = [self.table("project").get("dependencies"), *self.table("project", "optional-dependencies").values()]
+        lists += self.table("dependency-groups").values()
+        named = [text for texts in lists if isinstance(texts, list) for text in texts if isinstance(text, str)]
+        poetry = self.table("tool", "poetry")
+        groups = [
+            poetry,
+            *(group for group in self.table("tool", "poetry", "group").values() if isinstance(group, dict)),
+        ]
+        named += [name for group in groups for name in (group.get("dependencies") or {})]
+        found |= dict.fromkeys(map(_package, named), "pyproject.toml")
+        return {name: file for name, file in found.items() if name}
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """The Python files, those of tools and environments left out."""
+        found = []
+        for path in self._python_files():
+            found.append(Source(path=path, text=self.text(str(path))))
+            if len(found) >= _LIMIT_FILES:
+                break
+        return found
+
+    def _python_files(self) -> Iterator[Path]:
+        for folder, inner, files in os.walk(self.root):
+            here = Path(folder)
+            inner[:] = sorted(
+                name
+                for name in inner
+                if name not in _PASSED_OVER and not name.startswith(".") and not (here / name / "pyvenv.cfg").exists()
+            )
+            yield from ((here / name).relative_to(self.root) for name in sorted(files) if name.endswith(".py"))
+
+    @property
+    def code(self) -> list[Source]:
+        """The program's own sources, without its tests and migrations."""
+        return [source for source in self.sources if not source.is_test and "migrations" not in source.path.parts]
+
+    def has(self, *packages: str) -> str:
+        """The first of these packages that the project depends on; empty when it names none of them."""
+        return next((name for name in packages if name in self.packages), "")
+
+    def module(self, path: Path) -> str:
+        """The dotted name by which a file is imported from the project's root, or from its src/."""
+        parts = path.with_suffix("").parts
+        parts = parts[1:] if parts[0] == "src" else parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    @cached_property
+    def examples(self) -> dict[str, tuple[str, str]]:
+        """Variables of the example files that are kept beside the code: the value, and the file."""
+        found: dict[str, tuple[str, str]] = {}
+        for name in _EXAMPLES:
+            for line in self.text(name).splitlines():
+                if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
+                    found.setdefault(match[1], (match[2].strip().strip("\"'"), name))
+        return found
+
+
+def _package(requirement: str) -> str:
+    """The normalised name in a requirement; empty for an option or a comment."""
+    match = _NAME.match(requirement)
+    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""

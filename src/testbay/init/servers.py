@@ -1,0 +1,105 @@
+"""Which servers a project needs: by the images of its compose files, and by the clients among its packages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.init.project import Project
+from testbay.manifest.compose import reader, selection
+from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.recognition import room_of
+
+# Names that Compose does not find by itself; the manifest names such a file.
+_OTHERS = ("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose.dev.yml")
+_CLIENTS = {
+    "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool asyncpg aiopg pg8000",
+    "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis huey walrus",
+    "nats": "nats-py nats-python",
+}
+_IMAGES = {
+    "postgres": "postgres:18",
+    "dragonfly": "docker.dragonflydb.io/dragonflydb/dragonfly",
+    "nats": "nats:2.12",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What is needed, each with where that was seen, and the images that were named.
+
+    `compose` is the file that the manifest has to name; empty where the usual ones serve. `missing` is True when no
+    file has every server; `refused` says why files cannot be used.
+    """
+
+    needs: dict[str, str]
+    images: dict[str, str]
+    compose: str = ""
+    missing: bool = False
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """One compose file, or the usual ones together: the image and the service of each server, or a refusal."""
+
+    name: str
+    images: dict[str, tuple[str, str]]
+    refused: str = ""
+
+
+def servers(project: Project, environ: Mapping[str, str]) -> Servers:
+    """The servers that the project's files speak of."""
+    usual = reader.find(project.root, environ)
+    seen = [_see(usual, environ)] if usual else []
+    seen += [_see([project.root / name], environ) for name in _OTHERS if (project.root / name).is_file()]
+    needs: dict[str, str] = {}
+    images: dict[str, str] = {}
+    for one in seen:
+        for need, (key, image) in one.images.items():
+            needs.setdefault(need, f"{one.name}: {key} ({image})")
+            images.setdefault(need, image)
+    for need, clients in _CLIENTS.items():
+        if client := project.has(*clients.split()):
+            needs.setdefault(need, f"{project.packages[client]}: {client}")
+    if usual and usual[0].name == TEST_FILE and not seen[0].refused:  # it stays as it is, and testbay takes no other
+        needs = {need: where for need, where in needs.items() if need in seen[0].images}
+    whole = [one for one in seen if needs.keys() <= one.images.keys() and not one.refused]
+    named = whole[0].name if whole and not (usual and whole[0] is seen[0]) else ""
+    return Servers(
+        needs={need: needs[need] for need in _CLIENTS if need in needs},
+        images=images,
+        compose=named,
+        missing=bool(needs) and not whole,
+        refused=tuple(one.refused for one in seen if one.refused),
+    )
+
+
+def _see(files: list[Path], environ: Mapping[str, str]) -> _Seen:
+    """The servers of compose files, as `testbay run` would start them."""
+    name = files[0].name
+    try:
+        reading = reader.read(files, environ)
+        found = selection.found(reading)
+    except ManifestError as error:
+        return _Seen(name=name, images={}, refused=f"{error.what} ({error.why or error.todo})")
+    images = {room: (s.key, s.image) for s in reversed(reading.services) if (room := room_of(s)) in found}
+    try:
+        selection.select(reading, found)
+    except ManifestError as error:
+        return _Seen(name=name, images=images, refused=f"{error.what} ({error.why or error.todo})")
+    return _Seen(name=name, images=images)
+
+
+def compose_text(found: Servers) -> str:
+    """A compose file with the servers alone; their data is thrown away."""
+    lines = [
+        "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
+        "services:",
+    ]
+    for need in found.needs:
+        image = found.images.get(need) or _IMAGES[need]
+        lines += [f"  {need}:", f"    image: {image}"]
+        lines += ["    environment:", "      POSTGRES_PASSWORD: testbay"] if need == "postgres" else []
+        lines += ["    command: -js"] if need == "nats" else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,85 @@
+"""Where a project's tests are, and what they need to run."""
+
+import configparser
+import re
+from collections.abc import Iterator
+
+from testbay.init.project import Finding, Project
+
+_FOLDERS = ("tests/integration", "tests", "test", "src/tests")
+FIRST_TEST = "tests/test_servers.py"
+_TESTS = {
+    "postgres": '''def test_a_database_of_its_own(postgres):
+    """Migrated, and as new for every test."""
+    postgres.execute("CREATE TABLE teas (name text)")
+
+    assert postgres.execute("SELECT count(*) FROM teas").fetchone() == (0,)
+''',
+    "dragonfly": '''def test_keys_of_its_own(dragonfly):
+    """Empty for every test."""
+    assert dragonfly.keys() == []
+''',
+    "nats": '''def test_an_account_of_its_own(nats):
+    """With JetStream, and no stream but the manifest's."""
+
+    async def ask():
+        async with nats.connect() as client:
+            return await client.jetstream().account_info()
+
+    assert asyncio.run(ask()).limits is not None
+''',
+}
+
+
+def tests(project: Project) -> Finding | None:
+    """The folder of the tests: what pytest's settings say, else the usual ones; None when there is no test."""
+    for name, paths in _testpaths(project):
+        found = [path for path in paths if (project.root / path).is_dir()]
+        if found:
+            return Finding(key="tests", value=f'"{found[0]}"', source=f"{name}: testpaths")
+    for folder in _FOLDERS:
+        inside = [source for source in project.sources if source.path.is_relative_to(folder)]
+        if any(source.path.name.startswith("test_") or source.path.name.endswith("_test.py") for source in inside):
+            return Finding(key="tests", value=f'"{folder}"', source=f"{folder}/")
+    apart = [
+        source for source in project.sources if source.path.name == "tests.py" or source.path.name.startswith("test_")
+    ]
+    return Finding(key="tests", value='"."', source=str(apart[0].path)) if apart else None
+
+
+def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
+    """Each settings file of pytest that names folders."""
+    named = project.table("tool", "pytest", "ini_options").get("testpaths")
+    if named:
+        yield "pyproject.toml", named if isinstance(named, list) else str(named).split()
+    for file, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read_string(project.text(file))
+        except configparser.Error:
+            continue
+        if parser.has_option(section, "testpaths"):
+            yield file, parser.get(section, "testpaths").split()
+
+
+def django_settings(project: Project) -> Finding | None:
+    """DJANGO_SETTINGS_MODULE, where only manage.py names it."""
+    said = str(project.pyproject.get("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
+    match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text("manage.py"))
+    if match is None or "DJANGO_SETTINGS_MODULE" in said:
+        return None
+    return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source="manage.py")
+
+
+def first_test(needs: list[str]) -> str:
+    """A test for each server, for a project that has none."""
+    head = ['"""Real servers, for each test as new: the first tests, to be replaced by yours."""', ""]
+    head += ["import asyncio", ""] if "nats" in needs else []
+    return "\n".join([*head, "\n" + "\n\n".join(_TESTS[need] for need in needs)])
+
+
+def lacking(project: Project) -> list[str]:
+    """What tests will miss that a package brings."""
+    if "django" in project.text("manage.py") and not project.has("pytest-django"):
+        return ["pytest-django is not among the packages: pytest runs Django's tests with it"]
+    return []

@@ -1,0 +1,103 @@
+"""The variables by which a program finds its servers, and those it cannot start without."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from testbay.init.project import Finding, Project
+from testbay.init.reads import reads
+
+_WORDS = {
+    "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY"},
+    "dragonfly": {"REDIS", "VALKEY", "DRAGONFLY", "CACHE", "CELERY", "BROKER", "QUEUE", "RQ", "ARQ"},
+    "nats": {"NATS"},
+}
+_KINDS = {
+    "url": {"URL", "URI", "DSN", "SERVERS", "BACKEND"},
+    "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
+    "port": {"PORT"},
+    "user": {"USER", "USERNAME"},
+    "password": {"PASSWORD", "PASS", "PASSWD", "PWD"},
+    "db": {"NAME", "DB", "DATABASE", "DBNAME"},
+}
+_SCHEMES = {"postgres": "postgres", "redis": "dragonfly", "valkey": "dragonfly", "nats": "nats"}
+_PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+# What every command gets anyway.
+_EXPORTED = {
+    **{f"POSTGRES_{part}": f"{{postgres.{part.lower()}}}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DB")},
+    **{f"DRAGONFLY_{part}": f"{{dragonfly.{part.lower()}}}" for part in ("HOST", "PORT")},
+    "DATABASE_URL": "{postgres.url}",
+    "REDIS_URL": "{dragonfly.url}",
+    "NATS_URL": "{nats.url}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meaning:
+    need: str
+    kind: str
+    scheme: str = ""
+
+
+def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
+    """One line of `[env]` for each name that the contract does not export as the program wants it."""
+    for read in reads(project):
+        example, file = project.examples.get(read.name, ("", ""))
+        meaning = _meaning(read.name, example or read.default)
+        if meaning and meaning.need in needs:
+            value = _template(meaning, project)
+            if _EXPORTED.get(read.name) != value:
+                yield Finding(key=read.name, value=f'"{value}"', source=read.where)
+        elif read.required:
+            source = f"{read.where} has no default"
+            yield Finding(key=read.name, value=_quoted(example or "test"), source=f"{source}, {file or 'a guess'}")
+
+
+def _meaning(name: str, example: str) -> _Meaning | None:
+    """What a variable stands for: by an example of its value, else by the words of its name."""
+    if match := re.match(r"(\w+)(\+\w+)?://", example):
+        for begin, need in _SCHEMES.items():
+            if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
+                return _Meaning(need=need, kind="url", scheme=match[0] if match[2] else "")
+    words = re.sub(r"^PG(?=[A-Z])", "PG_", name.upper()).split("_")
+    kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
+    if words[-1] in _WORDS["nats"] or (kind and len(words) == 1 and kind != "url"):
+        return None
+    before = set(words[:-1]) or set(words)
+    need = next((need for need, names in _WORDS.items() if names & before), "")
+    return _Meaning(need=need, kind=kind) if need and kind else None
+
+
+def _template(meaning: _Meaning, project: Project) -> str:
+    if meaning.kind != "url" or meaning.need != "postgres":
+        return f"{{{meaning.need}.{meaning.kind}}}"
+    scheme = meaning.scheme or _sqlalchemy_scheme(project)
+    return f"{scheme}{_PARTS}" if scheme else "{postgres.url}"
+
+
+def _sqlalchemy_scheme(project: Project) -> str:
+    """SQLAlchemy takes psycopg2 for a plain `postgresql://`, until 2.1; a project with another driver names it."""
+    if not project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"):
+        return ""
+    texts = "".join(source.text for source in project.code)
+    if re.search(r"""replace\(\s*["']postgres(ql)?:""", texts) or "drivername=" in texts:
+        return ""  # the program names its driver itself
+    if project.has("asyncpg") and ("create_async_engine" in texts or not project.has("psycopg", "psycopg2-binary")):
+        return "postgresql+asyncpg://"
+    if project.has("psycopg2", "psycopg2-binary"):
+        return ""
+    return "postgresql+psycopg://" if project.has("psycopg", "psycopg-binary") else ""
+
+
+def _quoted(text: str) -> str:
+    safe = "".join(c for c in text if c.isprintable() and c not in '"\\')
+    return f'"{safe}"'
+
+
+def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
+    """Servers whose address the program reads from no variable that was found."""
+    found = [
+        _meaning(read.name, project.examples.get(read.name, ("", ""))[0] or read.default) for read in reads(project)
+    ]
+    told = {meaning.need for meaning in found if meaning}
+    return [need for need in needs if need not in told]

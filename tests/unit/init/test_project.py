@@ -1,0 +1,213 @@
+"""What `testbay init` reads in a project's files: nothing is executed, and nothing of a stranger's stops it."""
+
+from pathlib import Path
+
+import pytest
+
+from testbay.init import entry, migrations, servers, testing, variables
+from testbay.init.project import Finding, Project
+from testbay.init.reads import reads
+
+APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
+SETTINGS = """
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHOP_")
+    database_url: PostgresDsn
+    cache_url: str = "redis://localhost:6379/0"
+    token: str | None = None
+    key: str = Field(validation_alias="SIGNING_KEY")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of no files."""
+    return Project(root=tmp_path)
+
+
+def add(project: Project, files: dict[str, str]) -> Project:
+    """The same folder with these files, read anew."""
+    for name, text in files.items():
+        file = project.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return Project(root=project.root)
+
+
+def lines(found: list[Finding]) -> list[str]:
+    """As they stand in the manifest."""
+    return [f"{line.key} = {line.value}" for line in found]
+
+
+def test_packages_are_named_in_many_places(project: Project) -> None:
+    """Requirements, extras, groups and Poetry's tables; versions, extras and comments left out."""
+    text = '[project]\ndependencies = ["Nats_Py>=2"]\n'
+    text += '[dependency-groups]\ndev = ["redis[hiredis]", {include-group = "x"}]\n'
+    text += '[tool.poetry.dependencies]\npython = "^3.11"\n[tool.poetry.group.test.dependencies]\nasyncpg = "*"\n'
+
+    found = add(project, {"pyproject.toml": text, "requirements.txt": "-r other.txt\n# no\npsycopg[binary]>=3 ; x\n"})
+
+    assert found.packages.keys() == {"nats-py", "redis", "python", "asyncpg", "psycopg"}
+
+
+@pytest.mark.parametrize("text", ["[project", "project = 1", '[project]\ndependencies = "x"', "\udcff"])
+def test_a_broken_pyproject_is_read_as_far_as_it_goes(project: Project, text: str) -> None:
+    """Other tools will say what is wrong with it."""
+    (project.root / "pyproject.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
+
+    assert project.packages.keys() <= {"x"}
+
+
+def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
+    """An exporter of a server is none; where each was seen is said; no file has both."""
+    compose = "services:\n  db: {image: '${PG:-postgres:15}'}\n  x: {image: postgres-exporter}\n"
+
+    found = servers.servers(add(project, {"compose.yaml": compose, "requirements.txt": "celery[redis]\n"}), {})
+
+    assert found.needs == {"postgres": "compose.yaml: db (postgres:15)", "dragonfly": "requirements.txt: celery"}
+    assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, "", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"), [("compose.yaml", ""), ("docker-compose.test.yml", ""), ("compose.test.yml", "compose.test.yml")]
+)
+def test_a_compose_file_with_every_server_is_used(project: Project, name: str, named: str) -> None:
+    """The manifest names it where Compose does not find it."""
+    both = "services: {db: {image: postgres}, cache: {image: 'valkey/valkey:8'}}"
+
+    found = servers.servers(
+        add(project, {name: both, "docker-compose.dev.yml": "services: {db: {image: postgres}}"}), {}
+    )
+
+    assert (found.compose, found.missing, found.refused) == (named, False, ())
+
+
+@pytest.mark.parametrize(
+    "text", ["- no", "services: [1]", "a: b: c", "services: {a: {image: postgres:15}, b: {image: postgres:16}}"]
+)
+def test_a_compose_file_that_cannot_be_used_is_said(project: Project, text: str) -> None:
+    """The servers that the packages speak of get a file of their own."""
+    found = servers.servers(add(project, {"compose.yml": text, "requirements.txt": "psycopg"}), {})
+
+    assert (list(found.needs), found.missing, len(found.refused)) == (["postgres"], True, 1)
+    assert str(project.root / "compose.yml") in found.refused[0]
+
+
+def test_every_way_to_read_the_environment_is_seen(project: Project) -> None:
+    """The first one without a default, at import, is one that the program cannot start without."""
+    text = 'import os\nA = os.environ["A_URL"]\nB = os.getenv("B", "1")\nC = env.str("C", default="2")\n'
+    text += 'def f():\n    return os.environ["D"], environ.get("E"), {}.get("F"), config("G"), os.environ["A_URL"]\n'
+
+    found = reads(add(project, {"app.py": text, "broken.py": "def"}))
+
+    assert [(read.name, read.default, read.required) for read in found] == [
+        ("A_URL", "", True),
+        ("B", "1", False),
+        ("C", "2", False),
+        ("D", "", False),
+        ("E", "", False),
+        ("G", "", False),
+    ]
+
+
+def test_fields_of_pydantic_settings_are_variables(project: Project) -> None:
+    """With the prefix, unless they have an alias."""
+    found = reads(add(project, {"settings.py": SETTINGS}))
+
+    assert [(read.name, read.default, read.required) for read in found] == [
+        ("SHOP_DATABASE_URL", "", True),
+        ("SHOP_CACHE_URL", "redis://localhost:6379/0", False),
+        ("SHOP_TOKEN", "", False),
+        ("SIGNING_KEY", "", True),
+    ]
+
+
+PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+
+
+@pytest.mark.parametrize(
+    ("packages", "read", "line"),
+    [
+        ("psycopg", 'getenv("DATABASE_URL")', ""),
+        ("sqlalchemy\npsycopg2-binary", 'getenv("DATABASE_URL")', ""),
+        ("sqlalchemy\npsycopg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg://{PLAIN}"'),
+        ("sqlmodel\nasyncpg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"'),
+        ("asyncpg", 'getenv("X", "postgresql+pg8000://a:b@c/d")', f'X = "postgresql+pg8000://{PLAIN}"'),
+        ("sqlalchemy\nasyncpg", 'getenv("DATABASE_URL").replace("postgres://", "")', ""),
+        ("psycopg", 'getenv("PGHOST")', 'PGHOST = "{postgres.host}"'),
+        ("psycopg", 'getenv("DB_NAME")', 'DB_NAME = "{postgres.db}"'),
+        ("psycopg", 'getenv("POSTGRES_PORT")', ""),
+        ("psycopg", 'getenv("REDIS_URL")', ""),
+        ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
+        ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
+        ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
+        ("nats-py", 'getenv("PORT")', ""),
+    ],
+)
+def test_a_variable_gets_what_the_program_wants(project: Project, packages: str, read: str, line: str) -> None:
+    """By an example, by its name and by the project's driver; what is exported anyway is left out."""
+    found = add(project, {"requirements.txt": packages, "app.py": read})
+
+    assert "\n".join(lines(list(variables.environment(found, servers.servers(found, {}).needs)))) == line
+
+
+@pytest.mark.parametrize(
+    ("files", "start", "ready"),
+    [
+        ({"main.py": APP}, "uvicorn main:app --port {port}", "/openapi.json"),
+        ({"src/shop/api.py": APP}, "uvicorn shop.api:app --port {port} --app-dir src", "/openapi.json"),
+        (
+            {"app.py": 'def create_app():\n    app = Flask("x")\n    @app.route("/ping")\n    def p(): ...\n'},
+            "flask --app app:create_app run --port {port}",
+            "/ping",
+        ),
+        (
+            {"app.py": 'def make_app():\n    app = FastAPI()\n    @app.get("/api/live")\n    def p(): ...\n'},
+            "uvicorn app:make_app --port {port} --factory",
+            "/api/live",
+        ),
+        ({"app.py": 'app = Flask("x")\n@app.route("/x", methods=["POST"])\ndef x(): ...\n'}, "", ""),
+        ({"tests/app.py": APP}, "", ""),
+    ],
+)
+def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, str], start: str, ready: str) -> None:
+    """One that has no path to ask is not started."""
+    found = entry.entry(add(project, {"requirements.txt": "fastapi\nuvicorn\nflask", **files}))
+
+    assert [line.value for line in found] == ([f'"{start}"', f'"{ready}"'] if start else [])
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({"alembic.ini": ""}, 'migrate = "alembic upgrade head"'),
+        ({"manage.py": "django"}, 'migrate = "python manage.py migrate --noinput"'),
+        ({"requirements.txt": "flask-migrate", "migrations/env.py": ""}, 'migrate = "flask db upgrade"'),
+        ({"db/migrations/1_a.sql": ""}, 'migrations = "db/migrations"'),
+        ({"shop/__init__.py": "x = 1", "shop/sql/1_a.sql": ""}, 'migrations = "shop/sql"'),
+        ({"app.py": "x = 1"}, ""),
+    ],
+)
+def test_migrations_are_found(project: Project, files: dict[str, str], line: str) -> None:
+    """A tool before a folder of SQL."""
+    found = migrations.migrations(add(project, files))
+
+    assert lines([found] if found else []) == ([line] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("files", "folder"),
+    [
+        ({"pytest.ini": "[pytest]\ntestpaths = missing checks", "checks/a.py": ""}, "checks"),
+        ({"pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = "checks"', "checks/a.py": ""}, "checks"),
+        ({"setup.cfg": "no ini", "tests/test_a.py": "x = 1"}, "tests"),
+        ({"tests/integration/test_a.py": "x = 1", "tests/test_b.py": "x = 1"}, "tests/integration"),
+        ({"shop/tests.py": "x = 1"}, "."),
+        ({"shop/app.py": "x = 1"}, ""),
+    ],
+)
+def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -> None:
+    """Where pytest's settings say, else in the usual places."""
+    found = testing.tests(add(project, files))
+
+    assert (found.value if found else "") == (f'"{folder}"' if folder else "")
