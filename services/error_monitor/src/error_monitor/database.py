@@ -1,0 +1,82 @@
+"""The PostgreSQL pool: any PostgreSQL, behind a pooler of transactions too."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from error_monitor.settings import Settings
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+# Errors that mean "the database is away, full or being restored": the work is tried again later. A transaction that
+# was refused has left nothing behind.
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn)
+
+
+class Database:
+    """A pool that survives the server going away: dead connections are noticed before they are used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            settings.database_url,
+            min_size=1,
+            max_size=settings.db_pool_max,
+            timeout=settings.db_timeout_s,
+            # Give a failed attempt up soon: the next caller then starts a fresh one at once.
+            reconnect_timeout=settings.db_timeout_s / 4,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+            name="error-monitor",
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,  # a pooler of transactions gives the next statement to another server process
+                "row_factory": dict_row,
+                "connect_timeout": max(2, round(settings.db_timeout_s)),
+                "application_name": "error-monitor",
+                # A peer that vanished without a word is noticed in seconds, not hours.
+                "tcp_user_timeout": 10_000,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+            },
+        )
+
+    async def open(self) -> None:
+        """Start filling the pool; does not wait, so that the service starts while the database is down."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.pool.close(timeout=2)
+
+    @asynccontextmanager
+    async def cursor(self) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        """A cursor on a pooled connection, in autocommit."""
+        async with self.pool.connection() as connection, connection.cursor() as cursor:
+            yield cursor
+
+    async def fetch(self, query: LiteralString, params: Any = ()) -> list[DictRow]:
+        """All rows of one statement."""
+        async with self.cursor() as cursor:
+            await cursor.execute(query, params)
+            return await cursor.fetchall()
+
+    async def fetch_one(self, query: LiteralString, params: Any = ()) -> DictRow | None:
+        """The first row of one statement, or None."""
+        rows = await self.fetch(query, params)
+        return rows[0] if rows else None
+
+    async def execute(self, query: LiteralString, params: Any = ()) -> int:
+        """One statement without rows; how many rows it changed."""
+        async with self.cursor() as cursor:
+            await cursor.execute(query, params)
+            return cursor.rowcount
+
+    async def ping(self) -> None:
+        """Raise unless the database answers and has our tables."""
+        await self.fetch("SELECT 1 FROM error_monitor.deploys LIMIT 0")

@@ -1,0 +1,1 @@
+"""One active scanner: the lease, a scan, and the loop that keeps scanning."""
