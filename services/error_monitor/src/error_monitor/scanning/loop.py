@@ -1,0 +1,168 @@
+"""The loop: hold the lease, scan every interval, and go on whatever happens."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
+
+import structlog
+
+from error_monitor.database import AWAY, NOT_MIGRATED, Database
+from error_monitor.metrics import Metrics
+from error_monitor.patterns.records import Writer
+from error_monitor.scanning.lease import Lease, LeaseLostError
+from error_monitor.scanning.scan import Outcome, Scanner
+from error_monitor.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_BEATS_A_LEASE = 4
+
+
+class Loop:
+    """One task that watches the lease and, while it holds it, scans. It is supervised: an error starts it anew."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        scanner: Scanner,
+        metrics: Metrics,
+        after: Callable[[Outcome], Awaitable[None]],
+    ) -> None:
+        self.instance: UUID = uuid4()
+        self.error = ""
+        self.fence: int | None = None
+        self._settings = settings
+        self._database = database
+        self._scanner = scanner
+        self._metrics = metrics
+        self._after = after
+        self._lease = Lease(
+            database, monitor=settings.monitor, instance=self.instance, lease_s=settings.lease_s
+        )
+        self._wanted = asyncio.Event()
+        self._done: asyncio.Future[Outcome] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the loop's task lives, whichever instance scans."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._supervise(), name="error-monitor")
+
+    async def stop(self) -> None:
+        """End; the lease is free at once for the next instance."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        fence, self.fence = self.fence, None
+        if fence is not None:
+            with contextlib.suppress(*AWAY):
+                await self._lease.release(fence)
+
+    async def scan_now(self, timeout_s: float) -> Outcome | None:
+        """A scan at once, and what it came to; None while another instance scans, which then does it."""
+        if self.fence is None:
+            return None
+        if self._done is None or self._done.done():
+            self._done = asyncio.get_running_loop().create_future()
+            self._wanted.set()
+        return await asyncio.wait_for(asyncio.shield(self._done), timeout_s)
+
+    async def _supervise(self) -> None:
+        pause_s = min(1.0, self._settings.heartbeat_s / _BEATS_A_LEASE)
+        while True:
+            try:
+                await self._lead_or_wait()
+            except NOT_MIGRATED:
+                self._fail("the database has no tables of this version: run `error-monitor migrate`")
+            except LeaseLostError as exc:
+                self._fail("", f"{exc}")
+            except AWAY as exc:
+                self._fail(f"the database is away: {type(exc).__name__}")
+            except Exception as exc:
+                self._fail(f"the loop failed: {type(exc).__name__}")
+                self._metrics.restarted()
+                log.exception("loop_failed")
+            await asyncio.sleep(pause_s)
+
+    def _fail(self, error: str, why: str = "") -> None:
+        if error != self.error or why:
+            log.warning("loop_interrupted", error=error or why)
+        self.error = error
+        self._resign()
+
+    def _resign(self) -> None:
+        self.fence = None
+        self._metrics.leads(is_leader=False)
+        if self._done is not None and not self._done.done():
+            self._done.cancel()
+
+    async def _lead_or_wait(self) -> None:
+        """Take the lease when it is free, then scan until it is lost."""
+        await self._announce()
+        fence = await self._lease.acquire()
+        self.error = ""
+        if fence is None:
+            return
+        self.fence = fence
+        self._metrics.leads(is_leader=True)
+        log.info("lease_acquired", fence=fence)
+        writer = Writer(
+            monitor=self._settings.monitor,
+            instance=self.instance,
+            fence=fence,
+            patience_s=max(0.2, self._settings.heartbeat_s / 2),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(fence))
+            group.create_task(self._scan_on(writer))
+
+    async def _beat(self, fence: int) -> None:
+        """Renew the lease; an outage that is shorter than the lease costs nothing."""
+        good_until = time.monotonic() + self._settings.lease_s
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_s / _BEATS_A_LEASE)
+            try:
+                async with asyncio.timeout(self._settings.lease_s):
+                    if not await self._lease.renew(fence):
+                        raise LeaseLostError(f"fence {fence} was taken over")
+                    await self._announce()
+            except AWAY:
+                if time.monotonic() > good_until:
+                    raise
+                continue
+            good_until = time.monotonic() + self._settings.lease_s
+
+    async def _scan_on(self, writer: Writer) -> None:
+        trigger = "start"
+        while True:
+            self._wanted.clear()
+            async with asyncio.timeout(self._settings.scan_deadline_s * 2):
+                outcome = await self._scanner.scan(writer, trigger)
+            await self._after(outcome)
+            if self._done is not None and not self._done.done() and trigger == "manual":
+                self._done.set_result(outcome)
+            pause_s = self._settings.interval_s if outcome.is_complete or outcome.errors else 0.0
+            trigger = "interval"
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), pause_s)
+                trigger = "manual"
+
+    async def _announce(self) -> None:
+        """Say that this instance is there, and what it reads."""
+        await self._database.execute(
+            """INSERT INTO error_monitor.instances AS known (instance, monitor, host, reads, seen_at)
+               VALUES (%s, %s, %s, %s, now()) ON CONFLICT (instance) DO UPDATE SET seen_at = now()""",
+            (self.instance, self._settings.monitor, socket.gethostname(), self._settings.reads),
+        )
+        await self._database.execute(
+            "DELETE FROM error_monitor.instances WHERE seen_at < now() - interval '1 day'"
+        )

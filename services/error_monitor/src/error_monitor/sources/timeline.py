@@ -1,0 +1,183 @@
+"""Sources that are asked for a span of time: nothing twice and nothing lost over any spans, caps and overlaps."""
+
+import hashlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position
+
+SECOND_NS = 1_000_000_000
+_MOST_SEEN = 20_000
+_MOST_ASKED = 200  # times in one read; then what there is so far is stored
+
+
+class TooMuchError(Exception):
+    """The server would not answer for so long a span, though it may for a shorter one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line with its time; `origin` is what may not be mixed with another one's lines."""
+
+    time_ns: int
+    origin: str
+    service: str
+    text: str
+
+
+class Fetch(Protocol):
+    async def __call__(self, start_ns: int, end_ns: int) -> Sequence[Entry]:
+        """The entries of a span, its end excluded or not, in any order; a server may leave some out at its cap.
+
+        Raises:
+            SourceError: There is no usable answer.
+            TooMuchError: The span is too long for the server.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """`cap` entries are as many as an answer can hold: then some may be missing. `grain_ns` is the shortest span.
+
+    A span ends `lag_ns` ago, and begins `overlap_ns` before the last one ended, as lines may arrive late.
+    """
+
+    cap: int
+    grain_ns: int
+    lookback_ns: int
+    longest_ns: int = 3600 * SECOND_NS
+    lag_ns: int = SECOND_NS
+    overlap_ns: int = 10 * SECOND_NS
+
+
+class Timeline:
+    """One stream that is read by time.
+
+    The cursor is the time up to which everything was read, and a hash of each line of the last seconds before it. An
+    answer at the server's cap proves nothing about the rest: the span is halved until the answer fits, and the next
+    spans are of the length that did.
+    """
+
+    def __init__(self, key: str, fetch: Fetch, limits: Limits, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self.key = key
+        self._fetch = fetch
+        self._limits = limits
+        self._clock_ns = clock_ns
+
+    async def read(self, position: Position | None) -> Chunk:
+        """The next spans, as many as bring a server's answer full of lines."""
+        limits, newest = self._limits, self._clock_ns() - self._limits.lag_ns
+        position = position or {"until": newest - limits.lookback_ns, "span": limits.longest_ns, "seen": {}}
+        until, span = int(position["until"]), max(int(position["span"]), limits.grain_ns)
+        seen = {str(key): list(value) for key, value in position["seen"].items()}
+        if newest <= until:  # the clock went back, or the last read was just now
+            return Chunk(position=position)
+        start = min([until, *(value[0] for value in seen.values())])
+        entries, gaps, end, span = await self._collect(start, until, newest, span)
+        gaps += self._lost(seen, entries, until, end)
+        following = {
+            "until": end,
+            "span": span,
+            "seen": _remembered(entries, seen, start, end, end - limits.overlap_ns),
+        }
+        return Chunk(position=following, batches=batches(_fresh(entries, seen)), gaps=gaps, has_more=end < newest)
+
+    async def _collect(
+        self, start: int, until: int, newest: int, span: int
+    ) -> tuple[list[Entry], list[Gap], int, int]:
+        """Everything from `start` to the end that is returned with it, in spans that are halved until they fit."""
+        limits = self._limits
+        entries: list[Entry] = []
+        gaps: list[Gap] = []
+        at = start
+        for asked in range(_MOST_ASKED):
+            if at < until and asked >= _MOST_ASKED // 2:
+                at = until  # what arrives late in a flood is not looked for
+            end = min(at + span, newest)
+            try:
+                got = await self._fetch(at, end)
+            except TooMuchError as exc:
+                got, why = (), f"the server refuses the shortest span: {exc}"
+                is_whole = False
+            else:
+                why = f"more than {limits.cap} lines within {end - at} ns, which the server cannot list"
+                is_whole = len(got) < limits.cap
+            if not is_whole and end - at > limits.grain_ns:
+                span = max((end - at) // 2, limits.grain_ns)
+                continue
+            gaps += [] if is_whole else [_gap("capped", why, at, end)]
+            entries += [one for one in got if at <= one.time_ns < end]
+            span = min(span * 2, limits.longest_ns) if len(got) < limits.cap // 2 else span
+            at = end
+            if at >= newest or (at > until and len(entries) >= limits.cap):
+                break
+        return entries, gaps, at, span
+
+    def _lost(self, seen: dict[str, list[int]], entries: Sequence[Entry], until: int, end: int) -> list[Gap]:
+        """A gap, where none of the lines is left that were there when we last looked: others may be gone, too."""
+        if not seen or any(digest(one) in seen for one in entries):
+            return []
+        first = min((one.time_ns for one in entries), default=end)
+        return [_gap("expired", "the source no longer has the lines that were read last", until, first)]
+
+
+def digest(entry: Entry) -> str:
+    """The same for one line of one origin and time."""
+    text = f"{entry.time_ns}\0{entry.origin}\0{entry.text}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=9).hexdigest()
+
+
+def batches(entries: Sequence[Entry]) -> list[Batch]:
+    """The entries in the order of their times, each origin for itself."""
+    by_origin: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in sorted(entries, key=lambda one: one.time_ns):
+        by_origin[entry.origin, entry.service].append(entry)
+    made = []
+    for (origin, service), several in by_origin.items():
+        lines: list[bytes] = []
+        times: list[float] = []
+        for entry in several:
+            parts = entry.text.encode("utf-8", "surrogatepass").rstrip(b"\r\n").split(b"\n")
+            lines += [part[:MAX_LINE_BYTES] for part in parts]
+            times += [entry.time_ns / SECOND_NS] * len(parts)
+        made.append(Batch(origin=origin, service=service, lines=lines, times=times))
+    return made
+
+
+def _fresh(entries: Sequence[Entry], seen: dict[str, list[int]]) -> list[Entry]:
+    """Those that were not read before; two lines that are equal in everything count as two."""
+    left = Counter({key: value[1] for key, value in seen.items()})
+    fresh = []
+    for entry in entries:
+        key = digest(entry)
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            fresh.append(entry)
+    return fresh
+
+
+def _remembered(
+    entries: Sequence[Entry], seen: dict[str, list[int]], start: int, end: int, since: int
+) -> dict[str, list[int]]:
+    """Time and number of each line of the last seconds, by its hash; as many as a cursor has room for."""
+    kept = {key: value for key, value in seen.items() if since <= value[0] < start}
+    found: dict[str, list[int]] = {}
+    for entry in entries:
+        if since <= entry.time_ns < end:
+            found.setdefault(digest(entry), [entry.time_ns, 0])[1] += 1
+    newest = sorted((kept | found).items(), key=lambda item: item[1][0])[-_MOST_SEEN:]
+    return dict(newest)
+
+
+def moment(time_ns: int) -> datetime:
+    return datetime.fromtimestamp(time_ns / SECOND_NS, UTC)
+
+
+def _gap(kind: str, detail: str, since: int, until: int) -> Gap:
+    return Gap(kind=kind, detail=detail, since=moment(since), until=moment(until))
