@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from error_monitor import __version__, cli_read
+from error_monitor import __version__, cli_read, cli_serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -12,5 +12,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"error-monitor {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     cli_read.add(commands)
+    cli_serve.add(commands)
     args = parser.parse_args(argv)
     return int(args.run(args))

@@ -34,7 +34,8 @@ class Database:
             name="error-monitor",
             kwargs={
                 "autocommit": True,
-                "prepare_threshold": None,  # a pooler of transactions gives the next statement to another server process
+                # A pooler of transactions gives the next statement to another server process.
+                "prepare_threshold": None,
                 "row_factory": dict_row,
                 "connect_timeout": max(2, round(settings.db_timeout_s)),
                 "application_name": "error-monitor",

@@ -2,13 +2,11 @@
 
 import difflib
 import hashlib
+import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-T = TypeVar("T")
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 _OWN = re.compile(r"(?:ERROR_MONITOR|LOKI|LOG_FILES|LOG_CONTAINERS)")
@@ -93,7 +91,7 @@ class Settings:
             settle_s=read.number("ERROR_MONITOR_SETTLE_S", 2.0, least=0.0),
             scan_deadline_s=read.number("ERROR_MONITOR_SCAN_DEADLINE_S", 240.0, least=1.0),
             lookback_s=read.number("ERROR_MONITOR_LOOKBACK_S", 3600.0, least=0.0),
-            log_files=read.several("LOG_FILES"),
+            log_files=_files(read),
             log_containers=read.several("LOG_CONTAINERS"),
             loki=_loki(read),
             railway=_railway(read),
@@ -105,8 +103,31 @@ class Settings:
             db_timeout_s=read.number("ERROR_MONITOR_DB_TIMEOUT_S", 5.0, least=0.1),
             log_level=read.text("LOG_LEVEL", "INFO", re.compile(r"(?i)debug|info|warning|error"), "a level"),
         )
+        if read.flag("AUTO_FIX_ENABLED", default=False):
+            read.problems.append("AUTO_FIX_ENABLED is true, but this version only finds errors: unset it")
         read.finish()
         return settings
+
+    def check_database(self) -> None:
+        """Refuse to go on without a database."""
+        if not self.database_url:
+            raise SettingsError("DATABASE_URL is not set: patterns, counts and cursors are kept in PostgreSQL")
+
+    def check_scanning(self) -> None:
+        """Refuse to scan what is not set up."""
+        self.check_database()
+        if not (self.log_files or self.log_containers or self.loki or self.railway):
+            raise SettingsError("no source is set up: set LOG_FILES, LOG_CONTAINERS, LOKI_URL or RAILWAY_TOKEN")
+
+    def check_serving(self) -> None:
+        """Refuse to serve without what serving needs; all that is missing is named at once."""
+        missing = []
+        if not self.database_url:
+            missing.append("DATABASE_URL is not set: patterns, counts and cursors are kept in PostgreSQL")
+        if not self.token:
+            missing.append("ERROR_MONITOR_TOKEN is not set: without it anyone could read your logs")
+        if missing:
+            raise SettingsError("\n".join(missing))
 
     @property
     def lease_s(self) -> float:
@@ -143,7 +164,16 @@ class _Reader:
 
     def number(self, name: str, default: float, *, least: float) -> float:
         value = self.get(name)
-        return self._convert(name, value, float, f"a number, {least:g} or more", lambda v: v >= least, default)
+        if not value:
+            return default
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found) or found < least:
+            self.problems.append(f"{name} must be a number, {least:g} or more, but is {value[:40]!r}")
+            return default
+        return found
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.get(name).lower()
@@ -162,19 +192,12 @@ class _Reader:
         if self.problems:
             raise SettingsError("\n".join(self.problems))
 
-    def _convert(
-        self, name: str, value: str, convert: Callable[[str], T], what: str, fits: Callable[[Any], bool], default: T
-    ) -> T:
-        if not value:
-            return default
-        try:
-            found = convert(value)
-        except ValueError:
-            found = None  # type: ignore[assignment]  # told below
-        if found is None or not fits(found) or found == float("inf"):
-            self.problems.append(f"{name} must be {what}, but is {value!r}")
-            return default
-        return found
+
+def _files(read: _Reader) -> tuple[str, ...]:
+    patterns = read.several("LOG_FILES")
+    if relative := [one for one in patterns if not one.startswith("/")]:
+        read.problems.append(f"LOG_FILES must name absolute paths, but has {relative[0]!r}")
+    return patterns
 
 
 def _loki(read: _Reader) -> Loki | None:
@@ -202,13 +225,17 @@ def _railway(read: _Reader) -> Railway | None:
         read.problems.append("RAILWAY_TOKEN or RAILWAY_SERVICE_IDS is set, but RAILWAY_ENVIRONMENT_ID is not")
     if service_ids and not token:
         read.problems.append("RAILWAY_SERVICE_IDS is set, but RAILWAY_TOKEN is not")
-    return Railway(
-        url=url or "https://backboard.railway.com/graphql/v2",
-        token=token,
-        environment_id=environment,
-        service_ids=service_ids,
-        limit=int(read.number("RAILWAY_LIMIT", 500, least=1)),
-    ) if token else None
+    return (
+        Railway(
+            url=url or "https://backboard.railway.com/graphql/v2",
+            token=token,
+            environment_id=environment,
+            service_ids=service_ids,
+            limit=int(read.number("RAILWAY_LIMIT", 500, least=1)),
+        )
+        if token
+        else None
+    )
 
 
 def _alerts(read: _Reader) -> Alerts | None:
@@ -222,6 +249,8 @@ def _alerts(read: _Reader) -> Alerts | None:
     quiet_s = read.number("ERROR_MONITOR_QUIET_AFTER_S", 3600.0, least=1.0)
     names = ("GITHUB_TOKEN", "GITHUB_REPOSITORY", "GITHUB_API_URL", "GITHUB_SERVER_URL", "SLACK_WEBHOOK_URL")
     environ = {name: read.get(name) for name in names if read.get(name)}
-    return Alerts(
-        repository=repository, token=token, severities=severities, quiet_after_s=quiet_s, environ=environ
-    ) if is_on else None
+    return (
+        Alerts(repository=repository, token=token, severities=severities, quiet_after_s=quiet_s, environ=environ)
+        if is_on
+        else None
+    )

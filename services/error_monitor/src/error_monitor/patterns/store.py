@@ -168,7 +168,7 @@ class Store:
     async def _add(self, connection: Connection, source: str, seen: Sequence[Seen]) -> int:
         patterns, occurrences = rows(source, seen)
         added = await connection.execute(PATTERNS, (Jsonb(patterns),))
-        fresh = sum(row["is_new"] for row in await added.fetchall())
+        fresh = sum(bool(row["is_new"]) for row in await added.fetchall())
         await connection.execute(OCCURRENCES, (Jsonb(occurrences),))
         return fresh
 
@@ -229,5 +229,3 @@ def storable(text: str) -> str:
     if "\0" in text:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-8", "replace").decode("utf-8")
-
-

@@ -7,16 +7,16 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
-import structlog
-
+from error_monitor import logs
 from error_monitor.database import AWAY, NOT_MIGRATED, Database
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.records import Writer
 from error_monitor.scanning.lease import Lease, LeaseLostError
 from error_monitor.scanning.scan import Outcome, Scanner
 from error_monitor.settings import Settings
+from error_monitor.tasks import together
 
-log = structlog.get_logger(__name__)
+log = logs.get(__name__)
 
 _BEATS_A_LEASE = 4
 
@@ -40,11 +40,9 @@ class Loop:
         self._scanner = scanner
         self._metrics = metrics
         self._after = after
-        self._lease = Lease(
-            database, monitor=settings.monitor, instance=self.instance, lease_s=settings.lease_s
-        )
+        self._lease = Lease(database, monitor=settings.monitor, instance=self.instance, lease_s=settings.lease_s)
         self._wanted = asyncio.Event()
-        self._done: asyncio.Future[Outcome] | None = None
+        self._waiting: list[asyncio.Future[Outcome]] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -71,10 +69,10 @@ class Loop:
         """A scan at once, and what it came to; None while another instance scans, which then does it."""
         if self.fence is None:
             return None
-        if self._done is None or self._done.done():
-            self._done = asyncio.get_running_loop().create_future()
-            self._wanted.set()
-        return await asyncio.wait_for(asyncio.shield(self._done), timeout_s)
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._wanted.set()
+        return await asyncio.wait_for(waiting, timeout_s)
 
     async def _supervise(self) -> None:
         pause_s = min(1.0, self._settings.heartbeat_s / _BEATS_A_LEASE)
@@ -87,10 +85,10 @@ class Loop:
                 self._fail("", f"{exc}")
             except AWAY as exc:
                 self._fail(f"the database is away: {type(exc).__name__}")
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 -- the loop survives everything, and says what it was
                 self._fail(f"the loop failed: {type(exc).__name__}")
                 self._metrics.restarted()
-                log.exception("loop_failed")
+                log.error("loop_failed", error=logs.trace(exc))  # noqa: TRY400 -- one line: a traceback would become a pattern
             await asyncio.sleep(pause_s)
 
     def _fail(self, error: str, why: str = "") -> None:
@@ -102,8 +100,10 @@ class Loop:
     def _resign(self) -> None:
         self.fence = None
         self._metrics.leads(is_leader=False)
-        if self._done is not None and not self._done.done():
-            self._done.cancel()
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_exception(LeaseLostError(self.error or "another instance scans now"))
 
     async def _lead_or_wait(self) -> None:
         """Take the lease when it is free, then scan until it is lost."""
@@ -121,9 +121,7 @@ class Loop:
             fence=fence,
             patience_s=max(0.2, self._settings.heartbeat_s / 2),
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._beat(fence))
-            group.create_task(self._scan_on(writer))
+        await together(self._beat(fence), self._scan_on(writer))
 
     async def _beat(self, fence: int) -> None:
         """Renew the lease; an outage that is shorter than the lease costs nothing."""
@@ -145,16 +143,18 @@ class Loop:
         trigger = "start"
         while True:
             self._wanted.clear()
+            served = len(self._waiting)  # who asks while this scan runs may mean lines that it has passed
             async with asyncio.timeout(self._settings.scan_deadline_s * 2):
                 outcome = await self._scanner.scan(writer, trigger)
             await self._after(outcome)
-            if self._done is not None and not self._done.done() and trigger == "manual":
-                self._done.set_result(outcome)
+            for one in self._waiting[:served]:
+                if not one.done():
+                    one.set_result(outcome)
+            del self._waiting[:served]
             pause_s = self._settings.interval_s if outcome.is_complete or outcome.errors else 0.0
-            trigger = "interval"
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), pause_s)
-                trigger = "manual"
+            trigger = "manual" if self._wanted.is_set() else "interval"
 
     async def _announce(self) -> None:
         """Say that this instance is there, and what it reads."""
@@ -163,6 +163,4 @@ class Loop:
                VALUES (%s, %s, %s, %s, now()) ON CONFLICT (instance) DO UPDATE SET seen_at = now()""",
             (self.instance, self._settings.monitor, socket.gethostname(), self._settings.reads),
         )
-        await self._database.execute(
-            "DELETE FROM error_monitor.instances WHERE seen_at < now() - interval '1 day'"
-        )
+        await self._database.execute("DELETE FROM error_monitor.instances WHERE seen_at < now() - interval '1 day'")

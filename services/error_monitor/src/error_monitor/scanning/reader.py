@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from error_monitor.logs import OWN
 from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import fingerprint
 from error_monitor.patterns.records import Seen
@@ -12,7 +13,6 @@ from error_monitor.reading.event import Event, Frame
 from error_monitor.reading.reader import Reader
 from error_monitor.sources.records import Batch
 
-OWN = "error_monitor:own"  # in each line that we log ourselves: none of it becomes a pattern
 _OWN = OWN.encode()
 _MOST_LINES, _MOST_CHARACTERS = 80, 500  # of an example
 _MESSAGE_CHARACTERS = 2000
@@ -70,7 +70,7 @@ class Readers:
     def _seen(self, event: Event, service: str, times: Sequence[float] | None, before: int) -> Seen:
         judged = classify(event)
         return Seen(
-            fingerprint=fingerprint(event),
+            fingerprint=fingerprint(event).key,
             type=event.type or "",
             message=(event.message or event.header or event.text)[:_MESSAGE_CHARACTERS],
             frame=_frame(event.frames),
@@ -110,5 +110,3 @@ def _without_own(batch: Batch) -> tuple[Sequence[bytes], Sequence[float] | None]
 def _frame(frames: Sequence[Frame]) -> str:
     own = [frame for frame in frames if frame.in_app] or frames
     return f"{own[-1].file} in {own[-1].function}"[:_MOST_CHARACTERS] if own else ""
-
-

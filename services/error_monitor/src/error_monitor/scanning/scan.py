@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import structlog
-
+from error_monitor import logs
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.records import Cursor, Step, Writer
 from error_monitor.patterns.store import CursorMovedError, Store
@@ -14,8 +13,9 @@ from error_monitor.redaction import redact
 from error_monitor.scanning.reader import Readers
 from error_monitor.settings import Settings
 from error_monitor.sources.records import Chunk, Source, SourceError, Stream
+from error_monitor.tasks import together
 
-log = structlog.get_logger(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,11 @@ class Scanner:
         scan_id = await self._store.begin_scan(writer, trigger)
         waits = {} if trigger == "manual" else await self._store.waits(writer)
         due = [source for source in self._sources if source.name not in waits]
-        pending = {name: f"not asked: it failed {count} times and is asked again later" for name, count in waits.items()}
+        why = "not asked: it failed {} times and is asked again later"
+        pending = {name: why.format(count) for name, count in waits.items()}
         job = _Job(self._settings, self._store, writer, scan_id, began + self._settings.scan_deadline_s)
-        async with asyncio.TaskGroup() as group:
-            tasks = {source.name: group.create_task(self._source(job, source)) for source in due}
-        errors = pending | {name: task.result() for name, task in tasks.items() if task.result()}
+        said = await together(*(self._source(job, source) for source in due))
+        errors = pending | {source.name: error for source, error in zip(due, said, strict=True) if error}
         is_complete = not errors and not job.is_late
         row = await self._store.end_scan(writer, scan_id, errors, is_complete=is_complete)
         outcome = Outcome(
@@ -142,5 +142,3 @@ class _Job:
         step = Step(cursor=moved, lines=lines, seen=seen, gaps=chunk.gaps)
         version, _ = await self._store.write(self.writer, self._scan_id, step)
         return replace(moved, version=version)
-
-

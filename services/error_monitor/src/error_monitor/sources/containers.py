@@ -14,8 +14,8 @@ import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position, SourceError, Stream
 from error_monitor.sources.railway import nanoseconds
+from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position, SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, moment
 
 _MOST_LINES = 5000
@@ -40,7 +40,7 @@ class Containers:
 
     async def close(self) -> None:
         if self._client is not None:
-            self._client.close()  # type: ignore[no-untyped-call]
+            self._client.close()
 
     def _find(self) -> list[Stream]:
         own = socket.gethostname()
@@ -49,13 +49,13 @@ class Containers:
                 self._client = docker.from_env(timeout=int(self._timeout_s) or 1)
             found: list[Stream] = []
             for container in self._client.containers.list(all=True, ignore_removed=True):
-                if container.id.startswith(own) or not self._wants(container.name):
+                if str(container.id).startswith(own) or not self._wants(str(container.name)):
                     continue
                 labels = container.attrs["Config"].get("Labels") or {}
                 service = str(labels.get(_SERVICE_LABEL) or container.name)
                 is_terminal = bool(container.attrs["Config"].get("Tty"))
-                for output in ("stdout",) if is_terminal else ("stdout", "stderr"):
-                    found.append(Container(container, output, service, self._monitor, self._lookback_s))
+                outputs = ("stdout",) if is_terminal else ("stdout", "stderr")
+                found += [Container(container, one, service, self._monitor, self._lookback_s) for one in outputs]
         except (DockerException, RequestException, OSError) as exc:
             raise SourceError(f"Docker gives no answer: {exc}") from exc
         return found
@@ -107,9 +107,7 @@ class Container:
         gap = Gap(kind="expired", detail=said, since=moment(last), until=moment(times[0]))
         return Chunk(
             position={"time": newest, "seen": dict(at_newest + seen if newest == last else at_newest)},
-            batches=[
-                Batch(origin="", service=self._service, lines=lines, times=[time / SECOND_NS for time in times])
-            ],
+            batches=[Batch(origin="", service=self._service, lines=lines, times=[time / SECOND_NS for time in times])],
             gaps=[] if was_there else [gap],
             has_more=len(lines) >= _MOST_LINES,
         )

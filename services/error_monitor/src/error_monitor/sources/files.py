@@ -32,7 +32,8 @@ class Files:
         """Nothing is kept open between two reads."""
 
     def _find(self) -> list[str]:
-        paths = {os.path.abspath(path) for pattern in self._patterns for path in glob.iglob(pattern, recursive=True)}
+        named = (path for pattern in self._patterns for path in glob.iglob(pattern, recursive=True))  # noqa: PTH207 -- absolute patterns
+        paths = {os.path.abspath(path) for path in named}  # noqa: PTH100 -- a link keeps its name: it may lead elsewhere tomorrow
         paths = {path for path in paths if Path(path).is_file() and not path.endswith(rotation.PACKED)}
         self._seen |= {path for path in paths if not any(rotation.is_left_by(path, other) for other in paths)}
         return sorted(self._seen)

@@ -12,7 +12,7 @@ from error_monitor.sources.timeline import SECOND_NS, Entry, Limits, Timeline, T
 from error_monitor.sources.web import answer_of
 
 _SERVICE_LABELS = ("service_name", "service", "app", "container", "job")
-_TOO_MUCH = ("max entries limit", "query time range exceeds", "too many outstanding", "max_query", "timeout", "deadline")
+_TOO_MUCH = ("max entries limit", "query time range exceeds", "too many outstanding", "max_query", "timeout")
 
 
 class LokiSource:
@@ -73,4 +73,5 @@ def _stream(stream: Mapping[str, Any]) -> list[Entry]:
     labels: Mapping[str, str] = stream["stream"]
     service = next((str(labels[name]) for name in _SERVICE_LABELS if labels.get(name)), "loki")
     origin = json.dumps(labels, sort_keys=True)
-    return [Entry(time_ns=int(value[0]), origin=origin, service=service, text=str(value[1])) for value in stream["values"]]
+    values: Sequence[Sequence[Any]] = stream["values"]
+    return [Entry(time_ns=int(at[0]), origin=origin, service=service, text=str(at[1])) for at in values]

@@ -78,7 +78,11 @@ class RailwaySource:
         said = ""
         for headers in list(self._headers):
             status, body = await answer_of(
-                "Railway", self._client, "POST", self._railway.url, headers=headers,
+                "Railway",
+                self._client,
+                "POST",
+                self._railway.url,
+                headers=headers,
                 json={"query": query, "variables": variables},
             )
             try:

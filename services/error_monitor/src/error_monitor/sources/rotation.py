@@ -1,4 +1,4 @@
-"""Which file on the disk continues what was read before: by inode and by content, as names and inodes are used again."""
+"""Log files through rotation: the file that continues what was read before, found by inode and by content."""
 
 import errno
 import hashlib
@@ -229,6 +229,8 @@ def _age(file: Found, path: Path) -> tuple[int, float, float]:
     if file.path == path:
         return 1, 0, 0
     number = file.path.name.removeprefix(path.name)[1:]
-    return (0, 0, -int(number)) if number.isascii() and number.isdigit() and len(number) < 6 else (
-        0, file.info.st_mtime, 0
+    return (
+        (0, 0, -int(number))
+        if number.isascii() and number.isdigit() and len(number) < 6
+        else (0, file.info.st_mtime, 0)
     )

@@ -87,9 +87,7 @@ class Timeline:
         }
         return Chunk(position=following, batches=batches(_fresh(entries, seen)), gaps=gaps, has_more=end < newest)
 
-    async def _collect(
-        self, start: int, until: int, newest: int, span: int
-    ) -> tuple[list[Entry], list[Gap], int, int]:
+    async def _collect(self, start: int, until: int, newest: int, span: int) -> tuple[list[Entry], list[Gap], int, int]:
         """Everything from `start` to the end that is returned with it, in spans that are halved until they fit."""
         limits = self._limits
         entries: list[Entry] = []

@@ -1,0 +1,1 @@
+"""The HTTP surface: routes for programs, and a page for people."""

@@ -1,0 +1,95 @@
+"""Who may ask, and how a question that cannot be answered is answered."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+
+from error_monitor import logs
+from error_monitor.database import AWAY, NOT_MIGRATED
+from error_monitor.monitor import Monitor
+
+log = logs.get(__name__)
+
+_CHALLENGE = 'Bearer realm="error-monitor", Basic realm="error-monitor", charset="UTF-8"'
+
+
+class ApiError(Exception):
+    """A question that gets no answer, in the shape that every error of the API has."""
+
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.content = {"error": {"code": code, "message": message, "details": details}}
+        self.headers = {"WWW-Authenticate": _CHALLENGE} if status == 401 else {}
+
+
+class Guarded(APIRoute):
+    """A route whose errors look alike, also inside somebody else's application."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except ApiError as exc:
+                response = JSONResponse(exc.content, exc.status, exc.headers)
+            except RequestValidationError as exc:
+                problems = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in exc.errors()]
+                response = _error(422, "invalid_request", "the request is not valid", problems=problems)
+            except NOT_MIGRATED:
+                response = _error(
+                    503, "not_migrated", "the database has no tables of this version: run `error-monitor migrate`"
+                )
+            except AWAY as exc:
+                log.warning("database_away", error=logs.trace(exc))
+                response = _error(503, "database_away", "the database is away; the monitor goes on when it is back")
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+            return response
+
+        return guarded
+
+
+def _error(status: int, code: str, message: str, **details: Any) -> Response:
+    failed = ApiError(status, code, message, **details)
+    return JSONResponse(failed.content, failed.status)
+
+
+def of(request: Request) -> Monitor:
+    """The monitor that this application has."""
+    monitor: Monitor = request.app.state.error_monitor
+    return monitor
+
+
+def bearer(request: Request) -> None:
+    """Let in who has the token. A browser never sends this header by itself: another site's form cannot write."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not _is_token(request, given.strip()):
+        raise ApiError(401, "unauthorized", "send the header `Authorization: Bearer …` with ERROR_MONITOR_TOKEN")
+
+
+def reader(request: Request) -> None:
+    """Let in who has the token, also as the password that a browser asks for."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given = base64.b64decode(given.strip(), validate=True).decode("utf-8").partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            given = ""
+    elif scheme.lower() != "bearer":
+        given = ""
+    if not _is_token(request, given.strip()):
+        raise ApiError(401, "unauthorized", "the token is missing or wrong: ERROR_MONITOR_TOKEN, as bearer or password")
+
+
+def _is_token(request: Request, given: str) -> bool:
+    token = of(request).settings.token
+    return bool(token) and hmac.compare_digest(given.encode(), token.encode())

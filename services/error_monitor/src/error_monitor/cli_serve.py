@@ -1,0 +1,112 @@
+"""The commands of the running monitor: serve, scan, import, migrate."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from error_monitor.settings import Settings, SettingsError
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's subcommands."""
+    serve = commands.add_parser("serve", help="scan every interval, and answer HTTP")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8080), help="default: PORT, else 8080")
+    serve.set_defaults(run=_serve)
+    scan = commands.add_parser("scan", help="scan once and end, for cron")
+    scan.set_defaults(run=_scan)
+    bring = commands.add_parser("import", help="store the errors of a finished log file, once")
+    bring.add_argument(
+        "files", nargs="+", type=Path, help="log files; one that was imported before is not counted again"
+    )
+    bring.add_argument("--service", default="", help="the service that wrote it (default: the file's name)")
+    bring.set_defaults(run=_import)
+    migrate = commands.add_parser("migrate", help="make the tables in DATABASE_URL, or bring them up to date")
+    migrate.set_defaults(run=_migrate)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    import uvicorn
+
+    from error_monitor.app import create_app
+
+    try:
+        app = create_app()
+    except SettingsError as exc:
+        return _refused(exc)
+    uvicorn.run(app, host=args.host, port=args.port, log_config=None, access_log=False)
+    return 0
+
+
+def _scan(_: argparse.Namespace) -> int:
+    try:
+        settings = Settings.from_env()
+        settings.check_scanning()
+    except SettingsError as exc:
+        return _refused(exc)
+    return _said(asyncio.run(_once(settings, None)))
+
+
+def _import(args: argparse.Namespace) -> int:
+    missing = [str(file) for file in args.files if not file.is_file()]
+    if missing:
+        return _say(f"error-monitor import: no such file: {', '.join(missing)}", 2)
+    try:
+        settings = Settings.from_env()
+        settings.check_database()
+    except SettingsError as exc:
+        return _refused(exc)
+    return _said(asyncio.run(_once(settings, args)))
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from error_monitor.migrate import migrate
+
+    try:
+        settings = Settings.from_env()
+        settings.check_database()
+    except SettingsError as exc:
+        return _refused(exc)
+    return _said(asyncio.run(_safely(migrate(settings))))
+
+
+async def _once(settings: Settings, files: argparse.Namespace | None) -> dict[str, Any]:
+    from error_monitor.scanning.once import scan_once
+
+    return await _safely(scan_once(settings, files.files if files else None, files.service if files else ""))
+
+
+async def _safely(work: Any) -> dict[str, Any]:
+    """The result of the work, or what kept it from being done."""
+    from error_monitor.database import AWAY, NOT_MIGRATED
+    from error_monitor.scanning.lease import LeaseLostError
+
+    try:
+        found: dict[str, Any] = await work
+    except NOT_MIGRATED:
+        return {"failed": "the database has no tables of this version: run `error-monitor migrate`"}
+    except LeaseLostError as exc:
+        return {"failed": str(exc)}
+    except AWAY as exc:
+        return {"failed": f"the database is away: {type(exc).__name__}"}
+    return found
+
+
+def _said(found: dict[str, Any]) -> int:
+    if "failed" in found:
+        return _say(f"error-monitor: {found['failed']}", 1)
+    sys.stdout.write(json.dumps(found, default=str) + "\n")
+    return 3 if found.get("errors") else 0
+
+
+def _refused(exc: SettingsError) -> int:
+    return _say("\n".join(f"error-monitor: {line}" for line in str(exc).splitlines()), 2)
+
+
+def _say(text: str, code: int) -> int:
+    sys.stderr.write(text + "\n")
+    return code

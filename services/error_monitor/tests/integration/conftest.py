@@ -1,0 +1,85 @@
+"""Instances of the monitor on a lease of their own for every test, forked from one warm interpreter."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.instance import TOKEN, Instance, Make
+from harness.launcher import Launcher
+from harness.logfiles import LogFolder
+from harness.peers import Loki, Railway
+
+if TYPE_CHECKING:
+    from testbay.fixtures import Lease
+
+# Short, so that a takeover or an outage takes a test seconds at most.
+QUICK = {
+    "ERROR_MONITOR_HEARTBEAT_S": "0.4",
+    "ERROR_MONITOR_SETTLE_S": "0",
+    "ERROR_MONITOR_SOURCE_TIMEOUT_S": "2",
+    "ERROR_MONITOR_BACKOFF_S": "0.1",
+    "ERROR_MONITOR_DB_TIMEOUT_S": "0.5",
+    "ERROR_MONITOR_TOKEN": TOKEN,
+    "TZ": "UTC",
+}
+LAUNCHER = pytest.StashKey[Launcher]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Load the libraries while tests are collected. pytest-xdist's controller runs no tests."""
+    if not session.config.option.collectonly and not session.config.pluginmanager.hasplugin("dsession"):
+        session.stash[LAUNCHER] = Launcher()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop what the session started, whether a test ran or not."""
+    if launcher := session.stash.get(LAUNCHER, None):
+        launcher.close()
+
+
+@pytest.fixture
+def launcher(request: pytest.FixtureRequest) -> Launcher:
+    return request.session.stash[LAUNCHER]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> LogFolder:
+    """A folder whose *.log files every monitor of the test reads."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    return LogFolder(folder)
+
+
+@pytest.fixture
+def environment(bay: "Lease", logs: LogFolder) -> Mapping[str, str]:
+    """What every monitor of the test is told."""
+    return {**bay.exports, **QUICK, "LOG_FILES": f"{logs.path}/*.log"}
+
+
+@pytest.fixture
+def monitor(launcher: Launcher, environment: Mapping[str, str], tmp_path: Path) -> Iterator[Make]:
+    """Make an instance that answers; settings as keywords, `start=False` for one that is not started."""
+    made: list[Instance] = []
+
+    def make(*, start: bool = True, **env: Any) -> Instance:
+        told = {name: str(value) for name, value in {**environment, **env}.items()}
+        instance = Instance(launcher, told, tmp_path / f"monitor-{len(made)}.out")
+        made.append(instance)
+        return instance.start().ready() if start else instance
+
+    yield make
+    for instance in made:
+        instance.close()
+
+
+@pytest.fixture
+def loki() -> Iterator[Loki]:
+    with Loki() as server:
+        yield server
+
+
+@pytest.fixture
+def railway() -> Iterator[Railway]:
+    with Railway() as server:
+        yield server

@@ -1,0 +1,128 @@
+"""One instance of the monitor as a process of its own, and what a test asks it."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harness.launcher import Launcher
+from harness.waiting import eventually
+
+TOKEN = "only-for-tests-0123456789"
+
+
+class Instance:
+    """Starts, freezes and kills `error-monitor serve`; the address stays the same."""
+
+    def __init__(self, launcher: Launcher, env: Mapping[str, str], log: Path) -> None:
+        self.env = dict(env)
+        self.log = log
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/error-monitor"
+        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+        self._launcher = launcher
+        self.pid = 0
+
+    def start(self) -> "Instance":
+        """Start it, without waiting until it answers."""
+        self.pid = self._launcher.start(["serve", "--port", str(self.port)], self.env, self.log)
+        return self
+
+    def ready(self) -> "Instance":
+        """Wait until it answers, well or not; fail at once when it has ended."""
+        eventually(self._answers, f"{self.url} to answer")
+        return self
+
+    def scan(self) -> dict[str, Any]:
+        """What a whole scan came to that began after this call. Only the instance that holds the lease scans."""
+        answer = eventually(self._scan, f"{self.url} to scan; {self.logs()[-2000:]}")
+        assert answer is not None
+        return answer
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON of an address that has to answer 200."""
+        response = self.client.get(path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def patterns(self, **params: Any) -> list[dict[str, Any]]:
+        """The patterns that fit, in a fixed order."""
+        found: list[dict[str, Any]] = self.get("/errors/patterns", order="events", limit=200, **params)["patterns"]
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How often each message, or type and message, was counted."""
+        return {f"{one['type']}: {one['message']}".removeprefix(": "): one["events"] for one in self.patterns()}
+
+    def status(self) -> dict[str, Any]:
+        """The state of things."""
+        found: dict[str, Any] = self.get("/autonomous/status")
+        return found
+
+    def leads(self) -> bool:
+        """Tell whether it holds the lease."""
+        try:
+            return bool(self.client.get("/health", timeout=2).json()["leader"])
+        except httpx.HTTPError:
+            return False
+
+    def freeze(self) -> None:
+        """Stop it where it stands, as a machine that is suspended."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> int:
+        """SIGKILL; the exit code."""
+        return self._launcher.end(self.pid, signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._launcher.end(self.pid, signal.SIGTERM)
+
+    def exit_code(self) -> int:
+        """The exit code, when it ends by itself."""
+        return self._launcher.wait(self.pid)
+
+    def logs(self) -> str:
+        """What it said."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def close(self) -> None:
+        """End it for good."""
+        if self.pid:
+            self.stop()
+        self.client.close()
+
+    def _answers(self) -> bool:
+        code = self._launcher.code(self.pid)
+        assert code is None, f"the monitor ended with exit code {code}:\n{self.logs()[-4000:]}"
+        try:
+            return self.client.get("/health", timeout=5).status_code in {200, 503}
+        except httpx.HTTPError:
+            return False
+
+    def _scan(self) -> dict[str, Any] | None:
+        assert self._launcher.code(self.pid) is None, self.logs()[-4000:]
+        try:
+            response = self.client.post("/monitor/scan")
+        except httpx.HTTPError:
+            return None
+        return response.json() if response.status_code == 200 else None
+
+
+Make = Callable[..., Instance]
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,98 @@
+"""An interpreter that has loaded the service's libraries and forks itself to become the service, as often as asked.
+
+Loading them takes a process a second; here it is done once, untraced. Nothing of the service's own code is loaded
+before the fork, so that coverage measures all of it.
+
+Usage: warm.py DESCRIPTOR; each line on standard input, a JSON object {"argv", "env", "log"}, starts
+`python -m error_monitor ARGV…`. The descriptor is told `started PID` in that order, and `ended PID CODE` as it happens.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import sys
+from typing import Any
+
+import coverage
+
+LIBRARIES = (
+    "docker",
+    "fastapi",
+    "httpx",
+    "jinja2",
+    "prometheus_client",
+    "psycopg",
+    "psycopg.types.json",
+    "psycopg_pool",
+    "structlog",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+)
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for pytest, which then ends us
+    gc.disable()
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    report = int(sys.argv[1])
+    woken, waker = os.pipe()
+    asked_for = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select sees what was not read
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready = select.select([0, woken], [], [])[0]
+        if woken in ready:
+            os.read(woken, 100)
+            _reap(report)
+        if 0 in ready:
+            if not (line := asked_for.readline()):
+                return
+            asked = json.loads(line)
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                for descriptor in (report, woken, waker):
+                    os.close(descriptor)
+                _become(asked)
+                return
+            os.write(report, f"started {pid}\n".encode())
+
+
+def _reap(report: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        os.write(report, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _become(asked: dict[str, Any]) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # pytest killed, we are, and then it is
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update(asked["env"])
+    coverage.process_startup()
+    gc.enable()
+    sys.argv = ["error_monitor", *asked["argv"]]
+    runpy.run_module("error_monitor", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
