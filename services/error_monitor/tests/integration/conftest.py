@@ -11,7 +11,7 @@ from harness.logfiles import LogFolder
 from harness.peers import Loki, Railway
 
 if TYPE_CHECKING:
-    from testbay.fixtures import Lease
+    from testbay.fixtures import Lease, Leases
 
 # Short, so that a takeover or an outage takes a test seconds at most.
 QUICK = {
@@ -70,6 +70,25 @@ def monitor(launcher: Launcher, environment: Mapping[str, str], tmp_path: Path) 
 
     yield make
     for instance in made:
+        instance.close()
+
+
+@pytest.fixture(scope="module")
+def module_logs(tmp_path_factory: pytest.TempPathFactory) -> LogFolder:
+    """A folder for the monitor that the tests of a file share."""
+    return LogFolder(tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture(scope="module")
+def module_monitor(
+    testbay: "Leases", module_logs: LogFolder, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Instance]:
+    """One monitor for all tests of a file that only look: each start costs a second."""
+    log = tmp_path_factory.mktemp("monitor") / "monitor.out"
+    with testbay.lease(request.node.name) as lease:
+        told = {**lease.exports, **QUICK, "LOG_FILES": f"{module_logs.path}/*.log"}
+        instance = Instance(request.session.stash[LAUNCHER], told, log).start().ready()
+        yield instance
         instance.close()
 
 

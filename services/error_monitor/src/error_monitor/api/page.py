@@ -51,7 +51,7 @@ async def page(request: Request, asked: Annotated[Filters, Query()]) -> Response
 def _pager(asked: Filters, total: int) -> dict[str, str]:
     """Addresses of the pages before and after this one."""
     given = asked.model_dump(exclude_none=True, exclude_defaults=True, mode="json")
-    links = {}
+    links = {"before": "", "after": ""}
     if asked.offset:
         links["before"] = "?" + urlencode(given | {"offset": max(0, asked.offset - asked.limit)})
     if asked.offset + asked.limit < total:

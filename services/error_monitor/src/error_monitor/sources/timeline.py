@@ -11,7 +11,7 @@ from typing import Protocol
 from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position
 
 SECOND_NS = 1_000_000_000
-_MOST_SEEN = 20_000
+_MOST_SEEN = 5_000
 _MOST_ASKED = 200  # times in one read; then what there is so far is stored
 
 
@@ -77,44 +77,51 @@ class Timeline:
         seen = {str(key): list(value) for key, value in position["seen"].items()}
         if newest <= until:  # the clock went back, or the last read was just now
             return Chunk(position=position)
-        start = min([until, *(value[0] for value in seen.values())])
+        # What arrives late is looked for once in a scan, not again behind each full answer of a flood.
+        since = int(position.get("since", until))
+        start = until if position.get("has_more") else since
         entries, gaps, end, span = await self._collect(start, until, newest, span)
-        gaps += self._lost(seen, entries, until, end)
-        following = {
-            "until": end,
-            "span": span,
-            "seen": _remembered(entries, seen, start, end, end - limits.overlap_ns),
-        }
-        return Chunk(position=following, batches=batches(_fresh(entries, seen)), gaps=gaps, has_more=end < newest)
+        gaps += self._lost(seen, entries, until, end) if start < until else []
+        fresh = _fresh(entries, seen)
+        since, remembered = _remembered(entries, seen, start, end, max(since, end - limits.overlap_ns))
+        has_more = end < newest
+        following = {"until": end, "span": span, "since": since, "has_more": has_more, "seen": remembered}
+        return Chunk(position=following, batches=batches(fresh), gaps=gaps, has_more=has_more)
 
     async def _collect(self, start: int, until: int, newest: int, span: int) -> tuple[list[Entry], list[Gap], int, int]:
-        """Everything from `start` to the end that is returned with it, in spans that are halved until they fit."""
+        """Everything from `start` to the end that is returned with it; a span whose answer is full is halved."""
         limits = self._limits
         entries: list[Entry] = []
         gaps: list[Gap] = []
+        ends: list[int] = []  # of the spans that were halved: the nearest last
         at = start
         for asked in range(_MOST_ASKED):
             if at < until and asked >= _MOST_ASKED // 2:
-                at = until  # what arrives late in a flood is not looked for
-            end = min(at + span, newest)
-            try:
-                got = await self._fetch(at, end)
-            except TooMuchError as exc:
-                got, why = (), f"the server refuses the shortest span: {exc}"
-                is_whole = False
-            else:
-                why = f"more than {limits.cap} lines within {end - at} ns, which the server cannot list"
-                is_whole = len(got) < limits.cap
-            if not is_whole and end - at > limits.grain_ns:
-                span = max((end - at) // 2, limits.grain_ns)
+                at, ends = until, []  # what arrives late in a flood is not looked for
+            end = ends[-1] if ends else min(at + span, newest)
+            got, why = await self._ask(at, end)
+            if why and end - at > limits.grain_ns:
+                ends.append(at + max((end - at) // 2, limits.grain_ns))
                 continue
-            gaps += [] if is_whole else [_gap("capped", why, at, end)]
+            gaps += [_gap("capped", why, at, end)] if why and end > until else []
             entries += [one for one in got if at <= one.time_ns < end]
+            span = max(end - at, limits.grain_ns)
             span = min(span * 2, limits.longest_ns) if len(got) < limits.cap // 2 else span
             at = end
+            ends = [one for one in ends if one > at]
             if at >= newest or (at > until and len(entries) >= limits.cap):
                 break
         return entries, gaps, at, span
+
+    async def _ask(self, start: int, end: int) -> tuple[Sequence[Entry], str]:
+        """The entries of a span, and the reason why some may be missing."""
+        try:
+            got = await self._fetch(start, end)
+        except TooMuchError as exc:
+            return (), f"the server refuses the shortest span: {exc}"
+        if len(got) < self._limits.cap:
+            return got, ""
+        return got, f"{self._limits.cap} lines or more within {end - start} ns, which the server cannot list"
 
     def _lost(self, seen: dict[str, list[int]], entries: Sequence[Entry], until: int, end: int) -> list[Gap]:
         """A gap, where none of the lines is left that were there when we last looked: others may be gone, too."""
@@ -162,15 +169,18 @@ def _fresh(entries: Sequence[Entry], seen: dict[str, list[int]]) -> list[Entry]:
 
 def _remembered(
     entries: Sequence[Entry], seen: dict[str, list[int]], start: int, end: int, since: int
-) -> dict[str, list[int]]:
-    """Time and number of each line of the last seconds, by its hash; as many as a cursor has room for."""
+) -> tuple[int, dict[str, list[int]]]:
+    """The lines from a time on, as time and number by their hash; and that time, later where a cursor has no room."""
     kept = {key: value for key, value in seen.items() if since <= value[0] < start}
     found: dict[str, list[int]] = {}
     for entry in entries:
         if since <= entry.time_ns < end:
             found.setdefault(digest(entry), [entry.time_ns, 0])[1] += 1
-    newest = sorted((kept | found).items(), key=lambda item: item[1][0])[-_MOST_SEEN:]
-    return dict(newest)
+    newest = sorted((kept | found).items(), key=lambda item: item[1][0])
+    if len(newest) > _MOST_SEEN:
+        since = newest[-_MOST_SEEN - 1][1][0] + 1
+        newest = [item for item in newest if item[1][0] >= since]
+    return since, dict(newest)
 
 
 def moment(time_ns: int) -> datetime:
