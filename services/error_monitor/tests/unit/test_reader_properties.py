@@ -15,7 +15,7 @@ from error_monitor.redaction import redact
 TEXTS = [json.loads(line)["text"] for line in (Path(__file__).parent / "forms.jsonl").read_text("utf-8").splitlines()]
 PIECES = [line.encode() for text in TEXTS for line in text.split("\n")]
 LINES = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=60)), max_size=40)
-COMMON = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+COMMON = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def described(event: Any) -> tuple[Any, ...]:

@@ -33,7 +33,7 @@ class Reader:
         return reader
 
     def state(self) -> dict[str, Any]:
-        """What is open, as JSON, redacted and bounded; empty where nothing is."""
+        """What is open and what was learnt, as JSON, redacted and bounded; empty after `flush`."""
         streams = state.kept(self.joiners)
         pieces = state.rows(list(self.unwrapper.pieces.values()), state.CHARS)
         return {"number": self.number, "streams": streams, "pieces": pieces} if streams or pieces else {}
@@ -58,6 +58,7 @@ class Reader:
         self.unwrapper.pieces.clear()
         for joiner in self.joiners.values():
             found += [events.made(record) for record in joiner.flush()]
+        self.joiners.clear()
         return found
 
     def _take(self, line: Line, found: list[Event]) -> None:

@@ -9,26 +9,33 @@ from error_monitor.reading.line import Line
 from error_monitor.redaction import redact
 
 CHARS = 40_000
+NAME_CHARS = 300
 FIELDS = ("text", "stream", "level", "time", "logger", "service", "worker", "request_id", "stamped", "partial")
 
 
 def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
-    """Every stream in which something is open."""
-    pending = [(name, joiner, joiner.pending()) for name, joiner in joiners.items()]
-    pending = [row for row in pending if row[2]]
-    budget = CHARS // max(len(pending), 1)
+    """Every stream: what is open in it, and what the reader has learnt of it."""
+    pending = {name: joiner.pending() for name, joiner in joiners.items()}
+    budget = CHARS // max(sum(1 for found in pending.values() if found), 1)
     return [
-        {"name": name, "headered": joiner.headered, "lines": rows(lines, budget)} for name, joiner, lines in pending
+        {
+            "name": name[:NAME_CHARS],
+            "headered": joiner.headered,
+            "stack": joiner.stack,
+            "lines": rows(pending[name], budget),
+        }
+        for name, joiner in joiners.items()
     ]
 
 
 def restored(stream: Mapping[str, Any]) -> Joiner:
     """A joiner that has read these lines."""
     joiner = Joiner()
-    joiner.headered = bool(stream["headered"])
+    joiner.fresh = False
     for line in lines(stream["lines"]):
         header = header_of(line.text)
         joiner.feed(line, header if header and header.level else None)
+    joiner.headered, joiner.stack = bool(stream["headered"]), bool(stream["stack"])
     return joiner
 
 
