@@ -20,7 +20,7 @@ from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.faults import inject as faults
 from testbay.harness.leases import lease
-from testbay.harness.run import command as run
+from testbay.harness.run import record
 from testbay.harness.stack import stack
 from testbay.manifest import checks, rollout, shapes
 from testbay.manifest import service as manifest
@@ -303,7 +303,7 @@ def test_reference_lists_every_image(reference: str) -> None:
 
 def test_reference_lists_every_field_of_a_record(reference: str) -> None:
     """run.json is what the page says it is, its dependencies included."""
-    fields = [field.name for field in dataclasses.fields(run.Record)]
+    fields = [field.name for field in dataclasses.fields(record.Record)]
     told = re.findall(r"`(\w+)`", reference.partition("Of a dependency: ")[2].partition("Passwords")[0])
 
     assert list(table(reference, "run.json")) == fields

@@ -1,6 +1,5 @@
 """One integration run of one service: start, ready, migrate, test, stop; its record; its closing lines."""
 
-import json
 import os
 import secrets
 import signal
@@ -9,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +17,7 @@ from testbay.errors import BayError, LeftBehindError
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import folder, results
+from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
 from testbay.harness.stack import stack as stacks
@@ -30,37 +29,6 @@ from testbay.output import Voice, append_summary
 from testbay.settings import Settings
 
 _PYTEST_PATIENCE_S = 10.0
-
-
-@dataclass(kw_only=True)
-class Record:
-    """What a run leaves in run.json. Times are seconds; `steps` and `startup` are relative to `started`.
-
-    `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
-    """
-
-    id: str
-    service: str
-    started: str
-    finished: str = ""
-    duration_s: float = 0.0
-    engine: str = ""
-    engine_reason: str = ""
-    llm: str = ""
-    dependencies: list[dict[str, Any]] = field(default_factory=list)
-    migrations: list[str] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    startup: list[dict[str, Any]] = field(default_factory=list)
-    startup_budget_s: float = 0.0
-    shard: dict[str, Any] | None = None
-    collected: list[str] = field(default_factory=list)
-    planned: list[str] = field(default_factory=list)
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    coverage_percent: float | None = None
-    exit_code: int | None = None
-    error: dict[str, str] | None = None
-    shards: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -127,9 +95,7 @@ class Run:
 
     def save(self) -> None:
         """Write run.json in one step."""
-        scratch = self.dir / ".run.json"
-        scratch.write_text(json.dumps(asdict(self.record), indent=1), encoding="utf-8")
-        scratch.replace(self.dir / "run.json")
+        self.record.save(self.dir)
 
 
 def execute(run: Run, pytest_args: Sequence[str]) -> int:

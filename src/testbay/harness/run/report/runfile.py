@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from testbay.errors import ManifestError
+from testbay.harness.run import record as records
 from testbay.text import plural, visible
 
 _LARGEST_BYTES = 512 << 20
@@ -334,6 +335,8 @@ def read(folder: Path, mask: Mask = str) -> Run:
         raise ManifestError(
             f"{file}: not a whole record", why=f"{error}", todo="the run was cut off; tests.jsonl beside it has more"
         ) from None
+    if newer := records.problem(record):
+        raise ManifestError(f"{file}: {newer}", todo="upgrade testbay, or make the run again with this one")
     try:
         run = Run.model_validate(record, context={"mask": mask})
     except ValidationError as error:

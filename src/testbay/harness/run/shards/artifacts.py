@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from testbay.errors import ManifestError, TestsDidNotRunError
+from testbay.harness.run import record
 from testbay.harness.run.shards.split import contents
 from testbay.settings import MOST_SHARDS, Shard
 from testbay.text import one_line, visible
@@ -155,7 +157,10 @@ def _runs(folder: Path) -> Iterator[Path]:
 def _read(folder: Path) -> Artifact:
     try:
         _harmless(str(folder))
-        run = ShardRun.model_validate_json(contents(folder / "run.json"))
+        data = contents(folder / record.FILE)
+        if newer := record.problem(from_json(data)):
+            raise damaged(folder / record.FILE, newer)
+        run = ShardRun.model_validate_json(data)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         raise damaged(folder / "run.json", f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None

@@ -62,6 +62,11 @@ def test_a_record_needs_only_an_id(tmp_path: Path) -> None:
         ("", "RUN/run.json: not a whole record\n  why:      Expecting value"),
         ("[" * 100_000, "RUN/run.json: not a whole record\n  why:      maximum recursion depth exceeded"),
         ("[]", "RUN/run.json: the whole: Input should be a valid dictionary"),
+        (
+            '{"id": "r", "format": 2}',
+            "RUN/run.json: it has format '2', and this testbay reads up to 1: a newer one wrote",
+        ),
+        ('{"id": "r", "format": null}', "RUN/run.json: it has format 'None'"),
         ("{}", "RUN/run.json: id: Field required\n  do:       another version of testbay may have written it"),
         ('{"id": 7}', "RUN/run.json: id: Input should be a valid string"),
         ('{"id": "r", "tests": {}}', "RUN/run.json: tests: Input should be a valid tuple"),

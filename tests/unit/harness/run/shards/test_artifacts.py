@@ -110,6 +110,7 @@ def test_a_whole_run_is_no_shard(tmp_path: Path) -> None:
         pytest.param({"tests": {}}, "tests: Input should be a valid array", id="shape"),
         pytest.param({"started": "today"}, "started: Input should be a valid datetime", id="time"),
         pytest.param({"started": "2026-01-01T10:00:00"}, "started: Input should have timezone", id="zone"),
+        pytest.param({"format": 2}, "it has format '2', and this testbay reads up to 1: a newer one", id="newer"),
         pytest.param({"exit_code": "0"}, "exit_code: Input should be a valid integer", id="code"),
         pytest.param({"exit_code": 256}, "exit_code: Input should be less than or equal to 255", id="large"),
         pytest.param({"duration_s": 1e300}, "duration_s: Input should be less than", id="long"),

@@ -1,0 +1,55 @@
+"""The record of a run, run.json: what is written, and in which format."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE = "run.json"
+FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What a run leaves in run.json. Times are seconds; `steps` and `startup` are relative to `started`.
+
+    `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
+    """
+
+    id: str
+    service: str
+    started: str
+    finished: str = ""
+    duration_s: float = 0.0
+    engine: str = ""
+    engine_reason: str = ""
+    llm: str = ""
+    dependencies: list[dict[str, Any]] = field(default_factory=list)
+    migrations: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    startup: list[dict[str, Any]] = field(default_factory=list)
+    startup_budget_s: float = 0.0
+    shard: dict[str, Any] | None = None
+    collected: list[str] = field(default_factory=list)
+    planned: list[str] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    coverage_percent: float | None = None
+    exit_code: int | None = None
+    error: dict[str, str] | None = None
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Replace the run.json in that folder in one step, so that no reader meets half of one."""
+        scratch = folder / f".{FILE}"
+        scratch.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        scratch.replace(folder / FILE)
+
+
+def problem(found: object) -> str:
+    """Say why a parsed run.json of that content cannot be read by this testbay; empty when it can."""
+    written = found.get("format", 1) if isinstance(found, dict) else 1
+    if isinstance(written, int) and 1 <= written <= FORMAT:
+        return ""
+    return f"it has format {str(written)[:20]!r}, and this testbay reads up to {FORMAT}: a newer one wrote it"
