@@ -37,7 +37,10 @@ debian_source() { # prints the address of this machine's Debian
 make_system() { # <suite>: the bare system's folder, made anew once a week
   local suite=$1 folder=$MACHINES/$1 address
   if [[ -n $(find "$folder.log" -mtime -7 2>/dev/null) && -d $folder ]]; then return; fi
-  command -v mmdebstrap >/dev/null || apt-get install -y -qq --no-install-recommends mmdebstrap >&2
+  command -v mmdebstrap >/dev/null || {
+    apt-get update -qq >&2
+    apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends mmdebstrap >&2
+  }
   address=$(debian_source "$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")")
   [[ -n $address ]] || die 1 "no Debian source on this machine" "apt-get indextargets names none" "run it on a Debian"
   rm -rf --one-file-system "$folder" "$folder.part"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from harness.launcher import Launcher
@@ -79,8 +79,11 @@ class Service:
         try:
             with urlopen(f"{self.url}/api/health", timeout=5) as response:  # noqa: S310 -- our own http URL
                 return bool(json.load(response)["status"] == "healthy")
+        except HTTPError as error:
+            error.close()  # it holds the answer's body
+            return False
         except (URLError, OSError):
-            return False  # not listening yet, or a 503
+            return False  # not listening yet
 
 
 def _log() -> "IO[bytes]":
