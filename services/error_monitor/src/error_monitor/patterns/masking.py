@@ -27,26 +27,26 @@ NAMED = re.compile(
 )
 """Names of people stand without quotes, and look like words."""
 MASK = re.compile(
-    r"(?P<verb>\"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) )[^\"]*\""
-    r"|(?P<keep>\b(?:IPv[46]|ssh2|utf-?(?:8|16)|sha\d{1,3}|md5|http/\d|latin-?1|base64)\b)"
-    r"|[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>\])]+"
+    rf"(?P<words>(?:(?!(?:{DAYS}|{MONTHS})\b)[A-Za-z]+(?:[ ;]+|, |$))+)"
+    r"|(?P<verb>\"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) )[^\"]*\""
+    r"|(?P<keep>\b(?i:IPv[46]|ssh2|utf-?(?:8|16)|sha\d{1,3}|md5|http/\d|latin-?1|base64)\b)"
+    r"|[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s'\"<>\])]+"
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|'(?:[^'\\]|\\.){0,2000}?'(?![A-Za-z])|\"(?:[^\"\\]|\\.){0,2000}?\"|`[^`]{0,2000}?`"
-    rf"|\b{DAYS},? {MONTHS} [ \d]\d [\d:]{{5,8}}(?: [A-Z]{{3,4}})?(?: \d{{4}})?"
-    rf"|\b(?:{DAYS},? )?(?:{MONTHS} [ \d]?\d(?:,? \d{{4}})?|\d{{1,2}} {MONTHS} \d{{4}})(?: [\d:]{{5,8}})?\b"
-    r"|\d{4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b"
+    rf"|\b(?=[A-Z]){DAYS},? {MONTHS} [ \d]\d [\d:]{{5,8}}(?: [A-Z]{{3,4}})?(?: \d{{4}})?"
+    rf"|\b(?:(?=[A-Z])(?:{DAYS},? )?{MONTHS} [ \d]?\d(?:,? \d{{4}})?|\d{{1,2}} {MONTHS} \d{{4}})(?: [\d:]{{5,8}})?\b"
+    r"|(?=\d)\d{4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b"
     r"|(?P<equals>(?<=[\w\])])=)(?=[^\s=>])[^\s,;&|)\]}]+"
-    r"|(?P<flag>[=:] )(?:true|false|null|none|yes|no|on|off)(?=\s*(?:[,;|)\]}]|$))"
+    r"|(?P<flag>[=:] )(?i:true|false|null|none|yes|no|on|off)(?=\s*(?:[,;|)\]}]|$))"
     r"|(?<=\()/[^()]*(?=\))"
     r"|(?<![\w/.])(?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.@%+=~{}$-]*(?:[/\\][\w.@%+=~{}$#-]+)*/?"
     r"|(?P<empty>(?<=\w )\(\))"
-    r"|\b(?-i:[A-Z]+)\(\d+\)"
-    rf"|\b(?:[a-z0-9](?:[\w-]*\w)?\.)+{DOMAINS}\b(?![\w(.-])"
+    r"|\b[A-Z]+\(\d+\)"
+    rf"|\b(?:[A-Za-z0-9](?:[\w-]*\w)?\.)+{DOMAINS}\b(?![\w(.-])"
     r"|\bcom(?:\.[\w-]+)+"
-    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*\d)[0-9a-fA-F]{7,}\b"
+    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{7,}\b"
     r"|<?[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
-    rf"(?: ?{UNITS}(?![\w-]))?",
-    re.IGNORECASE,
+    rf"(?: ?{UNITS}(?![\w-]))?"
 )
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
 RUNS = re.compile(r"\*(?:[\s,;:/|x]*\*)+")
@@ -67,8 +67,11 @@ def _named(found: re.Match[str]) -> str:
 
 
 def _replaced(found: re.Match[str]) -> str:
-    if found["keep"]:
-        return found["keep"].lower()
-    if found["empty"]:
-        return "(*)"
-    return f"{found['verb'] or found['equals'] or found['flag'] or ''}*"
+    kind = found.lastgroup
+    if kind is None:
+        return "*"
+    if kind == "words":
+        return found[0]
+    if kind == "keep":
+        return found[0].lower()
+    return "(*)" if kind == "empty" else f"{found[kind]}*"
