@@ -73,9 +73,7 @@ def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
     parts = ("exception", kind, place, said, *_caused(failure))
     if not place:
         return parts, f"{kind} without an own frame: the message decides, {said!r}"
-    return parts, f"{kind} raised in {place}" + (
-        f", which serves several faults: the message decides, {said!r}" if said else ""
-    )
+    return parts, f"{kind} raised in {place}" + (f", saying {said!r}" if said else "")
 
 
 def _caused(failure: Failure) -> tuple[str, ...]:
