@@ -87,7 +87,7 @@ class Flaky:
         if self._found and self._policy == "fail" and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Each flaky test with what it said in the attempts that failed."""
         if not self._found:
             return
