@@ -51,6 +51,8 @@ class Count:
         self._config = config
         self._planned: set[str] = set()
         self._ran: set[str] = set()
+        self._said: list[str] = []
+        self._missing: list[str] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._planned |= {item.nodeid for item in session.items}
@@ -66,26 +68,28 @@ class Count:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed or (report.when == "call" and (report.passed or hasattr(report, "wasxfail"))):
             self._ran.add(report.nodeid)
+        if report.when == "teardown":
+            self._said += [str(text) for name, text in report.user_properties if name == "said"]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        asked_to_stop = session.shouldstop or session.shouldfail or session.config.option.collectonly
-        required = [line for line in self._left_out() if line.startswith(REQUIRED)]
-        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and not asked_to_stop:
-            if required:
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            elif self._missing():
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if not (session.shouldstop or session.shouldfail or session.config.option.collectonly):
+            self._missing = sorted(self._planned - self._ran)
+        if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return  # red as it is
+        if any(line.startswith(REQUIRED) for line in self._left_out()):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self._missing:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self._said:
+            terminalreporter.write_line(line)
         terminalreporter.write_line(f"{len(self._planned)} tests collected, {len(self._ran)} ran")
         for line in self._left_out():
             terminalreporter.write_line(line, red=line.startswith(REQUIRED), yellow=not line.startswith(REQUIRED))
-        for name in self._missing()[:20]:
+        for name in self._missing[:20]:
             terminalreporter.write_line(f"did not run: {name}", red=True)
 
     def _left_out(self) -> list[str]:
         return self._config.stash.get(LEFT_OUT, [])
-
-    def _missing(self) -> list[str]:
-        return sorted(self._planned - self._ran)

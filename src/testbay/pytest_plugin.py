@@ -78,11 +78,17 @@ def testbay(request: pytest.FixtureRequest) -> Leases:
             with testbay.lease() as bay:
                 yield bay
     """
-    return Leases(request.config.pluginmanager.get_plugin("testbay-leasing"))  # type: ignore[arg-type]
+    return Leases(_leasing(request))
+
+
+def _leasing(request: pytest.FixtureRequest) -> Leasing:
+    found = request.config.pluginmanager.get_plugin("testbay-leasing")
+    assert isinstance(found, Leasing)
+    return found
 
 
 @pytest.fixture
-def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
+def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":  # noqa: ARG001 - marks who wants one
     """The test's lease: bay.postgres.dsn, bay.dragonfly.url, bay.nats.url; bay.env starts any process on it.
 
     DATABASE_URL and the like are set in this process too, while the test runs.
@@ -91,7 +97,7 @@ def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":
         subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1"], env=bay.env, check=True)
     """
     faults = "faults" in request.fixturenames
-    with testbay._leasing.take(request.node.nodeid, request.node, faults=faults) as lease:  # noqa: SLF001 - ours
+    with _leasing(request).take(request.node.nodeid, request.node, faults=faults) as lease:
         yield lease
 
 

@@ -207,7 +207,7 @@ def test_reference_lists_every_command_and_option(root: Path, reference: str) ->
 def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     """Every key of a manifest with its default, as TOML writes it."""
     found: dict[str, str] = {}
-    inner: dict[str, type[BaseModel]] = {"nats": manifest.Nats, "streams": manifest.Stream}
+    inner: dict[str, type[BaseModel]] = {"nats": manifest.NatsTable, "streams": manifest.Stream}
     inner |= {"replay": manifest.Replay, "aws": manifest.Aws}
     for name, field in model.model_fields.items():
         if name not in ("file", "root", "defaults", "target", "check"):  # these have tables of their own

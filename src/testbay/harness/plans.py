@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 PORT = "{port}"  # stands for the port the guard could hold, in a process plan's argv and in replay settings
 
 
-class Step(TypedDict):
+class Preparation(TypedDict):
     """A command that runs to its end before a server starts; `stdin` is fed to it."""
 
     argv: list[str]
@@ -30,7 +30,7 @@ class ProcessPlan(TypedDict):
     port: int
     fixed_port: bool
     files: dict[str, str]
-    prepare: list[Step]
+    prepare: list[Preparation]
     data: str
     template: str
     argv: list[str]
@@ -50,7 +50,7 @@ def process_plan(
     stop_signal: int,
     pause_signal: int = signal.SIGTERM,
     files: dict[str, str] | None = None,
-    prepare: list[Step] | None = None,
+    prepare: list[Preparation] | None = None,
     env: dict[str, str] | None = None,
     reads: list[str] | None = None,
 ) -> ProcessPlan:

@@ -325,7 +325,7 @@ class Defaults(Table):
     phases: list[Phase] = []
 
 
-class Asked(Table):
+class CheckTables(Table):
     """All of a manifest that is about checks."""
 
     defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
@@ -343,7 +343,7 @@ class Asked(Table):
         return found | {"check": [_with(usual, check) if isinstance(check, dict) else check for check in checks]}
 
     @model_validator(mode="after")
-    def _tells_them_apart(self) -> "Asked":
+    def _tells_them_apart(self) -> "CheckTables":
         ids = [check.id for check in self.check]
         if twice := [name for name in ids if ids.count(name) > 1]:
             raise ValueError(f"two checks have the id {twice[0]!r}")

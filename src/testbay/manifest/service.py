@@ -47,7 +47,7 @@ class Stream(_Strict):
     duplicate_window_s: float = Field(default=120, ge=0, allow_inf_nan=False)
 
 
-class Nats(_Strict):
+class NatsTable(_Strict):
     """What the service expects to find in NATS."""
 
     streams: list[Stream] = []
@@ -86,7 +86,7 @@ class Manifest(_Strict):
     shards: int = Field(default=1, ge=1, le=256)
     ports: dict[str, int] = {}
     env: dict[str, str] = {}
-    nats: Nats = Nats()
+    nats: NatsTable = NatsTable()
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
     replay: Replay | None = None
@@ -191,7 +191,7 @@ def _checks(table: dict[str, Any]) -> dict[str, Any]:
         return {}
     from testbay.manifest import checks
 
-    return dict(checks.Asked(**found))
+    return dict(checks.CheckTables(**found))
 
 
 def manifest_file(folder: Path) -> Path | None:
@@ -269,7 +269,7 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     if location[0] in _OF_CHECKS:
         from testbay.manifest import checks
 
-        models = [checks.Asked]
+        models = [checks.CheckTables]
     for part in location[:-1]:
         tagged = [
             model for model in models if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))

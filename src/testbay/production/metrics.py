@@ -36,7 +36,7 @@ _CHECK = ("service", "target", "phase", "check", "each")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Exposition:
     """A report, which of its results are shown, and what is known of the runs before it."""
 
     report: Report
@@ -54,7 +54,7 @@ def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
     return masked(reports.read(report), known.of(start, environ))
 
 
-def run_of(report: Report, where: Place) -> Run:
+def run_of(report: Report, where: Place) -> Exposition:
     """The report in its history, whether or not it was recorded there already.
 
     Raises:
@@ -67,10 +67,10 @@ def run_of(report: Report, where: Place) -> Run:
         if (one.service, one.target) == (entry.service, entry.target)
     ]
     last_good = entries.last_good([*ours, entry])
-    return Run(report=report, results=_shown(report.results), entry=entry, last_good=last_good)
+    return Exposition(report=report, results=_shown(report.results), entry=entry, last_good=last_good)
 
 
-def write(run: Run, file: Path, voice: Voice) -> None:
+def write(run: Exposition, file: Path, voice: Voice) -> None:
     """For node_exporter's textfile collector, which sees the old file or the new one, never half of one.
 
     Raises:
@@ -88,7 +88,7 @@ def write(run: Run, file: Path, voice: Voice) -> None:
     voice.say(f"{file}: {_told(run)}")
 
 
-def push(run: Run, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
+def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
     """Put them in place of the last run's on a Pushgateway.
 
     Raises:
@@ -134,7 +134,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _taken(to: Address, answer: delivery.Answer) -> None:
+def _taken(to: Address, answer: delivery.Reply) -> None:
     if 200 <= answer.status < 300:
         return
     if answer.status in (401, 403):
@@ -153,16 +153,16 @@ def _shown(results: Sequence[Result]) -> list[Result]:
     return list(once.values())[:MOST_CHECKS]
 
 
-def _left_out(run: Run) -> int:
+def _left_out(run: Exposition) -> int:
     return len(run.report.results) - len(run.results)
 
 
-def _told(run: Run) -> str:
+def _told(run: Exposition) -> str:
     count, left_out = len(run.results), _left_out(run)
     return f"{count} result{'s' * (count != 1)}" + (f", {left_out} left out" if left_out else "")
 
 
-def registry(run: Run) -> "CollectorRegistry":
+def registry(run: Exposition) -> "CollectorRegistry":
     """Everything there is to say of the run."""
     from prometheus_client import CollectorRegistry
 
@@ -176,7 +176,7 @@ def registry(run: Run) -> "CollectorRegistry":
     return made
 
 
-def _of_the_run(run: Run) -> "Iterator[GaugeMetricFamily]":
+def _of_the_run(run: Exposition) -> "Iterator[GaugeMetricFamily]":
     report = run.report
     whose: tuple[str, ...] = (report.service, report.target)
     good = {whose: run.last_good.moment.timestamp()} if run.last_good else {}
@@ -188,7 +188,7 @@ def _of_the_run(run: Run) -> "Iterator[GaugeMetricFamily]":
     yield _gauge("checks_left_out", "Results that are not here: twice the same, or too many.", _RUN, left_out)
 
 
-def _of_checks(run: Run) -> "Iterator[GaugeMetricFamily]":
+def _of_checks(run: Exposition) -> "Iterator[GaugeMetricFamily]":
     report = run.report
     every: dict[tuple[str, ...], Result] = {
         (report.service, report.target, report.phase, one.check, one.instance): one for one in run.results

@@ -18,7 +18,7 @@ from tests.system.fakes.monitor import report, result
 
 from testbay.errors import IncidentsError
 from testbay.production.checks.report import Report
-from testbay.production.remote.github import Access, Api, Patience
+from testbay.production.remote.github import Api, GitHubAccess, Patience
 
 BAD = result("health", "fail", "status is 404")
 SECRETS = """
@@ -126,7 +126,7 @@ def test_a_slack_that_was_not_told_is_code_26(github: FakeGitHub) -> None:
 def test_without_access_nothing_is_asked(github: FakeGitHub, environ: dict[str, str], message: str) -> None:
     """What is missing is named; the token is never sent where others can read it."""
     with pytest.raises(IncidentsError) as refused:
-        Access.of({**github.environ, **environ})
+        GitHubAccess.of({**github.environ, **environ})
 
     assert refused.value.what == message
 
@@ -165,7 +165,7 @@ def test_nobody_at_home_is_tried_again_and_then_told(github: FakeGitHub) -> None
     """A connection that is refused was never made, so even a new issue is tried again while there is time."""
     waits: list[float] = []
     clock = Patience(5, clock=lambda: sum(waits), sleep=waits.append)
-    access = Access(api_url="http://127.0.0.1:9", repository="acme/shop", token=TOKEN)
+    access = GitHubAccess(api_url="http://127.0.0.1:9", repository="acme/shop", token=TOKEN)
 
     api = Api(access, clock)
     with pytest.raises(IncidentsError, match="no connection") as refused:
@@ -176,7 +176,7 @@ def test_nobody_at_home_is_tried_again_and_then_told(github: FakeGitHub) -> None
 
 def test_the_token_is_in_no_repr(github: FakeGitHub) -> None:
     """Whatever prints these objects, a log does not get it."""
-    access = Access.of(github.environ)
+    access = GitHubAccess.of(github.environ)
     api = Api(access, Patience())
     assert TOKEN not in f"{access!r} {api!r}"
 

@@ -6,7 +6,7 @@ import pytest
 
 from testbay.errors import ManifestError
 from testbay.manifest import service as manifest
-from testbay.manifest.service import Manifest, Nats, Replay, Stream
+from testbay.manifest.service import Manifest, NatsTable, Replay, Stream
 
 Service = Callable[..., Manifest]
 
@@ -61,7 +61,7 @@ def test_every_key_is_read(service: Service, project: Path) -> None:
         compose="../docker-compose.yml",
         ports={"postgres": 5432},
         env={"DB_DSN": "{postgres.url}"},
-        nats=Nats(streams=[Stream(name="ORDERS", subjects=["orders.*"], max_age_s=60)]),
+        nats=NatsTable(streams=[Stream(name="ORDERS", subjects=["orders.*"], max_age_s=60)]),
         secrets={"OPENAI_API_KEY": "/prod/key"},
         replay=Replay(
             secret="OPENAI_API_KEY",

@@ -15,7 +15,7 @@ from typing import Any
 from testbay import ports, process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import Report, sandbox, templates
-from testbay.harness.plans import PORT, ProcessPlan, StackPlan, Step
+from testbay.harness.plans import PORT, Preparation, ProcessPlan, StackPlan
 from testbay.logs import tail
 
 _UNPRIVILEGED = "nobody"
@@ -86,7 +86,7 @@ class Embedded:
         for step in () if warm else server["prepare"]:
             self._run_step(server, step)
 
-    def _run_step(self, server: ProcessPlan, step: Step) -> None:
+    def _run_step(self, server: ProcessPlan, step: Preparation) -> None:
         """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
         log = Path(server["log"])
         with log.open("ab") as output:

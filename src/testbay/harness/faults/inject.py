@@ -103,13 +103,12 @@ class Proxies:
 class Fault:
     """A fault that is on, until it is healed or the test ends; as a context manager, until the block ends."""
 
-    def __init__(self, link: "Link", name: str) -> None:
-        self._link = link
-        self._name = name
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
 
     def heal(self) -> None:
         """End this one; others of the same dependency stay."""
-        self._link._heal(self._name)  # noqa: SLF001 - ours
+        self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +205,7 @@ class Link:
     def _set(self, fault: str, **values: float) -> Fault:
         self._on[fault] = " ".join([self.name, fault, *(f"{name}={value:g}" for name, value in values.items())])
         self._proxies.ask(do="set", port=self.port, fault=fault, values=values)
-        return Fault(self, fault)
+        return Fault(lambda: self._heal(fault))
 
     def _heal(self, fault: str) -> None:
         self._proxies.ask(do="heal", port=self.port, fault=fault)

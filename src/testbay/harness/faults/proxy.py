@@ -14,7 +14,7 @@ from typing import Any
 
 from testbay import ports, process
 from testbay.errors import BayError
-from testbay.harness.faults.relay import Connection, Shape
+from testbay.harness.faults.relay import Connection, Treatment
 
 _FIRST_PORT, _PORTS = 19000, 1000
 _SHUT = ("cut", "refuse", "restart")  # while one of these is on, nobody listens
@@ -44,7 +44,7 @@ class Door:
         self._lock = lock
         self._listener: socket.socket | None = None
         self._faults: dict[str, dict[str, float]] = {}
-        self._shape = Shape()
+        self._shape = Treatment()
         self._connections: set[Connection] = set()
         self._count = 0
         self.listen()
@@ -122,7 +122,7 @@ class Door:
         before = self._shape
         latency = self._faults.get("latency", {})
         drop = self._faults.get("drop_after")
-        self._shape = Shape(
+        self._shape = Treatment(
             is_frozen="freeze" in self._faults,
             latency_s=latency.get("ms", 0) / 1000,
             jitter_s=latency.get("jitter_ms", 0) / 1000,

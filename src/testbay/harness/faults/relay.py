@@ -25,7 +25,7 @@ _spare: list[memoryview] = []
 _SPARE = 4
 
 
-class Shape(NamedTuple):
+class Treatment(NamedTuple):
     """What happens to bytes on their way. Latency and `drop_after_bytes` are of what the server says."""
 
     is_frozen: bool = False
@@ -40,7 +40,7 @@ class Shape(NamedTuple):
         return self[1:] == _PLAIN[1:]
 
 
-_PLAIN = Shape()
+_PLAIN = Treatment()
 
 
 class Flow:
@@ -59,13 +59,13 @@ class Flow:
         self._has_ended = False
         self._is_free_at = 0.0  # when `bandwidth` lets the next byte pass
 
-    def reshape(self, shape: Shape) -> None:
+    def reshape(self, shape: Treatment) -> None:
         """What is held need not wait for its time any more; counting begins anew."""
         self._held = deque((0.0, data) for _, data in self._held)
         self._is_free_at = 0.0
         self.left_bytes = shape.drop_after_bytes if self._chance else None
 
-    def room(self, shape: Shape) -> int:
+    def room(self, shape: Treatment) -> int:
         """How many bytes may be read now."""
         if self._has_ended or shape.is_frozen or len(self._held) >= _HELD_PIECES:
             return 0
@@ -80,7 +80,7 @@ class Flow:
         """When there is something to do without anybody having said anything."""
         return self._held[0][0] if self._held and not self.is_blocked else _NEVER
 
-    def read(self, shape: Shape, now: float) -> None:
+    def read(self, shape: Treatment, now: float) -> None:
         """Take in what has come, and pass it on if nothing speaks against it.
 
         Raises:
@@ -108,7 +108,7 @@ class Flow:
             self._hold(None, now)
         self.flush(shape, now)
 
-    def _due(self, count: int, shape: Shape, now: float) -> float:
+    def _due(self, count: int, shape: Treatment, now: float) -> float:
         due = now
         if shape.bytes_per_s:
             due = self._is_free_at = max(now, self._is_free_at) + count / shape.bytes_per_s
@@ -121,7 +121,7 @@ class Flow:
         self._held.append((max(due, self._held[-1][0]) if self._held else due, data))
         self._held_bytes += len(data or b"")
 
-    def flush(self, _: Shape, now: float) -> None:
+    def flush(self, _: Treatment, now: float) -> None:
         """Pass on what is due.
 
         Raises:
@@ -172,7 +172,7 @@ class Connection:
         self._ends = ((client, up, down), (server, down, up))  # what comes from it, what goes to it
         self._watched = {client: 0, server: 0}
 
-    def reshape(self, shape: Shape, now: float) -> None:
+    def reshape(self, shape: Treatment, now: float) -> None:
         """From now on."""
         self._shape = shape
         for _, coming, _ in self._ends:
@@ -201,7 +201,7 @@ class Connection:
             self._attempt(coming.read, now)
         self._watch()
 
-    def _attempt(self, move: "Callable[[Shape, float], None]", now: float) -> None:
+    def _attempt(self, move: "Callable[[Treatment, float], None]", now: float) -> None:
         if not self.is_open:
             return
         try:

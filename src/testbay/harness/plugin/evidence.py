@@ -18,7 +18,7 @@ _LOOK_AGAIN_S = 0.02
 _failed = pytest.StashKey[bool]()
 
 
-class Source(Protocol):
+class EvidenceSource(Protocol):
     """Who knows what there is to see."""
 
     def logs(self) -> Mapping[str, Log]:
@@ -89,7 +89,7 @@ class Evidence:
         notes: Where a worker of pytest-xdist leaves its open windows for its controller; see `Crashes`.
     """
 
-    def __init__(self, source: Source, mask: Callable[[str], str], notes: IO[bytes] | None) -> None:
+    def __init__(self, source: EvidenceSource, mask: Callable[[str], str], notes: IO[bytes] | None) -> None:
         self._source = source
         self._mask = mask
         self._windows = Windows()

@@ -11,7 +11,7 @@ from testbay.manifest.compose.finding import Files, compose_files, env_files
 from testbay.manifest.compose.finishing import Finisher
 from testbay.manifest.compose.loading import load
 from testbay.manifest.compose.reading import ComposeFile
-from testbay.manifest.compose.records import Recorder
+from testbay.manifest.compose.records import RecordMaker
 from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_name
 
 
@@ -41,7 +41,7 @@ def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFil
         raise ManifestError(f"{files[0]}: no services", todo="a compose file has a top-level key 'services:'")
     finisher = Finisher(variables, source.read, variables.get(PROJECT_NAME) or "")
     model = finisher.model(tree)
-    recorder = Recorder(model, variables.get, finisher.origins, finisher.problems)
+    recorder = RecordMaker(model, variables.get, finisher.origins, finisher.problems)
     return ComposeFile(
         path=files[0],
         services=recorder.services(),

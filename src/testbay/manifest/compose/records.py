@@ -9,7 +9,7 @@ from testbay.manifest.compose.interpolation import Lookup
 from testbay.manifest.compose.reading import ComposeService, Granted, Port, Prerequisite, Volume
 
 
-class Recorder:
+class RecordMaker:
     """Makes records of the services of one model. `lookup` answers for secrets and configs kept in a variable."""
 
     def __init__(

@@ -38,7 +38,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """What came back; `trouble` is why its body is of no use, if so."""
 
     asked: str
@@ -68,7 +68,7 @@ class Answer:
         return f"{said}: {begins}" if shown and begins and not self.trouble else said
 
 
-async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Answer:
+async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
     """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
 
     Raises:
@@ -84,7 +84,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Answer:
         body, trouble = await _body(response)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise no_answer(asked, error) from None
-    return Answer(
+    return Response(
         asked=asked,
         status=response.status,
         headers={name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers},

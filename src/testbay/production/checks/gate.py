@@ -9,7 +9,7 @@ from testbay.manifest.expressions.evaluate import NotMetError
 from testbay.manifest.expressions.parse import condition
 from testbay.manifest.rollout import Look, Rollout
 from testbay.production.checks.asking import Asking, FoundError, Passed, deadline
-from testbay.production.checks.exchange import Answer, exchange
+from testbay.production.checks.exchange import Response, exchange
 from testbay.text import one_line
 
 _PATIENCE_S = 10.0
@@ -66,14 +66,14 @@ def _told(rollout: Rollout) -> list[str]:
     return [rollout.said, *rollout.evidence] if rollout.said else []
 
 
-def _passed(asking: Asking, answer: Answer, rollout: Rollout) -> Passed:
+def _passed(asking: Asking, answer: Response, rollout: Rollout) -> Passed:
     said = f"{answer.asked}: {asking.commit or 'the expected commit'} answers"
     if asking.expected_sha != rollout.expected:
         said += f", which is on its way there; {rollout.expected[:12]} came before it"
     return Passed(said=said, evidence=tuple(_told(rollout)))
 
 
-async def _once(asking: Asking, live: Live, rollout: Rollout) -> Answer:
+async def _once(asking: Asking, live: Live, rollout: Rollout) -> Response:
     """One answer of a build that may answer; `asking.commit` is what did."""
     asking.commit, asking.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)

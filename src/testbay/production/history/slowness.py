@@ -56,7 +56,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Slowness:
     """A verdict with the numbers that it comes from. `levels` are the samples as they were compared."""
 
     word: Word
@@ -145,7 +145,7 @@ def rule(check: str, said: Latency) -> Rule:
     return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
 
 
-def judge(found: Sequence[Sample], rule: Rule | None = None) -> Finding:
+def judge(found: Sequence[Sample], rule: Rule | None = None) -> Slowness:
     """What the newest runs say, the oldest first."""
     rule = rule or Rule()
     window = tuple(found[-rule.needs :])
@@ -156,12 +156,12 @@ def judge(found: Sequence[Sample], rule: Rule | None = None) -> Finding:
     word: Word = "over the limit" if over else "not enough yet"
     before, recent = levels[: rule.before], levels[rule.before :]
     if len(window) < rule.needs:
-        return Finding(word=word, rule=rule, samples=window, divided=divided, levels=levels)
+        return Slowness(word=word, rule=rule, samples=window, divided=divided, levels=levels)
     ratio = statistics.median(recent) / statistics.median(before)
     p = chance(recent, before)
     if not over:
         word = _word(ratio, p, rule)
-    return Finding(word=word, rule=rule, samples=window, divided=divided, levels=levels, ratio=ratio, p=p)
+    return Slowness(word=word, rule=rule, samples=window, divided=divided, levels=levels, ratio=ratio, p=p)
 
 
 def _word(ratio: float, p: float, rule: Rule) -> Word:
@@ -201,7 +201,7 @@ def _ways(ranks: tuple[int, ...], chosen: int) -> Counter[int]:
     return ways[chosen]
 
 
-def explain(finding: Finding) -> list[str]:
+def explain(finding: Slowness) -> list[str]:
     """The verdict, what it rests on, and a bar for each run, the oldest first."""
     rule, found = finding.rule, finding.samples
     lines = [finding.said]
@@ -218,7 +218,7 @@ def explain(finding: Finding) -> list[str]:
     return lines
 
 
-def summary(finding: Finding) -> list[str]:
+def summary(finding: Slowness) -> list[str]:
     """What a verdict rests on, and since when it is so if it is slower."""
     lines = []
     cut = len(finding.samples) - finding.rule.recent
@@ -239,7 +239,7 @@ def _commit(sample: Sample) -> str:
     return one_line(sample.commit)[:7]
 
 
-def _compared(finding: Finding) -> str:
+def _compared(finding: Slowness) -> str:
     probes = min(sample.probes for sample in finding.samples)
     each = f"the median of at least {probes} probes" if probes > 1 else "a single probe in some, which is noisy"
     if finding.divided:

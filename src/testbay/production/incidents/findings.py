@@ -17,7 +17,7 @@ _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class CheckRun:
     """What a run found. Runs are ordered by when they began: the id decides between two of one moment.
 
     Args:

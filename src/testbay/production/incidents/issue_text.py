@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from testbay.markdown import issue_code, issue_fence, issue_link, issue_title
 from testbay.production.checks.report import Result
 from testbay.production.incidents import marker
-from testbay.production.incidents.findings import Run
+from testbay.production.incidents.findings import CheckRun
 from testbay.production.incidents.marker import State
 from testbay.production.incidents.plan import Action, Policy
 
@@ -29,7 +29,7 @@ class Writer:
         site: The repository for people, https://github.com/acme/shop; empty where it is not known.
     """
 
-    run: Run
+    run: CheckRun
     policy: Policy
     site: str
 
@@ -146,7 +146,7 @@ def _code(text: str) -> str:
     return issue_code(text, 120)
 
 
-def comment_mark(run: Run) -> str:
+def comment_mark(run: CheckRun) -> str:
     """The hidden line by which a comment of this run is known."""
     return f"<!-- testbay-run {run.id} -->"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from testbay.production.incidents.findings import Run
+from testbay.production.incidents.findings import CheckRun
 from testbay.production.incidents.issues import Issue
 from testbay.production.incidents.marker import ENDS, KINDS, MOST_UNTOLD, Kind, State, Turn
 
@@ -42,7 +42,7 @@ class Action:
     was: Tracked | None = None
 
 
-def plan(tracked: Iterable[Tracked], run: Run, policy: Policy) -> list[Action]:
+def plan(tracked: Iterable[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
     """What is still to be done, the most urgent first; nothing when the issues say what the run found.
 
     It may be carried out in part: another plan, after another look, leads on from there.
@@ -52,7 +52,7 @@ def plan(tracked: Iterable[Tracked], run: Run, policy: Policy) -> list[Action]:
     return sorted(actions, key=lambda action: _URGENCY.index(action.verb))
 
 
-def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: Run, policy: Policy) -> list[Action]:
+def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
     mine = [one for one in ours if one.state.kind == kind]
     kept, actions = _swept([one for one in mine if one.issue.is_open])
     closed = [one for one in mine if not one.issue.is_open and not one.state.duplicate_of]
@@ -64,7 +64,7 @@ def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: Run, policy: Policy) ->
     )
 
 
-def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run: Run) -> State:
+def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run: CheckRun) -> State:
     """How an incident begins."""
     return State(
         scope=run.scope,
@@ -139,7 +139,7 @@ def _home(check: str, key: str, kept: Kept) -> int:
     return next(by_check, 0) or next(by_key, 0)
 
 
-def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, policy: Policy) -> list[Action]:
+def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, policy: Policy) -> list[Action]:
     """What an open issue needs, with the state it has after the sweep."""
     taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
     if not run.is_news_to(state):
@@ -164,7 +164,7 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: Run, polic
     return [Action(verb="update", state=state, was=one)]
 
 
-def _begun(states: Sequence[State], closed: Sequence[Tracked], run: Run, policy: Policy) -> list[Action]:
+def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
     """For each a new issue, or the last one about the same opened again, or nothing if a newer run saw its end."""
     actions: list[Action] = []
     again: dict[int, Action] = {}
@@ -191,7 +191,7 @@ def _latest(state: State, past: Sequence[Tracked]) -> Tracked | None:
     return max(same, key=lambda one: one.state.seen, default=None)
 
 
-def _last_good(ours: Sequence[Tracked], run: Run) -> str:
+def _last_good(ours: Sequence[Tracked], run: CheckRun) -> str:
     """The commit of the last good run: the caller knows it, or the incident that saw one last does."""
     known = [(one.state.seen, one.state.fixed_commit) for one in ours if one.state.fixed_commit]
     return run.last_good or max(known, default=(run.started, ""))[1]

@@ -10,12 +10,12 @@ from testbay.errors import IncidentsError, ManifestError
 from testbay.output import Voice
 from testbay.production.checks.report import Report
 from testbay.production.incidents import marker, slack, slack_text
-from testbay.production.incidents.findings import Run, masked, moment
+from testbay.production.incidents.findings import CheckRun, masked, moment
 from testbay.production.incidents.issue_text import Writer, comment_mark
 from testbay.production.incidents.issues import Issue, Issues
 from testbay.production.incidents.plan import Action, Policy, Tracked, plan
 from testbay.production.remote.delivery import Address
-from testbay.production.remote.github import Access, Api, Patience, UnsureError
+from testbay.production.remote.github import Api, GitHubAccess, Patience, UnsureError
 
 _ROUNDS = 30
 _UNSURE_S = 10.0  # an issue that may have been opened is looked for this long before it is opened again
@@ -188,7 +188,7 @@ def _unsettled(numbers: Iterable[int]) -> IncidentsError:
     )
 
 
-def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> Run:
+def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckRun:
     """The report as a run, known by the workflow run that it comes from, else by itself.
 
     Raises:
@@ -199,7 +199,7 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> Run:
     own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]
     known = environ.get("GITHUB_RUN_ID", "")
     id_ = known if re.fullmatch(r"[0-9]{1,20}", known, re.ASCII) else f"report-{own}"
-    return Run(report=report, id=id_, started=moment(report.started), last_good=last_good)
+    return CheckRun(report=report, id=id_, started=moment(report.started), last_good=last_good)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ def execute(
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is no count of runs", todo="use 1 to 100")
-    access, patience = Access.of(environ), patience or Patience()
+    access, patience = GitHubAccess.of(environ), patience or Patience()
     server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
     hook_url = environ.get("SLACK_WEBHOOK_URL", "").strip()
     site = f"{server}/{access.repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""

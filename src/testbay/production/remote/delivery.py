@@ -24,7 +24,7 @@ Wait = Callable[[int, float | None], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Reply:
     """What the other side said in the end, as a status or as text."""
 
     status: int
@@ -113,7 +113,7 @@ def _too_much(most_bytes: int) -> str:
     return f"an answer of more than {most_bytes >> 10} KiB, or too slow"
 
 
-def send(to: Address, method: str, content: bytes, wait: Wait) -> Answer:
+def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
     """Send until there is an answer that another attempt would not change.
 
     What was sent may arrive twice: when an answer is lost nobody knows whether it was taken, and then it is sent again.
@@ -150,7 +150,7 @@ class _UnansweredError(Exception):
     """Nothing that could be used came back."""
 
 
-def _once(to: Address, method: str, content: bytes) -> "tuple[Answer, httpx.Headers]":
+def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Headers]":
     import httpx
 
     try:
@@ -161,7 +161,7 @@ def _once(to: Address, method: str, content: bytes) -> "tuple[Answer, httpx.Head
         raise _UnansweredError(str(error)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _UnansweredError(f"{type(error).__name__}: {error}") from None
-    return Answer(status=response.status_code, text=text), response.headers
+    return Reply(status=response.status_code, text=text), response.headers
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -17,7 +17,7 @@ from testbay.errors import BayError, IncidentsError
 from testbay.manifest.checks import Phase, Target
 from testbay.manifest.rollout import Look, Railway, Rollout
 from testbay.production.remote import railway
-from testbay.production.remote.github import Access, Api, Patience
+from testbay.production.remote.github import Api, GitHubAccess, Patience
 from testbay.production.remote.railway import Deployed, RailwayError
 
 TOKENS = ("GITHUB_TOKEN", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN")  # variables that nothing may show
@@ -79,7 +79,7 @@ async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
 def on_github(environment: str, environ: Mapping[str, str], patience: Patience | None = None) -> Rollout:
     """The newest deployment to an environment that succeeded, and the newer ones that are under way."""
     try:
-        access = Access.of(environ)
+        access = GitHubAccess.of(environ)
         api = Api(access, patience or Patience(_BUDGET_S), right="deployments: read")
         return _newest(api, environment)
     except IncidentsError as error:

@@ -29,7 +29,7 @@ class UnsureError(IncidentsError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class GitHubAccess:
     """Which repository, and what opens it."""
 
     api_url: str
@@ -37,7 +37,7 @@ class Access:
     token: str = field(repr=False)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> "Access":
+    def of(cls, environ: Mapping[str, str]) -> "GitHubAccess":
         """As GitHub Actions names them.
 
         Raises:
@@ -101,7 +101,7 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class GitHubAnswer:
     """What GitHub said, as JSON, and where the rest of it is."""
 
     data: Any
@@ -128,7 +128,7 @@ class Api:
     it may have been done. `right` is what the token needs, as a workflow's `permissions` name it.
     """
 
-    def __init__(self, access: Access, patience: Patience, right: str = "issues: write") -> None:
+    def __init__(self, access: GitHubAccess, patience: Patience, right: str = "issues: write") -> None:
         self._access = access
         self._right = right
         self._patience = patience
@@ -169,7 +169,7 @@ class Api:
 
     def _call(
         self, method: str, url: str, content: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> GitHubAnswer:
         attempt = 0
         while isinstance(got := self._once(method, url, content, query), _Fault):
             if not got.again or not self._patience.wait(attempt, got.asked_s):
@@ -182,7 +182,7 @@ class Api:
 
     def _once(
         self, method: str, url: str, content: Mapping[str, Any] | None, query: Mapping[str, str] | None
-    ) -> Answer | _Fault:
+    ) -> GitHubAnswer | _Fault:
         import httpx
 
         left_s = self._patience.left_s()
@@ -208,9 +208,9 @@ class Api:
         return _read(response, text, unsure=unsure)
 
 
-def _read(response: "httpx.Response", text: str, *, unsure: bool) -> Answer | _Fault:
+def _read(response: "httpx.Response", text: str, *, unsure: bool) -> GitHubAnswer | _Fault:
     try:
-        return Answer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
+        return GitHubAnswer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
     except (ValueError, RecursionError):
         return _Fault(what="the answer is no JSON", evidence=text, unsure=unsure)
 

@@ -9,7 +9,7 @@ from testbay.production.statuspage import responses, uptime, wording
 from testbay.production.statuspage.boards import STATES, Board, Check, State, boards, name_of
 from testbay.production.statuspage.outages import Outage, outages
 from testbay.production.statuspage.responses import Line
-from testbay.production.statuspage.uptime import Share, Strip
+from testbay.production.statuspage.uptime import Strip, Uptime
 
 # What one page has room for. Strips are the larger part of it: 10 kB for a check.
 _BOARDS = 50
@@ -23,7 +23,7 @@ class Drawn:
     """A check as the page shows it; without strips where there are too many."""
 
     check: Check
-    shares: Sequence[Share]
+    shares: Sequence[Uptime]
     strip: Strip | None = None
     line: Line | None = None
 

@@ -19,7 +19,7 @@ _FEWEST = 30  # cells: three runs are no three walls
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Uptime:
     """Of how many runs how many passed; what could not be asked, or found an old build, counts for neither."""
 
     window: str
@@ -50,12 +50,12 @@ class Strip:
     said: str
 
 
-def shares(points: Sequence[Point], now: datetime) -> list[Share]:
+def shares(points: Sequence[Point], now: datetime) -> list[Uptime]:
     """For each window up to now."""
     found = []
     for name, days in _WINDOWS.items():
         counts = Counter(point.verdict for point in since(points, now - timedelta(days=days)))
-        found.append(Share(window=name, passed=counts["pass"], counted=counts["pass"] + counts["fail"]))
+        found.append(Uptime(window=name, passed=counts["pass"], counted=counts["pass"] + counts["fail"]))
     return found
 
 

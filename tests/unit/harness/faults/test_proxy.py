@@ -14,7 +14,7 @@ from tests.unit.conftest import Listen
 
 from testbay.errors import EngineUnavailableError
 from testbay.harness.faults.inject import Faults, Link, Proxies, ProxyGoneError
-from testbay.harness.faults.relay import Flow, Shape
+from testbay.harness.faults.relay import Flow, Treatment
 
 MB = 1_000_000
 Way = Callable[..., Link]
@@ -149,7 +149,7 @@ def test_chance_repeats_itself() -> None:
     """The same seed, the same delays."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        shape = Shape(latency_s=0.2, jitter_s=0.05)
+        shape = Treatment(latency_s=0.2, jitter_s=0.05)
         first, again = (Flow(ours, theirs, random.Random("7 nats 1")) for _ in range(2))
         delays = [first._due(1, shape, 0.0) for _ in range(100)]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import InterruptedRunError
-from testbay.manifest.checks import Asked
+from testbay.manifest.checks import CheckTables
 from testbay.production.checks.report import Report
 from testbay.production.checks.runner import names
 
@@ -290,6 +290,6 @@ def test_the_cleanup_has_time_of_its_own(go: Callable[..., Report], users: Users
 
 def test_its_cleanup_has_a_name_of_its_own() -> None:
     """Known before it is done: an incident about it is told from one about nothing."""
-    [journey] = Asked.model_validate(tomllib.loads(JOURNEY)).check
+    [journey] = CheckTables.model_validate(tomllib.loads(JOURNEY)).check
 
     assert names(journey) == ["signup", "signup/cleanup"]

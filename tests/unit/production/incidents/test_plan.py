@@ -9,7 +9,7 @@ import pytest
 from testbay.errors import IncidentsError, ManifestError
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.incidents import marker
-from testbay.production.incidents.findings import Run, cause, moment
+from testbay.production.incidents.findings import CheckRun, cause, moment
 from testbay.production.incidents.issues import Issue
 from testbay.production.incidents.marker import State
 from testbay.production.incidents.plan import Action, Policy, Tracked, plan
@@ -21,12 +21,12 @@ def result(check: str, verdict: Verdict = "fail", said: str = "status is 502") -
     return Result(check=check, kind="http", verdict=verdict, said=said)
 
 
-def run(*results: Result, hours: float = 0, known: tuple[str, ...] = (), **more: Any) -> Run:
+def run(*results: Result, hours: float = 0, known: tuple[str, ...] = (), **more: Any) -> CheckRun:
     """One that found these, so long after noon."""
     when = NOON + timedelta(hours=hours)
     began = when.isoformat()
     found = Report(service="shop", phase="scheduled", started=began, finished=began, results=results, known=known)
-    return Run(report=found, id=f"{hours}", started=when, **more)
+    return CheckRun(report=found, id=f"{hours}", started=when, **more)
 
 
 def issue(number: int, state: State, *, is_open: bool = True) -> Tracked:

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from testbay.errors import IncidentsError
 from testbay.production.checks.report import Report, Result
 from testbay.production.incidents import marker
-from testbay.production.incidents.findings import Run, masked
+from testbay.production.incidents.findings import CheckRun, masked
 from testbay.production.incidents.issue_text import Writer
 from testbay.production.incidents.issues import Issue
 from testbay.production.incidents.marker import State, digest
@@ -57,7 +57,7 @@ def writer(*results: Result, **facts: Any) -> Writer:
     """For a run of these."""
     when = NOON.isoformat()
     known = {"service": "shop", "phase": "scheduled", "target": "production", "started": when, "finished": when}
-    run = Run(report=Report(**{**known, **facts}, results=results or (FAILED,)), id="7", started=NOON)
+    run = CheckRun(report=Report(**{**known, **facts}, results=results or (FAILED,)), id="7", started=NOON)
     return Writer(run=run, policy=Policy(), site=SITE)
 
 
@@ -225,7 +225,7 @@ def test_secrets_are_masked_before_anything_is_cut() -> None:
     facts: Any = {"service": secret, "target": secret, "commit": secret, "expected_commit": secret, "run_url": secret}
     told = Report(**facts, phase="scheduled", started=NOON.isoformat(), finished="", results=(result,))
 
-    run = Run(report=masked(told, lambda text: text.replace(secret, "***")), id="7", started=NOON)
+    run = CheckRun(report=masked(told, lambda text: text.replace(secret, "***")), id="7", started=NOON)
 
     [action] = plan([], run, Policy())
     page = Writer(run=run, policy=Policy(), site=SITE)

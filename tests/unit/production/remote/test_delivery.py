@@ -8,7 +8,7 @@ import pytest
 from tests.unit.conftest import Listen
 
 from testbay.errors import NotDeliveredError
-from testbay.production.remote.delivery import Address, Answer, is_private, send
+from testbay.production.remote.delivery import Address, Reply, is_private, send
 
 KEY = "canaryKey0123456789"
 
@@ -45,7 +45,7 @@ ENDLESS = b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n" + b"x" * 100_000
 @pytest.mark.parametrize("first", [BUSY, b"", b"nonsense\r\n\r\n", ENDLESS])
 def test_what_did_not_arrive_is_sent_again(serve: Callable[..., Address], first: bytes) -> None:
     """Whatever went wrong the first time."""
-    assert send(serve(first, TAKEN), "POST", b"x", twice) == Answer(status=200, text="ok")
+    assert send(serve(first, TAKEN), "POST", b"x", twice) == Reply(status=200, text="ok")
 
 
 @pytest.mark.parametrize(

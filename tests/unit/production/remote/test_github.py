@@ -11,7 +11,7 @@ from tests.unit.conftest import Listen
 from testbay.errors import IncidentsError
 from testbay.production.incidents.issues import Issues
 from testbay.production.remote import github
-from testbay.production.remote.github import Access, Api, Patience, UnsureError
+from testbay.production.remote.github import Api, GitHubAccess, Patience, UnsureError
 
 TOKEN = "ghs_throwaway0123456789"
 HEAD = "HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}\r\n"
@@ -38,7 +38,7 @@ def answers(listen: Listen, waits: list[float]) -> Answers:
             while connection.recv(65536):
                 pass  # who hangs up on unread data resets the connection, and the answer is lost
 
-        access = Access(api_url=f"http://127.0.0.1:{listen(converse)}", repository="acme/shop", token=TOKEN)
+        access = GitHubAccess(api_url=f"http://127.0.0.1:{listen(converse)}", repository="acme/shop", token=TOKEN)
         return Api(access, Patience(100, clock=lambda: sum(waits), sleep=waits.append))
 
     return make
@@ -144,7 +144,7 @@ def test_an_answer_that_drips_is_left(listen: Listen, head: str) -> None:
         while not select.select([connection], [], [], 0.01)[0]:
             connection.sendall(b" ")
 
-    access = Access(api_url=f"http://127.0.0.1:{listen(drip)}", repository="acme/shop", token=TOKEN)
+    access = GitHubAccess(api_url=f"http://127.0.0.1:{listen(drip)}", repository="acme/shop", token=TOKEN)
     with pytest.raises(IncidentsError) as refused:
         list(Api(access, Patience(0.3)).pages("issues"))
 
@@ -167,7 +167,7 @@ def test_an_answer_is_not_unpacked(answers: Answers) -> None:
 def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str) -> None:
     """With what to mend, instead of a traceback."""
     monkeypatch.setenv(name, value)
-    access = Access(api_url="https://127.0.0.1:9", repository="acme/shop", token=TOKEN)
+    access = GitHubAccess(api_url="https://127.0.0.1:9", repository="acme/shop", token=TOKEN)
     with pytest.raises(IncidentsError, match="it cannot be asked from here") as refused:
         Api(access, Patience(9)).call("POST", "issues", {})
 

@@ -6,7 +6,7 @@ from tests.samples.histories import NOW, every_six_hours, run
 from testbay.production.history.entries import Entry
 from testbay.production.statuspage import uptime
 from testbay.production.statuspage.boards import Point, boards
-from testbay.production.statuspage.uptime import Cell, Share
+from testbay.production.statuspage.uptime import Cell, Uptime
 
 
 def points(*runs: Entry) -> list[Point]:
@@ -34,7 +34,7 @@ def test_shares_count_runs_that_could_tell() -> None:
 )
 def test_a_share_is_rounded_down(passed: int, counted: int, said: str) -> None:
     """One failure in a year is not 100 %."""
-    assert str(Share(window="", passed=passed, counted=counted)) == said
+    assert str(Uptime(window="", passed=passed, counted=counted)) == said
 
 
 def test_a_day_is_its_worst_and_says_how_much_of_it() -> None:

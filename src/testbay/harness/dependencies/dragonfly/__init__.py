@@ -43,9 +43,9 @@ __all__ = [
 
 def landlord(ground: Ground) -> Landlord:
     """Give out a server for every slot where one starts in milliseconds, else a numbered database."""
-    from testbay.harness.dependencies.dragonfly.slots import Databases, Servers  # redis is slow to import
+    from testbay.harness.dependencies.dragonfly.slots import Databases, OwnServers  # redis is slow to import
 
-    return Servers(ground) if ground.serve else Databases(ground)
+    return OwnServers(ground) if ground.serve else Databases(ground)
 
 
 def keeper() -> Keeper:

@@ -25,7 +25,7 @@ _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class DragonflyMeaning:
     """A service as its image understands it. `notes` hold for both engines, `left_out` for the embedded one."""
 
     user: str
@@ -41,7 +41,7 @@ class Meaning:
         return tuple(setting for setting in self.settings if _is_carried(*setting))
 
 
-def meaning(service: ComposeService) -> Meaning:
+def meaning(service: ComposeService) -> DragonflyMeaning:
     """Read a service as its image does.
 
     Raises:
@@ -54,7 +54,7 @@ def meaning(service: ComposeService) -> Meaning:
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60] for name, values in settings if name in _WORTH_SAYING]
     said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
-    return Meaning(
+    return DragonflyMeaning(
         user=user,
         password=password,
         port=_port(service, settings),

@@ -26,7 +26,7 @@ _LIST = (b"CLIENT", b"LIST")
 _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
 
 
-class Servers:
+class OwnServers:
     """The landlord where servers are cheap: one of its own for every slot, so that channels are its own too."""
 
     shared = ""
@@ -34,9 +34,9 @@ class Servers:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def slot(self, number: int) -> "Server":
+    def slot(self, number: int) -> "OwnServer":
         """A new server."""
-        return Server(self._ground, number)
+        return OwnServer(self._ground, number)
 
     def has_room(self) -> bool:
         """A server needs a few MB."""
@@ -98,7 +98,7 @@ class _Part:
         return Returned(left, ready=self._is_as_new(left, answers[0]))
 
 
-class Server(_Part):
+class OwnServer(_Part):
     """The slot: one server, started by the stack's guard and ended with us."""
 
     _emptying = ((b"INFO", b"commandstats"), (b"FLUSHALL",), (b"SCRIPT", b"FLUSH"))
@@ -162,9 +162,9 @@ class Databases:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def slot(self, number: int) -> "Database":
+    def slot(self, number: int) -> "Keyspace":
         """The database of that number."""
-        return Database(replace(self._ground.endpoint, db=str(number)))
+        return Keyspace(replace(self._ground.endpoint, db=str(number)))
 
     def has_room(self) -> bool:
         """There are as many as there are."""
@@ -174,7 +174,7 @@ class Databases:
         """Each slot has a connection of its own."""
 
 
-class Database(_Part):
+class Keyspace(_Part):
     """The slot: one numbered database."""
 
     _emptying = ((b"FLUSHDB",),)

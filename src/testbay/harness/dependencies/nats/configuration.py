@@ -20,7 +20,7 @@ class UnreadableError(Exception):
     """The text is not a configuration that this reader understands."""
 
 
-class Entry(NamedTuple):
+class Setting(NamedTuple):
     """One key of the top level: its value, and the text that says so."""
 
     key: str
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     text: str
 
 
-def entries(text: str) -> list[Entry]:
+def entries(text: str) -> list[Setting]:
     """Each top-level entry in order.
 
     Raises:
@@ -39,7 +39,7 @@ def entries(text: str) -> list[Entry]:
     while not reader.at_end():
         begin = reader.at
         key, value = reader.entry(0)
-        found.append(Entry(key, value, text[begin : reader.at].strip().rstrip(",;")))
+        found.append(Setting(key, value, text[begin : reader.at].strip().rstrip(",;")))
     return found
 
 

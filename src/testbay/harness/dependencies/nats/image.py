@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
-from testbay.harness.dependencies.nats.configuration import Entry, UnreadableError, entries
+from testbay.harness.dependencies.nats.configuration import Setting, UnreadableError, entries
 from testbay.manifest.compose.reading import ComposeService
 
 CONTAINER_PORT = 4222
@@ -47,7 +47,7 @@ class Login(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class NatsMeaning:
     """A service as its image understands it.
 
     `own_access` is true where the file has users, a token or accounts of its own: then every lease logs in with
@@ -59,7 +59,7 @@ class Meaning:
     own_access: bool
     port: int
     flags: tuple[str, ...] = field(repr=False)
-    configuration: tuple[Entry, ...] = field(repr=False)
+    configuration: tuple[Setting, ...] = field(repr=False)
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -80,7 +80,7 @@ class Meaning:
         return "".join(f"{text}\n" for text in kept)
 
 
-def meaning(service: ComposeService) -> Meaning:
+def meaning(service: ComposeService) -> NatsMeaning:
     """Read a service as its image does.
 
     Raises:
@@ -93,7 +93,7 @@ def meaning(service: ComposeService) -> Meaning:
     values = {entry.key.lower(): entry.value for entry in configuration}
     own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
     dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
-    return Meaning(
+    return NatsMeaning(
         login=_login(service, flags, values) if own_access else Login(),
         own_access=own_access or bool(note),
         port=_port(flags, values),
@@ -111,7 +111,7 @@ def _shared(service: ComposeService) -> str:
     )
 
 
-def _configuration(service: ComposeService, named: str) -> tuple[tuple[Entry, ...], str]:
+def _configuration(service: ComposeService, named: str) -> tuple[tuple[Setting, ...], str]:
     path = PurePosixPath("/", named)
     said = container.text(service, str(path))
     if said is None:
@@ -124,7 +124,7 @@ def _configuration(service: ComposeService, named: str) -> tuple[tuple[Entry, ..
         ) from None
 
 
-def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, depth: int) -> Iterator[Entry]:
+def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, depth: int) -> Iterator[Setting]:
     for entry in entries(text):
         if entry.key != "include":
             yield entry

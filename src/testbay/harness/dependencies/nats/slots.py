@@ -13,14 +13,14 @@ from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
 
 
-class Request(NamedTuple):
+class Call(NamedTuple):
     """A subject, and what is sent to it as JSON."""
 
     subject: str
     body: Mapping[str, Any]
 
 
-_LIST = Request("$JS.API.STREAM.LIST", {"offset": 0})
+_LIST = Call("$JS.API.STREAM.LIST", {"offset": 0})
 _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen for another moment
 
 
@@ -108,9 +108,9 @@ class Account:
             return int(account["conns"]), int(account["received"]["msgs"]) - self._talk.session().asked
         return -1, -1
 
-    def _connz(self, *, listening: bool = False) -> Request:
+    def _connz(self, *, listening: bool = False) -> Call:
         """How the server is asked who is in the account, and what they are subscribed to if wanted."""
-        return Request(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.CONNZ", {"subscriptions": listening})
+        return Call(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.CONNZ", {"subscriptions": listening})
 
     def _await_alone(self, told: Mapping[str, Any]) -> tuple[str, ...]:
         assert self._talk is not None
@@ -179,15 +179,15 @@ class Talk:
         """A request, on a second connection if the first one broke meanwhile."""
         return self.end(self.begin(subject, body))
 
-    def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Request, bytes]":
+    def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Call, bytes]":
         """The first half of a request."""
-        request = Request(subject, body)
+        request = Call(subject, body)
         try:
             return request, self.session().ask(*request)
         except OSError:
             return request, b""
 
-    def end(self, begun: "tuple[Request, bytes]") -> dict[str, Any]:
+    def end(self, begun: "tuple[Call, bytes]") -> dict[str, Any]:
         """Its answer."""
         request, inbox = begun
         try:

@@ -18,7 +18,7 @@ class Order(NamedTuple):
     note: str = ""
 
 
-def order(service: ComposeService, meant: image.Meaning, server: Server) -> Order:
+def order(service: ComposeService, meant: image.PostgresMeaning, server: Server) -> Order:
     """How a cluster of this server is made to sort as the image does, as near as this machine can."""
     plain = f"--locale={'C.UTF-8' if process.LINUX else 'C'}"
     if image.is_code_point(meant.locale) and not meant.icu:
@@ -32,7 +32,7 @@ def order(service: ComposeService, meant: image.Meaning, server: Server) -> Orde
     return Order((plain,), _difference(service, meant, server))
 
 
-def _difference(service: ComposeService, meant: image.Meaning, server: Server) -> str:
+def _difference(service: ComposeService, meant: image.PostgresMeaning, server: Server) -> str:
     wanted = programs.major_of(service.tag) or str(programs.major(server))
     ways = 'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" in the compose file'
     if server.source != programs.ADDED and int(wanted) >= _ICU_SINCE and wanted in builds.offered(builds.this_system()):

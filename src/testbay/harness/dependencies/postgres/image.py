@@ -48,7 +48,7 @@ class Script:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class PostgresMeaning:
     """A service as the image's entrypoint understands it. `settings` are what `-c` or a mounted file say, in order.
 
     `locale` is the one texts sort by in the image; `initdb` are further words for initdb, without a locale among them.
@@ -74,7 +74,7 @@ class Meaning:
         return [(name, value) for name, value in self.settings if _carried(name, value)]
 
 
-def meaning(service: ComposeService) -> Meaning:
+def meaning(service: ComposeService) -> PostgresMeaning:
     """Read a service as its image does.
 
     Raises:
@@ -89,7 +89,7 @@ def meaning(service: ComposeService) -> Meaning:
     scripts, passed_over = _scripts(service)
     container_s = [f"{name} = {value}" for name, value in settings if not _carried(name, value) and _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
-    return Meaning(
+    return PostgresMeaning(
         user=user,
         password=password,
         db=db,

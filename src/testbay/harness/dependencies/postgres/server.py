@@ -17,7 +17,7 @@ from testbay import process
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
 from testbay.harness.dependencies.postgres import image, programs
 from testbay.harness.dependencies.postgres.collation import order
-from testbay.harness.plans import PORT, Configured, ProcessPlan, Step, process_plan
+from testbay.harness.plans import PORT, Configured, Preparation, ProcessPlan, process_plan
 from testbay.manifest.compose.reading import ComposeService
 
 NAME = "postgres"
@@ -41,7 +41,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """initdb, the database, then the server on loopback TCP alone: a socket file would need a short path."""
     meant = image.meaning(service)
     data = home / "data"
-    steps: list[Step] = [{"argv": _initdb(service, meant, server, home)}]
+    steps: list[Preparation] = [{"argv": _initdb(service, meant, server, home)}]
     if meant.db != "postgres":
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": f"CREATE DATABASE {_quoted(meant.db)};\n"})
@@ -67,7 +67,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     )
 
 
-def _initdb(service: ComposeService, meant: image.Meaning, server: Server, home: Path) -> list[str]:
+def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Server, home: Path) -> list[str]:
     """The password never stands in the argv, and a short-lived cluster is never synchronised to the disk."""
     argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
     argv += ["--pwfile", str(home / "secret")] if meant.password else []
@@ -77,7 +77,7 @@ def _initdb(service: ComposeService, meant: image.Meaning, server: Server, home:
     return [*argv, *order(service, meant, server).words, *meant.initdb]
 
 
-def _flags(meant: image.Meaning, server: Server) -> list[str]:
+def _flags(meant: image.PostgresMeaning, server: Server) -> list[str]:
     """The settings of the compose file; a library that this server lacks would keep it from starting."""
     flags = []
     for name, value in meant.carried:

@@ -2,7 +2,7 @@
 
 from testbay.manifest.checks import HttpCheck
 from testbay.production.checks.asking import Asking, Passed, deadline, judge
-from testbay.production.checks.exchange import Answer, exchange
+from testbay.production.checks.exchange import Response, exchange
 
 
 async def ask(asking: Asking, check: HttpCheck, instance: str) -> Passed:
@@ -19,7 +19,7 @@ async def ask(asking: Asking, check: HttpCheck, instance: str) -> Passed:
     return Passed(said=f"{answer.asked} → {answer.status}", latencies_s=tuple(latencies_s))
 
 
-async def _once(asking: Asking, check: HttpCheck, instance: str) -> Answer:
+async def _once(asking: Asking, check: HttpCheck, instance: str) -> Response:
     scope = asking.scope(each=instance)
     async with deadline(f"{check.method.upper()} {check.path}", check.timeout, asking.deadline):
         answer = await exchange(asking, check, scope)
