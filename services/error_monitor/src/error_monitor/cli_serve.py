@@ -75,8 +75,10 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 async def _once(settings: Settings, files: argparse.Namespace | None) -> dict[str, Any]:
+    from error_monitor import logs
     from error_monitor.scanning.once import scan_once
 
+    logs.configure(settings.log_level)
     return await _safely(scan_once(settings, files.files if files else None, files.service if files else ""))
 
 

@@ -1,5 +1,6 @@
 """The PostgreSQL pool: any PostgreSQL, behind a pooler of transactions too."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -14,7 +15,14 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 # Errors that mean "the database is away, full or being restored": the work is tried again later. A transaction that
 # was refused has left nothing behind.
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    OSError,
+    TimeoutError,
+)
 NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn)
 
 
@@ -22,6 +30,7 @@ class Database:
     """A pool that survives the server going away: dead connections are noticed before they are used."""
 
     def __init__(self, settings: Settings) -> None:
+        self._patience_s = settings.db_timeout_s * 4
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             settings.database_url,
             min_size=1,
@@ -63,7 +72,8 @@ class Database:
 
     async def fetch(self, query: LiteralString, params: Any = ()) -> list[DictRow]:
         """All rows of one statement."""
-        async with self.cursor() as cursor:
+        # A server that is frozen still acknowledges what it is sent: only a deadline of our own ends the wait.
+        async with asyncio.timeout(self._patience_s), self.cursor() as cursor:
             await cursor.execute(query, params)
             return await cursor.fetchall()
 
@@ -74,7 +84,7 @@ class Database:
 
     async def execute(self, query: LiteralString, params: Any = ()) -> int:
         """One statement without rows; how many rows it changed."""
-        async with self.cursor() as cursor:
+        async with asyncio.timeout(self._patience_s), self.cursor() as cursor:
             await cursor.execute(query, params)
             return cursor.rowcount
 

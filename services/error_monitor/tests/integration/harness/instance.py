@@ -39,7 +39,11 @@ class Instance:
 
     def scan(self) -> dict[str, Any]:
         """What a whole scan came to that began after this call. Only the instance that holds the lease scans."""
-        answer = eventually(self._scan, f"{self.url} to scan; {self.logs()[-2000:]}")
+        try:
+            answer = eventually(self._scan, f"{self.url} to scan")
+        except AssertionError as exc:
+            exc.add_note(self.logs()[-4000:])
+            raise
         assert answer is not None
         return answer
 

@@ -1,0 +1,118 @@
+"""The commands: scan once, import a finished file, migrate, each as a process of its own."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.instance import Make
+from harness.launcher import Launcher
+from harness.logfiles import LogFolder, failure
+
+if TYPE_CHECKING:
+    import psycopg
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(launcher: Launcher, environment: Mapping[str, str], tmp_path: Path) -> Run:
+    """`error-monitor …`: its exit code and what it said."""
+
+    def one(*argv: str, **env: str) -> tuple[int, str]:
+        log = tmp_path / f"command-{len(list(tmp_path.iterdir()))}.out"
+        code = launcher.wait(launcher.start(argv, {**environment, **env}, log))
+        said = log.read_text(encoding="utf-8").splitlines()
+        return code, "\n".join(line for line in said if "error_monitor:own" not in line)
+
+    return one
+
+
+def counted(postgres: "psycopg.Connection[Any]") -> int:
+    row = postgres.execute("SELECT coalesce(sum(events), 0)::int FROM error_monitor.patterns").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_scan_reads_once_and_ends(run: Run, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
+    """For cron: what is new since the last call, as one line of JSON."""
+    logs.fail(3)
+    first = run("scan")
+    second = run("scan")
+
+    assert (first[0], json.loads(first[1])) == (0, {"lines": 15, "events": 3, "new_patterns": 1, "errors": {}})
+    assert (second[0], json.loads(second[1])["events"], counted(postgres)) == (0, 0, 3)
+
+
+def test_scan_beside_a_running_monitor_is_refused(run: Run, monitor: Make, logs: LogFolder) -> None:
+    """A call of cron while an instance serves: it says so, and counts nothing."""
+    one = monitor()
+    logs.fail(1)
+    one.scan()
+
+    code, said = run("scan")
+
+    assert (code, "another instance scans as 'default' now" in said) == (1, True)
+
+
+def test_scan_with_a_failing_source(run: Run, logs: LogFolder) -> None:
+    """Exit code 3: something was not read; the rest was."""
+    logs.fail(1)
+    code, said = run("scan", LOKI_ENABLED="true", LOKI_URL="http://127.0.0.1:9")
+
+    found = json.loads(said.splitlines()[-1])
+    assert (code, list(found["errors"]), found["events"]) == (3, ["loki"], 1)
+
+
+def test_import_counts_a_content_once(run: Run, tmp_path: Path, postgres: "psycopg.Connection[Any]") -> None:
+    """The same file again, or a copy of it under another name, is not counted again."""
+    file, copy = tmp_path / "old.log.gone", tmp_path / "copy"
+    file.write_text(failure("no pay") * 4 + "ERROR without an end")
+    copy.write_bytes(file.read_bytes())
+
+    codes = [run("import", str(file), "--service", "shop")[0], run("import", str(file), str(copy))[0]]
+
+    row = postgres.execute("SELECT DISTINCT services FROM error_monitor.patterns").fetchone()
+    assert (codes, counted(postgres), row) == ([0, 0], 5, (["shop"],))
+
+
+def test_import_names_a_missing_file(run: Run, tmp_path: Path) -> None:
+    """Exit code 2, and nothing is read."""
+    code, said = run("import", str(tmp_path / "none.log"))
+
+    assert (code, "no such file" in said) == (2, True)
+
+
+def test_migrate_makes_the_tables(run: Run, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
+    """On an empty database; again it has nothing to do, and what is there stays."""
+    postgres.execute("DROP SCHEMA error_monitor CASCADE")
+    before = run("scan")
+    first, second = run("migrate"), run("migrate")
+    logs.fail(1)
+    after = run("scan")
+
+    assert (before[0], "error-monitor migrate" in before[1], after[0]) == (1, True, 0)
+    assert len(json.loads(first[1])["applied"]) >= 3
+    assert json.loads(second[1]) == {"applied": []}
+
+
+def test_migrate_after_another_tool(run: Run, postgres: "psycopg.Connection[Any]") -> None:
+    """Tables that psql made are recognised, not made again."""
+    assert run("migrate") == (0, '{"applied": []}')
+
+
+@pytest.mark.parametrize("command", ["scan", "migrate"])
+def test_without_a_database(run: Run, command: str) -> None:
+    """A database that does not answer: exit code 1, one line."""
+    code, said = run(command, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+
+    assert (code, "the database is away" in said) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["serve", "scan", "migrate"])
+def test_wrong_settings_end_every_command(run: Run, command: str) -> None:
+    """Exit code 2, with the variable's name."""
+    code, said = run(command, ERROR_MONITOR_NOTHING="1")
+
+    assert (code, "ERROR_MONITOR_NOTHING is unknown" in said) == (2, True)
