@@ -4,6 +4,9 @@ Codes 0-5 are pytest's own, so "tests failed" never looks like "the harness brok
 why (probably), what to do and where the evidence is; docs/troubleshooting.md has an entry for each class.
 """
 
+import errno
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -107,7 +110,32 @@ class NotDeliveredError(BayError):
     exit_code = 26
 
 
+class FilesError(BayError):
+    """A file, the working folder or the standard output cannot be used: full, closed or gone."""
+
+    exit_code = 27
+
+
 class InterruptedRunError(BayError):
     """Ctrl-C, SIGTERM, or a caller that went away."""
 
     exit_code = 130
+
+
+def unusable(error: OSError) -> FilesError:
+    """The system's refusal, in a sentence."""
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return FilesError("the working folder is gone", why="something removed it", todo="cd to a folder that is there")
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    todo = {
+        errno.ENOSPC: "make room on the disk",
+        errno.EDQUOT: "make room within your quota",
+        errno.EROFS: "work in a folder that can be written",
+    }
+    return FilesError(
+        f"{error.filename or 'a file'}: cannot be used: {reason}",
+        why="the system refused what testbay needs to do there",
+        todo=todo.get(error.errno or 0, "make it usable for this user"),
+        evidence="".join(f"{Path(at.filename).name}, line {at.lineno}" for at in frame),
+    )

@@ -1,18 +1,51 @@
 """The one voice: progress where a person watches, plain lines in a pipe, folds and annotations in GitHub Actions."""
 
+import errno
+import os
 import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from testbay.errors import BayError
+from testbay.errors import BayError, FilesError
 
 _ANNOTATIONS = 10
 _COMMAND = re.compile(r"(?m)^([ \t]*:)(?=:)")
 _SUMMARY_BYTES = (1 << 20) - (16 << 10)  # GitHub drops a step's summary above 1 MiB; a later command may add some
+
+
+_lost: list[OSError] = []  # why standard output cannot be written any more; what is said there is said in vain
+
+
+def open_closed_streams() -> None:
+    """Let every standard stream lead somewhere: the next file to be opened would take the number of a closed one."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            sink = os.open(os.devnull, os.O_RDWR)
+            if sink != number:
+                os.dup2(sink, number)
+                os.close(sink)
+            os.set_inheritable(number, True)  # noqa: FBT003 - by position only; pytest and the rest start with it too
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
+            if name == "stdout":
+                _lost.append(OSError(errno.EBADF, "it is closed"))
+
+
+def farewell(code: int) -> int:
+    """The exit code of a command that ends with `code`; says on standard error that its output was lost."""
+    if not _lost:
+        return code
+    error = FilesError(
+        "testbay could not write to its standard output",
+        why=str(_lost[0].strerror),
+        todo="give it an open one with room (`>&-` closes it); everything else was done",
+    )
+    if _lost[0].errno != errno.EPIPE:  # a reader that has seen enough, as `head` has, knows
+        Voice(sys.stderr).say(f"error: {error}")
+    return code or error.exit_code
 
 
 class Voice:
@@ -33,7 +66,19 @@ class Voice:
 
     def _print(self, text: str) -> None:
         self._clear()
-        print(self._safe(text), file=self._stream, flush=True)
+        self._write(self._safe(text) + "\n")
+
+    def _write(self, text: str) -> None:
+        """A stream that takes no more ends no run: what is torn down later must not depend on who listens."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            _lost.append(error)
+            with suppress(OSError, ValueError):  # what is still buffered would be tried again at the very end
+                sink = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(sink, self._stream.fileno())
+                os.close(sink)
 
     def _tame(self, text: str) -> str:
         """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: runners obey both."""
@@ -50,7 +95,7 @@ class Voice:
         if not self._live:
             return
         self._clear()
-        print(self._safe(self._tame(f"    … {text}")[:110]), end="", file=self._stream, flush=True)
+        self._write(self._safe(self._tame(f"    … {text}")[:110]))
         self._has_live_line = True
 
     def _safe(self, text: str) -> str:
@@ -59,7 +104,7 @@ class Voice:
 
     def _clear(self) -> None:
         if self._has_live_line:
-            print("\r\x1b[2K", end="", file=self._stream)
+            self._write("\r\x1b[2K")
             self._has_live_line = False
 
     @contextmanager

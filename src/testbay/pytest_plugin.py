@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbay import settings
 from testbay.harness.plugin import reruns
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leases, Leasing, Nats, or_fail
@@ -112,7 +113,9 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
     if bay.direct is not bay:
         import psycopg
 
-        with closing(psycopg.connect(bay.postgres.dsn, autocommit=True)) as connection:
+        with settings.without("PG"):  # what a developer has set for another database
+            connection = psycopg.connect(bay.postgres.dsn, autocommit=True)
+        with closing(connection):
             yield connection
         return
     yield database.connection()

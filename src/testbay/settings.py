@@ -3,7 +3,8 @@
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -143,6 +144,16 @@ def _llm(env: Mapping[str, str]) -> str:
             f"TESTBAY_LLM: {asked!r} is neither live nor replay", todo="unset it, or TESTBAY_LLM=replay"
         )
     return asked
+
+
+@contextmanager
+def without(prefix: str) -> Iterator[None]:
+    """The environment without the variables of that prefix, for a library that obeys them whatever it is told."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def environ() -> dict[str, str]:

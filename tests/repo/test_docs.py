@@ -39,6 +39,7 @@ EXIT_CODES = {
     "IncidentsError": 24,
     "HistoryError": 25,
     "NotDeliveredError": 26,
+    "FilesError": 27,
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.

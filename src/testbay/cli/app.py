@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from testbay import process
 from testbay import settings as configuration
 from testbay.cli import production, starting
-from testbay.errors import BayError
-from testbay.output import Voice
+from testbay.cli.around import AroundACommand
+from testbay.errors import BayError, unusable
+from testbay.output import Voice, farewell, open_closed_streams
 
 app = typer.Typer(
     name="testbay",
@@ -55,15 +55,27 @@ _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def main() -> None:
     """The `testbay` command."""
-    voice = Voice(environ=configuration.environ())
+    open_closed_streams()
+    sys.exit(farewell(_answer()))
+
+
+def _answer() -> int:
+    """Call the command; returns its exit code."""
     try:
         app()
+    except SystemExit as ended:  # typer's way to end
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BayError as error:
-        voice.error(error)
-        sys.exit(error.exit_code)
+        Voice(environ=configuration.environ()).error(error)
+        return error.exit_code
+    except OSError as error:
+        known = unusable(error)
+        Voice(environ=configuration.environ()).error(known)
+        return known.exit_code
     except KeyboardInterrupt:
-        voice.say("error: interrupted")
-        sys.exit(130)
+        Voice(environ=configuration.environ()).say("error: interrupted")
+        return 130
+    return 0
 
 
 @app.callback(invoke_without_command=True)
@@ -84,7 +96,7 @@ def _asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, 
     return manifest.find_service(service, project), project, chosen
 
 
-@app.command(context_settings=_PASS_THROUGH)
+@app.command(cls=AroundACommand, context_settings=_PASS_THROUGH)
 def run(
     context: typer.Context,
     service: Service = None,
@@ -147,10 +159,10 @@ def report(
         voice.say("no browser was found: open the file above")
 
 
-@app.command("exec", context_settings=_PASS_THROUGH)
+@app.command("exec", cls=AroundACommand, context_settings=_PASS_THROUGH)
 def exec_(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(help="A service's name.")],
+    service: Service = None,
     engine: EngineOption = None,
     cold: ColdOption = False,
     no_migrate: Annotated[bool, typer.Option("--no-migrate", help="Do not apply migrations first.")] = False,
@@ -163,23 +175,12 @@ def exec_(
 
     manifest, project, chosen = _asked(service, engine, cold=cold)
     if not context.args:
-        raise typer.BadParameter("what should run? testbay exec SERVICE -- CMD…")
+        raise typer.BadParameter("what should run? testbay exec [SERVICE] -- CMD…")
     voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean
     raise typer.Exit(commands.execute(manifest, project, chosen, voice, context.args, migrate=not no_migrate))
 
 
-class _AroundACommand(TyperCommand):
-    """Everything behind the first -- is the command, whether or not a service stands before it."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the command in `ctx.args`."""
-        at = args.index("--") if "--" in args else len(args)
-        super().parse_args(ctx, args[:at])
-        ctx.args = args[at + 1 :]
-        return list(ctx.args)
-
-
-@app.command("with-secrets", cls=_AroundACommand)
+@app.command("with-secrets", cls=AroundACommand)
 def with_secrets(
     context: typer.Context,
     service: Service = None,
@@ -265,7 +266,7 @@ def gc() -> None:
     commands.gc(chosen, Voice(environ=chosen.environ))
 
 
-@app.command("open", context_settings=_PASS_THROUGH)
+@app.command("open", cls=AroundACommand, context_settings=_PASS_THROUGH)
 def open_(
     context: typer.Context,
     test: Annotated[

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FIRST_PORT = 18100
 _PATIENCE_S = 10.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
 
 
 class Service:
@@ -77,7 +78,7 @@ class Service:
         import httpx  # half the start-up of a small suite: only for whoever asks
 
         if self._client is None:
-            self._client = httpx.Client(base_url=self.url, timeout=10.0)
+            self._client = httpx.Client(base_url=self.url, timeout=10.0, trust_env=False)
         return self._client
 
     @property
@@ -130,7 +131,7 @@ class Service:
             if child.poll() is not None:
                 raise self._not_ready(f"ended with exit code {child.returncode} before it answered")
             try:
-                with urllib.request.urlopen(f"{self.url}/{self._tenancy['ready'].lstrip('/')}", timeout=2.0):  # noqa: S310 - http
+                with _DIRECT.open(f"{self.url}/{self._tenancy['ready'].lstrip('/')}", timeout=2.0):
                     return
             except urllib.error.HTTPError as error:
                 error.close()

@@ -154,3 +154,13 @@ def test_a_service_that_needs_nothing_needs_no_compose_file(bay: Bay, asked_for:
     assert (done.code, done.lines[0]) == (0, "==> Start no dependency (embedded: it needs nothing)")
     assert "testbay: embedded: no dependency" in done.lines
     assert "✅ Tests: 1 passed" in done.out
+
+
+def test_a_name_can_be_left_out_before_the_dashes(bay: Bay) -> None:
+    """What stands behind them is pytest's, or a program of its own, in a project with one service."""
+    bay.tests("def test_a(dragonfly):\n    pass\n\ndef test_b(dragonfly):\n    assert 0\n")
+
+    assert bay.run("run", "--", "-k", "not test_b").code == 0
+    assert bay.run("run", "--", "-k", "test_b").code == 1
+    assert bay.run("open", "--", "true").code == 0
+    assert bay.run("exec", "--", "sh", "-c", "exit 7").code == 7

@@ -24,6 +24,7 @@ def test_every_cause_has_its_exit_code() -> None:
         "IncidentsError": 24,
         "HistoryError": 25,
         "NotDeliveredError": 26,
+        "FilesError": 27,
         "InterruptedRunError": 130,
     }
 

@@ -1,5 +1,6 @@
 """The record of a pytest session: what was planned and what each phase of each test did, one JSON object per line."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,7 +86,8 @@ class Recorder:
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
 
     def _write(self, facts: list[dict[str, Any]]) -> None:
-        with self._file.open("a", encoding="utf-8") as out:
+        # A full disk ends no test; that the record lacks some is found by whoever reads it, and is red.
+        with contextlib.suppress(OSError), self._file.open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(_masked(fact, self._mask)) + "\n" for fact in facts)
 
 

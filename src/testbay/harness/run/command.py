@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from testbay import process
-from testbay.errors import BayError, LeftBehindError
+from testbay.errors import BayError, FilesError, LeftBehindError, unusable
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import folder, results
@@ -94,8 +94,15 @@ class Run:
         self.closing.append((text, good))
 
     def save(self) -> None:
-        """Write run.json in one step."""
-        self.record.save(self.dir)
+        """Write run.json in one step.
+
+        Raises:
+            FilesError: It cannot be written.
+        """
+        try:
+            self.record.save(self.dir)
+        except OSError as error:
+            raise unusable(error) from None
 
 
 def execute(run: Run, pytest_args: Sequence[str]) -> int:
@@ -110,7 +117,7 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
     """
     try:
         with process.signals_as_errors():
-            code = work()
+            code = _usable(work)
     except BayError as error:
         code = error.exit_code
         run.record.error = {
@@ -120,7 +127,11 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
             "do": error.todo,
         }
         run.voice.error(error)
-    run.finish(code)
+    try:
+        run.finish(code)
+    except FilesError as error:
+        code = code or error.exit_code
+        run.voice.error(error)
     end()
     if not any(text.startswith("Tests:") for text, _ in run.closing):
         run.close("Tests: did not run", good=False)
@@ -129,6 +140,13 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
     _tell(run)
     run.voice.detail(f"record: {os.path.relpath(run.dir)}")
     return code
+
+
+def _usable(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except OSError as error:
+        raise unusable(error) from error
 
 
 def _tell(run: Run) -> None:

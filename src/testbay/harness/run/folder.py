@@ -1,5 +1,7 @@
 """The folders that runs leave in a project: `.testbay/runs/<id>/`, the newest twenty."""
 
+import errno
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 from testbay.errors import EngineUnavailableError
 
 _KEPT_RUNS = 20
+_LEAST_ROOM_BYTES = 256 << 10
 
 
 def run_id(who: str, unique: str) -> str:
@@ -30,12 +33,21 @@ def make(project: Path, name: str) -> Path:
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         (base / ".gitignore").write_text("*\n", encoding="utf-8")
+        base.chmod(0o700)  # what the tests printed and servers logged is not for other users of this machine
+        _check_room(folder)
     except OSError as error:
         raise EngineUnavailableError(
             f"{base}: cannot keep the run's record here",
             why=str(error.strerror),
-            todo="make the folder writable",
+            todo="make the folder writable, with room on its disk",
         ) from None
     for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir())[:-_KEPT_RUNS]:
         shutil.rmtree(stale, ignore_errors=True)
     return folder
+
+
+def _check_room(folder: Path) -> None:
+    """A disk without room is told at once, instead of by pytest, coverage and the servers one by one."""
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < _LEAST_ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

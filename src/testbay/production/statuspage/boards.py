@@ -21,6 +21,10 @@ STATES: tuple[State, ...] = ("fail", "stale", "error", "unknown", "pass")  # of 
 _DEPLOYED: tuple[Phase, ...] = ("post-deploy", "scheduled")
 _RECENT = 3  # so many runs of a phase without a check: it was taken out of the manifest
 _GAPS = 28
+# How old a good word may be. A rhythm can be anything a history claims, so it is believed up to a limit.
+_LONGEST = timedelta(days=14)
+_BEFORE_RHYTHM = timedelta(days=2)  # a schedule that has not shown its rhythm yet
+_WITHOUT_SCHEDULE = timedelta(days=7)
 _WIDTH = 120
 _MOST_MS = 1e9  # a history can claim any number; eleven days are more than anybody waits
 
@@ -49,7 +53,10 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One target of one service. `all` is every run as if it were a check; `interval` is none without a schedule."""
+    """One target of one service. `all` is every run as if it were a check; `interval` is none without a schedule.
+
+    From `late_from` on, what is known of it is news of the past.
+    """
 
     name: str
     runs: Sequence[Entry]
@@ -58,15 +65,11 @@ class Board:
     interval: timedelta | None
     last_scheduled: datetime | None
     is_late: bool
+    late_from: datetime
 
     @property
     def newest(self) -> Entry:
         return self.runs[-1]
-
-    @property
-    def late_from(self) -> datetime | None:
-        """A schedule comes late as a rule, so one run that was missed is no alarm yet; a second one is."""
-        return self.last_scheduled + 2 * self.interval if self.last_scheduled and self.interval else None
 
     @cached_property
     def last_good(self) -> Entry | None:
@@ -104,11 +107,19 @@ def interval(runs: Iterable[Entry]) -> timedelta | None:
     return timedelta(seconds=round(statistics.median(gap.total_seconds() for gap in gaps))) if len(gaps) > 2 else None
 
 
+def _patience(usual: timedelta | None, last_scheduled: datetime | None) -> timedelta:
+    """A schedule comes late as a rule, so one run that was missed is no alarm yet; a second one is."""
+    if usual:
+        return min(2 * usual, _LONGEST)
+    return _BEFORE_RHYTHM if last_scheduled else _WITHOUT_SCHEDULE
+
+
 def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> Board:
     usual = interval(runs)
-    fresh = now - 2 * usual if usual else None
     last_scheduled = max((run.moment for run in runs if run.phase == "scheduled"), default=None)
-    checks = list(_checks(runs, fresh))
+    patience = _patience(usual, last_scheduled)
+    asked = last_scheduled or max(run.moment for run in runs)
+    checks = list(_checks(runs, now - patience))
     counted = [check.state for check in checks if check.is_current and check.points]
     worst: State = min(counted, key=STATES.index, default="unknown")
     return Board(
@@ -118,7 +129,8 @@ def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> B
         all=Check(name="all checks", points=_all(runs), state=worst, is_current=True),
         interval=usual,
         last_scheduled=last_scheduled,
-        is_late=bool(fresh and last_scheduled and last_scheduled < fresh),
+        is_late=bool(last_scheduled and last_scheduled + patience < now),
+        late_from=asked + patience,
     )
 
 
@@ -131,7 +143,7 @@ def _all(runs: Iterable[Entry]) -> list[Point]:
     ]
 
 
-def _checks(runs: Sequence[Entry], fresh: datetime | None) -> Iterator[Check]:
+def _checks(runs: Sequence[Entry], fresh: datetime) -> Iterator[Check]:
     """The checks in the order of the newest runs, which is the manifest's; what is in none of those stands behind."""
     recent = _recent(runs)
     bases = {_base(key) for key in recent}
@@ -142,8 +154,10 @@ def _checks(runs: Sequence[Entry], fresh: datetime | None) -> Iterator[Check]:
             if one.verdict != "skip":
                 median_ms = None if one.median_ms is None else min(one.median_ms, _MOST_MS)
                 known.append(Point(run, one.verdict, median_ms))
+    newest = max(run.moment for run in runs)
     for key, found in points.items():
-        yield Check(name=name_of(*key), points=found, state=_state(found, fresh), is_current=_base(key) in bases)
+        state = _state(found, fresh, newest)
+        yield Check(name=name_of(*key), points=found, state=state, is_current=_base(key) in bases)
 
 
 def _recent(runs: Sequence[Entry]) -> list[Key]:
@@ -162,10 +176,13 @@ def _base(key: Key) -> Key:
     return key[0].partition("/")[0], key[1]
 
 
-def _state(points: Sequence[Point], fresh: datetime | None) -> State:
-    """As it was found last; a good word is not believed when the schedule should have renewed it long ago."""
+def _state(points: Sequence[Point], fresh: datetime, newest: datetime) -> State:
+    """As it was found last; a good word is not believed when it should have been renewed long ago.
+
+    A check that only a deploy asks is believed for as long as the target is asked anything.
+    """
     if not points:
         return "unknown"
     run, verdict, _ = points[-1]
-    is_stale_news = fresh is not None and run.moment < fresh and any(p.run.phase == "scheduled" for p in points)
-    return "unknown" if verdict == "pass" and is_stale_news else verdict
+    renewed = run.moment if any(point.run.phase == "scheduled" for point in points) else newest
+    return "unknown" if verdict == "pass" and renewed < fresh else verdict

@@ -71,8 +71,8 @@ class Page:
 
     @property
     def believed_until(self) -> datetime | None:
-        """When the schedule is so late that the page tells of the past; none without a schedule."""
-        return min((b.late_from for b in self.boards if b.late_from and b.late_from > self.now), default=None)
+        """When the runs are so late that the page tells of the past; none when they are, or nothing was asked."""
+        return min((board.late_from for board in self.boards if board.late_from > self.now), default=None)
 
 
 def headline(board: Board) -> str:

@@ -52,6 +52,25 @@ def test_a_good_word_gets_old() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("phase", "hours", "state"),
+    [
+        pytest.param("scheduled", [47], "pass", id="first run of a schedule"),
+        pytest.param("scheduled", [49], "unknown", id="schedule that stopped after its first run"),
+        pytest.param("scheduled", [98, 97], "unknown", id="schedule that stopped after two"),
+        pytest.param("post-deploy", [24 * 6], "pass", id="deploy of this week"),
+        pytest.param("post-deploy", [24 * 8], "unknown", id="deploy of last week"),
+        pytest.param("scheduled", [24 * day for day in (420, 320, 220, 120)], "unknown", id="rhythm of 100 days"),
+    ],
+)
+def test_a_good_word_gets_old_in_any_history(phase: str, hours: list[int], state: str) -> None:
+    """Few runs, none of a schedule, or very rare ones make no old run a green page."""
+    made = board(*(run(ago, phase=phase, a="pass") for ago in hours))
+
+    assert made.state == state
+    assert (made.late_from > NOW) == (state == "pass")
+
+
 def test_one_run_that_was_missed_is_no_alarm() -> None:
     """Schedules come late as a rule."""
     made = board(*every_six_hours(3, until=11.5, a="pass"))

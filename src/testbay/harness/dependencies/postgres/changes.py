@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import pq
 
+from testbay import settings
 from testbay.harness.dependencies.endpoint import Endpoint
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -181,16 +182,17 @@ def connect(endpoint: Endpoint, **more: Any) -> Session:
         OSError: The server refuses.
     """
     try:
-        return psycopg.connect(
-            host=endpoint.host,
-            port=endpoint.port,
-            user=endpoint.user,
-            password=endpoint.password,
-            dbname=endpoint.db,
-            application_name="testbay",
-            autocommit=True,
-            **({"connect_timeout": 10} | more),
-        )
+        with settings.without("PG"):  # PGHOSTADDR leads elsewhere, PGSERVICE and PGREQUIREAUTH cannot be overridden
+            return psycopg.connect(
+                host=endpoint.host,
+                port=endpoint.port,
+                user=endpoint.user,
+                password=endpoint.password,
+                dbname=endpoint.db,
+                application_name="testbay",
+                autocommit=True,
+                **({"connect_timeout": 10} | more),
+            )
     except psycopg.Error as error:
         raise OSError(f"no session on database {endpoint.db}: {' '.join(str(error).split())}") from None
 

@@ -1,0 +1,16 @@
+"""Commands around another program: what stands behind the dashes is that program's."""
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class AroundACommand(TyperCommand):
+    """Everything behind the first -- is for another program, whether or not a service stands before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep it in `ctx.args`, behind what this command does not know itself."""
+        at = args.index("--") if "--" in args else len(args)
+        super().parse_args(ctx, args[:at])
+        ctx.args = [*ctx.args, *args[at + 1 :]]
+        return list(ctx.args)
