@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -81,10 +80,3 @@ def _count_lines(log: int, start: int, end: int) -> int:
 def _shortened(line: str) -> str:
     more = len(line) - _LINE_CHARACTERS
     return line if more <= 0 else f"{line[:_LINE_CHARACTERS]}… {more} characters more"
-
-
-def copy_from(log: Path, start: int, target: Path) -> None:
-    """Copy what was written to a log since it was `start` bytes long."""
-    with log.open("rb") as source, target.open("wb") as copy:
-        source.seek(start)
-        shutil.copyfileobj(source, copy)

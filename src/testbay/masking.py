@@ -1,6 +1,7 @@
 """Every readable form of a secret: taken out of a text before it is shown, found in a file before it is handed on."""
 
 import base64
+import fnmatch
 import functools
 import gzip
 import html
@@ -8,13 +9,14 @@ import json
 import urllib.parse
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
 
 SHORTEST = 8  # characters, blanks aside; of anything shorter a text may hold a copy by chance
 MASK = "***"
 _DOTS = "..."
+_GROUPS_BYTES = 8  # of base85: two groups, ten characters
 _TELLING = 4  # fewer characters say nothing
 _CHUNK_BYTES = 1 << 20
 _UNPACKED_BYTES = 4 << 30  # of one compressed file; who looks for more is led astray by it
@@ -26,11 +28,16 @@ _BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
 def forms(value: str) -> frozenset[str]:
     """What a reader, or a one-line program, turns back into the value, or into one of its lines.
 
-    As it is, reversed, as hex digits, in base64 (both alphabets, wherever it stands in a longer text), and quoted as
-    URLs, JSON, XML and Python do it. A value or line that is too short has none.
+    As it is, in upper and lower case, reversed, as hex digits, in base32, base64 and base85 (all alphabets, wherever it
+    stands in a longer text), quoted as URLs, JSON, XML and Python do it. A value or line that is too short has none.
     """
     wholes = {value, value.strip(), *(line.strip() for line in value.splitlines())}
     return frozenset(form for whole in wholes if long_enough(whole) for form in _written(whole))
+
+
+def values_of(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
+    """What the environment has for names of secrets; one with a star means every variable that it fits."""
+    return [environ[name] for pattern in names for name in fnmatch.filter(environ, pattern) if environ[name]]
 
 
 def long_enough(value: str) -> bool:
@@ -42,9 +49,12 @@ def _written(text: str) -> Iterator[str]:
     raw = text.encode(errors="surrogateescape")
     yield text
     yield text[::-1]
+    yield from (other for other in (text.upper(), text.lower()) if other != text)
     yield raw.hex()
     yield raw.hex().upper()
     yield from _base64(raw)
+    yield from _base32(raw)
+    yield from _base85(raw)
     yield from _quoted(text, raw)
 
 
@@ -55,6 +65,25 @@ def _base64(raw: bytes) -> Iterator[str]:
         encoded = base64.b64encode(bytes(offset) + raw)[first:last].decode()
         yield encoded
         yield encoded.translate(str.maketrans("+/", "-_"))
+
+
+def _base32(raw: bytes) -> Iterator[str]:
+    """The same for groups of five bytes."""
+    for offset in range(5):
+        first, last = -(-offset * 8 // 5), (offset + len(raw)) * 8 // 5
+        for encode in (base64.b32encode, base64.b32hexencode):
+            encoded = encode(bytes(offset) + raw)[first:last].decode()
+            yield encoded
+            yield encoded.lower()
+
+
+def _base85(raw: bytes) -> Iterator[str]:
+    """The groups of four bytes that hold nothing else, of both alphabets: each character depends on its whole group."""
+    for offset in range(4):
+        whole = raw[offset : offset + (len(raw) - offset) // 4 * 4]
+        if len(whole) >= _GROUPS_BYTES:
+            yield base64.b85encode(whole).decode()
+            yield base64.a85encode(whole).decode()
 
 
 def _quoted(text: str, raw: bytes) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,11 @@ def farewell(code: int) -> int:
     return code or error.exit_code
 
 
+def disarmed(text: str) -> str:
+    """A text in which a workflow runner finds no command: `::name::` where a line begins, `##[name]` anywhere."""
+    return _COMMAND.sub(r"\1 ", text).replace("##[", "## [")
+
+
 class Voice:
     """Says what happens. Everything goes to one stream; nothing is said twice."""
 
@@ -84,7 +90,7 @@ class Voice:
         """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: runners obey both."""
         if not text.isprintable():
             text = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-        return _COMMAND.sub(r"\1 ", text).replace("##[", "## [") if self._github else text
+        return disarmed(text) if self._github else text
 
     def detail(self, text: str) -> None:
         """A line that belongs to the current step."""
@@ -118,6 +124,19 @@ class Voice:
             self.detail(f"{time.monotonic() - began:.2f} s")
             if self._github:
                 self._print("::endgroup::")
+
+    @contextmanager
+    def fenced(self) -> Iterator[None]:
+        """While others print: GitHub's runner obeys nothing of it, as the word that ends this is not to be guessed."""
+        if not self._github:
+            yield
+            return
+        word = secrets.token_hex(16)
+        self._print(f"::stop-commands::{word}")
+        try:
+            yield
+        finally:
+            self._print(f"\n::{word}::")  # what was printed last may not have ended its line
 
     def verdict(self, text: str, *, good: bool) -> None:
         """A closing line with its mark, in words where the terminal's encoding has no such character."""

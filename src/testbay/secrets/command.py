@@ -6,7 +6,7 @@ import re
 import shlex
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +110,7 @@ def execute(
         env |= {secret.name: secret.value for secret in found}
         try:
             with process.run_in_place(command, env=env) as code:
-                _search(project, settings.environ, found, began)
+                _search(project, settings.environ, found, began, root=manifest.root)
         except (OSError, ValueError) as error:  # the latter: an environment cannot hold a zero byte
             reason = error.strerror if isinstance(error, OSError) else "a secret holds a zero byte"
             what = f"cannot run {shlex.join(command)}: {reason}"
@@ -118,7 +118,9 @@ def execute(
         return code
 
 
-def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float) -> None:
+def _search(
+    project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float, *, root: Path | None = None
+) -> None:
     """Take away every file written since that holds a secret: a run that failed is uploaded, too.
 
     Raises:
@@ -128,7 +130,8 @@ def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], 
     scan = masking.Scan(values)
     gone: list[str] = []
     stuck: list[str] = []
-    for file, remove in _written(project / ".testbay", environ, began, stuck):
+    folders = {project / ".testbay", project / ".pytest_cache", (root or project) / ".pytest_cache"}
+    for file, remove in _written(folders, environ, began, stuck):
         name = masking.masked(str(file), values)
         try:
             if name != str(file) or scan.finds(file):
@@ -155,7 +158,7 @@ def _search(project: Path, environ: Mapping[str, str], found: Sequence[Secret], 
 
 
 def _written(
-    folder: Path, environ: Mapping[str, str], began: float, stuck: list[str]
+    folders: Iterable[Path], environ: Mapping[str, str], began: float, stuck: list[str]
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Each file that was written since, and how it is taken away; `stuck` gets the folders that cannot be read."""
 
@@ -163,7 +166,8 @@ def _written(
         if not isinstance(error, FileNotFoundError):
             stuck.append(f"{error.filename}: {error.strerror}")
 
-    for root, _, names in os.walk(folder, onerror=unread):
+    there = [folder for folder in sorted(folders) if folder.exists()]
+    for root, _, names in (found for folder in there for found in os.walk(folder, onerror=unread)):
         for file in (Path(root) / name for name in names):
             with suppress(FileNotFoundError):  # gone, or a link that leads nowhere
                 status = file.stat()

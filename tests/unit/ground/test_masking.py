@@ -30,6 +30,8 @@ TEXTS: dict[str, Writer] = {
     "as it is": str,
     "in a sentence": lambda value: f"the key is {value}, keep it",
     "reversed": lambda value: value[::-1],
+    "upper case": str.upper,
+    "lower case": str.lower,
     "hex": lambda value: value.encode().hex(),
     "upper hex": lambda value: value.encode().hex().upper(),
     "hex dump": lambda value: value.encode().hex(" ", 2),
@@ -47,6 +49,10 @@ TEXTS: dict[str, Writer] = {
     "base64, wrapped": lambda value: base64.encodebytes(b"." * 50 + value.encode()).decode(),
     **{f"base64 at {offset}": in_base64(base64.b64encode, offset) for offset in range(3)},
     **{f"urlsafe base64 at {offset}": in_base64(base64.urlsafe_b64encode, offset) for offset in range(3)},
+    **{f"base32 at {offset}": in_base64(base64.b32encode, offset) for offset in range(5)},
+    **{f"base32hex at {offset}": in_base64(base64.b32hexencode, offset) for offset in range(5)},
+    **{f"base85 at {offset}": in_base64(base64.b85encode, offset) for offset in range(4)},
+    **{f"ascii85 at {offset}": in_base64(base64.a85encode, offset) for offset in range(4)},
 }
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 import pytest
 
-from testbay import logs
+from testbay import logs, settings
 from testbay.logs import Log
 
 _SETTLED_WITHIN_S = 0.5
@@ -163,7 +163,10 @@ def _size(file: Path) -> int:
 
 
 def _shown(file: Path) -> str:
-    """From where the tests run, if that is shorter."""
+    """Where it can be read when the stack is gone; from where the tests run, if that is shorter."""
+    environ = settings.environ()
+    if "TESTBAY_RUN_DIR" in environ and str(file.parent) == environ.get("TESTBAY_STACK"):
+        file = Path(environ["TESTBAY_RUN_DIR"]) / "logs" / file.name
     try:
         return str(file.relative_to(Path.cwd()))
     except ValueError:

@@ -1,6 +1,5 @@
 """What a pytest process holds of a stack: its pool, the leases that are taken, the services that run on them."""
 
-import fnmatch
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +16,7 @@ from testbay.harness.plugin.evidence import Evidence, has_failed
 from testbay.harness.plugin.healing import Healing
 from testbay.harness.plugin.keeping import Keeping
 from testbay.logs import Log
-from testbay.output import Voice
+from testbay.output import Voice, disarmed
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -42,6 +41,7 @@ class Leasing:
         self._held: list[Lease] = []
         self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
+        self._begun: set[Path] = set()  # logs of services
         self.healing = Healing(config.getoption("--testbay-seed"))
         self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
@@ -116,12 +116,14 @@ class Leasing:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
     def service(self, lease: "Lease") -> "Service":
-        """Its log is with the run's other logs, or in the stack's folder and gone with it."""
+        """Its log is in the stack's folder and gone with it; `testbay run` copies it, masked, to its other logs."""
         from testbay.harness import service
 
         chosen = settings.load()
-        run_dir = chosen.environ.get("TESTBAY_RUN_DIR")
-        log = (Path(run_dir) / "logs" if run_dir else self.pool().home) / f"service-{lease.name}.log"
+        log = self.pool().home / f"service-{lease.name}.log"
+        if log not in self._begun:  # on a kept stack the last session's is still there
+            log.unlink(missing_ok=True)
+            self._begun.add(log)
         made = service.Service(
             self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s, values=lease.placeholders
         )
@@ -149,16 +151,18 @@ class Leasing:
         return [*said, *self.healing.facts(), *self._attachment.pool.facts()]
 
     def mask(self, text: str) -> str:
-        """Without the values of the manifest's secrets."""
+        """Without the values of the manifest's secrets, or anything that GitHub's runner would obey."""
         environ = settings.environ()
+        if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
+            text = disarmed(text)
         named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
         named += self._attachment.pool.tenancy["secrets"] if self._attachment is not None else []
-        values = [environ[name] for pattern in named for name in fnmatch.filter(environ, pattern) if environ[name]]
-        if not values:
+        if not any(named):
             return text
         from testbay import masking
 
-        return masking.masked(text, values)
+        values = masking.values_of(named, environ)
+        return masking.masked(text, values) if values else text
 
     def lags(self) -> bool:
         """`docker logs` has to bring them."""

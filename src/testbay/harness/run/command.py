@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from testbay import process
+from testbay import masking, process
 from testbay.errors import BayError, FilesError, LeftBehindError, unusable
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
@@ -21,9 +21,9 @@ from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
 from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
-from testbay.logs import copy_from
 from testbay.manifest.service import Manifest
 from testbay.output import Voice, append_summary
 from testbay.settings import Settings
@@ -62,7 +62,13 @@ class Run:
             startup_budget_s=settings.startup_budget_s,
         )
         self.closing: list[tuple[str, bool]] = []
+        self._secrets = masking.values_of(manifest.secrets, settings.environ)
+        self.logs = Copies(self.dir / "logs", self.mask)
         self._clock = time.monotonic()
+
+    def mask(self, text: str) -> str:
+        """Without the values of the manifest's secrets."""
+        return masking.masked(text, self._secrets) if self._secrets else text
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -151,13 +157,11 @@ def _usable(work: Callable[[], int]) -> int:
 
 def _tell(run: Run) -> None:
     """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
-    from testbay import masking
     from testbay.harness.run import report
     from testbay.harness.run.report import runfile, summary
 
-    values = [value for name in run.manifest.secrets if (value := run.settings.environ.get(name))]
     try:
-        record = runfile.read(run.dir, lambda text: masking.masked(text, values))
+        record = runfile.read(run.dir, run.mask)
         report.write(record, run.dir / "report.html")
         text = summary.markdown(record)
         (run.dir / "summary.md").write_text(text, encoding="utf-8")
@@ -184,7 +188,7 @@ def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
     """A stack for this run alone."""
     with run.step(f"Start {asked.said}"):
         began_s = run.clock_s
-        stack = stacks.start(asked, logs_dir=run.dir / "logs", progress=run.voice.progress)
+        stack = stacks.start(asked, copies=run.logs, progress=run.voice.progress)
         run.record.startup = [{"name": n, "start_s": began_s, "duration_s": s} for n, s in stack.ready_s.items()]
         prepare.describe(stack, run.voice)
     _note_dependencies(run, stack)
@@ -200,7 +204,7 @@ def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
 def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
     """A private slice of a kept stack, which stays."""
     stack = borrowed.stack
-    before = {name: log.stat().st_size for name, log in stack.logs.items() if log.exists()}
+    run.logs.follow(stack.home, from_now=True)
     _note_dependencies(run, stack)
     try:
         with run.step(f"Take {borrowed.lease.name} on the warm stack {stack.id} ({stack.request.engine})"):
@@ -209,8 +213,7 @@ def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
             run.record.migrations = prepare.prepare_lease(stack, run.voice)
         yield stack
     finally:
-        for name, size in before.items():
-            copy_from(stack.logs[name], size, run.dir / "logs" / f"{name}.log")
+        run.logs.close()
         borrowed.close()
 
 
@@ -281,8 +284,10 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
     stack.own(child.pid)
     try:
-        while (code := child.poll()) is None:
-            stack.check(0.02)
+        with run.voice.fenced() if run.output is None else nullcontext():
+            while (code := child.poll()) is None:
+                stack.check(0.02)
+                run.logs.catch_up()
     except BayError:
         _interrupt(child)
         raise
@@ -349,7 +354,9 @@ def _coverage_config(run: Run) -> str:
 def _stop(run: Run, stack: Stack) -> None:
     """Teardown is not interrupted: a second Ctrl-C would leave what the first meant to end."""
     with process.signals_ignored(), run.step("Tear down"):
+        run.logs.catch_up()
         left = stack.stop()
+        run.logs.close()
     if left:
         raise LeftBehindError(
             f"teardown left {len(left)} behind: {', '.join(left)}",

@@ -21,6 +21,7 @@ from testbay.harness.plans import PORT, Tenancy
 from testbay.harness.stack import exports, lifeline, registry
 from testbay.harness.stack import request as planning
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
+from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.request import REPLAY, Request
 from testbay.logs import tail
 
@@ -50,6 +51,7 @@ class Stack:
     logs: dict[str, Path]
     joined: bool = False
     warm: bool = False
+    copies: Copies | None = None
     ready_s: dict[str, float] = field(default_factory=dict)  # how long each took to answer, from the call on
     line: Lifeline = field(repr=False)
     _bad_news: list[dict[str, Any]] = field(default_factory=list, repr=False)
@@ -105,6 +107,14 @@ class Stack:
         )
         return {name: value for variables in known for name, value in variables.items()}
 
+    def log_of(self, name: str) -> Path | None:
+        """A server's log as it is now, where it can also be read later if it is kept."""
+        log = self.logs.get(name)
+        if self.copies is None:
+            return log
+        self.copies.catch_up()
+        return self.copies.path_of(log) if log is not None else None
+
     def own(self, sid: int) -> None:
         """Hand a process session over: if we die, the guard ends it."""
         self.line.say({"do": "own", "sid": sid})
@@ -155,7 +165,7 @@ class Stack:
             self._look(wait_s)
         for event in self._bad_news:
             if event["event"] == "exited":
-                raise _exited(event["name"], event["code"], self.logs.get(event["name"]))
+                raise _exited(event["name"], event["code"], self.log_of(event["name"]))
             if event["event"] == "failed":
                 raise _failed(event)
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
@@ -193,6 +203,11 @@ def _failed(event: dict[str, Any]) -> errors.BayError:
     return error
 
 
+def _last_words(stack: Stack, name: str) -> str:
+    log = stack.log_of(name)
+    return f"{log}\n{tail(log)}" if log else ""
+
+
 def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
     how = process.signal_name(-code) if code < 0 else f"exit code {code}"
     return NotReadyError(
@@ -208,12 +223,12 @@ def public(endpoint: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in asdict(endpoint).items() if name != "password"}
 
 
-def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = lambda _: None) -> Stack:
+def start(asked: Request, *, copies: Copies | None = None, progress: Progress = lambda _: None) -> Stack:
     """Start a stack and wait until every dependency has answered a real question.
 
     Args:
         asked: What to start.
-        logs_dir: Where the servers log; the stack's own folder when None (the logs then go with it).
+        copies: What keeps the logs; the stack's own go with it.
         progress: Told what is being waited for.
 
     Raises:
@@ -226,27 +241,30 @@ def start(asked: Request, *, logs_dir: Path | None = None, progress: Progress = 
             raise ports.taken(name, port, ports.holder(port))
     for _ in range(_PORT_RACES):
         try:
-            return _start(asked, logs_dir, progress)
+            return _start(asked, copies, progress)
         except PortLostError:
             progress("another program took a port of ours first; trying the next ones")
-    return _start(asked, logs_dir, progress)
+    return _start(asked, copies, progress)
 
 
-def _start(asked: Request, logs_dir: Path | None, progress: Progress) -> Stack:
+def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
     settings = asked.settings
     began = time.monotonic()
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
-    logs = {name: (logs_dir or home) / f"{name}.log" for name in (*asked.services, REPLAY)}
+    logs = {name: home / f"{name}.log" for name in (*asked.services, REPLAY)}
     line = lifeline.launch(home, settings)
-    line.say(planning.plan(asked, stack_id, home, logs_dir or home))  # worked out while the guard's Python starts
-    stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line)
+    line.say(planning.plan(asked, stack_id, home, home))  # worked out while the guard's Python starts
+    stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line, copies=copies)
+    if copies is not None:
+        copies.follow(home)
     try:
         held = stack.await_started()
         stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
         _wait_ready(stack, progress, began)
     except BaseException as error:
         with process.signals_ignored():
+            stack.log_of("")
             stack.stop()
         if isinstance(error, errors.BayError) and any(not ports.is_free(e.port) for e in stack.endpoints.values()):
             raise PortLostError(error.what, why=error.why, todo=error.todo, evidence=error.evidence) from None
@@ -341,7 +359,7 @@ def _refused(stack: Stack, name: str, said: str) -> NotReadyError:
         why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
         "waiting changes nothing",
         todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
-        evidence=f"{stack.logs[name]}\n{tail(stack.logs[name])}",
+        evidence=_last_words(stack, name),
     )
 
 
@@ -351,7 +369,7 @@ def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReady
         f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
         why="it is still starting, or it listens elsewhere",
         todo="read its log below; TESTBAY_READY_TIMEOUT=120 waits longer",
-        evidence=f"{stack.logs[name]}\n{tail(stack.logs[name])}",
+        evidence=_last_words(stack, name),
     )
 
 

@@ -1,0 +1,114 @@
+"""Logs in a run's record: copied while they grow and masked on the way, so that a kill leaves nothing raw there."""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+_HEAD_BYTES = _TAIL_BYTES = 4 << 20
+_PIECE_BYTES = 1 << 20
+_LINE_BYTES = 64 << 10  # a line that is longer is copied in parts
+
+
+class Copies:
+    """Copies of every log in a stack's folder. Call `catch_up` now and then, and `close` when the stack is gone.
+
+    Args:
+        target: The folder for the copies.
+        mask: Takes the values of secrets out of whole lines.
+    """
+
+    def __init__(self, target: Path, mask: Callable[[str], str]) -> None:
+        self._target = target
+        self._mask = mask
+        self._sources: list[Path] = []
+        self._copies: dict[Path, _Copy] = {}
+
+    def follow(self, folder: Path, *, from_now: bool = False) -> None:
+        """Copy what is logged in a folder; with `from_now` only what comes from here on."""
+        self._sources.append(folder)
+        for log in sorted(folder.glob("*.log")) if from_now else ():
+            self._copies[log] = _Copy(log, self.path_of(log), self._mask, log.stat().st_size)
+
+    def path_of(self, log: Path) -> Path:
+        """Where the copy of a log is."""
+        return self._target / log.name
+
+    def catch_up(self) -> None:
+        """Copy what is new. A log that was seen once is copied to its end even when its folder is gone."""
+        for log in (log for folder in self._sources for log in sorted(folder.glob("*.log"))):
+            if log not in self._copies:
+                self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
+        for copy in self._copies.values():
+            copy.catch_up()
+
+    def close(self) -> None:
+        """Copy what is left."""
+        self.catch_up()
+        for copy in self._copies.values():
+            copy.close()
+        self._copies, self._sources = {}, []
+
+
+class _Copy:
+    """One log: its first and its last bytes, as a chatty server must not fill the disk twice."""
+
+    def __init__(self, log: Path, target: Path, mask: Callable[[str], str], start: int) -> None:
+        self._mask = mask
+        self._log: IO[bytes] | None = None
+        self._copy: IO[bytes] | None = None
+        self._paths = (log, target)
+        self._start = start
+        self._line = b""
+        self._room = _HEAD_BYTES
+        self._tail: deque[bytes] = deque()
+        self._left_out = 0
+
+    def catch_up(self) -> None:
+        try:
+            self._log = self._log or self._paths[0].open("rb")
+            self._log.seek(self._start)
+            while piece := self._log.read(_PIECE_BYTES):
+                self._start += len(piece)
+                self._take(self._line + piece)
+            if os.fstat(self._log.fileno()).st_ino != self._paths[0].stat().st_ino:  # another of that name
+                self._log.close()
+                self._log, self._start = None, 0
+        except OSError:
+            return  # no log yet, or a disk that takes no more: the run itself says that
+
+    def _take(self, text: bytes) -> None:
+        """Whole lines: a value that is written in two parts is found in neither."""
+        lines, newline, self._line = text.rpartition(b"\n")
+        if len(self._line) > _LINE_BYTES:
+            lines, newline, self._line = text, b"", b""
+        if lines or newline:
+            self._write(lines + newline)
+
+    def _write(self, lines: bytes) -> None:
+        masked = self._mask(lines.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        head, rest = masked[: self._room], masked[self._room :]
+        self._room -= len(head)
+        if head:
+            self._copy = self._copy or self._paths[1].open("wb")
+            self._copy.write(head)
+            self._copy.flush()
+        if rest:
+            self._tail.append(rest)
+            while sum(map(len, self._tail)) > _TAIL_BYTES + _PIECE_BYTES:
+                self._left_out += len(self._tail.popleft())
+
+    def close(self) -> None:
+        try:
+            if self._line:
+                self._write(self._line)
+            if self._copy is not None and self._tail:
+                if self._left_out:
+                    self._copy.write(f"\n… {self._left_out} bytes left out here …\n".encode())
+                self._copy.writelines(self._tail)
+        except OSError:
+            pass
+        for file in (self._log, self._copy):
+            if file is not None:
+                file.close()

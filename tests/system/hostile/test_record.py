@@ -1,0 +1,74 @@
+"""Secrets and a run's record: its logs are masked while they are copied, so that no kill leaves a value there."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import Bay
+
+CANARY = "sk-canary-9f8e7d6c5b4aZZQQ11"
+SERVICE = """
+import os, sys
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+print("key", os.environ["CANARY_KEY"], os.environ["CANARY_KEY"][::-1], flush=True)
+HTTPServer(("127.0.0.1", int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()
+"""
+TESTS = """
+import os, time, pytest
+
+def test_logs(service, postgres):
+    with pytest.raises(Exception):
+        postgres.execute("SELECT nothing FROM nowhere WHERE key = '" + os.environ["CANARY_KEY"] + "'")
+    open("held", "w").close()
+    time.sleep(float(os.environ.get("HOLD", "0")))
+"""
+
+
+@pytest.fixture
+def secretive(bay: Bay) -> Bay:
+    """A service whose secret gets into two logs."""
+    bay.tests(TESTS)
+    (bay.service / "speaking.py").write_text(SERVICE)
+    manifest = bay.service / "testbay.toml"
+    start = 'start = "python speaking.py {port}"\nready = "/"\n'
+    manifest.write_text(start + manifest.read_text() + '\n[secrets]\n"CANARY_*" = "/keys/*"\n')
+    bay.environ |= {"CANARY_KEY": CANARY}
+    return bay
+
+
+def holding(folder: Path) -> list[str]:
+    """The files that hold the value, one way or the other."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    forms = (CANARY.encode(), CANARY[::-1].encode())
+    return [str(file) for file in files if any(form in file.read_bytes() for form in forms)]
+
+
+def test_no_log_of_a_record_holds_a_secret(secretive: Bay) -> None:
+    """That of a server, that of the service; all else of them is there."""
+    done = secretive.run("run", "shop")
+    [run] = (secretive.project / ".testbay/runs").iterdir()
+
+    assert done.code == 0, done.out
+    assert holding(secretive.project / ".testbay") == []
+    assert "key *** ***" in (run / "logs/service-lease1.log").read_text()
+    assert "WHERE key = '***'" in (run / "logs/postgres.log").read_text()
+
+
+@pytest.mark.parametrize("word", [["run", "shop"], ["with-secrets", "shop", "--from-env", "--"]])
+def test_a_kill_leaves_no_value(secretive: Bay, word: list[str]) -> None:
+    """Whoever was killed: what is in the record at any moment has been masked."""
+    own = [] if word[0] == "run" else ["testbay", "run", "shop"]
+    secretive.environ["PATH"] = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"  # type: ignore[attr-defined]
+    child = secretive.start(*word, *own, HOLD="30")
+    deadline = time.monotonic() + 60
+    while not list(secretive.project.rglob("held")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()  # type: ignore[union-attr]
+
+    assert list(secretive.project.rglob("held")) != []
+    assert holding(secretive.project / ".testbay") == []
+    assert secretive.left() == []
