@@ -115,7 +115,9 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
 def _services_of(room: Dependency, files: list[list[Path]], settings: Settings) -> Iterator[ComposeService]:
     for project in files:
         with contextlib.suppress(BayError):
-            yield from (s for s in reader.read(project, settings.environ).services if room_of(s) is room)
+            yield from (
+                s for s in reader.read(project, settings.environ, settings.cache_dir).services if room_of(s) is room
+            )
 
 
 def _compose_engine(settings: Settings) -> Finding:
@@ -152,7 +154,7 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
 
 
 def _compose(files: list[Path], settings: Settings) -> str:
-    keys = [service.key for service in reader.read(files, settings.environ).services]
+    keys = [service.key for service in reader.read(files, settings.environ, settings.cache_dir).services]
     return f"compose file {', '.join(file.name for file in files)}: {', '.join(keys)}"
 
 

@@ -171,7 +171,7 @@ def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[Co
     files = manifest.compose_files(project, settings.environ)
     if not (manifest.needs or manifest.compose or files[0].exists()):
         return ComposeFile(path=files[0], services=()), Selection(servers={})
-    compose = reader.read(files, settings.environ)
+    compose = reader.read(files, settings.environ, settings.cache_dir)
     foreign = foreign_images() if set(manifest.needs) - set(BUILT_IN) else {}
     return compose, select(compose, manifest.needs, named=manifest.services, also=manifest.also, foreign=foreign)
 

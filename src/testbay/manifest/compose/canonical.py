@@ -25,6 +25,7 @@ KEYS = frozenset(
         *("security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls"),
         *("tmpfs", "tty", "ulimits", "use_api_socket", "user", "userns_mode", "uts", "volumes", "volumes_from"),
         *("working_dir"),
+        *("working_dir",),
     }
 )
 _PROTOCOLS = ("tcp", "udp", "sctp")
@@ -229,7 +230,7 @@ def _command(name: str) -> Callable[[Any], Any]:
     def command(value: Any) -> Any:
         _expect(value, (str, list), name)
         for word in listed(value):
-            _expect(word, (str, int, float), name)
+            _expect(word, str, name)
         return value
 
     return command

@@ -43,7 +43,7 @@ def parse_env(text: str, lookup: Lookup, known: dict[str, str] | None = None) ->
                 raise EnvFileError(f"line {line}: {str(error)!r} is not a valid variable") from None
             except UnsetVariableError as error:
                 raise EnvFileError(f"line {line}: it demands the variable {error.name}: {error.message}") from None
-        if value is not None and not name[:1].isdigit():
+        if value is not None:
             found[name] = value
     return found
 
@@ -113,7 +113,7 @@ def _quoted(text: str, lookup: Lookup, line: int) -> tuple[str, str]:
 def _unescape(match: re.Match[str]) -> str:
     body = match[0][1:]
     if body == "$":
-        return "\\$"
+        return "$$"  # what the variables below make a dollar of
     if body[0] == "0":
         return chr(int(body[1:], 8)) if re.fullmatch("0[0-3][0-7]{2}", body) else match[0]
     return _MEANING.get(body, match[0])

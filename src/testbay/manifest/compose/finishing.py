@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import ManifestError
+from testbay.manifest.compose.consistency import misfit
 from testbay.manifest.compose.document import text_of
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env, parse_raw
 from testbay.manifest.compose.filling import Filled, Unset, unset_in
@@ -32,6 +33,11 @@ class Finisher:
             ManifestError: A command line or an env file cannot be read as Compose reads it.
         """
         services = {name: self._service(name, service) for name, service in tree["services"].items()}
+        for name, service in services.items():
+            if problem := misfit(name, service, tree):
+                if not service.get("profiles"):
+                    raise problem
+                self.problems.setdefault(name, problem)
         made = {"name": self._name, "services": services}
         for kind in ("networks", "volumes", "configs", "secrets"):
             if table := tree.get(kind):
@@ -133,9 +139,10 @@ def _with_defaults(service: dict[str, Any]) -> dict[str, Any]:
 
 def _implied(service: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The services that this one needs without saying so in `depends_on`."""
-    names = [link.partition(":")[0] for link in service.get("links") or []]
-    names += [entry.partition(":")[0] for entry in service.get("volumes_from") or [] if entry[:10] != "container:"]
-    found: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in names]
+    linked = [link.partition(":")[0] for link in service.get("links") or []]
+    shared = [entry.partition(":")[0] for entry in service.get("volumes_from") or [] if entry[:10] != "container:"]
+    found: list[tuple[str, dict[str, Any]]] = [(name, {"restart": True}) for name in linked]
+    found += [(name, {}) for name in shared]
     for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service":

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 
 Lookup = Callable[[str], str | None]
 
 _NESTING = 20
-# What a `$` begins. After an operator the word goes on to the closing brace, which a nested variable moves.
+# What a `$` begins; before anything else it is only a dollar. After an operator the word goes on to the closing brace,
+# which a nested variable moves.
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<op>:?[-?+]|(?=\}))|)", re.ASCII
+    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<op>:?[-?+]|(?=\}))|\{)", re.ASCII
 )
 _BRACE = re.compile(r"\$\{|\}")
 
@@ -24,17 +24,17 @@ class UnsetVariableError(ValueError):
 
 
 class InvalidTemplateError(ValueError):
-    """A `$` that begins no variable."""
+    """A `${` that begins no variable."""
 
 
 def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
     """Fill in `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`.
 
-    A default, message or other may hold variables again; only the one that is used is looked at.
+    A default, message or other may hold variables again, and these are filled in whether or not it is used.
 
     Raises:
         UnsetVariableError: A variable is demanded and has no value.
-        InvalidTemplateError: A dollar begins neither a variable nor `$$`.
+        InvalidTemplateError: A brace behind a dollar begins no variable.
     """
     if "$" not in text:
         return text
@@ -48,7 +48,7 @@ def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
         end = _closing_brace(text, position) if match["name"] and nesting < _NESTING else -1
         if end < 0:
             raise InvalidTemplateError(text)
-        word = partial(interpolate, text[position:end], lookup, nesting=nesting + 1)
+        word = interpolate(text[position:end], lookup, nesting=nesting + 1)
         done += _value(match["name"], match["op"], word, lookup)
         position = end + 1
     return done + text[position:]
@@ -69,13 +69,13 @@ def _closing_brace(text: str, position: int) -> int:
     return -1
 
 
-def _value(name: str, op: str, word: Callable[[], str], lookup: Lookup) -> str:
+def _value(name: str, op: str, word: str, lookup: Lookup) -> str:
     value = lookup(name)
     present = bool(value) if op.startswith(":") else value is not None
     if op.endswith("+"):
-        return word() if present else ""
+        return word if present else ""
     if present:
         return value or ""
     if op.endswith("?"):
-        raise UnsetVariableError(name, word())
-    return word() if op else ""
+        raise UnsetVariableError(name, word)
+    return word if op else ""

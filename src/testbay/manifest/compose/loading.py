@@ -11,8 +11,10 @@ from testbay.manifest.compose.document import Replaced, Reset, parse
 from testbay.manifest.compose.filling import Unset, fill, unset_in
 from testbay.manifest.compose.merging import UnmergeableError, listed, merge
 from testbay.manifest.compose.variables import Reader, Variables
+from testbay.text import nearest
 
 PROBLEM = "x-testbay-problem"  # the refusal that a service carries for those who need it
+_SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "include", "models", "name", "version")
 _NAMESPACES = ("services", "volumes", "networks", "secrets", "configs")
 
 
@@ -45,6 +47,7 @@ def _documents(file: Path, variables: Variables, read: Reader) -> Iterator[dict[
             todo='add it, or name the one you have: compose = "docker-compose.yml" in the manifest',
         )
     for document in parse(file, content):
+        _check_sections(document, file)
         filled = fill(document, variables)
         services = filled.get("services")
         if services is None:
@@ -57,6 +60,16 @@ def _documents(file: Path, variables: Variables, read: Reader) -> Iterator[dict[
             if not isinstance(service, (dict, Reset, Replaced)):
                 raise ManifestError(f"{file}: services.{name} has no keys", todo="give it an image, indented below it")
         yield filled
+
+
+def _check_sections(document: dict[str, Any], file: Path) -> None:
+    for key, value in document.items():
+        if key not in _SECTIONS and not key.startswith("x-"):
+            raise ManifestError(f"{file}: unknown key {key!r}{nearest(key, _SECTIONS)}", todo="fix the key")
+        if key in _NAMESPACES and value is None and key != "services":
+            raise ManifestError(
+                f"{file}: {key} is empty", why="Compose refuses that", todo=f"take {key} out, or fill it"
+            )
 
 
 def _merged(model: dict[str, Any], document: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -159,8 +172,12 @@ def _base(given: Any, where: str) -> tuple[str, str]:
     return made["service"], file
 
 
-def _remote(where: str, name: str) -> ManifestError:
-    return ManifestError(
+class RemoteFileError(ManifestError):
+    """A compose file names a file of another machine: nothing is fetched, by Compose neither."""
+
+
+def _remote(where: str, name: str) -> RemoteFileError:
+    return RemoteFileError(
         f"{where}: {name[:200]} is not a file of this machine",
         why="testbay reads compose files without the network",
         todo="copy the file beside yours and name that one",

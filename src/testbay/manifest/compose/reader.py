@@ -1,80 +1,120 @@
 """Compose files to a reading, by Docker Compose where it is installed and by testbay's own reader where it is not."""
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from testbay.errors import ManifestError
-from testbay.manifest.compose.document import parse
-from testbay.manifest.compose.filling import fill
-from testbay.manifest.compose.finding import Files, compose_files, env_files
-from testbay.manifest.compose.finishing import Finisher
-from testbay.manifest.compose.loading import load
+from testbay.manifest.compose import docker
+from testbay.manifest.compose.finding import Files, compose_files
+from testbay.manifest.compose.loading import RemoteFileError
+from testbay.manifest.compose.own import OwnReading, variables_of
 from testbay.manifest.compose.reading import ComposeFile
-from testbay.manifest.compose.records import RecordMaker
-from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_name
+from testbay.text import one_line
+
+_NOT_COMPARED = ("origins", "definition", "problem")
 
 
 def find(folder: Path, environ: Mapping[str, str]) -> list[Path]:
     """The compose files of a folder, as Compose finds them; empty when there are none."""
-    variables = _variables(folder, environ, Files())
+    variables = variables_of(folder, environ, Files())
     named, separator = variables.get("COMPOSE_FILE"), variables.get("COMPOSE_PATH_SEPARATOR")
     return compose_files(folder, named or "", separator or "")
 
 
-def read(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:
+def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | None = None) -> ComposeFile:
     """Read compose files, the later over the earlier ones; relative paths start from the folder of the first.
+
+    Docker Compose's own reading counts where it is installed. That ours is the same is noted in `cache_dir`, by a hash
+    of all that went in, so an unchanged project is not read twice.
+
+    Raises:
+        ManifestError: A file is missing, or Compose refuses it.
+    """
+    named = [Path(file).absolute() for file in files]
+    compose = docker.program(environ)
+    own = OwnReading(named, environ)
+    if compose is None or isinstance(own.refusal, RemoteFileError):
+        return own.reading()
+    return _Judge(compose, own, cache_dir).reading()
+
+
+def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:
+    """Read compose files without Docker Compose.
 
     Raises:
         ManifestError: A file is missing, or Compose would refuse it.
     """
-    return own_reading([Path(file).absolute() for file in files], environ)
+    return OwnReading([Path(file).absolute() for file in files], environ).reading()
 
 
-def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:
-    """Read compose files without Docker Compose."""
-    source = Files()
-    folder = files[0].parent
-    variables = _named(_variables(folder, environ, source), files, source)
-    tree = load(list(files), variables, source.read)
-    if not tree.get("services"):
-        raise ManifestError(f"{files[0]}: no services", todo="a compose file has a top-level key 'services:'")
-    finisher = Finisher(variables, source.read, variables.get(PROJECT_NAME) or "")
-    model = finisher.model(tree)
-    recorder = RecordMaker(model, variables.get, finisher.origins, finisher.problems)
-    return ComposeFile(
-        path=files[0],
-        services=recorder.services(),
-        variables=frozenset(variables.asked),
-        files=tuple(files),
-        directory=folder,
-        definition={key: value for key, value in model.items() if key != "services"},
-        active_profiles=_profiles(variables),
-    )
+class _Judge:
+    """Holds our own reading to that of Docker Compose."""
+
+    def __init__(self, compose: Path, own: OwnReading, cache_dir: Path | None) -> None:
+        self._compose, self._own = compose, own
+        about = compose.stat()
+        parts = f"{own.digest()}{compose}{about.st_size}{about.st_mtime_ns}{metadata.version('testbay')}"
+        name = hashlib.sha256(parts.encode()).hexdigest()
+        self._seal = cache_dir / "compose" / name if cache_dir and own.made else None
+
+    def reading(self) -> ComposeFile:
+        """The reading of Compose.
+
+        Raises:
+            ManifestError: Compose refuses the files, in its own words.
+        """
+        if self._own.made and (reader := self._sealed()):
+            return replace(self._own.made, reader=reader)
+        version = docker.version(self._compose, self._own.environ)
+        if not version or not docker.is_new_enough(version):
+            old = f" {version} is older than {'.'.join(map(str, docker.NEEDED))}" if version else " does not answer"
+            return replace(self._own.reading(), reader=f"testbay: Docker Compose{old}")
+        answer = docker.config(self._compose, self._own.files, self._own.environ)
+        return self._judged(answer, f"Docker Compose {version}")
+
+    def _judged(self, answer: docker.ComposeAnswer, name: str) -> ComposeFile:
+        own = self._own.made
+        if answer.refusal and own and not any(service.problem for service in own.services):
+            raise ManifestError(
+                f"{self._own.files[0]}: {name} refuses it",
+                why=one_line(answer.refusal),
+                todo="fix the file: `docker compose config` says the same",
+            )
+        if answer.model is None or answer.refusal:
+            return self._own.reading()  # what stops Compose may be in a service that is not needed
+        theirs = self._own.record(answer.model, {}, name)
+        if own is None or not _alike(own, theirs):
+            return theirs
+        self._note(name)
+        return replace(own, reader=name)
+
+    def _sealed(self) -> str:
+        with contextlib.suppress(OSError, AttributeError, UnicodeDecodeError):
+            return self._seal.read_text(encoding="utf-8") if self._seal else ""
+        return ""
+
+    def _note(self, name: str) -> None:
+        """Remember that the readings are the same. The note holds no value of them."""
+        if self._seal is not None:
+            with contextlib.suppress(OSError):
+                self._seal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._seal.write_text(name, encoding="utf-8")
 
 
-def _variables(folder: Path, environ: Mapping[str, str], source: Files) -> Variables:
-    bare = Variables(shell=environ, folder=folder)
-    return bare.below(folder, env_files(folder, environ), source.read)
+def _alike(one: ComposeFile, other: ComposeFile) -> bool:
+    """Whether two readings say the same of every service."""
+    return _comparable(one) == _comparable(other)
 
 
-def _named(variables: Variables, files: Sequence[Path], source: Files) -> Variables:
-    """Add the project's own name to the variables: the shell's, its files' or its folder's."""
-    named = variables.get(PROJECT_NAME) or _name_in(files, variables, source) or variables.folder.name
-    known = {**variables.files, PROJECT_NAME: (project_name(named, variables.folder), "the project's name")}
-    return replace(variables, files=known)
-
-
-def _name_in(files: Sequence[Path], variables: Variables, source: Files) -> str:
-    found = ""
-    for file in files:
-        content = source.read(file) or b""
-        if b"name" in content:
-            for document in parse(file, content):
-                name = fill(document.get("name"), variables, ("name",))
-                found = name if isinstance(name, str) and name else found
-    return found
-
-
-def _profiles(variables: Variables) -> frozenset[str]:
-    return frozenset(name.strip() for name in (variables.get("COMPOSE_PROFILES") or "").split(",") if name.strip())
+def _comparable(reading: ComposeFile) -> dict[str, Any]:
+    made = {}
+    for service in reading.services:
+        named = {"depends_on": frozenset(service.depends_on), "networks": frozenset(service.networks)}
+        said = {f.name: getattr(service, f.name) for f in fields(service) if f.name not in _NOT_COMPARED}
+        made[service.key] = said | named
+    return made

@@ -1,0 +1,50 @@
+"""The names that one part of a compose file uses and another defines."""
+
+from typing import Any
+
+from testbay.errors import ManifestError
+
+
+def misfit(name: str, service: dict[str, Any], model: dict[str, Any]) -> ManifestError | None:
+    """The refusal of a service that names something the file does not define; None when all is well."""
+    where = f"services.{name}"
+    if not service.get("image") and not service.get("build") and not service.get("provider"):
+        return ManifestError(
+            f"{where} has neither an image nor a build", why="there is nothing to start", todo="give it an image"
+        )
+    for kind, named in _named(service):
+        if named not in (model.get(kind) or {}) and not (kind == "networks" and named == "default"):
+            return ManifestError(
+                f"{where} uses {named!r}, which {kind} does not define",
+                todo=f"fix the name, or define it at the end of the file: {kind}: {{{named}: {{}}}}",
+            )
+    for other, how in (service.get("depends_on") or {}).items():
+        if other not in model["services"] and how.get("required", True):
+            return ManifestError(f"{where} depends on {other!r}, which does not exist", todo="fix the name")
+    if way := _circle(name, model["services"]):
+        return ManifestError(f"depends_on goes in a circle: {' → '.join(way)}", todo="take one of them out")
+    return None
+
+
+def _named(service: dict[str, Any]) -> list[tuple[str, str]]:
+    volumes = [volume for volume in service.get("volumes") or [] if volume.get("type") == "volume"]
+    found = [("volumes", volume["source"]) for volume in volumes if volume.get("source")]
+    found += [("networks", name) for name in service.get("networks") or {}]
+    for kind in ("secrets", "configs"):
+        found += [(kind, grant["source"]) for grant in service.get(kind) or [] if grant.get("source")]
+    return found
+
+
+def _circle(name: str, services: dict[str, Any]) -> list[str]:
+    """The way from a service back to itself, if there is one."""
+    seen: set[str] = set()
+    open_ways = [[name]]
+    while open_ways:
+        way = open_ways.pop()
+        for other in (services.get(way[-1]) or {}).get("depends_on") or {}:
+            if other == name:
+                return [*way, name]
+            if other not in seen:
+                seen.add(other)
+                open_ways.append([*way, other])
+    return []

@@ -1,0 +1,105 @@
+"""Our own reading of compose files, with all that went into it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.document import parse
+from testbay.manifest.compose.filling import fill
+from testbay.manifest.compose.finding import Files, env_files
+from testbay.manifest.compose.finishing import Finisher, Origins
+from testbay.manifest.compose.loading import load
+from testbay.manifest.compose.reading import ComposeFile
+from testbay.manifest.compose.records import RecordMaker
+from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_name
+
+
+class OwnReading:
+    """Our own reading of some files, with all that went into it; or why there is none."""
+
+    def __init__(self, files: list[Path], environ: Mapping[str, str]) -> None:
+        self.files, self.environ = files, environ
+        self.source = Files()
+        self.origins: Origins = {}
+        self.made: ComposeFile | None = None
+        self.refusal: ManifestError | None = None
+        self.variables = Variables(shell=environ, folder=files[0].parent)
+        try:
+            self.made = self._read()
+        except ManifestError as error:
+            self.refusal = error
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+            # A shape that no rule foresees: Compose has a schema for each key, ours knows those that count.
+            self.refusal = ManifestError(
+                f"{files[0]}: not shaped as Compose's files are", why=repr(error), todo="see `docker compose config`"
+            )
+
+    def reading(self) -> ComposeFile:
+        """The reading.
+
+        Raises:
+            ManifestError: There is none.
+        """
+        if self.made is None:
+            raise self.refusal or ManifestError(f"{self.files[0]}: not read")
+        return self.made
+
+    def digest(self) -> str:
+        """A hash of every file and variable that went in."""
+        used = {name: self.environ.get(name) for name in sorted(self.variables.asked)}
+        return hashlib.sha256(f"{self.source.digest()}{json.dumps(used)}".encode()).hexdigest()
+
+    def _read(self) -> ComposeFile:
+        folder = self.files[0].parent
+        self.variables = variables = _named(variables_of(folder, self.environ, self.source), self.files, self.source)
+        tree = load(self.files, variables, self.source.read)
+        if not tree.get("services"):
+            raise ManifestError(f"{self.files[0]}: no services", todo="a compose file has a top-level key 'services:'")
+        finisher = Finisher(variables, self.source.read, variables.get(PROJECT_NAME) or "")
+        model = finisher.model(tree)
+        self.origins = finisher.origins
+        return self.record(model, finisher.problems, "testbay")
+
+    def record(self, model: dict[str, Any], problems: dict[str, ManifestError], reader: str) -> ComposeFile:
+        """A reading of these files from a model of them."""
+        return ComposeFile(
+            path=self.files[0],
+            services=RecordMaker(model, self.variables.get, self.origins, problems).services(),
+            variables=frozenset(self.variables.asked),
+            files=tuple(self.files),
+            directory=self.files[0].parent,
+            reader=reader,
+            definition={key: value for key, value in model.items() if key != "services"},
+            active_profiles=_profiles(self.variables),
+        )
+
+
+def variables_of(folder: Path, environ: Mapping[str, str], source: Files) -> Variables:
+    bare = Variables(shell=environ, folder=folder)
+    return bare.below(folder, env_files(folder, environ), source.read)
+
+
+def _named(variables: Variables, files: Sequence[Path], source: Files) -> Variables:
+    """Add the project's own name to the variables: the shell's, its files' or its folder's."""
+    named = variables.get(PROJECT_NAME) or _name_in(files, variables, source) or variables.folder.name
+    known = {**variables.files, PROJECT_NAME: (project_name(named, variables.folder), "the project's name")}
+    return replace(variables, files=known)
+
+
+def _name_in(files: Sequence[Path], variables: Variables, source: Files) -> str:
+    found = ""
+    for file in files:
+        content = source.read(file) or b""
+        if b"name" in content:
+            for document in parse(file, content):
+                name = fill(document.get("name"), variables, ("name",))
+                found = name if isinstance(name, str) and name else found
+    return found
+
+
+def _profiles(variables: Variables) -> frozenset[str]:
+    return frozenset(name.strip() for name in (variables.get("COMPOSE_PROFILES") or "").split(",") if name.strip())
