@@ -122,6 +122,7 @@ def test_what_runs_tests_is_a_part_of_what_develops(checkout: Path) -> None:
     assert whole == [(0, ADDED), (0, []), (0, [])]
 
 
+@pytest.mark.slow
 def test_plain_pip_is_enough(checkout: Path) -> None:
     """Without uv the same environment comes from pip."""
     assert bootstrap(checkout, TESTBAY_BOOTSTRAP_PIP="1") == (0, FIRST_RUN)

@@ -130,6 +130,7 @@ def test_a_suite_that_gives_its_secret_away_is_red_and_gives_nothing_away(forge:
     assert forge.leaks(run, CANARY) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mutation", "where"), MUTANTS.values(), ids=MUTANTS)
 def test_without_one_of_the_guards_the_leak_is_seen(forge: Forge, mutation: str, where: set[str]) -> None:
     """The proof above can fail: each guard that is taken away shows up where it stood."""
@@ -214,6 +215,7 @@ def test_this_repository_s_own_checks_call_its_targets(forge: Forge) -> None:
     assert "TESTBAY_REQUIRE_DOCKER=1" in run.job("tests of testbay").said
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # an environment is made, and agent_executor's whole suite runs
 def test_agent_executor_goes_through_its_workflow_with_a_key(tmp_path: Path, cloud: Cloud) -> None:
     """The real repository, nothing of it replaced: set up, its key fetched, every test green, one of them live.

@@ -44,6 +44,7 @@ def test_what_was_found_is_seen_at_the_run(shop: Production) -> None:
     assert check.output.annotations == ["error: status == 200: 404 is not == 200"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # a dozen runs
 @pytest.mark.parametrize(
     ("before", "wrong", "mended"),
