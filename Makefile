@@ -4,7 +4,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lint fix test-fast test test-all integration-test check lock clean
+.PHONY: help setup lint fix test-fast test test-all integration-test check pictures lock clean
 
 # A worker for each processor. Groups keep together what shares a costly fixture.
 PYTEST := .venv/bin/python -m pytest -n logical --dist loadgroup
@@ -35,6 +35,9 @@ integration-test: ## every service's integration tests, through the three tiers
 
 check: ## every service's checks, as far as they need no deployment
 	scripts/ci/run-checks.sh $(SERVICE)
+
+pictures: ## draw the pictures of the README anew, from a real run (needs Chromium)
+	scripts/bootstrap && .venv/bin/python scripts/dev/pictures.py
 
 lock: ## write requirements.lock anew after a change in a pyproject.toml
 	scripts/lock
