@@ -383,3 +383,15 @@ def test_protocol_is_explained_member_by_member(root: Path) -> None:
     protocol = source.partition("class Dependency(Protocol):")[2].partition("\n_MEMBERS")[0]
 
     assert list(table(page, "The Protocol, member by member")) == re.findall(r"(?m)^    (?:def )?(\w+)[:(]", protocol)
+
+
+def test_every_walk_leads_through_files_that_exist(root: Path) -> None:
+    """At most ten steps, each with its file."""
+    page = (root / "docs/how-it-works.md").read_text(encoding="utf-8")
+    walks = page.partition("## Three walks")[2].partition("\n## ")[0].split("\n**")[1:]
+    steps = [re.findall(r"(?m)^\d+\. `([\w/.]+)`", walk) for walk in walks]
+
+    assert [0 < len(walk) <= 10 for walk in steps] == [True] * 3
+    assert [
+        name for name in re.findall(r"`([\w/]+\.py)`", "".join(walks)) if not (root / "src/testbay" / name).is_file()
+    ] == []

@@ -15,6 +15,7 @@ TARGETS = [
     "test-all",
     "integration-test",
     "check",
+    "pictures",
     "lock",
     "clean",
 ]
