@@ -3,7 +3,8 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--testbay-seed", type=int, metavar="NUMBER", help="what chance begins with in `faults`")
     group.addoption("--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N that fail")
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
+    group.addoption("--testbay-suite", metavar="FILE", help="complete the suite's own settings as this file says")
     group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """Complete the arguments under `testbay run`; workers of xdist get those of their controller."""
+    if early_config.known_args_namespace.testbay_suite:
+        from testbay.harness.plugin import suite
+
+        sys.path.append(str(Path.cwd()))  # as `python -m pytest` has it, but behind the libraries
+        if "PYTEST_XDIST_WORKER" not in settings.environ():
+            suite.complete(early_config, parser, args)
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:

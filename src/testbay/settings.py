@@ -34,10 +34,12 @@ class Settings:
     cache_dir: Path
     ready_timeout_s: float = 60.0
     test_timeout_s: int = 300
+    test_timeout_asked: bool = False  # then it beats the suite's own
     startup_budget_s: float = 10.0
     ci: bool = False
     replay_asked: bool = False
     cold: bool = False
+    no_coverage: bool = False
     shard: Shard | None = None
     durations: Path | None = None
     step_summary: Path | None = None
@@ -58,6 +60,7 @@ def load(
     *,
     engine: str | None = None,
     cold: bool = False,
+    no_coverage: bool = False,
     shard: str | None = None,
     durations: str | None = None,
     environ: Mapping[str, str] | None = None,
@@ -84,9 +87,11 @@ def load(
         cache_dir=cache_dir(env),
         ready_timeout_s=_number(env, "TESTBAY_READY_TIMEOUT", 60.0),
         test_timeout_s=math.ceil(_number(env, "TESTBAY_TEST_TIMEOUT", 300)),  # 0 would mean no limit
+        test_timeout_asked=bool(env.get("TESTBAY_TEST_TIMEOUT")),
         startup_budget_s=_number(env, "TESTBAY_STARTUP_BUDGET", 10.0),
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
+        no_coverage=no_coverage,
         cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
         shard=part,
         durations=Path(times) if times else None,
@@ -159,6 +164,11 @@ def without(prefix: str) -> Iterator[None]:
 def environ() -> dict[str, str]:
     """A copy of the environment as it is."""
     return dict(os.environ)
+
+
+def export(name: str, value: str) -> None:
+    """Set a variable for this process and what it starts."""
+    os.environ[name] = value
 
 
 def duration(text: str, what: str) -> float:

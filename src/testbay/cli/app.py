@@ -91,9 +91,9 @@ def _root(
 def _asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, Path, configuration.Settings]:
     from testbay.manifest import service as manifest
 
-    chosen = configuration.load(engine=engine, **flags)
-    project = manifest.find_project(Path.cwd())
-    return manifest.find_service(service, project), project, chosen
+    chosen, here = configuration.load(engine=engine, **flags), Path.cwd()
+    project = manifest.find_project(here)
+    return manifest.find_service(service, project, here), project, chosen
 
 
 @app.command(cls=AroundACommand, context_settings=_PASS_THROUGH)
@@ -103,6 +103,7 @@ def run(
     *,
     engine: EngineOption = None,
     cold: ColdOption = False,
+    no_cov: Annotated[bool, typer.Option("--no-cov", help="Measure no coverage.")] = False,
     shard: ShardOption = None,
     durations: DurationsOption = None,
 ) -> None:
@@ -112,9 +113,10 @@ def run(
     """
     from testbay.harness.run import command as runs
 
-    manifest, project, chosen = _asked(service, engine, cold=cold, shard=shard, durations=durations)
-    current = runs.Run(manifest, project, chosen, Voice(environ=chosen.environ))
-    raise typer.Exit(runs.execute(current, context.args))
+    if (first := service or "").startswith("-") or Path(first.partition("::")[0]).is_file():
+        service, context.args = None, [first, *context.args]  # it is pytest's: an option, a file or a test's id
+    manifest, project, chosen = _asked(service, engine, cold=cold, no_coverage=no_cov, shard=shard, durations=durations)
+    raise typer.Exit(runs.execute(runs.Run(manifest, project, chosen, Voice(environ=chosen.environ)), context.args))
 
 
 @app.command()

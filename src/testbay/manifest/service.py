@@ -4,17 +4,20 @@ import fnmatch
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from testbay.errors import ManifestError
 from testbay.manifest import needs as dependencies
-from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
 from testbay.text import nearest
 
+_TESTS = ("tests/integration", "tests")
+_OF_PYTEST = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+_NOT_SERVICES = ("node_modules", "site-packages", "tests", "test", "venv", "build", "dist")
 _OF_CHECKS = ("defaults", "target", "check")  # what checks.tables knows
 
 
@@ -76,7 +79,8 @@ class Manifest(_Strict):
     needs: list[str] = list(dependencies.BUILT_IN)
     migrations: str | None = None
     migrate: Command | None = None
-    tests: str = "tests/integration"
+    tests: str | None = None
+    coverage: Literal["service", "all", "off"] = "service"
     start: Command | None = None
     ready: str = "/"
     source: str | None = None
@@ -143,9 +147,13 @@ class Manifest(_Strict):
         return {name: any(environ[one] for one in fnmatch.filter(environ, name)) for name in self.secrets}
 
     @property
-    def tests_dir(self) -> Path:
-        """The folder of the integration tests."""
-        return self.root / self.tests
+    def tests_dir(self) -> Path | None:
+        """The folder of the integration tests; None where pytest's own `testpaths` says it."""
+        if self.tests is not None:
+            return self.root / self.tests
+        if (usual := self.root / _TESTS[0]).is_dir():
+            return usual
+        return None if _has_testpaths(self.root) else self.root / _TESTS[1]
 
     def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
         """The compose files: the service's own choice, else those that Compose finds in the project."""
@@ -182,6 +190,12 @@ def load_manifest(folder: Path) -> Manifest:
         raise ManifestError(what, todo="docs/reference.md lists every key") from None
     _check_files(manifest)
     return manifest
+
+
+def _has_testpaths(folder: Path) -> bool:
+    """Whether pytest's settings there may say where the tests are; pytest reads them itself."""
+    files = (folder / name for name in _OF_PYTEST)
+    return any("testpaths" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
 
 
 def _checks(table: dict[str, Any]) -> dict[str, Any]:
@@ -222,8 +236,9 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def _check_files(manifest: Manifest) -> None:
-    said = "tests" in manifest.model_fields_set or not manifest.check  # who only checks a deployment has no tests here
-    named = {"tests": manifest.tests if said else None, "migrations": manifest.migrations, "source": manifest.source}
+    usual = manifest.tests_dir is None or manifest.tests_dir.exists()  # who only checks a deployment has no tests here
+    tests = manifest.tests or (None if usual or manifest.check else _TESTS[0])
+    named = {"tests": tests, "migrations": manifest.migrations, "source": manifest.source}
     for key, relative in named.items():
         if relative is not None and not (manifest.root / relative).exists():
             raise ManifestError(
@@ -297,8 +312,13 @@ def find_project(start: Path) -> Path:
     for folder in folders:
         if (folder / TEST_FILE).is_file() or (folder / "services").is_dir():
             return folder
+    root = next((folder for folder in folders if (folder / ".git").exists()), None)
+    inside = folders[: folders.index(root) + 1] if root else ()
+    for folder in inside:
+        if any((folder / name).is_file() for name in COMPOSE_NAMES):
+            return folder
     for folder in folders:
-        if (folder / ".git").exists() or manifest_file(folder):
+        if folder == root or manifest_file(folder):
             return folder
     raise ManifestError(
         f"{start} is in no project",
@@ -308,17 +328,31 @@ def find_project(start: Path) -> Path:
 
 
 def service_folders(project: Path) -> dict[str, Path]:
-    """A project's services by name: folders in services/ with a manifest, and the project itself if it has one."""
-    candidates = [project, *sorted((project / "services").glob("*/"))]
+    """A project's services by name: each folder with a manifest, two levels deep at most.
+
+    The project itself and services/ come first; a manifest elsewhere, as in backend/ or packages/, under a name that is
+    not taken.
+    """
+    usual = [project, *sorted((project / "services").glob("*/"))]
     services: dict[str, Path] = {}
-    for folder in filter(manifest_file, candidates):
+    for folder in filter(manifest_file, usual):
         name = _name_of(folder)
         if name in services:
             raise ManifestError(
                 f"two services are called {name}", why=f"{services[name]} and {folder}", todo="rename one of them"
             )
         services[name] = folder
+    for folder in filter(manifest_file, _elsewhere(project)):
+        services.setdefault(_name_of(folder), folder)
     return services
+
+
+def _elsewhere(project: Path) -> Iterator[Path]:
+    """Folders of the project, and those in them, without what tools make and without tests."""
+    for pattern in ("*/", "*/*/"):
+        for folder in sorted(project.glob(pattern)):
+            if not any(part.startswith(".") or part in _NOT_SERVICES for part in folder.relative_to(project).parts):
+                yield folder
 
 
 def _name_of(folder: Path) -> str:
@@ -327,17 +361,21 @@ def _name_of(folder: Path) -> str:
     return str(table.get("service", folder.name))
 
 
-def find_service(name: str | None, project: Path) -> Manifest:
-    """The manifest of a service by name; without one, of the project's only service.
+def find_service(name: str | None, project: Path, here: Path | None = None) -> Manifest:
+    """The manifest of a service by name; without one, of the service `here` belongs to, else of the only one.
 
     Raises:
         ManifestError: Unknown, or several and none named.
     """
+    if name is None and here is not None:
+        inside = (folder for folder in (here, *here.parents) if project in folder.parents)
+        if found := next(filter(manifest_file, inside), None):
+            return load_manifest(found)
     folders = service_folders(project)
     if name is None and len(folders) == 1:
         return load_manifest(next(iter(folders.values())))
     if name in folders:
         return load_manifest(folders[name])
-    known = ", ".join(folders) or "none: a service is a folder in services/ with [tool.testbay] in its pyproject.toml"
+    known = ", ".join(folders) or "none: a service is a folder with [tool.testbay] in its pyproject.toml"
     what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
     raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")

@@ -53,6 +53,7 @@ def test_the_other_variables_are_read() -> None:
         replay_asked=True,
         ready_timeout_s=1.5,
         test_timeout_s=60,
+        test_timeout_asked=True,
         cold=True,
         step_summary=Path("/runner/summary"),
         environ=environ,

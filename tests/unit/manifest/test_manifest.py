@@ -37,7 +37,8 @@ def test_a_service_needs_only_a_name(service: Service, project: Path) -> None:
     assert service() == Manifest(
         service="shop",
         needs=["postgres", "dragonfly", "nats"],
-        tests="tests/integration",
+        tests=None,
+        coverage="service",
         ready="/",
         file=folder / "pyproject.toml",
         root=folder,
@@ -232,7 +233,7 @@ def test_the_source_is_src_unless_named(service: Service, project: Path) -> None
 
 def test_the_project_is_found_from_any_folder_in_it(service: Service, project: Path) -> None:
     """The nearest folder upwards with the compose file or services/."""
-    inner = service().tests_dir
+    inner = service().tests_dir or project
 
     assert [manifest.find_project(folder) for folder in (inner, project)] == [project, project]
 
@@ -322,7 +323,7 @@ def test_a_project_without_services_says_what_one_is(project: Path) -> None:
         manifest.find_service("shop", project)
 
     assert refused.value.why == (
-        f"services of {project}: none: a service is a folder in services/ with [tool.testbay] in its pyproject.toml"
+        f"services of {project}: none: a service is a folder with [tool.testbay] in its pyproject.toml"
     )
 
 

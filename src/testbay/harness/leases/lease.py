@@ -85,8 +85,10 @@ class Lease:
 
     @property
     def env(self) -> dict[str, str]:
-        """A whole environment for a child process: this process's, and the lease's variables."""
-        return settings.environ() | self.exports
+        """A whole environment for a process of the service: this process's, the lease's variables, coverage."""
+        environ = settings.environ()
+        measured = {"COVERAGE_PROCESS_START": rules} if (rules := environ.get("TESTBAY_COVERAGE")) else {}
+        return environ | self.exports | measured
 
     def slot(self, name: str) -> Any:
         """A part itself, for the fixture that knows more about it.

@@ -16,6 +16,7 @@ from testbay import masking, process
 from testbay.errors import BayError, FilesError, LeftBehindError, unusable
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
+from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import folder, results
 from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
@@ -251,7 +252,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
         if not {"--collect-only", "--co"} & set(pytest_args):
-            code = results.verify(results.read(run.dir), code, run.collect)
+            code = results.verify(results.read(run.dir), code, run.collect or run.manifest.root)
         good = code == 0
     finally:
         done = results.read(run.dir)
@@ -260,11 +261,15 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         run.record.counts = done.counts
         results.keep(done, run.dir)
         run.record.coverage_percent = done.coverage_percent
-        run.close(results.tests_line(done, time.monotonic() - began), good=good)
+        least = coveragerc.fail_under(run.dir / "coveragerc")
+        low = done.coverage_percent is not None and done.coverage_percent < least
+        passed = good or (low and not done.count("failed") and not {"failed", "error"} & done.counts.keys())
+        run.close(results.tests_line(done, time.monotonic() - began), good=passed)
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
         if done.coverage_percent is not None:
-            run.close(f"Coverage: {done.coverage_percent:.0f}%", good=True)
+            wanted = f" (the project's fail_under is {least:g}%)" if low else ""
+            run.close(f"Coverage: {done.coverage_percent:.0f}%{wanted}", good=not low)
     return code
 
 
@@ -328,27 +333,22 @@ def _shard_argv(run: Run) -> list[str]:
 
 
 def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
-    config = run.dir / "coveragerc"
-    config.write_text(_coverage_config(run), encoding="utf-8")
-    return [
-        *(sys.executable, "-m", "pytest", str(run.collect)),
-        *("-p", "testbay", "--testbay-record", str(run.dir / "tests.jsonl"), *_shard_argv(run)),
-        *("--tb=short", f"--timeout={run.settings.test_timeout_s}", f"--junitxml={run.dir / 'junit.xml'}"),
-        *("--cov", f"--cov-config={config}", "--cov-report=term:skip-covered"),
-        *(f"--cov-report=json:{run.dir / 'coverage.json'}", f"--cov-report=xml:{run.dir / 'coverage.xml'}"),
-        *pytest_args,
-    ]
-
-
-def _coverage_config(run: Run) -> str:
-    """The service's own processes are measured too: every Python they start, also when it ends by SIGTERM."""
-    return (
-        "[run]\n"
-        f"source = {run.manifest.source_dir}\n"
-        f"data_file = {run.dir / 'coverage.db'}\n"
-        "branch = true\nparallel = true\nsigterm = true\npatch = subprocess\n"
-        "disable_warnings = no-data-collected,module-not-measured\n"
+    """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
+    asked = suite.Suite(
+        collect="" if run.collect is None else str(run.collect),
+        coverage="off" if run.settings.no_coverage else run.manifest.coverage,
+        source=str(run.manifest.source_dir),
+        timeout_s=run.settings.test_timeout_s,
+        timeout_asked=run.settings.test_timeout_asked,
+        run_dir=str(run.dir),
     )
+    # -P: a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries.
+    return [
+        *(sys.executable, "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
+        *("-p", "testbay", f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run)),
+        f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
+        *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
+    ]
 
 
 def _stop(run: Run, stack: Stack) -> None:

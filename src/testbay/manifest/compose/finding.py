@@ -7,7 +7,7 @@ from pathlib import Path
 from testbay.errors import ManifestError
 
 TEST_FILE = "docker-compose.test.yml"
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml",
     "compose.override.yaml",
@@ -65,7 +65,7 @@ def compose_files(folder: Path, named: str = "", separator: str = "") -> list[Pa
         return [folder / TEST_FILE]
     if named:
         return [folder / name for name in named.split(separator or ":") if name]
-    first = next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+    first = next((folder / name for name in COMPOSE_NAMES if (folder / name).is_file()), None)
     if first is None:
         return []
     return [first, *(folder / name for name in _OVERRIDES if (folder / name).is_file())][:2]

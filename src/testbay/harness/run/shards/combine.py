@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from testbay.errors import TestsDidNotRunError
+from testbay.harness.plugin import coveragerc
 from testbay.harness.run.shards.artifacts import Artifact, damaged
 from testbay.harness.run.shards.split import contents
 from testbay.manifest.service import Manifest
@@ -80,8 +81,12 @@ def coverage(shards: Sequence[Artifact], manifest: Manifest, folder: Path) -> No
         except (ValueError, sqlite3.Error, CoverageException) as error:
             raise damaged(file, str(error)) from None
     total.close()
+    rules = coveragerc.completed(coveragerc.read(".coveragerc", [manifest.root]), folder, str(source), everything=False)
+    rules["run"]["parallel"] = "false"
+    coveragerc.write(rules, folder / "coveragerc")
     with chdir(manifest.root):  # coverage.py names files relative to here, as it did in the runs
-        report = Coverage(str(folder / "coverage.db"), config_file=False, branch=True, source=[str(source)])
+        report = Coverage(str(folder / "coverage.db"), config_file=str(folder / "coveragerc"))
+        (folder / "coveragerc").unlink()
         try:
             report.load()
             report.json_report(outfile=str(folder / "coverage.json"))

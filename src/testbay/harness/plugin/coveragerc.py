@@ -1,0 +1,114 @@
+"""A project's own settings of coverage.py, completed with where a run keeps its data."""
+
+import configparser
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Rules = dict[str, dict[str, str]]
+_FILES = (".coveragerc", ".coveragerc.toml", "setup.cfg", "tox.ini", "pyproject.toml")
+_CHOOSE = ("source", "source_pkgs", "source_dirs", "include")  # any of them says what is measured
+_PATTERNS = ("source", "source_dirs", "include", "omit")
+
+
+def read(named: str, folders: Sequence[Path]) -> Rules:
+    """The settings in the file `named`, else in the first file and folder that coverage.py would look at."""
+    for folder in folders:
+        for name in dict.fromkeys((named, *_FILES)):
+            if rules := _of(folder / name):
+                return rules if folder == folders[0] else _from_elsewhere(rules, folder)
+    return {}
+
+
+def _of(file: Path) -> Rules:
+    """Its sections without `coverage:` or `tool.coverage` before their names; what cannot be read is none."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix == ".toml":
+            document = tomllib.loads(text)
+            tables = document.get("tool", {}).get("coverage") or (document if file.name == ".coveragerc.toml" else {})
+            return {name: _as_ini(table) for name, table in tables.items() if isinstance(table, dict)}
+        parsed = configparser.RawConfigParser()
+        parsed.read_string(text)
+    except (OSError, ValueError, configparser.Error):
+        return {}  # coverage.py itself says what is wrong with it
+    bare = file.name not in ("setup.cfg", "tox.ini")
+    return {
+        name.removeprefix("coverage:"): dict(parsed[name])
+        for name in parsed.sections()
+        if bare or name.startswith("coverage:")
+    }
+
+
+def _as_ini(table: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: "\n".join(map(str, value))
+        if isinstance(value, list)
+        else str(value).lower()
+        if value in (True, False)
+        else str(value)
+        for key, value in table.items()
+    }
+
+
+def _from_elsewhere(rules: Rules, folder: Path) -> Rules:
+    """Paths that are relative to another folder than the one coverage.py runs in."""
+    moved = {section: dict(options) for section, options in rules.items()}
+    for options in moved.values():
+        for key in _PATTERNS:
+            if key in options:
+                options[key] = "\n".join(_moved(word, folder, key) for word in words(options[key]))
+    return moved
+
+
+def _moved(word: str, folder: Path, key: str) -> str:
+    if word.startswith(("/", "*")) or (key == "source" and not (folder / word).exists()):
+        return word
+    return str(folder / word)
+
+
+def words(text: str) -> list[str]:
+    """The entries of a list: by lines or commas."""
+    return [word.strip() for line in text.splitlines() for word in line.split(",") if word.strip()]
+
+
+def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> Rules:
+    """The same with the run's folder; `source` is measured where the project does not say what is.
+
+    With `everything` each Python process is measured that the tests start.
+    """
+    made = {section: dict(options) for section, options in rules.items()}
+    run = made.setdefault("run", {})
+    run |= {"data_file": str(run_dir / "coverage.db"), "parallel": "true"}
+    run["disable_warnings"] = "\n".join(
+        [*words(run.get("disable_warnings", "")), "no-data-collected", "module-not-measured"]
+    )
+    if source and not any(run.get(key) for key in _CHOOSE):
+        run["source"] = source
+    if everything:
+        run["sigterm"] = "true"
+        run["patch"] = "\n".join(dict.fromkeys([*words(run.get("patch", "")), "subprocess"]))
+    return made
+
+
+def of_the_service(rules: Rules, source: Sequence[str]) -> Rules:
+    """The same for the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
+    run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(source)} if source else {})
+    return rules | {"run": run}
+
+
+def write(rules: Rules, file: Path) -> None:
+    """As coverage.py reads it."""
+    parsed = configparser.RawConfigParser()
+    parsed.read_dict(rules)
+    with file.open("w", encoding="utf-8") as out:
+        parsed.write(out)
+
+
+def fail_under(file: Path) -> float:
+    """The least percentage that the project accepts; 0 when it says none."""
+    try:
+        return float(_of(file).get("report", {}).get("fail_under", 0))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,116 @@
+"""A suite's own settings under `testbay run`: pytest's arguments are completed, and none of the suite's overridden."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import settings
+from testbay.harness.plugin import coveragerc
+
+SERVICE_VARIABLE = "TESTBAY_COVERAGE"  # in pytest's environment: the settings by which the service is measured
+_REPORTS = {"json": "coverage.json", "xml": "coverage.xml"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What `testbay run` asks of pytest, handed over in a file.
+
+    `collect` is the argument that says where the tests are; empty where the suite's `testpaths` do. The suite's own
+    setting beats `timeout_s`, unless it was `timeout_asked` for.
+    """
+
+    collect: str
+    coverage: str
+    source: str
+    timeout_s: int
+    timeout_asked: bool
+    run_dir: str
+
+    def write(self, file: Path) -> Path:
+        """Keep it for the pytest that is started next."""
+        file.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return file
+
+
+class Copies:
+    """Leaves the reports of a run where the suite wants them, too."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[Path, Path]] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """After pytest and its plugins have written them."""
+        for ours, theirs in self.wanted:
+            if ours.exists():
+                theirs.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ours, theirs)
+
+
+def complete(config: pytest.Config, parser: Any, args: list[str]) -> None:
+    """Add to pytest's arguments what the suite leaves open, before any conftest is read.
+
+    `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one.
+    """
+    suite = Suite(**json.loads(Path(config.known_args_namespace.testbay_suite).read_text(encoding="utf-8")))
+    copies = Copies()
+    config.pluginmanager.register(copies, "testbay-copies")
+    _complete(suite, config, args, copies)
+    config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
+
+
+def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Copies) -> None:
+    known, run_dir = config.known_args_namespace, Path(suite.run_dir)
+    if len(known.file_or_dir) > 1 and suite.collect in args:
+        args.remove(suite.collect)  # the caller names tests, which narrows the run
+    if not any(word.startswith("--tb") for word in args):
+        args.append("--tb=short")
+    own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
+    if suite.timeout_asked or not own_limit:
+        args.append(f"--timeout={suite.timeout_s}")
+    if known.xmlpath:
+        copies.wanted.append((run_dir / "junit.xml", Path(known.xmlpath).absolute()))
+    args.append(f"--junitxml={run_dir / 'junit.xml'}")
+    if not hasattr(known, "cov_source") or known.no_cov:
+        return
+    args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
+
+
+def _measured(suite: Suite, config: pytest.Config, copies: Copies) -> list[str]:
+    """The arguments for pytest-cov that the suite does not give itself."""
+    known, run_dir = config.known_args_namespace, Path(suite.run_dir)
+    given = [source for source in known.cov_source if source is not True]
+    rules = coveragerc.read(known.cov_config, [Path.cwd(), config.rootpath])
+    source = "" if given else suite.source
+    rules = coveragerc.completed(rules, run_dir, source, everything=suite.coverage == "all")
+    if known.cov_fail_under is not None:
+        rules.setdefault("report", {})["fail_under"] = str(known.cov_fail_under)
+    coveragerc.write(rules, run_dir / "coveragerc")
+    coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")
+    settings.export(SERVICE_VARIABLE, str(run_dir / "coveragerc-service"))
+    more = [] if {"", "term", "term-missing"} & known.cov_report.keys() else ["--cov-report=term:skip-covered"]
+    for kind, name in _REPORTS.items():
+        if kind in known.cov_report:
+            theirs = known.cov_report[kind] or rules.get(kind, {}).get("output", name)
+            copies.wanted.append((run_dir / name, Path(theirs).absolute()))
+        more.append(f"--cov-report={kind}:{run_dir / name}")
+    return [*([] if known.cov_source else ["--cov"]), f"--cov-config={run_dir / 'coveragerc'}", *more]
+
+
+def as_seen_from(root: Path, words: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """Complete files and ids among pytest's arguments that are relative to one of the folders, as it runs in `root`."""
+    return [_seen_from(root, word, folders) for word in words]
+
+
+def _seen_from(root: Path, word: str, folders: Sequence[Path]) -> str:
+    file, _, test = word.partition("::")
+    if not file or file.startswith("-") or (root / file).exists() or not (test or "/" in file or file.endswith(".py")):
+        return word
+    found = next((folder / file for folder in folders if (folder / file).exists()), None)
+    return word if found is None else f"{found}{word[len(file) :]}"

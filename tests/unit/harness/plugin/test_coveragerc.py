@@ -1,0 +1,75 @@
+"""The project's own settings of coverage.py, completed for a run."""
+
+from pathlib import Path
+
+import pytest
+from coverage import Coverage
+
+from testbay.harness.plugin import coveragerc
+
+TOML = """
+[tool.coverage.run]
+omit = ["*/made.py", "x,y.py"]
+concurrency = ["thread", "greenlet"]
+relative_files = true
+[tool.coverage.report]
+exclude_also = ["if DEBUG:", "raise NotImplementedError"]
+fail_under = 90.5
+"""
+INI = "[coverage:run]\nomit = */made.py\n[coverage:report]\nfail_under = 90.5\n[metadata]\nname = x\n"
+PLAIN = "[run]\nomit =\n    */made.py\n[report]\nfail_under = 90.5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("pyproject.toml", TOML), ("setup.cfg", INI), ("tox.ini", INI), (".coveragerc", PLAIN)]
+)
+def test_settings_are_found_where_coverage_looks(tmp_path: Path, name: str, text: str) -> None:
+    """As coverage.py itself reads them back from our file."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+
+    rules = coveragerc.completed(coveragerc.read(".coveragerc", [tmp_path]), tmp_path / "run", "src", everything=False)
+    coveragerc.write(rules, tmp_path / "made")
+
+    read = Coverage(config_file=str(tmp_path / "made"))
+    assert "*/made.py" in str(read.get_option("run:omit"))
+    assert (read.get_option("report:fail_under"), read.get_option("run:source")) == (90.5, ["src"])
+    assert coveragerc.fail_under(tmp_path / "made") == 90.5
+
+
+def test_lists_of_toml_stay_lists(tmp_path: Path) -> None:
+    """A comma in an entry of a list does not cut it, where coverage.py reads lines."""
+    (tmp_path / "pyproject.toml").write_text(TOML, encoding="utf-8")
+    coveragerc.write(coveragerc.read(".coveragerc", [tmp_path]), tmp_path / "made")
+
+    read = Coverage(config_file=str(tmp_path / "made"))
+
+    assert read.get_option("run:concurrency") == ["thread", "greenlet"]
+    assert read.get_option("report:exclude_also") == ["if DEBUG:", "raise NotImplementedError"]
+
+
+@pytest.mark.parametrize("key", ["source", "source_pkgs", "include"])
+def test_project_says_what_is_measured(tmp_path: Path, key: str) -> None:
+    """The manifest's source is for projects that do not."""
+    rules = coveragerc.completed({"run": {key: "app"}}, tmp_path, "src", everything=False)
+
+    assert {name: rules["run"].get(name) for name in ("source", key)} == {"source": None, key: "app"}
+
+
+def test_every_process_is_measured_when_asked(tmp_path: Path) -> None:
+    """Then alone is a child of the tests slowed."""
+    one, all_ = (coveragerc.completed({}, tmp_path, "src", everything=asked) for asked in (False, True))
+
+    assert ("patch" in one["run"], all_["run"]["patch"], all_["run"]["sigterm"]) == (False, "subprocess", "true")
+    assert coveragerc.of_the_service(one, ["app"])["run"] == one["run"] | {"sigterm": "true", "source": "app"}
+
+
+def test_settings_at_the_root_of_a_workspace_keep_their_paths(tmp_path: Path) -> None:
+    """Paths there are relative to the root, and coverage.py runs in the package."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "a").mkdir()
+    text = "[run]\nsource = lib, installed\nomit = lib/made.py, */x.py\n"
+    (tmp_path / ".coveragerc").write_text(text, encoding="utf-8")
+
+    rules = coveragerc.read(".coveragerc", [tmp_path / "a", tmp_path])
+
+    assert rules == {"run": {"source": f"{tmp_path}/lib\ninstalled", "omit": f"{tmp_path}/lib/made.py\n*/x.py"}}
