@@ -106,8 +106,11 @@ def spawn(
     before the command: system calls alone.
     """
     parent = os.getpid()
+    ignored = [number for number in (signal.SIGINT, signal.SIGQUIT) if signal.getsignal(number) == signal.SIG_IGN]
 
     def in_child() -> None:
+        for number in ignored:  # as a shell leaves them for what it starts in the background
+            signal.signal(number, signal.SIG_DFL)
         if confine is not None:
             confine()
         if death_signal is not None:
@@ -272,8 +275,11 @@ def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]
 def callers() -> list[ProcessId]:
     """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
 
-    An interactive shell, an editor or a CI agent is not part of it: its end is no reason to stop.
+    An interactive shell, an editor or a CI agent is not part of it: its end is no reason to stop. Nor is a script that
+    has started us in the background: it may return long before us. Its shell has us ignore Ctrl-C.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        return []
     chain = []
     pid = os.getppid()
     while pid > 1 and _only_runs_us(pid):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import settings
+from testbay.harness import world
 from testbay.harness.plugin import reruns
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leases, Leasing, Nats, or_fail
@@ -134,8 +135,8 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
         with closing(connection):
             yield connection
         return
-    yield database.connection()
-    database.end_lending()
+    yield world.really(database.connection)()
+    world.really(database.end_lending)()
 
 
 @pytest.fixture

@@ -166,6 +166,11 @@ def environ() -> dict[str, str]:
     return dict(os.environ)
 
 
+def has_variables(prefix: str) -> bool:
+    """Whether a variable of such a name is set."""
+    return any(name.startswith(prefix) for name in os.environ)
+
+
 def export(name: str, value: str) -> None:
     """Set a variable for this process and what it starts."""
     os.environ[name] = value

@@ -9,8 +9,7 @@ import typer
 
 from testbay import process
 from testbay import settings as configuration
-from testbay.cli import production, starting
-from testbay.cli.around import AroundACommand
+from testbay.cli import around, production, starting
 from testbay.errors import BayError, unusable
 from testbay.output import Voice, farewell, open_closed_streams
 
@@ -96,7 +95,7 @@ def _asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, 
     return manifest.find_service(service, project, here), project, chosen
 
 
-@app.command(cls=AroundACommand, context_settings=_PASS_THROUGH)
+@app.command(cls=around.AroundACommand, context_settings=_PASS_THROUGH)
 def run(
     context: typer.Context,
     service: Service = None,
@@ -113,10 +112,9 @@ def run(
     """
     from testbay.harness.run import command as runs
 
-    if (first := service or "").startswith("-") or Path(first.partition("::")[0]).is_file():
-        service, context.args = None, [first, *context.args]  # it is pytest's: an option, a file or a test's id
+    service, words = around.service_and_words(service, context.args)
     manifest, project, chosen = _asked(service, engine, cold=cold, no_coverage=no_cov, shard=shard, durations=durations)
-    raise typer.Exit(runs.execute(runs.Run(manifest, project, chosen, Voice(environ=chosen.environ)), context.args))
+    raise typer.Exit(runs.execute(runs.Run(manifest, project, chosen, Voice(environ=chosen.environ)), words))
 
 
 @app.command()
@@ -161,7 +159,7 @@ def report(
         voice.say("no browser was found: open the file above")
 
 
-@app.command("exec", cls=AroundACommand, context_settings=_PASS_THROUGH)
+@app.command("exec", cls=around.AroundACommand, context_settings=_PASS_THROUGH)
 def exec_(
     context: typer.Context,
     service: Service = None,
@@ -182,7 +180,7 @@ def exec_(
     raise typer.Exit(commands.execute(manifest, project, chosen, voice, context.args, migrate=not no_migrate))
 
 
-@app.command("with-secrets", cls=AroundACommand)
+@app.command("with-secrets", cls=around.AroundACommand)
 def with_secrets(
     context: typer.Context,
     service: Service = None,
@@ -268,7 +266,7 @@ def gc() -> None:
     commands.gc(chosen, Voice(environ=chosen.environ))
 
 
-@app.command("open", cls=AroundACommand, context_settings=_PASS_THROUGH)
+@app.command("open", cls=around.AroundACommand, context_settings=_PASS_THROUGH)
 def open_(
     context: typer.Context,
     test: Annotated[

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from testbay import ports, process
 from testbay.errors import ManifestError, NotReadyError
-from testbay.harness import commandline
+from testbay.harness import commandline, world
 from testbay.harness.plans import Tenancy
 from testbay.logs import tail
 
@@ -95,6 +94,7 @@ class Service:
             return f"{self.name}: running on port {self._port}"
         return f"{self.name}: {f'ended with exit code {code}' if code >= 0 else process.ended_by(-code)}"
 
+    @world.really
     def start(self) -> None:
         """Start it and wait until the manifest's `ready` path answers; nothing happens when it runs.
 
@@ -150,6 +150,7 @@ class Service:
             evidence=f"{self.log}\n{tail(self.log)}",
         )
 
+    @world.really
     def stop(self) -> None:
         """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds."""
         if self._child is None:
@@ -162,6 +163,7 @@ class Service:
             self._child.wait(_PATIENCE_S)
         self.kill()
 
+    @world.really
     def kill(self) -> None:
         """SIGKILL, for it and whatever it started: nothing is flushed or handed back. `start` starts it again.
 

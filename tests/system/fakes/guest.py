@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,26 @@ class Guest(Bay):
     def tools(self, *names: str) -> None:
         """Have packages of `tests.samples.guests` on the path."""
         self.environ["PYTHONPATH"] = ":".join(str(tool(name)) for name in names)
+
+    @property
+    def testbay(self) -> Path:
+        """The program, as a stranger calls it: without the project's folder among Python's."""
+        return Path(sys.executable).with_name("testbay")
+
+    def start_pytest(self) -> "subprocess.Popen[bytes]":
+        """Start plain pytest; what it says is lost."""
+        nowhere = subprocess.DEVNULL
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        return subprocess.Popen(argv, cwd=self.project, env=self.environ, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
+    def await_text(self, name: str, mark: str = "") -> str:
+        """What stands in a file of the project once it is there, and `mark` in it."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if (file := self.project / name).exists() and (text := file.read_text()) and mark in text:
+                return text
+            time.sleep(0.05)
+        raise AssertionError(f"{name} was never written")
 
     def pytest(self, *arguments: str, **environ: str) -> Done:
         """Plain pytest, as the stranger calls it."""

@@ -1,11 +1,11 @@
 """What a room answers so that every test can have a part of its server to itself, for next to nothing."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.world import Clock
 
 
 class Returned(NamedTuple):
@@ -85,11 +85,11 @@ class Ground(NamedTuple):
 
 def patience(limit_s: float) -> Iterator[bool]:
     """Looks worth taking until something that is just ending has gone, soon at first; True with the last one."""
-    deadline = time.monotonic() + limit_s
+    deadline = Clock.monotonic() + limit_s
     pause = 0.0001
-    while time.monotonic() < deadline:
+    while Clock.monotonic() < deadline:
         yield False
-        time.sleep(pause)
+        Clock.sleep(pause)
         pause = min(pause * 2, 0.005)
     yield True
 

@@ -3,12 +3,12 @@
 import base64
 import binascii
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.world import Clock
 
 PATIENCE_S = 10.0  # for each dependency: what takes longer is left out, a test run is not held up
 ANSWER_LIMIT_S = 5.0
@@ -50,12 +50,12 @@ class Lines:
     def __init__(self, limit_bytes: int) -> None:
         self._lines: list[str] = []
         self._left_bytes = limit_bytes
-        self._deadline = time.monotonic() + PATIENCE_S
+        self._deadline = Clock.monotonic() + PATIENCE_S
 
     @property
     def late(self) -> bool:
         """Whether it has taken too long already."""
-        return time.monotonic() > self._deadline
+        return Clock.monotonic() > self._deadline
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether so much more fits."""

@@ -1,10 +1,10 @@
 """A conversation with a server in its own text protocol, under one deadline however slowly the other side answers."""
 
 import socket
-import time
 from typing import Self
 
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.world import Clock
 
 _LIMIT_BYTES = 1_000_000
 
@@ -17,7 +17,7 @@ class Wire:
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, *, limit_bytes: int = _LIMIT_BYTES) -> None:
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = Clock.monotonic() + timeout_s
         self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
@@ -35,7 +35,7 @@ class Wire:
 
     def within(self, timeout_s: float) -> None:
         """A new deadline, for the next exchange on a connection that is kept."""
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = Clock.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
         """All of it."""
@@ -66,7 +66,7 @@ class Wire:
             raise OSError("an answer without end")
 
     def _limit(self) -> None:
-        left = self._deadline - time.monotonic()
+        left = self._deadline - Clock.monotonic()
         if left <= 0:
             raise TimeoutError("no whole answer in time")
         self._socket.settimeout(left)

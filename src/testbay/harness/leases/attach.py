@@ -2,7 +2,6 @@
 
 import fcntl
 import io
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
 from testbay.harness.stack import registry
+from testbay.harness.world import Clock
 from testbay.output import Voice
 from testbay.settings import Settings
 
@@ -110,11 +110,11 @@ def await_end(run: str) -> None:
         LeftBehindError: It is still there after ten seconds.
     """
     stacks = settings.load().stacks_dir
-    deadline = time.monotonic() + _GONE_WITHIN_S
+    deadline = Clock.monotonic() + _GONE_WITHIN_S
     while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:
-        if time.monotonic() > deadline:
+        if Clock.monotonic() > deadline:
             raise LeftBehindError(f"stack {', '.join(ours)} did not end", todo="testbay ps; testbay down STACK")
-        time.sleep(0.01)
+        Clock.sleep(0.01)
 
 
 def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
@@ -169,6 +169,7 @@ def _started(asked: "Request", run: str) -> "Stack":
     stack = stacks.start(asked)
     try:
         prepare.prepare(stack, Voice(io.StringIO()))
+        prepare.set_aside(stack)
         stack.note({"run": run})
         while registry.read(stack.home).get("run") != run:  # there the pool, and the next worker, look
             stack.check(0.001)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -10,6 +9,8 @@ from typing import IO, Any, Protocol
 import pytest
 
 from testbay import logs, settings
+from testbay.harness import world
+from testbay.harness.world import Clock
 from testbay.logs import Log
 
 _SETTLED_WITHIN_S = 0.5
@@ -95,6 +96,7 @@ class Evidence:
         self._windows = Windows()
         self._notes = notes
 
+    @world.really
     def notice(self) -> None:
         """A lease was taken, a service started: the test is to be shown their logs from here on."""
         self._windows.open(self._source.logs())
@@ -130,6 +132,7 @@ class Evidence:
             report.longrepr = masked
         report.sections = [(title, self._mask(said)) for title, said in report.sections]
 
+    @world.really
     def _add(self, report: pytest.TestReport, when: str) -> None:
         try:
             windows = self._windows.cut(lags=self._source.lags())
@@ -148,11 +151,11 @@ def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str],
 
 def _await_settled(files: list[Path]) -> None:
     """Until they have stopped growing, but not for long: a busy server never does."""
-    deadline = time.monotonic() + _SETTLED_WITHIN_S
+    deadline = Clock.monotonic() + _SETTLED_WITHIN_S
     sizes: list[int] = []
-    while (now := [_size(file) for file in files]) != sizes and time.monotonic() < deadline:
+    while (now := [_size(file) for file in files]) != sizes and Clock.monotonic() < deadline:
         sizes = now
-        time.sleep(_LOOK_AGAIN_S)
+        Clock.sleep(_LOOK_AGAIN_S)
 
 
 def _size(file: Path) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import settings
+from testbay.harness import world
 from testbay.harness.plugin.evidence import add_sections
 from testbay.harness.plugin.recorder import first_error_line
 from testbay.harness.run import folder as runfolder
@@ -61,6 +62,7 @@ class Keeping:
             self._keep(report)
         return report
 
+    @world.really
     def _keep(self, report: pytest.TestReport) -> None:
         kept = ""
         try:

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
+from testbay.harness import world
 from testbay.text import visible
 
 _ERROR_CHARACTERS = 500
@@ -85,6 +86,7 @@ class Recorder:
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
 
+    @world.really
     def _write(self, facts: list[dict[str, Any]]) -> None:
         # A full disk ends no test; that the record lacks some is found by whoever reads it, and is red.
         with contextlib.suppress(OSError), self._file.open("a", encoding="utf-8") as out:

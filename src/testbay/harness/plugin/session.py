@@ -11,6 +11,7 @@ import pytest
 
 from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning
+from testbay.harness import world
 from testbay.harness.plugin import crashes
 from testbay.harness.plugin.evidence import Evidence, has_failed
 from testbay.harness.plugin.healing import Healing
@@ -36,8 +37,9 @@ class Leasing:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
-        self._attachment: Attachment | None = None
-        self._error: BayError | None = None
+        self._attachments: dict[Path, Attachment | BayError] = {}
+        self._places: dict[Path, Path] = {}
+        self._now = config.rootpath  # the folder of the tests that run now
         self._held: list[Lease] = []
         self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
@@ -66,52 +68,89 @@ class Leasing:
         """Start what the tests will ask for, before any of them holds a session of its own."""
         if self._config.option.collectonly or not any(_wants_a_lease(item) for item in session.items):
             return
+        for self._now in dict.fromkeys(item.path.parent for item in session.items if _wants_a_lease(item)):
+            if self._where() not in self._attachments:
+                self._begin()
+
+    def _begin(self) -> None:
+        """Have the stack of the tests in the present folder; whoever asks for a lease is told why there is none."""
         try:
             self.pool().warm()
         except BayError:
-            return  # whoever asks for a lease is told
+            return
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
             from testbay.harness.leases import pool
 
             reporter.write_line(f"testbay: {pool.servers(self.pool().tenancy)}")
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """A package of a workspace has a manifest, and so a stack, of its own."""
+        self._now = item.path.parent
+
+    def _where(self) -> Path:
+        """The folder whose manifest the present tests are under, else pytest's root; one for all in `testbay run`."""
+        if self._now not in self._places:
+            self._places[self._now] = _nearest_manifest(self._now, self._config.rootpath)
+        return self._places[self._now]
+
     def pool(self) -> "Pool":
-        """The pool, opened at the first call.
+        """The pool for the tests that run now, opened at the first call.
 
         Raises:
             BayError: There is no stack, and none can be started; the same one at each call.
         """
-        if self._error is not None:
-            raise self._error
-        if self._attachment is None:
-            from testbay.harness.leases import attach
+        where = self._where()
+        if where not in self._attachments:
+            self._attachments[where] = self._attach(where)
+        found = self._attachments[where]
+        if isinstance(found, BayError):
+            raise found
+        return found.pool
 
-            run = str(self._worker["testrunuid"]) if self._worker is not None else ""
-            try:
-                self._attachment = attach.attach(self._config.rootpath, run)
-            except BayError as error:
-                self._error = error
-                raise
-            self.evidence.notice()  # what a kept stack has logged so far is nobody's here
-        return self._attachment.pool
+    @world.really
+    def _attach(self, where: Path) -> "Attachment | BayError":
+        from testbay.harness.leases import attach
+
+        run = str(self._worker["testrunuid"]) if self._worker is not None else ""
+        try:
+            found = attach.attach(where, run)
+        except BayError as error:
+            return error
+        self._attachments[where] = found
+        self.evidence.notice()  # what a kept stack has logged so far is nobody's here
+        return found
+
+    def _attached(self) -> "Attachment | None":
+        found = self._attachments.get(self._where())
+        return None if isinstance(found, BayError) else found
+
+    @property
+    def _open(self) -> "list[Attachment]":
+        return [found for found in self._attachments.values() if not isinstance(found, BayError)]
 
     @contextmanager
     def take(self, holder: str, node: pytest.Item | None = None, *, faults: bool = False) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
-        own = or_fail(lambda: self.pool().take())
+        pool = or_fail(self.pool)
+        own = or_fail(world.really(pool.take))
         self._held.append(own)
         self.evidence.notice()
         try:
             with ExitStack() as way, pytest.MonkeyPatch.context() as environment:
-                lease = or_fail(lambda: way.enter_context(self.healing.between(self.pool(), own))) if faults else own
+                between = self.healing.between(pool, own)
+                lease = or_fail(world.really(lambda: way.enter_context(between))) if faults else own
+                for name in [name for name in settings.environ() if name.startswith("PG")]:
+                    environment.delenv(name)  # they lead libpq, the service's too, somewhere else
                 for name, value in lease.exports.items():
                     environment.setenv(name, value)
                 yield lease
         finally:
             self._held.remove(own)
             rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
-            left = self.pool().give_back(own, renew=rerun)
+            with world.real():
+                left = pool.give_back(own, renew=rerun)
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
@@ -138,17 +177,19 @@ class Leasing:
 
     def logs(self) -> dict[str, Log]:
         """The service's first: it is what is tested."""
-        if self._attachment is None:
+        attached = self._attached()
+        if attached is None:
             return self._logs
         found = {service.name: Log(service.log) for service in self._services if not service.closed}
-        return found | self._logs | self._attachment.pool.logs(self._held)
+        return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
         """Which servers, which migrations, and how the service is."""
-        if self._attachment is None:
+        attached = self._attached()
+        if attached is None:
             return []
         said = [service.condition() for service in self._services if not service.closed]
-        return [*said, *self.healing.facts(), *self._attachment.pool.facts()]
+        return [*said, *self.healing.facts(), *attached.pool.facts()]
 
     def mask(self, text: str) -> str:
         """Without the values of the manifest's secrets, or anything that GitHub's runner would obey."""
@@ -156,7 +197,7 @@ class Leasing:
         if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
             text = disarmed(text)
         named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
-        named += self._attachment.pool.tenancy["secrets"] if self._attachment is not None else []
+        named += [name for attached in self._open for name in attached.pool.tenancy["secrets"]]
         if not any(named):
             return text
         from testbay import masking
@@ -166,7 +207,8 @@ class Leasing:
 
     def lags(self) -> bool:
         """`docker logs` has to bring them."""
-        return self._attachment is not None and self._attachment.pool.tenancy["engine"] == "compose"
+        attached = self._attached()
+        return attached is not None and attached.pool.tenancy["engine"] == "compose"
 
     def _complain(self, text: str, node: pytest.Item | None) -> None:
         if self._config.getoption("--testbay-strict"):
@@ -187,14 +229,28 @@ class Leasing:
 
     def pytest_unconfigure(self) -> None:
         """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
-        attachment, self._attachment = self._attachment, None
+        attachments = self._open
+        self._attachments.clear()
         self.healing.close()
-        if attachment is not None:
-            attachment.leave()
-        elif nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
+        with ExitStack() as ends:  # each of them, also when one cannot be ended
+            for attachment in attachments:
+                ends.callback(attachment.leave)
+        if attachments:
+            return
+        if nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):
             from testbay.harness.leases import attach
 
             attach.await_end(str(nodes.testrunuid))
+
+
+@world.really
+def _nearest_manifest(folder: Path, root: Path) -> Path:
+    if "TESTBAY_STACK" in settings.environ():
+        return root
+    from testbay.manifest import service as manifest
+
+    inside = (place for place in (folder, *folder.parents) if place.is_relative_to(root))
+    return next(filter(manifest.manifest_file, inside), root)
 
 
 def _wants_a_lease(item: pytest.Item) -> bool:

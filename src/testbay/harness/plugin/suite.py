@@ -38,7 +38,7 @@ class Suite:
         return file
 
 
-class Copies:
+class ReportCopies:
     """Leaves the reports of a run where the suite wants them, too."""
 
     def __init__(self) -> None:
@@ -59,13 +59,13 @@ def complete(config: pytest.Config, parser: Any, args: list[str]) -> None:
     `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one.
     """
     suite = Suite(**json.loads(Path(config.known_args_namespace.testbay_suite).read_text(encoding="utf-8")))
-    copies = Copies()
+    copies = ReportCopies()
     config.pluginmanager.register(copies, "testbay-copies")
     _complete(suite, config, args, copies)
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
 
 
-def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Copies) -> None:
+def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: ReportCopies) -> None:
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
     if len(known.file_or_dir) > 1 and suite.collect in args:
         args.remove(suite.collect)  # the caller names tests, which narrows the run
@@ -82,7 +82,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Copi
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
 
 
-def _measured(suite: Suite, config: pytest.Config, copies: Copies) -> list[str]:
+def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list[str]:
     """The arguments for pytest-cov that the suite does not give itself."""
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
     given = [source for source in known.cov_source if source is not True]

@@ -196,6 +196,7 @@ def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
     try:
         with _migrations(run):
             run.record.migrations = prepare.prepare(stack, run.voice)
+            prepare.set_aside(stack)
         yield stack
     finally:
         _stop(run, stack)

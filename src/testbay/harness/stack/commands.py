@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay import process
-from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError, MigrationError
-from testbay.harness.dependencies.postgres import server as postgres
+from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
 from testbay.harness.stack import child as command_line
 from testbay.harness.stack import lifeline, prepare, registry, request
 from testbay.harness.stack import stack as stacks
@@ -76,7 +75,7 @@ def up(
             for name, value in stack.environment().items():
                 exports.say(f"export {name}={shlex.quote(value)}")
             if idle_s is not None:
-                _set_aside(stack)
+                prepare.set_aside(stack)
                 stack.keep(idle_s)
         except BaseException:
             command_line.close(stack)
@@ -99,19 +98,6 @@ def _hold(stack: Stack, voice: Voice) -> None:
         voice.say("# ending it")
     finally:
         command_line.close(stack)
-
-
-def _set_aside(stack: Stack) -> None:
-    """What leases will be copies of; a stack that is found warm has it already."""
-    if "postgres" in stack.endpoints and not stack.joined:
-        try:
-            postgres.keep_pristine(stack.endpoints["postgres"])
-        except OSError as error:
-            raise MigrationError(
-                f"cannot set the migrated database aside: {error}",
-                why="a migration left a session open, or the disk is full",
-                todo="testbay up without --keep",
-            ) from None
 
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import sys
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ class GuardGoneError(EngineUnavailableError):
 
 
 class Lifeline:
-    """One connection to one guard."""
+    """One connection to one guard. A forked child holds no copy of it: the stack ends with the process that asked."""
 
     def __init__(self, channel: socket.socket, guard: process.Child | None, log: Path) -> None:
         self._channel = channel
         self._guard = guard
         self._log = log
         self._buffer = b""
+        _OPEN.add(self)
 
     def say(self, command: Mapping[str, Any]) -> None:
         """Send a command; a guard that is gone shows at the next `events`."""
@@ -43,12 +45,12 @@ class Lifeline:
         Raises:
             GuardGoneError: The connection ended.
         """
-        ready, _, _ = select.select([self._channel], [], [], wait_s)
-        if not ready:
-            return []
         try:
+            ready, _, _ = select.select([self._channel], [], [], wait_s)
+            if not ready:
+                return []
             data = self._channel.recv(65536)
-        except OSError:
+        except (OSError, ValueError):  # a forked child has let go of it
             data = b""
         if not data:
             raise GuardGoneError(
@@ -60,6 +62,10 @@ class Lifeline:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
+    def let_go(self) -> None:
+        """Close this process's end, without a word."""
+        self._channel.close()
+
     def close(self, *, guard_ends: bool) -> None:
         """Hang up; then wait for the guard we started, unless it is to live on without us."""
         self._channel.close()
@@ -67,6 +73,17 @@ class Lifeline:
             self._guard.wait()
         elif self._guard is not None:
             self._guard.returncode = 0  # it is nobody's child to wait for any more
+
+
+_OPEN: "weakref.WeakSet[Lifeline]" = weakref.WeakSet()
+
+
+def _let_all_go() -> None:
+    for line in list(_OPEN):
+        line.let_go()
+
+
+os.register_at_fork(after_in_child=_let_all_go)
 
 
 def launch(home: Path, settings: Settings) -> Lifeline:

@@ -96,6 +96,24 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
     return names
 
 
+def set_aside(stack: Stack) -> None:
+    """Keep the database as it is now, before anybody writes to it: leases are copies of that.
+
+    Raises:
+        MigrationError: The server refused.
+    """
+    if "postgres" not in stack.endpoints or stack.joined:
+        return  # one that is found warm has it already
+    try:
+        postgres.keep_pristine(stack.endpoints["postgres"])
+    except OSError as error:
+        raise MigrationError(
+            f"cannot set the migrated database aside: {error}",
+            why="a migration left a session open, or the disk is full",
+            todo="end what the migrations started, or free some disk space",
+        ) from None
+
+
 def pristine(stack: Stack) -> Stack:
     """The stack as leases see it before they are made: migrations must reach that database too."""
     if "postgres" not in stack.endpoints:

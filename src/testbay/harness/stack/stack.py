@@ -93,7 +93,8 @@ class Stack:
 
         Last on the PATH are clients of the servers, for a machine that has none.
         """
-        given = self.request.settings.environ
+        everything = self.request.settings.environ
+        given = {name: value for name, value in everything.items() if not name.startswith("PG")}  # they lead elsewhere
         clients = [str(Path(programs.psql()).parent)] if "postgres" in self.endpoints else []
         clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.endpoints else []
         path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])

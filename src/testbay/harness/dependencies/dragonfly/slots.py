@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from testbay.harness.dependencies.dragonfly.server import ask, hear, log_in, pro
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
+from testbay.harness.world import Clock
 
 if TYPE_CHECKING:
     import redis
@@ -129,14 +129,14 @@ class OwnServer(_Part):
             self._ground.unserve(last)
 
     def _await_ready(self) -> None:
-        deadline = time.monotonic() + _READY_WITHIN_S
+        deadline = Clock.monotonic() + _READY_WITHIN_S
         while True:
             try:
                 probe(self.endpoint, _ANSWER_LIMIT_S)
             except OSError:
-                if time.monotonic() > deadline:
+                if Clock.monotonic() > deadline:
                     raise
-                time.sleep(0.002)
+                Clock.sleep(0.002)
             else:
                 self._wire()
                 return

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
 from testbay.harness.dependencies.postgres.server import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
+from testbay.harness.world import Clock
 
 FILE = "postgres.sql"
 LIMIT_BYTES = 40 << 20
@@ -94,14 +94,14 @@ def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None
 
 
 def _await(child: process.Child, output: IO[bytes]) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = Clock.monotonic() + PATIENCE_S
     try:
         while child.poll() is None:
-            if time.monotonic() > deadline:
+            if Clock.monotonic() > deadline:
                 raise OSError(f"pg_dump did not end within {PATIENCE_S:g} s")
             if os.fstat(output.fileno()).st_size > LIMIT_BYTES:
                 return False
-            time.sleep(0.005)
+            Clock.sleep(0.005)
     finally:
         child.kill()
         child.wait()

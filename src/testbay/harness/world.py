@@ -1,0 +1,92 @@
+"""The real world, while a test fakes its own: freezegun, pyfakefs, pytest-socket, gevent, `monkeypatch` of os or open.
+
+Imported with the plugin, before any test can have changed something.
+"""
+
+import builtins
+import io
+import os
+import queue
+import select
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+from testbay import settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_ABSENT = object()
+_MODULES = (os, io, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
+_REAL: dict[ModuleType, dict[str, Any]] = {
+    **{module: {name: value for name, value in vars(module).items() if callable(value)} for module in _MODULES},
+    builtins: {"open": open, "print": print},
+}
+
+
+class Clock:
+    """Time that goes on. freezegun looks for the functions of `time` in modules, not in classes."""
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+
+@contextmanager
+def real() -> Iterator[None]:
+    """Put back what a test has replaced, for the block: our own work is not part of what it fakes."""
+    patcher = _file_system()
+    if patcher is not None:
+        patcher.pause()
+    faked = [
+        (module, name, vars(module).get(name, _ABSENT), value)
+        for module, names in _REAL.items()
+        for name, value in names.items()
+        if vars(module).get(name, _ABSENT) is not value
+    ]
+    for module, name, _, value in faked:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, fake, _ in faked:
+            if fake is _ABSENT:
+                delattr(module, name)
+            else:
+                setattr(module, name, fake)
+        if patcher is not None:
+            patcher.resume()
+
+
+def really(call: Callable[P, T]) -> Callable[P, T]:
+    """The same function, in the real world."""
+
+    @wraps(call)
+    def outside(*args: P.args, **kwargs: P.kwargs) -> T:
+        with real():
+            return call(*args, **kwargs)
+
+    return outside
+
+
+def is_faked_as_a_whole() -> bool:
+    """Whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
+    gevent = sys.modules.get("gevent.monkey")
+    patched = gevent is not None and gevent.is_module_patched("threading")
+    return patched or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")
+
+
+def _file_system() -> Any:
+    """Pyfakefs's patcher, while it replaces the file system."""
+    pyfakefs = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+    patcher = pyfakefs.Patcher.PATCHER if pyfakefs is not None else None
+    return patcher if patcher is not None and patcher.is_patching else None
