@@ -6,8 +6,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup lint fix test-fast test test-all integration-test check pictures lock clean
 
-# A worker for each processor. Groups keep together what shares a costly fixture.
-PYTEST := .venv/bin/python -m pytest -n logical --dist loadgroup
+# A worker for each processor; tests/conftest.py says what goes where.
+PYTEST := .venv/bin/python -m pytest -n logical
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,7 +1,10 @@
 """Rules for every test: independence of how this run was started, turns for those that run alone, the count."""
 
 import fcntl
+import functools
+import importlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +45,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         fcntl.flock(room, how)
         fcntl.flock(turn, fcntl.LOCK_UN)
         return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Test by test to the worker that is free, but a module marked `xdist_group` to one.
+
+    `--dist loadgroup` would not: it sets `_nodeid` of an item, which pytest 9.2 does not read any more.
+    """
+    made = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    made._split_scope = lambda nodeid: group(config.rootpath / nodeid.partition("::")[0]) or nodeid
+    return made
+
+
+@functools.cache
+def group(module: Path) -> str:
+    """The group that a module's `pytestmark` names."""
+    found = re.search(r'(?m)^pytestmark = .*xdist_group\("([\w-]+)"\)', module.read_text(encoding="utf-8"))
+    return found[1] if found else ""
 
 
 class Count:
