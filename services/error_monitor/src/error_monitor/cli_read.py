@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import Fingerprint, fingerprint
@@ -16,6 +16,7 @@ from error_monitor.reading.text import clean
 from error_monitor.redaction import redact
 
 BATCH_LINES = 2000
+LINE_BYTES = 1_000_000
 
 
 def add(commands: Any) -> None:
@@ -42,15 +43,24 @@ def events(path: Path) -> Iterator[Event]:
     """The error events of a file."""
     reader = Reader()
     with path.open("rb") as file:
-        while lines := list(islice(file, BATCH_LINES)):
+        physical = bounded(file)
+        while lines := list(islice(physical, BATCH_LINES)):
             yield from reader.feed(lines)
     yield from reader.flush()
+
+
+def bounded(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of a line without end, only its beginning comes into memory."""
+    while line := file.readline(LINE_BYTES):
+        yield line
+        while len(line) == LINE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(LINE_BYTES)
 
 
 def _lines(path: Path) -> Iterator[Event]:
     """Every line of a file as an event of its own."""
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(bounded(file), 1):
             text = redact(clean(line))
             yield Event(first_line=number, last_line=number, header=text, text=text)
 

@@ -69,7 +69,7 @@ RULES = (
     _rule(
         "-----begin",
         r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|CERTIFICATE)[A-Z ]*-----"
-        r"(?:.*?-----END [A-Z0-9 ]+-----|(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})*)",
+        r"(?:.{0,20000}?-----END [A-Z0-9 ]+-----|(?:(?:\\n|\s)*[A-Za-z0-9+/=]{16,})*)",
         _kept_lines,
     ),
     _rule("://", r"([a-z][\w+.-]{1,30}://)(?:[^\s/?#'\"<>@:]*:)?[^\s/?#'\"<>]+@", rf"\1{REDACTED}@"),
@@ -83,7 +83,7 @@ RULES = (
     _rule("cookie", r"((?:set-)?cookie\\?[\"']?\s*[:=,]\s*\\?[\"']?)[^\r\n\"'\\]+", rf"\1{REDACTED}"),
     _rule(FIELD_WORDS, rf"({NAMES})({SHUT}\s*(?:=>|[:=]|%3D|\\u003d)\s*)({VALUE})", _field),
     _rule(FIELD_WORDS, rf"({NAMES}[\"'],\s*)(?:\"[^\"]*\"|'[^']*')", rf"\1'{REDACTED}'"),
-    _rule("--", rf"(--[\w-]*{NAMES}\s+)(\S+)", rf"\1{REDACTED}"),
+    _rule("--", rf"((?<![\w-])--[\w-]{{0,40}}?{NAMES}\s+)(\S+)", rf"\1{REDACTED}"),
     _rule(
         "password|passphrase|secret|token|api key",
         r"\b(password|passphrase|secret|token|api key) (is|was|of) (?!not |invalid|missing|required|expired|an? |the )"

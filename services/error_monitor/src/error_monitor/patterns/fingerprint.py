@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from error_monitor.patterns import templates
-from error_monitor.patterns.masking import masked
+from error_monitor.patterns.masking import CHARS, masked
 from error_monitor.reading.event import Event, Failure, Frame
 
 VERSION = "v1"
@@ -26,12 +26,13 @@ DATA_TYPES = re.compile(
 """What these say depends on the data at hand or on Python's version."""
 ADVICE = re.compile(r"\sFor (?:more|further) information.*", re.DOTALL)
 UNPACKED = re.compile(r"(?:not enough|too many) values to unpack.*")
-INVALID = re.compile(r"\d+ validation errors? for ")
+INVALID = re.compile(r"(?<!\d)\d{1,6} validation errors? for ")
 ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
 NAMES = re.compile(r"(?:NameError|UnboundLocalError|ImportError|ModuleNotFoundError)$")
 NAME = re.compile(r"'([\w.]+)'")
 SETTING = re.compile(r"'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'$")
 STATUS = re.compile(r"(?<![\w.:/-])([45])(\d\d)(?![\w/-]|\.\d)")
+PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
 LEAVES = 20
 
@@ -65,7 +66,7 @@ def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
     if failure.source:
         return ("syntax", kind, _module(failure.source)), f"{kind} in {_module(failure.source)}"
     if failure.members:
-        leaves = sorted({"\1".join(_of(member)[0]) for member in failure.members[:LEAVES]})
+        leaves = sorted({"\1".join(_of(member)[0]) for member in _leaves(failure)[:LEAVES]})
         return ("group", kind, *leaves), f"{kind} of {len(leaves)} different members"
     place = _place(failure, kind)
     message = templates.levelled(failure.message or "", failure.frames)
@@ -74,6 +75,12 @@ def _of(failure: Failure) -> tuple[tuple[str, ...], str]:
     if not place:
         return parts, f"{kind} without an own frame: the message decides, {said!r}"
     return parts, f"{kind} raised in {place}" + (f", saying {said!r}" if said else "")
+
+
+def _leaves(failure: Failure) -> list[Failure]:
+    """The members of a group and of the groups in it."""
+    nested = [leaf for member in failure.members for leaf in (_leaves(member) if member.members else [member])]
+    return [leaf for leaf in nested if not (leaf.type or "").endswith("ExceptionGroup")] or list(failure.members)
 
 
 def _caused(failure: Failure) -> tuple[str, ...]:
@@ -115,6 +122,7 @@ def _module(file: str) -> str:
 
 def _said(kind: str, message: str, *, has_place: bool) -> str:
     """The part of a message that tells faults apart."""
+    message = message[:CHARS]
     if has_place and DATA_TYPES.search(kind):
         return ""
     if kind == "KeyError":
@@ -126,7 +134,7 @@ def _said(kind: str, message: str, *, has_place: bool) -> str:
         return found[1]
     message = UNPACKED.sub("values to unpack", INVALID.sub("invalid ", ADVICE.sub("", message)))
     if STATUS_TYPES.search(kind):
-        message = STATUS.sub(_status, message)
+        message = STATUS.sub(_status, PHRASES.sub("", message))
     return masked(message)
 
 

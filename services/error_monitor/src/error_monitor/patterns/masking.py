@@ -27,11 +27,11 @@ NAMED = re.compile(
 )
 """Names of people stand without quotes, and look like words."""
 MASK = re.compile(
-    rf"(?P<words>(?:(?!(?:{DAYS}|{MONTHS})\b)[A-Za-z]+(?:[ ;]+|, |$))+)"
+    rf"(?P<words>(?<![A-Za-z])(?:(?!(?:{DAYS}|{MONTHS})\b)[A-Za-z]+(?:[ ;]+|, |$))+)"
     r"|(?P<verb>\"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) )[^\"]*\""
     r"|(?P<keep>\b(?i:IPv[46]|ssh2|utf-?(?:8|16)|sha\d{1,3}|md5|http/\d|latin-?1|base64)\b)"
-    r"|[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s'\"<>\])]+"
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s'\"<>\])]+"
+    r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|'(?:[^'\\]|\\.){0,2000}?'(?![A-Za-z])|\"(?:[^\"\\]|\\.){0,2000}?\"|`[^`]{0,2000}?`"
     rf"|\b(?=[A-Z]){DAYS},? {MONTHS} [ \d]\d [\d:]{{5,8}}(?: [A-Z]{{3,4}})?(?: \d{{4}})?"
     rf"|\b(?:(?=[A-Z])(?:{DAYS},? )?{MONTHS} [ \d]?\d(?:,? \d{{4}})?|\d{{1,2}} {MONTHS} \d{{4}})(?: [\d:]{{5,8}})?\b"
@@ -45,7 +45,7 @@ MASK = re.compile(
     rf"|\b(?:[A-Za-z0-9](?:[\w-]*\w)?\.)+{DOMAINS}\b(?![\w(.-])"
     r"|\bcom(?:\.[\w-]+)+"
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{7,}\b"
-    r"|<?[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
+    r"|<?(?<![A-Za-z_])[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
     rf"(?: ?{UNITS}(?![\w-]))?"
 )
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")

@@ -116,6 +116,7 @@ RULES = (
         modules="binascii csv struct zlib xml yaml",
         types="*Validation* JSONDecodeError Unicode*Error ParseError *ParserError *ParsingError InvalidOperation"
         " BadZipFile ExpatError ScannerError *DecodeError SchemaError InvalidURL MissingSchema ValueError BadRequest*"
+        " BadParameter"
         " UnidentifiedImageError",
     ),
     _rule(

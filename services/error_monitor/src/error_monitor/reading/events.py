@@ -25,7 +25,7 @@ def made(record: Open) -> Event:
     text = redact(whole)
     if failure and (text != whole or isinstance(first.exception, Failure) or len(text) >= TEXT_CHARS):
         failure = _redacted(failure)
-    block = numbers[-1] - numbers[0] + 1 == len(numbers)
+    block = not record.gaps
     return Event(
         first_line=numbers[0],
         last_line=numbers[-1],

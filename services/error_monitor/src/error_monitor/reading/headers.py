@@ -58,7 +58,7 @@ FENCE = re.compile(r"[\]\s:|)>/,;-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
-LOGFMT = re.compile(r"(?:\w+=(?:\"[^\"]*\"|\S+) )*?(?:msg|message|event)=\"((?:[^\"\\]|\\.)*)\"(?= \w+=|\s*$)")
+LOGFMT = re.compile(r"(?:\w+=(?:\"[^\"]*\"|[^\s\"]\S*) )*?(?:msg|message|event)=\"((?:[^\"\\]|\\.)*)\"(?= \w+=|\s*$)")
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
 REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
@@ -133,7 +133,7 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
 def _fields(between: str) -> bool:
     """Tell whether the text between time and level is made of fields, not of a sentence."""
     words = [word for word in between.split() if word.isalpha()]
-    return len(words) <= 2 and '"' not in between and "'" not in between
+    return len(words) <= 1 and '"' not in between and "'" not in between
 
 
 def _made(level: str, text: str, at: int, time: str | None, before: str = "") -> Header:
@@ -160,5 +160,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
             logger, at = name, at + len(name) + 1
     if quoted := LOGFMT.match(text, at):
         return Header(NAMES.get(level.lower(), level), quoted[1] or text[at:], time=time, logger=logger, worker=worker)
-    message = SUFFIX.sub("", text[at:]) if text.endswith(tuple("0123456789 ")) else text[at:]
+    message = text[at:].rstrip()
+    if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
+        message = message[: found.start()]
     return Header(NAMES.get(level.lower(), level), message.strip(), time=time, logger=logger, worker=worker)

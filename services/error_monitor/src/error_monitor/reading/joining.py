@@ -20,6 +20,8 @@ LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
 HEAD_LINES = 60
+HABIT, BARE_HABIT = 20, 2
+"""How far the habit of a stream counts, and from where on its tracebacks are taken to have no headers."""
 
 
 class Joiner:
@@ -33,6 +35,8 @@ class Joiner:
         self.fresh = True
         self.head: list[Line] = []
         self.stack = False
+        self.bare = 0
+        """Above 0: tracebacks of this stream have come without a header, as far as it was seen."""
         self.ended: list[Open] = []
 
     def feed(self, line: Line, header: Header | None) -> list[Open]:
@@ -75,6 +79,9 @@ class Joiner:
         starts = "most recent call last" in line.text
         if header.level in ALARMING:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
+            self.open.alone = (
+                self.bare >= BARE_HABIT and not OPENER.match(header.message) and not LOOSE.search(header.message)
+            )
             if starts:
                 self._within(line, header)
         elif starts and (begins := tracebacks.opening(header.message)):
@@ -120,31 +127,36 @@ class Joiner:
 
     def _end(self, record: Open) -> None:
         """Hand a record on if it reports an error."""
+        if record.traceback and record.header is not None:
+            self.bare = max(self.bare - 2, -HABIT)
         if record.traceback or record.level in REPORTED:
             self.ended.append(record)
 
     def _text(self, line: Line) -> None:
         """A line without a header goes on with what is open, or begins something, or is nothing."""
+        calm = self.headered and self.open is None
         if self.open:
             if self.open.phase == "text" and self.waiting and self._resumes(line.text):
                 self._close()
             elif goes_on(self.open, line):
                 return
+            elif self.open.alone and tracebacks.opening(line.text):
+                self.bare -= 1  # a guess: too many of them in a row, and the habit was another one
             self._close()
-        self._begin(line)
+        self._begin(line, calm=calm)
 
-    def _begin(self, line: Line) -> None:
+    def _begin(self, line: Line, *, calm: bool) -> None:
         """Begin a record without a header, or take up a traceback that was interrupted."""
         text, fresh = line.text, self.fresh
         self.fresh = False
         if "most recent call last" in text:
-            self._opening(line)
+            self._opening(line, calm=calm)
         elif self.waiting and self._resumes(text):
             self.open, self.waiting = self.waiting, None
             goes_on(self.open, line)
         elif tracebacks.CUT_FRAME.match(text):
             self._cut(line)
-        elif OPENER.match(text) or (LOOSE.search(text) and len(text) < LOOSE_CHARS):
+        elif OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
         elif foreign.NAMED.match(text):
             self._foreign(line)
@@ -166,10 +178,12 @@ class Joiner:
         record.headered = self.headered
         self.open, self.head = record, []
 
-    def _opening(self, line: Line) -> None:
+    def _opening(self, line: Line, *, calm: bool) -> None:
         """The first line of a traceback, or of a stack that is no exception."""
         self.head = []
         if begins := tracebacks.opening(line.text):
+            if calm:
+                self.bare = min(self.bare + 1, HABIT)
             self._open(Open(level=None, phase=begins, traceback=True, stamped=line.stamped), line)
         elif line.text.startswith("Stack ("):
             self.stack = True

@@ -24,6 +24,8 @@ class Line:
     request_id: str | None = None
     whole: bool = False
     partial: bool = False
+    joined: bool = False
+    """The lines between this one and the one before were left out; they belong to the same record."""
     stamped: bool = False
     """A time stood before the text, as collectors put it before every line."""
     exception: str | Failure | None = None

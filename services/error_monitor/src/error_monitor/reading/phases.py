@@ -33,18 +33,23 @@ class Open:
     stamped: bool = False
     headered: bool = True
     """Records of this stream have headers, so a message goes on until the next one, also over blank lines."""
+    alone: bool = False
+    """Tracebacks of this stream have no header, so the next one is not the rest of this record."""
     quoted: bool = False
     indent: int = 0
     """How far the whole traceback is indented, as rich and tornado print it."""
+    gaps: bool = False
+    """Lines of other records stand between its own."""
     noise: int = 0
     age: int = 0
 
     def add(self, line: Line) -> bool:
         """Add a line. Of a record without end, the beginning and the end are kept."""
-        if self.blanks:
-            self.lines += self.blanks
-            self.blanks = []
-        self.lines.append(line)
+        for added in (*self.blanks, line):
+            before = self.lines[-1].numbers[-1] if self.lines else added.numbers[0]
+            self.gaps = self.gaps or (added.numbers[0] > before + 1 and not added.joined)
+            self.lines.append(added)
+        self.blanks = []
         if len(self.lines) > KEPT_LINES + 2 * SPARE_LINES:
             del self.lines[KEPT_LINES : KEPT_LINES + SPARE_LINES]
         return True
@@ -74,7 +79,7 @@ def goes_on(record: Open, line: Line) -> bool:
 def _text(record: Open, line: Line) -> bool:
     """After a header: the rest of its message, or its traceback."""
     if begins := _opening(line):
-        return record.opens(begins, line)
+        return not record.alone and record.opens(begins, line)
     if _foreign(record, line) or (not record.headered and record.blanks):
         return False
     if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):

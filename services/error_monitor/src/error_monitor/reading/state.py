@@ -10,7 +10,20 @@ from error_monitor.redaction import redact
 
 CHARS = 40_000
 NAME_CHARS = 300
-FIELDS = ("text", "stream", "level", "time", "logger", "service", "worker", "request_id", "stamped", "partial")
+ROW_CHARS = 60
+FIELDS = (
+    "text",
+    "stream",
+    "level",
+    "time",
+    "logger",
+    "service",
+    "worker",
+    "request_id",
+    "stamped",
+    "partial",
+    "joined",
+)
 
 
 def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
@@ -22,6 +35,7 @@ def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
             "name": name[:NAME_CHARS],
             "headered": joiner.headered,
             "stack": joiner.stack,
+            "bare": joiner.bare,
             "lines": rows(pending[name], budget),
         }
         for name, joiner in joiners.items()
@@ -36,6 +50,7 @@ def restored(stream: Mapping[str, Any]) -> Joiner:
         header = header_of(line.text)
         joiner.feed(line, header if header and header.level else None)
     joiner.headered, joiner.stack = bool(stream["headered"]), bool(stream["stack"])
+    joiner.bare = int(stream["bare"])
     return joiner
 
 
@@ -45,11 +60,12 @@ def rows(found: Sequence[Line], chars: int) -> list[dict[str, Any]]:
     if len(texts) != len(found):
         texts = [redact(line.text) for line in found]
     made = [_row(line, text) for line, text in zip(found, texts, strict=True)]
-    if sum(len(row["text"]) for row in made) <= chars:
+    if sum(len(row["text"]) + ROW_CHARS for row in made) <= chars:
         return made
     begin = _fitting(made, chars // 2)
     end = _fitting(made[begin:][::-1], chars // 2)
-    return made[:begin] + made[len(made) - end :]
+    rest = made[len(made) - end :]
+    return [*made[:begin], *({**row, "joined": True} for row in rest[:1]), *rest[1:]]
 
 
 def lines(found: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -65,7 +81,7 @@ def _row(line: Line, text: str) -> dict[str, Any]:
 def _fitting(found: Sequence[Mapping[str, Any]], chars: int) -> int:
     """How many rows fit."""
     for count, row in enumerate(found):
-        chars -= len(row["text"]) + 100
+        chars -= len(row["text"]) + ROW_CHARS
         if chars < 0:
             return count
     return len(found)

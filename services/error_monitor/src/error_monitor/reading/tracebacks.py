@@ -24,6 +24,8 @@ BOX_ROW = re.compile(r"[│|] (.*?)\s*[│|]?\s*$")
 BOX_FRAME = re.compile(r"(?P<file>\S.*?):(?P<line>\d+) in (?P<function>\S.*)$")
 BOX_CODE = re.compile(r"(?:❱|>)\s*\d+ (.*)$")
 BOX_FRAME_CUT = re.compile(r"(?:\S.*?):\d+ in$")
+BOX_MEMBER = re.compile(r"[╭┌+][─-]+ Sub-exception #\d+ [─-]+")
+BOX_EDGES = re.compile(r"^(?:[│|] )+|(?: [│|])+\s*$")
 BOX_CHARS = "╭│╰├┌└|+"
 BOX_ENDS = "╰└"
 NOT_MESSAGE = ("Call stack:", "Stack (most recent call last):", "[NOTE] ")
@@ -31,6 +33,9 @@ FOREIGN = re.compile(
     r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d[\d.]*[/\\]|^<|[/\\]Python3\d*[/\\]Lib[/\\]",
     re.IGNORECASE,
 )
+ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]")
+COMPILED = re.compile(r"\w+\.\w")
+"""Cython names a function with its module, and its file relative to where it was built."""
 TYPELIKE = re.compile(r"(?:[\w<>]+\.)+\w+$|[A-Z]\w*$|\w*(?:error|exception)$")
 ESCAPED = re.compile(r"Traceback \(most recent call last\):(?P<newline>\\n|#012)\s")
 MEMBERS = 50
@@ -64,7 +69,7 @@ def failure_line(text: str) -> bool:
 
 def frame(file: str, function: str | None, line: int | None, code: str | None = None) -> Frame:
     """A frame. The standard library and installed packages are not the application."""
-    compiled = file.endswith((".pyx", ".pxd")) and not file.startswith("/")
+    compiled = not ABSOLUTE.match(file) and (file.endswith((".pyx", ".pxd")) or COMPILED.match(function or ""))
     in_app = not compiled and not FOREIGN.search(file)
     return Frame(file=file, function=function or "", line=line, in_app=in_app, code=code)
 
@@ -198,13 +203,33 @@ def _boxed(lines: Sequence[str], start: int) -> Failure | None:
             pending = content
         elif found := BOX_FRAME.match(content):
             frames.append(frame(found["file"], found["function"], int(found["line"])))
-    rest = [text for text in lines[at:] if text[:1] not in "╰└"]
+    rest = [text for text in lines[at:] if not text.startswith(tuple(BOX_ENDS))]
     while rest and not rest[0].strip():
         rest.pop(0)
-    failure = _plain(_unwrapped(rest, width))
+    own = next((at for at, text in enumerate(rest) if BOX_MEMBER.search(text)), len(rest))
+    failure = _plain(_unwrapped(rest[:own], width))
     if failure is None or failure.type is None:
         return Failure(frames=tuple(frames)) if frames else None
-    return Failure(type=failure.type, message=failure.message, frames=tuple(frames))
+    return replace(failure, frames=tuple(frames), members=tuple(_boxed_members(rest[own:])))
+
+
+def _boxed_members(lines: Sequence[str]) -> list[Failure]:
+    """The members of a group, each in a box of its own; nested ones come one after the other."""
+    members: list[list[str]] = []
+    for text in lines:
+        if BOX_MEMBER.search(text):
+            members.append([])
+        elif members:
+            members[-1].append(BOX_EDGES.sub("", text).rstrip())
+    found = []
+    for member in members[:MEMBERS]:
+        frames = [
+            frame(at["file"], at["function"], int(at["line"])) for text in member if (at := BOX_FRAME.match(text))
+        ]
+        named = next((text for text in reversed(member) if failure_line(text) and not BOX_FRAME.match(text)), None)
+        if named and (said := FAILURE.match(named)):
+            found.append(Failure(type=said["type"], message=said["message"] or "", frames=tuple(frames)))
+    return found
 
 
 def _unwrapped(lines: Sequence[str], width: int) -> list[str]:

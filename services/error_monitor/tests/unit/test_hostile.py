@@ -1,0 +1,74 @@
+"""Lines that try to stop the reader: what is quadratic here runs into the time-out of the tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from error_monitor import cli_read
+from error_monitor.patterns.classify import classify
+from error_monitor.patterns.fingerprint import fingerprint
+from error_monitor.reading.reader import Reader
+
+CHARS = 64_000
+UNITS = [
+    "a", "1", "-", "'", '"',
+    "a=", "a://b:", "{", "[", "|", "a.", "password=", "\\", 'a="x" ', " ", "*", "/a",
+    "user for ", "@a", "cookie", "╭─", ": ", "é", "eyJaaaaaaaa.", "(", "x1-", "Jun ", "\x1b[", "'api_key', ",
+    "-----BEGIN PRIVATE KEY-----",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "prefix", ["2024-01-01 00:00:00,000 ERROR x: ", "", "web-1 | ", '{"level":"error","message":"']
+)
+@pytest.mark.parametrize("unit", UNITS)
+def test_repeated(unit: str, prefix: str) -> None:
+    """A long line of one thing again and again is read, named and classified in time."""
+    line = prefix + (unit * CHARS)[:CHARS]
+    reader = Reader()
+    events = [*reader.feed([line, '  File "x", line 1, in f', f"Foo: {line}", line]), *reader.flush()]
+
+    assert all(fingerprint(event).key and classify(event).category for event in events)
+
+
+def test_hundred_thousand_frames() -> None:
+    """A traceback of 100 000 frames is one event; text, frames and state are bounded."""
+    lines = ["Traceback (most recent call last):", *['  File "/app/a.py", line 1, in f', "    f()"] * 100_000]
+    reader = Reader()
+    reader.feed([*lines, "RecursionError: maximum recursion depth exceeded"])
+    state = json.dumps(reader.state())
+    (event,) = reader.flush()
+
+    assert (event.first_line, event.last_line, event.lines) == (1, 200_002, ())
+    assert (event.type, event.message) == ("RecursionError", "maximum recursion depth exceeded")
+    assert len(state) < 65_536
+    assert len(event.text) < 70_000
+
+
+def test_state_of_a_long_traceback() -> None:
+    """The state leaves out the middle; the event after the next scan is still one block with its end."""
+    lines = ["Traceback (most recent call last):", *['  File "/app/a.py", line 1, in f', "    f()"] * 5_000]
+    first = Reader()
+    first.feed(lines)
+    second = Reader.restore(json.loads(json.dumps(first.state())))
+    (event,) = [*second.feed(["KeyError: 'x'"]), *second.flush()]
+
+    assert (event.first_line, event.last_line, event.lines, event.type) == (1, 10_002, (), "KeyError")
+
+
+def test_line_without_end(tmp_path: Path) -> None:
+    """Of a line that is too long, the beginning is read, and the next line has the next number."""
+    path = tmp_path / "long.log"
+    path.write_bytes(b"ERROR: " + b"x" * 3_000_000 + b"\nERROR: next\n")
+
+    assert [event.first_line for event in cli_read.events(path)] == [1, 2]
+
+
+def test_many_streams() -> None:
+    """A file in which every line has another worker keeps a bounded number of them in mind."""
+    reader = Reader()
+    events = reader.feed([f"[pid {number}] ERROR: failed {number}" for number in range(2_000)])
+
+    assert len(events + reader.flush()) == 2_000
+    assert len(reader.joiners) == 0
