@@ -19,7 +19,7 @@ from testbay.harness.plugin.session import Leases, Leasing, Nats, or_fail
 
 if TYPE_CHECKING:
     import psycopg
-    import redis
+    from redis import Redis
 
     from testbay.harness.faults.inject import Faults
     from testbay.harness.leases.lease import Lease
@@ -140,19 +140,39 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
 
 
 @pytest.fixture
-def dragonfly(bay: "Lease") -> "Iterator[redis.Redis]":
+def dragonfly(bay: "Lease") -> "Iterator[Redis]":
     """A redis-py client on the test's own, empty keyspace.
 
     Example:
         dragonfly.set("key", "value")
     """
-    import redis
+    from redis import Redis
 
     from testbay.harness.dependencies.dragonfly.slots import connections
 
-    with redis.Redis(connection_pool=connections(or_fail(lambda: bay.dragonfly).url)) as client:
+    with Redis(connection_pool=connections(or_fail(lambda: bay.dragonfly).url)) as client:
         yield client
         client.connection_pool.disconnect()
+
+
+@pytest.fixture
+def redis(dragonfly: "Redis") -> "Redis":
+    """The fixture `dragonfly`, by the name of its client.
+
+    Example:
+        redis.set("key", "value")
+    """
+    return dragonfly
+
+
+@pytest.fixture
+def valkey(dragonfly: "Redis") -> "Redis":
+    """The fixture `dragonfly`, by the name of that server.
+
+    Example:
+        valkey.set("key", "value")
+    """
+    return dragonfly
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(starting.init)
+starting.add_to(app)
 
 Service = Annotated[
     str | None,

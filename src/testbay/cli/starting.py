@@ -1,5 +1,6 @@
-"""`testbay init`: the first command in a project."""
+"""The first commands in a project: `testbay init` and `testbay compose`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,3 +31,41 @@ def init(
     if check:
         run = runs.Run(manifest.load_manifest(here), manifest.find_project(here), chosen, voice)
         raise typer.Exit(runs.execute(run, []))
+
+
+def compose(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="Compose files, the later over the earlier; the project's if left out."
+        ),
+    ] = None,
+    *,
+    needs: Annotated[
+        str,
+        typer.Option(
+            "--needs",
+            metavar="NAMES",
+            help="The dependencies to look for, such as postgres,redis=cache; all that are there if left out.",
+            show_default=False,
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Do not hide passwords.")] = False,
+) -> None:
+    """Show what testbay reads of a compose file: each server, its values, and what is left out. Nothing is started.
+
+    Example: testbay compose docker-compose.yml --needs postgres,redis
+    """
+    from testbay.harness import compose as telling
+
+    chosen = configuration.load()
+    asked = telling.question(files or [], needs, Path.cwd(), chosen)
+    voice, aside = Voice(environ=chosen.environ), Voice(sys.stderr, environ=chosen.environ)
+    raise typer.Exit(telling.show(asked, chosen, voice, aside, as_json=as_json, secrets=show_secrets))
+
+
+def add_to(app: typer.Typer) -> None:
+    """List the commands of this module, in this order."""
+    app.command()(init)
+    app.command()(compose)

@@ -154,8 +154,10 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
 
 
 def _compose(files: list[Path], settings: Settings) -> str:
-    keys = [service.key for service in reader.read(files, settings.environ, settings.cache_dir).services]
-    return f"compose file {', '.join(file.name for file in files)}: {', '.join(keys)}"
+    read = reader.read(files, settings.environ, settings.cache_dir)
+    keys = [f"{service.key} ({room.NAME})" if (room := room_of(service)) else service.key for service in read.services]
+    names = ", ".join(file.name for file in files)
+    return f"compose file {names}: {', '.join(keys)}"
 
 
 def _service(name: str, place: Path) -> str:

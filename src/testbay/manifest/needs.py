@@ -2,7 +2,11 @@
 
 from importlib import metadata
 
+from testbay.errors import ManifestError
+from testbay.text import nearest
+
 BUILT_IN = ("postgres", "dragonfly", "nats")
+ALIASES = {"redis": "dragonfly", "valkey": "dragonfly"}  # more names for one and the same dependency
 GROUP = "testbay.dependencies"  # the entry points by which a package brings a dependency of its own
 
 
@@ -14,3 +18,16 @@ def names() -> tuple[str, ...]:
 def is_known(name: str) -> bool:
     """Whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
     return name in BUILT_IN or name in names()
+
+
+def room(name: str) -> str:
+    """The dependency that is meant by a name: `redis` and `valkey` are the one that testbay calls `dragonfly`.
+
+    Raises:
+        ManifestError: No dependency of that name is installed.
+    """
+    meant = ALIASES.get(name, name)
+    if not is_known(meant):
+        known = (*names(), *ALIASES)
+        raise ManifestError(f"unknown dependency {name!r}{nearest(name, known)}", todo=f"known: {', '.join(known)}")
+    return meant

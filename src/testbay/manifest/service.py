@@ -36,6 +36,14 @@ def _command(text: str) -> str:
     return text
 
 
+def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
+    """A table under the names that testbay has for its dependencies: `redis` and `valkey` are one."""
+    for name in table:
+        if not dependencies.is_known(dependencies.ALIASES.get(name, name)):
+            raise ValueError(f"{name!r} is no dependency{nearest(name, dependencies.names())}")
+    return {dependencies.ALIASES.get(name, name): value for name, value in table.items()}
+
+
 Command = Annotated[str, AfterValidator(_command)]
 
 
@@ -103,21 +111,26 @@ class Manifest(_Strict):
     @field_validator("needs")
     @classmethod
     def _known(cls, needs: list[str]) -> list[str]:
-        for name in needs:
+        meant = [dependencies.ALIASES.get(name, name) for name in needs]
+        for name in meant:
             if not dependencies.is_known(name):
                 known = dependencies.names()
                 raise ValueError(f"{name!r} is no dependency{nearest(name, known)}; known: {', '.join(known)}")
-        return needs
+        return list(dict.fromkeys(meant))
 
     @field_validator("ports")
     @classmethod
     def _ports(cls, ports: dict[str, int]) -> dict[str, int]:
+        ports = _by_dependency(ports)
         for name, port in ports.items():
-            if not dependencies.is_known(name):
-                raise ValueError(f"{name!r} is no dependency{nearest(name, dependencies.names())}")
             if not 0 < port < 65536:
                 raise ValueError(f"{name} = {port} is no port")
         return ports
+
+    @field_validator("services")
+    @classmethod
+    def _services(cls, services: dict[str, str]) -> dict[str, str]:
+        return _by_dependency(services)
 
     @field_validator("secrets")
     @classmethod

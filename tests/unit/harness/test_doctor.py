@@ -34,7 +34,7 @@ def test_a_healthy_machine_and_project(service: Service, settings: Settings, pro
         f"✅ NATS 2.12.4 (system: {folder / 'nats-server'}",
     ]
     assert heard.text.partition("Project\n")[2].splitlines() == [
-        "✅ compose file docker-compose.test.yml: db, cache, queue",
+        "✅ compose file docker-compose.test.yml: db (postgres), cache (dragonfly), queue (nats)",
         "✅ service shop: needs postgres, dragonfly, nats",
         "✅ secret KEY: not set (recorded answers at home)",
         "✅ secret OTHER: set",
@@ -100,7 +100,8 @@ def test_a_broken_manifest_is_one_line(
     doctor.report(settings, project, heard.voice)
 
     assert len(lines(heard.text, f"❌ {manifest}")) == 1
-    assert len(lines(heard.text, "✅ compose file docker-compose.test.yml: db, cache, queue")) == 1
+    said = "✅ compose file docker-compose.test.yml: db (postgres), cache (dragonfly), queue (nats)"
+    assert len(lines(heard.text, said)) == 1
 
 
 def test_a_project_without_services_is_told_what_one_is(

@@ -240,6 +240,16 @@ class Faults:
         return self.of("dragonfly")
 
     @property
+    def redis(self) -> Link:
+        """The way to the keyspace, by the name that its clients have for it."""
+        return self.dragonfly
+
+    @property
+    def valkey(self) -> Link:
+        """The way to the keyspace, by another name."""
+        return self.dragonfly
+
+    @property
     def nats(self) -> Link:
         """The way to the account."""
         return self.of("nats")

@@ -68,6 +68,16 @@ class Lease:
         return self._reach("dragonfly")
 
     @property
+    def redis(self) -> Reach:
+        """The empty keyspace, by the name that its clients have for it."""
+        return self.dragonfly
+
+    @property
+    def valkey(self) -> Reach:
+        """The empty keyspace, by another name."""
+        return self.dragonfly
+
+    @property
     def nats(self) -> Reach:
         """The account, with the manifest's streams in it."""
         return self._reach("nats")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.manifest.needs import ALIASES
 
 _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 
@@ -28,6 +29,7 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
 
     def one(match: re.Match[str]) -> str:
         dependency, _, attribute = match[1].partition(".")
+        dependency = ALIASES.get(dependency, dependency)
         if dependency not in ROOMS or dependency not in endpoints or attribute not in _ATTRIBUTES:
             raise ManifestError(
                 f"env.{name}: {match[0]} is nothing testbay can fill in",
@@ -46,4 +48,6 @@ def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str])
         if name in ROOMS:
             found |= {f"{name}.{attribute}": str(getattr(endpoint, attribute)) for attribute in _ATTRIBUTES[1:]}
             found[f"{name}.url"] = ROOMS[name].url(endpoint)
+    for alias, name in ALIASES.items():
+        found |= {f"{alias}.{key}": found[f"{name}.{key}"] for key in _ATTRIBUTES if f"{name}.{key}" in found}
     return found

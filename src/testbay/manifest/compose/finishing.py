@@ -34,10 +34,10 @@ class Finisher:
         """
         services = {name: self._service(name, service) for name, service in tree["services"].items()}
         for name, service in services.items():
-            if problem := misfit(name, service, tree):
+            if name not in self.problems and (problem := misfit(name, service, tree)):
                 if not service.get("profiles"):
                     raise problem
-                self.problems.setdefault(name, problem)
+                self.problems[name] = problem
         made = {"name": self._name, "services": services}
         for kind in ("networks", "volumes", "configs", "secrets"):
             if table := tree.get(kind):

@@ -15,12 +15,21 @@ class UnmergeableError(ValueError):
 _REPLACED = {("command",), ("entrypoint",), ("healthcheck", "test"), ("provider",)}
 # Lists and mappings of names: an entry of the later file takes the place of the earlier one of its name.
 _NAMED = {
-    *(("annotations",), ("environment",), ("labels",), ("sysctls",), ("extra_hosts",)),
-    *(("build", "args"), ("build", "additional_contexts"), ("build", "extra_hosts"), ("build", "labels")),
+    *(("annotations",), ("environment",), ("labels",), ("sysctls",)),
+    *(("build", "args"), ("build", "additional_contexts"), ("build", "labels")),
     ("deploy", "labels"),
 }
 # Lists that may be written as one text.
-_LISTED = {("dns",), ("dns_opt",), ("dns_search",), ("env_file",), ("label_file",), ("tmpfs",)}
+_LISTED = {
+    ("dns",),
+    ("dns_opt",),
+    ("dns_search",),
+    ("env_file",),
+    ("label_file",),
+    ("tmpfs",),
+    ("extra_hosts",),
+    ("build", "extra_hosts"),
+}
 # Lists of names that mean a mapping, with what an entry that only has a name means.
 _MAPPED: dict[Path, Callable[[], Any]] = {
     ("depends_on",): lambda: {"condition": "service_started", "required": True},

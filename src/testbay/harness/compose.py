@@ -1,0 +1,179 @@
+"""The reading of a compose file, told without starting anything and without a manifest."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import ROOMS, foreign_images
+from testbay.manifest import needs as dependencies
+from testbay.manifest import service as manifest
+from testbay.manifest.compose import reader
+from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.reading import ComposeFile, ComposeService
+from testbay.manifest.compose.selection import Selection, found, select
+from testbay.output import Voice
+from testbay.settings import Settings
+from testbay.text import one_line
+
+_HIDDEN = "***"
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH$", re.IGNORECASE)
+_NOT_SECRET = re.compile(r"_FILE$|_METHOD$|^ALLOW_EMPTY", re.IGNORECASE)
+_FLAG = re.compile(r"^--?(requirepass|masterauth|auth|pass|password|tls_key_file)$")
+_IN_TEXT = re.compile(r"(--?(?:requirepass|masterauth|auth|pass|password)(?:=|\s+))(\"[^\"]*\"|'[^']*'|[^\s\"']+)")
+_IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a compose file: which dependencies, and which services they are said to be."""
+
+    files: list[Path]
+    needs: dict[str, str] = field(default_factory=dict)  # the dependency → the name it was asked by
+    named: dict[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+
+
+def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings) -> Question:
+    """What to ask: of the files named, else of the project's, with its manifest where there is one.
+
+    Raises:
+        ManifestError: There is no compose file, or `needs` names a dependency that is not known.
+    """
+    asked, named = _needs(needs)
+    project, known = _project(folder)
+    theirs = known.compose_files(project, settings.environ) if known else reader.find(project, settings.environ)
+    if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:
+        return Question(files=list(files), needs=asked, named=named)
+    if not files and not theirs:
+        raise ManifestError(
+            f"{folder} has no compose file",
+            why=f"neither {TEST_FILE} nor a name that Compose knows",
+            todo="name the file: testbay compose FILE",
+        )
+    if known is None:
+        return Question(files=theirs, needs=asked, named=named)
+    asked = asked or {name: name for name in known.needs}
+    return Question(files=theirs, needs=asked, named=known.services | named, also=tuple(known.also))
+
+
+def _project(folder: Path) -> tuple[Path, manifest.Manifest | None]:
+    try:
+        project = manifest.find_project(folder)
+    except ManifestError:
+        return folder, None
+    folders = manifest.service_folders(project)
+    return project, manifest.find_service(None, project) if len(folders) == 1 else None
+
+
+def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """`postgres,redis=cache`: the dependencies by their names here, and which service is which."""
+    asked, named = {}, {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, service = (part.strip() for part in entry.partition("="))
+        room = dependencies.room(name)
+        asked[room] = name
+        if service:
+            named[room] = service
+    return asked, named
+
+
+def show(asked: Question, settings: Settings, voice: Voice, aside: Voice, *, as_json: bool, secrets: bool) -> int:
+    """Print the reading; as JSON what is left out goes to `aside`.
+
+    Raises:
+        ManifestError: The file cannot be read, or lacks what is needed.
+    """
+    reading, selection = _selected(asked, settings)
+    told = {
+        asked.needs.get(room, room): _told(room, service, secrets=secrets)
+        for room, service in selection.servers.items()
+    }
+    if as_json:
+        voice.say(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        voice.say(f"{', '.join(str(file) for file in reading.files)} (read by {reading.reader})")
+        for name, server in told.items():
+            _say(name, server, voice)
+    beside = aside if as_json else voice
+    for helper in selection.helpers:
+        beside.say(f"started beside: {helper.key} ({helper.image or 'built'})")
+    if selection.left_out:
+        beside.say(f"left out: {', '.join(selection.left_out)}")
+    return 0
+
+
+def _selected(asked: Question, settings: Settings) -> tuple[ComposeFile, Selection]:
+    reading = reader.read(asked.files, settings.environ, settings.cache_dir)
+    needs = list(asked.needs) or found(reading, named=asked.named)
+    foreign = foreign_images() if set(needs) - set(dependencies.BUILT_IN) else {}
+    return reading, select(reading, needs, named=asked.named, also=asked.also, foreign=foreign)
+
+
+def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any]:
+    """A server as JSON has it."""
+    made = ROOMS[room].described(service)
+    told: dict[str, Any] = {
+        "service": service.key,
+        "image": service.image,
+        "environment": dict(service.environment),
+        "command": list(service.command),
+        "user": made.user,
+        "password": made.password,
+        "db": made.db,
+        "port": made.port,
+        "argv": list(made.argv),
+        "set_up": list(made.set_up),
+        "notes": list(made.notes),
+        "entrypoint": None if service.entrypoint is None else list(service.entrypoint),
+        "published": [port.host for port in service.ports if port.container == made.port and port.host],
+        "origins": dict(service.origins),
+    }
+    return told if secrets else _masked(told)
+
+
+def _masked(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A server without the values that only those may see who ask for them."""
+    environment = told["environment"]
+    hidden = {name: value for name, value in environment.items() if _is_secret(name)}
+    values = {value for value in (*hidden.values(), told["password"]) if len(value) >= 8}
+
+    def text(value: str) -> str:
+        for secret in sorted(values, key=len, reverse=True):
+            value = value.replace(secret, _HIDDEN)
+        return _IN_ADDRESS.sub(rf"\1{_HIDDEN}\3", _IN_TEXT.sub(rf"\1{_HIDDEN}", value))
+
+    masked = dict(told) | {"password": _HIDDEN if told["password"] else ""}
+    masked["environment"] = {
+        name: _HIDDEN if name in hidden and value else text(value) for name, value in environment.items()
+    }
+    for key in ("command", "argv"):
+        before = ["", *told[key]][: len(told[key])]
+        masked[key] = [
+            _HIDDEN if _FLAG.match(flag) else text(word) for flag, word in zip(before, told[key], strict=True)
+        ]
+    masked["notes"] = [text(note) for note in told["notes"]]
+    return masked
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _NOT_SECRET.search(name)
+
+
+def _say(name: str, told: Mapping[str, Any], voice: Voice) -> None:
+    voice.say(f"{name}: service {told['service']}, image {told['image'] or '(built)'}")
+    published = ", ".join(str(port) for port in told["published"])
+    for key in ("user", "password", "db"):
+        if told[key]:
+            voice.detail(f"{key:<9} {one_line(told[key])}")
+    voice.detail(f"{'port':<9} {told['port']}" + (f" (published on {published})" if published else ""))
+    for key in ("command", "argv", "set_up"):
+        if told[key]:
+            voice.detail(f"{key:<9} {one_line(' '.join(told[key]))}")
+    for variable, value in told["environment"].items():
+        voice.detail(f"{variable}={one_line(value)}  ({told['origins'].get(variable, 'environment')})")
+    for note in told["notes"]:
+        voice.detail(f"note: {note}")

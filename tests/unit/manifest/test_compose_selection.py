@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose import reader
+from testbay.manifest.compose.reading import ComposeFile
+from testbay.manifest.compose.selection import Selection, found, select
+
+STACK = """
+services:
+  db: {image: postgres, depends_on: [certificates]}
+  certificates: {image: certs}
+  replica: {image: redis, command: redis-server --replicaof cache 6379}
+  cache: {image: redis}
+  exporter: {image: oliver006/redis_exporter}
+  web: {build: ., depends_on: [db, mail], environment: {KEY: "${KEY:?a key}"}}
+  mail: {image: mailpit}
+  debug: {image: nats, profiles: [debug]}
+  broken: {image: "x:${TAG:?a tag}"}
+"""
+
+
+def read(folder: Path, text: str = STACK, **environ: str) -> ComposeFile:
+    (folder / "c.yml").write_text(text, encoding="utf-8")
+    return reader.own_reading([folder / "c.yml"], environ)
+
+
+def keys(selection: Selection) -> tuple[dict[str, str], list[str]]:
+    servers = {name: service.key for name, service in selection.servers.items()}
+    return servers, [service.key for service in selection.helpers]
+
+
+def test_started_is_what_is_needed_and_what_that_depends_on(tmp_path: Path) -> None:
+    """A replica is passed over; everything else is left out with its reason."""
+    selection = select(read(tmp_path), ["postgres", "dragonfly"])
+
+    assert keys(selection) == ({"postgres": "db", "dragonfly": "cache"}, ["certificates"])
+    assert selection.left_out == (
+        "replica (redis)",
+        "exporter (oliver006/redis_exporter)",
+        "web (it would have to be built)",
+        "mail (mailpit)",
+        "debug (its profile debug is not active)",
+        "broken (not needed)",
+    )
+
+
+def test_also_starts_more_and_what_that_depends_on(tmp_path: Path) -> None:
+    """Also what has to be built, when it is asked for."""
+    assert keys(select(read(tmp_path), [], also=["mail"])) == ({}, ["mail"])
+    assert keys(select(read(tmp_path, KEY="k"), [], also=["web"])) == ({}, ["certificates", "db", "mail", "web"])
+
+
+def test_what_a_file_has_is_found(tmp_path: Path) -> None:
+    """An inactive profile aside."""
+    assert found(read(tmp_path)) == ["postgres", "dragonfly"]
+    assert found(read(tmp_path, COMPOSE_PROFILES="debug")) == ["postgres", "dragonfly", "nats"]
+
+
+def test_the_manifest_decides_which_service_it_is(tmp_path: Path) -> None:
+    """An image of the team's own, one that is built, or one of several."""
+    text = "services: {own: {build: .}, a: {image: redis}, b: {image: valkey/valkey}}"
+    selection = select(read(tmp_path, text), ["postgres", "dragonfly"], named={"postgres": "own", "dragonfly": "b"})
+
+    assert keys(selection) == ({"postgres": "own", "dragonfly": "b"}, [])
+
+
+@pytest.mark.parametrize(
+    ("needs", "named", "also", "said"),
+    [
+        (["nats"], {"nats": "cach"}, [], "[services] nats = 'cach': FILE has no such service (did you mean 'cache'?)"),
+        (
+            ["postgres"],
+            {"postgres": "cache"},
+            [],
+            "[services] postgres = 'cache': its image redis is Redis (or Valkey, Dragonfly), not PostgreSQL",
+        ),
+        ([], {}, ["mial"], "also: FILE has no service 'mial' (did you mean 'mail'?)"),
+        ([], {}, ["broken"], "FILE:11: services.broken.image needs the variable TAG"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    tmp_path: Path, needs: list[str], named: dict[str, str], also: list[str], said: str
+) -> None:
+    """In one sentence, before anything starts."""
+    reading = read(tmp_path)
+
+    with pytest.raises(ManifestError) as refused:
+        select(reading, needs, named=named, also=also)
+
+    assert refused.value.what.replace(str(tmp_path / "c.yml"), "FILE") == said
