@@ -45,8 +45,11 @@ class Finisher:
         return made
 
     def _named(self, key: str, entry: Any) -> Any:
-        made = {"name": f"{self._name}_{key}"} | plain(entry or {})
-        if made.get("external") is True and "name" not in (entry or {}):
+        entry = dict(entry or {})
+        if isinstance(old := entry.get("external"), dict):  # external: {name: …}, as files of version 3.3 have it
+            entry |= {"external": True, "name": old.get("name") or key}
+        made = {"name": f"{self._name}_{key}"} | plain(entry)
+        if made.get("external") is True and "name" not in entry:
             made["name"] = key
         return made
 
