@@ -100,14 +100,17 @@ class Published(TypedDict):
 
 
 class ComposePlan(TypedDict):
-    """What the compose engine brings up. `dependencies` maps compose service keys to our names for them."""
+    """What the compose engine brings up: the document of a compose file, into which the guard writes its ports.
 
-    file: str
+    `dependencies` maps compose service keys to our names for them; `helpers` are further ports to publish, which
+    callers are not told of; `env` is what the document takes from the environment.
+    """
+
+    document: dict[str, Any]
     folder: str
-    services: list[str]
     dependencies: dict[str, str]
     ports: list[Published]
-    configured: list[Configured]
+    helpers: list[Published]
     env: dict[str, str]
 
 

@@ -45,8 +45,8 @@ class Answer(NamedTuple):
 class Reading:
     """A compose service as its image understands it, before anything starts.
 
-    `port` is the one inside the container; `argv` are the server's settings as words; `set_up` names the scripts that
-    it runs once; `notes` say what testbay cannot read or leaves out.
+    `port` is the one inside the container; `argv` are the settings as words; `set_up` names the scripts that
+    it runs once; `data` the folders in which the image keeps its data; `notes` say what testbay cannot read.
     """
 
     user: str = ""
@@ -55,6 +55,7 @@ class Reading:
     port: int = 0
     argv: tuple[str, ...] = ()
     set_up: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The compose engine: the project's own compose file under a project name nobody else has.
+"""The compose engine: containers from a compose file of testbay's own, under a project name nobody else has.
 
 It lives in a guard, which has no site-packages, so it speaks to Docker through the CLI that Compose itself needs. One
 `docker logs --follow` per container writes the log file that the evidence comes from, and its end tells at once that
@@ -17,9 +17,10 @@ from testbay import ports, process, settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import Report
 from testbay.harness.engines.embedded import Embedded
-from testbay.harness.plans import ComposePlan, Configured, ProcessPlan, StackPlan, name_of
+from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of
 from testbay.logs import tail
 
+BUILT = "testbay-built/"  # how the images are called that a run builds since the file gives them no name
 _DOWN_ATTEMPTS = 6
 _LOOK_AGAIN_S = 0.5
 _CLI_LIMIT_S = 60.0
@@ -32,18 +33,22 @@ class Compose:
         self._project = ""
         self._held: list[Any] = []
         self._followers: dict[str, tuple[str, Path, process.Child]] = {}
+        self._servers: set[str] = set()
         self._native = Embedded()  # for what is no container: the replay stand-in
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Hold the ports, bring the project up, follow every container's log."""
         compose = plan["compose"]
+        self._servers = set(compose["dependencies"].values())
         self._project = name_of(plan["id"])
-        held = self._hold(compose)
+        held = self._hold(compose["ports"])
         report({"compose_project": self._project, "ports": held})
         self._native.start(plan, report)
-        override = Path(plan["home"]) / "ports.yml"
-        override.write_text(_override(compose, held), encoding="utf-8")
-        self._up(compose, override, Path(plan["home"]) / "compose.log", report)
+        published = [*compose["ports"], *compose["helpers"]]
+        file = Path(plan["home"]) / "compose.yml"
+        file.touch(mode=0o600)
+        file.write_text(_text(compose["document"], published, held | self._hold(compose["helpers"])), encoding="utf-8")
+        self._up(compose, file, Path(plan["home"]) / "compose.log", report)
         for key, container in _containers(self._project).items():
             name = compose["dependencies"].get(key, key)
             self._follow(name, container, Path(plan["logs_dir"]) / f"{name}.log", since="0")
@@ -56,18 +61,20 @@ class Compose:
         """Beside the containers."""
         self._native.unserve(name)
 
-    def _hold(self, compose: ComposePlan) -> dict[str, int]:
+    def _hold(self, wanted: list[Published]) -> dict[str, int]:
         held = {}
-        for published in compose["ports"]:
+        for published in wanted:
             port, lock = ports.hold(published["port"], fixed=published["fixed"], name=published["name"])
             self._held.append(lock)
             held[published["name"]] = port
         return held
 
-    def _up(self, compose: ComposePlan, override: Path, log: Path, report: Report) -> None:
+    def _up(self, compose: ComposePlan, file: Path, log: Path, report: Report) -> None:
         """In a session of its own, recorded: the CLI's plugin would outlive the CLI and go on creating."""
-        files = ["-f", compose["file"], "-f", str(override), "--project-directory", compose["folder"]]
-        argv = ["docker", "compose", "-p", self._project, *files, "up", "-d", "--pull", "never", *compose["services"]]
+        files = ["-f", str(file), "--project-directory", compose["folder"], "--env-file", os.devnull]
+        argv = ["docker", "compose", "-p", self._project, *files, "up", "-d", "--pull", "never"]
+        built = any(service["image"].startswith(BUILT) for service in compose["document"]["services"].values())
+        argv += ["--build"] if built else []
         with log.open("ab") as output:
             env = {**settings.environ(), **compose["env"]}
             child = process.spawn(argv, env=env, stdin=subprocess.DEVNULL, output=output, new_session=True)
@@ -101,7 +108,8 @@ class Compose:
             if state.get("Running"):
                 self._follow(name, container, log, since=f"{time.time():.3f}")  # it was the daemon that hung up
             else:
-                ended.append((name, int(state.get("ExitCode", -signal.SIGKILL))))
+                code = int(state.get("ExitCode", -signal.SIGKILL))
+                ended += [(name, code)] if code or name in self._servers else []  # a job of the file's ends well
         return ended
 
     def stop(self) -> list[str]:
@@ -160,24 +168,13 @@ def _things_of(project: str) -> list[str]:
     return found
 
 
-def _override(compose: ComposePlan, held: dict[str, int]) -> str:
-    """A second compose file: our ports, on loopback, whatever the first one says; and our configuration files."""
-    lines = ["services:"]
-    for published in compose["ports"]:
-        binding = json.dumps(f"127.0.0.1:{held[published['name']]}:{published['container']}")
-        lines += [f"  {json.dumps(published['service'])}:", f"    ports: !override [{binding}]"]
-        for made in compose["configured"]:
-            if made["service"] == published["service"]:
-                lines += [f"    command: {_literal(made['command'])}"]
-                lines += [f"    configs: {_literal([{'source': _config_of(made), 'target': made['target']}])}"]
-    if compose["configured"]:
-        lines += ["configs:"]
-        lines += [f"  {_config_of(made)}: {_literal({'content': made['content']})}" for made in compose["configured"]]
-    return "\n".join(lines) + "\n"
-
-
-def _config_of(made: Configured) -> str:
-    return json.dumps(f"testbay-{made['service']}")[1:-1]
+def _text(document: dict[str, Any], published: list[Published], held: dict[str, int]) -> str:
+    """The compose file, which is JSON: the document with our ports, on loopback alone."""
+    services = {key: dict(service) for key, service in document["services"].items()}
+    for one in published:
+        port = {"target": one["container"], "published": str(held[one["name"]]), "host_ip": "127.0.0.1"}
+        services[one["service"]].setdefault("ports", []).append(port)
+    return _literal({**document, "services": services})
 
 
 def _literal(value: object) -> str:

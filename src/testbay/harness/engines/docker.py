@@ -1,5 +1,6 @@
 """A Docker engine as the caller sees it: is there one, is it ours to use, are the images there, can they be had."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from testbay import process
 from testbay.errors import EngineUnavailableError
 
+_COMPOSE_SINCE = (2, 23, 1)  # `content` of a config
 _LOOK_LIMIT_S = 10.0
 _LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
 
@@ -85,7 +87,14 @@ def _compose_version(environ: Mapping[str, str]) -> str:
             why=answer.err.strip().partition("\n")[0] or "the plugin is not installed; v1 (docker-compose) is too old",
             todo="install the Compose plugin (docs/troubleshooting.md), or use --engine embedded",
         )
-    return answer.out.strip().lstrip("v")
+    version = answer.out.strip().lstrip("v")
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < _COMPOSE_SINCE:
+        raise EngineUnavailableError(
+            f"Docker Compose {version} is too old: {'.'.join(map(str, _COMPOSE_SINCE))} or newer is needed",
+            why="testbay hands it configurations that stand in the compose file itself",
+            todo="update the Compose plugin (docs/troubleshooting.md), or use --engine embedded",
+        )
+    return version
 
 
 def _unreachable(address: str, said: str) -> EngineUnavailableError:

@@ -31,7 +31,7 @@ def choose(settings: Settings, services: list[ComposeService], progress: Callabl
         return Choice("embedded", "asked for", None)
     try:
         found = docker.find(settings.environ)
-        pulled = _have_images(found, [service.image for service in services], progress)
+        pulled = _have_images(found, [service.image for service in services if not service.build], progress)
     except EngineUnavailableError as error:
         if settings.engine == "compose":
             raise

@@ -18,7 +18,7 @@ from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
-from testbay.harness.stack import migrate
+from testbay.harness.stack import containers, migrate
 from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
@@ -124,6 +124,8 @@ def request(
     notices = [f"left out: {', '.join(selection.left_out)}"] if selection.left_out else []
     if choice.engine == "embedded":
         notices += [f"{one.key} ({one.image}): embedded has no room for it, so it does not run" for one in helpers]
+    else:
+        notices += containers.left_out(services, helpers)
     servers = _servers(services, choice, settings)
     notices += _notes(services, servers, choice.engine)
     return Request(
@@ -152,9 +154,12 @@ def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engi
 def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:
     """The programs that will run: of this machine, or inside the images."""
     if choice.daemon is not None:
-        ids = {name: docker.image_id(choice.daemon, service.image) for name, service in services.items()}
         return {
-            name: Server(program=Path("docker"), version=ids[name], source=service.image)
+            name: Server(
+                program=Path("docker"),
+                version="" if service.build else docker.image_id(choice.daemon, service.image),
+                source=containers.image_of(service),
+            )
             for name, service in services.items()
         }
     try:
@@ -224,8 +229,9 @@ def _port(asked: Request, name: str) -> tuple[int, bool]:
     """The port a dependency should get, and whether it must be that one."""
     if fixed := asked.manifest.ports.get(name):
         return fixed, True
-    room = ROOMS[name]
-    published = (port.host for port in asked.services[name].ports if port.container == room.CONTAINER_PORT)
+    room, service = ROOMS[name], asked.services[name]
+    inside = room.described(service).port
+    published = (port.host for port in service.ports if port.container == inside)
     return next((port for port in published if port), room.DEFAULT_PORT), False
 
 
@@ -251,21 +257,25 @@ def _compose_plan(asked: Request) -> ComposePlan:
     published: list[Published] = []
     for name, service in asked.services.items():
         port, fixed = _port(asked, name)
-        container = ROOMS[name].CONTAINER_PORT
+        container = ROOMS[name].described(service).port
         published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
-    named = {
-        variable: asked.settings.environ[variable]
-        for variable in asked.compose.variables & asked.settings.environ.keys()
-    }
+    document = containers.document(asked.compose, asked.services, asked.helpers) if asked.engine == "compose" else {}
     return {
-        "file": str(asked.compose.path),
+        "document": document,
         "folder": str(asked.compose.path.parent),
-        "services": [service.key for service in (*asked.services.values(), *asked.helpers)],
         "dependencies": {service.key: name for name, service in asked.services.items()},
         "ports": published,
-        "configured": [made for name, service in asked.services.items() if (made := ROOMS[name].configured(service))],
-        "env": named,
+        "helpers": [one for helper in asked.helpers for one in _helper_ports(helper)],
+        "env": containers.variables((*asked.services.values(), *asked.helpers)),
     }
+
+
+def _helper_ports(helper: ComposeService) -> Iterator[Published]:
+    """The ports that the file publishes of a helper: the same where they are free, else the next ones."""
+    for port in helper.ports:
+        if port.host and port.protocol == "tcp":
+            name = f"{helper.key} (port {port.container})"
+            yield {"name": name, "service": helper.key, "container": port.container, "port": port.host, "fixed": False}
 
 
 def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessPlan:

@@ -34,12 +34,11 @@ def plan(home: Path) -> StackPlan:
         "logs_dir": str(home),
         "processes": [],
         "compose": {
-            "file": "",
+            "document": {},
             "folder": "",
-            "services": [],
             "dependencies": {},
             "ports": [],
-            "configured": [],
+            "helpers": [],
             "env": {},
         },
     }

@@ -32,6 +32,7 @@ class DragonflyMeaning:
     password: str = field(repr=False)
     port: int
     settings: tuple[Setting, ...] = field(repr=False)
+    data: tuple[str, ...]
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -59,6 +60,7 @@ def meaning(service: ComposeService) -> DragonflyMeaning:
         password=password,
         port=_port(service, settings),
         settings=tuple(setting for setting in settings if setting[0] != "requirepass"),
+        data=_data_folders(service, settings),
         notes=(*started.notes, *notes),
         left_out=(said,) if left_out else (),
     )
@@ -143,6 +145,11 @@ def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     if "bitnami" in service.image:
         said = said or next((service.environment.get(f"{kind}_PORT_NUMBER", "") for kind in ("REDIS", "VALKEY")), "")
     return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+
+
+def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, ...]:
+    said = [values[0] for name, values in settings if name == "dir" and values and values[0].startswith("/")]
+    return ("/bitnami" if "bitnami" in service.image else "/data", *said)
 
 
 def _is_carried(name: str, values: tuple[str, ...]) -> bool:

@@ -146,7 +146,13 @@ def described(service: ComposeService) -> Reading:
     meant = image.meaning(service)
     argv = [word for name, values in meant.settings for word in (f"--{name}", *values)]
     return Reading(
-        user=meant.user, password=meant.password, db="0", port=meant.port, argv=tuple(argv), notes=meant.notes
+        user=meant.user,
+        password=meant.password,
+        db="0",
+        port=meant.port,
+        argv=tuple(argv),
+        data=meant.data,
+        notes=meant.notes,
     )
 
 

@@ -60,6 +60,7 @@ class NatsMeaning:
     port: int
     flags: tuple[str, ...] = field(repr=False)
     configuration: tuple[Setting, ...] = field(repr=False)
+    data: tuple[str, ...]
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -70,14 +71,23 @@ class NatsMeaning:
 
     @property
     def container_flags(self) -> list[str]:
-        """The flags for the container, without the configuration that ours takes the place of."""
-        return _without(self.flags, _CONFIG_FLAGS)
+        """The flags for the container, with JetStream and without the configuration that ours takes the place of."""
+        values = {entry.key.lower(): entry.value for entry in self.configuration}
+        return [*([] if _enables_jetstream(self.flags, values) else ["-js"]), *_without(self.flags, _CONFIG_FLAGS)]
 
     def text(self, *, embedded: bool) -> str:
         """The file's own configuration, for the embedded engine without what is the container's."""
         dropped = (*_PLACES, *_CONTAINER_KEYS) if embedded else ()
-        kept = [entry.text for entry in self.configuration if entry.key.lower() not in dropped]
-        return "".join(f"{text}\n" for text in kept)
+        kept = [entry for entry in self.configuration if entry.key.lower() not in dropped]
+        return "".join(f"{_of_ours(entry) if embedded else entry.text}\n" for entry in kept)
+
+
+def _of_ours(entry: Setting) -> str:
+    """The JetStream block without its folder: the flag names ours."""
+    if entry.key.lower() != "jetstream" or not isinstance(entry.value, dict):
+        return entry.text
+    limits = (f"{key}: {value}" for key, value in entry.value.items() if key.lower() not in _PLACES)
+    return f"jetstream {{ {', '.join(limits)} }}"
 
 
 def meaning(service: ComposeService) -> NatsMeaning:
@@ -99,6 +109,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
         port=_port(flags, values),
         flags=flags,
         configuration=configuration,
+        data=_data_folders(flags, values),
         notes=(*started.notes, *([note] if note else []), *([_shared(service)] if own_access else [])),
         left_out=(f"service {service.key!r}: embedded leaves out {dropped} of {named}",) if dropped else (),
     )
@@ -198,6 +209,17 @@ def _port(flags: Sequence[str], values: Mapping[str, Any]) -> int:
     said = _flag(flags, "p", "port") or str(values.get("port") or "") or str(values.get("listen") or "")
     said = said.rpartition(":")[2]
     return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+
+
+def _data_folders(flags: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+    jetstream = values.get("jetstream")
+    said = jetstream.get("store_dir") if isinstance(jetstream, dict) else None
+    folder = _flag(flags, "sd", "store_dir") or str(said or values.get("store_dir") or "")
+    return (folder,) if folder.startswith("/") else ()
+
+
+def _enables_jetstream(flags: Sequence[str], values: Mapping[str, Any]) -> bool:
+    return "jetstream" in values or any(word.lstrip("-").partition("=")[0] in _JETSTREAM_FLAGS for word in flags)
 
 
 def _flag(words: Sequence[str], *names: str) -> str:

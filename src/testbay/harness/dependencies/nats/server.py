@@ -106,6 +106,7 @@ def described(service: ComposeService) -> Reading:
         password=meant.login.password,
         port=meant.port,
         argv=tuple(meant.carried_flags),
+        data=meant.data,
         notes=meant.notes,
     )
 

@@ -32,6 +32,7 @@ _NO_INSTRUCTIONS_SINCE = 14  # initdb's option
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
+_DATA_MOVED_IN = 18
 _PRELOADED = "shared_preload_libraries"
 
 find = programs.find
@@ -107,8 +108,22 @@ def described(service: ComposeService) -> Reading:
         port=meant.port,
         argv=tuple(word for name, value in meant.settings for word in ("-c", f"{name}={value}")),
         set_up=tuple(script.name for script in meant.scripts),
+        data=_data_folders(service, meant),
         notes=meant.notes,
     )
+
+
+def _data_folders(service: ComposeService, meant: image.Meaning) -> tuple[str, ...]:
+    """Where the image keeps its cluster; 18 moved it, and refuses to start with something mounted at the old place."""
+    said = [value for name, value in meant.settings if name == "data_directory"]
+    if folder := service.environment.get("PGDATA"):
+        return (folder, *said)
+    if "bitnami" in service.image:
+        return ("/bitnami/postgresql", *said)
+    if service.repository == "timescaledb-ha":
+        return ("/home/postgres/pgdata", *said)
+    major = programs.major_of(service.tag)
+    return ("/var/lib/postgresql/data" if major and int(major) < _DATA_MOVED_IN else "/var/lib/postgresql", *said)
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:

@@ -1,0 +1,195 @@
+"""The compose file that the compose engine runs: of testbay's own making, from the reading of the project's.
+
+Whatever could reach the developer's own stack is left out: names, fixed ports, networks, named and external volumes,
+bind mounts of data. What configures a server stays, read-only.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.engines.compose import BUILT
+from testbay.manifest.compose.reading import ComposeFile, ComposeService, Volume
+
+# Kept by Compose for itself, or a way out of the stack: to another container, to the developer's proxy, to the machine.
+_DROPPED = (
+    *("container_name", "ports", "networks", "network_mode", "profiles", "restart", "deploy", "scale", "pull_policy"),
+    *("volumes", "volumes_from", "external_links", "links", "labels", "logging", "develop", "attach", "depends_on"),
+    *("extends", "env_file", "label_file"),
+)
+# Folders that a configuration is mounted into; a server's data never lies there.
+_CONFIGURATION = (
+    *("/docker-entrypoint-initdb.d", "/docker-entrypoint-preinitdb.d", "/etc", "/usr/local", "/run/secrets"),
+    *("/certs", "/ssl", "/opt/bitnami", "/bitnami/postgresql/conf"),
+)
+_DATA_FILES = (".rdb", ".aof", ".db", ".sqlite", ".sqlite3")
+# Their entrypoints begin as root and take a RAM disk over; in other images a fresh volume gets the folder's owner.
+_BEGIN_AS_ROOT = (
+    *("postgres", "postgis", "pgvector", "timescaledb", "citus", "redis", "valkey", "keydb", "dragonfly", "nats"),
+    *("redis-stack", "redis-stack-server", "dragonfly-standin"),
+)
+_ANYBODY = 0o1777
+
+
+def document(
+    compose: ComposeFile, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]
+) -> dict[str, Any]:
+    """What is handed to Compose, without the ports, which only the guard knows."""
+    chosen = {service.key for service in (*servers.values(), *helpers)}
+    own_volumes: dict[str, Any] = {}
+    services = {}
+    for name, service in servers.items():
+        made = _plain(service, chosen)
+        mounts = [*_server_mounts(name, service, own_volumes)]
+        services[service.key] = made | ({"volumes": mounts} if mounts else {})
+    for service in helpers:
+        mounts = [*_helper_mounts(service, own_volumes)]
+        services[service.key] = _plain(service, chosen) | ({"volumes": mounts} if mounts else {})
+    made = {"services": services, **({"volumes": own_volumes} if own_volumes else {})}
+    for kind in ("configs", "secrets"):
+        wanted = {granted.name for one in (*servers.values(), *helpers) for granted in getattr(one, kind)}
+        given = compose.definition.get(kind) or {}
+        if kept := {key: _own_name(key, given[key]) for key in sorted(wanted & given.keys())}:
+            made[kind] = kept
+    for name, service in servers.items():
+        _configure(made, name, service)
+    return made
+
+
+def variables(services: Sequence[ComposeService]) -> dict[str, str]:
+    """What secrets and configs of the file take from the environment, by the variable's name."""
+    found = {}
+    for service in services:
+        for granted in (*service.secrets, *service.configs):
+            if granted.file is None and granted.content is not None:
+                found[_variable(granted.name)] = granted.content
+    return found
+
+
+def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]) -> Iterator[str]:
+    """The mounts that are not used, one line for a service."""
+    for name, service in servers.items():
+        dropped = [_said(volume) for volume in service.volumes if _is_data(name, service, volume)]
+        if dropped:
+            yield f"service {service.key!r} begins with empty data in memory: {', '.join(dropped)} is not used"
+    for service in helpers:
+        dropped = [_said(volume) for volume in service.volumes if volume.type == "volume" and volume.source]
+        if dropped:
+            yield f"service {service.key!r} begins with empty volumes: {', '.join(dropped)} is not used"
+
+
+def image_of(service: ComposeService) -> str:
+    """The image that a service runs; one that is built gets a name of its own."""
+    if service.image:
+        return service.image
+    digest = hashlib.sha256(json.dumps(service.definition.get("build"), sort_keys=True).encode()).hexdigest()
+    return f"{BUILT}{digest[:16]}"
+
+
+def _said(volume: Volume) -> str:
+    source = volume.source or "an unnamed volume"
+    return f"{source}:{volume.target}"
+
+
+def _plain(service: ComposeService, chosen: set[str]) -> dict[str, Any]:
+    made = {key: value for key, value in service.definition.items() if key not in _DROPPED and not key.startswith("x-")}
+    made["image"] = image_of(service)
+    waits = {
+        wanted.service: {"condition": wanted.condition, "required": True}
+        for wanted in service.depends_on
+        if wanted.service in chosen
+    }
+    aliases = sorted({alias for network in _networks(service) for alias in network.get("aliases") or ()})
+    return {
+        **made,
+        **({"depends_on": waits} if waits else {}),
+        **({"networks": {"default": {"aliases": aliases}}} if aliases else {}),
+    }
+
+
+def _networks(service: ComposeService) -> list[dict[str, Any]]:
+    networks = service.definition.get("networks")
+    return [network for network in networks.values() if network] if isinstance(networks, dict) else []
+
+
+def _own_name(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A config or secret under a name of the stack's own; what it takes from the environment we hand over."""
+    kept = {key: value for key, value in given.items() if key in ("file", "content")}
+    return kept or {"environment": _variable(name)}
+
+
+def _variable(name: str) -> str:
+    return "TESTBAY_GRANTED_" + re.sub(r"\W", "_", name).upper()
+
+
+def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Configuration as it is, read-only; every other mount, and the data's own folder, empty and new."""
+    targets = []
+    for number, volume in enumerate(service.volumes):
+        if volume.type == "tmpfs":
+            targets.append(volume.target)
+            yield {"type": "tmpfs", "target": volume.target}
+        elif _is_data(name, service, volume):
+            targets.append(volume.target)
+            yield _fresh(service, volume.target, f"{service.key}-{number}", own_volumes)
+        else:
+            yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
+    covered = [*targets, *(str(entry).partition(":")[0] for entry in service.tmpfs)]
+    for folder in ROOMS[name].described(service).data:
+        if _begins_as_root(service) and not any(PurePosixPath(folder).is_relative_to(target) for target in covered):
+            yield _fresh(service, folder, f"{service.key}-data", own_volumes)
+
+
+def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
+    """Whether a mount of a server could hold anybody's data: all but single files and folders of configuration."""
+    if volume.type != "bind":
+        return volume.type != "tmpfs"
+    target, source = PurePosixPath(volume.target), Path(volume.source)
+    if source.is_file():
+        return source.name.endswith(_DATA_FILES)
+    data = [PurePosixPath(folder) for folder in ROOMS[name].described(service).data]
+    if any(folder.is_relative_to(target) or target.is_relative_to(folder) for folder in data):
+        return True
+    named = any(str(target) in word for word in (*service.command, *service.environment.values()))
+    return not source.is_dir() or not (named or any(target.is_relative_to(folder) for folder in _CONFIGURATION))
+
+
+def _fresh(service: ComposeService, target: str, name: str, own_volumes: dict[str, Any]) -> dict[str, Any]:
+    if _begins_as_root(service):
+        return {"type": "tmpfs", "target": target, "tmpfs": {"mode": _ANYBODY}}
+    own_volumes[name] = {}
+    return {"type": "volume", "source": name, "target": target}
+
+
+def _begins_as_root(service: ComposeService) -> bool:
+    return service.repository in _BEGIN_AS_ROOT and not service.user
+
+
+def _helper_mounts(service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A helper reads what the project gives it, and writes into volumes of its own."""
+    for number, volume in enumerate(service.volumes):
+        if volume.type == "bind" and Path(volume.source).exists():
+            yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
+        elif volume.type == "tmpfs":
+            yield {"type": "tmpfs", "target": volume.target}
+        else:
+            name = f"{service.key}-{number}"
+            own_volumes[name] = {}
+            yield {"type": "volume", "source": name, "target": volume.target}
+
+
+def _configure(made: dict[str, Any], name: str, service: ComposeService) -> None:
+    """The configuration of ours that a container is started with, where its room has one."""
+    configured = ROOMS[name].configured(service)
+    if configured is None:
+        return
+    config = f"testbay-{service.key}"
+    server = made["services"][service.key]
+    server.pop("entrypoint", None)
+    server["command"] = configured["command"]
+    server["configs"] = [*server.get("configs", []), {"source": config, "target": configured["target"]}]
+    made.setdefault("configs", {})[config] = {"content": configured["content"]}
