@@ -9,7 +9,7 @@ import typer
 
 from testbay import process
 from testbay import settings as configuration
-from testbay.cli import around, production, starting
+from testbay.cli import around, production, servers, starting
 from testbay.errors import BayError, unusable
 from testbay.output import Voice, farewell, open_closed_streams
 
@@ -385,10 +385,10 @@ def incidents(
         reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
 
 
-app.command()(production.history)
-app.command()(production.latency)
 app.command("status-page")(production.status_page)
-app.command()(production.metrics)
+for command in (production.history, production.latency, production.metrics):
+    app.command()(command)
+app.add_typer(servers.app, name="servers")
 
 
 @app.command()

@@ -12,6 +12,7 @@ import redis
 from tests.system.conftest import ENGINES, Bay, checkout
 
 from testbay import settings
+from testbay.harness.dependencies.dragonfly.server import SHARED
 from testbay.harness.dependencies.nats.slots import Talk
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
@@ -329,11 +330,7 @@ def test_only_pubsub_on_compose_is_shared(leasing: Pool) -> None:
     lease = leasing.take()
     leasing.give_back(lease)
 
-    assert (
-        lease.shared
-        == leasing.shared
-        == (["Dragonfly's pub/sub channels"] if leasing.tenancy["engine"] == "compose" else [])
-    )
+    assert lease.shared == leasing.shared == ([SHARED] if leasing.tenancy["engine"] == "compose" else [])
 
 
 def test_the_stack_s_folder_has_the_locks(leasing: Pool) -> None:

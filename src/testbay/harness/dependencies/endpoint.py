@@ -46,7 +46,8 @@ class Reading:
     """A compose service as its image understands it, before anything starts.
 
     `port` is the one inside the container; `argv` are the settings as words; `set_up` names the scripts that
-    it runs once; `data` the folders in which the image keeps its data; `notes` say what testbay cannot read.
+    it runs once; `data` the folders in which the image keeps its data; `shared` says what tests have in common where
+    they share one server; `notes` say what testbay cannot read.
     """
 
     user: str = ""
@@ -56,6 +57,7 @@ class Reading:
     argv: tuple[str, ...] = ()
     set_up: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    shared: str = ""
     notes: tuple[str, ...] = ()
 
 

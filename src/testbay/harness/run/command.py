@@ -229,7 +229,8 @@ def _running_line(stack: Stack, name: str) -> str:
     """`PostgreSQL: Running on port 15433 (18.6, embedded)`."""
     endpoint = stack.endpoints[name]
     facts = ", ".join(part for part in (endpoint.version, stack.request.engine, endpoint.note) if part)
-    return f"{endpoint.title}: Running on port {endpoint.port} ({facts})"
+    shared = stack.request.shared(name)
+    return f"{endpoint.title}: Running on port {endpoint.port} ({facts}{f'; tests share {shared}' if shared else ''})"
 
 
 @contextmanager

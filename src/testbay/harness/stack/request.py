@@ -53,6 +53,10 @@ class Request:
         """What is started, how, and why so."""
         return f"{', '.join(self.manifest.needs) or 'no dependency'} ({self.engine}: {self.reason})"
 
+    def shared(self, name: str) -> str:
+        """What tests have in common of a dependency, in words; empty where each has all of it to itself."""
+        return "" if name in further(self) else ROOMS[name].described(self.services[name]).shared
+
     @property
     def key(self) -> str:
         """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""

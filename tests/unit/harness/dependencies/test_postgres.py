@@ -121,6 +121,16 @@ def test_a_container_setting_cannot_open_the_server(tmp_path: Path, hostile: str
     assert {"listen_addresses=127.0.0.1", "ssl=off", "cluster_name=s1"} < set(argv)
 
 
+def test_an_old_initdb_gets_its_password_afterwards(tmp_path: Path) -> None:
+    """It cuts what it reads from a file after 100 characters."""
+    server = Server(program=Path("/pg/postgres"), version="13.23", source="added")
+    made = postgres.plan(service(POSTGRES_PASSWORD="pw"), server, tmp_path)
+    initdb, single = made["prepare"]
+
+    assert "--no-instructions" not in initdb["argv"]
+    assert single["stdin"] == f"ALTER ROLE \"postgres\" PASSWORD '{postgres._scram_secret('pw')}';\n"
+
+
 @pytest.mark.parametrize("password", ["secret", "", "p:/?#%", "pässwörd", "x" * 500])
 def test_the_stored_secret_proves_the_password(password: str) -> None:
     """Computed as RFC 5802 says for a client, with the salt and the rounds that are in the secret."""

@@ -36,6 +36,8 @@ DEFAULT_PORT = 16380
 CLIENTS = ("redis-cli", "valkey-cli")
 OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a machine without them
 
+SHARED = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
+
 _ANSWER_LIMIT_S = 30.0
 _REFUSALS = (
     *("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password"),
@@ -152,6 +154,7 @@ def described(service: ComposeService) -> Reading:
         port=meant.port,
         argv=tuple(argv),
         data=meant.data,
+        shared=SHARED,
         notes=meant.notes,
     )
 

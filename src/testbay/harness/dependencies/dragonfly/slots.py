@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbay.harness.dependencies.dragonfly.server import ask, hear, log_in, probe, tell
+from testbay.harness.dependencies.dragonfly.server import SHARED, ask, hear, log_in, probe, tell
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
@@ -157,7 +157,7 @@ class OwnServer(_Part):
 class Databases:
     """The landlord of a server that all slots share: numbered databases, which have keys of their own and no more."""
 
-    shared = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
+    shared = SHARED
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground

@@ -107,6 +107,7 @@ def described(service: ComposeService) -> Reading:
         port=meant.port,
         argv=tuple(meant.carried_flags),
         data=meant.data,
+        shared=SHARED if meant.own_access else "",
         notes=meant.notes,
     )
 

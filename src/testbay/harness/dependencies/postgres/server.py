@@ -29,6 +29,7 @@ LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
 _NO_INSTRUCTIONS_SINCE = 14  # initdb's option
+_LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 characters
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
@@ -42,10 +43,16 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """initdb, the database, then the server on loopback TCP alone: a socket file would need a short path."""
     meant = image.meaning(service)
     data = home / "data"
+    secret = _scram_secret(meant.password) if meant.password else ""
     steps: list[Preparation] = [{"argv": _initdb(service, meant, server, home)}]
+    statements = []
+    if secret and programs.major(server) < _LONG_PWFILE_SINCE:
+        statements.append(f"ALTER ROLE {_quoted(meant.user)} PASSWORD '{secret}';\n")
     if meant.db != "postgres":
+        statements.append(f"CREATE DATABASE {_quoted(meant.db)};\n")
+    if statements:
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
-        steps.append({"argv": single, "stdin": f"CREATE DATABASE {_quoted(meant.db)};\n"})
+        steps.append({"argv": single, "stdin": "".join(statements)})
     # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
     argv = [str(server.program), *_flags(meant, server), "-D", str(data), "-p", PORT]
     for setting in (
@@ -61,7 +68,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
         stop_signal=signal.SIGQUIT,
         pause_signal=signal.SIGINT,
-        files={"secret": _scram_secret(meant.password) + "\n"} if meant.password else {},
+        files={"secret": secret + "\n"} if secret else {},
         prepare=steps,
         env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
         reads=server.reads,
