@@ -11,7 +11,7 @@ from pathlib import Path
 
 from testbay import process
 from testbay.errors import MigrationError
-from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.dependencies.postgres import image, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import sandbox
@@ -103,15 +103,16 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
     code = migrate.await_end(child, stack.own, f"{image.INIT_FOLDER}/{script.name}", _TIMEOUT_S)
     if code != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
-        raise _failed(script, migrate.first_error(said) or f"exit code {code}", said)
+        last = said.strip().rpartition("\n")[2]
+        raise _failed(script, f"exit code {code}" + (f", {last[:200]}" if last else ""), said)
 
 
 @contextmanager
 def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
     """A script meant for a container finds this machine's programs, and can write in the scratch folder alone."""
-    clients = Path(programs.psql()).parent
-    runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(clients), str(file)]
-    ruleset = sandbox.cage(runs, [str(clients.parent), str(clients.parent.parent), str(file.parent)], [str(scratch)])
+    psql = Server(program=Path(programs.psql()), version="", source="")
+    runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
+    ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent)], [str(scratch)])
     try:
         yield partial(sandbox.enter, ruleset) if ruleset is not None else None
     finally:
