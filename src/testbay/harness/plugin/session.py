@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pytest
 
@@ -303,8 +304,18 @@ class Nats:
         """An open client of nats-py, closed with the block; `options` are those of `nats.connect`."""
         import nats as library
 
-        client = await library.connect(self.url, **({"allow_reconnect": False} | options))
+        address = urlsplit(self.url)
+        server = f"nats://{address.netloc.rpartition('@')[2]}"
+        client = await library.connect(server, **({"allow_reconnect": False} | _nats_login(address) | options))
         try:
             yield client
         finally:
             await client.close()
+
+
+def _nats_login(address: SplitResult) -> dict[str, str]:
+    """The login apart from the address: nats-py does not undo the escapes of one."""
+    user, password = unquote(address.username or ""), unquote(address.password or "")
+    if address.password is None:
+        return {"token": user} if user else {}
+    return {"user": user, "password": password}
