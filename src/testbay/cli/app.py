@@ -385,9 +385,8 @@ def incidents(
         reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
 
 
-app.command("status-page")(production.status_page)
-for command in (production.history, production.latency, production.metrics):
-    app.command()(command)
+for name, command in production.COMMANDS.items():
+    app.command(name)(command)
 app.add_typer(servers.app, name="servers")
 
 

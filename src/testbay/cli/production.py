@@ -119,3 +119,6 @@ def metrics(
             measured.write(run, to, voice)
         if push:
             measured.push(run, push, chosen.environ, voice)
+
+
+COMMANDS = {"history": history, "latency": latency, "status-page": status_page, "metrics": metrics}

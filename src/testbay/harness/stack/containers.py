@@ -123,7 +123,7 @@ def _own_name(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variable(name: str) -> str:
-    return "TESTBAY_GRANTED_" + re.sub(r"\W", "_", name).upper()
+    return "GRANTED_" + re.sub(r"\W", "_", name).upper()
 
 
 def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from testbay.harness.dependencies import postgres
 from testbay.harness.engines import compose as engine
 from testbay.harness.plans import Published
 from testbay.harness.stack import containers
@@ -102,12 +103,11 @@ def test_a_mount_of_configuration_is_read_only(tmp_path: Path) -> None:
 
 def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
     """A RAM disk belongs to root; a volume of the stack's own takes the folder's owner, and goes with the stack."""
-    volumes = (Volume(type="volume", source="pgdata", target="/home/postgres/pgdata"),)
+    folder = postgres.described(service(image="timescale/timescaledb-ha:pg16")).data[0]
+    volumes = (Volume(type="volume", source="pgdata", target=folder),)
     made = document(service(image="timescale/timescaledb-ha:pg16", volumes=volumes))
 
-    assert made["services"]["db"]["volumes"] == [
-        {"type": "volume", "source": "db-0", "target": "/home/postgres/pgdata"}
-    ]
+    assert made["services"]["db"]["volumes"] == [{"type": "volume", "source": "db-0", "target": folder}]
     assert made["volumes"] == {"db-0": {}}
 
 
@@ -145,9 +145,9 @@ def test_secrets_and_configs_come_along() -> None:
         asked, secrets={"pw": {"environment": "PW"}, "other": {"file": "/x"}}, configs={"c": {"content": "x"}}
     )
 
-    assert made["secrets"] == {"pw": {"environment": "TESTBAY_GRANTED_PW"}}
+    assert made["secrets"] == {"pw": {"environment": "GRANTED_PW"}}
     assert made["configs"] == {"c": {"content": "x"}}
-    assert containers.variables([asked])["TESTBAY_GRANTED_PW"] == "s3"
+    assert containers.variables([asked])["GRANTED_PW"] == "s3"
 
 
 def test_our_configuration_takes_the_place_of_the_file() -> None:

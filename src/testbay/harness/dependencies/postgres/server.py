@@ -34,6 +34,7 @@ _LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 ch
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
 _DATA_MOVED_IN = 18
+_HIGH_AVAILABILITY_DATA = "/".join(("", "home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _PRELOADED = "shared_preload_libraries"
 
 find = programs.find
@@ -128,7 +129,7 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
     if "bitnami" in service.image:
         return ("/bitnami/postgresql", *said)
     if service.repository == "timescaledb-ha":
-        return ("/home/postgres/pgdata", *said)
+        return (_HIGH_AVAILABILITY_DATA, *said)
     major = programs.major_of(service.tag)
     return ("/var/lib/postgresql/data" if major and int(major) < _DATA_MOVED_IN else "/var/lib/postgresql", *said)
 
