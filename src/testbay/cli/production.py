@@ -1,5 +1,6 @@
 """The arguments of `testbay history`, `testbay latency`, `testbay status-page` and `testbay metrics`."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -121,4 +122,9 @@ def metrics(
             measured.push(run, push, chosen.environ, voice)
 
 
-COMMANDS = {"history": history, "latency": latency, "status-page": status_page, "metrics": metrics}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "history": history,
+    "latency": latency,
+    "status-page": status_page,
+    "metrics": metrics,
+}

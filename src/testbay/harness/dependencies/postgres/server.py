@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from subprocess import TimeoutExpired
 from urllib.parse import quote
 
@@ -34,7 +34,7 @@ _LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 ch
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
 _DATA_MOVED_IN = 18
-_HIGH_AVAILABILITY_DATA = "/".join(("", "home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
+_HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _PRELOADED = "shared_preload_libraries"
 
 find = programs.find
