@@ -1,10 +1,12 @@
 """A command of the manifest (`migrate`, `start`): its words, or a shell where only a shell reads it as written."""
 
+import os
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 _BUILTINS = (".", "cd", "eval", "exec", "export", "if", "for", "set", "source", "while")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -43,11 +45,19 @@ def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
     """
     if not needs_shell(command):
         words = [filled(word, values) for word in shlex.split(command)]
-        return [sys.executable, *words[1:]] if words[0] in ("python", "python3") else words
+        return [_python(path), *words[1:]] if words[0] in ("python", "python3") else words
     whole = _PLACEHOLDER.sub(lambda at: shlex.quote(values[at[1]]) if at[1] in values else at[0], command)
     if bash := shutil.which("bash", path=path):
         return [bash, "-e", "-o", "pipefail", "-c", whole]
     return ["/bin/sh", "-e", "-c", whole]
+
+
+def _python(path: str) -> str:
+    """The Python of the first folder on the PATH, by whichever of its names it has there; else the one that runs us."""
+    first = path.partition(os.pathsep)[0]
+    if first == str(Path(sys.executable).parent):
+        return sys.executable
+    return shutil.which("python", path=first) or shutil.which("python3", path=first) or sys.executable
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

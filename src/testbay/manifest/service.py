@@ -92,6 +92,7 @@ class Manifest(_Strict):
     start: Command | None = None
     ready: str = "/"
     source: str | None = None
+    python: str | None = Field(default=None, min_length=1)
     compose: str | Annotated[list[str], Field(min_length=1)] | None = None
     services: dict[str, str] = {}
     also: list[str] = []

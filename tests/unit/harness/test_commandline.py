@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,9 @@ def test_plain_words_need_no_shell(command: str) -> None:
 
 def test_placeholders_are_filled_in_word_by_word() -> None:
     """A value with a space stays one word; other braces stay as they are."""
-    argv = commandline.argv("python -m app --port {port} {postgres.url} {nope} {}", VALUES, os.defpath)
+    argv = commandline.argv(
+        "python -m app --port {port} {postgres.url} {nope} {}", VALUES, str(Path(sys.executable).parent)
+    )
 
     assert argv == [sys.executable, "-m", "app", "--port", "8001", "postgresql://a b", "{nope}", "{}"]
 

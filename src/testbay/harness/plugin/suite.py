@@ -71,9 +71,9 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
         args.remove(suite.collect)  # the caller names tests, which narrows the run
     if not any(word.startswith("--tb") for word in args):
         args.append("--tb=short")
-    own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
-    if suite.timeout_asked or not own_limit:
-        args.append(f"--timeout={suite.timeout_s}")
+    if hasattr(known, "timeout"):  # pytest-timeout is there
+        own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
+        args += [f"--timeout={suite.timeout_s}"] if suite.timeout_asked or not own_limit else []
     if known.xmlpath:
         copies.wanted.append((run_dir / "junit.xml", Path(known.xmlpath).absolute()))
     args.append(f"--junitxml={run_dir / 'junit.xml'}")

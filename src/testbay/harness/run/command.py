@@ -4,9 +4,8 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import IO, Any
 
 from testbay import masking, process
 from testbay.errors import BayError, FilesError, LeftBehindError, unusable
+from testbay.harness import interpreter
+from testbay.harness.interpreter import Interpreter
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.plugin import coveragerc, suite
@@ -178,6 +179,8 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
     asked = request.request(run.manifest, run.project, run.settings, run.voice.progress)
     run.record.engine, run.record.engine_reason = asked.engine, asked.reason
     run.record.llm = prepare.decide_model(asked)
+    if asked.interpreter.said:
+        asked.interpreter.check()
     prepare.announce(asked, run.voice, run.record.llm)
     borrowed = attach.borrow(asked)
     with _leased(run, borrowed) if borrowed else _own_stack(run, asked) as stack:
@@ -287,7 +290,10 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
     handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
-    argv = _pytest_argv(run, pytest_args)
+    python = stack.request.interpreter
+    if python.said:
+        environ |= _crossing(run, python, environ)
+    argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
     stack.own(child.pid)
     try:
@@ -304,6 +310,16 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     if code < 0:
         stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
     return code
+
+
+def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict[str, str]:
+    """What our plugin needs in the pytest of another environment; what that lacks is said."""
+    run.voice.detail(f"Python: {python.program} ({python.said})")
+    for module, what in (("pytest_cov", "coverage"), ("pytest_timeout", "limit for a test that hangs")):
+        if python.lacks(module):
+            run.voice.detail(f"note: no {what}: {module.replace('_', '-')} is not installed there")
+    folders = [interpreter.bridge(run.settings.cache_dir), *filter(None, [environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(folders)}
 
 
 def _interrupt(child: process.Child) -> None:
@@ -334,7 +350,7 @@ def _shard_argv(run: Run) -> list[str]:
     return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file
 
 
-def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
+def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
     """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
     asked = suite.Suite(
         collect="" if run.collect is None else str(run.collect),
@@ -346,8 +362,8 @@ def _pytest_argv(run: Run, pytest_args: Sequence[str]) -> list[str]:
     )
     # -P: a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries.
     return [
-        *(sys.executable, "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
-        *("-p", "testbay", f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run)),
+        *(str(python.program), "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
+        *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run)),
         f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
         *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
     ]

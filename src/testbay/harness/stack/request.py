@@ -5,9 +5,9 @@ import json
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from testbay.harness.dependencies import ROOMS, foreign_images
 from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
+from testbay.harness.interpreter import Interpreter
+from testbay.harness.interpreter import choose as choose_python
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
 from testbay.harness.stack import containers, migrate
 from testbay.harness.stack.choice import Choice, choose
@@ -90,6 +92,11 @@ class Request:
         parts = [server, *made_of, metadata.version("testbay")]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return str(self.settings.cache_dir / "templates" / digest)
+
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """The Python that runs the project's tests and commands."""
+        return choose_python(self.manifest, self.settings.environ)
 
     def _set_up(self) -> list[list[str]]:
         """The scripts that the database's image runs once, and what is in them."""
@@ -285,9 +292,10 @@ def _helper_ports(helper: ComposeService) -> Iterator[Published]:
 def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessPlan:
     assert manifest.replay is not None
     argv = shlex.split(manifest.replay.start)
-    path = os.pathsep.join([str(Path(sys.executable).parent), settings.environ.get("PATH", os.defpath)])
+    interpreter = choose_python(manifest, settings.environ)
+    path = os.pathsep.join([interpreter.folder, settings.environ.get("PATH", os.defpath)])
     if argv[0] in ("python", "python3"):
-        argv[0] = sys.executable
+        argv[0] = str(interpreter.program)
     stand_in = process_plan(REPLAY, home, argv, port=_REPLAY_PORT, stop_signal=signal.SIGTERM, env={"PATH": path})
     return {**stand_in, "cwd": str(manifest.root)}
 

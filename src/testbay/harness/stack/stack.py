@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -89,7 +88,7 @@ class Stack:
         }
 
     def command_environment(self) -> dict[str, str]:
-        """What a command gets: the caller's environment and the stack's variables; this Python's programs first.
+        """What a command gets: the caller's environment and the stack's variables; the project's Python first on PATH.
 
         Last on the PATH are clients of the servers, for a machine that has none.
         """
@@ -97,7 +96,7 @@ class Stack:
         given = {name: value for name, value in everything.items() if not name.startswith("PG")}  # they lead elsewhere
         clients = [str(Path(programs.psql()).parent)] if "postgres" in self.endpoints else []
         clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.endpoints else []
-        path = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath), *clients])
+        path = os.pathsep.join([self.request.interpreter.folder, given.get("PATH", os.defpath), *clients])
         return {**given, "PATH": path, **self.environment()}
 
     def client_environment(self) -> dict[str, str]:

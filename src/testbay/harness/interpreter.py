@@ -1,0 +1,120 @@
+"""The Python that runs a project's tests: testbay's own, or the project's where testbay has an environment apart."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from subprocess import SubprocessError
+
+from testbay import process
+from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.manifest.service import Manifest
+
+_OLDEST = (3, 11)  # what our plugin is written for
+_ASK = """
+import importlib.metadata, importlib.util, json, sys
+names = [n for n in ("pytest", "pytest_cov", "pytest_timeout") if importlib.util.find_spec(n)]
+names += ["testbay" for found in importlib.metadata.distributions(name="testbay")][:1]
+print(json.dumps({"version": sys.version_info[:3], "has": names}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A Python program; `said` is where it was named, empty for the one that runs testbay."""
+
+    program: Path
+    said: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where it and the programs of its environment are."""
+        return str(self.program.parent)
+
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """Which of pytest, pytest_cov, pytest_timeout and testbay it has.
+
+        Raises:
+            EngineUnavailableError: It does not start, or is too old.
+        """
+        try:
+            asked = process.run([self.program, "-c", _ASK], cwd=self.folder, timeout_s=30)
+            answer = json.loads(asked.out)
+        except (OSError, SubprocessError, ValueError) as error:
+            raise self._unusable("does not start", str(error), "name another one: python = …") from None
+        if tuple(answer["version"]) < _OLDEST:
+            version = ".".join(map(str, answer["version"]))
+            todo = "testbay exec SERVICE -- pytest runs the tests there, without testbay's record"
+            raise self._unusable(f"is Python {version}", "testbay's plugin for pytest needs 3.11 or newer", todo)
+        return frozenset(answer["has"])
+
+    def check(self) -> None:
+        """Refuse one that cannot run the tests.
+
+        Raises:
+            EngineUnavailableError: It does not start, is too old, or has no pytest.
+        """
+        if "pytest" not in self.packages:
+            todo = f"{self.program} -m pip install pytest pytest-cov"
+            raise self._unusable("has no pytest", "the tests run in the project's own environment", todo)
+
+    @property
+    def plugin(self) -> str:
+        """Our plugin's name for pytest's `-p`: where testbay is installed, pytest has loaded it under that name."""
+        return "testbay" if not self.said or "testbay" in self.packages else "testbay.pytest_plugin"
+
+    def lacks(self, module: str) -> bool:
+        """Whether a plugin of pytest is missing there; testbay's own environment has them all."""
+        return bool(self.said) and module not in self.packages
+
+    def _unusable(self, what: str, why: str, todo: str) -> EngineUnavailableError:
+        return EngineUnavailableError(f"{self.program} ({self.said}) {what}", why=why, todo=todo)
+
+
+def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
+    """The manifest's `python`, else that of the active environment, else the one that runs testbay.
+
+    Raises:
+        ManifestError: The manifest names none that is there.
+    """
+    if manifest.python:
+        named = manifest.root / manifest.python
+        program = _of_environment(named) if named.is_dir() else named
+        if not program.is_file() or not os.access(program, os.X_OK):
+            raise ManifestError(
+                f"{manifest.file}: python = {manifest.python!r} is not a Python program",
+                why=f"{program} is not there, or cannot be executed",
+                todo="name an interpreter or a virtual environment, as seen from the manifest's folder",
+            )
+        return _unless_ours(program, f"python in {manifest.file.name}")
+    active = environ.get("VIRTUAL_ENV")
+    if active and (program := _of_environment(Path(active))).is_file():
+        return _unless_ours(program, "VIRTUAL_ENV")
+    return Interpreter(program=Path(sys.executable))
+
+
+def bridge(cache_dir: Path) -> str:
+    """A folder for PYTHONPATH with our package and nothing else of our environment."""
+    package = Path(__file__).parents[1]
+    folder = cache_dir / "bridges" / hashlib.sha256(os.fsencode(package)).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # each call makes the same link
+        (folder / "testbay").symlink_to(package, target_is_directory=True)
+    return str(folder)
+
+
+def _of_environment(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _unless_ours(program: Path, said: str) -> Interpreter:
+    """The environment that runs testbay is nothing to cross over to."""
+    if os.path.realpath(program.parent) == os.path.realpath(Path(sys.executable).parent):
+        return Interpreter(program=Path(sys.executable))
+    return Interpreter(program=program, said=said)
