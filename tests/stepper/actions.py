@@ -55,7 +55,18 @@ def checkout(call: Call) -> None:
 
 
 def setup_python(call: Call) -> None:
-    """A Python of its own, first on PATH: here the one that runs the tests, whatever version is asked for."""
+    """A Python of its own, first on PATH: here the one that runs the tests, whatever version is asked for.
+
+    Who has its packages cached installs some into it: that needs an environment that is really its own.
+    """
+    if call.inputs.get("cache") == "pip":
+        for name in call.inputs["cache-dependency-path"].split():
+            if not (call.workspace / name).is_file():
+                raise StepFailedError(f"No file matched to [{name}]")
+        python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+        subprocess.run([python, "-m", "venv", call.temp / "python"], check=True)
+        call.paths.insert(0, str(call.temp / "python/bin"))
+        return
     folder = call.temp / "python"
     folder.mkdir(exist_ok=True)
     for name in ("python", "python3"):
@@ -129,7 +140,7 @@ def deploy_pages(call: Call) -> None:
 # Each with the inputs it knows. Another input, or another action, is refused.
 TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
     "actions/checkout": (checkout, {"persist-credentials", "fetch-depth"}),
-    "actions/setup-python": (setup_python, {"python-version"}),
+    "actions/setup-python": (setup_python, {"python-version", "cache", "cache-dependency-path"}),
     "actions/upload-artifact": (
         upload_artifact,
         {"name", "path", "include-hidden-files", "if-no-files-found", "overwrite", "retention-days"},
