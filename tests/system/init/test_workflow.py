@@ -50,8 +50,8 @@ def test_the_workflow_is_written_as_ours_are(forge: Forge, tmp_path: Path) -> No
     programs = Path(sys.executable).parent
 
     for argv in (
-        ["zizmor", "--offline", "--quiet", "--persona=auditor", workflow],
-        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow],
+        ["zizmor", "--offline", "--quiet", "--persona=auditor", str(workflow)],
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow)],
     ):
-        done = subprocess.run([programs / str(argv[0]), *argv[1:]], capture_output=True, text=True, check=False)
+        done = subprocess.run([programs / argv[0], *argv[1:]], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,12 +1,15 @@
 """What a run of checks found, as a record that travels."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
 
 from testbay.errors import ManifestError
 from testbay.production.checks.report import NOTHING_ASKED, Report, Result, Verdict, from_json
+
+DEEP = "maximum recursion depth" if sys.version_info < (3, 14) else "Stack overflow"  # Python's words
 
 
 def result(verdict: Verdict, **more: Any) -> Result:
@@ -74,7 +77,7 @@ def spoiled(**changes: Any) -> str:
     [
         ("x" * (17 << 20), "larger than 16 MiB"),
         ("{", "not JSON: Expecting property name"),
-        ("[" * 100_000, "not JSON: maximum recursion depth"),
+        ("[" * 100_000, f"not JSON: {DEEP}"),
         ("\n", "it is empty: testbay check ended before it wrote one"),
         ("[]", "not of version 1"),
         (spoiled(version=2), "not of version 1"),
