@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 from testbay import ports, process
@@ -38,6 +39,8 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
         voice.verdict(said, good=True)
     else:
         voice.detail(f"not here: {said}")  # nothing is broken: embedded needs no Docker
+    auto = "compose, where the images are there or can be pulled" if docker else f"embedded: {said}"
+    voice.say(f"Engine auto takes {auto}")
     _say(voice, "Project", _project(settings, folder, files))
     return 0 if docker else next((code for _, _, code in embedded if code), 0)
 
@@ -49,6 +52,7 @@ def _say(voice: Voice, title: str, findings: Iterable[Finding]) -> None:
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
+    yield True, f"testbay {metadata.version('testbay')}"
     yield (
         sys.version_info >= (3, 11),
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
