@@ -111,6 +111,23 @@ def test_who_was_refused_is_shown(shop: Shop, cloud: Cloud) -> None:
     assert refused(shop).evidence == f"AccessDenied from {WEB}\nthe token's subject: {SUBJECT}"
 
 
+def test_identity_provider_that_is_not_reached_is_asked_again(shop: Shop, cloud: Cloud) -> None:
+    """STS answers so when it cannot fetch GitHub's keys; seconds later it can."""
+    said = "Couldn't retrieve verification key from your identity provider"
+    cloud.fail(WEB, 400, "InvalidIdentityToken", said, times=2)
+
+    assert shop.seen()["KEY"] == CANARY
+    assert cloud.calls.count(WEB) == 3
+
+
+def test_sentence_of_sts_is_evidence(shop: Shop, cloud: Cloud) -> None:
+    """Without anything in it that could be a token."""
+    cloud.fail(WEB, 400, "InvalidIdentityToken", "No OpenIDConnect provider found for eyJ0.eyJz.c2ln")
+
+    expected = f"InvalidIdentityToken from {WEB}: No OpenIDConnect provider found for … …"
+    assert refused(shop).evidence.splitlines()[0] == expected
+
+
 @pytest.mark.parametrize("answer", [b"{}", b"[1]", b'{"value": 7}', b"no JSON", b'{"value": ""}'])
 def test_a_token_that_is_none_is_said(shop: Shop, cloud: Cloud, answer: bytes) -> None:
     """Whatever the endpoint answers with 200."""

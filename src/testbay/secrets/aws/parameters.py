@@ -58,11 +58,13 @@ def _as_role(session: "Session", access: Access) -> "Session":
     run_id = re.sub("[^0-9]", "", access.environ.get("GITHUB_RUN_ID", ""))[:20]
     sts = session.client("sts", config=_config(access).merge(Config(signature_version=UNSIGNED)))
     with refusals.in_our_words(access.role, access.region, evidence=f"the token's subject: {oidc.subject(token)}"):
-        answer = sts.assume_role_with_web_identity(
-            RoleArn=access.role,
-            RoleSessionName=f"testbay-{run_id or 'job'}",  # what CloudTrail shows
-            WebIdentityToken=token,
-            DurationSeconds=_SESSION_S,
+        answer = refusals.patiently(
+            lambda: sts.assume_role_with_web_identity(
+                RoleArn=access.role,
+                RoleSessionName=f"testbay-{run_id or 'job'}",  # what CloudTrail shows
+                WebIdentityToken=token,
+                DurationSeconds=_SESSION_S,
+            )
         )
     granted = answer["Credentials"]
     return boto3.Session(

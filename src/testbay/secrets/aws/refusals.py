@@ -1,7 +1,8 @@
 """What AWS refuses, in words of ours: an answer is read and never shown, since nobody knows what it quotes."""
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 SETUP = "docs/aws-setup.md"
+_PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 
 @contextmanager
@@ -47,6 +49,35 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
         ) from None
 
 
+def patiently(ask: Callable[[], Any]) -> Any:
+    """What AWS answers; a fault between AWS and the identity provider passes, and is worth asking again."""
+    from botocore import exceptions as boto
+
+    for attempt, pause_s in enumerate((*_PAUSES_S, None), 1):
+        try:
+            return ask()
+        except boto.ClientError as error:
+            answer: Any = error.response
+            found = answer.get("Error", {})
+            if not _passes(_word(found.get("Code")), str(found.get("Message"))):
+                raise
+            if pause_s is None:
+                answer.setdefault("ResponseMetadata", {})["RetryAttempts"] = attempt - 1
+                raise
+        time.sleep(pause_s)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _passes(code: str, message: str) -> bool:
+    return code == "IDPCommunicationError" or (code == "InvalidIdentityToken" and "verification key" in message)
+
+
+def _sentence(message: object) -> str:
+    """AWS's own words without any that could be a token or a key."""
+    words = re.findall(r"\S+", message) if isinstance(message, str) else []
+    return " ".join(word if re.fullmatch(r"[A-Za-z']{1,20}[.,:;]?", word) else "…" for word in words[:60])
+
+
 def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingError:
     answer: Any = error.response
     code = _word(answer.get("Error", {}).get("Code"))
@@ -58,7 +89,8 @@ def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingErr
         "setup": SETUP,
     }
     what, why, todo = _explain(code, str(answer.get("Error", {}).get("Message")), str(error.operation_name))
-    told = f"{code} from {_word(error.operation_name)}\n{evidence}".strip()
+    said = _sentence(answer.get("Error", {}).get("Message")) if code in _TRUST and code != "AccessDenied" else ""
+    told = f"{code} from {_word(error.operation_name)}{f': {said}' if said else ''}\n{evidence}".strip()
     return SecretMissingError(what.format(**facts), why=why.format(**facts), todo=todo.format(**facts), evidence=told)
 
 
@@ -68,7 +100,7 @@ def _explain(code: str, message: str, operation: str) -> tuple[str, str, str]:
     if code in ("ExpiredTokenException", "ExpiredToken", "RequestExpired"):
         return _EXPIRED
     if operation == "AssumeRoleWithWebIdentity":
-        return _TRUST.get(code, _FAILED)
+        return _FAILED if _passes(code, message) else _TRUST.get(code, _FAILED)
     if code == "InvalidKeyId" or re.search(r"\bkms:\w+|AWSKMS|ciphertext", message):
         return _KMS_DENIED
     if code in ("AccessDeniedException", "AccessDenied", "403"):
@@ -132,5 +164,5 @@ _TRUST = {
     ),
     "InvalidIdentityToken": _NOT_ACCEPTED,
     "IDPRejectedClaim": _NOT_ACCEPTED,
-    "IDPCommunicationError": _NOT_ACCEPTED,
+    "IDPCommunicationError": _FAILED,
 }
