@@ -13,9 +13,9 @@ import pytest
 
 from testbay import settings
 from testbay.harness import world
-from testbay.harness.plugin import reruns
+from testbay.harness.plugin import hints, reruns
 from testbay.harness.plugin.recorder import JUnit, Recorder
-from testbay.harness.plugin.session import Leases, Leasing, Nats, or_fail
+from testbay.harness.plugin.session import Leases, Leasing, Nats, is_meant, or_fail
 
 if TYPE_CHECKING:
     import psycopg
@@ -59,13 +59,18 @@ def pytest_load_initial_conftests(
         sys.path.append(str(Path.cwd()))  # as `python -m pytest` has it, but behind the libraries
         if "PYTEST_XDIST_WORKER" not in settings.environ():
             suite.complete(early_config, parser, args)
-    return (yield)
+    try:
+        return (yield)
+    except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
+        hints.Hints(lambda: is_meant(early_config.rootpath)).note(getattr(error, "cause", error))
+        raise
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
+    config.pluginmanager.register(hints.Hints(lambda: is_meant(config.rootpath)), "testbay-hints")
     for name in ("evidence", "keeping", "healing"):
         config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
     if times := config.getoption("--testbay-reruns"):

@@ -244,6 +244,16 @@ class Leasing:
             attach.await_end(str(nodes.testrunuid))
 
 
+def is_meant(root: Path) -> bool:
+    """Whether the tests there are of a project that has a manifest."""
+    from testbay.manifest import service as manifest
+
+    try:
+        return bool(manifest.service_folders(manifest.find_project(root)))
+    except BayError:
+        return False
+
+
 @world.really
 def _nearest_manifest(folder: Path, root: Path) -> Path:
     if "TESTBAY_STACK" in settings.environ():

@@ -1,0 +1,62 @@
+"""Hints beside errors that a suite meets when testbay is new in it: what leads to the remedy stands with the error."""
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from testbay import settings
+
+_EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
+_SCOPE = re.compile(r"ScopeMismatch.*function scoped fixture (bay|postgres|dragonfly|nats|service|faults)\b", re.DOTALL)
+_LIMIT = 1000
+
+
+def hint(error: BaseException) -> str:
+    """What to do about an error that testbay knows the reason of; else nothing."""
+    said = f"{type(error).__name__}: {error}"[:_LIMIT]
+    if found := _SCOPE.search(said):
+        return (
+            f"testbay: `{found[1]}` is one test's. For a wider scope override `bay` in your conftest with a fixture of "
+            "that scope that yields from `testbay.lease()`: docs/reference.md, «Fixtures»"
+        )
+    found = _EXPORTED.search(said)
+    if found is None or found[1] in settings.environ():
+        return ""
+    return (
+        f"testbay: {found[1]} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
+        "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`"
+    )
+
+
+class Hints:
+    """Adds them where a manifest says that testbay is meant. `concerns` tells that."""
+
+    def __init__(self, concerns: Callable[[], bool]) -> None:
+        self._concerns = concerns
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Before the logs, which have less to do with it."""
+        report = yield
+        self._add(report, call)
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """A test file that could not be imported."""
+        report = yield
+        self._add(report, getattr(report, "call", None))
+        return report
+
+    def _add(self, report: pytest.TestReport | pytest.CollectReport, call: pytest.CallInfo[Any] | None) -> None:
+        text = hint(call.excinfo.value) if report.failed and call is not None and call.excinfo is not None else ""
+        report.sections += [("testbay", text)] if text and self._concerns() else []
+
+    def note(self, error: BaseException) -> None:
+        """Beside an error that ends pytest before it has a report."""
+        if (text := hint(error)) and self._concerns():
+            error.add_note(text)
