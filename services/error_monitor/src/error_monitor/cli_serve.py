@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     """Add the commands to the parser's subcommands."""
     serve = commands.add_parser("serve", help="scan every interval, and answer HTTP")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8080), help="default: PORT, else 8080")
+    serve.add_argument("--port", type=int, default=_port(), help="default: PORT, else 8080")
     serve.set_defaults(run=_serve)
     scan = commands.add_parser("scan", help="scan once and end, for cron")
     scan.set_defaults(run=_scan)
@@ -25,8 +25,29 @@ def add(commands: Any) -> None:
     )
     bring.add_argument("--service", default="", help="the service that wrote it (default: the file's name)")
     bring.set_defaults(run=_import)
+    health = commands.add_parser(
+        "health", help="ask a monitor on this machine how it is, for a container's health check"
+    )
+    health.add_argument("--port", type=int, default=_port(), help="default: PORT, else 8080")
+    health.set_defaults(run=_health)
     migrate = commands.add_parser("migrate", help="make the tables in DATABASE_URL, or bring them up to date")
     migrate.set_defaults(run=_migrate)
+
+
+def _port() -> int:
+    given = os.environ.get("PORT", "")
+    return int(given) if given.isascii() and given.isdigit() else 8080
+
+
+def _health(args: argparse.Namespace) -> int:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"http://127.0.0.1:{args.port}/error-monitor/health", timeout=8) as response:
+            return 0 if response.status == 200 else 1
+    except (URLError, OSError) as exc:
+        return _say(f"error-monitor: not healthy: {exc}", 1)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -116,3 +116,10 @@ def test_wrong_settings_end_every_command(run: Run, command: str) -> None:
     code, said = run(command, ERROR_MONITOR_NOTHING="1")
 
     assert (code, "ERROR_MONITOR_NOTHING is unknown" in said) == (2, True)
+
+
+def test_health_as_a_command(run: Run, monitor: Make) -> None:
+    """For a container's health check: exit code 0 from a monitor that is well, 1 where none answers."""
+    one = monitor()
+
+    assert [run("health", "--port", str(one.port))[0], run("health", "--port", "9")[0]] == [0, 1]

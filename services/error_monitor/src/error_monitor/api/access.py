@@ -17,7 +17,8 @@ from error_monitor.monitor import Monitor
 
 log = logs.get(__name__)
 
-_CHALLENGE = 'Bearer realm="error-monitor", Basic realm="error-monitor", charset="UTF-8"'
+# A header for each: Chromium reads only the first challenge of a header, and would never ask for the password.
+_CHALLENGES = ('Bearer realm="error-monitor"', 'Basic realm="error-monitor", charset="UTF-8"')
 
 
 class ApiError(Exception):
@@ -27,7 +28,13 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.content = {"error": {"code": code, "message": message, "details": details}}
-        self.headers = {"WWW-Authenticate": _CHALLENGE} if status == 401 else {}
+
+    def response(self) -> Response:
+        """The error as an answer."""
+        response = JSONResponse(self.content, self.status)
+        for challenge in _CHALLENGES if self.status == 401 else ():
+            response.headers.append("WWW-Authenticate", challenge)
+        return response
 
 
 class Guarded(APIRoute):
@@ -40,7 +47,7 @@ class Guarded(APIRoute):
             try:
                 response = await handle(request)
             except ApiError as exc:
-                response = JSONResponse(exc.content, exc.status, exc.headers)
+                response = exc.response()
             except RequestValidationError as exc:
                 problems = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in exc.errors()]
                 response = _error(422, "invalid_request", "the request is not valid", problems=problems)
@@ -59,8 +66,7 @@ class Guarded(APIRoute):
 
 
 def _error(status: int, code: str, message: str, **details: Any) -> Response:
-    failed = ApiError(status, code, message, **details)
-    return JSONResponse(failed.content, failed.status)
+    return ApiError(status, code, message, **details).response()
 
 
 def of(request: Request) -> Monitor:

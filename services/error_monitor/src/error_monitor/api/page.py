@@ -23,7 +23,10 @@ router = APIRouter(route_class=Guarded, include_in_schema=False)
 _HERE = Path(__file__).parent
 _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
 _HEIGHT, _STEP = 24, 4
 
 

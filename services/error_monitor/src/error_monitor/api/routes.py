@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from error_monitor import __version__
 from error_monitor.api import overview
@@ -37,6 +37,12 @@ class Filters(BaseModel):
     order: Order = "new"
     limit: int = Field(50, ge=1, le=200)
     offset: int = Field(0, ge=0, le=1_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        """A form sends the fields that were left alone, too."""
+        return {name: value for name, value in given.items() if value != ""} if isinstance(given, dict) else given
 
     def wanted(self, **more: Any) -> Wanted:
         """As the question that the tables are asked."""
