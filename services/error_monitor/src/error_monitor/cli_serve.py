@@ -30,6 +30,10 @@ def add(commands: Any) -> None:
     )
     health.add_argument("--port", type=int, default=_port(), help="default: PORT, else 8080")
     health.set_defaults(run=_health)
+    report = commands.add_parser("report", help="the patterns as a report for `testbay incidents`")
+    report.add_argument("--severity", action="append", choices=["critical", "high", "medium", "low"], default=[])
+    report.add_argument("--quiet-after-s", type=float, default=86400.0, help="a pattern not seen for so long passes")
+    report.set_defaults(run=_report)
     migrate = commands.add_parser("migrate", help="make the tables in DATABASE_URL, or bring them up to date")
     migrate.set_defaults(run=_migrate)
 
@@ -82,6 +86,22 @@ def _import(args: argparse.Namespace) -> int:
     except SettingsError as exc:
         return _refused(exc)
     return _said(asyncio.run(_once(settings, args)))
+
+
+def _report(args: argparse.Namespace) -> int:
+    from error_monitor.report import as_json, report
+
+    try:
+        settings = Settings.from_env()
+        settings.check_database()
+    except SettingsError as exc:
+        return _refused(exc)
+    work = report(settings, args.severity or ["critical", "high"], args.quiet_after_s)
+    found = asyncio.run(_safely(work))
+    if "failed" in found:
+        return _said(found)
+    sys.stdout.write(as_json(found) + "\n")
+    return 0
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from error_monitor.metrics import Metrics
 from error_monitor.patterns.queries import Queries
 from error_monitor.patterns.store import Store
 from error_monitor.scanning.loop import Loop
-from error_monitor.scanning.scan import Outcome, Scanner
+from error_monitor.scanning.scan import Scanner
 from error_monitor.settings import Settings
 from error_monitor.sources.table import sources
 
@@ -23,7 +23,7 @@ class Monitor:
         self.queries = Queries(self.database)
         self.sources = sources(settings)
         scanner = Scanner(settings, Store(self.database), self.sources, self.metrics)
-        self.loop = Loop(settings, self.database, scanner, self.metrics, self._after)
+        self.loop = Loop(settings, self.database, scanner, self.metrics)
 
     async def start(self) -> None:
         """Begin to scan; the database may still be down."""
@@ -48,6 +48,3 @@ class Monitor:
         except AWAY:
             return "the database is away"
         return ""
-
-    async def _after(self, outcome: Outcome) -> None:
-        """Alerts go here."""

@@ -38,17 +38,6 @@ class Railway:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alerts:
-    """Where the issues are that say which patterns there are."""
-
-    repository: str
-    token: str = field(repr=False)
-    severities: tuple[str, ...]
-    quiet_after_s: float
-    environ: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the service was told; secrets stay out of its repr."""
 
@@ -65,7 +54,6 @@ class Settings:
     log_containers: tuple[str, ...]
     loki: Loki | None
     railway: Railway | None
-    alerts: Alerts | None
     batch_lines: int
     source_timeout_s: float
     backoff_s: float
@@ -95,7 +83,6 @@ class Settings:
             log_containers=read.several("LOG_CONTAINERS"),
             loki=_loki(read),
             railway=_railway(read),
-            alerts=_alerts(read),
             batch_lines=int(read.number("ERROR_MONITOR_BATCH_LINES", 5000, least=1)),
             source_timeout_s=read.number("ERROR_MONITOR_SOURCE_TIMEOUT_S", 10.0, least=0.1),
             backoff_s=read.number("ERROR_MONITOR_BACKOFF_S", 5.0, least=0.0),
@@ -234,23 +221,5 @@ def _railway(read: _Reader) -> Railway | None:
             limit=int(read.number("RAILWAY_LIMIT", 500, least=1)),
         )
         if token
-        else None
-    )
-
-
-def _alerts(read: _Reader) -> Alerts | None:
-    is_on = read.flag("ERROR_MONITOR_ALERTS", default=False)
-    token, repository = read.get("GITHUB_TOKEN"), read.get("GITHUB_REPOSITORY")
-    severities = read.several("ERROR_MONITOR_ALERT_SEVERITIES") or ("critical", "high")
-    if unknown := set(severities) - {"critical", "high", "medium", "low"}:
-        read.problems.append(f"ERROR_MONITOR_ALERT_SEVERITIES has the unknown {', '.join(sorted(unknown))}")
-    if is_on and not (token and repository):
-        read.problems.append("ERROR_MONITOR_ALERTS is true, but GITHUB_TOKEN or GITHUB_REPOSITORY is not set")
-    quiet_s = read.number("ERROR_MONITOR_QUIET_AFTER_S", 3600.0, least=1.0)
-    names = ("GITHUB_TOKEN", "GITHUB_REPOSITORY", "GITHUB_API_URL", "GITHUB_SERVER_URL", "SLACK_WEBHOOK_URL")
-    environ = {name: read.get(name) for name in names if read.get(name)}
-    return (
-        Alerts(repository=repository, token=token, severities=severities, quiet_after_s=quiet_s, environ=environ)
-        if is_on
         else None
     )

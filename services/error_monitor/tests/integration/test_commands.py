@@ -10,6 +10,8 @@ from harness.instance import Make
 from harness.launcher import Launcher
 from harness.logfiles import LogFolder, failure
 
+from testbay.production.checks.report import from_json
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -116,6 +118,24 @@ def test_wrong_settings_end_every_command(run: Run, command: str) -> None:
     code, said = run(command, ERROR_MONITOR_NOTHING="1")
 
     assert (code, "ERROR_MONITOR_NOTHING is unknown" in said) == (2, True)
+
+
+def test_report_for_incidents(run: Run, monitor: Make, logs: LogFolder) -> None:
+    """A pattern that is seen fails, one that was resolved passes, one that is ignored is skipped: testbay reads it."""
+    logs.fail(1, where="pay")
+    logs.fail(1, where="ship")
+    logs.fail(1, where="pack")
+    one = monitor()
+    one.scan()
+    prints = {pattern["message"]: pattern["fingerprint"] for pattern in one.patterns()}
+    one.client.post(f"/errors/{prints['no ship']}/resolve")
+    one.client.post(f"/errors/{prints['no pack']}/ignore")
+
+    code, said = run("report", "--severity", "high", "--severity", "medium", "--severity", "low")
+
+    verdicts = {result["check"]: result["verdict"] for result in json.loads(said)["results"]}
+    assert (code, from_json(said).exit_code) == (0, 20)
+    assert verdicts == {prints["no pay"]: "fail", prints["no ship"]: "pass", prints["no pack"]: "skip"}
 
 
 def test_health_as_a_command(run: Run, monitor: Make) -> None:

@@ -1,5 +1,7 @@
 """Log files: each line counts once, through rotation, truncation, kills and restarts."""
 
+import os
+
 import pytest
 from harness.instance import Make
 from harness.logfiles import LogFolder, failure
@@ -53,6 +55,19 @@ def test_many_rotations_between_two_scans(monitor: Make, logs: LogFolder) -> Non
     one.scan()
 
     assert one.counts() == {"ValueError: no pay": 10}
+
+
+def test_a_rotation_before_the_first_look(monitor: Make, logs: LogFolder) -> None:
+    """What was rotated away lately is read; what is older than the look-back is not."""
+    logs.fail(2)
+    logs.rotate()
+    logs.fail(4, name="shop.log.2")
+    os.utime(logs.path / "shop.log.2", (0, 0))
+    logs.fail(1)
+    one = monitor()
+    one.scan()
+
+    assert one.counts() == {"ValueError: no pay": 3}
 
 
 def test_copytruncate_counts_once(monitor: Make, logs: LogFolder) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from psycopg.rows import DictRow
 
@@ -173,12 +173,12 @@ class Queries:
             (service, commit),
         )
 
-    async def troubles(self, severities: Sequence[str], quiet_after_s: float) -> list[dict[str, Any]]:
-        """The patterns that people should know of now: not settled, severe, and seen lately."""
+    async def severe(self, severities: Sequence[str]) -> list[DictRow]:
+        """The patterns of these severities, seen within a month: those that people are told of."""
         return await self._database.fetch(
-            """SELECT * FROM error_monitor.patterns WHERE state IN ('open', 'regressed') AND severity = ANY (%s)
-               AND last_seen > now() - make_interval(secs => %s) ORDER BY fingerprint LIMIT 500""",
-            (list(severities), quiet_after_s),
+            """SELECT * FROM error_monitor.patterns WHERE severity = ANY (%s) AND last_seen > now() - interval '30 days'
+               ORDER BY fingerprint LIMIT 5000""",
+            (list(severities),),
         )
 
 

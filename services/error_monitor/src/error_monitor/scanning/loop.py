@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 from error_monitor import logs
@@ -30,7 +29,6 @@ class Loop:
         database: Database,
         scanner: Scanner,
         metrics: Metrics,
-        after: Callable[[Outcome], Awaitable[None]],
     ) -> None:
         self.instance: UUID = uuid4()
         self.error = ""
@@ -39,7 +37,6 @@ class Loop:
         self._database = database
         self._scanner = scanner
         self._metrics = metrics
-        self._after = after
         self._lease = Lease(database, monitor=settings.monitor, instance=self.instance, lease_s=settings.lease_s)
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[Outcome]] = []
@@ -146,7 +143,6 @@ class Loop:
             served = len(self._waiting)  # who asks while this scan runs may mean lines that it has passed
             async with asyncio.timeout(self._settings.scan_deadline_s * 2):
                 outcome = await self._scanner.scan(writer, trigger)
-            await self._after(outcome)
             for one in self._waiting[:served]:
                 if not one.done():
                     one.set_result(outcome)

@@ -3,6 +3,7 @@
 import asyncio
 import glob
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class Files:
 
     name = "files"
 
-    def __init__(self, patterns: Sequence[str], monitor: str) -> None:
+    def __init__(self, patterns: Sequence[str], monitor: str, lookback_s: float) -> None:
+        self._lookback_s = lookback_s
         self._patterns = patterns
         self._monitor = monitor
         self._seen: set[str] = set()  # a file that was renamed away and not made again yet is still read to its end
@@ -26,7 +28,7 @@ class Files:
     async def streams(self) -> Sequence[Stream]:
         """One for each file that is written to now, not for those it left behind."""
         found = await asyncio.to_thread(self._find)
-        return [File(Path(path), self._monitor) for path in found]
+        return [File(Path(path), self._monitor, self._lookback_s) for path in found]
 
     async def close(self) -> None:
         """Nothing is kept open between two reads."""
@@ -42,7 +44,8 @@ class Files:
 class File:
     """One file with everything that was rotated away from it, as one stream of lines."""
 
-    def __init__(self, path: Path, monitor: str) -> None:
+    def __init__(self, path: Path, monitor: str, lookback_s: float) -> None:
+        self._lookback_s = lookback_s
         self.key = f"files:{monitor}:{path}"
         self._path = path
 
@@ -58,7 +61,9 @@ class File:
         lines: list[bytes] = []
         has_more = False
         with rotation.family(self._path) as here:
-            files, gaps = rotation.matched(known, here, self._path, is_first=position is None)
+            # What was rotated away before the first look counts as far back as every first look goes.
+            since = time.time() - self._lookback_s if position is None else None
+            files, gaps = rotation.matched(known, here, self._path, since)
             for file in files:
                 if not has_more:
                     lines += file.read_on(CHUNK_BYTES)

@@ -178,9 +178,9 @@ def _listed(path: Path) -> dict[str, int]:
 
 
 def matched(
-    known: Sequence[Known], here: Sequence[Found], path: Path, *, is_first: bool
+    known: Sequence[Known], here: Sequence[Found], path: Path, since: float | None
 ) -> tuple[list[Found], list[Gap]]:
-    """The files to read, in order, each where it was left; and what is missing."""
+    """The files to read, in order, each where it was left; and what is missing. `since` is set for the first look."""
     free, lost, resumed = list(here), list(known), []
     for find in (_same, _moved):  # what is where it was comes first: only the rest can have been moved
         for one in lost[:]:
@@ -191,8 +191,9 @@ def matched(
                 resumed.append(file)
     fresh = [file for file in free if file.path == path or not any(file.copies(other) for other in resumed)]
     for file in fresh:
-        # What is new is read from its beginning, except what was left there before the first look.
-        file.known = replace(file.known, ignored=is_first and file.path != path)
+        # What is new is read from its beginning, except what was left there long before the first look.
+        is_old = since is not None and file.path != path and file.info.st_mtime < since
+        file.known = replace(file.known, ignored=is_old)
     kept = [file for file in here if file in resumed or file in fresh]
     for file in kept:
         is_current = file.path == path

@@ -14,7 +14,7 @@ def sources(settings: Settings) -> Sequence[Source]:
     """Every source that is set up."""
     made: list[Source] = []
     if settings.log_files:
-        made.append(Files(settings.log_files, settings.monitor))
+        made.append(Files(settings.log_files, settings.monitor, settings.lookback_s))
     if settings.log_containers:
         containers = Containers(
             settings.log_containers,

@@ -1,0 +1,62 @@
+"""The patterns as a report that `testbay incidents` takes: one issue per pattern, closed when it stops."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from error_monitor.database import Database
+from error_monitor.patterns.queries import Queries
+from error_monitor.settings import Settings
+
+_VERSION = 1  # of testbay's report
+_FAILED, _NOTHING = 20, 23
+_MOST_LINES = 20
+
+
+async def report(settings: Settings, severities: list[str], quiet_after_s: float) -> dict[str, Any]:
+    """What there is to tell of: a check for each pattern that is severe enough.
+
+    It fails while the pattern is seen, passes when it was resolved or has been quiet for so long, and says nothing
+    of a pattern that a person ignores.
+    """
+    database = Database(settings)
+    await database.open()
+    try:
+        patterns = await Queries(database).severe(severities)
+    finally:
+        await database.close()
+    now = datetime.now(UTC)
+    results = [_result(one, now - timedelta(seconds=quiet_after_s)) for one in patterns]
+    verdicts = {one["verdict"] for one in results}
+    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {
+        "version": _VERSION,
+        "exit_code": _FAILED if "fail" in verdicts else 0 if "pass" in verdicts else _NOTHING,
+        "service": "error-monitor",
+        "phase": "scheduled",
+        "target": settings.monitor,
+        "started": moment,
+        "finished": moment,
+        "results": results,
+    }
+
+
+def _result(pattern: Mapping[str, Any], since: datetime) -> dict[str, Any]:
+    is_seen = pattern["state"] in {"open", "regressed"} and pattern["last_seen"] >= since
+    verdict = "skip" if pattern["state"] == "ignored" else "fail" if is_seen else "pass"
+    what = f"{pattern['type']}: {pattern['message']}".removeprefix(": ")
+    told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}"
+    # The words are the key of an incident: the fingerprint keeps two patterns from sharing one.
+    return {
+        "check": pattern["fingerprint"],
+        "kind": "pattern",
+        "verdict": verdict,
+        "said": f"{what[:300]} ({told}, {pattern['fingerprint']})",
+        "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]],
+    }
+
+
+def as_json(found: Mapping[str, Any]) -> str:
+    """For a file or a pipe; GitHub's runner would obey `##[` wherever it stands."""
+    return json.dumps(found, indent=1).replace("##[", "##\\u005b")
