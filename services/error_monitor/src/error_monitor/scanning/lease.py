@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
+
 from error_monitor.database import Database
 
 
@@ -26,15 +28,19 @@ class Lease:
 
     async def acquire(self) -> int | None:
         """The new fence; None while another holder's lease is good."""
-        row = await self._database.fetch_one(
-            """INSERT INTO error_monitor.leases AS lease (monitor, fence, holder, expires_at)
-               VALUES (%(monitor)s, 1, %(holder)s, clock_timestamp() + make_interval(secs => %(lease)s))
-               ON CONFLICT (monitor) DO UPDATE SET fence = lease.fence + 1, holder = EXCLUDED.holder,
-                   expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
-                   WHERE lease.expires_at < clock_timestamp() OR lease.holder IS NULL OR lease.holder = EXCLUDED.holder
-               RETURNING fence""",
-            {"monitor": self._monitor, "holder": self._instance, "lease": self._lease_s},
-        )
+        try:
+            row = await self._database.fetch_one(
+                """INSERT INTO error_monitor.leases AS lease (monitor, fence, holder, expires_at)
+                   VALUES (%(monitor)s, 1, %(holder)s, clock_timestamp() + make_interval(secs => %(lease)s))
+                   ON CONFLICT (monitor) DO UPDATE SET fence = lease.fence + 1, holder = EXCLUDED.holder,
+                       expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
+                       WHERE lease.expires_at < clock_timestamp() OR lease.holder IS NULL
+                           OR lease.holder = EXCLUDED.holder
+                   RETURNING fence""",
+                {"monitor": self._monitor, "holder": self._instance, "lease": self._lease_s},
+            )
+        except UniqueViolation:  # the very first row: another instance wrote it at the same moment
+            return None
         return row["fence"] if row else None
 
     async def renew(self, fence: int) -> bool:
