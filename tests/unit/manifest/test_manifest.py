@@ -273,6 +273,13 @@ def test_services_are_found_by_their_manifests(service: Service, project: Path) 
     }
 
 
+def test_redis_and_valkey_are_names_of_one_dependency(service: Service) -> None:
+    """In `needs`, `ports` and `[services]`."""
+    made = service('needs = ["redis", "valkey"]\nports = { redis = 6379 }\nservices = { valkey = "cache" }')
+
+    assert (made.needs, made.ports, made.services) == (["dragonfly"], {"dragonfly": 6379}, {"dragonfly": "cache"})
+
+
 def test_the_only_service_needs_no_name(service: Service, project: Path) -> None:
     """`testbay run` in a project with one service."""
     only = service()
