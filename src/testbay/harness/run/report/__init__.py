@@ -8,7 +8,7 @@ from pathlib import Path
 from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import timeline
-from testbay.harness.run.report.runfile import Attempt, Run, Test
+from testbay.harness.run.report.runfile import Attempt, RecordedRun, Test
 
 _HERE = Path(__file__).parent
 _ARTICLES = 100
@@ -26,7 +26,7 @@ class Case:
     left_out: bool
 
 
-def write(run: Run, file: Path) -> None:
+def write(run: RecordedRun, file: Path) -> None:
     """Write a run's report.
 
     Raises:
@@ -45,7 +45,7 @@ def show(file: Path) -> bool:
     return webbrowser.open(file.absolute().as_uri())
 
 
-def html(run: Run) -> str:
+def html(run: RecordedRun) -> str:
     """The page. Every value goes through the template's autoescape; the policy allows our style and script alone."""
     from testbay import pages
 

@@ -80,7 +80,7 @@ class _Part(BaseModel):
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
-class Dependency(_Part):
+class RecordedDependency(_Part):
     """What the server itself said it is."""
 
     name: Line
@@ -90,7 +90,7 @@ class Dependency(_Part):
     note: Line = ""
 
 
-class Step(_Part):
+class RecordedStep(_Part):
     """A stretch of the run, in seconds from its start."""
 
     name: Line
@@ -106,7 +106,7 @@ class Share(_Part):
     of: int
 
 
-class Shard(_Part):
+class RecordedShard(_Part):
     """One of the runs that were merged."""
 
     shard: Line = ""
@@ -116,7 +116,7 @@ class Shard(_Part):
     failed: int = 0
 
 
-class Fault(_Part):
+class RecordedFault(_Part):
     """The error that ended the run."""
 
     kind: Line = Field("", alias="class")
@@ -203,7 +203,7 @@ class CoveredFile(_Part):
     missing_lines: tuple[int, ...] = ()
 
 
-class Run(_Part):
+class RecordedRun(_Part):
     """run.json; docs/reference.md says what each field means."""
 
     id: Line
@@ -213,19 +213,19 @@ class Run(_Part):
     engine: Line = ""
     engine_reason: Line = ""
     llm: Line = ""
-    dependencies: tuple[Dependency, ...] = ()
+    dependencies: tuple[RecordedDependency, ...] = ()
     migrations: tuple[Line, ...] = ()
-    startup: tuple[Step, ...] = ()
+    startup: tuple[RecordedStep, ...] = ()
     startup_budget_s: Seconds = 0.0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RecordedStep, ...] = ()
     planned: tuple[Id, ...] = ()
     attempts: tuple[Attempt, ...] = Field((), alias="tests")
     counts: dict[Line, int] = {}
     coverage_percent: float | None = None
     exit_code: int | None = None
-    error: Fault | None = None
+    error: RecordedFault | None = None
     shard: Share | None = None
-    shards: tuple[Shard, ...] = ()
+    shards: tuple[RecordedShard, ...] = ()
     secrets_masked: int = 0
     covered: tuple[CoveredFile, ...] = ()
 
@@ -258,7 +258,7 @@ class Run(_Part):
         return [nodeid for nodeid in self.planned if nodeid not in reported]
 
     @property
-    def starts(self) -> list[Step]:
+    def starts(self) -> list[RecordedStep]:
         """When each server was started and how long that took, from the first one's start; from its own shard's."""
         begin = min((step.start_s for step in self.startup), default=0.0)
         return [
@@ -314,7 +314,7 @@ def find(project: Path, asked: str | None) -> Path:
     return found[-1]
 
 
-def read(folder: Path, mask: Mask = str) -> Run:
+def read(folder: Path, mask: Mask = str) -> RecordedRun:
     """The run in a folder.
 
     Args:
@@ -338,7 +338,7 @@ def read(folder: Path, mask: Mask = str) -> Run:
     if newer := records.problem(record):
         raise ManifestError(f"{file}: {newer}", todo="upgrade testbay, or make the run again with this one")
     try:
-        run = Run.model_validate(record, context={"mask": mask})
+        run = RecordedRun.model_validate(record, context={"mask": mask})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"]) or "the whole"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from testbay.harness.run.report.runfile import Attempt, Run, Test
+from testbay.harness.run.report.runfile import Attempt, RecordedRun, Test
 from testbay.markdown import LISTED, code, fitting, plain, table
 from testbay.output import Voice
 from testbay.text import duration, plural
@@ -15,7 +15,7 @@ _FAILURES = 50
 _BLOCK_CHARACTERS = 6000
 
 
-def markdown(run: Run) -> str:
+def markdown(run: RecordedRun) -> str:
     """The verdict, what failed and why, then what it ran on, how it ended, what was covered, and how long it took."""
     mark = "✅" if run.good else "❌"
     shard = f" (shard {run.shard.number}/{run.shard.of})" if run.shard else ""
@@ -24,7 +24,7 @@ def markdown(run: Run) -> str:
     return "\n\n".join(fitting(parts, _RUN_BYTES)) + "\n"
 
 
-def annotate(run: Run, voice: Voice, prefix: Path) -> None:
+def annotate(run: RecordedRun, voice: Voice, prefix: Path) -> None:
     """Pin each failure to the line that failed, where the output is GitHub's; `prefix` leads from its root to ours.
 
     A place outside of it, as in Python itself, has no page there: then it is said without a line.
@@ -45,7 +45,7 @@ def _folded(title: str, text: str) -> str:
     return f"<details><summary>{plain(title)}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>"
 
 
-def _facts(run: Run) -> str:
+def _facts(run: RecordedRun) -> str:
     """The run in one line."""
     told = run.counts or {outcome: len(run.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
     counts = [f"{count} {'errors' if outcome == 'error' else outcome}" for outcome, count in told.items() if count]
@@ -62,14 +62,14 @@ def _facts(run: Run) -> str:
     return " · ".join(plain(fact) for fact in facts if fact)
 
 
-def _startup(run: Run) -> str:
+def _startup(run: RecordedRun) -> str:
     if not run.startup_budget_s:
         return duration(run.startup_s)
     kept = "" if run.startup_s <= run.startup_budget_s else ", over it"
     return f"{duration(run.startup_s)} of {duration(run.startup_budget_s)}{kept}"
 
 
-def _fault(run: Run) -> Iterable[str]:
+def _fault(run: RecordedRun) -> Iterable[str]:
     if run.error:
         said = {"why": run.error.why, "do": run.error.todo}
         lines = [f"{word}: {plain(text)}" for word, text in said.items() if text]
@@ -109,7 +109,7 @@ def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
         yield from (_folded(f"{which}{title}", text) for title, text in attempt.sections if text)
 
 
-def _rest(run: Run) -> Iterable[str]:
+def _rest(run: RecordedRun) -> Iterable[str]:
     """What is good to know after that."""
     if run.dependencies:
         rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from testbay.harness.run.report.runfile import Attempt, Run
+from testbay.harness.run.report.runfile import Attempt, RecordedRun
 from testbay.text import duration, plural
 
 _LANES = 64
@@ -42,7 +42,7 @@ class Chart:
     limit: float | None = None
 
 
-def startup(run: Run) -> Chart | None:
+def startup(run: RecordedRun) -> Chart | None:
     """How long each server took, beside the budget for all of them."""
     if not run.startup:
         return None
@@ -62,7 +62,7 @@ def startup(run: Run) -> Chart | None:
     return Chart(rows=rows, ticks=_ticks(span), limit=100 * budget / span if budget else None)
 
 
-def whole_run(run: Run) -> Chart | None:
+def whole_run(run: RecordedRun) -> Chart | None:
     """The steps of the run, and below them what each worker did when."""
     lanes = _lanes(run)
     ends = [step.start_s + step.duration_s for step in run.steps]
@@ -82,7 +82,7 @@ def whole_run(run: Run) -> Chart | None:
     return Chart(rows=rows, ticks=_ticks(span))
 
 
-def shards(run: Run) -> Chart | None:
+def shards(run: RecordedRun) -> Chart | None:
     """How even the shards were."""
     span = max((shard.duration_s for shard in run.shards), default=0.0) * 1.01
     if not span:
@@ -104,7 +104,7 @@ def shards(run: Run) -> Chart | None:
     return Chart(rows=rows, ticks=_ticks(span))
 
 
-def slowest(run: Run) -> Chart | None:
+def slowest(run: RecordedRun) -> Chart | None:
     """The ten slowest tests side by side."""
     tests = run.slowest
     span = tests[0].duration_s if tests else 0.0
@@ -121,7 +121,7 @@ def slowest(run: Run) -> Chart | None:
     return Chart(rows=rows, ticks=())
 
 
-def _lanes(run: Run) -> dict[str, list[tuple[float, Attempt]]]:
+def _lanes(run: RecordedRun) -> dict[str, list[tuple[float, Attempt]]]:
     """The attempts of each worker with their start, in seconds from the run's.
 
     What ran at the same time has lanes of its own: a merged run has a gw0 of each shard.

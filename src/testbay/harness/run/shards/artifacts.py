@@ -41,7 +41,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
-class Part(_Read):
+class ShardPart(_Read):
     """Which shard a run was, by which durations it was split, and where the code stood that was measured."""
 
     number: int = Field(ge=1)
@@ -65,7 +65,7 @@ class Fact(_Read):
     sections: list[tuple[_Said, _Text]] = []
 
 
-class Step(_Read):
+class ShardStep(_Read):
     """A step of the timeline, or how long a dependency took to start."""
 
     name: _Said
@@ -73,7 +73,7 @@ class Step(_Read):
     duration_s: _Seconds
 
 
-class Server(_Read):
+class ShardServer(_Read):
     """A dependency, as it was there."""
 
     name: _Said
@@ -94,14 +94,14 @@ class ShardRun(_Read):
     service: _Id
     started: AwareDatetime
     duration_s: _Seconds = 0.0
-    shard: Part | None = None
+    shard: ShardPart | None = None
     engine: _Said = ""
     engine_reason: _Said = ""
     llm: _Said = ""
-    dependencies: list[Server] = []
+    dependencies: list[ShardServer] = []
     migrations: list[_Id] = []
-    steps: list[Step] = []
-    startup: list[Step] = []
+    steps: list[ShardStep] = []
+    startup: list[ShardStep] = []
     startup_budget_s: _Seconds = 0.0
     collected: list[_Id] = []
     planned: list[_Id] = []
@@ -115,7 +115,7 @@ class Artifact:
     """The run of one shard, and the folder it was found in."""
 
     folder: Path
-    part: Part
+    part: ShardPart
     run: ShardRun
 
     @property

@@ -14,7 +14,7 @@ from testbay.harness.run import results
 from testbay.harness.run.command import Run
 from testbay.harness.run.results import Results
 from testbay.harness.run.shards import artifacts, combine
-from testbay.harness.run.shards.artifacts import Artifact, Step
+from testbay.harness.run.shards.artifacts import Artifact, ShardStep
 from testbay.manifest.service import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -232,7 +232,7 @@ def _offset_s(shard: Artifact, shards: list[Artifact]) -> float:
     return (shard.run.started - _began(shards)).total_seconds()
 
 
-def _later(step: Step, offset_s: float) -> dict[str, Any]:
+def _later(step: ShardStep, offset_s: float) -> dict[str, Any]:
     return step.model_dump() | {"start_s": round(step.start_s + offset_s, 4)}
 
 

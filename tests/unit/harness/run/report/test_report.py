@@ -11,7 +11,7 @@ from tests.samples.records import STARTED_S, attempt, failed, record
 from testbay.errors import ManifestError
 from testbay.harness.run import report
 from testbay.harness.run.report import timeline
-from testbay.harness.run.report.runfile import Run
+from testbay.harness.run.report.runfile import RecordedRun
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)>'"><b>&amp; {{ 7 * 7 }} {% raw %} ]]>"""
 
@@ -38,8 +38,8 @@ class Page(HTMLParser):
         return [tag for tag, attributes in self.tags if attributes.items() >= wanted.items()]
 
 
-def parsed(*tests: dict[str, Any], **more: Any) -> Run:
-    return Run.model_validate(record(*tests, **more))
+def parsed(*tests: dict[str, Any], **more: Any) -> RecordedRun:
+    return RecordedRun.model_validate(record(*tests, **more))
 
 
 def page(*tests: dict[str, Any], **more: Any) -> Page:
@@ -127,7 +127,7 @@ def test_a_run_that_broke_before_its_tests_says_why() -> None:
 
 def test_a_record_that_has_almost_nothing_is_a_page() -> None:
     """That of a run that was killed at once, or is of an older testbay."""
-    text = Page(report.html(Run.model_validate({"id": "r1"}))).text
+    text = Page(report.html(RecordedRun.model_validate({"id": "r1"}))).text
 
     assert "Not finished: 0 tests ended so far" in text
 

@@ -9,7 +9,7 @@ from tests.samples.records import attempt, failed, record, write
 from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import runfile
-from testbay.harness.run.report.runfile import CoveredFile, Run
+from testbay.harness.run.report.runfile import CoveredFile, RecordedRun
 
 DEEP = "maximum recursion depth" if sys.version_info < (3, 14) else "Stack overflow"  # Python's words
 
@@ -18,8 +18,8 @@ HOSTILE = "\x1b[31mred\x1b[0m\x07 </script> \u202egnp.exe \udcff\r\nnext\rlast"
 SHOWN = "red\\x07 </script> \\u202egnp.exe \\udcff\nnext\nlast"
 
 
-def parsed(*tests: dict[str, Any], **more: Any) -> Run:
-    return Run.model_validate(record(*tests, **more), context={"mask": str})
+def parsed(*tests: dict[str, Any], **more: Any) -> RecordedRun:
+    return RecordedRun.model_validate(record(*tests, **more), context={"mask": str})
 
 
 def refused(folder: Path) -> str:
@@ -136,7 +136,7 @@ def test_a_secret_is_masked_before_a_text_is_cut() -> None:
     secret = "hunter2" * 100
     text = f"{secret}\n{secret[:9]}\x1b[31m{secret[9:]} " + "x" * (64 * 1024 - 300)
     content = record(failed("a", trace=text, error=secret))
-    [test] = Run.model_validate(content, context={"mask": lambda found: found.replace(secret, "***")}).attempts
+    [test] = RecordedRun.model_validate(content, context={"mask": lambda found: found.replace(secret, "***")}).attempts
 
     assert ("hunter2" in test.trace, "***" in test.trace, test.error) == (False, True, "***")
 
@@ -144,7 +144,9 @@ def test_a_secret_is_masked_before_a_text_is_cut() -> None:
 def test_a_secret_with_a_control_character_is_masked() -> None:
     """Made plain it would not be known again."""
     content = record(failed("a", trace="key pass\x07word", error="key pass\x07word"))
-    [test] = Run.model_validate(content, context={"mask": lambda text: text.replace("pass\x07word", "***")}).attempts
+    [test] = RecordedRun.model_validate(
+        content, context={"mask": lambda text: text.replace("pass\x07word", "***")}
+    ).attempts
 
     assert (test.trace, test.error) == ("key ***", "key ***")
 

@@ -12,7 +12,7 @@ from coverage import CoverageData
 
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.run.shards import combine
-from testbay.harness.run.shards.artifacts import Artifact, Part, ShardRun
+from testbay.harness.run.shards.artifacts import Artifact, ShardPart, ShardRun
 from testbay.manifest.service import Manifest
 
 Service = Callable[..., Manifest]
@@ -23,7 +23,7 @@ THERE = "/home-of-ci/app/src"
 def shard(place: Path, number: int) -> Artifact:
     """A shard's folder, still empty."""
     place.mkdir(parents=True)
-    part = Part(number=number, of=2, durations="", source=THERE)
+    part = ShardPart(number=number, of=2, durations="", source=THERE)
     run = ShardRun(id=f"run{number}", service="shop", started=datetime(2026, 1, number, tzinfo=UTC), shard=part)
     return Artifact(folder=place, part=part, run=run)
 
