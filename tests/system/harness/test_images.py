@@ -228,3 +228,15 @@ def test_nobodys_data_is_touched(guest: Guest, developer: Developer) -> None:
     assert developer.sql("SELECT body FROM notes") == "mine"
     said = f"begins with empty data in memory: {guest.project / 'pgdata'}:/data, more:/more is not used"
     assert said in beside.out
+
+
+def test_an_extension_that_a_script_wants_is_the_servers_matter(guest: Guest) -> None:
+    """The script is not blamed."""
+    compose = postgres(more="    volumes: ['./init:/docker-entrypoint-initdb.d:ro']\n")
+    script = {"init/1.sql": "CREATE EXTENSION no_such_extension;\n"}
+    project(guest, "postgres", compose, "def test_it(postgres): pass\n", **script)
+
+    done = guest.run("run")
+
+    assert done.code == 11, done.out
+    assert "no extension 'no_such_extension', which /docker-entrypoint-initdb.d/1.sql asks for" in done.out

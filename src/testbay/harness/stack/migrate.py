@@ -108,6 +108,12 @@ _MISSING_EXTENSION = re.compile(
 )
 
 
+def lacking_extension(what: str, said: str) -> BayError | None:
+    """The error of a server without an extension that `what` asks for; None when something else was wrong."""
+    lacking = _MISSING_EXTENSION.search(said)
+    return _without_extension(what, lacking["name"] or lacking["file"], said) if lacking else None
+
+
 def _without_extension(migration: str, name: str, said: str) -> BayError:
     return EngineUnavailableError(
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from testbay import process
-from testbay.errors import MigrationError
+from testbay.errors import BayError, MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.dependencies.postgres import image, programs
 from testbay.harness.dependencies.postgres import server as postgres
@@ -32,6 +32,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
 
     Raises:
         MigrationError: One failed, as the image's start would have.
+        EngineUnavailableError: The server lacks an extension that one asks for.
     """
     service = stack.request.services.get("postgres")
     if service is None or stack.request.engine != "embedded" or stack.warm or stack.joined:
@@ -137,7 +138,9 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _failed(script: image.Script, message: str, said: str) -> MigrationError:
+def _failed(script: image.Script, message: str, said: str) -> BayError:
+    if lacking := migrate.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", said):
+        return lacking
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
