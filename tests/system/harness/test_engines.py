@@ -169,7 +169,9 @@ def test_auto_takes_compose_where_it_answers(bay: Bay) -> None:
 
 @pytest.mark.compose
 def test_image_without_a_room_runs_on_compose(bay: Bay) -> None:
-    """A service testbay knows nothing of is started with the others, as the file says."""
+    """A service testbay knows nothing of is started when the manifest asks for it."""
+    manifest = bay.service / "testbay.toml"
+    manifest.write_text(f'also = ["bucket"]\n{manifest.read_text()}')
     compose = bay.project / "docker-compose.test.yml"
     image = os.environ.get("DRAGONFLY_IMAGE", "redis:7")
     subprocess.run(["docker", "tag", image, "testbay-test/bucket:1"], check=True)
