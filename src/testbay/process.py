@@ -4,7 +4,9 @@ Kept light on imports: the guard starts through here and its start-up time is a 
 """
 
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from testbay.errors import BayError, InterruptedRunError
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 LINUX = sys.platform == "linux"
+_REAPER = Path(__file__).parent / "harness" / "reaper.py"
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None  # loaded before any fork: a child must not import
 
 
@@ -98,14 +101,21 @@ def spawn(
     new_session: bool = False,
     death_signal: int | None = signal.SIGKILL,
     confine: Callable[[], None] | None = None,
+    reaped: bool = False,
 ) -> Child:
     """Start a command; standard output and error both go to `output` (default: ours), unless `errors` gets the latter.
 
     With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
     lives as long as the child should: the kernel watches the thread, not the process. `confine` is called in the child
-    before the command: system calls alone.
+    before the command: system calls alone. With `reaped` the child is a process that ends, with the command or with us,
+    whatever the command has started, also what left its session (Linux).
+
+    Raises:
+        OSError: It could not be started.
     """
     parent = os.getpid()
+    if reaped and LINUX:
+        argv, death_signal = _reaped(argv, env, cwd), signal.SIGTERM
     ignored = [number for number in (signal.SIGINT, signal.SIGQUIT) if signal.getsignal(number) == signal.SIG_IGN]
 
     def in_child() -> None:
@@ -129,6 +139,19 @@ def spawn(
         # Unsafe only if the function takes a lock another thread held at the fork: it makes a few system calls.
         preexec_fn=in_child if LINUX and (death_signal is not None or confine) else None,  # noqa: PLW1509
     )
+
+
+def _reaped(
+    argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
+) -> list[str]:
+    """The command behind the reaper. What cannot run is told here, as without one."""
+    words = [os.fspath(word) for word in argv]
+    path = None if env is None else env.get("PATH", os.defpath)
+    named = words[0] if os.sep in words[0] else (shutil.which(words[0], path=path) or "")
+    if not os.access(Path(cwd or ".") / named, os.X_OK) or not named:
+        number = errno.EACCES if named and (Path(cwd or ".") / named).exists() else errno.ENOENT
+        raise OSError(number, os.strerror(number), words[0])
+    return [sys.executable, "-I", "-S", "-X", "frozen_modules=on", str(_REAPER), *words]
 
 
 def run(
@@ -202,6 +225,15 @@ def in_session(sid: int) -> list[ProcessId]:
     """Every living process of a session, the leader last so that it cannot reap and restart the others."""
     members = [identify(pid) for pid in _pids() if _session(pid) == sid]
     return sorted((m for m in members if m.started), key=lambda m: m.pid == sid)
+
+
+def descendants(pid: int) -> list[ProcessId]:
+    """Every living process below one, whatever its session."""
+    parents = {other: _parent(other) for other in _pids()}
+    found = {pid}
+    while new := {other for other, parent in parents.items() if parent in found} - found:
+        found |= new
+    return [who for who in map(identify, sorted(found - {pid})) if who.started]
 
 
 def session_of(leader: ProcessId) -> list[ProcessId]:

@@ -35,8 +35,8 @@ def used(names: set[str]) -> Iterator[str]:
 
 
 def test_only_process_spawns() -> None:
-    """Process groups, signals and output are handled in one place: testbay.process."""
-    strangers = [use for use in used(SPAWNING) if not use.startswith("process.py:")]
+    """Process groups, signals and output are handled in one place: testbay.process, and the program that it starts."""
+    strangers = [use for use in used(SPAWNING) if not use.startswith(("process.py:", "reaper.py:"))]
 
     assert not strangers, "\n".join(strangers)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FIRST_PORT = 18100
 _PATIENCE_S = 10.0
+_REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # what a killed service has started
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
 
 
@@ -117,6 +118,7 @@ class Service:
                     stdin=subprocess.DEVNULL,
                     output=output,
                     new_session=True,
+                    reaped=True,
                 )
         except OSError as error:
             raise ManifestError(
@@ -157,7 +159,7 @@ class Service:
         if self._child is None:
             return
         if commandline.needs_shell(self._tenancy["start"]):  # a shell waits for its child, and does not tell it
-            process.signal_each(process.in_session(self._child.pid), signal.SIGTERM)
+            process.signal_each(process.descendants(self._child.pid), signal.SIGTERM)
         else:
             self._child.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -173,6 +175,9 @@ class Service:
         """
         if self._child is None:
             return
+        process.end(process.descendants(self._child.pid), first=signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(_REAPED_WITHIN_S)
         process.end(process.in_session(self._child.pid), first=signal.SIGKILL)
         self._child.wait()
         self._child = None

@@ -5,6 +5,7 @@ also makes one more than there were, up to a few: a suite whose tests only write
 """
 
 import queue
+import secrets
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ class Pool:
         self._home = home
         self._data_dir = str(record["data_dir"])
         self._line = line
+        self._mark = ""
         self._locks: list[IO[bytes]] = []
         self._spent: deque[int] = deque()  # numbers that were given up, the longest unused first
         self._landlords: dict[str, Landlord] = {}
@@ -51,6 +53,14 @@ class Pool:
     def own(self, sid: int) -> None:
         """Hand a process session over to the stack's guard: if we die, it ends it."""
         self._line.say({"do": "own", "sid": sid})
+
+    @property
+    def mark(self) -> str:
+        """What everything is started with that a test starts: the guard finds it by this when we are gone."""
+        if not self._mark:
+            self._mark = secrets.token_hex(16)
+            self._line.say({"do": "mark", "mark": self._mark})
+        return self._mark
 
     @property
     def home(self) -> Path:

@@ -144,7 +144,7 @@ class Leasing:
                 lease = or_fail(world.really(lambda: way.enter_context(between))) if faults else own
                 for name in [name for name in settings.environ() if name.startswith("PG")]:
                     environment.delenv(name)  # they lead libpq, the service's too, somewhere else
-                for name, value in lease.exports.items():
+                for name, value in {**lease.exports, "TESTBAY_MARK": pool.mark}.items():
                     environment.setenv(name, value)
                 yield lease
         finally:

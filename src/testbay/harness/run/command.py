@@ -288,13 +288,13 @@ def _from_project(run: Run, tests: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
-    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home)}
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home), "TESTBAY_MARK": stack.mark()}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
     python = stack.request.interpreter
     if python.said:
         environ |= _crossing(run, python, environ)
     argv = _pytest_argv(run, python, pytest_args)
-    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True)
+    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
     try:
         with run.voice.fenced() if run.output is None else nullcontext():

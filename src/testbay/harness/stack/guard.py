@@ -115,6 +115,7 @@ class Caller:
         self.said = b""
         self.watched = watched
         self.sessions: list[process.ProcessId] = []
+        self.marks: list[str] = []
         self.servers: set[str] = set()
 
 
@@ -144,6 +145,7 @@ class Worker:
             "door": self._door.getsockname()[1],
             "token": self._token,
             "sessions": [],
+            "marks": [],
             "idle_s": 0.0,
             "state": "starting",
         }
@@ -229,12 +231,16 @@ class Worker:
         channel.close()
         for name in caller.servers:
             self._engine.unserve(name)
-        if caller.sessions:
+        if caller.sessions or caller.marks:
             registry.end_sessions(caller.sessions)
-            self._report_sessions()
+            registry.end_marked(caller.marks)
+            self._report_started()
 
-    def _report_sessions(self) -> None:
-        self._report({"sessions": [session for caller in self._callers.values() for session in caller.sessions]})
+    def _report_started(self) -> None:
+        """What callers have started, for whoever has to end it."""
+        callers = self._callers.values()
+        sessions = [session for caller in callers for session in caller.sessions]
+        self._report({"sessions": sessions, "marks": [mark for caller in callers for mark in caller.marks]})
 
     def _welcome(self) -> None:
         """A stranger at the door; only a few may stand there, and none is waited for."""
@@ -289,7 +295,10 @@ class Worker:
                 self._reason = "asked to"
             case "own":
                 caller.sessions.append(process.identify(int(command["sid"])))
-                self._report_sessions()
+                self._report_started()
+            case "mark":
+                caller.marks.append(str(command["mark"]))
+                self._report_started()
             case "watch":
                 caller.watched = [process.ProcessId(*who) for who in command["who"]]
             case "keep":
@@ -322,6 +331,7 @@ class Worker:
         """Sessions first (they use the servers), then servers, then files; then say so and go."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         left = registry.end_sessions(self._record["sessions"]) if self._reason != "asked to" else []
+        left += registry.end_marked(self._record["marks"])
         left += self._engine.stop()
         left += registry.remove(self._data, self._home)
         self._tell({"event": "stopped", "reason": self._reason, "left": left})

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,7 @@ def collect(home: Path) -> list[str]:
     """End what a stack's record names and remove its folder; returns what could not be removed."""
     record = read(home)
     left = end_sessions(record.get("sessions", []))
+    left += end_marked(record.get("marks", []))
     left += _engine_collect(record)
     data = Path(record.get("data_dir") or home)
     ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name somebody else's folder
@@ -115,6 +117,26 @@ def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
     for session in sessions:
         left += process.end(process.session_of(process.ProcessId(*session)))
     return [f"process {p.pid}" for p in left]
+
+
+def end_marked(marks: Iterable[str]) -> list[str]:
+    """End what a caller's tests and services have started, also what left their sessions (Linux).
+
+    A mark is random: a process that was started with one in its environment is its owner's, or of something it started.
+    """
+    wanted = {f"TESTBAY_MARK={mark}".encode() for mark in marks}
+    if not wanted or not process.LINUX:
+        return []
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = [process.identify(pid) for pid in pids if pid != os.getpid() and wanted & _started_with(pid)]
+    return [f"process {p.pid}" for p in process.end(found, first=signal.SIGKILL)]
+
+
+def _started_with(pid: int) -> set[bytes]:
+    try:
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:  # gone, or another user's
+        return set()
 
 
 def _engine_collect(record: dict[str, Any]) -> list[str]:

@@ -119,6 +119,12 @@ class Stack:
         """Hand a process session over: if we die, the guard ends it."""
         self.line.say({"do": "own", "sid": sid})
 
+    def mark(self) -> str:
+        """What a process is started with that the guard is to end with us, also when it left its session."""
+        mark = secrets.token_hex(16)
+        self.line.say({"do": "mark", "mark": mark})
+        return mark
+
     def keep(self, idle_s: float) -> None:
         """Let the stack outlive us until nobody has used it for `idle_s` seconds."""
         self.line.say({"do": "keep", "idle_s": idle_s})
