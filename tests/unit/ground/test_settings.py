@@ -104,7 +104,7 @@ def test_ci_is_what_ci_services_set(text: str, is_ci: bool) -> None:  # noqa: FB
             {"TESTBAY_CACHE_DIR": "~no-such-user/x"},
             (
                 "no cache folder: Could not determine home directory.\n"
-                "  do:       name one: TESTBAY_CACHE_DIR=/tmp/testbay"
+                "  do:       name one of your own: TESTBAY_CACHE_DIR=…"
             ),
         ),
     ],

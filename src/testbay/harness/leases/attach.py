@@ -14,7 +14,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
-from testbay.harness.stack import registry
+from testbay.harness.stack import cachefolder, registry
 from testbay.harness.world import Clock
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -139,7 +139,8 @@ def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignor
 
 @contextmanager
 def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
-    chosen.stacks_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cachefolder.make(chosen.cache_dir)
+    chosen.stacks_dir.mkdir(exist_ok=True, mode=0o700)
     gate = chosen.stacks_dir / ".starting.lock"
     with gate.open("ab") as lock:
         if run:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import pytest
 
 from testbay import settings
-from testbay.errors import BayError, DirtyLeaseWarning
+from testbay.errors import BayError, DirtyLeaseWarning, unusable
 from testbay.harness import world
 from testbay.harness.plugin import crashes
 from testbay.harness.plugin.evidence import Evidence, has_failed
@@ -119,6 +119,8 @@ class Leasing:
             found = attach.attach(where, run)
         except BayError as error:
             return error
+        except OSError as error:  # a full disk
+            return unusable(error)
         self._attachments[where] = found
         self.evidence.notice()  # what a kept stack has logged so far is nobody's here
         return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError
+from testbay.harness.stack import cachefolder
 from testbay.settings import Settings
 
 # The guard's environment: what reaching a Docker engine takes, and nothing that could be a secret.
@@ -100,18 +101,20 @@ def launch(home: Path, settings: Settings) -> Lifeline:
     env["PYTHONPATH"] = str(Path(__file__).parents[3])
     ours, theirs = socket.socketpair()
     try:
-        settings.cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        cachefolder.make(settings.cache_dir)
         with log.open("ab") as output, theirs:
             guard = process.spawn(
                 argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True, death_signal=None
             )
-    except OSError as error:
+    except (OSError, EngineUnavailableError) as error:
         ours.close()
         theirs.close()
+        if isinstance(error, EngineUnavailableError):
+            raise
         raise EngineUnavailableError(
             f"{settings.cache_dir}: cannot keep testbay's files here",
             why=str(error.strerror or error),
-            todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
+            todo='make it writable, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"',
         ) from None
     return Lifeline(ours, guard, log)
 

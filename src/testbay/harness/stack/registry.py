@@ -17,6 +17,7 @@ from typing import IO, Any
 from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.plans import LEASES, name_of
+from testbay.harness.stack import cachefolder
 
 _RECORD = "stack.json"
 _LOCK = "guard.lock"
@@ -37,7 +38,7 @@ def claim(home: Path) -> IO[bytes]:
         raise EngineUnavailableError(
             f"{home.parent}: cannot keep a stack's files here",
             why=f"{error.strerror or error}",
-            todo="make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay",
+            todo='make it writable, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"',
         ) from None
     return lock
 
@@ -67,7 +68,9 @@ def write(home: Path, record: dict[str, Any]) -> None:
 
 
 def read(home: Path) -> dict[str, Any]:
-    """A stack's record; empty while its guard has not written one, or when it is damaged."""
+    """A stack's record; empty while its guard has not written one, or when it is damaged or another user's."""
+    if not cachefolder.is_ours(home / _RECORD):
+        return {}
     try:
         record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,7 +79,12 @@ def read(home: Path) -> dict[str, Any]:
 
 
 def living(stacks: Path) -> list[dict[str, Any]]:
-    """The records of every stack whose guard lives, oldest first."""
+    """The records of every stack whose guard lives, oldest first.
+
+    Raises:
+        EngineUnavailableError: The cache folder is refused.
+    """
+    cachefolder.check(stacks.parent)
     records = [read(home) for home in _homes(stacks) if not _is_dead(home)]
     return sorted((r for r in records if r), key=lambda record: record.get("created", 0))
 
@@ -86,7 +94,11 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
 
     Returns:
         For each: its id and what could not be removed.
+
+    Raises:
+        EngineUnavailableError: The cache folder is refused.
     """
+    cachefolder.check(stacks.parent)
     if not stacks.is_dir():
         return []
     with _exclusive(stacks):
@@ -170,7 +182,7 @@ def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
 def _homes(stacks: Path) -> list[Path]:
     if not stacks.is_dir():
         return []
-    return sorted(entry for entry in stacks.iterdir() if entry.is_dir())
+    return sorted(entry for entry in stacks.iterdir() if entry.is_dir() and cachefolder.is_ours(entry))
 
 
 def _is_dead(home: Path) -> bool:

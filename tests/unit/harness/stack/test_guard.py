@@ -160,7 +160,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"{tmp_path / 'file/cache'}: cannot keep testbay's files here\n"
         "  why:      Not a directory\n"
-        "  do:       make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay"
+        '  do:       make it writable for you alone, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"'
     )
 
 

@@ -130,5 +130,5 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"{home.parent}: cannot keep a stack's files here\n"
         "  why:      Not a directory\n"
-        "  do:       make it writable, or name another folder: TESTBAY_CACHE_DIR=/tmp/testbay"
+        '  do:       make it writable, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"'
     )
