@@ -111,9 +111,7 @@ def cache_dir(env: Mapping[str, str]) -> Path:
             return Path(asked).expanduser().absolute()
         home = Path(env["HOME"]) if env.get("HOME") else Path.home()
     except RuntimeError as error:  # `~nobody-of-that-name`, or a user without an entry and without HOME
-        raise ManifestError(
-            f"no cache folder: {error}", todo="name one of your own: TESTBAY_CACHE_DIR=…"
-        ) from None
+        raise ManifestError(f"no cache folder: {error}", todo="name one of your own: TESTBAY_CACHE_DIR=…") from None
     return Path(env.get("XDG_CACHE_HOME") or home / ".cache").absolute() / "testbay"
 
 

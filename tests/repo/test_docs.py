@@ -43,7 +43,7 @@ EXIT_CODES = {
     "InterruptedRunError": 130,
 }
 # What `testbay run` tells its own pytest: nobody sets it by hand.
-HANDED_DOWN = {"TESTBAY_COVERAGE", "TESTBAY_RUN_DIR", "TESTBAY_SECRETS", "TESTBAY_STACK"}
+HANDED_DOWN = {"TESTBAY_COVERAGE", "TESTBAY_MARK", "TESTBAY_RUN_DIR", "TESTBAY_SECRETS", "TESTBAY_STACK"}
 
 
 def error_classes() -> dict[str, int]:
