@@ -1,8 +1,10 @@
 """Text for people: a stranger's words made harmless, and numbers, durations and suggestions as people read them."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 LINE = 500  # characters of one line that is said or is evidence
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
@@ -31,6 +33,33 @@ def one_line(text: str, limit: int = LINE) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def strict_json(text: str | bytes) -> Any:
+    """JSON as its standard has it: no `NaN` or `Infinity`, no key twice, about which readers disagree.
+
+    Raises:
+        ValueError: It is not; RecursionError when it is nested too deeply.
+    """
+    import json  # imported here, as above
+
+    return json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_unique)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no number of JSON")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:60]!r} stands twice in an object")
+    return found
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -122,3 +122,26 @@ def test_no_server_runs_as_root(stack: dict[str, str], bay: Bay) -> None:
     assert servers
     assert {int(facts["Uid"].split()[0]) for facts in rights.values()} == {65534}
     assert {int(facts["CapEff"], 16) for facts in rights.values()} == {1 << 2}  # CAP_DAC_READ_SEARCH
+
+
+COPYING = """
+import pytest
+
+@pytest.mark.parametrize("folder", ["tests", "migrations", "."])
+def test_copy(postgres, folder):
+    postgres.execute("CREATE TEMP TABLE numbers (n int)")
+    postgres.execute("COPY numbers FROM 'SERVICE/" + folder + "/data.csv'")
+    assert postgres.execute("SELECT n FROM numbers").fetchall() == [(7,)]
+"""
+
+
+@needs_landlock
+def test_data_beside_the_tests_can_be_copied(bay: Bay) -> None:
+    """What a suite's own `COPY … FROM` reads: files in its folders of tests and migrations, and no others."""
+    for folder in (bay.service / "tests", bay.service / "migrations", bay.service):
+        (folder / "data.csv").write_text("7\n")
+    bay.tests(COPYING.replace("SERVICE", str(bay.service)))
+    done = bay.run("run", "shop")
+
+    assert "2 passed, 1 failed" in done.out, done.out
+    assert "could not open file" in done.out

@@ -252,8 +252,18 @@ def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
         server = ROOMS[name].plan(service, asked.servers[name], home / name)
         server["port"], server["fixed_port"] = _port(asked, name)
         server["template"] = asked.template if name == "postgres" else ""
+        server["reads"] += _data_folders(asked.manifest) if name == "postgres" else []
         plans.append(server)
     return plans
+
+
+def _data_folders(manifest: Manifest) -> list[str]:
+    """Where files for `COPY … FROM` and the like may lie: the sandbox lets the database read them, and no others."""
+    root = manifest.root.resolve()
+    tests = manifest.tests_dir.resolve()
+    folders = [root / part for part in (tests.relative_to(root).parts[:1] if tests.is_relative_to(root) else ())]
+    folders += [(root / manifest.migrations).resolve()] if manifest.migrations else []
+    return [str(folder) for folder in folders if folder.is_dir() and folder != root]
 
 
 def further(asked: Request) -> dict[str, ProcessPlan]:

@@ -1,7 +1,6 @@
 """What every check is asked with, and how one says that it found something."""
 
 import asyncio
-import json
 import math
 import ssl
 import time
@@ -16,6 +15,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing, NotMetError
 from testbay.manifest.expressions.parse import condition
 from testbay.production.checks.report import Verdict
+from testbay.text import strict_json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -153,8 +153,9 @@ def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[st
 def parsed(text: str, what: str) -> Any:
     """A text as JSON, or why it is none."""
     try:
-        return json.loads(text)
+        return strict_json(text)
     except (ValueError, RecursionError) as error:
-        why = getattr(error, "msg", None) or "nested too deeply, or with a number too long"
+        too_much = isinstance(error, RecursionError) or "digits" in str(error)
+        why = getattr(error, "msg", "nested too deeply, or with a number too long" if too_much else str(error))
         begins = " ".join(text[:200].split())[:60]
         return Missing(f"{what} is no JSON ({why}): {begins!r}")

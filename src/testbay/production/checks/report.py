@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import ManifestError
 from testbay.manifest.checks import Phase
-from testbay.text import one_line
+from testbay.text import one_line, strict_json
 
 VERSION = 1
 MAX_BYTES = 16 << 20  # of a report; what is larger was not written by us
@@ -110,7 +110,7 @@ def _read(text: str | bytes) -> tuple[Report, Any]:
     if not text.strip():
         raise _unusable("it is empty: testbay check ended before it wrote one")
     try:
-        document = json.loads(text)
+        document = strict_json(text)
     except (ValueError, RecursionError) as error:
         raise _unusable(f"not JSON: {error}") from None
     if not isinstance(document, dict) or document.pop("version", None) != VERSION:

@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from testbay.errors import HistoryError
 from testbay.manifest.checks import Phase
 from testbay.production.checks.report import Name, Report, Verdict
+from testbay.text import strict_json
 
 VERSION = 1
 KEPT_DAYS = 400  # a year and the month that it is compared with
@@ -186,7 +187,7 @@ def parse(files: Files, now: datetime) -> History:
 
 
 def _read(line: str, now: datetime) -> Entry:
-    record = json.loads(line)
+    record = strict_json(line)
     if not isinstance(record, dict) or record.pop("version", None) != VERSION:
         raise ValueError("of another version")
     try:

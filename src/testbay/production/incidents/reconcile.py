@@ -43,16 +43,7 @@ class Reconciler:
 
     def preview(self) -> int:
         """Say what would be done, and do nothing; how much it is."""
-        tracked = self._known(self._issues.all())
-        actions = plan(tracked, self._writer.run, self._writer.policy)
-        for action in actions:
-            self._say(f"would {action.verb}", action)
-        after = {one.issue.number: one.state for one in slack_text.untold(tracked, self._writer)}
-        after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
-        told = [state for state in after.values() if state.untold and self._writer.policy.tells]
-        for state in told:
-            self._voice.say(f"would tell Slack: {slack_text.turns(state)}: {self._writer.title(state)}")
-        return len(actions) + len(told)
+        return _preview(self._known(self._issues.all()), self._writer, self._voice)
 
     def settle(self) -> list[Tracked]:
         """Act until there is nothing left to do; then the incidents there are.
@@ -159,8 +150,26 @@ class Reconciler:
             self._issues.comment(number, slack_text)
 
     def _say(self, verb: str, action: Action, number: int = 0) -> None:
-        known = number or (action.was.issue.number if action.was else 0)
-        self._voice.say(f"{verb} {f'#{known} ' if known else ''}{self._writer.title(action.state)}")
+        self._voice.say(_said(verb, action, self._writer, number))
+
+
+def _said(verb: str, action: Action, writer: Writer, number: int = 0) -> str:
+    known = number or (action.was.issue.number if action.was else 0)
+    return f"{verb} {f'#{known} ' if known else ''}{writer.title(action.state)}"
+
+
+def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> int:
+    actions = plan(list(tracked), writer.run, writer.policy)
+    for action in actions:
+        voice.say(_said(f"would {action.verb}", action, writer))
+        for line in writer.body(action.state).splitlines():
+            voice.detail(line)
+    after = {one.issue.number: one.state for one in slack_text.untold(tracked, writer)}
+    after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
+    told = [state for state in after.values() if state.untold and writer.policy.tells]
+    for state in told:
+        voice.say(f"would tell Slack: {slack_text.turns(state)}: {writer.title(state)}")
+    return len(actions) + len(told)
 
 
 _CHANGES: Mapping[str, Mapping[str, str]] = {
@@ -233,12 +242,14 @@ def execute(
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is no count of runs", todo="use 1 to 100")
-    access, patience = GitHubAccess.of(environ), patience or Patience()
+    without = options.dry_run and not environ.get("GITHUB_TOKEN", "").strip()
+    access, patience = None if without else GitHubAccess.of(environ), patience or Patience()
+    repository, hidden = (access.repository, access.hidden) if access else (environ.get("GITHUB_REPOSITORY", ""), str)
     server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
     hook_url = environ.get("SLACK_WEBHOOK_URL", "").strip()
-    site = f"{server}/{access.repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
+    site = f"{server}/{repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
     writer = Writer(
-        run=run_of(masked(report, lambda text: access.hidden(mask(text))), environ, options.last_good),
+        run=run_of(masked(report, lambda text: hidden(mask(text))), environ, options.last_good),
         policy=Policy(
             close_after=options.close_after,
             reopen_within=timedelta(seconds=options.reopen_within_s),
@@ -246,6 +257,11 @@ def execute(
         ),
         site=site,
     )
+    if access is None:
+        voice.say("GITHUB_TOKEN is not set: as if there were no issues yet")
+        if not _preview([], writer, voice):
+            voice.say("nothing to do")
+        return
     api = Api(access, patience)
     reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
     if options.dry_run:

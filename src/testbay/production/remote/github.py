@@ -232,6 +232,9 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
     if status in (401, 403, 404):
         why = f"the token is not valid for this repository, or lacks the right {right}"
         return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
+    if status == 410:
+        why = "issues are disabled in this repository"
+        return _Fault(what=what, why=why, todo="enable them: Settings, General, Features, Issues", evidence=text)
     if status in (301, 307, 308):
         why = "the repository was renamed or moved"
         return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")

@@ -57,6 +57,14 @@ def told(report: Report) -> tuple[str, str]:
     return report.results[0].verdict, report.results[0].said
 
 
+def handshake(client: socket.socket) -> bytes:
+    """What a server answers first."""
+    key = re.findall(rb"(?i)sec-websocket-key: (\S+)", client.recv(65536))[0]
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
+    head = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+    return head + base64.b64encode(digest) + b"\r\n\r\n"
+
+
 def pong(client: ServerConnection) -> None:
     """Noise first, of every sort; then the answer."""
     asked = json.loads(client.recv())
@@ -150,11 +158,32 @@ def test_a_server_that_breaks_off_in_a_frame_is_a_failure(ask: Ask, listen: List
     """Half a message is no message."""
 
     def half(client: socket.socket) -> None:
-        key = re.findall(rb"(?i)sec-websocket-key: (\S+)", client.recv(65536))[0]
-        digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
-        head = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        client.sendall(head + base64.b64encode(digest) + b"\r\n\r\n\x81\x7d{")
+        client.sendall(handshake(client) + b"\x81\x7d{")
 
     found = told(ask(check('steps = [{ recv = "5s", expect = ["size > 0"] }]'), listen(half)))
 
     assert found == ("fail", "WS /ws: closed with 1006 (the connection broke off) after 0 messages")
+
+
+def test_a_goodbye_counts_while_the_connection_stays_open(ask: Ask, listen: Listen) -> None:
+    """A server that keeps TCP open after its close frame has closed all the same, and with that code."""
+
+    def parting(client: socket.socket) -> None:
+        client.sendall(handshake(client) + b"\x88\x02" + (4001).to_bytes(2))
+        while client.recv(65536):  # until the other side gives up
+            pass
+
+    port = listen(parting)
+    assert told(ask(check("close = 4001"), port)) == ("pass", "0 messages on /ws")
+
+
+def test_another_goodbye_is_a_failure(ask: Ask, listen: Listen) -> None:
+    """Nor does an open connection hide it."""
+
+    def parting(client: socket.socket) -> None:
+        client.sendall(handshake(client) + b"\x88\x02" + (1008).to_bytes(2))
+        while client.recv(65536):
+            pass
+
+    found = told(ask(check("close = 4001"), listen(parting)))
+    assert found == ("fail", "WS /ws: closed with 1008, not 4001")

@@ -172,3 +172,13 @@ def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, n
         Api(access, Patience(9)).call("POST", "issues", {})
 
     assert refused.value.why.startswith(why)
+
+
+def test_issues_that_are_disabled_are_said_to_be(answers: Answers) -> None:
+    """GitHub's 410, with where they are enabled."""
+    calls = answers(says('{"message": "Issues are disabled for this repo"}', 410))
+    with pytest.raises(IncidentsError) as refused:
+        list(calls.pages("issues"))
+
+    assert refused.value.why == "issues are disabled in this repository"
+    assert refused.value.todo == "enable them: Settings, General, Features, Issues"

@@ -1,5 +1,6 @@
 """The run report: one self-contained HTML file that explains a run, and needs neither a server nor a script."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -32,8 +33,13 @@ def write(run: RecordedRun, file: Path) -> None:
     Raises:
         ManifestError: The file cannot be written.
     """
+    scratch = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        file.write_text(html(run), encoding="utf-8")
+        try:  # replaced in one step, so that a link is never followed and a full disk leaves no half of it
+            scratch.write_text(html(run), encoding="utf-8")
+            scratch.replace(file)
+        finally:
+            scratch.unlink(missing_ok=True)
     except OSError as error:
         raise ManifestError(f"{file}: {error.strerror}", todo="name a file in a folder that is there") from None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 1 << 20
 _KEPT = 5  # messages, as evidence
 _GOODBYE_S = 1.0
+_LOOK_AGAIN_S = 0.05
 _TOO_LARGE = 1009
 
 
@@ -119,10 +120,20 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
         raise FoundError("fail", f"{asked}: no handshake, status {status}", reached=False) from None
     except (websockets.WebSocketException, OSError, ValueError, EOFError) as error:
         raise no_answer(asked, error) from None
+    hanging = asyncio.create_task(_end_when_told(socket))
     try:
         yield socket
     finally:
+        hanging.cancel()
         await socket.close()
+
+
+async def _end_when_told(socket: "ClientConnection") -> None:
+    """A server that said goodbye and keeps the connection open has said goodbye: the library would wait for it."""
+    while socket.protocol.close_rcvd is None:  # noqa: ASYNC110 - the library tells nobody before it has waited
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    await asyncio.sleep(_GOODBYE_S)
+    socket.transport.abort()
 
 
 async def _take(asking: Asking, socket: "ClientConnection", talk: Conversation, step: Message, scope: Scope) -> None:
