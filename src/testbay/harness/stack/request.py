@@ -260,7 +260,7 @@ def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
 def _data_folders(manifest: Manifest) -> list[str]:
     """Where files for `COPY … FROM` and the like may lie: the sandbox lets the database read them, and no others."""
     root = manifest.root.resolve()
-    tests = manifest.tests_dir.resolve()
+    tests = manifest.tests_dir.resolve() if manifest.tests_dir else root
     folders = [root / part for part in (tests.relative_to(root).parts[:1] if tests.is_relative_to(root) else ())]
     folders += [(root / manifest.migrations).resolve()] if manifest.migrations else []
     return [str(folder) for folder in folders if folder.is_dir() and folder != root]
