@@ -71,4 +71,4 @@ def test_a_kill_leaves_no_value(secretive: Bay, word: list[str]) -> None:
 
     assert list(secretive.project.rglob("held")) != []
     assert holding(secretive.project / ".testbay") == []
-    assert secretive.left() == []
+    assert secretive.left(within_s=30) == []  # the one that lives on tears down in order
