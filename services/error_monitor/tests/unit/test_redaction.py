@@ -50,6 +50,16 @@ def test_secret_in_event(secret: str) -> None:
     assert CANARY not in state + repr(event) + event.text
 
 
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("field", ["service", "logger", "request_id", "event", "exception"])
+def test_secret_in_a_record_of_json(field: str, secret: str) -> None:
+    """A record may hold a secret in any field."""
+    reader = Reader()
+    (event,) = reader.feed([json.dumps({"level": "error", "event": "failed", field: secret})])
+
+    assert CANARY not in repr(event) + event.text
+
+
 def test_words_stay() -> None:
     """Text that only speaks of secrets is left as it is."""
     text = (

@@ -12,6 +12,7 @@ from error_monitor.redaction import redact
 
 TEXT_CHARS = 65_536
 MESSAGE_CHARS = 20_000
+LABEL_CHARS = 200
 
 
 def made(record: Open) -> Event:
@@ -33,14 +34,19 @@ def made(record: Open) -> Event:
         failure=failure,
         level=record.level or "error",
         header=redact(header[:MESSAGE_CHARS]) if header is not None else None,
-        logger=(record.header.logger if record.header else None) or first.logger,
-        service=first.service,
-        worker=first.worker or (record.header.worker if record.header else None),
-        request_id=first.request_id,
+        logger=_label((record.header.logger if record.header else None) or first.logger),
+        service=_label(first.service),
+        worker=_label(first.worker or (record.header.worker if record.header else None)),
+        request_id=_label(first.request_id),
         time=iso(first.time) or iso(record.header.time if record.header else None),
         text=text,
         cut=failure is not None and failure.type is None,
     )
+
+
+def _label(text: str | None) -> str | None:
+    """A name beside the message; a record of JSON may put anything there."""
+    return redact(text[:LABEL_CHARS]) if text else None
 
 
 def _header(record: Open) -> str | None:
@@ -105,7 +111,7 @@ def _text(lines: Sequence[Line]) -> str:
 def _redacted(failure: Failure) -> Failure:
     """A failure without secrets in its message or in the names of its files."""
     return Failure(
-        type=failure.type,
+        type=_label(failure.type),
         message=redact(failure.message[:MESSAGE_CHARS]) if failure.message is not None else None,
         frames=tuple(_frame(frame) for frame in failure.frames),
         members=tuple(_redacted(member) for member in failure.members),
