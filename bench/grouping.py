@@ -4,7 +4,7 @@ Usage: .venv/bin/python bench/grouping.py FOLDER [--rounds 3] [--masks drain3.in
 
 FOLDER holds labelled sets as loghub has them: CSV files with a column of lines (Content) and one of true templates
 (EventTemplate). One configuration serves all sets. GA is the share of lines whose whole group is right, FGA the F1 over
-groups. Drain3 is no dependency: `uv pip install --target DIR drain3`, then PYTHONPATH=DIR.
+groups. Drain3 is not a dependency: `uv pip install --target DIR drain3`, then PYTHONPATH=DIR.
 """
 
 import argparse

@@ -37,7 +37,7 @@ def concerned(since: str, names: set[str]) -> set[str]:
     commit = (git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}") or "").strip()
     if not commit:
         # A branch's first push names no commit before it, a forced one may name a commit that is gone.
-        print(f"matrix: {since} is no commit here, so all services are listed", file=sys.stderr)
+        print(f"matrix: {since} is not a commit here, so all services are listed", file=sys.stderr)
         return names
     changed = git("diff", "--name-only", "--no-renames", "-z", commit, "HEAD")
     if changed is None:  # else nothing would seem to have changed, nothing be tested, and that be green

@@ -36,7 +36,7 @@ class Window(NamedTuple):
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log as they can be shown; empty when there is none."""
+    """The last lines of a log as they can be shown; empty when absent."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - lines * _LINE_BYTES))

@@ -186,7 +186,7 @@ class Scan:
         """Whether the file holds a form of a value, also inside of gzip and zip.
 
         It is read piece by piece, whatever its size. One that unpacks to more than 4 GiB counts as holding a value:
-        nobody can vouch for it.
+        nothing vouches for it.
 
         Raises:
             OSError: The file cannot be read.

@@ -67,7 +67,7 @@ class Voice:
         self._encoding = self._stream.encoding or "ascii"
 
     def say(self, text: str = "") -> None:
-        """One or more whole lines. Whoever wrote them: neither a terminal nor GitHub's runner obeys any of it."""
+        """One or more whole lines. Whatever their origin: neither a terminal nor GitHub's runner obeys any of it."""
         self._print(self._tame(text))
 
     def _print(self, text: str) -> None:

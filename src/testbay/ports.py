@@ -14,7 +14,7 @@ def hold(preferred: int, *, fixed: bool, name: str) -> tuple[int, socket.socket]
     kernel however we end, and no server of ours wants it.
 
     Raises:
-        EngineUnavailableError: `fixed` and somebody has it, or none is free.
+        EngineUnavailableError: `fixed` and in use, or none is free.
     """
     last = preferred if fixed else min(preferred + _TRIES, 65535)
     for port in range(preferred, last + 1):
@@ -39,7 +39,7 @@ def _lock(port: int) -> socket.socket | None:
 
 
 def taken(name: str, port: int, who: str) -> EngineUnavailableError:
-    """The error of a port that the manifest insists on and somebody has."""
+    """The error of a port that the manifest insists on and that is in use."""
     return EngineUnavailableError(
         f"{name}: port {port}, which the manifest asks for, is taken",
         why=f"held by {who}",

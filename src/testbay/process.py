@@ -47,7 +47,7 @@ class Completed(NamedTuple):
 
 
 def identify(pid: int) -> ProcessId:
-    """The identity of a running process; `started` is empty when there is none."""
+    """The identity of a running process; `started` is empty when absent."""
     return ProcessId(pid, _start_time(pid))
 
 
@@ -125,7 +125,7 @@ def spawn(
             confine()
         if death_signal is not None:
             die_with_parent(death_signal)
-            if os.getppid() != parent:  # the parent died before the line above: nobody would tell us
+            if os.getppid() != parent:  # the parent died before the line above: no signal would tell us
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return subprocess.Popen(
@@ -268,8 +268,8 @@ def signal_name(number: int) -> str:
 
 
 def ended_by(number: int) -> str:
-    """In words, with the likely reason for the one signal that nobody can log."""
-    why = " (out of memory, or somebody killed it)" if number == signal.SIGKILL else ""
+    """In words, with the likely reason for the one signal that cannot be logged."""
+    why = " (out of memory, or killed by hand)" if number == signal.SIGKILL else ""
     return f"ended by {signal_name(number)}{why}"
 
 
@@ -307,7 +307,7 @@ def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]
 def callers() -> list[ProcessId]:
     """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
 
-    An interactive shell, an editor or a CI agent is not part of it: its end is no reason to stop. Nor is a script that
+    An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
     has started us in the background: it may return long before us. Its shell has us ignore Ctrl-C.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

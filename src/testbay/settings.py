@@ -74,11 +74,11 @@ def load(
     chosen = engine or env.get("TESTBAY_ENGINE") or "auto"
     if chosen not in ENGINES:
         origin = "--engine" if engine else "TESTBAY_ENGINE"
-        raise ManifestError(f"{origin}: {chosen!r} is no engine", todo=f"use one of: {', '.join(ENGINES)}")
+        raise ManifestError(f"{origin}: {chosen!r} is not an engine", todo=f"use one of: {', '.join(ENGINES)}")
     part = _shard(env, shard)
     if durations is not None and part is None:
         raise ManifestError(
-            "--durations: there is no shard to split off",
+            "--durations: no shard to split off",
             todo="add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
         )
     times = durations or env.get("TESTBAY_DURATIONS")
@@ -136,7 +136,7 @@ def _shard(env: Mapping[str, str], flag: str | None) -> Shard | None:
     shard = Shard(int(numbers[1]), int(numbers[2])) if numbers else Shard(0, 0)
     if not 1 <= shard.number <= shard.of <= MOST_SHARDS:
         raise ManifestError(
-            f"{'TESTBAY_SHARD' if flag is None else '--shard'}: {text!r} is no shard",
+            f"{'TESTBAY_SHARD' if flag is None else '--shard'}: {text!r} is not a shard",
             todo=f"write which one of how many, from 1/1 to {MOST_SHARDS}/{MOST_SHARDS}: 2/4",
         )
     return shard

@@ -86,7 +86,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
-    """The compose files of the project's services, each once; the usual one where there is no service yet."""
+    """The compose files of the project's services, each once; the usual one before the first service."""
     try:
         project = manifest.find_project(folder)
         places = manifest.service_folders(project).values()

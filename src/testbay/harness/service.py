@@ -76,7 +76,7 @@ class Service:
     @property
     def client(self) -> "httpx.Client":
         """An HTTP client with that address as its base."""
-        import httpx  # half the start-up of a small suite: only for whoever asks
+        import httpx  # half the start-up of a small suite: only when it is asked for
 
         if self._client is None:
             self._client = httpx.Client(base_url=self.url, timeout=10.0, trust_env=False)

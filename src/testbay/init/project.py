@@ -67,7 +67,7 @@ class Project:
 
     @cached_property
     def pyproject(self) -> dict[str, Any]:
-        """The table of pyproject.toml; empty where there is none, or it is not TOML."""
+        """The table of pyproject.toml; empty where it is absent or not TOML."""
         try:
             return tomllib.loads(self.text("pyproject.toml"))
         except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ _TESTS = {
 
 
 def tests(project: Project) -> Finding | None:
-    """The folder of the tests: what pytest's settings say, else the usual ones; None when there is no test."""
+    """The folder of the tests: what pytest's settings say, else the usual ones; None without a test."""
     for name, paths in _testpaths(project):
         found = [path for path in paths if (project.root / path).is_dir()]
         if found:

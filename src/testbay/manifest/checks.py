@@ -216,7 +216,7 @@ class EnvCheck(_Check):
         if not (self.required or self.shape or self.same_keys_as):
             raise ValueError("one of required, shape, same_keys_as is missing: what makes it pass?")
         if self.same_keys_as and not self.source:
-            raise ValueError("same_keys_as compares two files, and there is no source")
+            raise ValueError("same_keys_as compares two files, and source is missing")
         return self
 
 
@@ -376,11 +376,11 @@ def _check_messages(steps: list[Message], known: list[str]) -> None:
 
 
 def _check_paths(paths: list[str], each: list[str]) -> None:
-    """A check asks its target and nobody else: what it holds of secrets is not for others."""
+    """A check asks its target alone: what it holds of secrets is not for others."""
     for path in paths:
         starts = each if path.startswith("{" + "each}") else [path]
         if not all(start.startswith("/") for start in starts):
-            raise ValueError(f"{path!r} is no path on the target: it starts with /")
+            raise ValueError(f"{path!r} is not a path on the target: it starts with /")
 
 
 def _check_writes(check: _Check, why: str) -> None:

@@ -27,11 +27,11 @@ def share(text: Any) -> float:
     """A percentage as a number: 0.2 for 20 %.
 
     Raises:
-        ValueError: It is none, or not above zero.
+        ValueError: Not a percentage, or not above zero.
     """
     found = re.fullmatch(r"(\d{1,4}(?:\.\d+)?)%", text) if isinstance(text, str) else None
     if not found or not float(found[1]):
-        raise ValueError(f"{text!r} is no percentage above zero: write e.g. 20%")
+        raise ValueError(f"{text!r} is not a percentage above zero: write e.g. 20%")
     return float(found[1]) / 100
 
 

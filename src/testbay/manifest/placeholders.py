@@ -1,6 +1,6 @@
 """`{name}` in what a check sends: known when the manifest is read, filled in when it is sent.
 
-Doubled braces are left alone, and so is what is no name: `{{ input.name }}` and `{"a": 1}` go out as they are.
+Doubled braces are left alone, and so is what is not a name: `{{ input.name }}` and `{"a": 1}` go out as they are.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Whoever deploys: how a manifest names them, and what they say of a target."""
+"""The platforms that deploy: how a manifest names them, and what they say of a target."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Railway(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What whoever deploys says of a target.
+    """What the platform that deploys says of a target.
 
-    `expected` should answer; it is empty where nobody can tell, and `said` is why. The commits in `under_way` are on
+    `expected` should answer; it is empty where that is unknown, and `said` is why. The commits in `under_way` are on
     their way there, and may answer already. `lost` is why the expected one never will.
     """
 

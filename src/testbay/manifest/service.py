@@ -30,7 +30,7 @@ def _command(text: str) -> str:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no command: {error}") from None
+        raise ValueError(f"{text!r} is not a command: {error}") from None
     if not words:
         raise ValueError("an empty command")
     return text
@@ -40,7 +40,7 @@ def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
     """A table under the names that testbay has for its dependencies: `redis` and `valkey` are one."""
     for name in table:
         if not dependencies.is_known(dependencies.ALIASES.get(name, name)):
-            raise ValueError(f"{name!r} is no dependency{nearest(name, dependencies.names())}")
+            raise ValueError(f"{name!r} is not a dependency{nearest(name, dependencies.names())}")
     return {dependencies.ALIASES.get(name, name): value for name, value in table.items()}
 
 
@@ -116,7 +116,7 @@ class Manifest(_Strict):
         for name in meant:
             if not dependencies.is_known(name):
                 known = dependencies.names()
-                raise ValueError(f"{name!r} is no dependency{nearest(name, known)}; known: {', '.join(known)}")
+                raise ValueError(f"{name!r} is not a dependency{nearest(name, known)}; known: {', '.join(known)}")
         return list(dict.fromkeys(meant))
 
     @field_validator("ports")
@@ -125,7 +125,7 @@ class Manifest(_Strict):
         ports = _by_dependency(ports)
         for name, port in ports.items():
             if not 0 < port < 65536:
-                raise ValueError(f"{name} = {port} is no port")
+                raise ValueError(f"{name} = {port} is not a port")
         return ports
 
     @field_validator("services")
@@ -138,7 +138,7 @@ class Manifest(_Strict):
     def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
         for name, path in secrets.items():
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
-                raise ValueError(f"{name!r} is no name for a variable")
+                raise ValueError(f"{name!r} is not a name for a variable")
             if name.endswith("*") != path.endswith("/*"):
                 raise ValueError(f"{name} = {path!r}: a folder ends in '/*', and the variables for it in '*'")
         return secrets
@@ -272,7 +272,7 @@ def _explain(error: ValidationError) -> str:
     fault = _fault(error)
     location = list(fault["loc"])
     if location[:1] == ["check"]:
-        del location[2:3]  # pydantic names a check's kind, which is no key
+        del location[2:3]  # pydantic names a check's kind, which is not a key
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
@@ -284,7 +284,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _of_check(error: ValidationError, table: dict[str, Any]) -> str:
-    """Which check it is about: nobody counts them."""
+    """Which check it is about: they are not counted by hand."""
     match _fault(error)["loc"]:
         case ("check", int(number), *_) if isinstance(table["check"][number], dict):
             name = table["check"][number].get("id")
@@ -320,7 +320,7 @@ def find_project(start: Path) -> Path:
     """The folder that holds the project: the nearest one upwards with a compose file or services/, else a git root.
 
     Raises:
-        ManifestError: There is none up to the root of the file system.
+        ManifestError: None was found up to the root of the file system.
     """
     folders = (start, *start.parents)
     for folder in folders:

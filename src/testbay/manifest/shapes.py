@@ -24,7 +24,7 @@ def shape(text: str) -> str:
     """A shape as a manifest names it.
 
     Raises:
-        ValueError: There is none of that name, or no number is within its limits.
+        ValueError: Unknown name, or no number is within its limits.
     """
     limits = _INT.fullmatch(text)
     if limits and limits[1] and int(limits[1]) > int(limits[2]):
@@ -51,7 +51,7 @@ def fault(shape: str, value: str) -> str:
 
 def _int(value: str, least: int | None = None, most: int | None = None) -> str:
     if not re.fullmatch(r"[+-]?[0-9]{1,15}", value):
-        return "it is no whole number"
+        return "it is not a whole number"
     inside = least is None or most is None or least <= int(value) <= most
     return "" if inside else f"it is not within {least}..{most}"
 
@@ -64,7 +64,7 @@ def _host(value: str) -> str:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return "" if _NAME.fullmatch(value) else "it is no name or address"
+        return "" if _NAME.fullmatch(value) else "it is not a name or address"
     return ""
 
 
@@ -82,12 +82,12 @@ def _host_and_port(text: str) -> str:
         return "it has no host"
     found = _HOST.fullmatch(text)
     if not found:
-        return "its host or port is none"
+        return "its host or port is missing"
     if found[2] and not 0 < int(found[2]) < 65536:
         return "its port is not within 1..65535"
     name = found[1]
     is_known = not _host(name[1:-1]) and ":" in name if name.startswith("[") else _NAME.fullmatch(name)
-    return "" if is_known else "its host is no name or address"
+    return "" if is_known else "its host is not a name or address"
 
 
 def _nats_url(value: str) -> str:

@@ -11,7 +11,7 @@ from testbay.production.checks.report import Report, from_json
 
 
 def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
-    """Run pytest with an item for each check; without a service to start there is no report, only the exit code.
+    """Run pytest with an item for each check; without a service to start no report is written, the exit code tells.
 
     Raises:
         ManifestError: An unknown check, none for this phase, or an option that only a deployment has.

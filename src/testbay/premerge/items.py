@@ -77,7 +77,7 @@ class CheckItems:
             self._found.append(Result(check=name, kind="service", verdict="error", said=said, attempts=0))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Leave the report to whoever started pytest; a worker leaves it to its controller."""
+        """Leave the report to the process that started pytest; a worker leaves it to its controller."""
         if hasattr(session.config, "workerinput"):
             return
         report = Report(

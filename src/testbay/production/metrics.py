@@ -49,7 +49,7 @@ def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
     """The report in a file, without the secrets of the project that `start` is in.
 
     Raises:
-        ManifestError: It is none, or a manifest cannot be used.
+        ManifestError: Not a report, or a manifest cannot be used.
     """
     return masked(reports.read(report), known.of(start, environ))
 
@@ -92,7 +92,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
     """Put them in place of the last run's on a Pushgateway.
 
     Raises:
-        ManifestError: The address is none, or would show the credentials to others.
+        ManifestError: The address is invalid, or would show the credentials to others.
         NotDeliveredError: It did not take them.
     """
     from prometheus_client import push_to_gateway
@@ -114,7 +114,7 @@ def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, pa
 
 def _credentials(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     if not _is_address(url):
-        raise ManifestError("--push: this is no address", todo="write e.g. http://127.0.0.1:9091")
+        raise ManifestError("--push: not a valid address", todo="write e.g. http://127.0.0.1:9091")
     if "@" in urlsplit(url).netloc:
         why, todo = "every process on the machine can read an argument", "PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD"
         raise ManifestError("--push: there are credentials in the address", why=why, todo=f"set {todo}")
@@ -140,7 +140,7 @@ def _taken(to: Address, answer: delivery.Reply) -> None:
     if answer.status in (401, 403):
         why, todo = "the credentials are missing or wrong", "set PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD"
     else:
-        why, todo = "it is no Pushgateway, or is somewhere else", "check the address given to --push"
+        why, todo = "it is not a Pushgateway, or is somewhere else", "check the address given to --push"
     what = f"the Pushgateway: status {answer.status}"
     raise NotDeliveredError(what, why=why, todo=todo, evidence=to.hidden(answer.text))
 

@@ -41,7 +41,7 @@ def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[S
     if not manifest.secrets:
         raise SecretMissingError(
             f"{manifest.service} names no secrets",
-            why=f"there is no [secrets] in {manifest.file}",
+            why=f"[secrets] is missing in {manifest.file}",
             todo='add e.g. OPENAI_API_KEY = "/path/in/parameter/store" (docs/aws-setup.md), or run the command alone',
         )
     found = _from_environment(manifest, settings.environ) if from_env else _from_aws(manifest, settings.environ)
@@ -138,7 +138,7 @@ def _search(
                 remove(file)
                 gone.append(name)
         except FileNotFoundError:
-            continue  # whoever wrote it took it away while we looked
+            continue  # its writer took it away while we looked
         except OSError as error:
             stuck.append(f"{name}: {error.strerror}")
     if stuck:

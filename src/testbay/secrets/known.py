@@ -1,4 +1,4 @@
-"""What nobody may read in an issue or a message, whoever wrote the report that has it."""
+"""The secrets that must not be readable in an issue or a message, whichever report has them."""
 
 import fnmatch
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
     Those of each of its services, as a report of one may show what another one said; and our own credentials.
 
     Raises:
-        ManifestError: A manifest cannot be used: then nobody knows what is secret.
+        ManifestError: A manifest cannot be used: then it is unknown what is secret.
     """
     names = [*_OURS, *_named(start)]
     values = {environ[one] for name in names for one in fnmatch.filter(environ, name)}

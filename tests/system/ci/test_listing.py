@@ -141,7 +141,7 @@ def test_without_a_commit_to_compare_with_all_are_listed(checkout: Path, tier2: 
     add_service(checkout, "a")
     commit(checkout)
 
-    said = f"matrix: {since} is no commit here, so all services are listed"
+    said = f"matrix: {since} is not a commit here, so all services are listed"
     listed = tier2("--list", "--json", "--changed-since", since)
 
     assert listed == (0, [said, '[{"service":"a","shard":1,"shards":1}]'])

@@ -84,7 +84,7 @@ def test_a_package_brings_a_dependency(bay: Bay, package: Path, engine: str, req
     bay.tests(TESTS)
 
     tested = bay.run("run", "shop")
-    opened = bay.run("open", "shop", "--", sys.executable, "-c", ASK)
+    opened = bay.run("open", "--", sys.executable, "-c", ASK)
 
     assert re.search(rf"Memcached: Running on port \d+ \(1\.[\d.]+, {engine}", tested.out), tested.out
     assert (tested.code, "Tests: 3 passed, 1 failed" in tested.out) == (1, True), tested.out

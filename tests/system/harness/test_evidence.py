@@ -24,7 +24,7 @@ CAUSES = {
     "test_service_crash": ("Server disconnected", ["shop: the ledger is corrupt, giving up", "ended with exit code 3"]),
     "test_out_of_memory": (
         "Server disconnected",
-        ["shop: loading the whole catalogue", "shop: ended by SIGKILL (out of memory, or somebody killed it)"],
+        ["shop: loading the whole catalogue", "shop: ended by SIGKILL (out of memory, or killed by hand)"],
     ),
     "test_sql_error": (
         'invalid input syntax for type integer: "three"',

@@ -293,9 +293,9 @@ MESSAGE = {"seq": 1, "subject": "x", "headers": [], "data": "1"}
         ("postgres.sql", ["-- roles: []", "\\! touch pwned"], 'syntax error at or near "\\"'),
         ("dragonfly.jsonl", [{"key": "k"}], "KeyError('value')"),
         ("dragonfly.jsonl", ["[" * 100_000], "RecursionError("),
-        ("nats.jsonl", [STREAM, MESSAGE | {"subject": "x 1\r\nPUB y"}], "is no name or subject"),
-        ("nats.jsonl", [STREAM, MESSAGE | {"headers": ["a: b\r\nc"]}], "is no header"),
-        ("nats.jsonl", [{**STREAM, "stream": {"name": "\x1b[2J"}}], "is no name or subject"),
+        ("nats.jsonl", [STREAM, MESSAGE | {"subject": "x 1\r\nPUB y"}], "is not a name or subject"),
+        ("nats.jsonl", [STREAM, MESSAGE | {"headers": ["a: b\r\nc"]}], "is not a header"),
+        ("nats.jsonl", [{**STREAM, "stream": {"name": "\x1b[2J"}}], "is not a name or subject"),
     ],
 )
 def test_a_hostile_part_is_refused(failed: Bay, tmp_path: Path, name: str, lines: list[Any], said: str) -> None:
@@ -319,7 +319,7 @@ def test_what_cannot_be_put_back_is_said(failed: Bay, tmp_path: Path) -> None:
         [
             "not restored: consumer passing: not durable; `testbay open TEST nats` shows it",
             "not restored: numbers of X: from message 9999 on, which is 2 here",
-            "not restored: message 10000 of X: z is none of its subjects",
+            "not restored: message 10000 of X: z is not one of its subjects",
             "not restored: stream Y: it has mirror; `testbay open TEST nats` shows it",
         ],
     )

@@ -190,13 +190,13 @@ def test_json_is_all_there_is_on_standard_output(bay: Bay, deployment: Deploymen
     ("arguments", "what"),
     [
         ([], "which phase?"),
-        (["--phase", "post-deply"], "--phase: 'post-deply' is no phase (did you mean 'post-deploy'?)"),
+        (["--phase", "post-deply"], "--phase: 'post-deply' is not a phase (did you mean 'post-deploy'?)"),
         (["--phase", "post-deploy"], "which target?"),
         (
             ["--phase", "post-deploy", "--target", "prod"],
-            "--target: there is no target 'prod'",
+            "--target: unknown target 'prod'",
         ),
-        (["--phase", "pre-deploy", "--id", "healt"], "--id: there is no check 'healt' (did you mean 'health'?)"),
+        (["--phase", "pre-deploy", "--id", "healt"], "--id: unknown check 'healt' (did you mean 'health'?)"),
         (["--phase", "pre-deploy", "--id", "health"], "none of these checks is for the phase pre-deploy"),
         (
             ["--phase", "pre-merge", "--target", "production"],

@@ -212,7 +212,7 @@ def test_an_environment_without_deployments_is_an_error(ask: Ask, github: FakeGi
     found = ask()
 
     assert (verdicts(found), found.exit_code, found.expected_commit, found.commit) == (NOBODY_KNOWS, 22, "", NEW)
-    assert "GitHub: there is no deployment to 'production'" in found.results[0].said
+    assert "GitHub: no deployment to 'production'" in found.results[0].said
 
 
 @pytest.mark.parametrize(
@@ -220,11 +220,11 @@ def test_an_environment_without_deployments_is_an_error(ask: Ask, github: FakeGi
     [
         (Fault(pattern="", status=403), "status 403", "do: in a workflow: permissions: deployments: read"),
         (Fault(pattern="statuses", status=404), "status 404", "do: in a workflow: permissions: deployments: read"),
-        (Fault(pattern="", status=200, body="<html>"), "the answer is no JSON", "do: look at githubstatus.com"),
-        (Fault(pattern="", status=200, body="[{}]"), "what should be a deployment is none", "evidence: its keys: ["),
+        (Fault(pattern="", status=200, body="<html>"), "the answer is not JSON", "do: look at githubstatus.com"),
+        (Fault(pattern="", status=200, body="[{}]"), "a deployment has another form", "evidence: its keys: ["),
         (
             Fault(pattern="", status=200, body='[{"id": 1, "sha": "main"}]'),
-            "what should be a deployment is none",
+            "a deployment has another form",
             "evidence: its keys: ['id', 'sha']",
         ),
     ],

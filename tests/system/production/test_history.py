@@ -122,14 +122,14 @@ def test_a_run_that_is_too_old_is_not_kept(tmp_path: Path) -> None:
     ("argv", "message"),
     [
         (["history", "none.json"], "error: none.json: cannot be read"),
-        (["history", "empty.json"], "error: this is no report of checks"),
+        (["history", "empty.json"], "error: this is not a report of checks"),
         (["history", "x.json", "--to", "a", "--branch", "b"], "error: a history is in a folder or on a branch"),
         (["latency"], "error: no check was timed yet"),
         (["latency", "health"], "error: no check was timed yet"),
         (["latency", "heath", "--history", "kept"], "error: no check 'heath' was timed; did you mean 'health'?"),
-        (["latency", "--slower-than", "0%"], "error: --slower-than: '0%' is no percentage above zero"),
-        (["latency", "--slower-than", "some"], "error: --slower-than: 'some' is no percentage above zero"),
-        (["latency", "--hard-ms", "nan"], "error: --hard-ms: nan is no time above zero"),
+        (["latency", "--slower-than", "0%"], "error: --slower-than: '0%' is not a percentage above zero"),
+        (["latency", "--slower-than", "some"], "error: --slower-than: 'some' is not a percentage above zero"),
+        (["latency", "--hard-ms", "nan"], "error: --hard-ms: nan is not a time above zero"),
     ],
 )
 def test_what_cannot_be_used_is_code_10(tmp_path: Path, argv: list[str], message: str) -> None:

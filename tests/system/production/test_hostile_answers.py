@@ -25,7 +25,7 @@ RULES = ("status == 200", "json.ok", "json.list == 1", "text == 'x'", "headers['
 
 
 class Hostile(BaseHTTPRequestHandler):
-    """Says everything it can in words of that sort: as keys, values, a header's value, a body that is no JSON."""
+    """Says everything it can in words of that sort: as keys, values, a header's value, a body that is not JSON."""
 
     def do_GET(self) -> None:
         plain = " ".join(HOSTILE)

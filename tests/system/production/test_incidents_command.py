@@ -134,9 +134,9 @@ def test_without_access_nothing_is_asked(github: FakeGitHub, environ: dict[str, 
 @pytest.mark.parametrize(
     ("found", "options", "message"),
     [
-        ("{}", [], "error: this is no report of checks"),
-        (None, ["--last-good", "main"], "error: --last-good: 'main' is no commit"),
-        (None, ["--close-after", "0"], "error: --close-after: 0 is no count of runs"),
+        ("{}", [], "error: this is not a report of checks"),
+        (None, ["--last-good", "main"], "error: --last-good: 'main' is not a commit"),
+        (None, ["--close-after", "0"], "error: --close-after: 0 is not a count of runs"),
         (None, ["--reopen-within", "soon"], "error: --reopen-within: 'soon' is not a duration"),
     ],
 )

@@ -134,9 +134,9 @@ def test_a_token_without_rights_is_named_not_shown(monitor: Monitor, status: int
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        (Fault(pattern="", status=200, body="<html>"), "the answer is no JSON"),
+        (Fault(pattern="", status=200, body="<html>"), "the answer is not JSON"),
         (Fault(pattern="", status=200, body="{}"), "the answer is no list of objects"),
-        (Fault(pattern="", status=200, body='[{"number": "1"}]'), "what should be an issue is none"),
+        (Fault(pattern="", status=200, body='[{"number": "1"}]'), "an issue has another form"),
         (Fault(pattern="", status=301, headers={"Location": "https://evil.invalid"}), "status 301"),
         (Fault(pattern="", status=418, body="{}"), "status 418"),
         (

@@ -134,9 +134,9 @@ REVOKED = "the webhook was revoked, or its channel is gone, archived, or closed 
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (200, "<html>log in</html>", "what answers there is no incoming webhook"),
-        (200, '{"ok":true}', "what answers there is no incoming webhook"),
-        (202, "ok", "what answers there is no incoming webhook"),
+        (200, "<html>log in</html>", "what answers there is not an incoming webhook"),
+        (200, '{"ok":true}', "what answers there is not an incoming webhook"),
+        (202, "ok", "what answers there is not an incoming webhook"),
         (302, "", REVOKED),
         (400, "invalid_payload", "Slack does not take the message"),
         (403, "action_prohibited", REVOKED),
@@ -277,7 +277,7 @@ def test_an_address_of_no_use_is_said_in_every_run(monitor: Monitor, url: str) -
     monitor.run(BAD)
     monitor.slack_url = url
     for _ in range(2):
-        with pytest.raises(NotDeliveredError, match=r"^SLACK_WEBHOOK_URL is no https address\n"):
+        with pytest.raises(NotDeliveredError, match=r"^SLACK_WEBHOOK_URL is not an https address\n"):
             monitor.run(GOOD)
 
     assert monitor.github.open_numbers() == []

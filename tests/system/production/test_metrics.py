@@ -152,7 +152,7 @@ def test_a_secret_is_no_label(tmp_path: Path) -> None:
         (["--to", "a.prom", "--push", "http://127.0.0.1:9"], 2, "say --to FILE.prom or --push URL, one of the two"),
         (["--to", "shop.txt"], 10, "error: --to: shop.txt does not end in .prom"),
         (["--to", "none/shop.prom"], 10, "error: --to: none/shop.prom cannot be written"),
-        (["--push", "127.0.0.1:9091"], 10, "error: --push: this is no address"),
+        (["--push", "127.0.0.1:9091"], 10, "error: --push: not a valid address"),
         (["--push", "http://u:canary@127.0.0.1:9091"], 10, "error: --push: there are credentials in the address"),
     ],
 )

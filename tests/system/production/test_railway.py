@@ -322,7 +322,7 @@ def test_a_build_that_crashed_is_a_failure_on_a_schedule(ask: Ask, railway: Fake
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ([], "Railway: there is no deployment"),
+        ([], "Railway: no deployment"),
         ([(OLD, "REMOVED"), (NEW, "FAILED")], "Railway: none of the newest 2 deployments runs"),
         ([(OLD, "SUCCESS"), ("", "SUCCESS")], "Railway: the newest deployment that ran has no commit"),
         ([(OLD, "SUCCESS"), *[(NEW, "FAILED")] * 20], "Railway: none of the newest 20 deployments runs"),

@@ -86,7 +86,7 @@ def test_ci_is_what_ci_services_set(text: str, is_ci: bool) -> None:  # noqa: FB
     [
         (
             {"TESTBAY_ENGINE": "podman"},
-            "TESTBAY_ENGINE: 'podman' is no engine\n  do:       use one of: auto, compose, embedded",
+            "TESTBAY_ENGINE: 'podman' is not an engine\n  do:       use one of: auto, compose, embedded",
         ),
         (
             {"TESTBAY_LLM": "fake"},
@@ -119,7 +119,7 @@ def test_a_wrong_value_is_refused_by_name(environ: dict[str, str], message: str)
 
 def test_a_wrong_flag_is_not_blamed_on_the_variable() -> None:
     """The message names where the value came from."""
-    with pytest.raises(ManifestError, match="--engine: 'x' is no engine"):
+    with pytest.raises(ManifestError, match="--engine: 'x' is not an engine"):
         settings.load(engine="x", environ={**HOME, "TESTBAY_ENGINE": "auto"})
 
 
@@ -181,14 +181,14 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
         settings.load(environ={**HOME, "TESTBAY_SHARD": text})
 
     assert str(refused.value).splitlines() == [
-        f"TESTBAY_SHARD: {text!r} is no shard",
+        f"TESTBAY_SHARD: {text!r} is not a shard",
         "  do:       write which one of how many, from 1/1 to 256/256: 2/4",
     ]
 
 
 def test_an_empty_flag_is_no_shard() -> None:
     """A workflow whose variable is empty would run everything in every job."""
-    with pytest.raises(ManifestError, match=r"^--shard: '' is no shard"):
+    with pytest.raises(ManifestError, match=r"^--shard: '' is not a shard"):
         settings.load(environ=HOME, shard="")
 
 
@@ -201,6 +201,6 @@ def test_durations_are_for_shards() -> None:
     with pytest.raises(ManifestError) as refused:
         settings.load(environ=HOME, durations="10")
     assert str(refused.value).splitlines() == [
-        "--durations: there is no shard to split off",
+        "--durations: no shard to split off",
         "  do:       add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
     ]

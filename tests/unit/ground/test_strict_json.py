@@ -1,4 +1,4 @@
-"""JSON as its standard has it: what readers disagree about is no JSON."""
+"""JSON as its standard has it: what readers disagree about is not JSON."""
 
 import json
 from datetime import UTC, datetime

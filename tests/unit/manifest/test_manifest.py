@@ -103,13 +103,13 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
         ("tests = 5", "tests: Input should be a valid string"),
         ("env = { A = 1 }", "env.A: Input should be a valid string"),
         ('ports = { postgres = "5432" }', "ports.postgres: Input should be a valid integer"),
-        ("ports = { postgres = 70000 }", "ports: postgres = 70000 is no port"),
-        ("ports = { postgre = 5432 }", "ports: 'postgre' is no dependency (did you mean 'postgres'?)"),
+        ("ports = { postgres = 70000 }", "ports: postgres = 70000 is not a port"),
+        ("ports = { postgre = 5432 }", "ports: 'postgre' is not a dependency (did you mean 'postgres'?)"),
         (
             'needs = ["nat"]',
-            "needs: 'nat' is no dependency (did you mean 'nats'?); known: postgres, dragonfly, nats",
+            "needs: 'nat' is not a dependency (did you mean 'nats'?); known: postgres, dragonfly, nats",
         ),
-        ('needs = ["kafka"]', "needs: 'kafka' is no dependency; known: postgres, dragonfly, nats"),
+        ('needs = ["kafka"]', "needs: 'kafka' is not a dependency; known: postgres, dragonfly, nats"),
         (
             'migrations = "sql"\nmigrate = "alembic"',
             "migrations and migrate exclude each other: a folder of SQL, or a command",
@@ -120,7 +120,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
             "nats.streams needs 'nats' in needs",
         ),
         ('migrate = "  "', "migrate: an empty command"),
-        ('migrate = "echo \'x"', 'migrate: "echo \'x" is no command: No closing quotation'),
+        ('migrate = "echo \'x"', 'migrate: "echo \'x" is not a command: No closing quotation'),
         ('[tool.testbay.replay]\nsecret = "K"\nstart = ""', "replay.start: an empty command"),
         (
             '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]\nmax_age_s = inf',

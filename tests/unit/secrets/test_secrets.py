@@ -88,9 +88,9 @@ def test_only_files_are_searched(project: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ('"A KEY" = "/a"', "'A KEY' is no name for a variable"),
-        ('"*" = "/a/*"', "'*' is no name for a variable"),
-        ('"A_*_B" = "/a/*"', "'A_*_B' is no name for a variable"),
+        ('"A KEY" = "/a"', "'A KEY' is not a name for a variable"),
+        ('"*" = "/a/*"', "'*' is not a name for a variable"),
+        ('"A_*_B" = "/a/*"', "'A_*_B' is not a name for a variable"),
         ('"A_*" = "/a"', "A_* = '/a': a folder ends in '/*', and the variables for it in '*'"),
         ('A = "/a/*"', "A = '/a/*': a folder ends in '/*', and the variables for it in '*'"),
     ],

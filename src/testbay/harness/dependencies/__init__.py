@@ -62,7 +62,7 @@ class Dependency(Protocol):
         """The best server program on this machine for what the compose file names.
 
         Raises:
-            EngineUnavailableError: There is none; says what to install.
+            EngineUnavailableError: None was found; says what to install.
         """
 
     def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:

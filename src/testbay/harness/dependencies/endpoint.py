@@ -65,7 +65,7 @@ def check_identity(endpoint: Endpoint, said: str) -> None:
     """Whether the server that answered is ours.
 
     Raises:
-        OSError: It tells another name: somebody else's server got the port first.
+        OSError: It tells another name: another server got the port first.
     """
     if endpoint.identity and said != endpoint.identity:
         raise OSError(f"another server answers on port {endpoint.port}: it says it is {said!r}")

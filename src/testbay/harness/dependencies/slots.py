@@ -39,7 +39,7 @@ class Slot(Protocol):
         """
 
     def remake(self) -> None:
-        """Make it from nothing, unreachable for whoever knows where the last one was.
+        """Make it from nothing, unreachable for clients that know where the last one was.
 
         Raises:
             OSError: The server refused.
@@ -114,7 +114,7 @@ class Undivided:
 
 
 class Everything:
-    """The slot that is none."""
+    """The slot that is the whole server."""
 
     log: Path | None = None
 

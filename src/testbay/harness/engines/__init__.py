@@ -35,7 +35,7 @@ class Engine(Protocol):
         """
 
     def unserve(self, name: str) -> None:
-        """End a further server and remove its files; nothing happens when there is none of that name."""
+        """End a further server and remove its files; nothing happens when none has that name."""
 
     def stop(self) -> list[str]:
         """End everything; returns what could not be ended, as text for a person."""

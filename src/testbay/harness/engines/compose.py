@@ -1,4 +1,4 @@
-"""The compose engine: containers from a compose file of testbay's own, under a project name nobody else has.
+"""The compose engine: containers from a compose file of testbay's own, under a project name of its own.
 
 It lives in a guard, which has no site-packages, so it speaks to Docker through the CLI that Compose itself needs. One
 `docker logs --follow` per container writes the log file that the evidence comes from, and its end tells at once that
@@ -34,7 +34,7 @@ class Compose:
         self._held: list[Any] = []
         self._followers: dict[str, tuple[str, Path, process.Child]] = {}
         self._servers: set[str] = set()
-        self._native = Embedded()  # for what is no container: the replay stand-in
+        self._native = Embedded()  # for what is not a container: the replay stand-in
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Hold the ports, bring the project up, follow every container's log."""
@@ -94,7 +94,7 @@ class Compose:
         self._followers[name] = (container, log, child)
 
     def snapshot(self, name: str, template: str) -> bool:  # noqa: ARG002 - the Protocol's; nothing to keep here
-        """Containers live on a RAM disk: there is no data directory to keep."""
+        """Containers live on a RAM disk: no data directory has to be kept."""
         return False
 
     def exited(self) -> list[tuple[str, int]]:

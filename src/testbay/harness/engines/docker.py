@@ -165,7 +165,7 @@ def _cli(environ: Mapping[str, str], *arguments: str) -> process.Completed:
         return process.run(["docker", *arguments], env=environ, timeout_s=_LOOK_LIMIT_S)
     except FileNotFoundError:
         raise EngineUnavailableError(
-            "there is no docker command on the PATH",
+            "no docker command on the PATH",
             why="Docker is not installed, or not for this user",
             todo="install Docker with the Compose plugin, or use --engine embedded",
         ) from None

@@ -128,7 +128,7 @@ class Embedded:
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
         """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
 
-        Whoever comes upon the process can see whose it is.
+        A look at the process tells whose it is.
         """
         base = {"PATH": os.defpath, "HOME": server["home"], "LANG": "C", "TESTBAY_STACK": self._stack}
         return base | server["env"]
@@ -212,7 +212,7 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise EngineUnavailableError(
-            "no server runs as root, and there is no `setpriv` to run it as another user",
+            "no server runs as root, and `setpriv` to run it as another user is missing",
             todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
         )
     name = signal.Signals(death_signal).name.removeprefix("SIG")

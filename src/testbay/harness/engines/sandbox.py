@@ -57,7 +57,7 @@ def abi() -> int:
 
 
 def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str]) -> int | None:
-    """A cage as an open file, for `enter`; the caller closes it. None when there is no Landlock here.
+    """A cage as an open file, for `enter`; the caller closes it. None without Landlock.
 
     Args:
         programs: All that may be executed; the loader each of them names comes with it.

@@ -24,7 +24,7 @@ _MAX_AGE_S = 30 * 86400.0
 
 
 def restore(entry: Path, into: Path) -> bool:
-    """Copy an entry's data to `into`; False, and the entry is gone, when there is none or it is damaged."""
+    """Copy an entry's data to `into`; False, and the entry is gone, when it is absent or damaged."""
     if not entry.is_dir():
         return False
     if _copied_whole(entry, into):
@@ -61,7 +61,7 @@ def save(entry: Path, data: Path) -> bool:
 
 
 def prune(folder: Path, *, max_bytes: int = _MAX_BYTES, max_age_s: float = _MAX_AGE_S) -> list[str]:
-    """Remove entries nobody used for a month, and the least recently used beyond the size; returns their names."""
+    """Remove entries not used for a month, and the least recently used beyond the size; returns their names."""
     entries = sorted(((_last_used(entry), entry) for entry in folder.iterdir() if entry.is_dir()), reverse=True)
     total = 0
     removed = []
@@ -147,7 +147,7 @@ def _last_used(entry: Path) -> float:
     try:
         return (entry / _SEAL).stat().st_mtime
     except OSError:
-        return entry.stat().st_mtime  # half-made: by somebody at work, or by somebody who died
+        return entry.stat().st_mtime  # half-made: by a process at work, or by one that died
 
 
 def _bytes(entry: Path) -> int:

@@ -23,7 +23,7 @@ _ANSWER_LIMIT_S = 10.0
 
 
 class ProxyGoneError(EngineUnavailableError):
-    """Somebody killed the proxy; with it went every connection through it."""
+    """The proxy was killed; with it went every connection through it."""
 
 
 class Proxies:
@@ -65,7 +65,7 @@ class Proxies:
         if error := answer.get("error"):
             raise EngineUnavailableError(
                 f"the proxy could not {command['do']}: {error}",
-                why="another program took a port while nobody listened there, or there is none left",
+                why="another program took a port while the proxy did not listen there, or no port is left",
                 todo="end that program, or run the test again",
             )
         return answer
@@ -87,7 +87,7 @@ class Proxies:
         """The error of a proxy that does not run any more."""
         return ProxyGoneError(
             "the proxy between the tests and their dependencies is gone",
-            why="something killed it; every connection through it broke, and nobody listens there any more",
+            why="something killed it; every connection through it broke, and nothing listens there any more",
             todo="run the test again; if nothing on this machine kills processes, please report it",
             evidence=tail(self._log),
         )
@@ -190,7 +190,7 @@ class Link:
         return self._set("restart", down_ms=down_ms)
 
     def heal(self) -> None:
-        """End every fault of this dependency; nothing happens when there is none."""
+        """End every fault of this dependency; nothing happens when none is on."""
         if self._on:
             self._heal("")
 
@@ -273,7 +273,7 @@ class Faults:
         """End every fault.
 
         Raises:
-            ProxyGoneError: Somebody killed the proxy.
+            ProxyGoneError: The proxy was killed.
         """
         if not self._proxies.is_alive:
             raise self._proxies.gone()
@@ -281,6 +281,6 @@ class Faults:
             link.heal()
 
     def close(self) -> None:
-        """Break what still goes through, and let nobody in again."""
+        """Break what still goes through, and accept no connection again."""
         for link in self._links.values():
             self._proxies.ask(do="close", port=link.port)

@@ -17,7 +17,7 @@ from testbay.errors import BayError
 from testbay.harness.faults.relay import Connection, Treatment
 
 _FIRST_PORT, _PORTS = 19000, 1000
-_SHUT = ("cut", "refuse", "restart")  # while one of these is on, nobody listens
+_SHUT = ("cut", "refuse", "restart")  # while one of these is on, the port is closed
 _BROKEN = ("cut", "restart")  # and these break what is open
 _AGAIN_S = 0.05
 _LOOK_S = 3600.0  # the kernel cannot be asked to wait for more than some days
@@ -53,7 +53,7 @@ class Door:
         """Let clients in; nothing happens when they are.
 
         Raises:
-            OSError: Somebody took the port while nobody listened there.
+            OSError: Another program took the port while it was closed.
         """
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
@@ -66,7 +66,7 @@ class Door:
             return False
         try:
             client, _ = self._listener.accept()
-        except OSError:  # it has gone already, or there is none
+        except OSError:  # it has gone already, or never came
             return False
         self._count += 1
         # By its number, so that chance repeats itself where connections are opened in the same order.
@@ -91,7 +91,7 @@ class Door:
         """Be without this fault, or without any.
 
         Raises:
-            OSError: Somebody took the port meanwhile.
+            OSError: Another program took the port meanwhile.
         """
         for name in [fault] if fault else list(self._faults):
             self._faults.pop(name, None)
@@ -111,7 +111,7 @@ class Door:
         if self._opens_at <= now:
             try:
                 self.heal("restart")
-            except OSError:  # somebody took the port; until it is free again
+            except OSError:  # another program took the port; until it is free again
                 self._opens_at = now + _AGAIN_S
         for connection in self._connections:
             if connection.due() <= now:
@@ -166,7 +166,7 @@ class Proxy:
         self._is_over = False
 
     def run(self) -> None:
-        """For as long as there is somebody to obey."""
+        """For as long as commands come."""
         while not self._is_over:
             due = min([door.due() for door in self._doors.values()], default=_NEVER)
             patience_s = None if due == _NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)

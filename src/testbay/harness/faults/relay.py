@@ -1,6 +1,6 @@
 """One connection that goes through the proxy: bytes in both directions, passed on as its shape says.
 
-What has been read and cannot go on yet is bounded; at the bound no more is read, so that whoever sends has to wait, as
+What has been read and cannot go on yet is bounded; at the bound no more is read, so that the sender has to wait, as
 for a slow server. The end of either direction is passed on as such.
 """
 

@@ -42,10 +42,10 @@ def attach(folder: Path, run: str = "") -> Attachment:
 
     Args:
         folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.
-        run: The same for every worker of one run: they share one stack, whoever comes first starts it.
+        run: The same for every worker of one run: they share one stack, the first one starts it.
 
     Raises:
-        BayError: There is no manifest, or the stack cannot be started.
+        BayError: No manifest was found, or the stack cannot be started.
     """
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
@@ -93,7 +93,7 @@ def borrow(asked: "Request") -> Borrowed | None:
             return None  # the stack has just ended, or every lease of it is held: a run can start one of its own
         own = {name: _endpoint(lease, name) for name in held.tenancy["endpoints"]}
         if any(own[name] == kept.endpoints[name] for name in own):
-            return None  # a server that is not divided would be shared with whoever else uses the stack
+            return None  # a server that is not divided would be shared with all other users of the stack
         end = undo.pop_all().close
     return Borrowed(lease=lease, stack=replace(kept, endpoints=kept.endpoints | own), close=end)
 

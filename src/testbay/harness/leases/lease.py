@@ -112,7 +112,7 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """The same slice past the proxies, for whoever looks on while the way is cut; without faults this one."""
+        """The same slice past the proxies, for looking on while the way is cut; without faults this one."""
         return self._direct or self
 
     @property

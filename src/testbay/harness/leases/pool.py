@@ -89,7 +89,7 @@ class Pool:
         return [lord.shared for lord in self._landlords.values() if lord.shared]
 
     def warm(self) -> None:
-        """Begin to make the first lease; nobody waits."""
+        """Begin to make the first lease; nothing waits for it."""
         self._order(self._making, self._make)
 
     def take(self) -> Lease:
@@ -206,7 +206,7 @@ class Pool:
         return serve
 
     def _number(self) -> int:
-        """A number nobody has."""
+        """A free number."""
         held = registry.hold_number(self._home)
         if held is None:
             raise EngineUnavailableError(
@@ -219,7 +219,7 @@ class Pool:
         return number
 
     def _another(self, number: int) -> int:
-        """A number for the one given up; when there is none, the one that was given up longest ago."""
+        """A number for the one given up; when none is free, the one that was given up longest ago."""
         self._spent.append(number)
         held = registry.hold_number(self._home)
         if held is None:

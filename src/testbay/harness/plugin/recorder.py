@@ -20,7 +20,7 @@ _COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed
 
 
 class Recorder:
-    """Writes {"planned": […]} once, then a line for each phase of each test: whoever reads it sees a killed run too.
+    """Writes {"planned": […]} once, then a line for each phase of each test: a reader sees a killed run too.
 
     Args:
         file: Where to, one line after the other.
@@ -88,7 +88,7 @@ class Recorder:
 
     @world.really
     def _write(self, facts: list[dict[str, Any]]) -> None:
-        # A full disk ends no test; that the record lacks some is found by whoever reads it, and is red.
+        # A full disk ends no test; that the record lacks some is found by its reader, and is red.
         with contextlib.suppress(OSError), self._file.open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(_masked(fact, self._mask)) + "\n" for fact in facts)
 
@@ -106,7 +106,7 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
         fact["reason"] = visible(report.longrepr[2].removeprefix("Skipped: "))[:_ERROR_CHARACTERS]
     if failed:
         fact |= {"error": first_error_line(report), "trace": _bounded(report.longreprtext), "location": _place(report)}
-    # The sections of a passing phase come again with the next one, or nobody will ask for them.
+    # The sections of a passing phase come again with the next one, or are not asked for.
     if failed or getattr(report, "testbay_sections", []):
         shown = [(title, _bounded(text)) for title, text in report.sections if failed or _is_ours(report, title)]
         fact |= {"sections": shown[-_SECTIONS:]} if shown else {}
@@ -163,7 +163,7 @@ class JUnit:
     @pytest.hookimpl(tryfirst=True)  # pytest's own hook finishes the test's element
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Before the element is finished."""
-        from _pytest.junitxml import xml_key  # there is no public way to an element of a report
+        from _pytest.junitxml import xml_key  # an element of a report has no public door
 
         xml = self._config.stash.get(xml_key, None)
         if xml is None:

@@ -100,7 +100,7 @@ class Leasing:
         """The pool for the tests that run now, opened at the first call.
 
         Raises:
-            BayError: There is no stack, and none can be started; the same one at each call.
+            BayError: No stack runs, and none can be started; the same one at each call.
         """
         where = self._where()
         if where not in self._attachments:
@@ -122,7 +122,7 @@ class Leasing:
         except OSError as error:  # a full disk
             return unusable(error)
         self._attachments[where] = found
-        self.evidence.notice()  # what a kept stack has logged so far is nobody's here
+        self.evidence.notice()  # what a kept stack has logged so far belongs to no test here
         return found
 
     def _attached(self) -> "Attachment | None":

@@ -171,12 +171,12 @@ def read(folder: Path) -> Archive:
     """What an archive says of itself.
 
     Raises:
-        ManifestError: There is none, or not one that this testbay reads.
+        ManifestError: It does not exist, or is not one that this testbay reads.
     """
     index = folder / _INDEX
     try:
         if not folder.is_dir():
-            raise _refused(folder, "there is no such folder")
+            raise _refused(folder, "the folder does not exist")
         if not index.is_file():
             raise _refused(folder, f"it has no {_INDEX}, which is written last: it was half-made, or cut off")
         if index.stat().st_size > _INDEX_BYTES:

@@ -29,7 +29,7 @@ def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
     """The archive that is meant: a folder, a number of the list, a test's id or a part of it; the newest one else.
 
     Raises:
-        ManifestError: There is none, or it could be several tests'; says which there are.
+        ManifestError: None fits, or several tests' do; says which there are.
     """
     if folder is None and test is not None and os.sep in test and (project / test).is_dir():
         folder = project / test
@@ -77,7 +77,7 @@ def show_list(project: Path, voice: Voice) -> None:
 
 
 def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: Sequence[str]) -> int:
-    """Restore it and run a command on it (psql when there is none); the command's exit code.
+    """Restore it and run a command on it (psql by default); the command's exit code.
 
     Raises:
         ManifestError: The archive is damaged, of a service that is not here, or its servers refuse it.
@@ -103,7 +103,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
 
 
 def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:
-    """Our own look at a part, as it was kept: of the streams always, of the keys where there is no client."""
+    """Our own look at a part, as it was kept: of the streams always, of the keys without a client."""
     if words == ["nats"]:
         from testbay.harness.dependencies.nats import state as nats_archive
 

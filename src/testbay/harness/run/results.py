@@ -170,7 +170,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if code < 0:
         raise TestsDidNotRunError(
             f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
-            why="the system was out of memory, or somebody killed it",
+            why="the system was out of memory, or it was killed by hand",
             todo="run the first of those below alone",
             evidence=missing,
         )

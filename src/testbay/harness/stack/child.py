@@ -13,7 +13,7 @@ def run(stack: Stack, command: Sequence[str]) -> int:
     """Run it to its end; returns its exit code (128 + signal when one ended it).
 
     Raises:
-        ManifestError: There is no such program.
+        ManifestError: The program does not exist.
     """
     environ = stack.command_environment() | stack.client_environment()
     try:

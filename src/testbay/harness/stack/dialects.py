@@ -47,7 +47,7 @@ class Upward:
     """The part of a migration that leads up. Other lines are blank, so that a line keeps its number."""
 
     text: str
-    cut_at: int  # the line where the way down begins; 0 when there is none
+    cut_at: int  # the line where the way down begins; 0 without one
     one_transaction: bool  # as the file's tool applies it
 
 

@@ -156,7 +156,7 @@ class Worker:
         try:
             self._report({})
             self._data.mkdir(mode=0o700)
-            (self._data / "stack").symlink_to(self._home)  # whoever finds it on the RAM disk sees whose it is
+            (self._data / "stack").symlink_to(self._home)  # on the RAM disk it tells whose it is
             self._engine.start(self._plan, self._report)
             self._tell({"event": "started", "ports": self._record["ports"], "warm": self._record.get("warm", {})})
         except BayError as error:
@@ -258,7 +258,7 @@ class Worker:
 
     def _admit(self, stranger: socket.socket) -> None:
         """A further caller joins by saying the token, which only the owner of the record can read."""
-        import hmac  # loads OpenSSL: only when somebody joins
+        import hmac  # loads OpenSSL: only when a process joins
 
         try:
             said = stranger.recv(64)

@@ -73,7 +73,7 @@ class Lifeline:
         if self._guard is not None and guard_ends:
             self._guard.wait()
         elif self._guard is not None:
-            self._guard.returncode = 0  # it is nobody's child to wait for any more
+            self._guard.returncode = 0  # it is not our child to wait for any more
 
 
 _OPEN: "weakref.WeakSet[Lifeline]" = weakref.WeakSet()

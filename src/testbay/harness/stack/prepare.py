@@ -19,7 +19,7 @@ def decide_model(asked: Request) -> str:
     """Which model answers: `live` or `replay`; empty when the manifest names no replay.
 
     Raises:
-        SecretMissingError: In CI, a secret is absent and nobody asked for the replay by name.
+        SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
     """
     manifest, environ = asked.manifest, asked.settings.environ
     present = manifest.secrets_set(environ)
@@ -124,7 +124,7 @@ def pristine(stack: Stack) -> Stack:
 def catch_up(kept: Stack) -> None:
     """Have a `migrate` command look again, before a kept stack is leased on, if a file of the service has changed.
 
-    Nobody can tell by a hash which files the command reads, but it knows itself what is left to do.
+    A hash cannot tell which files the command reads, but it knows itself what is left to do.
 
     Raises:
         MigrationError: It failed.

@@ -112,7 +112,7 @@ def collect(home: Path) -> list[str]:
     left += end_marked(record.get("marks", []))
     left += _engine_collect(record)
     data = Path(record.get("data_dir") or home)
-    ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name somebody else's folder
+    ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name another folder
     return left + remove(*([data] if ours else []), home)
 
 
@@ -124,7 +124,7 @@ def remove(*folders: Path) -> list[str]:
 
 
 def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
-    """End process sessions a caller handed over (its pytest, a command it ran), whoever is left in them."""
+    """End process sessions a caller handed over (its pytest, a command it ran), with all that is left in them."""
     left: list[process.ProcessId] = []
     for session in sessions:
         left += process.end(process.session_of(process.ProcessId(*session)))
@@ -186,7 +186,7 @@ def _homes(stacks: Path) -> list[Path]:
 
 
 def _is_dead(home: Path) -> bool:
-    """A guard holds its lock for life; whoever can take it knows that the guard is gone."""
+    """A guard holds its lock for life; a process that can take it knows that the guard is gone."""
     try:
         with (home / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -81,7 +81,7 @@ class Request:
     def template(self) -> str:
         """The cache entry for the database as it is after its migrations; empty when it is not to be kept.
 
-        A `migrate` command is not part of it: nobody can tell which files it reads, so it runs each time.
+        A `migrate` command is not part of it: it is unknown which files it reads, so it runs each time.
         """
         if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
             return ""
@@ -219,7 +219,7 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
 
 
 def _ram_disk(otherwise: Path) -> Path:
-    """Where data lives that nobody will miss: in memory where there is room, as compose's tmpfs does.
+    """Where data lives that will not be missed: in memory where there is room, as compose's tmpfs does.
 
     Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
     """
@@ -316,5 +316,5 @@ def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
     plain = ROOMS[name].endpoint(asked.services[name], port)
     if asked.engine == "compose":
-        return plain  # Docker publishes the port or fails; nobody else can answer there
+        return plain  # Docker publishes the port or fails; no other server can answer there
     return replace(plain, identity=name_of(stack_id), note=asked.servers[name].note)

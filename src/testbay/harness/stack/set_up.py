@@ -89,7 +89,7 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
     """In bash, as the image does; `psql` and its kin find the server by libpq's variables."""
     shell = shutil.which("bash")
     if shell is None:
-        raise _failed(script, "there is no bash on this machine", "")
+        raise _failed(script, "no bash on this machine", "")
     command = _EXECUTED if os.access(file, os.X_OK) else _READ
     log = stack.home / "set-up.log"
     with log.open("wb") as output, _cage(stack.home / "set-up", file) as confine:

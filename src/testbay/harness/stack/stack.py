@@ -36,12 +36,12 @@ Progress = Callable[[str], None]
 
 
 class PortLostError(NotReadyError):
-    """Between our look at a port and our server's, somebody else took it."""
+    """Between our look at a port and our server's, another program took it."""
 
 
 @dataclass(kw_only=True)
 class Stack:
-    """A started stack. Stopping it, or dying, ends what it holds; `joined` ones belong to somebody else."""
+    """A started stack. Stopping it, or dying, ends what it holds; `joined` ones belong to another process."""
 
     id: str
     home: Path
@@ -126,7 +126,7 @@ class Stack:
         return mark
 
     def keep(self, idle_s: float) -> None:
-        """Let the stack outlive us until nobody has used it for `idle_s` seconds."""
+        """Let the stack outlive us until it was not used for `idle_s` seconds."""
         self.line.say({"do": "keep", "idle_s": idle_s})
 
     def note(self, facts: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ class Stack:
         deadline = time.monotonic() + _START_LIMIT_S
         while not any(event["event"] == "snapshot" for event in self._look(1.0)):
             if self._stopped is not None or time.monotonic() > deadline:
-                return  # whoever asks next is told why
+                return  # the next call is told why
         _wait_ready(self, progress)
 
     def leave(self) -> None:
@@ -177,7 +177,7 @@ class Stack:
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float) -> list[dict[str, Any]]:
-        """What is new. Bad news are kept for `check`: they may come together with what somebody else waits for."""
+        """What is new. Bad news are kept for `check`: they may come together with what another caller waits for."""
         events = self.line.events(wait_s)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
@@ -194,7 +194,7 @@ class Stack:
             for event in self._look(1.0):
                 if event["event"] == "failed":
                     raise _failed(event)
-                if event["event"] == "started":  # and perhaps a server's end, for whoever checks next
+                if event["event"] == "started":  # and perhaps a server's end, for the next check
                     self.warm = bool(event["warm"].get("postgres"))
                     return dict(event["ports"])
         raise EngineUnavailableError(

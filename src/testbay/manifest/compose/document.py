@@ -189,7 +189,7 @@ def _date(text: str) -> str:
 
 
 def key_text(value: Any) -> str:
-    """A key of a mapping as text; Compose refuses what is none, except for numbers it was lenient with."""
+    """A key of a mapping as text; Compose refuses anything else, except for numbers it was lenient with."""
     return value if isinstance(value, str) else text_of(value)
 
 

@@ -12,7 +12,7 @@ _MEANING = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 class EnvFileError(ValueError):
-    """A line that is no assignment; the text begins with its number."""
+    """A line that is not an assignment; the text begins with its number."""
 
 
 def parse_env(text: str, lookup: Lookup, known: dict[str, str] | None = None) -> dict[str, str]:
@@ -22,7 +22,7 @@ def parse_env(text: str, lookup: Lookup, known: dict[str, str] | None = None) ->
     then those assigned further up, or in `known`.
 
     Raises:
-        EnvFileError: A line is no assignment, or a variable it demands has no value.
+        EnvFileError: A line is not an assignment, or a variable it demands has no value.
     """
     found: dict[str, str] = {}
 

@@ -42,7 +42,7 @@ class OwnReading:
         """The reading.
 
         Raises:
-            ManifestError: There is none.
+            ManifestError: Not found.
         """
         if self.made is None:
             raise self.refusal or ManifestError(f"{self.files[0]}: not read")

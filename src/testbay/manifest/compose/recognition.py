@@ -88,7 +88,7 @@ def starts_server(service: ComposeService) -> bool:
 
 
 def is_replica(service: ComposeService) -> bool:
-    """Whether a server follows another one: nobody writes to it."""
+    """Whether a server follows another one: it takes no writes."""
     words = " ".join((*(service.entrypoint or ()), *service.command))
     if re.search(r"--?(replicaof|slaveof)\b|\bpg_basebackup\b", words):
         return True

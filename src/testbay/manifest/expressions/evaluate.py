@@ -43,7 +43,7 @@ class NotMetError(Exception):
 
 @dataclass(frozen=True)
 class Missing:
-    """Stands for a name that has no value this time; whoever uses it is told why."""
+    """Stands for a name that has no value this time; its user is told why."""
 
     why: str
 
@@ -85,7 +85,7 @@ def _key(of: ast.expr, key: str | int, values: Mapping[str, Any]) -> Any:
             raise NotMetError(f"{name} has no {key!r}; it has: {_names(holder)}")
         return holder[key]
     if not isinstance(holder, list | tuple):
-        raise NotMetError(f"{name} is no list, it is {show(holder)} ({_kind(holder)})")
+        raise NotMetError(f"{name} is not a list, it is {show(holder)} ({_kind(holder)})")
     if not -len(holder) <= key < len(holder):
         raise NotMetError(f"{name} has no entry {key}; it has {len(holder)}")
     return holder[key]
@@ -143,7 +143,7 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
     if _kind(left) not in ("a number", "a text"):
         raise NotMetError(f"{show(left)} ({_kind(left)}) has no order")
     if left != left or right != right:  # noqa: PLR0124 - so is NaN, of which "not above" would hold
-        raise NotMetError(f"{show(left)} and {show(right)} have no order: one is no number")
+        raise NotMetError(f"{show(left)} and {show(right)} have no order: one is not a number")
     return ORDER[type(op)](left, right)
 
 

@@ -109,10 +109,10 @@ def expression(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"{text[:40] + '…'!r} is longer than {MAX_LENGTH} characters")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of a backslash in a text; it is no code of ours
+        with warnings.catch_warnings(action="ignore"):  # of a backslash in a text; it is not our code
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{text!r} is no condition: {getattr(error, 'msg', error)}") from None
+        raise ValueError(f"{text!r} is not a condition: {getattr(error, 'msg', error)}") from None
     for node in ast.walk(tree):
         if why := _refusal(node):
             raise ValueError(f"{text!r}: {why}")

@@ -151,11 +151,11 @@ def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[st
 
 
 def parsed(text: str, what: str) -> Any:
-    """A text as JSON, or why it is none."""
+    """A text as JSON, or why it cannot be."""
     try:
         return strict_json(text)
     except (ValueError, RecursionError) as error:
         too_much = isinstance(error, RecursionError) or "digits" in str(error)
         why = getattr(error, "msg", "nested too deeply, or with a number too long" if too_much else str(error))
         begins = " ".join(text[:200].split())[:60]
-        return Missing(f"{what} is no JSON ({why}): {begins!r}")
+        return Missing(f"{what} is not JSON ({why}): {begins!r}")

@@ -43,13 +43,13 @@ def phase(text: str) -> Phase:
     """The phase of that name.
 
     Raises:
-        ManifestError: There is none.
+        ManifestError: Not found.
     """
     for known in PHASES:
         if text == known:
             return known
     raise ManifestError(
-        f"--phase: {text!r} is no phase{nearest(text, PHASES)}" if text else "which phase?",
+        f"--phase: {text!r} is not a phase{nearest(text, PHASES)}" if text else "which phase?",
         todo=f"use one of: {', '.join(PHASES)}",
     )
 
@@ -128,7 +128,7 @@ def chosen(asked: Asked) -> list[Check]:
     for name in asked.ids:
         if name not in known:
             raise ManifestError(
-                f"--id: there is no check {name!r}{nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
+                f"--id: unknown check {name!r}{nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
             )
     found = runner.chosen(checks, asked.phase, asked.ids)
     if not found:
@@ -146,7 +146,7 @@ def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
     if asked.target is not None:
         if asked.target not in targets:
             raise ManifestError(
-                f"--target: there is no target {asked.target!r}{nearest(asked.target, targets)}",
+                f"--target: unknown target {asked.target!r}{nearest(asked.target, targets)}",
                 todo=f"known: {known}",
             )
         return asked.target, targets[asked.target]

@@ -72,7 +72,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
     """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
 
     Raises:
-        FoundError: There is no answer; or a redirect that is not followed or does not end.
+        FoundError: No answer came; or a redirect that is not followed or does not end.
     """
     import aiohttp
 
@@ -114,7 +114,7 @@ async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "ai
         try:
             url = url.join(URL(to))
         except ValueError as error:
-            raise FoundError("fail", f"{asked} redirects to what is no address: {error}") from None
+            raise FoundError("fail", f"{asked} redirects to an invalid address: {error}") from None
         if not _stays(home, url):
             whither = url.origin() if url.host else url
             raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
@@ -167,7 +167,7 @@ async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
             if unpack and unpack.eof:  # zlib would keep all that follows
                 break
     except zlib.error as error:
-        return bytes(body), f"its body is no gzip: {error}"
+        return bytes(body), f"its body is not gzip: {error}"
     finally:
         response.close()
     if unpack and body and not unpack.eof:
@@ -176,7 +176,7 @@ async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
 
 
 def no_answer(asked: str, error: BaseException) -> FoundError:
-    """In words, why there is none, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
+    """In words, why no answer came, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in

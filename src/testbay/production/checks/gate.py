@@ -31,7 +31,7 @@ async def wait(
 
     Raises:
         FoundError: `stale` when another build still answers at the end, `fail` when none can be told, or when the
-            expected one is lost. When nobody knows which one to expect: `error` if it `must_know`, else `skip`.
+            expected one is lost. When it is unknown which one to expect: `error` if it `must_know`, else `skip`.
     """
     began = time.monotonic()
     attempts = 0

@@ -1,4 +1,4 @@
-"""What a run of checks found: one record, as JSON for whoever comes after (history, incidents, pages)."""
+"""What a run of checks found: one record, as JSON for what comes after (history, incidents, pages)."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ class Result:
     latencies_s: Annotated[tuple[Seconds, ...], Field(max_length=_MAX_PROBES)] = ()
 
     def __post_init__(self) -> None:
-        """Much of it was written by whoever answered: made short, and free of what a terminal would obey."""
+        """Much of it was written by the other side: made short, and free of what a terminal would obey."""
         object.__setattr__(self, "said", one_line(self.said))
         object.__setattr__(self, "evidence", tuple(one_line(line) for line in self.evidence[:_LINES]))
 
@@ -61,7 +61,7 @@ class Report:
     """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
 
     `known` are the names of all results that the manifest's checks can have for a deployment, asked this time or not;
-    empty where nobody knows.
+    empty where it is not known.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -125,7 +125,7 @@ def _read(text: str | bytes) -> tuple[Report, Any]:
 
 def _unusable(why: str) -> ManifestError:
     return ManifestError(
-        "this is no report of checks", why=one_line(why), todo="take one that testbay check --json wrote"
+        "this is not a report of checks", why=one_line(why), todo="take one that testbay check --json wrote"
     )
 
 
@@ -133,7 +133,7 @@ def read(file: Path) -> Report:
     """The report in a file, or on standard input (`-`).
 
     Raises:
-        ManifestError: It cannot be read, or is none.
+        ManifestError: It cannot be read, or is not a report.
     """
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:

@@ -44,8 +44,8 @@ class Plan:
     """What to run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell, unless
-    `look` asks whoever deploys. `past` is what response times are compared with. `secrets` are names of variables, `*`
-    allowed, whose values nothing shows. `known` goes into the report.
+    `look` asks the platform that deploys. `past` is what response times are compared with. `secrets` are names of
+    variables, `*` allowed, whose values nothing shows. `known` goes into the report.
     """
 
     service: str
@@ -89,7 +89,7 @@ async def _run(plan: Plan) -> Report:
     try:
         return await report(plan)
     except asyncio.CancelledError:
-        name = signal.Signals(received[0]).name if received else "somebody"
+        name = signal.Signals(received[0]).name if received else "a signal"
         raise InterruptedRunError(f"interrupted by {name}", todo="run the checks again") from None
 
 
@@ -131,15 +131,15 @@ def _asking(plan: Plan) -> tuple[Asking, str]:
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
     trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
-        trouble = f"the target's base_url, {target.base_url}, is no address: it begins with http:// or https://"
+        trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
     direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
     try:
         tls = _trusting(plan.environ)
     except OSError as error:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
         why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
         trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
-    # A connection for each: one that the server has just closed is no fault of it.
+    # A connection for each: one that the server has just closed is not its fault.
     connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
     asking = Asking(
         base_url=base_url.rstrip("/"),
@@ -234,7 +234,7 @@ def _of_that_build(result: Result, gate: Verdict) -> Result:
     if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in _HARMLESS:
         return result
     if gate == "error":
-        return replace(result, verdict="error", said=f"passed, but nobody knows on which build: {result.said}")
+        return replace(result, verdict="error", said=f"passed, but on an unknown build: {result.said}")
     return replace(result, verdict="stale", said=f"passed, but not on the expected build: {result.said}")
 
 
@@ -301,7 +301,7 @@ def _result(
 
 async def _attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
     try:
-        # Or somebody else's cookie would log it in, or not, as it happens.
+        # Or another check's cookie would log it in, or not, as it happens.
         async with _client(asking.client.connector, direct=asking.direct, owner=False) as client:
             return await _asked(replace(asking, client=client), check, instance, cleanups)
     except FoundError as error:

@@ -49,7 +49,7 @@ def _when(report: Report) -> str:
     try:
         began, ended = datetime.fromisoformat(report.started), datetime.fromisoformat(report.finished)
         return plain(f"began {began:%Y-%m-%d %H:%M:%S %Z}, took {(ended - began).total_seconds():.1f} s")
-    except (ValueError, TypeError):  # whoever wrote the report
+    except (ValueError, TypeError):  # a report of another writer
         return ""
 
 

@@ -16,9 +16,9 @@ from testbay.production.history import entries
 from testbay.production.history.entries import Entry, History
 from testbay.text import one_line
 
-_ATTEMPTS = 20  # each lost race means that somebody else has written: with ten at once the unluckiest needs ten
+_ATTEMPTS = 20  # each lost race means that another run has written: with ten at once the unluckiest needs ten
 _PATIENCE_S = 120.0
-# Whoever's machine it is, the commit says who made it; nothing is asked of a person.
+# Whichever machine it is, the commit says who made it; nothing is asked of a person.
 _SETTINGS = {
     "GIT_AUTHOR_NAME": "testbay",
     "GIT_AUTHOR_EMAIL": "testbay@invalid",
@@ -40,7 +40,7 @@ class Branch:
     remote: str = "origin"
 
     def read(self, now: datetime) -> History:
-        """The history on the branch; none if there is no such branch.
+        """The history on the branch; empty without such a branch.
 
         Raises:
             HistoryError: git fails, or the branch holds something else.
@@ -49,7 +49,7 @@ class Branch:
         return entries.parse(self._files(tip, now), now) if tip else History()
 
     def append(self, new: Entry, now: datetime) -> History:
-        """Add a run in one commit; when somebody else was faster, on top of theirs.
+        """Add a run in one commit; when another run was faster, on top of theirs.
 
         Raises:
             HistoryError: git fails, or the branch holds something else.
@@ -61,12 +61,12 @@ class Branch:
             if after == known.entries or self._push(self._commit(entries.render(after), tip, new)):
                 return History(entries=after, skipped=known.skipped)
         raise HistoryError(
-            f"history: {self.remote}/{self.name}: somebody else was faster {_ATTEMPTS} times in a row",
+            f"history: {self.remote}/{self.name}: another run was faster {_ATTEMPTS} times in a row",
             todo="write from one place at a time: in GitHub Actions a concurrency group",
         )
 
     def _fetch(self) -> str:
-        """The branch's newest commit; empty if there is no such branch."""
+        """The branch's newest commit; empty without such a branch."""
         self._git("check-ref-format", f"refs/heads/{self.name}")
         found = self._git("ls-remote", self.remote, f"refs/heads/{self.name}")
         if not found:

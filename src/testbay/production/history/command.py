@@ -37,7 +37,7 @@ class Place:
         return shlex.join(["--branch", self.branch.name] if self.branch else ["--history", str(self.folder)])
 
     def read(self, now: datetime) -> History:
-        """The history there; none if there is none yet.
+        """The history there; empty before the first run.
 
         Raises:
             HistoryError: It cannot be read.
@@ -77,7 +77,7 @@ def record(report: Path, where: Place, voice: Voice) -> None:
     """Add a report to the history, once, however often it is called.
 
     Raises:
-        ManifestError: It is no report.
+        ManifestError: Not a report.
         HistoryError: The history cannot be read or written.
     """
     new, now = entries.entry(read(report)), datetime.now(UTC)
@@ -112,7 +112,7 @@ def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Li
     """Of the command line, and of the project that `start` is in, if it is in one.
 
     Raises:
-        ManifestError: What is no percentage above zero, or no time above zero; a manifest that cannot be used.
+        ManifestError: Not a percentage above zero, or not a time above zero; a manifest that cannot be used.
     """
     try:
         share = None if slower_than is None else fields.share(slower_than)
@@ -120,7 +120,7 @@ def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Li
         what, _, todo = str(error).rpartition(": ")
         raise ManifestError(f"--slower-than: {what}", todo=todo) from None
     if hard_ms is not None and not 0 < hard_ms < math.inf:
-        raise ManifestError(f"--hard-ms: {hard_ms:g} is no time above zero", todo="write milliseconds, e.g. 2000")
+        raise ManifestError(f"--hard-ms: {hard_ms:g} is not a time above zero", todo="write milliseconds, e.g. 2000")
     return Limits(slower_than=share, hard_ms=hard_ms, manifest=_of_manifests(start))
 
 

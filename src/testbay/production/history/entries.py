@@ -1,8 +1,8 @@
 """What runs of checks came to over time: a line of JSON for each run and target, in a file for each month.
 
 A line has what later runs compare with, not what was said: a year of six checks every six hours is about a megabyte.
-Two histories are merged by taking the lines of both, so it does not matter who wrote first. Whoever can write to the
-place can write anything: a line that is none of ours is left out and counted, and nothing in it is opened or followed.
+Two histories are merged by taking the lines of both, so it does not matter who wrote first. Anyone who can write to the
+place can write anything: a line that is not ours is left out and counted, and nothing in it is opened or followed.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ KEPT_DAYS = 400  # a year and the month that it is compared with
 KEPT_BYTES = 20 << 20
 CONTROL = "control"  # the check whose response time is what the way there takes, whatever the service does
 _SLACK = timedelta(days=1)  # a clock may be wrong by this; what is later was made up
-# Whoever writes keeps what is later, too: it may be our clock that is wrong.
+# A writer keeps what is later, too: it may be our clock that is wrong.
 ALWAYS = datetime.max.replace(tzinfo=UTC) - _SLACK
 _FILE = re.compile(r"\d{4}-\d{2}\.jsonl")
 
@@ -70,7 +70,7 @@ class Entry:
 
     @cached_property
     def run_id(self) -> str:
-        """The same for the same run, whoever recorded it and how often."""
+        """The same for the same run, by whatever it was recorded, and how often."""
         facts = [self.service, self.phase, self.target, self.started, self.run_url]
         return sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -79,7 +79,7 @@ class Entry:
         """When it started.
 
         Raises:
-            ValueError: That is no time in a zone.
+            ValueError: Not a time in a zone.
         """
         moment = datetime.fromisoformat(self.started)
         if moment.tzinfo is None:
@@ -140,7 +140,7 @@ def entry(report: Report) -> Entry:
         made.moment  # noqa: B018 - a property that refuses
     except (ValueError, OverflowError):
         raise HistoryError(
-            f"the run started at {report.started!r}, which is no time in a zone",
+            f"the run started at {report.started!r}, which is not a time in a zone",
             todo="take a report that testbay check wrote",
         ) from None
     return made
@@ -266,7 +266,7 @@ def _text(file: Path) -> str:
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # no link followed, no pipe waited for
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{file.name} is no plain file")
+            raise OSError(f"{file.name} is not a plain file")
         with open(descriptor, "rb", closefd=False) as opened:
             text = opened.read(KEPT_BYTES + 1)
     finally:

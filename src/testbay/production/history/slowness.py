@@ -69,7 +69,7 @@ class Slowness:
 
     @property
     def is_bad(self) -> bool:
-        """Whether somebody should look."""
+        """Whether a person should look."""
         return self.word in ("slower", "over the limit")
 
     @property
@@ -95,7 +95,7 @@ class Slowness:
         last = f"the last {rule.recent} runs are {change} than the {rule.before} before"
         chance = f"p = {self.p:.2g}"
         if self.word == "slower":
-            return f"slower: {last}, and that is no chance ({chance})"
+            return f"slower: {last}, and not by chance ({chance})"
         if rule.slower_than is None:
             return f"not judged: {last} ({chance}); a control is when it says slower_than"
         if self.word == "steady":
@@ -135,7 +135,7 @@ def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
 
 
 def _time(found_ms: float | None) -> float | None:
-    """As measured; zero, and what no clock has shown, is none: with it every ratio may be made up."""
+    """As measured; zero, and what no clock has shown, do not count: with it every ratio may be made up."""
     return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
 
 

@@ -56,7 +56,7 @@ def _verdict(result: Result, limits: Rule, past: Past | None, samples: list[Samp
         verdict=verdict,
         said=said,
         evidence=tuple(evidence),
-        attempts=0,  # it asks nobody
+        attempts=0,  # it asks nothing
     )
 
 

@@ -22,7 +22,7 @@ class CheckRun:
 
     Args:
         id: The same when the same workflow run is run again.
-        last_good: The commit of the last good run, where somebody knows it.
+        last_good: The commit of the last good run, where it is known.
     """
 
     report: Report
@@ -75,7 +75,7 @@ class CheckRun:
 
 
 def masked(report: Report, mask: Callable[[str], str]) -> Report:
-    """The report as if whoever wrote it had masked it: nothing later, hidden lines included, has to think of it."""
+    """The report as if its writer had masked it: nothing later, hidden lines included, has to think of it."""
     results = [
         replace(
             result,
@@ -116,7 +116,7 @@ def moment(text: str) -> datetime:
     """A report's time.
 
     Raises:
-        ManifestError: It is none, or names no time zone.
+        ManifestError: Not a time, or without a zone.
     """
     try:
         when = datetime.fromisoformat(text)
@@ -124,4 +124,4 @@ def moment(text: str) -> datetime:
             return when.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ManifestError(f"the report began at {text!r}, which is no time in a zone", todo="run testbay check again")
+    raise ManifestError(f"the report began at {text!r}, which is not a time in a zone", todo="run testbay check again")

@@ -58,7 +58,7 @@ class Writer:
             text = f"Over. {self._outage(state)} {self._good_runs(state)}"
         elif action.verb == "retire":
             names = self._names(state.checks)
-            text = f"The manifest has none of these checks any more: {names}. Nobody can prove its end."
+            text = f"The manifest has none of these checks any more: {names}. Its end cannot be proven."
         elif action.verb == "reopen":
             text = f"Again, after it was closed: {self._names(state.failing)}."
         else:

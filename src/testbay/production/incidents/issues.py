@@ -69,9 +69,7 @@ class Issues:
 def _issue(item: Mapping[str, Any]) -> Issue:
     number, state, labels = item.get("number"), item.get("state"), item.get("labels")
     if not isinstance(number, int) or state not in ("open", "closed") or not isinstance(labels, list):
-        raise IncidentsError(
-            "GitHub: what should be an issue is none", evidence=one_line(f"its keys: {sorted(item)[:20]}")
-        )
+        raise IncidentsError("GitHub: an issue has another form", evidence=one_line(f"its keys: {sorted(item)[:20]}"))
     names = [label.get("name") if isinstance(label, dict) else label for label in labels]
     return Issue(
         number=number,
@@ -89,4 +87,4 @@ def _moment(text: Any) -> datetime | None:
     try:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise IncidentsError(f"GitHub: an issue was closed at {str(text)[:40]!r}, which is no time") from None
+        raise IncidentsError(f"GitHub: an issue was closed at {str(text)[:40]!r}, which is not a time") from None

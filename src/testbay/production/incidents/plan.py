@@ -82,7 +82,7 @@ def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run
 
 
 def _turned(state: State, turn: Turn, policy: Policy) -> State:
-    """With one more turn to tell of; where nobody tells, an end of which nobody heard the beginning is none."""
+    """With one more turn to tell of; where nothing is told, an end whose beginning was not told is dropped."""
     if turn in ENDS and state.untold and not policy.tells:
         return replace(state, untold=())
     return replace(state, untold=(*state.untold, turn)[-MOST_UNTOLD:])
@@ -94,7 +94,7 @@ Kept = list[tuple[Tracked, State]]
 def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
     """Those that stay, with what they take over, and an action for each that is another one's duplicate.
 
-    The lowest number stays, whoever looks: two runs that opened one each at the same time come to the same end.
+    The lowest number stays, whichever run looks: two runs that opened one each at the same time come to the same end.
     """
     kept: Kept = []
     actions = []

@@ -27,8 +27,8 @@ class Reconciler:
     """Makes the issues match one run.
 
     GitHub's list may lag behind. So what we wrote ourselves is remembered; an issue that we opened is waited for until
-    the list has it, because then it also has every issue that others opened and saw, and the sweep is right: whoever
-    looks last closes every duplicate, and nobody ever closes the lowest number.
+    the list has it, because then it also has every issue that others opened and saw, and the sweep is right: the run
+    that looks last closes every duplicate, and no run ever closes the lowest number.
     """
 
     def __init__(self, issues: Issues, writer: Writer, patience: Patience, voice: Voice) -> None:
@@ -192,7 +192,7 @@ _DONE = {
 def _unsettled(numbers: Iterable[int]) -> IncidentsError:
     return IncidentsError(
         f"GitHub: the issues do not settle: {', '.join(f'#{number}' for number in sorted(numbers))}",
-        why="the list does not show them yet, or somebody else is changing them at the same time",
+        why="the list does not show them yet, or another run is changing them at the same time",
         todo="run it again; the next run mends it in any case",
     )
 
@@ -201,10 +201,10 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckR
     """The report as a run, known by the workflow run that it comes from, else by itself.
 
     Raises:
-        ManifestError: Its time, or the commit, is none.
+        ManifestError: Its time, or the commit, is invalid.
     """
     if last_good and not _COMMIT.fullmatch(last_good):
-        raise ManifestError(f"--last-good: {last_good!r} is no commit", todo="give 7 to 64 hexadecimal digits")
+        raise ManifestError(f"--last-good: {last_good!r} is not a commit", todo="give 7 to 64 hexadecimal digits")
     own = hashlib.sha256(report.as_json().encode()).hexdigest()[:16]
     known = environ.get("GITHUB_RUN_ID", "")
     id_ = known if re.fullmatch(r"[0-9]{1,20}", known, re.ASCII) else f"report-{own}"
@@ -236,12 +236,12 @@ def execute(
     `mask` takes secrets out of each text of the report.
 
     Raises:
-        IncidentsError: They do not match, or nobody knows.
+        IncidentsError: They do not match, or that is not known.
         NotDeliveredError: They do, but Slack was not told.
         ManifestError: The report's time, or an option, makes no sense.
     """
     if not 1 <= options.close_after <= 100:
-        raise ManifestError(f"--close-after: {options.close_after} is no count of runs", todo="use 1 to 100")
+        raise ManifestError(f"--close-after: {options.close_after} is not a count of runs", todo="use 1 to 100")
     without = options.dry_run and not environ.get("GITHUB_TOKEN", "").strip()
     access, patience = None if without else GitHubAccess.of(environ), patience or Patience()
     repository, hidden = (access.repository, access.hidden) if access else (environ.get("GITHUB_REPOSITORY", ""), str)

@@ -14,12 +14,12 @@ def address(url: str) -> Address:
     """The webhook at this address, which is the key to it.
 
     Raises:
-        NotDeliveredError: It would travel where others can read it, or is no address.
+        NotDeliveredError: It would travel where others can read it, or is not an address.
     """
     if not (is_private(url) and re.fullmatch(r"[!-~]+", url)):
         raise NotDeliveredError(
-            "SLACK_WEBHOOK_URL is no https address",
-            why="whoever reads it on the way could write to your channel",
+            "SLACK_WEBHOOK_URL is not an https address",
+            why="anyone who reads it on the way could write to your channel",
             todo="take it as Slack shows it: https://hooks.slack.com/services/…",
         )
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "testbay"}
@@ -36,7 +36,7 @@ def post(hook: Address, summary: str, sections: Sequence[str], wait: Wait) -> No
     if answer.status == 200 and answer.text.strip() == "ok":
         return
     if answer.status < 300:
-        why, todo = "what answers there is no incoming webhook", "it looks like https://hooks.slack.com/services/…"
+        why, todo = "what answers there is not an incoming webhook", "it looks like https://hooks.slack.com/services/…"
     elif answer.status == 400:
         why, todo = "Slack does not take the message", "that is a mistake of testbay: report it with the evidence"
     else:

@@ -17,7 +17,7 @@ _WORDS = {
 
 
 def untold(tracked: Sequence[Tracked], writer: Writer) -> list[Tracked]:
-    """The incidents of the run's target that took a turn nobody told of yet, those that last first."""
+    """The incidents of the run's target that took a turn not told of yet, those that last first."""
     found = [one for one in tracked if one.state.scope == writer.run.scope and one.state.untold]
     return sorted(found, key=lambda one: (one.state.untold[-1] in ENDS, one.issue.number))
 

@@ -1,1 +1,1 @@
-"""Whoever is asked or told over the network: GitHub, Railway, and who takes a message."""
+"""The services asked or told over the network: GitHub, Railway, and receivers of messages."""

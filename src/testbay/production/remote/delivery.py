@@ -41,12 +41,12 @@ class Address:
     secrets: Sequence[str] = field(default=(), repr=False)
 
     def hidden(self, text: str) -> str:
-        """The text on a line, without what nobody may read."""
+        """The text on a line, without what is secret."""
         return one_line(masked(text, [self.url, *self.secrets]))
 
 
 def is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there: https, or this machine."""
+    """Whether what is sent there is hidden on the way: https, or this machine."""
     with suppress(ValueError):
         parts = urlsplit(url)
         local = parts.hostname in ("127.0.0.1", "::1", "localhost")
@@ -57,7 +57,7 @@ def is_private(url: str) -> bool:
 
 
 class UnusableError(Exception):
-    """Nobody can be asked from here, whoever it is: a proxy or a certificate that the environment names is none."""
+    """Nothing can be asked from here: a proxy or a certificate that the environment names is invalid."""
 
 
 class TooMuchError(Exception):
@@ -67,12 +67,12 @@ class TooMuchError(Exception):
 def exchange(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
 ) -> "tuple[httpx.Response, str]":
-    """One request and its whole answer, whose headers may drip as well; nothing is unpacked, and nobody is followed.
+    """One request and its whole answer, whose headers may drip as well; nothing is unpacked, no redirect followed.
 
     Raises:
-        UnusableError: There is no way to ask.
+        UnusableError: Asking is impossible.
         TooMuchError: The answer is too long, or not there in time.
-        httpx.HTTPError, httpx.InvalidURL: There is none.
+        httpx.HTTPError, httpx.InvalidURL: No answer came.
     """
     return asyncio.run(_exchange(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
 
@@ -88,7 +88,7 @@ async def _exchange(
     whole = bytearray()
     secure = url.startswith("https:")
     try:  # no proxy gets to read what goes to loopback, where reading a hundred certificates would be the longest part
-        tls = True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+        tls = True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
         client = httpx.AsyncClient(trust_env=secure, verify=tls, timeout=_REQUEST_TIMEOUT_S)
     except (OSError, ValueError, ImportError) as error:
         raise UnusableError(f"{type(error).__name__}: {error}") from None
@@ -116,7 +116,7 @@ def _too_much(most_bytes: int) -> str:
 def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
     """Send until there is an answer that another attempt would not change.
 
-    What was sent may arrive twice: when an answer is lost nobody knows whether it was taken, and then it is sent again.
+    What was sent may arrive twice: when an answer is lost the first may have been taken, and it is sent again.
 
     Raises:
         NotDeliveredError: There was none in time, or the other side was busy or out of order to the end.

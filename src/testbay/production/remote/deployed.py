@@ -1,4 +1,4 @@
-"""Which commit should answer, and what whoever deploys says of it."""
+"""Which commit should answer, and what the platform that deploys says of it."""
 
 import asyncio
 import functools
@@ -30,7 +30,7 @@ _UNDER_WAY = ("", "queued", "pending", "in_progress")  # none yet is one as well
 
 
 def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, str]) -> str:
-    """The commit that the caller expects; empty where nobody said.
+    """The commit that the caller expects; empty where it was not said.
 
     On a schedule neither the workflow's commit nor the checkout counts: the branch may be ahead of what is deployed.
     """
@@ -40,7 +40,7 @@ def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, st
 
 
 def _head(root: Path, environ: Mapping[str, str]) -> str:
-    """The commit of the checkout; empty where there is none."""
+    """The commit of the checkout; empty where absent."""
     try:
         done = process.run(["git", "rev-parse", "HEAD"], cwd=root, env=environ, timeout_s=5)
     except (OSError, subprocess.TimeoutExpired):
@@ -49,7 +49,7 @@ def _head(root: Path, environ: Mapping[str, str]) -> str:
 
 
 def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[str, str]) -> Look | None:
-    """How to ask whoever deploys to a target: for the commit where the caller expects none, else how far it is."""
+    """How to ask the platform of a target: for the commit where the caller expects none, else how far it is."""
     if target is None:
         return None
     if expected:
@@ -62,11 +62,11 @@ def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[st
 
 
 async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
-    """In a thread that nobody waits for: to_thread's would hold up whoever interrupts us until GitHub answered."""
+    """In a thread that is not waited for: to_thread's would hold up an interrupt until GitHub answered."""
     done: Future[Rollout] = Future()
 
     def run() -> None:
-        with suppress(InvalidStateError):  # nobody wants to know any more
+        with suppress(InvalidStateError):  # the caller has gone on
             try:
                 done.set_result(call(*arguments))
             except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
@@ -94,7 +94,7 @@ def _failed(error: BayError, expected: str = "") -> Rollout:
 
 
 def _newest(api: Api, environment: str) -> Rollout:
-    """Newest first, as GitHub lists them. What failed, or is no longer active, is passed over."""
+    """Newest first, as GitHub lists them. What failed, or is not active any more, is passed over."""
     query = {"environment": environment, "per_page": str(_NEWEST)}
     others: list[str] = []
     under_way: list[str] = []
@@ -102,7 +102,7 @@ def _newest(api: Api, environment: str) -> Rollout:
         number, sha = _number(deployment), str(deployment.get("sha"))
         if not number or not _COMMIT.fullmatch(sha):
             evidence = f"its keys: {sorted(deployment)[:20]}"
-            raise IncidentsError("GitHub: what should be a deployment is none", evidence=evidence)
+            raise IncidentsError("GitHub: a deployment has another form", evidence=evidence)
         state = _state(api, number)
         if state == "success":
             said = f"GitHub: {sha[:12]} is the newest deployment to {environment!r} that succeeded"
@@ -110,7 +110,7 @@ def _newest(api: Api, environment: str) -> Rollout:
         under_way += [sha] if state in _UNDER_WAY else []
         others.append(f"GitHub: {sha[:12]} is {state or 'created'}")
     said = f"none of the newest {len(others)} deployments to {environment!r} succeeded"
-    said = said if others else f"there is no deployment to {environment!r}"
+    said = said if others else f"no deployment to {environment!r}"
     return Rollout(expected="", said=f"GitHub: {said}", evidence=tuple(others))
 
 
@@ -149,7 +149,7 @@ async def on_railway(service: Railway, environ: Mapping[str, str]) -> Rollout:
             )
         under_way += [one.commit] if one.status in _ON_ITS_WAY and one.commit else []
         others.append(f"Railway: {name} is {one.status}")
-    said = f"Railway: none of the newest {len(found)} deployments runs" if found else "Railway: there is no deployment"
+    said = f"Railway: none of the newest {len(found)} deployments runs" if found else "Railway: no deployment"
     return Rollout(expected="", said=said, evidence=tuple(others))
 
 

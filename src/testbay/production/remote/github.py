@@ -25,7 +25,7 @@ _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than ar
 
 
 class UnsureError(IncidentsError):
-    """A write went unanswered: nobody knows whether it happened. Look before it is done again."""
+    """A write went unanswered: it may have happened. Look before it is done again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class GitHubAccess:
         api_url = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
         if not (token.isascii() and token.isprintable() and token):
             todo = "in a workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
-            raise IncidentsError("GITHUB_TOKEN is not set", why="or it is no token", todo=todo)
+            raise IncidentsError("GITHUB_TOKEN is not set", why="or it is not a token", todo=todo)
         if len(parts := repository.split("/")) != 2 or not all(map(_is_name, parts)):
             raise IncidentsError(f"GITHUB_REPOSITORY: {repository!r} is not owner/name", todo="set it, e.g. acme/shop")
         if not is_private(api_url):
@@ -65,7 +65,7 @@ def _is_name(text: str) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port; nothing for what is no address."""
+    """Scheme, host and port; nothing for anything but an address."""
     with suppress(ValueError):
         parts = urlsplit(url)
         return parts.scheme, parts.hostname or "", parts.port
@@ -110,7 +110,7 @@ class GitHubAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fault:
-    """Why there is no answer, and what to do about it."""
+    """Why no answer came, and what to do about it."""
 
     what: str
     why: str = ""
@@ -122,7 +122,7 @@ class _Fault:
 
 
 class Api:
-    """Whoever holds the token. Every method raises IncidentsError when no usable answer came in time.
+    """The holder of the token. Every method raises IncidentsError when no usable answer came in time.
 
     Reading and editing are tried again. A POST is tried again only where GitHub refused it, else UnsureError tells that
     it may have been done. `right` is what the token needs, as a workflow's `permissions` name it.
@@ -212,7 +212,7 @@ def _read(response: "httpx.Response", text: str, *, unsure: bool) -> GitHubAnswe
     try:
         return GitHubAnswer(data=json.loads(text), following=response.links.get("next", {}).get("url"))
     except (ValueError, RecursionError):
-        return _Fault(what="the answer is no JSON", evidence=text, unsure=unsure)
+        return _Fault(what="the answer is not JSON", evidence=text, unsure=unsure)
 
 
 def _no_use(method: str, path: str, what: str) -> IncidentsError:

@@ -62,7 +62,7 @@ async def newest(service: Railway, environ: Mapping[str, str], *, tries: int = 1
     """Its newest deployments, the newest first.
 
     Raises:
-        RailwayError: A variable is not set, or there is no usable answer.
+        RailwayError: A variable is not set, or no usable answer came.
     """
     access = _access(environ)
     content = {"query": _QUERY, "variables": _variables(service, environ), "operationName": "deployments"}
@@ -85,7 +85,7 @@ def _access(environ: Mapping[str, str]) -> _Access:
     project, account = environ.get("RAILWAY_TOKEN", "").strip(), environ.get("RAILWAY_API_TOKEN", "").strip()
     token = project or account
     if not (token.isascii() and token.isprintable() and token):
-        raise RailwayError("RAILWAY_TOKEN is not set", why="or it is no token", todo=_TOKENS)
+        raise RailwayError("RAILWAY_TOKEN is not set", why="or it is not a token", todo=_TOKENS)
     if project:
         return _Access(url=url, header="Project-Access-Token", credential=token, token=token)
     return _Access(url=url, header="Authorization", credential=f"Bearer {token}", token=token)
@@ -114,7 +114,7 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
                 timeout=None,  # noqa: S113 - above
                 trust_env=secure,
                 verify=secure
-                or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # which trusts nobody: no use for certificates
+                or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # which trusts no one: no use for certificates
             ) as client,
             client.stream("POST", access.url, headers=headers, json=content) as response,
         ):

@@ -53,7 +53,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One target of one service. `all` is every run as if it were a check; `interval` is none without a schedule.
+    """One target of one service. `all` is every run as if it were a check; `interval` is None without a schedule.
 
     From `late_from` on, what is known of it is news of the past.
     """
@@ -108,7 +108,7 @@ def interval(runs: Iterable[Entry]) -> timedelta | None:
 
 
 def _patience(usual: timedelta | None, last_scheduled: datetime | None) -> timedelta:
-    """A schedule comes late as a rule, so one run that was missed is no alarm yet; a second one is."""
+    """A schedule comes late as a rule, so one run that was missed does not count yet; a second one is."""
     if usual:
         return min(2 * usual, _LONGEST)
     return _BEFORE_RHYTHM if last_scheduled else _WITHOUT_SCHEDULE

@@ -23,7 +23,7 @@ class _Span(NamedTuple):
 class Outage:
     """What began in one run of a target. `before` is the last run that was well, `end` the first that was again.
 
-    Without an end it goes on, or nobody asks any more. Some of the checks are named, and all of them counted.
+    Without an end it goes on, or it is not asked any more. Some of the checks are named, and all of them counted.
     """
 
     board: str

@@ -1,4 +1,4 @@
-"""Times, lengths and verdicts as people read them. All times are in UTC: nobody knows where a page is read."""
+"""Times, lengths and verdicts as people read them. All times are in UTC: a page can be read anywhere."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -44,7 +44,7 @@ def length(span: timedelta) -> str:
 
 
 def roughly(span: timedelta) -> str:
-    """The same, rounded to a quarter of an hour where nobody minds."""
+    """The same, rounded to a quarter of an hour where that is enough."""
     quarter = timedelta(minutes=15)
     return length(round(span / quarter) * quarter if span > 4 * quarter else span)
 

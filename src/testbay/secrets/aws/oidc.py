@@ -72,7 +72,7 @@ def _ask(url: str, bearer: str) -> str:
 
 
 def subject(token: str) -> str:
-    """Whom a token speaks of, as a trust policy compares it. It is read to be shown, and believed by nobody."""
+    """Whom a token speaks of, as a trust policy compares it. It is read to be shown, and not believed."""
     try:
         body = token.split(".")[1]
         claim = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"]

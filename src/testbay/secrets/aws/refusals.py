@@ -1,4 +1,4 @@
-"""What AWS refuses, in words of ours: an answer is read and never shown, since nobody knows what it quotes."""
+"""What AWS refuses, in words of ours: an answer is read and never shown, since it may quote anything."""
 
 import re
 import time
@@ -30,12 +30,12 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
         raise _refused(error, role, evidence) from None
     except (boto.NoRegionError, boto.InvalidRegionError):
         raise SecretMissingError(
-            f"no AWS region: {region!r} is none",
+            f"not an AWS region: {region!r}",
             why="parameters belong to a region, and nothing names it",
             todo="AWS_REGION=us-east-1, or aws.region in the manifest",
         ) from None
     except (boto.ConnectionError, boto.HTTPClientError) as error:
-        guess = f"there is no region {region!r}, or " if region else ""
+        guess = f"unknown region {region!r}, or " if region else ""
         raise SecretMissingError(
             f"AWS cannot be reached ({type(error).__name__})",
             why=f"{guess}the network, a proxy or AWS_ENDPOINT_URL is in the way",
@@ -159,7 +159,7 @@ _NOT_ACCEPTED = (
 _TRUST = {
     "AccessDenied": (
         "AWS does not let this job take the role {role}",
-        "there is no such role, or its trust policy names another subject: environment, branch or form of it",
+        "the role does not exist, or its trust policy names another subject: environment, branch or form of it",
         "compare the subject below with the trust policy ({setup})",
     ),
     "InvalidIdentityToken": _NOT_ACCEPTED,

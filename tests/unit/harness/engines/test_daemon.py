@@ -68,7 +68,7 @@ def test_rootless_engine_is_as_good(docker: FakeDocker) -> None:
 
 
 UNUSABLE = {
-    "no cli": ({}, "there is no docker command on the PATH"),
+    "no cli": ({}, "no docker command on the PATH"),
     "daemon down": ({"version": ("", DOWN, 1)}, f"no Docker engine answers at {SOCKET}"),
     "permission": ({"version": ("", DENIED, 1)}, f"permission denied on the Docker socket {SOCKET}"),
     "compose v1": ({"compose": ("", "docker: 'compose' is not a docker command.", 1)}, "docker has no Compose v2"),

@@ -270,7 +270,7 @@ def test_a_port_that_is_taken_meanwhile_is_said(way: Way, listen: Listen) -> Non
     assert str(refused.value) == (
         "the proxy could not heal: [Errno 98] Address already in use"
         f" (while attempting to bind on address ('127.0.0.1', {link.port}))\n"
-        "  why:      another program took a port while nobody listened there, or there is none left\n"
+        "  why:      another program took a port while the proxy did not listen there, or no port is left\n"
         "  do:       end that program, or run the test again"
     )
     _until(lambda: _is_open(link))
@@ -312,6 +312,6 @@ def test_a_proxy_that_is_gone_is_said(tmp_path: Path) -> None:
 
     assert str(gone.value) == (
         "the proxy between the tests and their dependencies is gone\n"
-        "  why:      something killed it; every connection through it broke, and nobody listens there any more\n"
+        "  why:      something killed it; every connection through it broke, and nothing listens there any more\n"
         "  do:       run the test again; if nothing on this machine kills processes, please report it"
     )

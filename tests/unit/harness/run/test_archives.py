@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Is not taken for an archive that was cut off."""
     with pytest.raises(ManifestError) as caught:
         archives.read(tmp_path / "leases")
-    assert caught.value.why == "there is no such folder"
+    assert caught.value.why == "the folder does not exist"
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str) -> None:
 
     assert str(refused.value) == (
         f"{name} ended pytest; 1 of 2 tests were to go\n"
-        "  why:      the system was out of memory, or somebody killed it\n"
+        "  why:      the system was out of memory, or it was killed by hand\n"
         "  do:       run the first of those below alone\n"
         "  evidence: b"
     )

@@ -68,7 +68,7 @@ HTML = b"<html><h1>Bad Gateway</h1></html>"
             answer(HTML, "Content-Type: text/html; charset=x"),
             "json.status == 'ok'",
             (
-                "json.status == 'ok': there is no json: the answer (text/html) is no JSON (Expecting value): "
+                "json.status == 'ok': there is no json: the answer (text/html) is not JSON (Expecting value): "
                 "'<html><h1>Bad Gateway</h1></html>'"
             ),
         ),
@@ -83,7 +83,7 @@ HTML = b"<html><h1>Bad Gateway</h1></html>"
             answer(b"\x1f\x8bnot gzip", "Content-Encoding: gzip"),
             "text == 'x'",
             (
-                "text == 'x': there is no text: its body is no gzip: Error -3 while decompressing data: "
+                "text == 'x': there is no text: its body is not gzip: Error -3 while decompressing data: "
                 "unknown compression method"
             ),
         ),
@@ -109,7 +109,7 @@ def test_a_wrong_answer_fails_in_one_line(ask: Ask, listen: Listen, server: Any,
     verdict, line = told(ask(check(rule), listen(server)))
 
     assert verdict == "fail"
-    assert line == said or (said is None and "is no JSON (nested too deeply" in line)
+    assert line == said or (said is None and "is not JSON (nested too deeply" in line)
 
 
 def test_the_beginning_of_an_answer_is_evidence(ask: Ask, listen: Listen) -> None:
@@ -202,7 +202,7 @@ def test_a_redirect_is_an_answer_unless_it_is_followed(ask: Ask, listen: Listen)
     )
     assert told(ask(check("status == 200", "follow = true"), nowhere)) == (
         "fail",
-        "GET /health redirects to what is no address: Invalid IPv6 URL",
+        "GET /health redirects to an invalid address: Invalid IPv6 URL",
     )
 
 

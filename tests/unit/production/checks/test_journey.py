@@ -209,7 +209,7 @@ def test_only_a_text_or_a_number_can_be_captured(go: Callable[..., Report], user
 
     assert verdict == "fail"
     assert said.startswith("step 1 of 3: cannot capture user_id: ")
-    assert said.endswith(" is no text or number, or empty")
+    assert said.endswith(" is not a text or number, or is empty")
 
 
 def test_where_nothing_was_reached_nothing_is_cleaned(ask: Ask) -> None:

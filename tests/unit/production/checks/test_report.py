@@ -94,5 +94,5 @@ def test_what_is_no_report_is_refused(text: str, why: str) -> None:
     with pytest.raises(ManifestError) as refused:
         from_json(text)
 
-    assert refused.value.what == "this is no report of checks"
+    assert refused.value.what == "this is not a report of checks"
     assert refused.value.why.startswith(why)

@@ -142,7 +142,7 @@ def test_after_a_deploy_the_expected_commit_has_to_be_known(ask: Ask, listen: Li
     found = ask(GATE % "5s" + HEALTH, listen(Answers({"commit": "abc", "ok": True})))
 
     assert [(r.check, r.verdict) for r in found.results] == [("live", "error"), ("health", "error")]
-    assert found.results[1].said == "passed, but nobody knows on which build: GET / → 200"
+    assert found.results[1].said == "passed, but on an unknown build: GET / → 200"
 
 
 def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_variable_that_holds_no_address_is_an_error(ask: Ask) -> None:
     found = one(ask(target + HEALTH, environ={"BASE_URL": "canary:8000"}))
 
     assert found.verdict == "error"
-    assert found.said == "the target's base_url, ${BASE_URL}, is no address: it begins with http:// or https://"
+    assert found.said == "the target's base_url, ${BASE_URL}, is not an address: it begins with http:// or https://"
 
 
 def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
@@ -300,7 +300,7 @@ def test_an_example_that_is_not_there_is_not_green(ask: Ask, tmp_path: Path) -> 
     [
         (None, ("error", ".env: cannot be read: No such file or directory")),
         (b"\xff", ("fail", ".env: is not UTF-8")),
-        (b"A=1\nB='never closed\nC=3\n", ("fail", ".env: line 2 is no variable")),
+        (b"A=1\nB='never closed\nC=3\n", ("fail", ".env: line 2 is not a variable")),
         (b"A=" + b"x" * (1 << 20), ("fail", ".env: is larger than 1 MiB")),
     ],
 )

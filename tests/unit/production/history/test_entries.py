@@ -52,7 +52,7 @@ def test_a_run_at_no_time_is_refused(started: str) -> None:
     with pytest.raises(HistoryError) as refused:
         entries.entry(report(started=started))
 
-    assert refused.value.what == f"the run started at {started!r}, which is no time in a zone"
+    assert refused.value.what == f"the run started at {started!r}, which is not a time in a zone"
 
 
 def test_what_was_written_is_read() -> None:
@@ -177,8 +177,8 @@ def huge(file: Path) -> None:
     ("make", "why"),
     [
         (link, "Too many levels of symbolic links"),
-        (os.mkfifo, "2026-11.jsonl is no plain file"),
-        (Path.mkdir, "2026-11.jsonl is no plain file"),
+        (os.mkfifo, "2026-11.jsonl is not a plain file"),
+        (Path.mkdir, "2026-11.jsonl is not a plain file"),
         (huge, "2026-11.jsonl is larger than 20 MiB"),
     ],
 )

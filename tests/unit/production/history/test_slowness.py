@@ -89,7 +89,7 @@ def test_slower_is_said_with_its_numbers() -> None:
     """The ratio of the medians, and the chance that it is none."""
     finding = judge(samples([*around(100, 28), *around(150, 6)]))
 
-    said = "slower: the last 6 runs are 50% slower than the 28 before, and that is no chance (p = 7.4e-07)"
+    said = "slower: the last 6 runs are 50% slower than the 28 before, and not by chance (p = 7.4e-07)"
     assert (finding.word, finding.said) == ("slower", said)
 
 
@@ -159,7 +159,7 @@ def test_what_is_explained() -> None:
     lines = slowness.explain(judge(samples([100, 110, 200], [10, 11, 10], commit="abc\x1b12345"), rule))
 
     assert lines == [
-        "slower: the last 1 runs are 100% slower than the 2 before, and that is no chance (p = 0.33)",
+        "slower: the last 1 runs are 100% slower than the 2 before, and not by chance (p = 0.33)",
         "  medians:  10 of control before, 20 of control in the last 1 runs",
         "  compared: each run by the median of at least 10 probes, divided by that of the check 'control' in it",
         "  since:    2026-11-01 12:00, commit abc\\x1b, in the run before abc\\x1b",

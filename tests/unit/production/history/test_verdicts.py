@@ -77,7 +77,7 @@ def test_slower_than_before_fails_with_what_it_rests_on() -> None:
 
     assert found == (
         "fail",
-        "slower: the last 6 runs are 50% slower than the 28 before, and that is no chance (p = 7.4e-07)",
+        "slower: the last 6 runs are 50% slower than the 28 before, and not by chance (p = 7.4e-07)",
         (
             "medians:  100 ms before, 150 ms in the last 6 runs",
             "compared: each run by the median of at least 3 probes, not divided: no check 'control'",

@@ -91,12 +91,12 @@ def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]
     ("answer", "message"),
     [
         ("[]", "PATCH issues/1: the answer is no object"),
-        ('{"number": 1}', "what should be an issue is none"),
+        ('{"number": 1}', "an issue has another form"),
         (
             '{"number": 1, "state": "closed", "labels": [], "closed_at": "yesterday"}',
-            "an issue was closed at 'yesterday', which is no time",
+            "an issue was closed at 'yesterday', which is not a time",
         ),
-        ("[" * 100_000, "the answer is no JSON"),
+        ("[" * 100_000, "the answer is not JSON"),
     ],
 )
 def test_an_issue_that_is_none_is_refused(answers: Answers, answer: str, message: str) -> None:

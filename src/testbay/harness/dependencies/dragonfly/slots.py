@@ -47,7 +47,7 @@ class OwnServers:
 
 
 class _Part:
-    """What both kinds of slot do: keep a connection, and empty what is theirs once nobody else is connected."""
+    """What both kinds of slot do: keep a connection, and empty what is theirs once no client is connected."""
 
     _emptying: tuple[Sequence[bytes], ...]
 
@@ -83,7 +83,7 @@ class _Part:
         return True
 
     def take_back(self) -> Steps:
-        """Disconnect whoever is left, and empty it."""
+        """Disconnect the clients that are left, and empty it."""
         try:
             wire = self._wire()
             tell(wire, _LIST)
@@ -112,7 +112,7 @@ class OwnServer(_Part):
         self.remake()
 
     def remake(self) -> None:
-        """Another server on another port: a forgotten client that connects again finds nobody."""
+        """Another server on another port: a forgotten client that connects again is refused."""
         assert self._ground.serve is not None
         self._hang_up()
         last, self._edition = self._name, self._edition + 1
@@ -216,7 +216,7 @@ def _connect(endpoint: Endpoint) -> Wire:
 
 
 def _await_alone(wire: Wire, listed: bytes, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
-    """Whoever is still connected, in words, and disconnected."""
+    """The clients still connected, in words, and disconnected."""
     clients: list[dict[str, str]] = []
     for _ in patience(_GONE_WITHIN_S):
         clients = [c for c in _clients(listed) if c.get("name") != "testbay" and concerns(c)]

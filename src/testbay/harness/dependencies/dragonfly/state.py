@@ -1,7 +1,7 @@
 """A keyspace in a file: a JSON object for each key, which any server of the protocol can be given back.
 
-Values are written by type, not as DUMP makes them: a dump is of one server's version, and nobody could read it or take
-a secret out of it. Only what has no core type (JSON documents, bloom filters) is kept as a dump.
+Values are written by type, not as DUMP makes them: a dump is of one server's version, and no secret could
+be found in it and taken out. Only what has no core type (JSON documents, bloom filters) is kept as a dump.
 """
 
 from collections.abc import Iterator, Mapping

@@ -94,7 +94,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
     """Read a service as its image does.
 
     Raises:
-        ManifestError: Its configuration cannot be read, or lets nobody in that testbay could be.
+        ManifestError: Its configuration cannot be read, or admits no user that testbay knows.
     """
     started = container.started(service, PROGRAMS)
     flags = started.words

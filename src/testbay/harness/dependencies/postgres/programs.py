@@ -37,7 +37,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     """The version the image names if this machine has it, else the wheel's, said when it is another major version.
 
     Raises:
-        EngineUnavailableError: There is none; says what to install.
+        EngineUnavailableError: None was found; says what to install.
     """
     wanted, extension = major_of(service.tag), extension_of(service)
     first = same = None
@@ -170,7 +170,7 @@ def psql() -> str:
     """A psql: the wheel's, Debian's own (its /usr/bin/psql is a slow Perl wrapper), or the first on the PATH.
 
     Raises:
-        EngineUnavailableError: There is none.
+        EngineUnavailableError: None was found.
     """
     for bin_dir in folders():
         if os.access(bin_dir / "psql", os.X_OK):

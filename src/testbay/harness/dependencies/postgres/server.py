@@ -246,7 +246,7 @@ def psql(
     """Run psql on the endpoint's database: password by environment, the user's psqlrc and PG variables left out.
 
     Raises:
-        EngineUnavailableError: There is no psql on this machine.
+        EngineUnavailableError: psql is missing on this machine.
         OSError: It did not answer in time.
     """
     env = {name: value for name, value in (environ or {}).items() if not name.startswith("PG")}

@@ -59,7 +59,7 @@ class Cluster:
         self._gate = ground.home / PRISTINE_LOCK
         with self._gate.open("ab") as gate:  # every worker comes here; one of them makes it
             fcntl.flock(gate, fcntl.LOCK_EX)
-            # Not before: the migrated database may be `postgres` itself, and nobody else may be in what is cloned.
+            # Not before: the migrated database may be `postgres` itself, and what is cloned may have no other sessions.
             self._admin = _connect(replace(ground.endpoint, db="postgres"))
             self._set_aside()
         self._strategies = _Strategies(self._admin.info.server_version)
@@ -81,7 +81,7 @@ class Cluster:
 
     def create(self, name: str) -> None:
         """A clone of the template."""
-        with self._gate.open("ab") as gate:  # nobody migrates the template meanwhile; others may clone it too
+        with self._gate.open("ab") as gate:  # the template is not migrated meanwhile; others may clone it too
             fcntl.flock(gate, fcntl.LOCK_SH)
             strategy = self._strategies.next()
             began = time.perf_counter()
@@ -96,7 +96,7 @@ class Cluster:
                 self._strategies.note(strategy, time.perf_counter() - began)
 
     def drop(self, prefix: str) -> None:
-        """The databases of that name and its later editions, whoever is connected to them."""
+        """The databases of that name and its later editions, connected to or not."""
         names = self._admin.execute(
             "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", [prefix, _like(prefix) + r"\_\_%"]
         ).fetchall()
@@ -190,7 +190,7 @@ class Database:
         self.remake()
 
     def remake(self) -> None:
-        """A clone under a name that nobody knows yet: a forgotten pool that connects again meets nobody."""
+        """A clone under a new name: a forgotten pool that connects again is refused."""
         self._hang_up()
         with as_oserror():
             self._cluster.drop(self._prefix)
@@ -207,7 +207,7 @@ class Database:
     def connection(self) -> Session:
         """An open connection in autocommit for one test; it stops working when the database is taken back."""
         if self._lent is not None and self._lent() is not None:
-            self._hang_up()  # somebody still holds what an earlier test was given, perhaps with a cursor on it
+            self._hang_up()  # a client still holds what an earlier test was given, perhaps with a cursor on it
         elif self._used:
             self._reset()
         session = self._answering()
@@ -280,7 +280,7 @@ class Database:
         return session
 
     def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
-        """What was left open, ended; and what was written, which is only complete once nobody else is connected."""
+        """What was left open, ended; and what was written, which is only complete once no client is connected."""
         session = self._answering()
         others: list[Change] = []
         for _ in patience(_GONE_WITHIN_S):

@@ -76,7 +76,7 @@ def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None
     """What it writes; None when that is too much.
 
     Raises:
-        OSError: pg_dump failed, took too long, or there is none; its words, or what to do.
+        OSError: pg_dump failed, took too long, or is missing; its words, or what to do.
     """
     program, at = _pg_dump(endpoint, version)
     login = ["-h", at.host, "-p", str(at.port), "-U", at.user, "-d", at.db]

@@ -45,7 +45,7 @@ def write(run: RecordedRun, file: Path) -> None:
 
 
 def show(file: Path) -> bool:
-    """Open it in the user's browser; false when there is none."""
+    """Open it in the user's browser; false without one."""
     import webbrowser
 
     return webbrowser.open(file.absolute().as_uri())

@@ -1,4 +1,4 @@
-"""A run's record read back for whoever tells of it: checked, masked, plain to read and bounded, at this one door."""
+"""A run's record read back for those who tell of it: checked, masked, plain to read and bounded, at this one door."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ Seconds = Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e9
 
 
 class _Part(BaseModel):
-    """Null is as good as absent, and what a newer testbay added is no fault."""
+    """Null is as good as absent, and what a newer testbay added is ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -300,7 +300,7 @@ def find(project: Path, asked: str | None) -> Path:
     """The folder of a run: named by its id or a part of it that no other has; without a name the newest.
 
     Raises:
-        ManifestError: There is no such run, or more than one.
+        ManifestError: No run has that name, or more than one.
     """
     base = project / ".testbay" / "runs"
     runs = sorted(folder for folder in base.glob("*") if (folder / "run.json").is_file())

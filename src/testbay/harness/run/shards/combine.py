@@ -54,12 +54,12 @@ def _suites(file: Path) -> list[ET.Element]:
     text = contents(file).decode("utf-8")
     if "<!DOCTYPE" in text:
         raise ValueError("it has a document type, which no report needs")
-    root = ET.fromstring(text)  # noqa: S314 - without a document type there is no entity to expand or to fetch
+    root = ET.fromstring(text)  # noqa: S314 - without a document type no entity exists to expand or to fetch
     level = [root]
     for _ in range(_MOST_NESTED):
         level = [child for element in level for child in element]
     if root.tag != "testsuites" or level:
-        raise ValueError("it is no JUnit report")
+        raise ValueError("it is not a JUnit report")
     return root.findall("testsuite")
 
 

@@ -39,7 +39,7 @@ def contents(file: Path) -> bytes:
     """What is in a file that came from elsewhere.
 
     Raises:
-        ValueError: It is no ordinary file (a link, a pipe), too large, or cannot be read.
+        ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.
     """
     try:
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:

@@ -85,5 +85,5 @@ def _read(root: Path, source: str) -> dict[str, str]:
         raise FoundError("fail", f"{source}: is larger than {_MAX_BYTES >> 20} MiB")
     lines = list(parse_stream(io.StringIO(text)))
     if broken := [line.original.line for line in lines if line.error]:
-        raise FoundError("fail", f"{source}: line {broken[0]} is no variable", [f"line {n}" for n in broken[1:]])
+        raise FoundError("fail", f"{source}: line {broken[0]} is not a variable", [f"line {n}" for n in broken[1:]])
     return {line.key: line.value or "" for line in lines if line.key is not None}

@@ -123,7 +123,7 @@ class Journey:
                 raise FoundError("fail", f"cannot capture {name}: {error}") from None
             if not isinstance(found, str | int | float) or found == "":
                 shown = "it" if name in step.capture_secret else show(found)
-                raise FoundError("fail", f"cannot capture {name}: {shown} is no text or number, or empty")
+                raise FoundError("fail", f"cannot capture {name}: {shown} is not a text or number, or is empty")
             self._scope.known[name] = found
 
 

@@ -180,9 +180,9 @@ def test_junit_is_one_suite(two: list[Artifact], tmp_path: Path) -> None:
         pytest.param(
             '<!DOCTYPE a [<!ENTITY b "c">]><testsuites>&b;</testsuites>', "it has a document type", id="entity"
         ),
-        pytest.param("<html/>", "it is no JUnit report", id="other"),
+        pytest.param("<html/>", "it is not a JUnit report", id="other"),
         pytest.param(
-            "<testsuites>" + "<a>" * 5000 + "</a>" * 5000 + "</testsuites>", "it is no JUnit report", id="deep"
+            "<testsuites>" + "<a>" * 5000 + "</a>" * 5000 + "</testsuites>", "it is not a JUnit report", id="deep"
         ),
         pytest.param('<testsuites><testsuite tests="x"/></testsuites>', "invalid literal for int()", id="count"),
     ],
