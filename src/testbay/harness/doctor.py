@@ -23,6 +23,7 @@ from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
 from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.text import plural
 
 Finding = tuple[bool, str]
 
@@ -63,11 +64,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         missing = "" if usable else ", which is missing"
         yield usable, f"running as root: servers run as `nobody` through setpriv{missing}"
     yield True, _sandbox()
-    count = len(registry.living(settings.stacks_dir))
-    yield (
-        True,
-        f"{count} stack{'' if count == 1 else 's'} of yours running" + (" (testbay ps)" if count else ""),
-    )
+    yield _running(settings)
 
 
 def _sandbox() -> str:
@@ -114,6 +111,14 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
         else f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
     )
     return True, f"{room.TITLE} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
+
+
+def _running(settings: Settings) -> Finding:
+    try:
+        count = len(registry.living(settings.stacks_dir))
+    except BayError as error:
+        return False, f"stacks of yours: {error.what}: {error.why}"
+    return True, f"{plural(count, 'stack')} of yours running" + (" (testbay ps)" if count else "")
 
 
 def _services_of(room: Dependency, files: list[list[Path]], settings: Settings) -> Iterator[ComposeService]:

@@ -129,7 +129,7 @@ def test_a_machine_without_the_client_is_told_so(machine: Machine, tmp_path: Pat
     environ = {"PATH": str(tmp_path / "bin"), "TESTBAY_CACHE_DIR": str(tmp_path / "cache")}
     machine.settings = settings.load(environ=environ)
 
-    with pytest.raises(EngineUnavailableError, match="there is no npm on the PATH to fetch it"):
+    with pytest.raises(EngineUnavailableError, match="no npm on the PATH to fetch it"):
         machine.add("postgres:15")
 
 

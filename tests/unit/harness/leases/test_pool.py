@@ -161,8 +161,9 @@ def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:
 
 
 def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
-    """By what it said; a later call tries again."""
-    answers: list[Any] = [OSError("too many clients"), NotReadyError("nats ended"), ValueError("odd")]
+    """By what it said when it was asked once more; a later call tries again."""
+    refusals = [OSError("too many clients"), NotReadyError("nats ended"), ValueError("odd")]
+    answers: list[Any] = [refusal for refusal in refusals for _ in range(2)]
 
     def slot(number: int) -> FakeSlot:
         if answers:
@@ -183,7 +184,7 @@ def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
         "(`testbay up --keep` keeps one)"
     )
     assert [said[1], said[2].splitlines()[0]] == ["nats ended", "no lease: odd"]
-    assert leases.take().name == "lease4"
+    assert leases.take().name == "lease7"
 
 
 def test_silence_has_an_end(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
