@@ -20,7 +20,7 @@ from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
-from testbay.harness.stack import containers, migrate
+from testbay.harness.stack import cachefolder, containers, migrate
 from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
@@ -126,6 +126,7 @@ def request(
         ManifestError: The compose file lacks something the manifest needs.
         EngineUnavailableError: The engine asked for cannot run it here.
     """
+    cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = _selected(manifest, project, settings)
     services, helpers = selection.servers, selection.helpers
     if compose.services:
