@@ -23,9 +23,7 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise EngineUnavailableError(
-            f"{folder}: cannot keep testbay's files here", why=str(error.strerror or error), todo=_TODO
-        ) from None
+        raise _unusable(folder, error) from None
     check(folder)
 
 
@@ -40,11 +38,16 @@ def check(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        problem = str(error.strerror)
+        raise _unusable(folder, error) from None
     if problem:
         raise EngineUnavailableError(
             f"{folder}: testbay refuses this cache folder", why=f"{problem}: another user could change it", todo=_TODO
         )
+
+
+def _unusable(folder: Path, error: OSError) -> EngineUnavailableError:
+    why = str(error.strerror or error)
+    return EngineUnavailableError(f"{folder}: cannot keep testbay's files here", why=why, todo=_TODO)
 
 
 def is_ours(path: Path) -> bool:
