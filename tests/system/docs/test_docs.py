@@ -154,7 +154,7 @@ def start_on_files(bay: Bay) -> None:
 def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> None:
     """A run's folder holds what docs/reference.md says, and nothing else."""
     section = page("reference.md").partition("## The record of a run")[2].partition("### ")[0]
-    listed = re.findall(r"(?m)^\| `([\w./]+)`", section)
+    listed = re.findall(r"(?m)^\| `([\w./-]+)`", section)
 
     assert checkout.type("testbay run agent_executor -- -k test_health").code == 0
 
