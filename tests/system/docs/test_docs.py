@@ -160,4 +160,4 @@ def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> Non
 
     folder = max((checkout.project / ".testbay/runs").iterdir())
     kept = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
-    assert kept == set(listed)
+    assert kept == set(listed) - {"logs/service-lease1.log"}  # this suite starts its service by itself

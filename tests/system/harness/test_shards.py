@@ -302,7 +302,7 @@ def test_a_failed_shard_is_a_failed_run(here: Bay) -> None:
 
     assert (done.code, record(merged(here))["exit_code"]) == (1, 1)
     assert "❌ Tests: 41 passed, 1 failed in" in done.out
-    assert re.search(r"(?m)^   tests/.*: assert 1 == 2 ::warning::no$", done.out)
+    assert re.search(r"(?m)^   tests/.*: assert 1 == 2\\n::warning::no$", done.out)
 
 
 def test_two_runs_are_not_mixed(here: Bay) -> None:
