@@ -8,6 +8,7 @@ import errno
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -148,8 +149,10 @@ def _reaped(
     words = [os.fspath(word) for word in argv]
     path = None if env is None else env.get("PATH", os.defpath)
     named = words[0] if os.sep in words[0] else (shutil.which(words[0], path=path) or "")
-    if not os.access(Path(cwd or ".") / named, os.X_OK) or not named:
-        number = errno.EACCES if named and (Path(cwd or ".") / named).exists() else errno.ENOENT
+    where = Path(cwd or ".") / named
+    mode = where.stat().st_mode if named else 0  # os.access would forget an ordinary user's capabilities
+    if not named or stat.S_ISDIR(mode) or not mode & 0o111:
+        number = errno.EACCES if named else errno.ENOENT
         raise OSError(number, os.strerror(number), words[0])
     return [sys.executable, "-I", "-S", "-X", "frozen_modules=on", str(_REAPER), *words]
 

@@ -124,7 +124,9 @@ def test_nothing_happens_without_a_fixture(bay: Bay) -> None:
     bay.tests("def test_it(bay): pass")
     collected = pytest_in(bay, "--collect-only")
 
-    assert (own.returncode, collected.returncode, (bay.cache / "stacks").exists()) == (0, 0, False), own.stdout + collected.stdout
+    assert (own.returncode, collected.returncode, (bay.cache / "stacks").exists()) == (0, 0, False), (
+        own.stdout + collected.stdout
+    )
 
 
 def test_a_stack_that_cannot_start_fails_every_test_at_once(bay: Bay) -> None:
