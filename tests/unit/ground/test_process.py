@@ -295,7 +295,9 @@ def test_a_signal_before_the_command_is_not_lost(monkeypatch: pytest.MonkeyPatch
 
 def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
     """The terminal sends it to everybody in the foreground: handing it on as well would be a second Ctrl-C."""
-    child = "import os, signal; signal.signal(2, lambda *_: os.write(1, b'hea' b'rd')); os.write(1, b'ready'); input()"
+    # Without NOFLSH the terminal may throw away what the child answers to Ctrl-C.
+    child = "import os, signal, termios as t; flags = t.tcgetattr(0); flags[3] |= t.NOFLSH; t.tcsetattr(0, 0, flags); "
+    child += "signal.signal(2, lambda *_: os.write(1, b'hea' b'rd')); os.write(1, b'ready'); input()"
     ours = (
         f"from testbay import process\nwith process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}}): pass"
     )
