@@ -89,10 +89,10 @@ def test_the_proof_notices_a_mask_that_comes_too_late(
     delayed: list[tuple[Voice, str]] = []
     mask, search = Voice.mask, secrets._search
 
-    def search_after_masks(*arguments: Any) -> None:
+    def search_after_masks(*arguments: Any, **options: Any) -> None:
         for voice, value in delayed:
             mask(voice, value)
-        search(*arguments)
+        search(*arguments, **options)
 
     monkeypatch.setattr(Voice, "mask", lambda voice, value: delayed.append((voice, value)))
     monkeypatch.setattr(secrets, "_search", search_after_masks)
