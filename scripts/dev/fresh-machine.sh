@@ -74,7 +74,9 @@ inside() { # <machine> <system> <command line>
   # shellcheck disable=SC2016 # the inner shell's own arguments
   unshare --mount --pid --fork --kill-child --propagation private bash -c '
     machine=$1 system=$2 line=$3 home=$4 root=$1/root && shift 4
-    mount -t overlay -o "lowerdir=$system,upperdir=$machine/layer,workdir=$machine/work" overlay "$root" || exit 1
+    # Where the temporary folder lies on an overlay itself, the system is copied instead, once.
+    mount -t overlay -o "lowerdir=$system,upperdir=$machine/layer,workdir=$machine/work" overlay "$root" 2>/dev/null ||
+      [[ -e $root/usr ]] || cp -a "$system/." "$machine/layer/." "$root" || exit 1
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/dev/shm"
     exec chroot --userspec=1000:1000 "$root" /usr/bin/env -i HOME="$home" USER=dev LANG=C.UTF-8 \
       PATH=/usr/local/bin:/usr/bin:/bin "$@" bash -c "cd ~/testbay && $line"
