@@ -83,7 +83,9 @@ def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
     assert (every.code, one.code, len(every.lines), len(one.lines)) == (20, 20, 2, 40), one.out
     assert re.match(r"shop on production: control: not judged: the last 6 runs are 0% slower", every.lines[0])
     assert one.lines[0] == every.lines[1]
-    assert re.match(r"shop on production: health: slower: the last 6 runs are \d\d% slower .* not by chance", one.lines[0])
+    assert re.match(
+        r"shop on production: health: slower: the last 6 runs are \d\d% slower .* not by chance", one.lines[0]
+    )
 
 
 def test_the_manifest_says_what_is_too_slow(tmp_path: Path) -> None:

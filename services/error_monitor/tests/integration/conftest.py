@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.commands import Run
 from harness.instance import TOKEN, Instance, Make
 from harness.launcher import Launcher
 from harness.logfiles import LogFolder
@@ -102,3 +103,16 @@ def loki() -> Iterator[Loki]:
 def railway() -> Iterator[Railway]:
     with Railway() as server:
         yield server
+
+
+@pytest.fixture
+def run(launcher: Launcher, environment: Mapping[str, str], tmp_path: Path) -> Run:
+    """`error-monitor …`: its exit code and what it said."""
+
+    def one(*argv: str, **env: str) -> tuple[int, str]:
+        log = tmp_path / f"command-{len(list(tmp_path.iterdir()))}.out"
+        code = launcher.wait(launcher.start(argv, {**environment, **env}, log))
+        said = log.read_text(encoding="utf-8").splitlines()
+        return code, "\n".join(line for line in said if "error_monitor:own" not in line)
+
+    return one

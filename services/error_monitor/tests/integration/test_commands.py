@@ -1,40 +1,18 @@
 """The commands: scan once, import a finished file, migrate, each as a process of its own."""
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from harness.commands import Run, counted
 from harness.instance import Make
-from harness.launcher import Launcher
 from harness.logfiles import LogFolder, failure
 
 from testbay.production.checks.report import from_json
 
 if TYPE_CHECKING:
     import psycopg
-
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(launcher: Launcher, environment: Mapping[str, str], tmp_path: Path) -> Run:
-    """`error-monitor …`: its exit code and what it said."""
-
-    def one(*argv: str, **env: str) -> tuple[int, str]:
-        log = tmp_path / f"command-{len(list(tmp_path.iterdir()))}.out"
-        code = launcher.wait(launcher.start(argv, {**environment, **env}, log))
-        said = log.read_text(encoding="utf-8").splitlines()
-        return code, "\n".join(line for line in said if "error_monitor:own" not in line)
-
-    return one
-
-
-def counted(postgres: "psycopg.Connection[Any]") -> int:
-    row = postgres.execute("SELECT coalesce(sum(events), 0)::int FROM error_monitor.patterns").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def test_scan_reads_once_and_ends(run: Run, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
