@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import psycopg
 
 HEARTBEAT_S = 0.4
-ROUNDS = int(os.environ.get("ERROR_MONITOR_ROUNDS", "5"))  # a measurement takes 100
+ROUNDS = int(os.environ.get("INSTANCE_ROUNDS", "5"))  # a measurement takes 100
 
 
 def leader(*instances: Instance) -> Instance:
