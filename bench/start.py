@@ -104,6 +104,8 @@ def raw_start(asked: Request) -> float:
         home = Path(folder) / "raw"
         home.mkdir()
         home.parent.chmod(0o755)
+        if os.geteuid() == 0:
+            shutil.chown(home, "nobody", "nogroup")
         children, endpoints = [], {}
         began = time.perf_counter()
         data = Path(asked.template) / "data"
@@ -117,7 +119,7 @@ def raw_start(asked: Request) -> float:
             if name == "postgres":
                 copy.wait()
             become = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-            prefix = become if plan["unprivileged"] else []
+            prefix = become if plan["caged"] else []
             argv = [*prefix, *(word.replace(PORT, str(port)) for word in plan["argv"])]
             children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home))
             endpoints[name] = ROOMS[name].endpoint(asked.services[name], port)
