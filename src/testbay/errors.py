@@ -5,7 +5,6 @@ why (probably), what to do and where the evidence is; docs/troubleshooting.md ha
 """
 
 import errno
-import traceback
 from pathlib import Path
 from typing import ClassVar
 
@@ -127,6 +126,8 @@ def unusable(error: OSError) -> FilesError:
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError) and error.filename is None:
         return FilesError("the working folder is gone", why="something removed it", todo="cd to a folder that is there")
+    import traceback  # a guard imports this module, and never gets here
+
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     todo = {
         errno.ENOSPC: "make room on the disk",
