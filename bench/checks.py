@@ -33,7 +33,8 @@ import psutil
 
 sys.path.pop(0)  # this folder: in it `secrets` would be a measurement, not Python's module
 
-from testbay.manifest.service import Manifest, load_manifest
+from testbay.manifest.load import load_manifest
+from testbay.manifest.service import Manifest
 from testbay.production.checks import runner
 
 AT_ONCE = runner.CONCURRENCY

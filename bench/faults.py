@@ -26,7 +26,7 @@ from testbay import settings
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.stack import request, stack
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 TEMPLATE = REPOSITORY / "tests" / "system" / "project"

@@ -22,7 +22,7 @@ from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import docker as daemon
 from testbay.harness.stack import request, stack
 from testbay.manifest.compose.reading import ComposeService, load_compose
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 CONTESTANTS = REPOSITORY / "bench" / "contestants"

@@ -26,7 +26,7 @@ from testbay.harness.engines import docker
 from testbay.harness.plans import PORT
 from testbay.harness.stack import prepare, request, stack
 from testbay.harness.stack.request import Request
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 from testbay.output import Voice
 
 REPOSITORY = Path(__file__).parents[1]

@@ -16,8 +16,9 @@ from matrix import announce, concerned
 
 from testbay.errors import BayError
 from testbay.manifest.checks import EnvCheck
+from testbay.manifest.load import load_manifest
 from testbay.manifest.placeholders import with_environment
-from testbay.manifest.service import Manifest, load_manifest
+from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.production.checks.runner import chosen
 

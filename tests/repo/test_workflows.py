@@ -12,8 +12,9 @@ import yaml
 from tests.stepper import workflow as stepper
 from tests.stepper.expressions import interpolate
 
+from testbay.manifest.load import load_manifest
 from testbay.manifest.placeholders import variables
-from testbay.manifest.service import load_manifest, service_folders
+from testbay.manifest.project import service_folders
 
 HEALTH = Path(__file__).parents[2] / ".github/workflows/production-health-check.yml"
 WORKFLOWS = sorted((Path(__file__).parents[2] / ".github/workflows").glob("*.yml"))

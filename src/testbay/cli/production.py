@@ -1,15 +1,18 @@
-"""The arguments of `testbay history`, `testbay latency`, `testbay status-page` and `testbay metrics`."""
+"""The commands after the merge: `check`, `incidents`, `history`, `latency`, `status-page` and `metrics`."""
 
-from collections.abc import Callable
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from testbay import process
 from testbay import settings as configuration
+from testbay.cli.options import Service, asked
 from testbay.output import Voice
+
+app = typer.Typer()
 
 Branch = Annotated[
     str | None,
@@ -21,6 +24,98 @@ Folder = Annotated[
 ]
 
 
+@app.command()
+def check(
+    service: Service = None,
+    *,
+    phase: Annotated[
+        str, typer.Option(help="pre-merge, pre-deploy, post-deploy or scheduled.", metavar="PHASE", show_default=False)
+    ] = "",
+    target: Annotated[
+        str | None, typer.Option(help="A deployment of the manifest; its only one when left out.", show_default=False)
+    ] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this check; can be given again.", show_default=False)
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option(help="The commit that should answer (also GITHUB_SHA, git).", show_default=False)
+    ] = None,
+    within: Annotated[str, typer.Option(help="The time for the whole run.", metavar="15m")] = "15m",
+    folder: Folder = None,
+    branch: Branch = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Ask a deployment, a configuration, or the service on a lease whether it is as the manifest says.
+
+    Example: testbay check agent_executor --phase post-deploy --target production
+    """
+    from testbay.production.checks import command as checking
+    from testbay.production.history import command as trends
+
+    manifest, project, chosen = asked(service, None)
+    within_s = configuration.duration(within, "--within")
+    question = checking.Asked(
+        manifest=manifest,
+        project=project,
+        settings=chosen,
+        phase=checking.phase(phase),
+        target=target,
+        ids=tuple(ids or ()),
+        commit=commit,
+        within_s=within_s,
+        history=trends.place(folder, branch, chosen.environ) if folder or branch else None,
+        as_json=as_json,
+    )
+    voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)
+    report, code = _execute(question, voice)
+    if as_json and report is not None:
+        Voice(environ=chosen.environ).say(report.as_json().rstrip())
+    raise typer.Exit(code)
+
+
+def _execute(question: Any, voice: Voice) -> tuple[Any, int]:
+    if question.phase != "pre-merge":
+        from testbay.production.checks import command as checking
+
+        return checking.execute(question, voice)
+    from testbay.premerge import command as premerge  # stacks and engines: half the start-up of a call to a deployment
+
+    return premerge.execute(question, voice)
+
+
+@app.command()
+def incidents(
+    *,
+    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and told; change nothing.")
+    ] = False,
+    label: Annotated[str, typer.Option(help="The label of our issues.")] = "testbay-incident",
+    close_after: Annotated[int, typer.Option(help="Close after so many good runs in a row.")] = 2,
+    reopen_within: Annotated[
+        str, typer.Option(help="Open one again that was closed less than this ago.", metavar="24h")
+    ] = "24h",
+    last_good: Annotated[str, typer.Option(help="The commit of the last good run.", show_default=False)] = "",
+) -> None:
+    """Make GitHub's issues match a report of checks: open, update and close them; tell Slack (SLACK_WEBHOOK_URL).
+
+    Example: testbay incidents report.json --dry-run
+    """
+    from testbay.production.checks import report as reports
+    from testbay.production.incidents import reconcile
+    from testbay.secrets import known
+
+    chosen = configuration.load()
+    window_s = configuration.duration(reopen_within, "--reopen-within")
+    options = reconcile.Options(
+        label=label, close_after=close_after, reopen_within_s=window_s, last_good=last_good, dry_run=dry_run
+    )
+    mask = known.of(Path.cwd(), chosen.environ)
+    with process.signals_as_errors():
+        reconcile.execute(reports.read(report), chosen.environ, Voice(environ=chosen.environ), options, mask=mask)
+
+
+@app.command()
 def history(
     report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
     to: Annotated[
@@ -39,6 +134,7 @@ def history(
         trends.record(report, trends.place(to, branch, chosen.environ), Voice(environ=chosen.environ))
 
 
+@app.command()
 def latency(
     check: Annotated[
         str | None, typer.Argument(help="A check's id; every check in a line if left out.", show_default=False)
@@ -67,6 +163,7 @@ def latency(
     raise typer.Exit(code)
 
 
+@app.command("status-page")
 def status_page(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write it into this folder.")],
@@ -88,6 +185,7 @@ def status_page(
     Voice(environ=chosen.environ).say(f"{out / 'index.html'}: {page.headline}")
 
 
+@app.command()
 def metrics(
     report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
     to: Annotated[
@@ -120,11 +218,3 @@ def metrics(
             measured.write(run, to, voice)
         if push:
             measured.push(run, push, chosen.environ, voice)
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "history": history,
-    "latency": latency,
-    "status-page": status_page,
-    "metrics": metrics,
-}

@@ -9,7 +9,10 @@ import typer
 from testbay import settings as configuration
 from testbay.output import Voice
 
+app = typer.Typer()
 
+
+@app.command()
 def init(
     *,
     check: Annotated[bool, typer.Option("--check", help="Run the tests with it at once.")] = False,
@@ -23,16 +26,18 @@ def init(
     """
     from testbay.harness.run import command as runs
     from testbay.init import command as initialising
-    from testbay.manifest import service as manifest
+    from testbay.manifest.load import load_manifest
+    from testbay.manifest.project import find_project
 
     chosen = configuration.load()
     voice, here = Voice(environ=chosen.environ), Path.cwd()
     initialising.execute(here, chosen.environ, voice, ci=ci)
     if check:
-        run = runs.Run(manifest.load_manifest(here), manifest.find_project(here), chosen, voice)
+        run = runs.Run(load_manifest(here), find_project(here), chosen, voice)
         raise typer.Exit(runs.execute(run, []))
 
 
+@app.command()
 def compose(
     files: Annotated[
         list[Path] | None,
@@ -63,9 +68,3 @@ def compose(
     asked = telling.question(files or [], needs, Path.cwd(), chosen)
     voice, aside = Voice(environ=chosen.environ), Voice(sys.stderr, environ=chosen.environ)
     raise typer.Exit(telling.show(asked, chosen, voice, aside, as_json=as_json, secrets=show_secrets))
-
-
-def add_to(app: typer.Typer) -> None:
-    """List the commands of this module, in this order."""
-    app.command()(init)
-    app.command()(compose)

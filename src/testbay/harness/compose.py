@@ -10,11 +10,12 @@ from typing import Any
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import ROOMS, foreign_images
 from testbay.manifest import needs as dependencies
-from testbay.manifest import service as manifest
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, found, select
+from testbay.manifest.project import find_project, find_service, service_folders
+from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import one_line
@@ -60,13 +61,13 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     return Question(files=theirs, needs=asked, named=known.services | named, also=tuple(known.also))
 
 
-def _project(folder: Path) -> tuple[Path, manifest.Manifest | None]:
+def _project(folder: Path) -> tuple[Path, Manifest | None]:
     try:
-        project = manifest.find_project(folder)
+        project = find_project(folder)
     except ManifestError:
         return folder, None
-    folders = manifest.service_folders(project)
-    return project, manifest.find_service(None, project) if len(folders) == 1 else None
+    folders = service_folders(project)
+    return project, find_service(None, project) if len(folders) == 1 else None
 
 
 def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -17,10 +17,11 @@ from testbay.harness.dependencies import ROOMS, Dependency, room_of
 from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import sandbox
 from testbay.harness.stack import registry
-from testbay.manifest import service as manifest
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.load import load_manifest
+from testbay.manifest.project import find_project, service_folders
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import plural
@@ -85,14 +86,14 @@ def _writable(folder: Path) -> bool:
 def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
     """The compose files of the project's services, each once; the usual one before the first service."""
     try:
-        project = manifest.find_project(folder)
-        places = manifest.service_folders(project).values()
+        project = find_project(folder)
+        places = service_folders(project).values()
     except BayError:
         return []  # the project's own lines say why
     found: list[list[Path]] = []
     for place in places:
         with contextlib.suppress(BayError):
-            files = manifest.load_manifest(place).compose_files(project, settings.environ)
+            files = load_manifest(place).compose_files(project, settings.environ)
             found += [files] if files not in found else []
     return found or [reader.find(project, settings.environ) or [project / TEST_FILE]]
 
@@ -144,8 +145,8 @@ def _short(path: Path) -> str:
 
 def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Iterator[Finding]:
     try:
-        project = manifest.find_project(folder)
-        folders = manifest.service_folders(project)
+        project = find_project(folder)
+        folders = service_folders(project)
     except BayError as error:
         yield False, f"{error.what}; {error.todo}"
         return
@@ -170,7 +171,7 @@ def _compose(files: list[Path], settings: Settings) -> str:
 
 
 def _service(name: str, place: Path) -> str:
-    return f"service {name}: needs {', '.join(manifest.load_manifest(place).needs)}"
+    return f"service {name}: needs {', '.join(load_manifest(place).needs)}"
 
 
 def _said(tell: Callable[[], str]) -> Finding:
@@ -184,5 +185,5 @@ def _secrets(folders: dict[str, Path], settings: Settings) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for place in folders.values():
         with contextlib.suppress(BayError):  # its own line said so
-            found |= manifest.load_manifest(place).secrets_set(settings.environ)
+            found |= load_manifest(place).secrets_set(settings.environ)
     return found

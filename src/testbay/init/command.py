@@ -6,8 +6,8 @@ from pathlib import Path
 from testbay.errors import ManifestError
 from testbay.init import manifest, servers, testing, workflow
 from testbay.init.project import Project
-from testbay.manifest import service
 from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.load import load_manifest, manifest_file
 from testbay.output import Voice
 
 
@@ -19,7 +19,7 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
     """
     if ci not in ("", *workflow.KNOWN):
         raise ManifestError(f"--ci: unknown {ci!r}", todo=f"use one of: {', '.join(workflow.KNOWN)}")
-    existing = service.manifest_file(root)
+    existing = manifest_file(root)
     if existing and not ci:
         raise ManifestError(
             f"{existing} is there already: nothing was written",
@@ -45,7 +45,7 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
         write(project.root / TEST_FILE, servers.compose_text(made.servers), voice)
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
-    service.load_manifest(project.root)  # what was written is read as `testbay run` reads it
+    load_manifest(project.root)  # what was written is read as `testbay run` reads it
     voice.say("next: testbay run")
 
 

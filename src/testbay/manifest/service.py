@@ -1,24 +1,20 @@
-"""The manifest: `[tool.testbay]` in a service's pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
+"""The keys of a manifest, and what each may hold."""
 
 import fnmatch
 import re
 import shlex
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from testbay.errors import ManifestError
 from testbay.manifest import needs as dependencies
-from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.compose.finding import TEST_FILE
 from testbay.text import nearest
 
-_TESTS = ("tests/integration", "tests")
+TESTS = ("tests/integration", "tests")
 _OF_PYTEST = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-_NOT_SERVICES = ("node_modules", "site-packages", "tests", "test", "venv", "build", "dist")
-_OF_CHECKS = ("defaults", "target", "check")  # what checks.tables knows
 
 
 class _Strict(BaseModel):
@@ -165,9 +161,9 @@ class Manifest(_Strict):
         """The folder of the integration tests; None where pytest's own `testpaths` says it."""
         if self.tests is not None:
             return self.root / self.tests
-        if (usual := self.root / _TESTS[0]).is_dir():
+        if (usual := self.root / TESTS[0]).is_dir():
             return usual
-        return None if _has_testpaths(self.root) else self.root / _TESTS[1]
+        return None if _has_testpaths(self.root) else self.root / TESTS[1]
 
     def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
         """The compose files: the service's own choice, else those that Compose finds in the project."""
@@ -184,212 +180,7 @@ class Manifest(_Strict):
         return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())
 
 
-def load_manifest(folder: Path) -> Manifest:
-    """The manifest of the service in `folder`.
-
-    Raises:
-        ManifestError: None there, not TOML, an unknown key, a wrong type, or a file it names is missing.
-    """
-    file = manifest_file(folder)
-    if file is None:
-        raise ManifestError(
-            f"{folder} has no manifest",
-            todo="add [tool.testbay] to its pyproject.toml, or a testbay.toml (docs/add-a-service.md)",
-        )
-    table = _read_table(file)
-    try:
-        manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
-    except ValidationError as error:
-        what = f"{file}: {_explain(error)}{_of_check(error, table)}"
-        raise ManifestError(what, todo="docs/reference.md lists every key") from None
-    _check_files(manifest)
-    return manifest
-
-
 def _has_testpaths(folder: Path) -> bool:
     """Whether pytest's settings there may say where the tests are; pytest reads them itself."""
     files = (folder / name for name in _OF_PYTEST)
     return any("testpaths" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
-
-
-def _checks(table: dict[str, Any]) -> dict[str, Any]:
-    """Targets and checks, as what they are; of another type they are left for the manifest to refuse."""
-    found = {name: table[name] for name in _OF_CHECKS if name in table}
-    if not found:
-        return {}
-    from testbay.manifest import checks
-
-    return dict(checks.CheckTables(**found))
-
-
-def manifest_file(folder: Path) -> Path | None:
-    """The file in `folder` that holds a manifest, testbay.toml first."""
-    if (folder / "testbay.toml").is_file():
-        return folder / "testbay.toml"
-    pyproject = folder / "pyproject.toml"
-    if pyproject.is_file():
-        tools = _toml(pyproject).get("tool")
-        return pyproject if isinstance(tools, dict) and "testbay" in tools else None
-    return None
-
-
-def _read_table(file: Path) -> dict[str, Any]:
-    document = _toml(file)
-    table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
-    for reserved in ("file", "root"):
-        if not isinstance(table, dict) or reserved in table:
-            raise ManifestError(f"{file}: [tool.testbay] is not a table of known keys", todo="docs/reference.md")
-    return table
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
-
-
-def _check_files(manifest: Manifest) -> None:
-    usual = manifest.tests_dir is None or manifest.tests_dir.exists()  # who only checks a deployment has no tests here
-    tests = manifest.tests or (None if usual or manifest.check else _TESTS[0])
-    named = {"tests": tests, "migrations": manifest.migrations, "source": manifest.source}
-    for key, relative in named.items():
-        if relative is not None and not (manifest.root / relative).exists():
-            raise ManifestError(
-                f"{manifest.file}: {key} = {relative!r} does not exist",
-                why=f"it is looked for in {manifest.root}",
-                todo="create it or mend the path",
-            )
-
-
-def _fault(error: ValidationError) -> Any:
-    """A misspelt key before the one that is missing for it."""
-    return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-
-
-def _explain(error: ValidationError) -> str:
-    """One fault as key, what is wrong, nearest valid name."""
-    fault = _fault(error)
-    location = list(fault["loc"])
-    if location[:1] == ["check"]:
-        del location[2:3]  # pydantic names a check's kind, which is not a key
-    key = ".".join(str(part) for part in location)
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
-    if fault["type"] == "union_tag_invalid":
-        kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
-        return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
-
-
-def _of_check(error: ValidationError, table: dict[str, Any]) -> str:
-    """Which check it is about: they are not counted by hand."""
-    match _fault(error)["loc"]:
-        case ("check", int(number), *_) if isinstance(table["check"][number], dict):
-            name = table["check"][number].get("id")
-            return f" (the check {name!r})" if isinstance(name, str) else ""
-    return ""
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys valid where an unknown one stood."""
-    models: list[Any] = [Manifest]
-    if location[0] in _OF_CHECKS:
-        from testbay.manifest import checks
-
-        models = [checks.CheckTables]
-    for part in location[:-1]:
-        tagged = [
-            model for model in models if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
-        ]
-        fields = [field for model in models for name, field in model.model_fields.items() if name == part]
-        models = [model for field in fields for model in _models(field.annotation)] or tagged or models
-    known = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
-    return [alias or name for name, alias in known if name not in ("file", "root")]
-
-
-def _models(annotation: Any) -> list[Any]:
-    """Every table that a key may hold."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models(inner)]
-
-
-def find_project(start: Path) -> Path:
-    """The folder that holds the project: the nearest one upwards with a compose file or services/, else a git root.
-
-    Raises:
-        ManifestError: None was found up to the root of the file system.
-    """
-    folders = (start, *start.parents)
-    for folder in folders:
-        if (folder / TEST_FILE).is_file() or (folder / "services").is_dir():
-            return folder
-    root = next((folder for folder in folders if (folder / ".git").exists()), None)
-    inside = folders[: folders.index(root) + 1] if root else ()
-    for folder in inside:
-        if any((folder / name).is_file() for name in COMPOSE_NAMES):
-            return folder
-    for folder in folders:
-        if folder == root or manifest_file(folder):
-            return folder
-    raise ManifestError(
-        f"{start} is in no project",
-        why="no docker-compose.test.yml, services/ or manifest here or above",
-        todo="go to your project's folder (docs/getting-started.md)",
-    )
-
-
-def service_folders(project: Path) -> dict[str, Path]:
-    """A project's services by name: each folder with a manifest, two levels deep at most.
-
-    The project itself and services/ come first; a manifest elsewhere, as in backend/ or packages/, under a name that is
-    not taken.
-    """
-    usual = [project, *sorted((project / "services").glob("*/"))]
-    services: dict[str, Path] = {}
-    for folder in filter(manifest_file, usual):
-        name = _name_of(folder)
-        if name in services:
-            raise ManifestError(
-                f"two services are called {name}", why=f"{services[name]} and {folder}", todo="rename one of them"
-            )
-        services[name] = folder
-    for folder in filter(manifest_file, _elsewhere(project)):
-        services.setdefault(_name_of(folder), folder)
-    return services
-
-
-def _elsewhere(project: Path) -> Iterator[Path]:
-    """Folders of the project, and those in them, without what tools make and without tests."""
-    for pattern in ("*/", "*/*/"):
-        for folder in sorted(project.glob(pattern)):
-            if not any(part.startswith(".") or part in _NOT_SERVICES for part in folder.relative_to(project).parts):
-                yield folder
-
-
-def _name_of(folder: Path) -> str:
-    file = manifest_file(folder)
-    table = _read_table(file) if file else {}
-    return str(table.get("service", folder.name))
-
-
-def find_service(name: str | None, project: Path, here: Path | None = None) -> Manifest:
-    """The manifest of a service by name; without one, of the service `here` belongs to, else of the only one.
-
-    Raises:
-        ManifestError: Unknown, or several and none named.
-    """
-    if name is None and here is not None:
-        inside = (folder for folder in (here, *here.parents) if project in folder.parents)
-        if found := next(filter(manifest_file, inside), None):
-            return load_manifest(found)
-    folders = service_folders(project)
-    if name is None and len(folders) == 1:
-        return load_manifest(next(iter(folders.values())))
-    if name in folders:
-        return load_manifest(folders[name])
-    known = ", ".join(folders) or "none: a service is a folder with [tool.testbay] in its pyproject.toml"
-    what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
-    raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")

@@ -11,7 +11,8 @@ import pytest
 
 from testbay import settings
 from testbay.manifest.checks import Check, Target
-from testbay.manifest.service import Manifest, load_manifest, manifest_file
+from testbay.manifest.load import load_manifest, manifest_file
+from testbay.manifest.service import Manifest
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from testbay import masking
 from testbay.errors import ManifestError
-from testbay.manifest import service as manifests
+from testbay.manifest.load import load_manifest
+from testbay.manifest.project import find_project, service_folders
 
 _OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "RAILWAY_API_TOKEN", "RAILWAY_TOKEN", "SLACK_WEBHOOK_URL")
 
@@ -28,8 +29,8 @@ def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
 
 def _named(start: Path) -> list[str]:
     try:
-        project = manifests.find_project(start)
+        project = find_project(start)
     except ManifestError:  # a report can be handed in from anywhere
         return []
-    folders = manifests.service_folders(project).values()
-    return [name for folder in folders for name in manifests.load_manifest(folder).secrets]
+    folders = service_folders(project).values()
+    return [name for folder in folders for name in load_manifest(folder).secrets]

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 from testbay.output import Voice
 from testbay.production.checks import command as check
 from testbay.production.checks.report import Report

@@ -19,7 +19,7 @@ from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.fake_github import FakeGitHub
 from tests.system.fakes.pages import files, follow, page, write
 
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 from testbay.production.checks.report import Report, from_json
 from testbay.production.history import entries
 from testbay.production.history.entries import Entry, Outcome

@@ -17,7 +17,8 @@ from tests.system.fakes.monitor import Monitor
 
 from testbay import settings
 from testbay.manifest.checks import Phase
-from testbay.manifest.service import Manifest, load_manifest
+from testbay.manifest.load import load_manifest
+from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.ports import hold
 from testbay.production.checks.command import Asked, execute

@@ -10,7 +10,7 @@ from tests.system.fakes.cloud import CANARY, Shop
 
 from testbay import masking, output, settings
 from testbay.errors import BayError
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 from testbay.masking import forms
 from testbay.output import Voice
 from testbay.secrets import command as secrets

@@ -11,7 +11,7 @@ from tests.system.fakes.cloud import CANARY, ROLE, SUBJECT, TOLD, Cloud, Shop
 
 from testbay import settings
 from testbay.errors import SecretMissingError
-from testbay.manifest.service import load_manifest
+from testbay.manifest.load import load_manifest
 from testbay.secrets import command as secrets
 
 NO_JOB = {"GITHUB_ACTIONS": "", "ACTIONS_ID_TOKEN_REQUEST_URL": ""}

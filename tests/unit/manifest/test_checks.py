@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import ManifestError
-from testbay.manifest.service import Manifest, load_manifest
+from testbay.manifest.load import load_manifest
+from testbay.manifest.service import Manifest
 
 Load = Callable[[str], Manifest]
 

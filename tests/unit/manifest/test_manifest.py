@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from testbay.errors import ManifestError
-from testbay.manifest import service as manifest
+from testbay.manifest.load import load_manifest
+from testbay.manifest.project import find_project, find_service, service_folders
 from testbay.manifest.service import Manifest, NatsTable, Replay, Stream
 
 Service = Callable[..., Manifest]
@@ -80,7 +81,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
     file = project / "services/shop/testbay.toml"
     file.write_text('service = "shop"\nneeds = ["nats"]\n', encoding="utf-8")
 
-    found = manifest.load_manifest(file.parent)
+    found = load_manifest(file.parent)
 
     assert (found.file, found.needs) == (file, ["nats"])
 
@@ -146,7 +147,7 @@ def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path)
     (tmp_path / "testbay.toml").write_text('servce = "shop"\n', encoding="utf-8")
 
     with pytest.raises(ManifestError, match=r"unknown key 'servce' \(did you mean 'service'\?\)"):
-        manifest.load_manifest(tmp_path)
+        load_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Shop", "shop-1", "", "1shop", "../shop", "s" * 64])
@@ -155,7 +156,7 @@ def test_a_service_name_is_safe_in_paths_and_databases(tmp_path: Path, name: str
     (tmp_path / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
 
     with pytest.raises(ManifestError, match="service: String should match pattern"):
-        manifest.load_manifest(tmp_path)
+        load_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "a*", ">", "a/b", ""])
@@ -190,7 +191,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
     file.write_bytes(content)
 
     with pytest.raises(ManifestError) as refused:
-        manifest.load_manifest(tmp_path)
+        load_manifest(tmp_path)
 
     assert (refused.value.what, refused.value.todo) == (f"{file}: not TOML", "mend the line it names")
     assert refused.value.why
@@ -202,7 +203,7 @@ def test_a_pyproject_without_our_table_is_no_manifest(tmp_path: Path, text: str)
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ManifestError) as refused:
-        manifest.load_manifest(tmp_path)
+        load_manifest(tmp_path)
 
     assert str(refused.value) == (
         f"{tmp_path} has no manifest\n"
@@ -216,7 +217,7 @@ def test_our_table_is_a_table_of_known_keys(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ManifestError, match=r"\[tool\.testbay\] is not a table of known keys"):
-        manifest.load_manifest(tmp_path)
+        load_manifest(tmp_path)
 
 
 def test_the_source_is_src_unless_named(service: Service, project: Path) -> None:
@@ -235,7 +236,7 @@ def test_the_project_is_found_from_any_folder_in_it(service: Service, project: P
     """The nearest folder upwards with the compose file or services/."""
     inner = service().tests_dir or project
 
-    assert [manifest.find_project(folder) for folder in (inner, project)] == [project, project]
+    assert [find_project(folder) for folder in (inner, project)] == [project, project]
 
 
 @pytest.mark.parametrize("mark", [".git", "testbay.toml"])
@@ -244,13 +245,13 @@ def test_without_a_compose_file_the_repository_or_the_service_is_the_project(tmp
     (tmp_path / "src").mkdir()
     (tmp_path / mark).touch()
 
-    assert manifest.find_project(tmp_path / "src") == tmp_path
+    assert find_project(tmp_path / "src") == tmp_path
 
 
 def test_outside_of_a_project_the_error_says_what_makes_one() -> None:
     """The root of the file system is no project."""
     with pytest.raises(ManifestError) as refused:
-        manifest.find_project(Path("/proc/self"))
+        find_project(Path("/proc/self"))
 
     assert str(refused.value) == (
         "/proc/self is in no project\n"
@@ -266,7 +267,7 @@ def test_services_are_found_by_their_manifests(service: Service, project: Path) 
     (project / "services/notes").mkdir()
     (project / "testbay.toml").write_text('service = "whole"\n', encoding="utf-8")
 
-    assert manifest.service_folders(project) == {
+    assert service_folders(project) == {
         "whole": project,
         "billing": project / "services/billing",
         "shop": project / "services/shop",
@@ -284,7 +285,7 @@ def test_the_only_service_needs_no_name(service: Service, project: Path) -> None
     """`testbay run` in a project with one service."""
     only = service()
 
-    assert manifest.find_service(None, project) == only == manifest.find_service("shop", project)
+    assert find_service(None, project) == only == find_service("shop", project)
 
 
 def test_two_services_with_one_name_are_refused(service: Service, project: Path) -> None:
@@ -293,7 +294,7 @@ def test_two_services_with_one_name_are_refused(service: Service, project: Path)
     (project / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
 
     with pytest.raises(ManifestError) as refused:
-        manifest.find_service("shop", project)
+        find_service("shop", project)
 
     assert str(refused.value) == (
         f"two services are called shop\n  why:      {project} and {project / 'services/shop'}\n"
@@ -317,7 +318,7 @@ def test_an_unknown_service_is_answered_with_the_known(
     service(name="billing")
 
     with pytest.raises(ManifestError) as refused:
-        manifest.find_service(name, project)
+        find_service(name, project)
 
     assert str(refused.value) == (
         f"{what}\n  why:      services of {project}: billing, shop\n  do:       name one of them"
@@ -327,7 +328,7 @@ def test_an_unknown_service_is_answered_with_the_known(
 def test_a_project_without_services_says_what_one_is(project: Path) -> None:
     """An empty list would leave the reader alone."""
     with pytest.raises(ManifestError) as refused:
-        manifest.find_service("shop", project)
+        find_service("shop", project)
 
     assert refused.value.why == (
         f"services of {project}: none: a service is a folder with [tool.testbay] in its pyproject.toml"

@@ -51,9 +51,9 @@ def attach(folder: Path, run: str = "") -> Attachment:
     if home := chosen.environ.get(STACK_VARIABLE):
         return _closing(pool.opened(Path(home), chosen), lambda: None)
     from testbay.harness.stack import request
-    from testbay.manifest import service as manifest
+    from testbay.manifest.project import find_project
 
-    project = manifest.find_project(folder)
+    project = find_project(folder)
     asked = request.request(_service(folder, project), project, chosen)
     with process.signals_as_errors(), _one_at_a_time(chosen, run):
         stack = _joined(asked, run) or _started(asked, run)
@@ -127,14 +127,15 @@ def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
 
 def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignore[name-defined] # noqa: F821
     """The service whose folder the tests are in, else the project's only one."""
-    from testbay.manifest import service as manifest
+    from testbay.manifest.load import load_manifest, manifest_file
+    from testbay.manifest.project import find_service
 
     for candidate in (folder, *folder.parents):
-        if manifest.manifest_file(candidate):
-            return manifest.load_manifest(candidate)
+        if manifest_file(candidate):
+            return load_manifest(candidate)
         if candidate == project:
             break
-    return manifest.find_service(None, project)
+    return find_service(None, project)
 
 
 @contextmanager

@@ -248,10 +248,10 @@ class Leasing:
 
 def is_meant(root: Path) -> bool:
     """Whether the tests there are of a project that has a manifest."""
-    from testbay.manifest import service as manifest
+    from testbay.manifest.project import find_project, service_folders
 
     try:
-        return bool(manifest.service_folders(manifest.find_project(root)))
+        return bool(service_folders(find_project(root)))
     except BayError:
         return False
 
@@ -260,10 +260,10 @@ def is_meant(root: Path) -> bool:
 def _nearest_manifest(folder: Path, root: Path) -> Path:
     if "TESTBAY_STACK" in settings.environ():
         return root
-    from testbay.manifest import service as manifest
+    from testbay.manifest.load import manifest_file
 
     inside = (place for place in (folder, *folder.parents) if place.is_relative_to(root))
-    return next(filter(manifest.manifest_file, inside), root)
+    return next(filter(manifest_file, inside), root)
 
 
 def _wants_a_lease(item: pytest.Item) -> bool:

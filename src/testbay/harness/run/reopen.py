@@ -17,7 +17,7 @@ from testbay.harness.stack import child, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
-from testbay.manifest import service as manifest
+from testbay.manifest.project import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import age
@@ -85,7 +85,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
     folder, archive = kept.folder, kept.archive
     assert archive is not None
     archives.check(folder, archive)
-    service = manifest.find_service(archive.about.service, project)
+    service = find_service(archive.about.service, project)
     words = list(words) or ["psql"]
     voice.say(f"==> Open {shown(archive.about.test)}: {shown(archive.about.error)}")
     for said in (*archive.missing, *(f"{p.name} is without {p.left_out}" for p in archive.parts if p.left_out)):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.manifest import checks, fields
-from testbay.manifest import service as manifests
+from testbay.manifest.load import load_manifest
+from testbay.manifest.project import find_project, service_folders
 from testbay.output import Voice
 from testbay.production.checks.report import EXIT_CODES, read
 from testbay.production.history import entries, slowness
@@ -126,13 +127,13 @@ def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Li
 
 def _of_manifests(start: Path) -> dict[tuple[str, str], checks.Latency]:
     try:
-        project = manifests.find_project(start)
+        project = find_project(start)
     except ManifestError:  # a history can be looked at anywhere
         return {}
     return {
         (service, check.id): check.latency
-        for service, folder in manifests.service_folders(project).items()
-        for check in manifests.load_manifest(folder).check
+        for service, folder in service_folders(project).items()
+        for check in load_manifest(folder).check
         if check.kind == "http" and check.latency
     }
 

@@ -15,7 +15,7 @@ from testbay.harness.run.command import Run
 from testbay.harness.run.results import Results
 from testbay.harness.run.shards import artifacts, combine
 from testbay.harness.run.shards.artifacts import Artifact, ShardStep
-from testbay.manifest.service import find_service
+from testbay.manifest.project import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
 

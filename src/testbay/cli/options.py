@@ -1,0 +1,43 @@
+"""The arguments that several commands share, and the service that they name."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from testbay import settings as configuration
+
+Service = Annotated[
+    str | None,
+    typer.Argument(help="A service's name; the project's only one when left out.", show_default=False),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Only this part of the tests (also TESTBAY_SHARD).", show_default=False
+    ),
+]
+DurationsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--durations",
+        metavar="FILE",
+        help="With --shard: split by these recorded durations (also TESTBAY_DURATIONS).",
+        show_default=False,
+    ),
+]
+ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from nothing (also TESTBAY_COLD=1).")]
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, Path, configuration.Settings]:
+    """Read the named service, or that of the current folder; also the project and the settings of this call."""
+    from testbay.manifest.project import find_project, find_service
+
+    chosen, here = configuration.load(engine=engine, **flags), Path.cwd()
+    project = find_project(here)
+    return find_service(service, project, here), project, chosen

@@ -1,0 +1,64 @@
+"""What is wrong in a manifest: the key, the fault, and the nearest name that is valid there."""
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from testbay.manifest.service import Manifest
+from testbay.text import nearest
+
+OF_CHECKS = ("defaults", "target", "check")  # the keys that checks.CheckTables knows
+
+
+def _fault(error: ValidationError) -> Any:
+    """A misspelt key before the one that is missing for it."""
+    return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+
+
+def explain(error: ValidationError) -> str:
+    """One fault as key, what is wrong, nearest valid name."""
+    fault = _fault(error)
+    location = list(fault["loc"])
+    if location[:1] == ["check"]:
+        del location[2:3]  # pydantic names a check's kind, which is not a key
+    key = ".".join(str(part) for part in location)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+    if fault["type"] == "union_tag_invalid":
+        kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
+        return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def of_check(error: ValidationError, table: dict[str, Any]) -> str:
+    """Which check it is about: they are not counted by hand."""
+    match _fault(error)["loc"]:
+        case ("check", int(number), *_) if isinstance(table["check"][number], dict):
+            name = table["check"][number].get("id")
+            return f" (the check {name!r})" if isinstance(name, str) else ""
+    return ""
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys valid where an unknown one stood."""
+    models: list[Any] = [Manifest]
+    if location[0] in OF_CHECKS:
+        from testbay.manifest import checks
+
+        models = [checks.CheckTables]
+    for part in location[:-1]:
+        tagged = [
+            model for model in models if part in get_args(getattr(model.model_fields.get("kind"), "annotation", None))
+        ]
+        fields = [field for model in models for name, field in model.model_fields.items() if name == part]
+        models = [model for field in fields for model in _models(field.annotation)] or tagged or models
+    known = [(name, field.alias) for model in models for name, field in model.model_fields.items()]
+    return [alias or name for name, alias in known if name not in ("file", "root")]
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Every table that a key may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]

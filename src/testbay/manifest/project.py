@@ -1,0 +1,91 @@
+"""The services of a project: where a project begins, which folders are services, and which one is meant."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.load import load_manifest, manifest_file, read_table
+from testbay.manifest.service import Manifest
+from testbay.text import nearest
+
+_NOT_SERVICES = ("node_modules", "site-packages", "tests", "test", "venv", "build", "dist")
+
+
+def find_project(start: Path) -> Path:
+    """The folder that holds the project: the nearest one upwards with a compose file or services/, else a git root.
+
+    Raises:
+        ManifestError: None was found up to the root of the file system.
+    """
+    folders = (start, *start.parents)
+    for folder in folders:
+        if (folder / TEST_FILE).is_file() or (folder / "services").is_dir():
+            return folder
+    root = next((folder for folder in folders if (folder / ".git").exists()), None)
+    inside = folders[: folders.index(root) + 1] if root else ()
+    for folder in inside:
+        if any((folder / name).is_file() for name in COMPOSE_NAMES):
+            return folder
+    for folder in folders:
+        if folder == root or manifest_file(folder):
+            return folder
+    raise ManifestError(
+        f"{start} is in no project",
+        why="no docker-compose.test.yml, services/ or manifest here or above",
+        todo="go to your project's folder (docs/getting-started.md)",
+    )
+
+
+def service_folders(project: Path) -> dict[str, Path]:
+    """A project's services by name: each folder with a manifest, two levels deep at most.
+
+    The project itself and services/ come first; a manifest elsewhere, as in backend/ or packages/, under a name that is
+    not taken.
+    """
+    usual = [project, *sorted((project / "services").glob("*/"))]
+    services: dict[str, Path] = {}
+    for folder in filter(manifest_file, usual):
+        name = _name_of(folder)
+        if name in services:
+            raise ManifestError(
+                f"two services are called {name}", why=f"{services[name]} and {folder}", todo="rename one of them"
+            )
+        services[name] = folder
+    for folder in filter(manifest_file, _elsewhere(project)):
+        services.setdefault(_name_of(folder), folder)
+    return services
+
+
+def _elsewhere(project: Path) -> Iterator[Path]:
+    """Folders of the project, and those in them, without what tools make and without tests."""
+    for pattern in ("*/", "*/*/"):
+        for folder in sorted(project.glob(pattern)):
+            if not any(part.startswith(".") or part in _NOT_SERVICES for part in folder.relative_to(project).parts):
+                yield folder
+
+
+def _name_of(folder: Path) -> str:
+    file = manifest_file(folder)
+    table = read_table(file) if file else {}
+    return str(table.get("service", folder.name))
+
+
+def find_service(name: str | None, project: Path, here: Path | None = None) -> Manifest:
+    """The manifest of a service by name; without one, of the service `here` belongs to, else of the only one.
+
+    Raises:
+        ManifestError: Unknown, or several and none named.
+    """
+    if name is None and here is not None:
+        inside = (folder for folder in (here, *here.parents) if project in folder.parents)
+        if found := next(filter(manifest_file, inside), None):
+            return load_manifest(found)
+    folders = service_folders(project)
+    if name is None and len(folders) == 1:
+        return load_manifest(next(iter(folders.values())))
+    if name in folders:
+        return load_manifest(folders[name])
+    known = ", ".join(folders) or "none: a service is a folder with [tool.testbay] in its pyproject.toml"
+    what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
+    raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")
