@@ -14,7 +14,7 @@ _BOOLEANS |= {"false": False, "n": False, "no": False, "off": False, "0": False,
 
 
 class Filled(str):
-    """A text that variables were filled into; `origin` says where each of them came from."""
+    """A text that variables were filled into; `origin` says where each came from, or which left the text empty."""
 
     __slots__ = ("__dict__",)
     origin: str
@@ -79,10 +79,10 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
                 todo="write ${NAME:-default}, or $$ for a dollar",
             )
         )
-    used = [
-        f"{name} from {variables.origin(name)}" for name in sorted(names_in(text)) if variables.get(name) is not None
-    ]
-    made.origin = ", ".join(used)
+    names = sorted(names_in(text))
+    used = [f"{name} from {variables.origin(name)}" for name in names if variables.get(name) is not None]
+    unset = [f"{name} is not set" for name in names if variables.get(name) is None and not made]
+    made.origin = ", ".join(used + unset)
     return made
 
 

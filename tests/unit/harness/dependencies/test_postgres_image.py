@@ -7,6 +7,7 @@ from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import collation, image, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.dependencies.postgres.collation import order
+from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeService, Granted, Volume
 
 
@@ -57,6 +58,20 @@ def test_what_the_image_refuses_is_refused_before_the_start(environment: dict[st
         image.meaning(ComposeService(key="db", image="postgres:16", environment=environment))
 
     assert refused.value.what == what
+
+
+def test_a_password_from_an_unset_variable_names_the_variable(tmp_path: Path) -> None:
+    """The file gives a password; what is missing is the variable's value."""
+    (tmp_path / "c.yml").write_text(
+        "services: {db: {image: postgres:16, environment: {POSTGRES_PASSWORD: '${PG_PASS}'}}}"
+    )
+    asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
+
+    with pytest.raises(ManifestError) as refused:
+        image.meaning(asked)
+
+    assert refused.value.why.endswith(", and it is empty here (PG_PASS is not set)")
+    assert refused.value.todo == "set the variable in the shell or in .env"
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,20 @@ def _official(service: ComposeService) -> tuple[str, str, str, str]:
     auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
     if not password and auth != "trust":
         if service.repository in _OFFICIAL:
-            raise ManifestError(
-                f"service {service.key!r}: {service.image} does not start without POSTGRES_PASSWORD",
-                why="the image's entrypoint demands a password unless POSTGRES_HOST_AUTH_METHOD is trust",
-                todo="set POSTGRES_PASSWORD in the service's environment",
-            )
+            raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
         password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
     return user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256"
+
+
+def _no_password(service: ComposeService, name: str, unless: str) -> ManifestError:
+    """A refusal that names the variable whose missing value left the password empty."""
+    origin = service.origins.get(name, "").removeprefix("environment, ")
+    empty = f", and it is empty here ({origin})" if name in service.environment else ""
+    return ManifestError(
+        f"service {service.key!r}: {service.image} does not start without {name}",
+        why=f"the image's entrypoint demands a password unless {unless}{empty}",
+        todo="set the variable in the shell or in .env" if empty else f"set {name} in the service's environment",
+    )
 
 
 def _bitnami(service: ComposeService) -> tuple[str, str, str, str]:
@@ -129,11 +136,7 @@ def _bitnami(service: ComposeService) -> tuple[str, str, str, str]:
     password = container.variable(service, "POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD")
     empty = service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
     if not password and not empty:
-        raise ManifestError(
-            f"service {service.key!r}: {service.image} does not start without POSTGRESQL_PASSWORD",
-            why="the image demands a password unless ALLOW_EMPTY_PASSWORD is yes",
-            todo="set POSTGRESQL_PASSWORD in the service's environment",
-        )
+        raise _no_password(service, "POSTGRESQL_PASSWORD", "ALLOW_EMPTY_PASSWORD is yes")
     db = container.variable(service, "POSTGRESQL_DATABASE", "POSTGRES_DB") or "postgres"
     return user, password, db, "scram-sha-256" if password else "trust"
 
