@@ -58,6 +58,13 @@ def test_what_a_file_has_is_found(tmp_path: Path) -> None:
     assert found(read(tmp_path, COMPOSE_PROFILES="debug")) == ["postgres", "dragonfly", "nats"]
 
 
+def test_servers_that_are_all_in_profiles_are_found(tmp_path: Path) -> None:
+    """A file for tests may keep each of them behind `profiles: [test]`."""
+    text = "services: {db: {image: postgres, profiles: [test]}, web: {image: nginx}}"
+
+    assert found(read(tmp_path, text)) == ["postgres"]
+
+
 def test_the_manifest_decides_which_service_it_is(tmp_path: Path) -> None:
     """An image of the team's own, one that is built, or one of several."""
     text = "services: {own: {build: .}, a: {image: redis}, b: {image: valkey/valkey}}"

@@ -46,10 +46,11 @@ def select(
 
 
 def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> list[str]:
-    """The dependencies that a compose file has, those of inactive profiles aside."""
+    """The dependencies that a compose file has. Inactive profiles count only when every server is in one."""
     choice = _Choice(reading, named or {}, {})
-    active = [service for service in reading.services if choice.is_active(service)]
-    return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in active)]
+    servers = [service for service in reading.services if room_of(service)]
+    servers = [service for service in servers if choice.is_active(service)] or servers
+    return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in servers)]
 
 
 def _check(reading: ComposeFile, service: ComposeService) -> None:
