@@ -66,7 +66,11 @@ def test_settings_are_carried_to_their_own_kind(asked: ComposeService, settings:
             [*OWN, "--maxmemory=1gb", "--hz=5"],
             {"DFLY_requirepass": "pw"},
         ),
-        (service("--databases", "64", "--requirepass=pw", image="redis"), OWN, {"DFLY_requirepass": "pw"}),
+        (
+            service("--databases", "64", "--hz", "5", "--requirepass=pw", image="redis"),
+            [*OWN, "--dbnum=64"],
+            {"DFLY_requirepass": "pw"},
+        ),
     ],
 )
 def test_dragonfly_gets_flags_and_its_password_unseen(

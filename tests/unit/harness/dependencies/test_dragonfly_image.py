@@ -71,6 +71,11 @@ def test_login_and_port_are_those_of_the_image(asked: ComposeService, login: tup
             ("service 'cache': redis has none of the modules of redis/redis-stack-server:7",),
         ),
         (service("--hz", "5"), "valkey-server", ()),
+        (
+            service("--server-threads", "4", "--hz", "5", name="eqalpha/keydb"),
+            "valkey-server",
+            ("service 'cache': the stand-in valkey has no such settings: server-threads",),
+        ),
     ],
 )
 def test_what_this_machines_server_leaves_out_is_said(
@@ -78,3 +83,11 @@ def test_what_this_machines_server_leaves_out_is_said(
 ) -> None:
     """Before the start, by name."""
     assert dragonfly.notes(asked, Server(program=Path("/x") / program, version="7.2", source="system")) == notes
+
+
+def test_a_stand_in_gets_the_number_of_databases() -> None:
+    """Dragonfly has its own name for it."""
+    asked = service("--dbnum=256", "--proactor_threads", "2", name="dragonflydb/dragonfly")
+    plan = dragonfly.plan(asked, Server(program=Path("/x/valkey-server"), version="9", source="wheel"), Path("/home"))
+
+    assert plan["files"] == {"redis.conf": 'databases "256"\n'}

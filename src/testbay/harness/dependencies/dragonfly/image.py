@@ -19,6 +19,13 @@ _OURS = (
     *("unixsocket", "unixsocketperm", "appendfilename", "appenddirname", "appendfsync", "snapshot_cron"),
     *("include", "loadmodule", "aclfile", "masterauth", "masteruser", "replicaof", "slaveof"),
 )
+# Of KeyDB, and of the modules that are part of Redis 8: Valkey and older servers refuse a file that has them.
+_EXTENSIONS = (
+    *("server-threads", "server-thread-affinity", "min-clients-per-thread", "active-replica", "multi-master"),
+    *("active-client-balancing", "scratch-file-path", "storage-provider", "db-s3-object", "enable-async-commands"),
+)
+_MODULES = ("search-", "ts-", "bf-", "cf-", "vset-")
+_IN_REDIS = {"dbnum": "databases"}  # Dragonfly's names of what Redis has too
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
 _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof")
@@ -40,6 +47,15 @@ class DragonflyMeaning:
     def carried(self) -> tuple[Setting, ...]:
         """The settings that mean the same outside a container."""
         return tuple(setting for setting in self.settings if _is_carried(*setting))
+
+    def understood(self, *, image_is_dragonfly: bool, server_is_dragonfly: bool) -> tuple[list[Setting], list[str]]:
+        """The carried settings in the words of a server, and the names of those that it does not know."""
+        if image_is_dragonfly == server_is_dragonfly:  # Redis and Valkey read the same settings
+            names = {name: name for name, _ in self.carried if not _is_extension(name)}
+        else:
+            names = {redis: own for own, redis in _IN_REDIS.items()} if server_is_dragonfly else _IN_REDIS
+        known = [(names[name], values) for name, values in self.carried if name in names]
+        return known, list(dict.fromkeys(name for name, _ in self.carried if name not in names))
 
 
 def meaning(service: ComposeService) -> DragonflyMeaning:
@@ -155,3 +171,7 @@ def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple
 def _is_carried(name: str, values: tuple[str, ...]) -> bool:
     ours = name in _OURS or name.startswith(("tls", "cluster", "sentinel"))
     return not ours and not any(value.startswith("/") for value in values)
+
+
+def _is_extension(name: str) -> bool:
+    return name in _EXTENSIONS or name.startswith(_MODULES)

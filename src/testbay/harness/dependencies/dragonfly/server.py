@@ -109,14 +109,13 @@ def _kind(server: Server) -> str:
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """Nothing is ever saved to disk.
 
-    Settings are carried to a server of the image's family, DFLY_ variables to Dragonfly; any other stand-in gets the
+    Settings are carried in the words of the server, DFLY_ variables to Dragonfly; any other stand-in gets the
     password and the number of databases. The password stands in a file, or in the environment of Dragonfly: never in
     an argv, which every user of the machine can read.
     """
     meant = image.meaning(service)
     variables = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
-    own_kind = (_kind(server) == NAME) == (_image_kind(service) == NAME)  # redis and valkey read the same settings
-    settings = meant.carried if own_kind else ()
+    settings, _ = _understood(meant, service, server)
     files = {}
     if _kind(server) == NAME:
         argv = ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename="]
@@ -143,6 +142,12 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     )
 
 
+def _understood(
+    meant: image.DragonflyMeaning, service: ComposeService, server: Server
+) -> tuple[list[image.Setting], list[str]]:
+    return meant.understood(image_is_dragonfly=_image_kind(service) == NAME, server_is_dragonfly=_kind(server) == NAME)
+
+
 def described(service: ComposeService) -> Reading:
     """The service as its image understands it, on either engine."""
     meant = image.meaning(service)
@@ -163,9 +168,9 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
     """What this machine's server leaves out: modules, and settings of another family."""
     meant = image.meaning(service)
     said = list(meant.left_out)
-    if (_kind(server) == NAME) != (_image_kind(service) == NAME) and meant.carried:
-        names = ", ".join(dict.fromkeys(name for name, _ in meant.carried))
-        said.append(f"service {service.key!r}: the stand-in {_kind(server)} has no such settings: {names}")
+    _, missing = _understood(meant, service, server)
+    if missing:
+        said.append(f"service {service.key!r}: the stand-in {_kind(server)} has no such settings: {', '.join(missing)}")
     if "redis-stack" in service.repository:
         said.append(f"service {service.key!r}: {_kind(server)} has none of the modules of {service.image}")
     return tuple(said)
