@@ -118,3 +118,14 @@ def test_what_does_not_follow_the_grammar_is_refused(text: str) -> None:
     """Never a hang or another error."""
     with pytest.raises(UnreadableError):
         entries(text)
+
+
+def test_tls_flags_are_left_out_and_named() -> None:
+    """The embedded engine listens on loopback alone, without certificates."""
+    flags = ["--tls", "--tlscert=/certs/a.crt", "--tlskey", "/certs/a.key", "-DV"]
+    meant = image.meaning(ComposeService(key="bus", image="nats", command=tuple(flags)))
+
+    assert (meant.carried_flags, meant.left_out) == (
+        ["-DV"],
+        ("service 'bus': embedded leaves out its TLS flags",),
+    )

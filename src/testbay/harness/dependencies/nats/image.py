@@ -20,8 +20,9 @@ PROGRAMS = ("nats-server",)
 _CONTAINER_FLAGS = (
     *("c", "config", "sd", "store_dir", "p", "port", "a", "addr", "net", "l", "log", "P", "pid", "ports_file_dir"),
     *("n", "name", "server_name", "m", "http_port", "ms", "https_port", "profile"),
-    *("cluster", "cluster_listen", "routes"),
+    *("cluster", "cluster_listen", "routes", "tlscert", "tlskey", "tlscacert"),
 )
+_TLS_SWITCHES = ("tls", "tlsverify")
 _JETSTREAM_FLAGS = ("js", "jetstream")
 _CONFIG_FLAGS = ("c", "config")
 # Keys of the configuration that say where the container listens and keeps its files: ours take their place.
@@ -67,7 +68,8 @@ class NatsMeaning:
     @property
     def carried_flags(self) -> list[str]:
         """The flags that mean the same outside a container."""
-        return _without(self.flags, (*_CONTAINER_FLAGS, *_JETSTREAM_FLAGS), alone=_JETSTREAM_FLAGS)
+        alone = (*_JETSTREAM_FLAGS, *_TLS_SWITCHES)
+        return _without(self.flags, (*_CONTAINER_FLAGS, *alone), alone=alone)
 
     @property
     def container_flags(self) -> list[str]:
@@ -103,6 +105,8 @@ def meaning(service: ComposeService) -> NatsMeaning:
     values = {entry.key.lower(): entry.value for entry in configuration}
     own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
     dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
+    left_out = [f"{dropped} of {named}"] if dropped else []
+    left_out += ["its TLS flags"] if any(word.lstrip("-").startswith("tls") for word in flags) else []
     return NatsMeaning(
         login=_login(service, flags, values) if own_access else Login(),
         own_access=own_access or bool(note),
@@ -111,7 +115,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
         configuration=configuration,
         data=_data_folders(flags, values),
         notes=(*started.notes, *([note] if note else []), *([_shared(service)] if own_access else [])),
-        left_out=(f"service {service.key!r}: embedded leaves out {dropped} of {named}",) if dropped else (),
+        left_out=(f"service {service.key!r}: embedded leaves out {' and '.join(left_out)}",) if left_out else (),
     )
 
 
