@@ -149,7 +149,7 @@ class Service:
         return NotReadyError(
             f"{self._tenancy['service']} {what}",
             why="its last log lines say",
-            todo="mend what they name; `start` and `ready` in the manifest say how it is started and asked",
+            todo="fix what they name; `start` and `ready` in the manifest say how it is started and asked",
             evidence=f"{self.log}\n{tail(self.log)}",
         )
 

@@ -83,7 +83,7 @@ class Compose:
             raise EngineUnavailableError(
                 f"docker compose up failed with exit code {child.returncode}",
                 why="its last lines say",
-                todo="mend what they name, or use --engine embedded",
+                todo="fix what they name, or use --engine embedded",
                 evidence=tail(log),
             )
 

@@ -219,7 +219,7 @@ def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
     return NotReadyError(
         f"{name} ended ({how})",
         why="its last log lines say",
-        todo="mend what they name; `testbay doctor` looks at this machine's programs",
+        todo="fix what they name; `testbay doctor` looks at this machine's programs",
         evidence=f"{log}\n{tail(log)}" if log else "",
     )
 

@@ -82,7 +82,7 @@ def test_a_server_that_ended_is_named_with_its_last_words(tmp_path: Path, code: 
     assert str(stack._exited("nats", code, log)).splitlines() == [
         f"nats ended ({how})",
         "  why:      its last log lines say",
-        "  do:       mend what they name; `testbay doctor` looks at this machine's programs",
+        "  do:       fix what they name; `testbay doctor` looks at this machine's programs",
         f"  evidence: {log}",
         *["            early"] * 11,
         "            no space \ufffd left",
