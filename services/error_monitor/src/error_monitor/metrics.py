@@ -36,11 +36,11 @@ class Metrics:
     def restarted(self) -> None:
         self._restarts.inc()
 
-    def leads(self, *, is_leader: bool) -> None:
-        self._leader.set(int(is_leader))
-
-    def text(self, patterns: Sequence[Mapping[str, Any]], gaps: int, scan_age_s: float | None) -> bytes:
+    def text(
+        self, patterns: Sequence[Mapping[str, Any]], gaps: int, scan_age_s: float | None, *, is_leader: bool
+    ) -> bytes:
         """Everything in Prometheus' format. No label is a text from a log."""
+        self._leader.set(int(is_leader))
         self._patterns.clear()
         self._stored.clear()
         for row in patterns:

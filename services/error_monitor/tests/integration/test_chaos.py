@@ -137,7 +137,7 @@ async def live(settings: Settings, world: World) -> dict[str, int]:
 def test_counts_are_the_truth(bay: "Bay", logs: LogFolder, loki: Loki, seed: int) -> None:
     """Whatever happened, each error counts once, and nothing else does."""
     told = {**bay.exports, **loki.environ, "LOG_FILES": f"{logs.path}/*.log", "ERROR_MONITOR_SETTLE_S": "0"}
-    settings = Settings.from_env(told | {"ERROR_MONITOR_BACKOFF_S": "0"})
+    settings = Settings.from_env(told | {"ERROR_MONITOR_BACKOFF_S": "0", "ERROR_MONITOR_DB_TIMEOUT_S": "15"})
     world = World(seed, logs, loki)
 
     counted = asyncio.run(live(settings, world))

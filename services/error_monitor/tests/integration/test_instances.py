@@ -1,34 +1,70 @@
 """Several instances on one database: one scans, another takes over, and the old one's late writes are refused."""
 
+import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
-from harness.instance import Instance, Make
+from harness.instance import Make
 from harness.logfiles import LogFolder
+from harness.several import leader, scan
 from harness.waiting import eventually
+
+from error_monitor.database import Database
+from error_monitor.scanning.lease import Lease
+from error_monitor.settings import Settings
 
 if TYPE_CHECKING:
     import psycopg
 
-HEARTBEAT_S = 0.4
-ROUNDS = int(os.environ.get("INSTANCE_ROUNDS", "5"))  # a measurement takes 100
+    from testbay.fixtures import Lease as Bay
+
+HEARTBEAT_S = 1.0  # of those that are killed and frozen: the lease may change hands at any moment, also by itself
+ROUNDS = int(os.environ.get("INSTANCE_ROUNDS", "2"))  # a measurement takes 100
 
 
-def leader(*instances: Instance) -> Instance:
-    """The one that scans."""
-    return eventually(lambda: [one for one in instances if one.leads()], "one of them to lead")[0]
+@asynccontextmanager
+async def opened(bay: "Bay") -> AsyncIterator[Database]:
+    """The database of the test, for a part of the service in this process."""
+    database = Database(Settings.from_env(bay.exports))
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def test_one_of_three_scans(monitor: Make, logs: LogFolder) -> None:
     """Three instances read the same file, and each line counts once."""
     logs.fail(20)
     instances = [monitor() for _ in range(3)]
-    first = leader(*instances)
-    first.scan()
+    scan(*instances)
 
-    assert (first.counts(), sum(one.leads() for one in instances)) == ({"ValueError: no pay": 20}, 1)
+    leaders = {one.status()["leader"] for one in instances}
+    assert (instances[0].counts(), len(leaders)) == ({"ValueError: no pay": 20}, 1)
+    assert leaders < {one.status()["instance"] for one in instances}
+
+
+def test_a_lease_ends_by_its_holders_own_clock(bay: "Bay") -> None:
+    """A holder whose renewal is late says that it does not lead, before another instance can."""
+
+    async def told() -> list[bool]:
+        now = 1000.0
+        async with opened(bay) as database:
+            lease = Lease(database, monitor="m", instance=uuid4(), lease_s=30, clock=lambda: now)
+            fence = await lease.acquire()
+            said = [lease.is_good]
+            now += 30
+            said.append(lease.is_good)
+            said += [await lease.renew(fence or 0), lease.is_good]
+            await lease.release(fence or 0)
+            return [*said, lease.is_good]
+
+    assert asyncio.run(told()) == [True, False, True, True, False]
 
 
 def test_the_others_refuse_to_scan(monitor: Make) -> None:
@@ -46,11 +82,13 @@ def test_the_others_refuse_to_scan(monitor: Make) -> None:
 def test_another_takes_over(monitor: Make, logs: LogFolder, how: str) -> None:
     """Killed or stopped in order: the next one scans, and goes on where the first one was."""
     logs.fail(5)
-    first = monitor()
-    first.scan()
-    second = monitor()
+    both = [monitor(ERROR_MONITOR_HEARTBEAT_S=HEARTBEAT_S) for _ in range(2)]
+    scan(*both)
+    first = leader(*both)
+    both.remove(first)
     getattr(first, how)()
     logs.fail(3)
+    second = both[0]
     second.scan()
 
     assert second.counts() == {"ValueError: no pay": 8}
@@ -59,27 +97,29 @@ def test_another_takes_over(monitor: Make, logs: LogFolder, how: str) -> None:
 def test_a_frozen_holder_is_replaced_and_writes_nothing_more(
     monitor: Make, logs: LogFolder, postgres: "psycopg.Connection[Any]"
 ) -> None:
-    """Frozen in the middle of its life, thawed later: its fence is old, and nothing of it is stored."""
+    """Frozen in the middle of its life, thawed later: it no longer says that it leads, and nothing of it is stored."""
     logs.fail(5)
-    first = monitor()
-    first.scan()
-    second = monitor()
+    both = [monitor(ERROR_MONITOR_HEARTBEAT_S=HEARTBEAT_S) for _ in range(2)]
+    scan(*both)
+    first = leader(*both)
+    second = both[1 - both.index(first)]
     first.freeze()
     logs.fail(5)
-    leader(second)
     second.scan()
+    second.freeze()  # so that it cannot lose the lease to the first one before that is asked
     first.thaw()
-    eventually(lambda: not first.leads(), "the first one to notice")
-    second.scan()
+    claims = first.leads()
+    second.thaw()
+    scan(*both)
 
     fences = postgres.execute("SELECT fence FROM error_monitor.scans ORDER BY scan_id").fetchall()
-    assert fences == sorted(fences)
+    assert (claims, fences) == (False, sorted(fences))
     assert second.counts() == {"ValueError: no pay": 10}
 
 
 def test_takeover_within_two_heartbeats(monitor: Make, postgres: "psycopg.Connection[Any]") -> None:
     """The lease that a dead holder leaves ends within two heartbeats, by the database's clock."""
-    first = leader(monitor())
+    first = leader(monitor(ERROR_MONITOR_HEARTBEAT_S=HEARTBEAT_S))
     first.kill()
 
     row = postgres.execute("SELECT extract(epoch FROM expires_at - now()) FROM error_monitor.leases").fetchone()
@@ -93,8 +133,9 @@ def test_a_write_with_an_old_fence_is_refused(
 ) -> None:
     """Whoever takes the lease in the middle of a scan ends that scan: its next write finds no row."""
     first = leader(monitor())
-    postgres.execute("UPDATE error_monitor.leases SET fence = fence + 7, holder = gen_random_uuid()")
-    postgres.execute("UPDATE error_monitor.leases SET expires_at = now() + interval '1 second'")
+    postgres.execute(
+        "UPDATE error_monitor.leases SET fence = fence + 7, holder = gen_random_uuid(), expires_at = now()"
+    )
     logs.fail(2)
     first.scan()
 
@@ -134,16 +175,17 @@ def test_other_settings_under_one_name_are_told(monitor: Make, logs: LogFolder) 
     assert "instances with other sources share the name 'default'" in problems[0]
 
 
-def test_holders_killed_in_turn(monitor: Make, logs: LogFolder) -> None:
-    """Round by round the one that scans is killed while lines come in; at the end each line was counted once."""
-    instances = [monitor() for _ in range(3)]
-    for _ in range(ROUNDS):
+def test_holders_killed_and_frozen_in_turn(monitor: Make, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
+    """Round by round the one that scans is killed or frozen while lines come in; each line counts once."""
+    instances = [monitor(ERROR_MONITOR_HEARTBEAT_S=HEARTBEAT_S) for _ in range(3)]
+    for number in range(ROUNDS):
         logs.fail(4)
         holder = leader(*instances)
-        holder.kill()
+        holder.freeze() if number % 2 else holder.kill()
         logs.fail(4)
-        holder.start().ready()
-    last = leader(*instances)
-    last.scan()
+        scan(*(one for one in instances if one is not holder))
+        holder.thaw() if number % 2 else holder.start().ready()
+    scan(*instances)
 
-    assert last.counts() == {"ValueError: no pay": 8 * ROUNDS}
+    fences = postgres.execute("SELECT fence FROM error_monitor.scans ORDER BY scan_id").fetchall()
+    assert (instances[0].counts(), fences) == ({"ValueError: no pay": 8 * ROUNDS}, sorted(fences))

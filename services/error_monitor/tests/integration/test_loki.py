@@ -46,7 +46,7 @@ def test_more_lines_than_one_answer_may_have(monitor: Make, loki: Loki) -> None:
 def test_lines_of_one_nanosecond_above_the_cap_are_a_gap(monitor: Make, loki: Loki) -> None:
     """What the server cannot list is not counted, and said."""
     push(loki, 150, step_ns=0, ago_s=5)
-    one = monitor(**loki.environ, LOKI_LIMIT=100, ERROR_MONITOR_LOOKBACK_S=10)
+    one = monitor(**loki.environ, LOKI_LIMIT=100)
     one.scan()
 
     gaps = one.get("/gaps")["gaps"]

@@ -31,7 +31,7 @@ def test_more_lines_than_the_limit(monitor: Make, railway: Railway) -> None:
     """Railway gives the newest lines of a span, and one more than was asked for: the span is halved."""
     railway.deploy("d1")
     log(railway, "d1", *(f"ERROR no pay for order {number}" for number in range(300)))
-    one = monitor(**railway.environ, RAILWAY_LIMIT=50, ERROR_MONITOR_LOOKBACK_S=10)
+    one = monitor(**railway.environ, RAILWAY_LIMIT=50)
     one.scan()
 
     assert (sum(one.counts().values()), one.get("/gaps")["total"]) == (300, 0)

@@ -70,7 +70,9 @@ async def metrics(request: Request) -> Response:
     monitor = of(request)
     last = await monitor.queries.last_scan(monitor.settings.monitor)
     _, gaps = await monitor.queries.gaps(1)
-    text = monitor.metrics.text(await monitor.queries.summary(), gaps, last["age_s"] if last else None)
+    age_s = last["age_s"] if last else None
+    summary, is_leader = await monitor.queries.summary(), monitor.loop.fence is not None
+    text = monitor.metrics.text(summary, gaps, age_s, is_leader=is_leader)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

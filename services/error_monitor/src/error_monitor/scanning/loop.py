@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import time
 from uuid import UUID, uuid4
 
 from error_monitor import logs
@@ -32,7 +31,7 @@ class Loop:
     ) -> None:
         self.instance: UUID = uuid4()
         self.error = ""
-        self.fence: int | None = None
+        self._fence: int | None = None
         self._settings = settings
         self._database = database
         self._scanner = scanner
@@ -47,6 +46,11 @@ class Loop:
         """Whether the loop's task lives, whichever instance scans."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def fence(self) -> int | None:
+        """The fence while this instance leads. An instance that froze says that it does not, before it notices."""
+        return self._fence if self._lease.is_good else None
+
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._supervise(), name="error-monitor")
@@ -57,7 +61,7 @@ class Loop:
             return
         self._task.cancel()
         await asyncio.wait([self._task])
-        fence, self.fence = self.fence, None
+        fence, self._fence = self._fence, None
         if fence is not None:
             with contextlib.suppress(*AWAY):
                 await self._lease.release(fence)
@@ -95,8 +99,7 @@ class Loop:
         self._resign()
 
     def _resign(self) -> None:
-        self.fence = None
-        self._metrics.leads(is_leader=False)
+        self._fence = None
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             if not one.done():
@@ -109,8 +112,7 @@ class Loop:
         self.error = ""
         if fence is None:
             return
-        self.fence = fence
-        self._metrics.leads(is_leader=True)
+        self._fence = fence
         log.info("lease_acquired", fence=fence)
         writer = Writer(
             monitor=self._settings.monitor,
@@ -122,7 +124,6 @@ class Loop:
 
     async def _beat(self, fence: int) -> None:
         """Renew the lease; an outage that is shorter than the lease costs nothing."""
-        good_until = time.monotonic() + self._settings.lease_s
         while True:
             await asyncio.sleep(self._settings.heartbeat_s / _BEATS_A_LEASE)
             try:
@@ -131,10 +132,8 @@ class Loop:
                         raise LeaseLostError(f"fence {fence} was taken over")
                     await self._announce()
             except AWAY:
-                if time.monotonic() > good_until:
+                if not self._lease.is_good:
                     raise
-                continue
-            good_until = time.monotonic() + self._settings.lease_s
 
     async def _scan_on(self, writer: Writer) -> None:
         trigger = "start"

@@ -23,7 +23,7 @@ class Instance:
         self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/error-monitor"
-        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
         self._launcher = launcher
         self.pid = 0
 
@@ -38,14 +38,23 @@ class Instance:
         return self
 
     def scan(self) -> dict[str, Any]:
-        """What a whole scan came to that began after this call. Only the instance that holds the lease scans."""
+        """What a whole scan came to that began after this call. Where others may lead, `several.scan` asks all."""
         try:
-            answer = eventually(self._scan, f"{self.url} to scan")
+            answer = eventually(self.try_scan, f"{self.url} to scan")
         except AssertionError as exc:
             exc.add_note(self.logs()[-4000:])
             raise
         assert answer is not None
         return answer
+
+    def try_scan(self) -> dict[str, Any] | None:
+        """What a scan came to; None where another instance leads, or the scan was interrupted."""
+        assert self._launcher.code(self.pid) is None, self.logs()[-4000:]
+        try:
+            response = self.client.post("/monitor/scan")
+        except httpx.HTTPError:
+            return None
+        return response.json() if response.status_code == 200 else None
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON of an address that has to answer 200."""
@@ -70,7 +79,7 @@ class Instance:
     def leads(self) -> bool:
         """Tell whether it holds the lease."""
         try:
-            return bool(self.client.get("/health", timeout=2).json()["leader"])
+            return bool(self.client.get("/health", timeout=5).json()["leader"])
         except httpx.HTTPError:
             return False
 
@@ -111,14 +120,6 @@ class Instance:
             return self.client.get("/health", timeout=5).status_code in {200, 503}
         except httpx.HTTPError:
             return False
-
-    def _scan(self) -> dict[str, Any] | None:
-        assert self._launcher.code(self.pid) is None, self.logs()[-4000:]
-        try:
-            response = self.client.post("/monitor/scan")
-        except httpx.HTTPError:
-            return None
-        return response.json() if response.status_code == 200 else None
 
 
 Make = Callable[..., Instance]

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def eventually(ask: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
