@@ -17,10 +17,14 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Log(NamedTuple):
-    """A log that tests are given their part of. PostgreSQL's has lines of other leases: `databases` are one's own."""
+    """A log that tests are given their part of. PostgreSQL's has lines of other leases: `databases` are one's own.
+
+    `tested` is the log of what is tested: an exception there may be why a test fails.
+    """
 
     file: Path
     databases: tuple[str, ...] | None = None
+    tested: bool = False
 
 
 class Window(NamedTuple):
@@ -54,6 +58,19 @@ def window(log: Path, start: int, relevant: Callable[[list[str]], list[str]] = l
         start: Its size at the window's beginning. A size, not a time: the clock of a container may be wrong.
         relevant: Picks the lines that belong here. Lines before the last 64 KB are only counted, whatever they are.
     """
+    found, hidden = _read(log, start)
+    lines = relevant(found) if found else []
+    hidden += max(0, len(lines) - _WINDOW_LINES)
+    return Window([_shortened(line) for line in lines[-_WINDOW_LINES:]], hidden)
+
+
+def since(log: Path, start: int) -> list[str]:
+    """The whole lines of a log since it was `start` bytes long, of the last 64 KB."""
+    return _read(log, start)[0]
+
+
+def _read(log: Path, start: int) -> tuple[list[str], int]:
+    """Its lines as they can be shown, and how many came before them."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -62,10 +79,8 @@ def window(log: Path, start: int, relevant: Callable[[list[str]], list[str]] = l
             file.seek(shown_from)
             text = file.read(_WINDOW_BYTES).decode(errors="replace")
     except OSError:
-        return Window([], 0)
-    lines = relevant(visible(text).rstrip("\n").split("\n")) if text.strip() else []
-    hidden += max(0, len(lines) - _WINDOW_LINES)
-    return Window([_shortened(line) for line in lines[-_WINDOW_LINES:]], hidden)
+        return [], 0
+    return (visible(text).rstrip("\n").split("\n") if text.strip() else []), hidden
 
 
 def _count_lines(log: int, start: int, end: int) -> int:

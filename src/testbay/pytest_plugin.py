@@ -14,6 +14,7 @@ import pytest
 from testbay import settings
 from testbay.harness import world
 from testbay.harness.plugin import hints, reruns
+from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leases, Leasing, Nats, is_meant, or_fail
 
@@ -89,6 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(JUnit(config), "testbay-junit")
     if target := config.getoption("--testbay-record"):
         config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
+    else:
+        config.pluginmanager.register(Afterwards(config.rootpath, leasing.mask), "testbay-recorder")
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,13 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO, Any, cast
 
 import pytest
 
 from testbay import process
-from testbay.harness.plugin.evidence import Windows, add_sections
+from testbay.harness.plugin.evidence import Windows, add_sections, blame
 from testbay.text import visible
 
 _MOST_BYTES = 1 << 20
@@ -45,10 +46,13 @@ class Crashes:
         stack = _frames(texts.get("stack", b"").decode(errors="replace"))
         report.longrepr = "\n".join([f"{report.longrepr}: {_ending(worker)}", *stack])
         try:
-            windows = Windows.from_json(texts.get("notes", b"")).cut()
+            left = Windows.from_json(texts.get("notes", b""))
+            raised, windows = left.raised(Path.cwd()), left.cut()
         except (OSError, ValueError) as error:  # it was ended while it wrote them
             add_sections(report, {"testbay": f"the worker's logs could not be read: {error}"}, self._mask)
         else:
+            if raised is not None:
+                blame(report, *raised, self._mask)
             add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:

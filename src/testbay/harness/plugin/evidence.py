@@ -8,13 +8,18 @@ from typing import IO, Any, Protocol
 
 import pytest
 
-from testbay import logs, settings
+from testbay import logs
 from testbay.harness import world
+from testbay.harness.plugin import cause
+from testbay.harness.plugin.cause import Raised
+from testbay.harness.run.record import RAISED
 from testbay.harness.world import Clock
 from testbay.logs import Log
 
-_SETTLED_WITHIN_S = 0.5
+_SETTLED_WITHIN_S = 0.5  # of a container, whose log `docker logs` has to bring
+_TOLD_WITHIN_S = 0.1  # of the service: it answers, and then logs why it answered so
 _LOOK_AGAIN_S = 0.02
+_ASSERTION = "AssertionError: "
 
 _failed = pytest.StashKey[bool]()
 
@@ -27,6 +32,12 @@ class EvidenceSource(Protocol):
 
     def facts(self) -> list[str]:
         """What is worth knowing about the stack in one line each."""
+
+    def root(self) -> Path:
+        """The folder of the service's program."""
+
+    def lasting(self, log: Path) -> str:
+        """Where a log can be read when the stack is gone."""
 
     def lags(self) -> bool:
         """Whether the logs come a moment later than what they tell: those of containers do."""
@@ -45,36 +56,65 @@ class Windows:
         for log in found.values():
             self._marks.setdefault(log.file, _size(log.file))
 
-    def cut(self, *, lags: bool = False) -> dict[str, str]:
-        """What was logged since they were opened or last cut, by title."""
-        if lags:
-            _await_settled(list(self._marks))
+    def cut(self, named: Callable[[Path], str] = str, *, lags: bool = False) -> dict[str, str]:
+        """What was logged since they were opened or last cut, by title; `named` is how a log is named that has more."""
+        self._await_settled(lags=lags)
         texts = {}
-        for title, log in self._logs.items():
+        for title, log in sorted(self._logs.items(), key=lambda one: not one[1].tested):  # the rest as it was opened
             window = logs.window(log.file, self._marks[log.file], _relevant(log))
             if window.lines or window.hidden:
-                texts[title] = window.text(_shown(log.file))
+                texts[title] = window.text(named(log.file) if window.hidden else "")
         self._marks = {file: _size(file) for file in self._marks}
         return texts
 
+    def raised(self, root: Path) -> tuple[str, Raised] | None:
+        """The last exception in the log of what is tested, with the log's title; call it before `cut`."""
+        self._await_settled(lags=False)
+        for title, log in self._tested:
+            if raised := cause.last_exception(logs.since(log.file, self._marks[log.file]), root):
+                return title, raised
+        return None
+
+    @property
+    def _tested(self) -> list[tuple[str, Log]]:
+        return [(title, log) for title, log in self._logs.items() if log.tested]
+
+    def _await_settled(self, *, lags: bool) -> None:
+        """Until they have stopped growing, but not for long: a busy server never does."""
+        files = list(self._marks) if lags else [log.file for _, log in self._tested]
+        if not files:
+            return
+        deadline = Clock.monotonic() + (_SETTLED_WITHIN_S if lags else _TOLD_WITHIN_S)
+        sizes: list[int] = []
+        while Clock.monotonic() < deadline:
+            now = [_size(file) for file in files]
+            if now == sizes and (lags or self._has_raised(files)):
+                return
+            sizes = now
+            Clock.sleep(_LOOK_AGAIN_S)
+
+    def _has_raised(self, files: list[Path]) -> bool:
+        return any(cause.last_exception(logs.since(file, self._marks[file]), Path()) for file in files)
+
     def as_json(self) -> bytes:
         """For another process, should this one crash."""
-        facts = {title: [str(log.file), log.databases, self._marks[log.file]] for title, log in self._logs.items()}
+        marks = self._marks
+        facts = {t: [str(log.file), log.databases, log.tested, marks[log.file]] for t, log in self._logs.items()}
         return json.dumps(facts).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Windows":
         """Those of the process that crashed; none when it left none."""
         windows = cls()
-        for title, (file, databases, mark) in json.loads(text or b"{}").items():
-            windows._logs[title] = Log(Path(file), databases)
+        for title, (file, databases, tested, mark) in json.loads(text or b"{}").items():
+            windows._logs[title] = Log(Path(file), databases, tested)
             windows._marks[Path(file)] = mark
         return windows
 
 
 def _relevant(log: Log) -> Callable[[list[str]], list[str]]:
     if log.databases is None:
-        return list
+        return cause.fold
     from testbay.harness.dependencies.postgres import server as postgres  # not before a test has failed
 
     databases = log.databases
@@ -134,13 +174,33 @@ class Evidence:
 
     @world.really
     def _add(self, report: pytest.TestReport, when: str) -> None:
+        raised = None
         try:
-            windows = self._windows.cut(lags=self._source.lags())
+            raised = self._windows.raised(self._source.root()) if report.failed else None
+            windows = self._windows.cut(self._source.lasting, lags=self._source.lags())
             facts = [] if when and not report.failed else self._source.facts()
         except Exception as error:  # noqa: BLE001 - the test's own failure must be told whatever happens here
             windows, facts = {}, [f"the logs could not be read: {error!r}"]
+        if raised is not None:
+            blame(report, *raised, self._mask)
         found = {f"{title} log{when}": text for title, text in windows.items()}
         add_sections(report, found | ({"testbay": "\n".join(facts)} if facts else {}), self._mask)
+
+
+def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -> None:
+    """Say in the error's first line what the service raised, and show that before everything else."""
+    said = f" · {title}: {mask(str(raised))}"
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        # As pytest itself shortens it where it can: a line of 80 columns has little room.
+        first, newline, rest = crash.message.removeprefix(_ASSERTION).partition("\n")
+        crash.message = f"{first}{said}{newline}{rest}"
+    elif isinstance(report.longrepr, str):
+        first, newline, rest = report.longrepr.partition("\n")
+        report.longrepr = f"{first}{said}{newline}{rest}"
+    section = f"{RAISED}{title}"
+    report.sections.insert(0, (section, mask("\n".join(raised.lines))))
+    vars(report)["testbay_sections"] = [section, *getattr(report, "testbay_sections", [])]
 
 
 def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:
@@ -149,31 +209,11 @@ def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str],
     vars(report)["testbay_sections"] = [*getattr(report, "testbay_sections", []), *sections]
 
 
-def _await_settled(files: list[Path]) -> None:
-    """Until they have stopped growing, but not for long: a busy server never does."""
-    deadline = Clock.monotonic() + _SETTLED_WITHIN_S
-    sizes: list[int] = []
-    while (now := [_size(file) for file in files]) != sizes and Clock.monotonic() < deadline:
-        sizes = now
-        Clock.sleep(_LOOK_AGAIN_S)
-
-
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError:
         return 0
-
-
-def _shown(file: Path) -> str:
-    """Where it can be read when the stack is gone; from where the tests run, if that is shorter."""
-    environ = settings.environ()
-    if "TESTBAY_RUN_DIR" in environ and str(file.parent) == environ.get("TESTBAY_STACK"):
-        file = Path(environ["TESTBAY_RUN_DIR"]) / "logs" / file.name
-    try:
-        return str(file.relative_to(Path.cwd()))
-    except ValueError:
-        return str(file)
 
 
 def has_failed(item: pytest.Item) -> bool:

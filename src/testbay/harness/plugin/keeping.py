@@ -17,6 +17,7 @@ from testbay.harness import world
 from testbay.harness.plugin.evidence import add_sections
 from testbay.harness.plugin.recorder import first_error_line
 from testbay.harness.run import folder as runfolder
+from testbay.harness.stack.logcopies import Copies
 
 if TYPE_CHECKING:
     from testbay.harness.leases.lease import Lease
@@ -64,8 +65,9 @@ class Keeping:
 
     @world.really
     def _keep(self, report: pytest.TestReport) -> None:
-        kept = ""
+        kept, stack = "", {}
         try:
+            stack = self._stack()
             kept = self._kept(report)
             said = f"state kept: {kept}\ntestbay open {shlex.quote(report.nodeid)}"
             if not kept:
@@ -73,7 +75,8 @@ class Keeping:
                 said = f"state not kept: {self._limit} tests failed before ({more})"
         except Exception as error:  # noqa: BLE001 - whatever it is, the test's own failure is the news
             said = f"state not kept: {' '.join(str(error).split())}"
-        vars(report)["testbay_kept"] = kept  # goes along with the report, also from a worker
+        # Both go along with the report, also from a worker.
+        vars(report).update(testbay_kept=kept, testbay_stack=stack)
         add_sections(report, {"state of the test": said}, self._mask)
 
     def _kept(self, report: pytest.TestReport) -> str:
@@ -97,6 +100,32 @@ class Keeping:
         from testbay.harness.stack import registry
 
         return runfolder.make(Path(registry.read(self._pool().home)["project"]), self._run)
+
+    def copied(self, log: Path) -> Path:
+        """Where a log of the stack is when that is gone: `testbay run` copies it by itself."""
+        folder = self._run_folder()
+        target = folder / "logs" / log.name
+        if "TESTBAY_RUN_DIR" not in settings.environ():
+            copies = Copies(target.parent, self._mask)
+            copies.add(log)
+            copies.close()
+        return target
+
+    def _stack(self) -> dict[str, Any]:
+        """What the record of a plain pytest says of the stack; empty under `testbay run`, which knows it."""
+        if "TESTBAY_RUN_DIR" in settings.environ():
+            return {}
+        tenancy = self._pool().tenancy
+        endpoints = [
+            {name: value for name, value in at.items() if name != "password"} for at in tenancy["endpoints"].values()
+        ]
+        return {
+            "folder": str(self._run_folder()),
+            "service": tenancy["service"],
+            "engine": tenancy["engine"],
+            "engine_reason": tenancy["reason"],
+            "dependencies": endpoints,
+        }
 
     def _about(self, report: pytest.TestReport) -> "About":
         from testbay.harness.run.archives import About

@@ -23,16 +23,17 @@ class Recorder:
     """Writes {"planned": […]} once, then a line for each phase of each test: a reader sees a killed run too.
 
     Args:
-        file: Where to, one line after the other.
+        file: Where to, one line after the other; None keeps the lines in `facts` for who asks later.
         mask: Applied to every text that a test can have said.
     """
 
-    def __init__(self, file: Path, mask: Callable[[str], str]) -> None:
+    def __init__(self, file: Path | None, mask: Callable[[str], str]) -> None:
         self._file = file
         self._mask = mask
         self._planned: set[str] = set()
         self._attempts: dict[str, int] = {}  # of a test that another plugin runs again: the one that is reported now
         self._tried: set[str] = set()  # whose next setup begins another attempt
+        self.facts: list[dict[str, Any]] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is about to run, after -k, --lf and the like had their say."""
@@ -86,11 +87,20 @@ class Recorder:
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
 
-    @world.really
     def _write(self, facts: list[dict[str, Any]]) -> None:
-        # A full disk ends no test; that the record lacks some is found by its reader, and is red.
-        with contextlib.suppress(OSError), self._file.open("a", encoding="utf-8") as out:
-            out.writelines(json.dumps(_masked(fact, self._mask)) + "\n" for fact in facts)
+        masked = [_masked(fact, self._mask) for fact in facts]
+        if self._file is None:
+            self.facts += masked
+        else:
+            append(self._file, masked)
+
+
+@world.really
+def append(file: Path, facts: list[dict[str, Any]]) -> None:
+    """Add facts to a record, one line for each."""
+    # A full disk ends no test; that the record lacks some is found by its reader, and is red.
+    with contextlib.suppress(OSError), file.open("a", encoding="utf-8") as out:
+        out.writelines(json.dumps(fact) + "\n" for fact in facts)
 
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:

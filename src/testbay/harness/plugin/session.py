@@ -175,7 +175,7 @@ class Leasing:
 
     def watch(self, title: str, log: Path) -> None:
         """Show a failing test its part of this log too."""
-        self._logs[title] = Log(log)
+        self._logs[title] = Log(log, tested=True)
         self.evidence.notice()
 
     def logs(self) -> dict[str, Log]:
@@ -183,7 +183,7 @@ class Leasing:
         attached = self._attached()
         if attached is None:
             return self._logs
-        found = {service.name: Log(service.log) for service in self._services if not service.closed}
+        found = {service.name: Log(service.log, tested=True) for service in self._services if not service.closed}
         return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
@@ -193,6 +193,18 @@ class Leasing:
             return []
         said = [service.condition() for service in self._services if not service.closed]
         return [*said, *self.healing.facts(), *attached.pool.facts()]
+
+    def root(self) -> Path:
+        """Where the service's program is, from which its files are named."""
+        attached = self._attached()
+        return Path.cwd() if attached is None else Path(attached.pool.tenancy["root"])
+
+    def lasting(self, log: Path) -> str:
+        """Where a log of the stack can be read when that is gone; from here, if that is shorter."""
+        attached = self._attached()
+        if attached is not None and log.is_relative_to(attached.pool.home):
+            log = self.keeping.copied(log)
+        return str(log.relative_to(Path.cwd())) if log.is_relative_to(Path.cwd()) else str(log)
 
     def mask(self, text: str) -> str:
         """Without the values of the manifest's secrets, or anything that GitHub's runner would obey."""

@@ -282,7 +282,7 @@ def _from_project(run: Run, tests: list[dict[str, Any]]) -> list[dict[str, Any]]
     """Files as seen from the project's folder; pytest names them as seen from the service's."""
     for test in tests:
         if place := test.get("location"):
-            place[0] = os.path.relpath(run.manifest.root / place[0], run.project)
+            place[0] = results.from_project(run.manifest.root / place[0], run.project)
     return tests
 
 

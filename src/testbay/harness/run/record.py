@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "run.json"
+RAISED = "exception in "  # how the title of a section begins that has what a service raised
 FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 
 

@@ -1,6 +1,7 @@
 """What the tests did: read from the record the plugin wrote, counted against what was planned, put into words."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,11 @@ def _collected(file: Path) -> list[str]:
         return list(json.loads(file.read_bytes())["collected"])
     except (OSError, ValueError, KeyError, TypeError):
         return []  # no shard, or a pytest that ended before it had collected
+
+
+def from_project(file: Path, project: Path) -> str:
+    """A file as seen from the project's folder; pytest names it as seen from its own root."""
+    return os.path.relpath(file, project)
 
 
 def keep(results: Results, run_dir: Path) -> None:

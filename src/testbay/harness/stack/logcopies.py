@@ -31,6 +31,10 @@ class Copies:
         for log in sorted(folder.glob("*.log")) if from_now else ():
             self._copies[log] = _Copy(log, self.path_of(log), self._mask, log.stat().st_size)
 
+    def add(self, log: Path) -> None:
+        """Copy one log as a whole."""
+        self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
+
     def path_of(self, log: Path) -> Path:
         """Where the copy of a log is."""
         return self._target / log.name

@@ -23,6 +23,7 @@ from pydantic import (
 
 from testbay.errors import ManifestError
 from testbay.harness.run import record as records
+from testbay.harness.run.record import RAISED
 from testbay.text import plural, visible
 
 _LARGEST_BYTES = 512 << 20
@@ -146,6 +147,14 @@ class Attempt(_Part):
         BeforeValidator(lambda value: value[:_SECTIONS] if isinstance(value, list) else value),
     ] = ()
     kept: Line = ""
+
+    @property
+    def evidence(self) -> list[tuple[str, str]]:
+        """What explains it, the cause first: what the service raised, the traceback, everything else."""
+        found = [(title, text) for title, text in self.sections if text]
+        raised = [one for one in found if one[0].startswith(RAISED)]
+        trace = [("traceback", self.trace)] if self.trace else []
+        return [*raised, *trace, *(one for one in found if one not in raised)]
 
     @property
     def whole_s(self) -> float:

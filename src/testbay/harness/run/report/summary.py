@@ -104,9 +104,7 @@ def _headed(test: Test) -> str:
 def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
     for attempt in attempts:
         which = f"attempt {attempt.attempt}: " if attempt.attempt > 1 or attempt.outcome == "rerun" else ""
-        if attempt.trace:
-            yield _folded(f"{which}traceback", attempt.trace)
-        yield from (_folded(f"{which}{title}", text) for title, text in attempt.sections if text)
+        yield from (_folded(f"{which}{title}", text) for title, text in attempt.evidence)
 
 
 def _rest(run: RecordedRun) -> Iterable[str]:

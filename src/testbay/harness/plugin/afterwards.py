@@ -1,0 +1,61 @@
+"""The record of a plain pytest in which a test with a lease failed: `testbay report` shows it as that of a run."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay.harness import world
+from testbay.harness.plugin.recorder import Recorder, append
+
+
+class Afterwards(Recorder):
+    """Keeps the facts of a session, and writes them when it has ended: only then is it known whether they are asked.
+
+    Args:
+        root: Pytest's root, from which it names files.
+        mask: Applied to every text that a test can have said.
+    """
+
+    def __init__(self, root: Path, mask: Callable[[str], str]) -> None:
+        super().__init__(None, mask)
+        self._root = root
+        self._began = time.time()
+        self._stack: dict[str, Any] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notice on which stack a test failed, besides what each phase did."""
+        self._stack = self._stack or getattr(report, "testbay_stack", {})
+        super().pytest_runtest_logreport(report)
+
+    def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
+        """Write the record, and say how it is read."""
+        if not self._stack:
+            return
+        try:
+            self._save(int(exitstatus))
+        except OSError as error:
+            terminalreporter.write_line(f"testbay: this session could not be recorded: {error}")
+        else:
+            terminalreporter.write_line("testbay: `testbay report --open` shows what failed, with logs and timeline")
+
+    @world.really
+    def _save(self, code: int) -> None:
+        from testbay.harness.run import results
+        from testbay.harness.run.record import Record
+
+        stack = dict(self._stack)
+        folder = Path(stack.pop("folder"))
+        append(folder / "tests.jsonl", self.facts)
+        done = results.read(folder)
+        for test in done.tests:
+            if place := test.get("location"):
+                place[0] = results.from_project(self._root / place[0], folder.parents[2])
+        record = Record(id=folder.name, started=datetime.fromtimestamp(self._began, UTC).isoformat(), **stack)
+        record.finished, record.exit_code = datetime.now(UTC).isoformat(), code
+        record.duration_s = round(time.time() - self._began, 4)
+        record.planned, record.tests, record.counts = done.planned, done.tests, done.counts
+        record.save(folder)

@@ -1,0 +1,155 @@
+"""The exception behind a failed test, as a service's log has it, and tracebacks without the frames of libraries."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_HEAD = re.compile(r"Traceback \(most recent call last\)")
+_BAR = re.compile(r"^\s*[|│]\s?")  # of an exception group, or of a traceback that `rich` draws
+_FRAME = re.compile(r'^(?P<indent>\s*)(?:> )?File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_RICH_FRAME = re.compile(r"^(?P<file>\S.*?\.py):(?P<line>\d+) in ")
+_RAISED = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(?:: (?P<said>.*))?$")
+_ENDINGS = {"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"}  # what a stop looks like
+_LIBRARIES = ("/site-packages/", "/dist-packages/", "/lib/python3")
+_STANDARD = f"{Path(json.__file__).parents[1]}/"
+_MESSAGE_CHARACTERS = 200
+_SHOWN_LINES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raised:
+    """An exception in a log: its class without modules, the first line it says, where in the project, its traceback."""
+
+    kind: str
+    said: str
+    place: str
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = f"{self.kind}: {self.said}" if self.said else self.kind
+        return f"{said[:_MESSAGE_CHARACTERS]}{f' ({self.place})' if self.place else ''}"
+
+
+def last_exception(lines: Sequence[str], root: Path) -> Raised | None:
+    """Find the last exception that lines of a log tell; the end of a service that was stopped does not count.
+
+    Args:
+        lines: Of the log, as Python, rich, loguru or a logger of JSON writes a traceback.
+        root: The project's folder, from where its files are named.
+    """
+    found = None
+    spread = list(_spread(lines))
+    for start in (number for number, line in enumerate(spread) if _HEAD.search(line)):
+        raised = _raised(spread[start:], root)
+        found = raised if raised is not None and raised.kind not in _ENDINGS else found
+    return found
+
+
+def _spread(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of a traceback that a logger wrote into one line of JSON stand apart."""
+    for line in lines:
+        if _HEAD.search(line) and line.lstrip().startswith("{"):
+            try:
+                yield from (part for text in _texts(json.loads(line)) for part in text.splitlines())
+            except (ValueError, RecursionError):
+                yield line
+        else:
+            yield line
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and _HEAD.search(value):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _raised(lines: Sequence[str], root: Path) -> Raised | None:
+    """The exception of the traceback that begins with the first line."""
+    place = ""
+    for number, whole in enumerate(lines[1:], 1):
+        line = _BAR.sub("", whole).rstrip(" │")
+        if _HEAD.search(line):
+            return None  # an exception group: that of its part counts
+        if (frame := _FRAME.match(line) or _RICH_FRAME.match(line)) and not is_library(frame["file"]):
+            place = f"{_seen_from(root, frame['file'])}:{frame['line']}"
+        if (found := _RAISED.match(line)) and not _BAR.match(whole.replace("|", " ")):
+            return Raised(
+                kind=found["kind"].rpartition(".")[2],
+                said=(found["said"] or "").strip(),
+                place=place,
+                lines=tuple(fold(lines[: number + 1])[-_SHOWN_LINES:]),
+            )
+    return None
+
+
+def is_library(file: str) -> bool:
+    """Whether a traceback's file is no part of the project: an installed package, Python itself, or no file at all."""
+    return file.startswith(("<", _STANDARD)) or any(mark in file for mark in _LIBRARIES)
+
+
+def _seen_from(root: Path, file: str) -> str:
+    path = Path(file)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name if path.is_absolute() else file
+
+
+def fold(lines: Sequence[str]) -> list[str]:
+    """The lines with each run of library frames in one; a traceback of libraries alone stays whole."""
+    folded: list[str] = []
+    hidden: list[str] = []
+    kept: list[str] = []
+    for line, file in _by_frame(lines):
+        if file and is_library(file):
+            kept.append(line)
+            hidden += [file] if _FRAME.match(_BAR.sub("", line)) else []
+            continue
+        folded += _told(kept, hidden)
+        kept, hidden = [], []
+        folded.append(line)
+    return folded + _told(kept, hidden)
+
+
+def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each line with the file of the frame it belongs to; none outside of tracebacks that have a frame of ours."""
+    file, indent, mixed = "", 0, False
+    for number, line in enumerate(lines):
+        bare = _BAR.sub("", line)
+        if _HEAD.search(line):
+            mixed, file = _is_mixed(lines[number + 1 :]), ""
+        elif found := _FRAME.match(bare):
+            file, indent = (found["file"], len(found["indent"])) if mixed else ("", 0)
+        elif bare.strip() and len(bare) - len(bare.lstrip()) < max(indent, 1):
+            file = ""
+        yield line, file
+
+
+def _is_mixed(lines: Sequence[str]) -> bool:
+    """Whether a traceback has frames of the project."""
+    for line in lines:
+        bare = _BAR.sub("", line)
+        if (found := _FRAME.match(bare)) and not is_library(found["file"]):
+            return True
+        if _HEAD.search(line) or _RAISED.match(bare):
+            return False
+    return False
+
+
+def _told(kept: list[str], hidden: list[str]) -> list[str]:
+    """The line that stands for several frames; a single one is worth its two lines."""
+    if len(hidden) < 2:
+        return kept
+    names = dict.fromkeys(_library(file) for file in hidden)
+    indent = kept[0][: len(kept[0]) - len(kept[0].lstrip(" |"))]
+    return [f"{indent}… {len(hidden)} frames of {', '.join(names)}"]
+
+
+def _library(file: str) -> str:
+    """The package that a library's file is of."""
+    for mark in _LIBRARIES[:2]:
+        if mark in file:
+            return Path(file.rpartition(mark)[2]).parts[0].removesuffix(".py")
+    return "Python"
