@@ -164,6 +164,50 @@ def test_a_service_that_its_image_refuses_is_refused(guest: Guest) -> None:
     assert "error: service 'db': postgres:18 does not start without POSTGRES_PASSWORD" in done.out
 
 
+STRANGE = """x-common: &common {restart: always, container_name: shop_db, ports: ["5432:5432"]}
+services:
+  db:
+    <<: *common
+    image: ${POSTGRES_IMAGE:?the image of the tests}
+    environment:
+      POSTGRES_USER: ann
+      POSTGRES_PASSWORD_FILE: /run/secrets/pw
+      POSTGRES_DB: shop
+      POSTGRES_INITDB_ARGS: --data-checksums
+      PGDATA: /var/lib/postgresql/data/inner
+    secrets: [pw]
+    command: [postgres, -c, max_connections=77, -c, "timezone=Europe/Berlin"]
+    volumes: ["./init:/docker-entrypoint-initdb.d:ro", "pg:/var/lib/postgresql/data"]
+  web: {build: ., depends_on: [db]}
+secrets: {pw: {file: ./pw.txt}}
+volumes: {pg: {external: true, name: shop_pg}}
+"""
+
+
+@pytest.mark.compose
+def test_a_strangers_file_means_the_same_on_the_compose_engine(guest: Guest) -> None:
+    """Its password file, init scripts, folder and settings count; its names, ports and volumes are not touched."""
+    test = """import os
+def test_it(postgres):
+    names = ("max_connections", "timezone", "data_checksums")
+    shown = [postgres.execute(f"SHOW {name}").fetchone()[0] for name in names]
+    assert shown == ["77", "Europe/Berlin", "on"]
+    assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
+    assert {"archive", "reports"} < {name for name, in postgres.execute("SELECT datname FROM pg_database")}
+    assert os.environ["POSTGRES_PASSWORD"] == "s3:cr/et"
+"""
+    scripts = {"init/02.sh": SCRIPT, "init/01.sql": "CREATE SCHEMA audit;\n", "pw.txt": "s3:cr/et\n"}
+    project(guest, "postgres", STRANGE, test, **scripts)
+    packed = b"CREATE TABLE audit.event AS SELECT 'first' AS name;\n"
+    (guest.project / "init/03.sql.gz").write_bytes(gzip.compress(packed))
+
+    guest.use("compose")
+    done = guest.run("run")
+
+    assert done.code == 0, done.out
+    assert "service 'db' begins with empty data in memory: pg:/var/lib/postgresql/data is not used" in done.out
+
+
 class Developer:
     """His own stack from the same file, with his rows in it."""
 
