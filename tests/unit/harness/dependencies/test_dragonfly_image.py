@@ -15,6 +15,7 @@ requirepass "p w"
 maxmemory 100mb
 user app on >x ~* +@all
 loadmodule /opt/x.so
+rename-command CONFIG ""
 """
 
 
@@ -35,7 +36,7 @@ def test_a_mounted_redis_conf_counts(tmp_path: Path) -> None:
         ("user", ("app", "on", ">x", "~*", "+@all")),
         ("hz", ("5",)),
     )
-    assert meant.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so",)
+    assert meant.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so, rename-command CONFIG",)
 
 
 @pytest.mark.parametrize(

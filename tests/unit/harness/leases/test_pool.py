@@ -309,6 +309,24 @@ def test_too_few_databases_are_named(listen: Listen, tmp_path: Path) -> None:
     )
 
 
+def test_a_renamed_command_is_named(listen: Listen, tmp_path: Path) -> None:
+    """A configuration for production may switch off what empties a database."""
+
+    def talk(connection: socket.socket) -> None:
+        while said := connection.recv(4096):
+            connection.sendall(b"-ERR unknown command 'FLUSHDB'\r\n" if b"FLUSHDB" in said else b"+OK\r\n")
+
+    endpoint = Endpoint(name="dragonfly", title="Redis", host="127.0.0.1", port=listen(talk))
+    ground = Ground(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
+    with pytest.raises(OSError) as refused:  # noqa: PT011 - the whole text follows
+        Databases(ground).slot(1)
+
+    assert str(refused.value) == (
+        "Redis refuses FLUSHDB (ERR unknown command 'FLUSHDB'): its configuration renames the command "
+        "(rename-command); give the tests one that does not"
+    )
+
+
 @pytest.mark.parametrize(
     ("statistics", "changed"),
     [

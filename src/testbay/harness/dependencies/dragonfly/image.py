@@ -17,7 +17,7 @@ _OURS = (
     *("port", "bind", "dir", "dbfilename", "requirepass", "save", "appendonly", "admin_port", "admin_nopass"),
     *("logtostderr", "alsologtostderr", "logfile", "log_dir", "daemonize", "pidfile", "protected-mode", "supervised"),
     *("unixsocket", "unixsocketperm", "appendfilename", "appenddirname", "appendfsync", "snapshot_cron"),
-    *("include", "loadmodule", "aclfile", "masterauth", "masteruser", "replicaof", "slaveof"),
+    *("include", "loadmodule", "aclfile", "masterauth", "masteruser", "replicaof", "slaveof", "rename-command"),
 )
 # Of KeyDB, and of the modules that are part of Redis 8: Valkey and older servers refuse a file that has them.
 _EXTENSIONS = (
@@ -28,7 +28,7 @@ _MODULES = ("search-", "ts-", "bf-", "cf-", "vset-")
 _IN_REDIS = {"dbnum": "databases"}  # Dragonfly's names of what Redis has too
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
-_WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof")
+_WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def meaning(service: ComposeService) -> DragonflyMeaning:
     in_file, notes = _file_settings(service, words)
     settings = (*in_file, *_flag_settings(words))
     user, password = _login(service, settings)
-    left_out = [f"{name} {' '.join(values)}"[:60] for name, values in settings if name in _WORTH_SAYING]
+    left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
     said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
     return DragonflyMeaning(
         user=user,
