@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(hints.Hints(lambda: is_meant(config.rootpath)), "testbay-hints")
-    for name in ("evidence", "keeping", "healing"):
+    for name in ("evidence", "keeping", "healing", "launching"):
         config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")

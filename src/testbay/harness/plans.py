@@ -143,7 +143,7 @@ class Tenancy(TypedDict):
 
     `endpoints` are the fields of `Endpoint`; `env` is what the manifest maps, `fixed` what is the same for every lease;
     `further` is the plan of a server of a lease's own, where a dependency gets one; `logs` are the stack's, by name;
-    `secrets` are names of variables.
+    `preload` is the manifest's; `secrets` are names of variables.
     """
 
     engine: str
@@ -152,6 +152,7 @@ class Tenancy(TypedDict):
     root: str
     start: str
     ready: str
+    preload: NotRequired[str | list[str]]  # not in the record of a stack that an older testbay keeps
     endpoints: dict[str, dict[str, Any]]
     env: dict[str, str]
     fixed: dict[str, str]

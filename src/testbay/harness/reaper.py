@@ -4,7 +4,8 @@ A program can leave its session and its parent (a daemon forks twice), but not i
 process's children. When the command ends, or the one who started us, all of them are ended. Signals are handed on, and
 the command's way to end is ours.
 
-Run as a file by `process.spawn`, with nothing of testbay imported: each start of a service waits for it.
+Run as a file by `process.spawn`, with nothing of testbay imported: each start of a service waits for it. A part of the
+program `launch/forkserver.py` too.
 """
 
 import ctypes
@@ -25,20 +26,25 @@ _libc = ctypes.CDLL(None)
 def main(argv: list[str]) -> None:
     """Run the command; ends as it ended."""
     caller = os.getppid()
-    _libc.prctl(_PR_SET_NAME, b"testbay-reaper", 0, 0, 0)
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_HANDED_ON, signal.SIGCHLD})
-    child = os.fork()
+    child, mask = split()
     if child == 0:
         _become(argv, mask)
-    status = _attend(child, caller)
-    _end_descendants()
+    status = attend(child, caller)
+    end_descendants()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
+
+
+def split() -> tuple[int, set[int]]:
+    """Fork: 0 in the process that is to be the command, and what signals it blocks."""
+    _libc.prctl(_PR_SET_NAME, b"testbay-reaper", 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_HANDED_ON, signal.SIGCHLD})
+    return os.fork(), mask
 
 
 def _become(argv: list[str], mask: set[int]) -> None:
@@ -54,7 +60,7 @@ def _become(argv: list[str], mask: set[int]) -> None:
     os._exit(_CANNOT_RUN)
 
 
-def _attend(child: int, caller: int) -> int:
+def attend(child: int, caller: int) -> int:
     """Wait for the command's end; hand on what we are told, and end it when whoever started us is gone."""
     while True:
         if os.getppid() != caller:
@@ -68,7 +74,7 @@ def _attend(child: int, caller: int) -> int:
                     return ended[1]
 
 
-def _end_descendants() -> None:
+def end_descendants() -> None:
     """SIGKILL for all, again and again: what they start meanwhile becomes ours too."""
     deadline = time.monotonic() + _GONE_WITHIN_S
     while time.monotonic() < deadline:

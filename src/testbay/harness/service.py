@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,29 @@ from testbay.logs import tail
 if TYPE_CHECKING:
     import httpx
 
+    from testbay.harness.launch.launcher import Launcher
+    from testbay.harness.launch.warm import Forked
+
 _FIRST_PORT = 18100
 _PATIENCE_S = 10.0
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.003, 0.02
 _REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # what a killed service has started
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the service: those of its lease, and what its log needs."""
+    return {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+
+
+def with_path(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables with the programs of the tests' Python before all others."""
+    return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
+
+
+def command(tenancy: Tenancy, values: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
+    """The words with which the service is started."""
+    return commandline.argv(tenancy["start"], values, with_path(env)["PATH"])
 
 
 class Service:
@@ -36,7 +55,7 @@ class Service:
         tenancy: The stack it belongs to: how the manifest starts it and what path answers.
         env: Its whole environment; its dependencies are in it.
         log: Where both of its outputs go.
-        own: Told the session of each process, so that it is ended with us whatever happens.
+        launcher: Starts its processes.
         ready_timeout_s: How long it may take to answer.
         values: What the placeholders of its command stand for, besides `{port}`.
     """
@@ -46,7 +65,7 @@ class Service:
         tenancy: Tenancy,
         env: Mapping[str, str],
         log: Path,
-        own: Callable[[int], None],
+        launcher: "Launcher",
         ready_timeout_s: float,
         *,
         values: Mapping[str, str] | None = None,
@@ -56,16 +75,16 @@ class Service:
                 f"{tenancy['service']}: the manifest does not say how the service is started",
                 todo='add start = "uvicorn app:app --port {port}" and ready = "/health" (docs/reference.md)',
             )
-        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+        self.env = environment(env)
         self.name = tenancy["service"]
         self.log = log
         self.closed = False
         self._tenancy = tenancy
         self._values = dict(values or {})
-        self._own = own
+        self._launcher = launcher
         self._ready_timeout_s = ready_timeout_s
         self._port, self._lock = ports.hold(_FIRST_PORT, fixed=False, name="service")
-        self._child: process.Child | None = None
+        self._child: process.Child | Forked | None = None
         self._client: httpx.Client | None = None
 
     @property
@@ -106,29 +125,20 @@ class Service:
         """
         if self._child is not None and self._child.poll() is None:
             return
-        path = os.pathsep.join([str(Path(sys.executable).parent), self.env.get("PATH", os.defpath)])
-        command = self._tenancy["start"]
-        argv = commandline.argv(command, self._values | {"port": str(self._port)}, path)
+        argv = command(self._tenancy, self._values | {"port": str(self._port)}, self.env)
         try:
             with self.log.open("ab") as output:
-                self._child = process.spawn(
-                    argv,
-                    env=self.env | {"PATH": path},
-                    cwd=self._tenancy["root"],
-                    stdin=subprocess.DEVNULL,
-                    output=output,
-                    new_session=True,
-                    reaped=True,
-                )
+                self._child = self._launcher.start(argv, with_path(self.env), output)
         except OSError as error:
             raise ManifestError(
                 f"start: cannot run {shlex.join(argv)}: {error.strerror}", todo="name a program of this environment"
             ) from None
-        self._own(self._child.pid)
         self._await_ready(self._child)
+        self._launcher.answered(self._child)
 
-    def _await_ready(self, child: process.Child) -> None:
+    def _await_ready(self, child: "process.Child | Forked") -> None:
         deadline = time.monotonic() + self._ready_timeout_s
+        pause_s = _FIRST_PAUSE_S
         said = "no answer yet"
         while time.monotonic() < deadline:
             if child.poll() is not None:
@@ -141,7 +151,8 @@ class Service:
                 said = f"HTTP {error.code}"
             except (OSError, http.client.HTTPException) as error:
                 said = str(error)
-            time.sleep(0.02)
+            time.sleep(pause_s)
+            pause_s = min(1.2 * pause_s, _LAST_PAUSE_S)
         raise self._not_ready(f"did not answer {self._tenancy['ready']} within {self._ready_timeout_s:g} s: {said}")
 
     def _not_ready(self, what: str) -> NotReadyError:

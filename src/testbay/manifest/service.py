@@ -87,6 +87,7 @@ class Manifest(_Strict):
     coverage: Literal["service", "all", "off"] = "service"
     start: Command | None = None
     ready: str = "/"
+    preload: Literal["auto", "off"] | list[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]] = "auto"
     source: str | None = None
     python: str | None = Field(default=None, min_length=1)
     compose: str | Annotated[list[str], Field(min_length=1)] | None = None

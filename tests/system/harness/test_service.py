@@ -2,7 +2,9 @@
 
 import json
 
+import pytest
 from tests.system.conftest import Bay
+from tests.system.fakes.guest import MANIFEST, Guest
 
 SERVE = """
 import http.server
@@ -49,3 +51,49 @@ def test_coverage_has_every_process_but_a_killed_one(bay: Bay) -> None:
     measured = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["files"]["src/shop/serve.py"]
     lost = SERVE.splitlines().index("    return 2") + 1
     assert (done.code, measured["missing_lines"]) == (0, [lost]), done.out
+
+
+def test_lines_measured_in_a_warm_start_are_those_of_a_cold_one(bay: Bay) -> None:
+    """Libraries are loaded before the measuring begins, and the service's own code after it."""
+    bay.tests("def test_it(service):\n    service.client.get('/first')\n")
+    (bay.service / "src/shop/serve.py").write_text(SERVE, encoding="utf-8")
+    manifest = bay.service / "testbay.toml"
+    kept = manifest.read_text(encoding="utf-8")
+    measured = []
+    for preload in ('"off"', '"auto"', '"auto"'):
+        start = f'start = "python src/shop/serve.py {{port}}"\nready = "/"\npreload = {preload}\n'
+        manifest.write_text(start + kept, encoding="utf-8")
+        done = bay.run("run", "shop")
+        assert done.code == 0, done.out
+        folder = max((bay.project / ".testbay" / "runs").iterdir(), key=lambda run: run.stat().st_mtime_ns)
+        measured.append(json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["files"])
+
+    assert measured[0] == measured[1] == measured[2]
+
+
+STARTS = """
+import pytest
+@pytest.mark.parametrize("number", range(4))
+def test_it(service, number):
+    assert service.client.get("/").status_code == 200
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_cold_starts_are_explained_once(guest: Guest, workers: tuple[str, ...]) -> None:
+    """However many there were, in however many processes."""
+    start = 'start = "cd . && python -m http.server --bind 127.0.0.1 {port}"\n'
+    guest.write({"testbay.toml": MANIFEST + start, "tests/test_it.py": STARTS})
+    done = guest.pytest("-q", *workers)
+
+    said = [line for line in done.lines if "starts cold" in line]
+    assert (done.code, said) == (0, ["testbay: guest starts cold, as its command needs a shell"]), done.out
+
+
+def test_warm_starts_are_not_spoken_of(guest: Guest) -> None:
+    """The first session learns; the second begins to load while its first lease is made."""
+    start = 'start = "python -m http.server --bind 127.0.0.1 {port}"\n'
+    guest.write({"testbay.toml": MANIFEST + start, "tests/test_it.py": STARTS})
+    done = [guest.pytest("-q"), guest.pytest("-q")]
+
+    assert [(one.code, "cold" in one.out) for one in done] == [(0, False)] * 2, done

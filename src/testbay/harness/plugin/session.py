@@ -17,6 +17,7 @@ from testbay.harness.plugin import crashes
 from testbay.harness.plugin.evidence import Evidence, has_failed
 from testbay.harness.plugin.healing import Healing
 from testbay.harness.plugin.keeping import Keeping
+from testbay.harness.plugin.launching import Launching
 from testbay.logs import Log
 from testbay.output import Voice, disarmed
 
@@ -46,6 +47,7 @@ class Leasing:
         self._logs: dict[str, Log] = {}
         self._begun: set[Path] = set()  # logs of services
         self.healing = Healing(config.getoption("--testbay-seed"))
+        self.launching = Launching()
         self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
 
@@ -71,14 +73,16 @@ class Leasing:
             return
         for self._now in dict.fromkeys(item.path.parent for item in session.items if _wants_a_lease(item)):
             if self._where() not in self._attachments:
-                self._begin()
+                self._begin(with_service=any("service" in getattr(item, "fixturenames", ()) for item in session.items))
 
-    def _begin(self) -> None:
+    def _begin(self, *, with_service: bool) -> None:
         """Have the stack of the tests in the present folder; whoever asks for a lease is told why there is none."""
         try:
             self.pool().warm()
         except BayError:
             return
+        if with_service:
+            self.launching.begin(self.pool())
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
             from testbay.harness.leases import pool
@@ -167,7 +171,12 @@ class Leasing:
             log.unlink(missing_ok=True)
             self._begun.add(log)
         made = service.Service(
-            self.pool().tenancy, lease.env, log, self.pool().own, chosen.ready_timeout_s, values=lease.placeholders
+            self.pool().tenancy,
+            lease.env,
+            log,
+            self.launching.of(self.pool()),
+            chosen.ready_timeout_s,
+            values=lease.placeholders,
         )
         self._services = [other for other in self._services if not other.closed] + [made]
         self.evidence.notice()
@@ -247,6 +256,7 @@ class Leasing:
         attachments = self._open
         self._attachments.clear()
         self.healing.close()
+        self.launching.close()
         with ExitStack() as ends:  # each of them, also when one cannot be ended
             for attachment in attachments:
                 ends.callback(attachment.leave)

@@ -77,6 +77,7 @@ class Stack:
             "service": manifest.service,
             "root": str(manifest.root),
             "start": manifest.start or "",
+            "preload": manifest.preload,
             "ready": manifest.ready,
             "endpoints": {name: asdict(endpoint) for name, endpoint in self.endpoints.items() if name in ROOMS},
             "env": manifest.env,

@@ -1,0 +1,174 @@
+"""How the processes of one service are started: as a fork of a warm interpreter where that is safe, else cold."""
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from testbay import process
+from testbay.harness import commandline
+from testbay.harness.launch import learned, warm
+from testbay.harness.launch.learned import Learned
+from testbay.harness.launch.program import PythonProgram, taken_apart
+from testbay.harness.launch.warm import Forked, ForkServer, GoneError
+from testbay.harness.plans import Tenancy
+
+_ROUNDS = 5  # interpreters until one has nothing that must not be loaded ahead
+_AFTER_FORK = "COV_CORE_SOURCE"  # how pytest-cov before 7 measures: at an interpreter's start
+
+
+class Launcher:
+    """Starts the processes of one service.
+
+    Args:
+        tenancy: How it is started, from which folder.
+        cache_dir: Where what it loads is kept.
+        log: Where the warm interpreter's own outputs go.
+        own: Told each session, so that it is ended with us.
+    """
+
+    def __init__(self, tenancy: Tenancy, cache_dir: Path, log: Path, own: Callable[[int], None]) -> None:
+        self.cold_starts = 0
+        self.why_cold = ""
+        self._gave_up = False
+        self.name = tenancy["service"]
+        self._tenancy = tenancy
+        self._preload = tenancy.get("preload", "auto")
+        self._learned = Learned(cache_dir, tenancy)
+        self._log = log
+        self._own = own
+        self._server: ForkServer | None = None
+        self._others: list[ForkServer] = []  # processes that they started may still run
+        self._modules: list[str] | None = None
+        self._records: dict[int, Path] = {}
+
+    def begin(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Begin to load what is known to be wanted; nothing waits for it."""
+        program = self._warm(argv, env)
+        if program is not None and self._known() is not None:
+            self._ordered(program, env)
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> "process.Child | Forked":
+        """A process of the service.
+
+        Raises:
+            OSError: The command cannot be run.
+        """
+        started: process.Child | Forked | None = self._forked(argv, env, output)
+        if started is None:
+            self.cold_starts += 1
+            started = process.spawn(
+                argv,
+                env=env,
+                cwd=self._tenancy["root"],
+                stdin=subprocess.DEVNULL,
+                output=output,
+                new_session=True,
+                reaped=True,
+            )
+        self._own(started.pid)
+        return started
+
+    def _forked(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> Forked | None:
+        program = self._warm(argv, env)
+        try:
+            if program is None or (server := self._ready(program, env)) is None:
+                return None
+            record = self._learned.record() if self._known() is None else None
+            started = server.start(warm.request(program, argv, env, self._tenancy["root"], record), output)
+        except GoneError:
+            self._give_up("the warm interpreter has ended")
+            return None
+        except OSError as error:  # a full disk, no more descriptors
+            self._give_up(str(error))
+            return None
+        if record is not None:
+            self._records[started.pid] = record
+        return started
+
+    def answered(self, child: "process.Child | Forked") -> None:
+        """The process is ready: what it has loaded until now is what the next one finds loaded."""
+        if (record := self._records.pop(child.pid, None)) is None:
+            return
+        self._modules = learned.recorded(record)
+        self._learned.keep(self._modules)
+        self._retire()
+
+    def close(self) -> None:
+        """End the interpreters, and with them what they started."""
+        self._retire()
+        for server in self._others:
+            server.close()
+        self._others.clear()
+        for record in self._records.values():  # of processes that never answered
+            record.unlink(missing_ok=True)
+
+    def _warm(self, argv: Sequence[str], env: Mapping[str, str]) -> PythonProgram | None:
+        """The program, where it may be a fork."""
+        if self._preload == "off" or not process.LINUX or self._gave_up:
+            return None
+        if _AFTER_FORK in env:
+            self._give_up("pytest-cov before 7 measures it")
+            return None
+        if commandline.needs_shell(self._tenancy["start"]):
+            self._give_up("its command needs a shell")
+            return None
+        found = taken_apart(argv, env["PATH"])
+        if isinstance(found, PythonProgram):
+            return found
+        self._give_up(found)
+        return None
+
+    def _known(self) -> list[str] | None:
+        """The modules to load, None when they are still to be learned."""
+        if self._modules is None:
+            self._modules = self._preload if isinstance(self._preload, list) else self._learned.modules()
+        return self._modules
+
+    def _ordered(self, program: PythonProgram, env: Mapping[str, str]) -> ForkServer:
+        """The interpreter for such programs: the one there is, else one that begins to load."""
+        server = self._server
+        if server is not None and server.options == program.options and server.is_alive:
+            return server
+        self._retire()
+        own = learned.own_names(Path(self._tenancy["root"]), env)
+        order = {"modules": self._known() or [], "own": own}
+        with self._log.open("ab") as log:
+            self._server = ForkServer(program.options, env, self._tenancy["root"], order, log)
+        self._own(self._server.pid)
+        return self._server
+
+    def _ready(self, program: PythonProgram, env: Mapping[str, str]) -> ForkServer | None:
+        """An interpreter that may be forked for this environment; None, and the reason is noted, when none may."""
+        for _ in range(_ROUNDS):
+            server = self._ordered(program, env)
+            answer = server.loaded()
+            if spoilt := answer["spoilt"]:
+                self._do_without(spoilt)
+                continue
+            if answer["unsafe"]:
+                self._give_up(answer["unsafe"])
+                return None
+            if name := server.differs(env):
+                self.why_cold = f"its libraries read {name} as they are imported, and it has changed since"
+                return None
+            return server
+        self._give_up("too many of its libraries cannot be loaded ahead")
+        return None
+
+    def _do_without(self, spoilt: Mapping[str, str]) -> None:
+        """Another interpreter has to load the rest: half of what one of these does may have been done."""
+        left = [name for name in self._known() or () if name not in spoilt]
+        self._modules = left
+        if not isinstance(self._preload, list):
+            self._learned.keep(left)
+        self._retire()
+
+    def _retire(self) -> None:
+        if self._server is not None:
+            self._others.append(self._server)
+            self._server = None
+
+    def _give_up(self, why: str) -> None:
+        """Start cold from now on."""
+        self._gave_up, self.why_cold = True, why

@@ -1,0 +1,205 @@
+"""Libraries loaded ahead of a service, and whether an interpreter that has loaded them may be forked.
+
+Belongs to the program `forkserver.py`: nothing of testbay is imported.
+"""
+
+import gc
+import importlib
+import importlib.machinery
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random")
+_PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before what they patch
+
+
+def allowed_folders() -> tuple[str, ...]:
+    """Where Python's own modules and installed packages are; what lies elsewhere is somebody's own code."""
+    import site
+
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [*site.getsitepackages(), site.getusersitepackages()]
+    return tuple({f"{os.path.realpath(path)}{os.sep}" for path in paths if path})
+
+
+class ModuleNotes:
+    """A finder that finds nothing: it notes in a file the name of each module that is looked for."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - as importlib asks
+        """Note it. The file is opened each time: a descriptor kept open could be closed and reused by the service."""
+        try:
+            noted = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            os.write(noted, f"{name}\n".encode())
+            os.close(noted)
+        except OSError:
+            return
+
+
+class Watch:
+    """A finder that finds nothing, and keeps the service's own modules from being loaded.
+
+    Args:
+        own: Names of the service's own packages and modules.
+    """
+
+    def __init__(self, own: Sequence[str]) -> None:
+        self.at = ""
+        self.spoilt: dict[str, str] = {}
+        self._own = set(own)
+        self._known: dict[str, bool] = {}
+        self._allowed = allowed_folders()
+
+    def is_own(self, name: str) -> bool:
+        """Whether it is the service's own, or lies where no installed package does."""
+        top = name.partition(".")[0]
+        if top not in self._known:
+            self._known[top] = top in self._own or not all(
+                os.path.realpath(place).startswith(self._allowed) for place in self._places(top)
+            )
+        return self._known[top]
+
+    def _places(self, top: str) -> list[str]:
+        """Where it lies; nothing for what is built into Python, or cannot be found."""
+        spec = next(filter(None, self._specs(top)), None)
+        if spec is None:
+            return []
+        named = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+        return [place for place in named if os.sep in place]
+
+    def _specs(self, top: str) -> Iterator[importlib.machinery.ModuleSpec | None]:
+        if top in sys.modules:
+            yield getattr(sys.modules[top], "__spec__", None)
+            return
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec"):
+                yield finder.find_spec(top, None, None)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - as importlib asks
+        """Refuse the service's own code, and note for which library it would have been loaded."""
+        if "." not in name and self.is_own(name):
+            self.spoil(f"it imports {name}, which is the service's own")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def spoil(self, why: str) -> None:
+        """Note that what is being loaded cannot be loaded ahead."""
+        self.spoilt.setdefault(self.at, why)
+
+
+class Environment(os._Environ):  # type: ignore[type-arg] # noqa: SLF001 - the very class, to stand in for it
+    """What `os.environ` is while libraries are loaded: it knows which variables they read."""
+
+    reads: dict[str, str | None] = {}  # noqa: RUF012 - there is one environment
+    read_whole = ""
+
+    def __getitem__(self, name: str) -> str:
+        """Note which."""
+        found = self._data.get(self.encodekey(name))  # type: ignore[attr-defined]
+        self.reads.setdefault(name, None if found is None else self.decodevalue(found))
+        return str(super().__getitem__(name))
+
+    def __iter__(self) -> Iterator[str]:
+        """Note that all of them may have been."""
+        frame = sys._getframe(1)  # noqa: SLF001 - who asks
+        while frame.f_back is not None and frame.f_globals["__name__"] in ("os", "collections.abc", "_collections_abc"):
+            frame = frame.f_back
+        Environment.read_whole = Environment.read_whole or str(frame.f_globals.get("__name__"))
+        return super().__iter__()
+
+
+def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
+    """Import the modules, and tell what came of it: the answer to the order.
+
+    `spoilt` are modules that must not be loaded ahead, each with the reason: another interpreter has to do without.
+    `unsafe` says why this one may not be forked. `reads` are the variables that were read; `written` those changed.
+    """
+    before = dict(os.environ)
+    descriptors, shared = _descriptors(), _shared_memory()
+    watch = Watch(own)
+    temporary = tempfile.mkdtemp, tempfile.mkstemp
+    sys.meta_path.insert(0, watch)
+    os.environ.__class__ = Environment
+    for maker in ("mkdtemp", "mkstemp"):
+        setattr(tempfile, maker, _spoiling(watch, getattr(tempfile, maker)))
+    gc.disable()
+    try:
+        for name in names:
+            _import(name, watch)
+    finally:
+        tempfile.mkdtemp, tempfile.mkstemp = temporary
+        os.environ.__class__ = os._Environ  # noqa: SLF001
+        sys.meta_path.remove(watch)
+    after = dict(os.environ)
+    return {
+        "spoilt": watch.spoilt,
+        "unsafe": _unsafe(descriptors, shared),
+        "reads": Environment.reads,
+        "read_whole": Environment.read_whole,
+        "written": {name: after.get(name) for name in before | after if before.get(name) != after.get(name)},
+    }
+
+
+def _import(name: str, watch: Watch) -> None:
+    watch.at = name
+    if watch.is_own(name):
+        return
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # one that is not there at all was looked for, and not found, by the service too
+            watch.spoil(f"it needs {error.name}")
+    except BaseException as error:  # noqa: BLE001 - whatever it is: half of the module may have been executed
+        watch.spoil(f"{type(error).__name__}: {error}")
+
+
+def _spoiling(watch: Watch, make: Any) -> Any:
+    def made(*args: Any, **options: Any) -> Any:
+        watch.spoil("it makes a temporary file")
+        return make(*args, **options)
+
+    return made
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - as light as possible
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+        except OSError:  # the one that lists
+            continue
+    return found
+
+
+def _shared_memory() -> set[str]:
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    return {" ".join(words) for words in map(str.split, lines) if words[1].endswith("s") and "w" in words[1]}
+
+
+def _unsafe(descriptors: dict[str, str], shared: set[str]) -> str:
+    """What a fork would not carry over, or share with its brothers; empty when there is nothing of the kind."""
+    if (threads := len(os.listdir("/proc/self/task"))) > 1:  # noqa: PTH208
+        return f"its libraries start threads as they are imported ({threads - 1})"
+    opened = [where for number, where in _descriptors().items() if where not in (descriptors.get(number), *_HARMLESS)]
+    if opened:
+        return f"its libraries leave {opened[0]} open as they are imported"
+    if _shared_memory() - shared:
+        return "its libraries share memory with other processes"
+    if patcher := next((name for name in _PATCHERS if name in sys.modules), ""):
+        return f"{patcher} wants to be loaded before what it patches"
+    if Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").strip():
+        return "its libraries start processes as they are imported"
+    return "its libraries have an event loop as they are imported" if _has_event_loop() else ""
+
+
+def _has_event_loop() -> bool:
+    events: ModuleType | None = sys.modules.get("asyncio.events")
+    policy = getattr(events, "_event_loop_policy", None)
+    return getattr(getattr(policy, "_local", None), "_loop", None) is not None
