@@ -148,8 +148,8 @@ class Voice:
         self.say(f"{mark} {text}")
 
     def error(self, error: BayError) -> None:
-        """What happened, why, what to do, where the evidence is; also as an annotation in GitHub Actions."""
-        self.say(f"error: {error}")
+        """What happened, why, what to do, where the evidence and more is; also as an annotation in GitHub Actions."""
+        self.say(f"error: {error}\n  more:     testbay explain {error.exit_code}")
         self.annotate(error.what, title=type(error).__name__)
 
     def mask(self, value: str) -> None:

@@ -7,21 +7,21 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
-from testbay.cli import harness, production, secrets, servers, stacks, starting
+from testbay.cli import explain, harness, production, secrets, servers, stacks, starting
 from testbay.errors import BayError, unusable
 from testbay.output import Voice, farewell, open_closed_streams
 
 app = typer.Typer(
     name="testbay",
     help="Real PostgreSQL, Dragonfly and NATS for every test run; gone without a trace afterwards.",
-    epilog="Example: testbay run agent_executor -- -k health      More: docs/reference.md",
+    epilog="Example: testbay run agent_executor -- -k health      More: testbay explain reference",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (starting, harness, stacks, secrets, production):
+for commands in (starting, harness, stacks, secrets, production, explain):
     app.add_typer(commands.app)
 app.add_typer(servers.app, name="servers")
 

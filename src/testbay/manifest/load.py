@@ -21,14 +21,14 @@ def load_manifest(folder: Path) -> Manifest:
     if file is None:
         raise ManifestError(
             f"{folder} has no manifest",
-            todo="add [tool.testbay] to its pyproject.toml, or a testbay.toml (docs/add-a-service.md)",
+            todo="add [tool.testbay] to its pyproject.toml, or a testbay.toml (`testbay explain add-a-service`)",
         )
     table = read_table(file)
     try:
         manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
     except ValidationError as error:
         what = f"{file}: {faults.explain(error)}{faults.of_check(error, table)}"
-        raise ManifestError(what, todo="docs/reference.md lists every key") from None
+        raise ManifestError(what, todo="`testbay explain reference` lists every key") from None
     _check_files(manifest)
     return manifest
 
@@ -64,7 +64,9 @@ def read_table(file: Path) -> dict[str, Any]:
     table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
     for reserved in ("file", "root"):
         if not isinstance(table, dict) or reserved in table:
-            raise ManifestError(f"{file}: [tool.testbay] is not a table of known keys", todo="docs/reference.md")
+            raise ManifestError(
+                f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference`"
+            )
     return table
 
 

@@ -42,7 +42,8 @@ def collect(manifest: Manifest, settings: Settings, *, from_env: bool) -> list[S
         raise SecretMissingError(
             f"{manifest.service} names no secrets",
             why=f"[secrets] is missing in {manifest.file}",
-            todo='add e.g. OPENAI_API_KEY = "/path/in/parameter/store" (docs/aws-setup.md), or run the command alone',
+            todo='add e.g. OPENAI_API_KEY = "/path/in/parameter/store" (`testbay explain aws-setup`), '
+            "or run the command alone",
         )
     found = _from_environment(manifest, settings.environ) if from_env else _from_aws(manifest, settings.environ)
     for secret in found:

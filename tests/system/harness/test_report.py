@@ -90,4 +90,4 @@ def test_unknown_run_is_an_error(bay: Bay) -> None:
     """With exit code 10, and what to do."""
     done = bay.run("report", "zzz")
 
-    assert (done.code, done.lines[1:]) == (10, ["  do:       make one: testbay run"])
+    assert (done.code, done.lines[1:]) == (10, ["  do:       make one: testbay run", "  more:     testbay explain 10"])

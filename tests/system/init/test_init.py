@@ -48,7 +48,8 @@ def test_nothing_is_overwritten(bay: Bay) -> None:
     assert second.lines == [
         f"error: {bay.project}/testbay.toml is there already: nothing was written",
         "  why:      `testbay init` overwrites nothing",
-        "  do:       change it by hand (docs/reference.md lists every key), or remove it first",
+        "  do:       change it by hand (`testbay explain reference` lists every key), or remove it first",
+        "  more:     testbay explain 10",
     ]
 
 
@@ -60,7 +61,7 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
     lines = [line for line in bay.run("init").lines if line.startswith("not found: ")]
 
     assert lines == [
-        "not found: no variable that leads the program to postgres; docs/reference.md has what is exported (`env`)",
+        "not found: no variable that leads the program to postgres (`env`): testbay explain reference",
         "not found: no migrations: the database is empty (`migrate`, `migrations`)",
     ]
 
@@ -79,10 +80,11 @@ def test_a_folder_that_may_not_be_written_is_an_error(bay: Bay) -> None:
     done = bay.run("init", "--ci", "github")
 
     assert done.code == 10
-    assert done.lines[-3:] == [
+    assert done.lines[-4:] == [
         f"error: {bay.project}/.github/workflows/testbay.yml cannot be written",
         "  why:      Not a directory",
         "  do:       see ls -ld on its folder, and df -h",
+        "  more:     testbay explain 10",
     ]
 
 
@@ -90,7 +92,7 @@ def test_another_ci_is_refused(bay: Bay) -> None:
     """Before anything is written."""
     done = bay.run("init", "--ci", "jenkins")
 
-    assert (done.code, done.lines) == (10, ["error: --ci: unknown 'jenkins'", "  do:       use one of: github"])
+    assert (done.code, done.lines[:2]) == (10, ["error: --ci: unknown 'jenkins'", "  do:       use one of: github"])
     assert snapshot(bay).keys() == {"requirements.txt"}
 
 

@@ -54,14 +54,15 @@ def test_github_gets_folds_and_annotations(recording: Any) -> None:
         heard.voice.error(ERROR)
     lines = heard.text.splitlines()
 
-    assert lines[:5] == [
+    assert lines[:6] == [
         "::group::Start",
         "error: bad: 100%",
         "key",
         "  why:      a typo",
         "  do:       mend it",
+        "  more:     testbay explain 10",
     ]
-    assert lines[5] == "::error title=ManifestError::bad: 100%25%0Akey"
+    assert lines[6] == "::error title=ManifestError::bad: 100%25%0Akey"
     assert lines[-1] == "::endgroup::"
 
 

@@ -122,6 +122,6 @@ def test_outside_of_a_project_the_machine_is_still_looked_at(servers: None, sett
 
     assert doctor.report(settings, Path("/proc/self"), heard.voice) == 0
     assert lines(heard.text, "❌") == [
-        "❌ /proc/self is in no project; go to your project's folder (docs/getting-started.md)"
+        "❌ /proc/self is in no project; go to your project's folder (`testbay explain getting-started`)"
     ]
     assert len(lines(heard.text, "✅ PostgreSQL", "✅ Dragonfly", "✅ NATS")) == 3

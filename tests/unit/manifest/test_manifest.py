@@ -139,7 +139,7 @@ def test_a_wrong_key_or_value_is_named(service: Service, project: Path, keys: st
         service(keys)
 
     file = project / "services/shop/pyproject.toml"
-    assert str(refused.value) == f"{file}: {complaint}\n  do:       docs/reference.md lists every key"
+    assert str(refused.value) == f"{file}: {complaint}\n  do:       `testbay explain reference` lists every key"
 
 
 def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_pyproject_without_our_table_is_no_manifest(tmp_path: Path, text: str)
 
     assert str(refused.value) == (
         f"{tmp_path} has no manifest\n"
-        "  do:       add [tool.testbay] to its pyproject.toml, or a testbay.toml (docs/add-a-service.md)"
+        "  do:       add [tool.testbay] to its pyproject.toml, or a testbay.toml (`testbay explain add-a-service`)"
     )
 
 
@@ -256,7 +256,7 @@ def test_outside_of_a_project_the_error_says_what_makes_one() -> None:
     assert str(refused.value) == (
         "/proc/self is in no project\n"
         "  why:      no docker-compose.test.yml, services/ or manifest here or above\n"
-        "  do:       go to your project's folder (docs/getting-started.md)"
+        "  do:       go to your project's folder (`testbay explain getting-started`)"
     )
 
 

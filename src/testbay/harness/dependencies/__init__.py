@@ -187,7 +187,7 @@ def _checked(room: Any, name: str) -> Dependency:
             if missing
             else f"dependency {name!r} calls itself {room.NAME!r}",
             why="it was written for another version of testbay, or is unfinished",
-            todo="compare it with docs/add-a-dependency.md, or uninstall the package that brings it",
+            todo="compare it with `testbay explain add-a-dependency`, or uninstall the package that brings it",
         )
     checked: Dependency = room
     return checked

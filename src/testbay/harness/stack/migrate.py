@@ -119,7 +119,7 @@ def _without_extension(migration: str, name: str, said: str) -> BayError:
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
         why="the migration is right: the server that runs here came without it",
         todo="--engine compose with an image that has it, `testbay servers add postgres:17` (its server has uuid-ossp, "
-        "pgcrypto and their like), or install it for a PostgreSQL of this system (docs/troubleshooting.md)",
+        "pgcrypto and their like), or install it for a PostgreSQL of this system (`testbay explain troubleshooting`)",
         evidence=said.strip()[:4000],
     )
 

@@ -135,7 +135,7 @@ def chosen(asked: Asked) -> list[Check]:
         named = "none of these checks" if asked.ids else f"no check of {asked.manifest.service}"
         raise ManifestError(
             f"{named} is for the phase {asked.phase}",
-            todo="add [[check]] to the manifest, or the phase to a check's `phases` (docs/checks.md)",
+            todo="add [[check]] to the manifest, or the phase to a check's `phases` (`testbay explain checks`)",
         )
     return found
 

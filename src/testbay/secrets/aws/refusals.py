@@ -11,7 +11,7 @@ from testbay.errors import SecretMissingError
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-SETUP = "docs/aws-setup.md"
+SETUP = "`testbay explain aws-setup`"
 _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 

@@ -1,0 +1,107 @@
+"""`testbay explain`: the pages of docs/, which come with the package, for who has no checkout of it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbay import settings as configuration
+from testbay.errors import ManifestError
+from testbay.output import Voice
+from testbay.text import nearest
+
+app = typer.Typer()
+_PACKAGE = Path(__file__).parents[1]
+_HEADING = re.compile(r"(?m)^(?=#{1,3} )")
+_EVERY_CODE = "## Exit codes"
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHAT]...",
+            help="An exit code, an error's message or class, a page, its section; the pages' list if left out.",
+        ),
+    ] = None,
+) -> None:
+    """Explain an error or show a page of the documentation, without network or checkout.
+
+    Example: testbay explain 12
+    """
+    Voice(environ=configuration.environ()).say(explanation(" ".join(what or []), _pages()))
+
+
+def _pages() -> Path:
+    """The folder of the documentation: in the package, or beside its source in a checkout."""
+    inside = _PACKAGE / "docs"
+    return inside if inside.is_dir() else _PACKAGE.parents[1] / "docs"
+
+
+def explanation(asked: str, folder: Path) -> str:
+    """Return the text for an exit code, an error or a page.
+
+    Raises:
+        ManifestError: Nothing is known of it.
+    """
+    pages = {file.stem: file for file in sorted(folder.glob("*.md"))}
+    name, _, section = asked.removeprefix("docs/").partition("#")
+    if name.removesuffix(".md") in pages:
+        return _page(pages[name.removesuffix(".md")].read_text(encoding="utf-8"), section)
+    if not asked:
+        return "\n".join([*_titles(pages.values()), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
+    trouble = _sections(pages["troubleshooting"].read_text(encoding="utf-8"))
+    found = [text for text in trouble if _concerns(text, asked)]
+    if asked.isdigit() and not any(text.startswith(f"## Exit {asked}:") for text in found):
+        reference = _sections(pages["reference"].read_text(encoding="utf-8"))
+        found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
+    if not found:
+        close = nearest(asked, pages)
+        todo = f"name an exit code, an error's first line, or a page: {', '.join(pages)}"
+        raise ManifestError(f"nothing is written about {asked[:200]!r}{close}", todo=todo)
+    return "\n\n".join(found)
+
+
+def _titles(pages: Iterable[Path]) -> Iterator[str]:
+    for file in pages:
+        title = file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        yield f"{file.stem:<18} {title}"
+
+
+def _sections(text: str) -> list[str]:
+    """A page in pieces, each with its heading; a fenced block's comments are no headings."""
+    fences = [text[: found.start()].count("\n```") % 2 for found in _HEADING.finditer(text)]
+    cuts = [found.start() for found, inside in zip(_HEADING.finditer(text), fences, strict=True) if not inside]
+    return [text[begin:end].strip() for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+
+
+def _page(text: str, section: str) -> str:
+    """A page, or the part of it below the heading that the address names."""
+    if not section:
+        return text.strip()
+    found = [piece for piece in _sections(text) if _anchor(piece) == _anchor(f"# {section}")]
+    if not found:
+        raise ManifestError(
+            f"no section {section!r}{nearest(section, map(_anchor, _sections(text)))} in this page",
+            todo="leave out what stands behind the #",
+        )
+    return found[0]
+
+
+def _anchor(piece: str) -> str:
+    heading = piece.partition("\n")[0].lstrip("# ").lower()
+    return re.sub(r"[^\w -]", "", heading).replace(" ", "-")
+
+
+def _concerns(piece: str, asked: str) -> bool:
+    """Whether a piece of the troubleshooting page is about an exit code, an error's class, or a message."""
+    heading = piece.partition("\n")[0].strip("# ")
+    if asked.isdigit():
+        return bool(re.match(rf"#+ Exit {asked}:|### (?s:.*?)\bexit {asked}\b", piece))
+    if re.search(rf"`{re.escape(asked)}`", piece) and asked.endswith("Error"):
+        return True
+    parts = [part.strip() for part in heading.strip("`").split("…") if part.strip(" :,")]
+    return heading.startswith("`") and bool(parts) and all(part in asked for part in parts)

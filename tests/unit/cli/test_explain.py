@@ -1,0 +1,52 @@
+"""`testbay explain`: an error's address leads somewhere without a checkout."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from testbay import errors
+from testbay.cli import explain
+from testbay.errors import ManifestError
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize(
+    ("asked", "begins"),
+    [
+        ("", "add-a-dependency   Add a dependency\n"),
+        ("12", "## Exit 12: a server that does not get ready\n"),
+        ("20", "## Exit codes\n"),
+        ("reference", "# Reference\n"),
+        ("docs/reference.md#fixtures", "### Fixtures\n"),
+        ("MigrationError", "### `"),
+        ("nats: port 4222, which the manifest asks for, is taken", "### `…: port …, which the manifest asks for"),
+    ],
+)
+def test_each_address_leads_somewhere(asked: str, begins: str) -> None:
+    """A code, a class, a message, a page, a section."""
+    assert explain.explanation(asked, DOCS).startswith(begins)
+
+
+def test_every_address_in_the_source_leads_somewhere() -> None:
+    """What an error tells to type is answered, and no message names a file of the checkout."""
+    sources = {file: file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py")}
+    code = "\n".join(re.sub(r'(?s)""".*?"""', "", text) for text in sources.values())
+    asked = set(re.findall(r"`testbay explain ([\w#-]+)`", code))
+    codes = [
+        str(kind.exit_code)
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.BayError)
+    ]
+
+    assert [word for word in (*asked, *codes) if not explain.explanation(word, DOCS)] == []
+    assert ("reference" in asked, re.findall(r"docs/[a-z-]+\.md", code)) == (True, [])
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "reference#nonsense"])
+def test_what_is_unknown_is_said(asked: str) -> None:
+    """With what there is."""
+    with pytest.raises(ManifestError, match="nonsense"):
+        explain.explanation(asked, DOCS)
