@@ -1,4 +1,4 @@
-"""ShellCheck over each `run:` of these workflow files; it reads scripts, not YAML.
+"""ShellCheck over each `run:` of these files, workflows and composite actions; it reads scripts, not YAML.
 
 Usage: shellcheck_runs.py FILE…   Exit codes: 0 clean · 1 findings
 """
@@ -14,8 +14,9 @@ def main(*files: str) -> int:
     """Check all; findings go to standard output, below the place where the script stands."""
     code = 0
     for file in files:
-        for name, job in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["jobs"].items():
-            for number, step in enumerate(job["steps"]):
+        table = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        for name, job in table.get("jobs", {"runs": table.get("runs")}).items():
+            for number, step in enumerate(job.get("steps", ())):
                 if "run" in step and (found := findings(step["run"])):
                     print(f"{file}: {name}.steps[{number}]:\n{found}")
                     code = 1

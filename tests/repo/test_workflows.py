@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.stepper import composite
 from tests.stepper import workflow as stepper
 from tests.stepper.expressions import interpolate
 
@@ -20,7 +21,8 @@ HEALTH = Path(__file__).parents[2] / ".github/workflows/production-health-check.
 WORKFLOWS = sorted((Path(__file__).parents[2] / ".github/workflows").glob("*.yml"))
 every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 # What is asked on a schedule protects no branch: a job that fails there turns the run red, and that is all.
-GATED = [file for file in WORKFLOWS if "schedule" not in stepper.load(file).events]
+# And what other repositories call protects theirs.
+GATED = [file for file in WORKFLOWS if not {"schedule", "workflow_call", "release"} & stepper.load(file).events.keys()]
 every_gated_workflow = pytest.mark.parametrize("file", GATED, ids=lambda file: file.name)
 
 
@@ -54,7 +56,9 @@ def test_actions_are_pinned_to_a_commit(file: Path) -> None:
     """A tag can be moved, a commit cannot; the version stands beside it for people and for Dependabot."""
     uses = re.findall(r"uses: *(.*)", file.read_text(encoding="utf-8"))
 
-    assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+    pinned = re.compile(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|\./\.testbay/action # zizmor: ignore.*")
+
+    assert [use for use in uses if not pinned.fullmatch(use)] == []
 
 
 @every_workflow
@@ -207,9 +211,11 @@ def test_the_general_workflows_name_no_service(root: Path, name: str) -> None:
 
 def test_the_schedule_stands_alone() -> None:
     """GitHub ends a schedule after 60 quiet days, and the whole file with it: no push or pull request is part of it."""
-    scheduled = [(file.name, set(stepper.load(file).events)) for file in WORKFLOWS if file not in GATED]
+    events = {file.name: set(stepper.load(file).events) for file in WORKFLOWS}
 
-    assert scheduled == [("production-health-check.yml", {"schedule", "workflow_dispatch"})]
+    assert {name: found for name, found in events.items() if "schedule" in found} == {
+        "production-health-check.yml": {"schedule", "workflow_dispatch"}
+    }
 
 
 def test_a_run_of_the_schedule_is_never_cancelled() -> None:
@@ -278,3 +284,26 @@ def test_ci_is_made_of_the_targets_that_ci_run_calls(root: Path) -> None:
 
     assert called - runs == {"integration-test TESTBAY_ENGINE=compose"}  # integration-tests.yml's
     assert {run for run in runs - called if not run.startswith("test ")} == set()
+
+
+ACTION = Path(__file__).parents[2] / "action.yml"
+
+
+def test_the_action_is_held_to_the_same_rules(root: Path) -> None:
+    """Pinned actions, steps of one line without an expression, scripts that exist and pass ShellCheck."""
+    test_actions_are_pinned_to_a_commit(ACTION)
+    runs = [step["run"] for step in load(ACTION)["runs"]["steps"] if "run" in step]
+
+    assert [run for run in runs if "\n" in run or "${{" in run] == []
+    assert {name for run in runs for name in re.findall(r"scripts/[\w./-]+", run)} == {"scripts/ci/action.sh"}
+    assert run_blocks(root, ACTION) == (0, "")
+
+
+def test_the_action_and_the_workflow_take_the_same_inputs(root: Path) -> None:
+    """With the same defaults; how long reports are kept is the workflow's own decision."""
+    action = composite.load(root).inputs
+    called = stepper.load(root / ".github/workflows/testbay.yml").inputs
+
+    assert {name: asked.default for name, asked in called.items()} == {
+        name: default for name, default in action.items() if name != "retention-days"
+    }

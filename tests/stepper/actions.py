@@ -22,12 +22,15 @@ Artifacts = dict[str, dict[str, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One use of an action. `store` holds the run's artifacts, `paths` what later steps have on PATH."""
+    """One use of an action. `folders` are the repositories there are, `store` holds the run's artifacts, `paths` what
+    later steps have on PATH.
+    """
 
     inputs: Mapping[str, str]
     permissions: Mapping[str, str]
-    repository: Path
-    origin: str
+    repository: str
+    folders: Mapping[str, Path]
+    server: str
     sha: str
     workspace: Path
     temp: Path
@@ -42,16 +45,30 @@ def checkout(call: Call) -> None:
         raise UnknownError("checkout that leaves its credentials for later steps")
     if call.permissions.get("contents") not in ("read", "write"):
         raise StepFailedError("fatal: repository not found")
+    name = call.inputs.get("repository", call.repository)
+    if name not in call.folders:
+        raise StepFailedError(f"fatal: repository '{call.server}/{name}/' not found")
     depth = call.inputs.get("fetch-depth", "1")
+    commit = call.inputs.get("ref") or (call.sha if name == call.repository else "HEAD")
+    fetch(call.folders[name], commit, call.workspace / call.inputs.get("path", "."), f"{call.server}/{name}", depth)
+
+
+def fetch(source: Path, commit: str, folder: Path, origin: str, depth: str = "1") -> None:
+    """That commit of a repository, in a folder of its own; the depth "0" is all of its history.
+
+    Raises:
+        StepFailedError: There is no such commit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     history = [] if depth == "0" else ["--depth", depth]
-    source = f"file://{call.repository}"
     for arguments in (
         ["init", "--quiet"],
-        ["remote", "add", "origin", call.origin],
-        ["fetch", "--quiet", *history, source, call.sha],
-        ["checkout", "--quiet", call.sha],
+        ["remote", "add", "origin", origin],
+        ["fetch", "--quiet", *history, f"file://{source}", commit],
+        ["checkout", "--quiet", "FETCH_HEAD"],
     ):
-        subprocess.run(["git", *arguments], cwd=call.workspace, check=True, capture_output=True)
+        if subprocess.run(["git", *arguments], cwd=folder, check=False, capture_output=True).returncode:
+            raise StepFailedError(f"fatal: {arguments[0]}: {commit} of {origin}")
 
 
 def setup_python(call: Call) -> None:
@@ -60,9 +77,9 @@ def setup_python(call: Call) -> None:
     Who has its packages cached installs some into it: that needs an environment that is really its own.
     """
     if call.inputs.get("cache") == "pip":
-        for name in call.inputs["cache-dependency-path"].split():
-            if not (call.workspace / name).is_file():
-                raise StepFailedError(f"No file matched to [{name}]")
+        patterns = call.inputs["cache-dependency-path"].split()
+        if not any(file.is_file() for pattern in patterns for file in call.workspace.glob(pattern)):
+            raise StepFailedError(f"No file in {call.workspace} matched to {patterns}")
         python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
         subprocess.run([python, "-m", "venv", call.temp / "python"], check=True)
         call.paths.insert(0, str(call.temp / "python/bin"))
@@ -139,7 +156,7 @@ def deploy_pages(call: Call) -> None:
 
 # Each with the inputs it knows. Another input, or another action, is refused.
 TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
-    "actions/checkout": (checkout, {"persist-credentials", "fetch-depth"}),
+    "actions/checkout": (checkout, {"persist-credentials", "fetch-depth", "repository", "ref", "path"}),
     "actions/setup-python": (setup_python, {"python-version", "cache", "cache-dependency-path"}),
     "actions/upload-artifact": (
         upload_artifact,
@@ -151,7 +168,7 @@ TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
 
 
 def use(uses: str, call: Call) -> None:
-    """Do what stands in for that action.
+    """Do what stands in for that action, which GitHub and not this repository brings.
 
     Raises:
         StepFailedError: It failed, as the real one would.

@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.stepper import actions
+from tests.stepper import actions, composite
+from tests.stepper.called import Caller, check_rights, inputs_of
 from tests.stepper.commands import Output
 from tests.stepper.expressions import Loose, UnknownError, as_text, condition, interpolate, value
 from tests.stepper.steps import Room, StepRun, run_step
 from tests.stepper.tokens import token
-from tests.stepper.workflow import Job, Workflow
+from tests.stepper.workflow import Job, Workflow, load
 
 ATTEMPT = "1"
 
@@ -43,12 +44,16 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """What is checked out; its secrets and variables by environment, those of "" being the repository's own."""
+    """What is checked out; its secrets and variables by environment, those of "" being the repository's own.
+
+    `others` are the repositories whose actions and workflows it may use, by their names.
+    """
 
     folder: Path
     name: str = "acme/shop"
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    others: Mapping[str, Path] = field(default_factory=dict)
 
     def of(self, kind: str, environment: str) -> dict[str, str]:
         """The `secrets` or `variables` of a job in that environment."""
@@ -103,10 +108,17 @@ class WorkflowRun:
 
 
 class Runner:
-    """One workflow run; `folder` is where the jobs' workspaces go."""
+    """One workflow run; `folder` is where the jobs' workspaces go. A called workflow has a `caller`."""
 
     def __init__(
-        self, workflow: Workflow, event: Event, repository: Repository, machine: Machine, folder: Path
+        self,
+        workflow: Workflow,
+        event: Event,
+        repository: Repository,
+        machine: Machine,
+        folder: Path,
+        *,
+        caller: Caller | None = None,
     ) -> None:
         self.workflow = workflow
         self.event = event
@@ -114,6 +126,7 @@ class Runner:
         self.machine = machine
         self.folder = folder
         self.done = WorkflowRun()
+        self.caller = caller
         self._contexts: dict[str, Any] = {
             "github": {
                 "event_name": event.name,
@@ -126,8 +139,14 @@ class Runner:
                 "sha": event.sha,
                 "workflow": workflow.name,
             },
+            "job": {
+                "workflow_repository": caller.repository if caller else repository.name,
+                "workflow_sha": caller.sha if caller else event.sha,
+            },
             "vars": Loose(repository.of("variables", "")),
         }
+        if caller:
+            self._contexts["inputs"] = caller.inputs
 
     def run(self) -> WorkflowRun:
         """Every job.
@@ -142,9 +161,34 @@ class Runner:
             if not condition(job.condition, {**contexts, "status": self._status_before(job)}):
                 self.done.results[job.id] = "skipped"
                 continue
+            if job.uses:
+                self.done.results[job.id] = self._call(job, contexts)
+                continue
             results = {self._run_job(job, entry, contexts) for entry in self._entries(job, contexts)}
             self.done.results[job.id] = next(r for r in ("failure", "cancelled", "success") if r in results)
         return self.done
+
+    def _call(self, job: Job, contexts: Mapping[str, Any]) -> str:
+        """The jobs of another repository's workflow; what they are called begins with the job's own name."""
+        match = composite.USES.fullmatch(job.uses)
+        if match is None or match["repository"] not in self.repository.others or self.caller:
+            raise UnknownError(f"{job.id}: the workflow {job.uses}")
+        source = self.folder / "workflows" / job.id
+        actions.fetch(self.repository.others[match["repository"]], match["commit"], source, "https://github.com")
+        called = load(source / match["path"].strip("/"))
+        said = {name: value(text, contexts) for name, text in job.inputs.items()}
+        caller = Caller(
+            job=job, repository=match["repository"], sha=match["commit"], inputs=inputs_of(called, job, said)
+        )
+        for inner in called.jobs:
+            check_rights(job, inner)
+        runner = Runner(called, self.event, self.repository, self.machine, self.folder / job.id, caller=caller)
+        runner.done.artifacts = self.done.artifacts
+        done = runner.run()
+        for run in done.jobs:
+            run.name = f"{job.name} / {run.name}"
+        self.done.jobs += done.jobs
+        return next(r for r in ("failure", "cancelled", "success", "skipped") if r in done.results.values())
 
     def _needed(self, name: str) -> dict[str, Any]:
         """What `needs.NAME` holds: of a matrix the outputs of its last job."""
@@ -205,8 +249,9 @@ class Runner:
             done = StepRun(step=step)
             run.steps.append(done)
             if condition(step.condition, {key: inner for key, inner in contexts.items() if key != "secrets"}):
-                run_step(done, room, contexts, partial(self._use, run, room, step.uses))
-            run.summary += done.summary
+                run_step(done, room, contexts, partial(self._use, run, step.uses, room))
+            run.summary += "".join([*room.summaries, done.summary])
+            room.summaries.clear()
             if run.result == "success" and done.outcome in ("failure", "cancelled"):
                 run.result = done.outcome
             if step.id:
@@ -220,12 +265,32 @@ class Runner:
         elif text:
             run.outputs[key] = text
 
-    def _use(self, run: JobRun, room: Room, uses: str, inputs: Mapping[str, str]) -> None:
-        call = actions.Call(
+    def _use(
+        self, run: JobRun, uses: str, room: Room, inputs: Mapping[str, str], contexts: Mapping[str, Any]
+    ) -> Mapping[str, str]:
+        match = composite.USES.fullmatch(uses)
+        folder = None
+        if uses.startswith("./"):
+            folder = run.workspace / uses
+        elif match and match["repository"] in self.repository.others:
+            source = room.temp.with_name("actions") / match["repository"] / match["commit"]
+            if not source.is_dir():
+                actions.fetch(
+                    self.repository.others[match["repository"]], match["commit"], source, "https://github.com"
+                )
+            folder = source / match["path"].strip("/")
+        if folder:
+            return composite.run(composite.load(folder), inputs, room, contexts, partial(self._use, run))
+        actions.use(uses, self._call_of(run, room, inputs))
+        return {}
+
+    def _call_of(self, run: JobRun, room: Room, inputs: Mapping[str, str]) -> actions.Call:
+        return actions.Call(
             inputs=inputs,
             permissions=run.job.permissions,
-            repository=self.repository.folder,
-            origin=f"{self.machine.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{self.repository.name}",
+            repository=self.repository.name,
+            folders={**self.repository.others, self.repository.name: self.repository.folder},
+            server=self.machine.environ.get("GITHUB_SERVER_URL", "https://github.com"),
             sha=self.event.sha,
             workspace=run.workspace,
             temp=room.temp,
@@ -233,7 +298,6 @@ class Runner:
             store=self.done.artifacts,
             paths=room.paths,
         )
-        actions.use(uses, call)
 
     def _environ(self, run: JobRun) -> dict[str, str]:
         """What every step of a job finds; an identity token can be asked for only where the job may."""

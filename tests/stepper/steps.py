@@ -14,13 +14,16 @@ from tests.stepper.commands import Output, StepFailedError, read_pairs, read_sum
 from tests.stepper.expressions import Loose, as_text, interpolate, value
 from tests.stepper.workflow import SHELLS, Step
 
+Use = Callable[[Mapping[str, str], Mapping[str, Any]], Mapping[str, str]]  # inputs, contexts → outputs
 FILES = ("env", "output", "path", "step_summary")
 PATIENCE_S = 7.5
 
 
 @dataclass(kw_only=True)
 class Room:
-    """What the steps of one job share. `exported` is what they wrote to GITHUB_ENV, `paths` to GITHUB_PATH."""
+    """What the steps of one job share. `exported` is what they wrote to GITHUB_ENV, `paths` to GITHUB_PATH, `summaries`
+    what the steps inside an action wrote to GITHUB_STEP_SUMMARY.
+    """
 
     workspace: Path
     temp: Path
@@ -30,6 +33,7 @@ class Room:
     minute_s: float
     exported: dict[str, str] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
+    summaries: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -43,7 +47,7 @@ class StepRun:
     summary: str = ""
 
 
-def run_step(done: StepRun, room: Room, contexts: Mapping[str, Any], use: Callable[[Mapping[str, str]], None]) -> None:
+def run_step(done: StepRun, room: Room, contexts: Mapping[str, Any], use: Use) -> None:
     """The step, whose condition holds; what it leaves is taken over even when it failed."""
     step = done.step
     contexts = {**contexts, "env": Loose({**contexts["env"], **room.exported})}
@@ -56,7 +60,8 @@ def run_step(done: StepRun, room: Room, contexts: Mapping[str, Any], use: Callab
     try:
         if step.uses:
             room.output.say(f"##[group]Run {step.uses}\n##[endgroup]")
-            use({key: as_text(value(text, contexts)) for key, text in step.inputs.items()})
+            inputs = {key: as_text(value(text, contexts)) for key, text in step.inputs.items()}
+            done.outputs = dict(use(inputs, contexts))
         else:
             _run_script(done, room, env, interpolate(step.run, contexts))
     except StepFailedError as error:

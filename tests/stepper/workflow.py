@@ -13,11 +13,14 @@ from tests.stepper.expressions import UnknownError
 TOP = {"name", "on", "permissions", "concurrency", "defaults", "env", "jobs"}
 JOB = {"name", "needs", "if", "runs-on", "timeout-minutes", "environment", "permissions", "strategy", "env"}
 JOB |= {"outputs", "steps"}
+CALL = {"name", "needs", "if", "permissions", "uses", "with"}
 STEP = {"name", "id", "if", "env", "timeout-minutes", "shell", "run", "uses", "with"}
 EVENTS = {"push": {"branches", "paths"}, "pull_request": set(), "workflow_dispatch": set(), "schedule": set()}
+EVENTS |= {"workflow_call": {"inputs"}, "release": {"types"}}
 GRANTS = {"contents": {"read", "write"}, "deployments": {"read"}, "issues": {"write"}, "pages": {"write"}}
 GRANTS |= {"id-token": {"write"}}
 CRON = re.compile(r"\d+ \*/\d+ \* \* \*")  # a minute, and every so many hours
+KINDS = {"string": str, "boolean": bool, "number": int}
 SHELLS = {"": ("bash", "-e"), "bash": ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail")}
 
 
@@ -47,6 +50,16 @@ class Job:
     env: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    uses: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a caller may say; `default` is None for one that has to be said."""
+
+    kind: str
+    default: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +71,7 @@ class Workflow:
     events: Mapping[str, Mapping[str, list[str]]]
     env: Mapping[str, Any]
     jobs: tuple[Job, ...]
+    inputs: Mapping[str, Input] = field(default_factory=dict)
 
     def starts(self, event: str, *, branch: str, files: list[str]) -> bool:
         """Whether such an event starts it; `files` are those that a push changed."""
@@ -77,9 +91,10 @@ def load(file: Path) -> Workflow:
     """
     table = yaml.safe_load(file.read_text(encoding="utf-8"))
     table = {"on" if key is True else key: inner for key, inner in table.items()}  # YAML 1.1 reads `on` as true
-    _only(table, TOP, file.name)
+    only(table, TOP, file.name)
     shell = _default_shell(table.get("defaults", {}))
     jobs = {name: _job(name, job, table, shell) for name, job in table["jobs"].items()}
+    called = (table["on"].get("workflow_call") or {}) if isinstance(table["on"], dict) else {}
     order = TopologicalSorter({name: job.needs for name, job in jobs.items()}).static_order()
     return Workflow(
         name=table.get("name", file.name),
@@ -87,36 +102,47 @@ def load(file: Path) -> Workflow:
         events=_events(table["on"]),
         env=table.get("env", {}),
         jobs=tuple(jobs[name] for name in order),
+        inputs={name: _input(name, asked) for name, asked in called.get("inputs", {}).items()},
     )
 
 
-def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def _input(name: str, asked: Mapping[str, Any]) -> Input:
+    only(asked, {"description", "type", "default", "required"}, f"inputs.{name}")
+    if asked.get("type") not in KINDS:
+        raise UnknownError(f"inputs.{name}: the type {asked.get('type')}")
+    default = asked.get("default", KINDS[asked["type"]]())
+    return Input(kind=asked["type"], default=None if asked.get("required") else default)
+
+
+def only(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    """Raises UnknownError for a key that is not known."""
     if unknown := sorted(set(table) - known):
         raise UnknownError(f"{where}: the key {unknown[0]}")
 
 
 def _default_shell(defaults: Mapping[str, Any]) -> str:
-    _only(defaults, {"run"}, "defaults")
-    _only(defaults.get("run", {}), {"shell"}, "defaults.run")
+    only(defaults, {"run"}, "defaults")
+    only(defaults.get("run", {}), {"shell"}, "defaults.run")
     return str(defaults.get("run", {}).get("shell", ""))
 
 
 def _group(concurrency: Mapping[str, Any]) -> str:
     """The expression for the group; only one run is looked at here, so nothing is cancelled."""
-    _only(concurrency, {"group", "cancel-in-progress"}, "concurrency")
+    only(concurrency, {"group", "cancel-in-progress"}, "concurrency")
     return str(concurrency.get("group", ""))
 
 
 def _events(table: Any) -> dict[str, dict[str, list[str]]]:
-    events = {table: {}} if isinstance(table, str) else table
-    _only(events, set(EVENTS), "on")
+    listed = [table] if isinstance(table, str) else table
+    events = listed if isinstance(listed, dict) else {name: {} for name in listed}
+    only(events, set(EVENTS), "on")
     for entry in events.get("schedule", ()):
-        _only(entry, {"cron"}, "on.schedule")
+        only(entry, {"cron"}, "on.schedule")
         if not CRON.fullmatch(entry["cron"]):
             raise UnknownError(f"on.schedule: {entry['cron']}")
     filters = {name: asked or {} for name, asked in events.items() if name != "schedule"}
     for name, asked in filters.items():
-        _only(asked, EVENTS[name], f"on.{name}")
+        only(asked, EVENTS[name], f"on.{name}")
     return filters | ({"schedule": {}} if "schedule" in events else {})
 
 
@@ -128,7 +154,7 @@ def _matches(file: str, pattern: str) -> bool:
 
 
 def _job(name: str, job: Mapping[str, Any], table: Mapping[str, Any], shell: str) -> Job:
-    _only(job, JOB, name)
+    only(job, CALL if "uses" in job else JOB, name)
     needs = job.get("needs", [])
     return Job(
         id=name,
@@ -141,7 +167,9 @@ def _job(name: str, job: Mapping[str, Any], table: Mapping[str, Any], shell: str
         matrix=_matrix(job.get("strategy"), name),
         env=job.get("env", {}),
         outputs=job.get("outputs", {}),
-        steps=tuple(_step(step, f"{name}.steps[{n}]", shell) for n, step in enumerate(job["steps"])),
+        steps=tuple(read_step(step, f"{name}.steps[{n}]", shell) for n, step in enumerate(job.get("steps", ()))),
+        uses=job.get("uses", ""),
+        inputs=job.get("with", {}),
     )
 
 
@@ -165,15 +193,16 @@ def _matrix(strategy: Any, where: str) -> Any:
     """The entries, as a list or as an expression for one."""
     if strategy is None:
         return None
-    _only(strategy, {"fail-fast", "matrix"}, f"{where}.strategy")
-    _only(strategy["matrix"], {"include"}, f"{where}.strategy.matrix")
+    only(strategy, {"fail-fast", "matrix"}, f"{where}.strategy")
+    only(strategy["matrix"], {"include"}, f"{where}.strategy.matrix")
     if strategy.get("fail-fast") is not False:
         raise UnknownError(f"{where}: a matrix whose jobs cancel each other")
     return strategy["matrix"]["include"]
 
 
-def _step(step: Mapping[str, Any], where: str, shell: str) -> Step:
-    _only(step, STEP, where)
+def read_step(step: Mapping[str, Any], where: str, shell: str) -> Step:
+    """One step; `shell` is the default of its job."""
+    only(step, STEP, where)
     run, uses = step.get("run", ""), step.get("uses", "")
     if bool(run) == bool(uses) or (run and "with" in step):
         raise UnknownError(f"{where}: neither `run` nor `uses`, or both")

@@ -1,6 +1,7 @@
 """A workflow for GitHub Actions that runs `testbay run` on every push and pull request."""
 
 import re
+import shlex
 import sys
 
 from testbay.init.project import Project
@@ -69,25 +70,32 @@ CACHED
 
 def text(project: Project) -> str:
     """The workflow; the project's own packages are installed as its files name them."""
-    files = sorted(file.name for file in project.root.glob("requirements*.txt"))
-    files += ["pyproject.toml"] if project.pyproject.get("project") else []
+    files = _lists(project)
+    install = packages(project)
     filled = {
         "BRANCH": _branch(project),
         "PYTHON": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "CACHED": "\n".join(f"            {name}" for name in files or ["testbay.toml"]),
-        "INSTALL": f"python -m pip install {' '.join([*_project(project, files), _quoted('testbay[embedded]')])}",
+        "INSTALL": f"python -m pip install {install + ' ' if install else ''}{_quoted('testbay[embedded]')}",
     }
     return re.sub("|".join(filled), lambda match: filled[match[0]], _TEMPLATE)
 
 
-def _project(project: Project, files: list[str]) -> list[str]:
-    """The arguments of pip for what the project itself needs."""
-    words = [f"-r {name}" for name in files if name.endswith(".txt")]
+def _lists(project: Project) -> list[str]:
+    """The files that name the project's packages."""
+    files = sorted(file.name for file in project.root.glob("requirements*.txt"))
+    return files + (["pyproject.toml"] if project.pyproject.get("project") else [])
+
+
+def packages(project: Project) -> str:
+    """The arguments of pip for what the project itself needs, quoted for a shell."""
+    files = _lists(project)
+    words = [f"-r {shlex.quote(name)}" for name in files if name.endswith(".txt")]
     if "pyproject.toml" in files:
         extras = [name for name in _EXTRAS if name in project.table("project", "optional-dependencies")]
         words.append(f"-e {_quoted('.[' + ','.join(extras) + ']')}" if extras else "-e .")
     words += [f"--group {name}" for name in _EXTRAS if name in project.table("dependency-groups")]
-    return words
+    return " ".join(words)
 
 
 def _branch(project: Project) -> str:

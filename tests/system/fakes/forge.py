@@ -42,11 +42,12 @@ class Forge:
         self.oidc = (f"{cloud.url}/token?api-version=2.0", BEARER) if cloud else ("", "")
         self.variables: dict[str, str] = {}
         self.secrets: dict[str, str] = {}
+        self.others: dict[str, Path] = {}  # repositories whose actions and workflows this one may use
 
     def _tools(self) -> Path:
         """What a runner has on PATH and this machine perhaps has not: a Python that is new enough, and uv."""
         tools = self.folder / "tools"
-        tools.mkdir()
+        tools.mkdir(parents=True)
         (tools / "python3").symlink_to(Path(sys.base_prefix) / "bin/python3")
         (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
         return tools
@@ -105,7 +106,7 @@ class Forge:
         workflow = load(self.root / ".github/workflows" / name)
         variables = {ENVIRONMENT: {"AWS_ROLE_ARN": ROLE, "AWS_REGION": "eu-central-1"}, "": self.variables}
         machine = Machine(environ=self.environ, oidc=self.oidc)
-        repository = Repository(folder=self.root, variables=variables, secrets={"": self.secrets})
+        repository = Repository(folder=self.root, variables=variables, secrets={"": self.secrets}, others=self.others)
         started = Event(
             name=event or ("push" if since else "workflow_dispatch"),
             sha=head(self.root),

@@ -33,7 +33,7 @@ REFUSED = {
     "empty-matrix": (job("{run: x}", strategy="{fail-fast: false, matrix: {include: []}}"), "a: a matrix of []"),
     "action": (job("{uses: acme/other@v1}"), "the action acme/other@v1"),
     "tag": (job("{uses: actions/checkout@v7}"), "the action actions/checkout@v7"),
-    "input": (job(uses("checkout", ref="x")), "actions/checkout: the input ref"),
+    "input": (job(uses("checkout", lfs="true")), "actions/checkout: the input lfs"),
     "credentials": (job(uses("checkout")), "checkout that leaves its credentials for later steps"),
     "glob": (job(uses("upload-artifact", name="a", path="a*")), "upload-artifact of 'a*'"),
     "command": (job("{run: 'echo ::set-output name=a::b'}"), "the command ::set-output::"),

@@ -94,7 +94,7 @@ def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list
     coveragerc.write(rules, run_dir / "coveragerc")
     coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")
     settings.export(SERVICE_VARIABLE, str(run_dir / "coveragerc-service"))
-    more = [] if {"", "term", "term-missing"} & known.cov_report.keys() else ["--cov-report=term:skip-covered"]
+    more = []  # and no table in the terminal, unless the suite asks for one: it would part the reader from the result
     for kind, name in _REPORTS.items():
         if kind in known.cov_report:
             theirs = known.cov_report[kind] or rules.get(kind, {}).get("output", name)

@@ -18,7 +18,7 @@ from testbay.harness.interpreter import Interpreter
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import folder, results
+from testbay.harness.run import coveragexml, folder, results
 from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
@@ -265,6 +265,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
         run.record.counts = done.counts
         results.keep(done, run.dir)
+        coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
         run.record.coverage_percent = done.coverage_percent
         least = coveragerc.fail_under(run.dir / "coveragerc")
         low = done.coverage_percent is not None and done.coverage_percent < least

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.plugin import coveragerc
+from testbay.harness.run import coveragexml
 from testbay.harness.run.shards.artifacts import Artifact, damaged
 from testbay.harness.run.shards.split import contents
 from testbay.manifest.service import Manifest
@@ -91,6 +92,7 @@ def coverage(shards: Sequence[Artifact], manifest: Manifest, folder: Path) -> No
             report.load()
             report.json_report(outfile=str(folder / "coverage.json"))
             report.xml_report(outfile=str(folder / "coverage.xml"))
+            coveragexml.relocate(folder / "coverage.xml", manifest.root, manifest.root)
         except NoDataError:
             return  # as after a run whose service has no code
         except CoverageException as error:

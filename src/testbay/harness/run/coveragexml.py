@@ -1,0 +1,40 @@
+"""The paths in coverage.xml: relative to the repository's root, as Codecov, SonarQube and GitLab look files up."""
+
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def relocate(file: Path, ran_in: Path, project: Path) -> None:
+    """Name each file of the report as seen from the root of the repository, which is then its only source.
+
+    coverage.py names them relative to the folders it measured, and those by absolute paths of this machine: whoever
+    reads the report elsewhere, such as a scanner in a container, finds none of them.
+    """
+    try:
+        tree = ET.parse(file)  # noqa: S314 - this run's own report; expat refuses entities that grow without bound
+    except (OSError, ET.ParseError):
+        return  # nothing was measured, or the tests wrote over it
+    root = repository(project)
+    listed = [source.text or "" for source in tree.iter("source")]
+    found = {name: _place(name, listed, ran_in) for name in {node.get("filename", "") for node in tree.iter("class")}}
+    for node in tree.iter("class"):
+        if place := found[node.get("filename", "")]:
+            node.set("filename", os.path.relpath(place, root))
+    for sources in tree.iter("sources"):
+        sources[:] = []
+        ET.SubElement(sources, "source").text = "."
+    tree.write(file, encoding="utf-8", xml_declaration=True)
+
+
+def repository(project: Path) -> Path:
+    """The nearest folder above that git keeps; the project's own where there is none."""
+    real = project.resolve()
+    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
+
+
+def _place(name: str, sources: Sequence[str], ran_in: Path) -> Path | None:
+    """The file that is meant; None for one that is not on this machine."""
+    candidates = [ran_in / name, *(ran_in / source / name for source in sources)]
+    return next((place.resolve() for place in candidates if name and place.is_file()), None)
