@@ -164,7 +164,7 @@ def test_gates_have_names_of_their_own() -> None:
 
 
 def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
-    """`id-token: write` stands in one job with our code and in one without any, each in an environment, and no pull
+    """`id-token: write` stands in one job with our code and in two without any, each in an environment, and no pull
     request starts them.
     """
     trusted = [
@@ -177,6 +177,7 @@ def test_only_the_job_with_the_key_can_ask_for_a_token(root: Path) -> None:
     assert trusted == [
         ("agent-executor-integration-tests.yml", "integration", "ci-openai", False),
         ("production-health-check.yml", "publish", "github-pages", False),
+        ("release.yml", "publish", "pypi", False),
     ]
     assert [step.run for job in stepper.load(HEALTH).jobs if job.environment for step in job.steps] == [""]
 

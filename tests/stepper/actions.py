@@ -154,6 +154,16 @@ def deploy_pages(call: Call) -> None:
         call.store[PUBLISHED] = {name: file.read() for name, file in files.items() if file}
 
 
+def publish_to_pypi(call: Call) -> None:
+    """Trusted publishing: the job has to be one that may prove who it is, and PyPI takes what the folder holds."""
+    if call.permissions.get("id-token") != "write":
+        raise StepFailedError("Trusted publishing exchange failure: OpenID Connect token retrieval failed")
+    files = {file.name: file.read_bytes() for file in (call.workspace / call.inputs["packages-dir"]).iterdir()}
+    if not files or not all(name.endswith((".whl", ".tar.gz")) for name in files):
+        raise StepFailedError(f"It looks like there are no Python distribution packages to publish: {sorted(files)}")
+    call.store[PUBLISHED] = files
+
+
 # Each with the inputs it knows. Another input, or another action, is refused.
 TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
     "actions/checkout": (checkout, {"persist-credentials", "fetch-depth", "repository", "ref", "path"}),
@@ -163,6 +173,7 @@ TABLE: Mapping[str, tuple[Callable[[Call], None], set[str]]] = {
         {"name", "path", "include-hidden-files", "if-no-files-found", "overwrite", "retention-days"},
     ),
     "actions/deploy-pages": (deploy_pages, set()),
+    "pypa/gh-action-pypi-publish": (publish_to_pypi, {"packages-dir"}),
     "actions/download-artifact": (download_artifact, {"pattern", "name", "path"}),
 }
 

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.stepper.runner import Event, Machine, Repository, Runner, WorkflowRun, head
 from tests.stepper.workflow import load
@@ -100,7 +102,9 @@ class Forge:
             subprocess.run(["git", *argv], cwd=self.root, check=True)
         return head(self.root)
 
-    def run(self, name: str, *, since: str = "", event: str = "") -> WorkflowRun:
+    def run(
+        self, name: str, *, since: str = "", event: str = "", payload: Mapping[str, Any] | None = None
+    ) -> WorkflowRun:
         """A workflow, by its file's name, at the newest commit: pushed after another one, else by hand, or as named."""
         self.runs += 1
         workflow = load(self.root / ".github/workflows" / name)
@@ -110,7 +114,7 @@ class Forge:
         started = Event(
             name=event or ("push" if since else "workflow_dispatch"),
             sha=head(self.root),
-            payload={"before": since} if since else {},
+            payload=payload or ({"before": since} if since else {}),
             run_id=str(4710 + self.runs),
         )
         assert started.name in workflow.events
