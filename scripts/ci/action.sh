@@ -23,8 +23,13 @@ main() { # install | run
     case "${1:-}" in
         install) install_all ;;
         run) run_tests ;;
-        *) sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && return 2 ;;
+        --help) usage ;;
+        *) usage >&2 && return 2 ;;
     esac
+}
+
+usage() { # (no arguments)
+    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 install_all() { # (no arguments)

@@ -69,5 +69,5 @@ def test_a_step_runs_the_tests_and_fails_with_them(forge: Forge) -> None:
     run = call(forge, 1)
 
     assert run.results == {"integration": "failure"}
-    assert "1 failed, 2 passed" in run.jobs[0].summary
+    assert "2 passed, 1 failed" in run.jobs[0].summary
     assert any(name.endswith("junit.xml") for name in run.artifacts["testbay-runs"]), run.log
