@@ -37,7 +37,7 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     made = manifest.draft(project, environ)
     voice.say(f"{manifest.FILE}: what this project says of itself")
     for line in (*made.keys, *made.env):
-        voice.detail(f"{line.key} = {line.value:<40} from {line.source}")
+        voice.detail(f"{f'{line.key} = {line.value}':<45} from {line.source}")
     for text in made.missing:
         voice.say(f"not found: {text}")
     write(project.root / manifest.FILE, made.text, voice)

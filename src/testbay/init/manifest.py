@@ -54,6 +54,10 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:
     lines = [f"a compose file to use: {text}" for text in found.refused]
     lines += testing.lacking(project)
+    if not project.packages and (inner := project.inner):
+        lines.append(
+            f"packages of this folder; {' and '.join(inner)} name some: `testbay init` there, if that is the program"
+        )
     if not found.needs:
         lines.append("no server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if project.code:

@@ -14,6 +14,7 @@ from typing import Any
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+_NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
@@ -97,6 +98,13 @@ class Project:
         named += [name for group in groups for name in (group.get("dependencies") or {})]
         found |= dict.fromkeys(map(_package, named), "pyproject.toml")
         return {name: file for name, file in found.items() if name}
+
+    @cached_property
+    def inner(self) -> list[str]:
+        """The folders, two levels deep at most, that name packages of their own."""
+        files = [file for deep in ("*/", "*/*/") for name in _NAMES_PACKAGES for file in self.root.glob(deep + name)]
+        folders = sorted({file.parent.relative_to(self.root) for file in files})
+        return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)][:5]
 
     @cached_property
     def sources(self) -> list[Source]:

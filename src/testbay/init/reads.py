@@ -6,31 +6,38 @@ from dataclasses import dataclass
 
 from testbay.init.project import Project, Source
 
-_CALLS = {
-    "getenv",
-    "get",
-    "env",
-    "config",
-    "str",
-    "url",
-    "db",
-    "db_url",
-    "int",
-    "cache",
-    "cache_url",
-    "environ",
-    "setdefault",
+_OF_OS = ("getenv", "get", "setdefault")
+_OF_PACKAGES = (  # django-environ, environs, decouple
+    *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
+    *("db", "db_url", "cache", "cache_url", "search_url", "email_url"),
+)
+_BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACHE_URL", "cache_url": "CACHE_URL"}
+# What a type takes, by a word of its name; the first that fits.
+_SAMPLES = {
+    "Email": "test@example.com",
+    "Url": "http://localhost:9",
+    "url": "http://localhost:9",
+    "bool": "true",
+    "int": "1",
+    "Int": "1",
+    "float": "1",
+    "list": "[]",
+    "set": "[]",
+    "tuple": "[]",
+    "dict": "{}",
+    "json": "{}",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """A variable; `required` when the program does not start without it."""
+    """A variable; `required` when the program does not start without it, `sample` a value that its type takes."""
 
     name: str
     default: str
     required: bool
     where: str
+    sample: str = "test"
 
 
 def reads(project: Project) -> list[Read]:
@@ -50,13 +57,17 @@ def _of_source(source: Source) -> Iterator[Read]:
     ):
         return
     at_import = {node for statement in _at_import(source.tree.body) for node in ast.walk(statement)}
+    declared = _declared(source.tree)
     for node in ast.walk(source.tree):
         where = f"{source.path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
             if name := _text(node.slice):
                 yield Read(name=name, default="", required=node in at_import, where=where)
         elif isinstance(node, ast.Call) and (name := _asked(node)):
-            yield Read(name=name, default=_default(node), required=False, where=where)
+            required = node in at_import and name not in declared and _raises(node)
+            cast = next((ast.unparse(word.value) for word in node.keywords if word.arg == "cast"), "")
+            sample = _sample(cast or _last(node.func))
+            yield Read(name=name, default=_default(node), required=required, where=where, sample=sample)
         elif isinstance(node, ast.ClassDef) and any(_last(base).endswith("BaseSettings") for base in node.bases):
             yield from _of_settings(node, source)
 
@@ -75,18 +86,35 @@ def _is_environ(node: ast.expr) -> bool:
 
 
 def _asked(call: ast.Call) -> str:
-    """The variable that os.getenv, environ.get, environs' env or decouple's config asks for, or empty."""
+    """The variable that os.getenv, environ.get, environs' and django-environ's env or decouple's config asks for."""
     name = _last(call.func)
-    if name not in _CALLS or not call.args:
-        return ""
     owner = _last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    ours = (
-        owner in ("environ", "env", "os")
-        if isinstance(call.func, ast.Attribute)
-        else name in ("getenv", "env", "config")
-    )
-    asked = _text(call.args[0])
-    return asked if ours and asked.isidentifier() and asked.isupper() else ""
+    if name == "config" and owner == "dj_database_url":
+        return next((_text(word.value) for word in call.keywords if word.arg == "env"), "DATABASE_URL")
+    if owner == "env" and name in _BY_THEMSELVES and not call.args:
+        return _BY_THEMSELVES[name]
+    of_os = name in _OF_OS and owner in ("environ", "os", "") and (owner or name == "getenv")
+    of_packages = name in _OF_PACKAGES and (owner == "env" or (not owner and name in ("env", "config")))
+    asked = _text(call.args[0]) if call.args and (of_os or of_packages) else ""
+    return asked if asked.isidentifier() and asked.isupper() else ""
+
+
+def _raises(call: ast.Call) -> bool:
+    """Whether the call fails when the variable is missing: os.getenv does not, the packages' calls do."""
+    has_default = len(call.args) > 1 or any(word.arg == "default" for word in call.keywords)
+    return _last(call.func) not in _OF_OS and not has_default
+
+
+def _declared(tree: ast.Module) -> set[str]:
+    """The variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and _last(node.func) in ("Env", "FileAwareEnv")
+    ]
+    return {word.arg for call in calls for word in call.keywords if word.arg and isinstance(word.value, ast.Tuple)}
+
+
+def _sample(kind: str) -> str:
+    return next((sample for word, sample in _SAMPLES.items() if word in kind), "test")
 
 
 def _default(call: ast.Call) -> str:
@@ -106,7 +134,8 @@ def _of_settings(node: ast.ClassDef, source: Source) -> Iterator[Read]:
         name, default, required = _field(field, prefix)
         optional = "None" in ast.unparse(field.annotation)
         where = f"{source.path}:{field.lineno}"
-        yield Read(name=name, default=default, required=required and not optional, where=where)
+        sample = _sample(ast.unparse(field.annotation))
+        yield Read(name=name, default=default, required=required and not optional, where=where, sample=sample)
 
 
 def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:

@@ -1,5 +1,6 @@
 """Which servers a project needs: by the images of its compose files, and by the clients among its packages."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.recognition import room_of
+from testbay.manifest.project import find_project
 
 # Names that Compose does not find by itself; the manifest names such a file.
 _OTHERS = ("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose.dev.yml")
@@ -50,9 +52,10 @@ class _Seen:
 
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     """The servers that the project's files speak of."""
-    usual = reader.find(project.root, environ)
-    seen = [_see(usual, environ)] if usual else []
-    seen += [_see([project.root / name], environ) for name in _OTHERS if (project.root / name).is_file()]
+    usual = _usual(project.root, environ)
+    seen = [_see(usual, environ, project.root)] if usual else []
+    others = [project.root / name for name in _OTHERS if (project.root / name).is_file()]
+    seen += [_see([file], environ, project.root) for file in others]
     needs: dict[str, str] = {}
     images: dict[str, str] = {}
     for one in seen:
@@ -75,9 +78,19 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     )
 
 
-def _see(files: list[Path], environ: Mapping[str, str]) -> _Seen:
+def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
+    """The files that `testbay run` finds by itself: the folder's own, else those of the repository it is part of."""
+    if files := reader.find(root, environ):
+        return files
+    try:
+        return reader.find(find_project(root), environ)
+    except ManifestError:
+        return []
+
+
+def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
     """The servers of compose files, as `testbay run` would start them."""
-    name = files[0].name
+    name = os.path.relpath(files[0], root)
     try:
         reading = reader.read(files, environ)
         found = selection.found(reading)

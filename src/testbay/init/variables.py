@@ -50,7 +50,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
                 yield Finding(key=read.name, value=f'"{value}"', source=read.where)
         elif read.required:
             source = f"{read.where} has no default"
-            yield Finding(key=read.name, value=_quoted(example or "test"), source=f"{source}, {file or 'a guess'}")
+            yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
 
 
 def _meaning(name: str, example: str) -> _Meaning | None:

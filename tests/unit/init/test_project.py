@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testbay.init import entry, migrations, servers, testing, variables
+from testbay.init import entry, manifest, migrations, servers, testing, variables
 from testbay.init.project import Finding, Project
 from testbay.init.reads import reads
 
@@ -211,3 +211,48 @@ def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -
     found = testing.tests(add(project, files))
 
     assert (found.value if found else "") == (f'"{folder}"' if folder else "")
+
+
+DJANGO = """
+env = environ.Env(DEBUG=(bool, False))
+DEBUG = env("DEBUG")
+SECRET_KEY = env("SECRET_KEY")
+WORKERS = env.int("WORKERS")
+LEVEL = env("LEVEL", default="info")
+LIMIT = config("LIMIT", cast=float)
+NOTHING = os.getenv("NOTHING")
+DATABASES = {"default": env.db()}
+CACHES = {"default": env.cache("REDIS_CACHE_URL")}
+"""
+
+
+def test_variables_of_settings_packages_are_needed_when_they_have_no_default(project: Project) -> None:
+    """django-environ and decouple raise without them; a guess has the type they ask for."""
+    found = list(variables.environment(add(project, {"shop/settings.py": DJANGO}), {"postgres": "", "dragonfly": ""}))
+
+    assert lines(found) == [
+        'SECRET_KEY = "test"',
+        'WORKERS = "1"',
+        'LIMIT = "1"',
+        'REDIS_CACHE_URL = "{dragonfly.url}"',
+    ]
+    assert variables.unread(project, {"postgres": ""}) == []
+
+
+def test_the_compose_file_of_the_repository_serves_a_folder_in_it(project: Project) -> None:
+    """backend/ gets no file of its own beside the one that `testbay run` finds above it."""
+    (project.root / ".git").mkdir()
+    add(project, {"compose.yaml": "services: {db: {image: postgres}}", "backend/requirements.txt": "psycopg\n"})
+
+    found = servers.servers(Project(root=project.root / "backend"), {})
+
+    assert (found.needs, found.missing) == ({"postgres": "../compose.yaml: db (postgres)"}, False)
+
+
+def test_a_folder_without_packages_leads_to_those_that_have_some(project: Project) -> None:
+    """The program may be in backend/ while one stands at the root of the repository."""
+    made = manifest.draft(add(project, {"backend/pyproject.toml": "", "apps/x/requirements.txt": "redis"}), {})
+
+    assert made.missing[0] == (
+        "packages of this folder; apps/x/ and backend/ name some: `testbay init` there, if that is the program"
+    )
