@@ -24,9 +24,10 @@ class Launcher:
     def __init__(self) -> None:
         """Begin to load the libraries; nobody waits."""
         said, saying = os.pipe()
+        rules = os.environ.get("TESTBAY_COVERAGE", os.environ.get("COVERAGE_PROCESS_START", ""))
         unmeasured = {name: value for name, value in os.environ.items() if name not in COVERAGE_VARIABLES}
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm.py")), str(saying)],
+            [sys.executable, str(Path(__file__).with_name("warm.py")), str(saying), rules],
             cwd=SERVICE_FOLDER,
             env=unmeasured,
             stdin=subprocess.PIPE,
@@ -40,8 +41,7 @@ class Launcher:
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
         """Start `error-monitor ARGV…`; its process id."""
-        measure = {name: os.environ[name] for name in COVERAGE_VARIABLES if name in os.environ}
-        asked = {"argv": list(argv), "env": {**env, **measure}, "log": str(log)}
+        asked = {"argv": list(argv), "env": dict(env), "log": str(log)}
         assert self._process.stdin is not None
         os.write(self._process.stdin.fileno(), json.dumps(asked).encode() + b"\n")
         while not self._started:

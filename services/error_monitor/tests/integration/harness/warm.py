@@ -1,9 +1,9 @@
-"""An interpreter that has loaded the service's libraries and forks itself to become the service, as often as asked.
+"""An interpreter that has loaded the service and its libraries, and forks itself to become the service.
 
-Loading them takes a process a second; here it is done once, untraced. Nothing of the service's own code is loaded
-before the fork, so that coverage measures all of it.
+Loading takes a process a second; here it is done once: the libraries untraced, the service's own modules after coverage
+has begun. Each process inherits what was measured by then, and saves it with its own.
 
-Usage: warm.py DESCRIPTOR; each line on standard input, a JSON object {"argv", "env", "log"}, starts
+Usage: warm.py DESCRIPTOR COVERAGE_RULES; each line on standard input, a JSON object {"argv", "env", "log"}, starts
 `python -m error_monitor ARGV…`. The descriptor is told `started PID` in that order, and `ended PID CODE` as it happens.
 """
 
@@ -34,6 +34,9 @@ LIBRARIES = (
     "uvicorn.loops.asyncio",
     "uvicorn.protocols.http.h11_impl",
 )
+# What `serve`, `scan`, `import` and `migrate` load when they run.
+OWN = ("error_monitor.app", "error_monitor.cli", "error_monitor.migrate", "error_monitor.report")
+OWN += ("error_monitor.scanning.once",)
 PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +45,11 @@ def main() -> None:
     gc.disable()
     for library in LIBRARIES:
         importlib.import_module(library)
+    if rules := sys.argv[2]:
+        os.environ["COVERAGE_PROCESS_START"] = rules
+        coverage.process_startup()
+    for module in OWN:
+        importlib.import_module(module)
     report = int(sys.argv[1])
     woken, waker = os.pipe()
     asked_for = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select sees what was not read
@@ -88,7 +96,7 @@ def _become(asked: dict[str, Any]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(asked["env"])
-    coverage.process_startup()
+    gc.freeze()
     gc.enable()
     sys.argv = ["error_monitor", *asked["argv"]]
     runpy.run_module("error_monitor", run_name="__main__", alter_sys=True)
