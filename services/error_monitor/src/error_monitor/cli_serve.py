@@ -63,7 +63,7 @@ def _serve(args: argparse.Namespace) -> int:
         app = create_app()
     except SettingsError as exc:
         return _refused(exc)
-    uvicorn.run(app, host=args.host, port=args.port, log_config=None, access_log=False)
+    uvicorn.run(app, host=args.host, port=args.port, log_config=None, access_log=False, ws="none")
     return 0
 
 

@@ -82,13 +82,24 @@ def module_logs(tmp_path_factory: pytest.TempPathFactory) -> LogFolder:
 
 
 @pytest.fixture(scope="module")
+def module_env() -> Mapping[str, str]:
+    """What the monitor that the tests of a file share is told beside its log files; a file may override it."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def module_monitor(
-    testbay: "Leases", module_logs: LogFolder, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    testbay: "Leases",
+    module_logs: LogFolder,
+    module_env: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Instance]:
-    """One monitor for all tests of a file that only look: each start costs a second."""
+    """One monitor for all tests of a file that need none of their own; it reads the folder and those in it."""
     log = tmp_path_factory.mktemp("monitor") / "monitor.out"
     with testbay.lease(request.node.name) as lease:
-        told = {**lease.exports, **PATIENT, "LOG_FILES": f"{module_logs.path}/*.log"}
+        files = f"{module_logs.path}/*.log,{module_logs.path}/*/*.log"
+        told = {**lease.exports, **PATIENT, "LOG_FILES": files, **module_env}
         instance = Instance(request.session.stash[LAUNCHER], told, log).start().ready()
         yield instance
         instance.close()

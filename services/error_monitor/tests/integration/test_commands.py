@@ -85,7 +85,7 @@ def test_migrate_after_another_tool(run: Run, postgres: "psycopg.Connection[Any]
 @pytest.mark.parametrize("command", ["scan", "migrate"])
 def test_without_a_database(run: Run, command: str) -> None:
     """A database that does not answer: exit code 1, one line."""
-    code, said = run(command, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+    code, said = run(command, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none", ERROR_MONITOR_DB_TIMEOUT_S="0.5")
 
     assert (code, "the database is away" in said) == (1, True)
 

@@ -1,64 +1,70 @@
 """Log files: each line counts once, through rotation, truncation, kills and restarts."""
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.instance import Make
+from harness.instance import Instance, Make
 from harness.logfiles import LogFolder, failure
 
 if TYPE_CHECKING:
     import psycopg
 
 
-def test_a_traceback_becomes_a_pattern(monitor: Make, logs: LogFolder) -> None:
-    """Three tracebacks of one fault in a file are one pattern that was seen three times."""
-    logs.fail(3)
-
-    monitor_ = monitor()
-    monitor_.scan()
-
-    assert monitor_.counts() == {"ValueError: no pay": 3}
+@pytest.fixture
+def mine(module_logs: LogFolder, request: pytest.FixtureRequest) -> LogFolder:
+    """A folder of the test's own for the monitor that all share; its tracebacks are a pattern of its own."""
+    word = re.sub(r"\W", "_", request.node.name.removeprefix("test_"))
+    (module_logs.path / word).mkdir()
+    return LogFolder(module_logs.path / word, word)
 
 
-def test_a_second_scan_counts_nothing_twice(monitor: Make, logs: LogFolder) -> None:
-    """Lines are read from the cursor on: what was there before is not read again."""
-    one = monitor()
-    logs.fail(2)
-    one.scan()
-    logs.fail(1)
+def counted(one: Instance, mine: LogFolder) -> int:
+    """How often the test's own pattern was counted."""
+    return one.counts(words=f"no {mine.where}").get(f"ValueError: no {mine.where}", 0)
 
-    outcomes = [one.scan()["events"], one.scan()["events"]]
 
-    assert (outcomes, one.counts()) == ([1, 0], {"ValueError: no pay": 3})
+def gaps(one: Instance, mine: LogFolder) -> list[str]:
+    """The kinds of the gaps in the test's own folder."""
+    return [gap["kind"] for gap in one.get("/gaps", limit=200)["gaps"] if mine.where in gap["stream"] + gap["detail"]]
+
+
+def test_a_second_scan_counts_nothing_twice(module_monitor: Instance, mine: LogFolder) -> None:
+    """Three tracebacks are one pattern; lines are read from the cursor on: what was there before is not read again."""
+    mine.fail(2)
+    module_monitor.scan()
+    mine.fail(1)
+
+    outcomes = [module_monitor.scan()["events"], module_monitor.scan()["events"]]
+
+    assert (outcomes, counted(module_monitor, mine)) == ([1, 0], 3)
 
 
 @pytest.mark.parametrize("name", ["shop.log.1", "shop.log-20260401"])
-def test_a_rotated_file_is_read_to_its_end(monitor: Make, logs: LogFolder, name: str) -> None:
+def test_a_rotated_file_is_read_to_its_end(module_monitor: Instance, mine: LogFolder, name: str) -> None:
     """What was written between the last scan and the rotation is counted, and so is the new file."""
-    one = monitor()
-    logs.fail(1)
-    one.scan()
-    logs.fail(2)
-    (logs.path / "shop.log").rename(logs.path / name)
-    logs.fail(4)
-    one.scan()
+    mine.fail(1)
+    module_monitor.scan()
+    mine.fail(2)
+    (mine.path / "shop.log").rename(mine.path / name)
+    mine.fail(4)
+    module_monitor.scan()
 
-    assert one.counts() == {"ValueError: no pay": 7}
+    assert counted(module_monitor, mine) == 7
 
 
-def test_many_rotations_between_two_scans(monitor: Make, logs: LogFolder) -> None:
+def test_many_rotations_between_two_scans(module_monitor: Instance, mine: LogFolder) -> None:
     """Several files that were left behind are read in their order."""
-    one = monitor()
-    logs.fail(1)
-    one.scan()
+    mine.fail(1)
+    module_monitor.scan()
     for _ in range(4):
-        logs.fail(2)
-        logs.rotate()
-    logs.fail(1)
-    one.scan()
+        mine.fail(2)
+        mine.rotate()
+    mine.fail(1)
+    module_monitor.scan()
 
-    assert one.counts() == {"ValueError: no pay": 10}
+    assert counted(module_monitor, mine) == 10
 
 
 def test_a_rotation_before_the_first_look(monitor: Make, logs: LogFolder) -> None:
@@ -74,46 +80,40 @@ def test_a_rotation_before_the_first_look(monitor: Make, logs: LogFolder) -> Non
     assert one.counts() == {"ValueError: no pay": 3}
 
 
-def test_copytruncate_counts_once(monitor: Make, logs: LogFolder) -> None:
+def test_copytruncate_counts_once(module_monitor: Instance, mine: LogFolder) -> None:
     """A copy of what was read is not read again, and the truncated file is read from its beginning."""
-    one = monitor()
-    file = logs.fail(2)
-    one.scan()
-    (logs.path / "shop.log.1").write_bytes(file.read_bytes())
+    file = mine.fail(2)
+    module_monitor.scan()
+    (mine.path / "shop.log.1").write_bytes(file.read_bytes())
     file.write_bytes(b"")
-    logs.fail(3)
-    one.scan()
+    mine.fail(3)
+    module_monitor.scan()
 
-    assert one.counts() == {"ValueError: no pay": 5}
+    assert counted(module_monitor, mine) == 5
 
 
-def test_truncation_is_a_gap(monitor: Make, logs: LogFolder) -> None:
+def test_truncation_is_a_gap(module_monitor: Instance, mine: LogFolder) -> None:
     """Lines that were overwritten before they were read cannot be counted; that is said."""
-    one = monitor()
-    file = logs.fail(5)
-    one.scan()
-    file.write_bytes(failure("other", where="other").encode())
-    one.scan()
+    file = mine.fail(5)
+    module_monitor.scan()
+    file.write_bytes(failure("overwritten").encode())
+    module_monitor.scan()
 
-    gaps = one.get("/gaps")["gaps"]
-    assert (one.counts(), [gap["kind"] for gap in gaps]) == (
-        {"ValueError: no pay": 5, "ValueError: other": 1},
-        ["truncated"],
-    )
+    found = (counted(module_monitor, mine), module_monitor.counts(words="overwritten"))
+    assert found == (5, {"ValueError: overwritten": 1})
+    assert gaps(module_monitor, mine) == ["truncated"]
 
 
-def test_a_deleted_file_is_a_gap_and_the_others_go_on(monitor: Make, logs: LogFolder) -> None:
+def test_a_deleted_file_is_a_gap_and_the_others_go_on(module_monitor: Instance, mine: LogFolder) -> None:
     """A file that is gone is said to be, and keeps no other from being read."""
-    one = monitor()
-    logs.fail(1)
-    logs.fail(1, name="other.log", where="other")
-    one.scan()
-    (logs.path / "shop.log").unlink()
-    logs.fail(1, name="other.log", where="other")
-    one.scan()
+    gone = mine.fail(1)
+    mine.fail(1, name="other.log")
+    module_monitor.scan()
+    gone.unlink()
+    mine.fail(1, name="other.log")
+    module_monitor.scan()
 
-    kinds = [gap["kind"] for gap in one.get("/gaps")["gaps"]]
-    assert (kinds, one.counts()["ValueError: no other"]) == (["deleted"], 2)
+    assert (gaps(module_monitor, mine), counted(module_monitor, mine)) == (["deleted"], 3)
 
 
 def test_kill_and_restart_count_each_line_once(
@@ -147,44 +147,34 @@ def test_a_traceback_that_is_cut_by_the_scan_is_whole(monitor: Make, logs: LogFo
     assert second.counts() == {"ValueError: no pay": 1}
 
 
-def test_a_line_without_its_end_is_waited_for(monitor: Make, logs: LogFolder) -> None:
+def test_a_line_without_its_end_is_waited_for(module_monitor: Instance, mine: LogFolder) -> None:
     """Half a line at the end of a file is read when the other half is there."""
-    one = monitor()
-    logs.write("ERROR half ")
-    nothing = one.scan()["lines"]
-    logs.write("a line\n")
-    one.scan()
+    mine.write("ERROR half ")
+    nothing = module_monitor.scan()["lines"]
+    mine.write("a line\n")
+    module_monitor.scan()
 
-    assert (nothing, list(one.counts())) == (0, ["half a line"])
+    assert (nothing, module_monitor.counts(words="half a line")) == (0, {"half a line": 1})
 
 
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        pytest.param(b"ERROR nul \0 byte\n", "byte", id="nul"),
-        pytest.param(b"ERROR broken \xff\xfe\n", "broken", id="utf-8"),
-        pytest.param(b"ERROR \xed\xa0\x80 surrogate\n", "surrogate", id="surrogate"),
-    ],
-)
-def test_bytes_that_are_no_text(monitor: Make, logs: LogFolder, raw: bytes, shown: str) -> None:
+def test_bytes_that_are_no_text(module_monitor: Instance, mine: LogFolder) -> None:
     """NUL bytes and broken UTF-8 are stored as what can be shown, and the lines around them are read."""
-    logs.write(b"fine\n" + raw)
-    logs.fail(1)
-    one = monitor()
-    one.scan()
+    for raw in (b"ERROR nul \0 byte\n", b"ERROR broken \xff\xfe\n", b"ERROR \xed\xa0\x80 surrogate\n"):
+        mine.write(b"fine\n" + raw)
+        mine.fail(1)
+    module_monitor.scan()
 
-    assert one.counts().get("ValueError: no pay") == 1
-    assert [message for message in one.counts() if shown in message] != []
+    shown = [module_monitor.counts(words=word) for word in ("nul ", "broken", "surrogate")]
+    assert (counted(module_monitor, mine), [list(one.values()) for one in shown]) == (3, [[1], [1], [1]])
 
 
-def test_a_line_of_many_megabytes(monitor: Make, logs: LogFolder) -> None:
+def test_a_line_of_many_megabytes(module_monitor: Instance, mine: LogFolder) -> None:
     """One endless line is cut, and what comes after it is read."""
-    logs.write(b"ERROR " + b"x" * (5 << 20) + b"\n")
-    logs.fail(2)
-    one = monitor()
-    one.scan()
+    mine.write(b"ERROR " + b"x" * (5 << 20) + b"\n")
+    mine.fail(2)
+    module_monitor.scan()
 
-    assert one.counts()["ValueError: no pay"] == 2
+    assert counted(module_monitor, mine) == 2
 
 
 def test_own_log_is_not_reported(monitor: Make, logs: LogFolder) -> None:

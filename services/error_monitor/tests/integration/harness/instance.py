@@ -67,9 +67,10 @@ class Instance:
         found: list[dict[str, Any]] = self.get("/errors/patterns", order="events", limit=200, **params)["patterns"]
         return found
 
-    def counts(self) -> dict[str, int]:
-        """How often each message, or type and message, was counted."""
-        return {f"{one['type']}: {one['message']}".removeprefix(": "): one["events"] for one in self.patterns()}
+    def counts(self, **params: Any) -> dict[str, int]:
+        """How often each message, or type and message, was counted; of the patterns that fit."""
+        found = self.patterns(**params)
+        return {f"{one['type']}: {one['message']}".removeprefix(": "): one["events"] for one in found}
 
     def status(self) -> dict[str, Any]:
         """The state of things."""

@@ -15,10 +15,11 @@ def failure(what: str, *, kind: str = "ValueError", where: str = "pay") -> str:
 
 
 class LogFolder:
-    """A folder of log files."""
+    """A folder of log files; `where` is the word for the pattern that its tracebacks have, unless another is given."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, where: str = "pay") -> None:
         self.path = path
+        self.where = where
         self._requests = 0
 
     def write(self, text: str | bytes, name: str = "shop.log") -> Path:
@@ -28,9 +29,9 @@ class LogFolder:
             log.write(text.encode() if isinstance(text, str) else text)
         return file
 
-    def fail(self, count: int = 1, *, where: str = "pay", name: str = "shop.log", kind: str = "ValueError") -> Path:
+    def fail(self, count: int = 1, *, where: str = "", name: str = "shop.log", kind: str = "ValueError") -> Path:
         """Append tracebacks of one pattern."""
-        text = ""
+        text, where = "", where or self.where
         for _ in range(count):
             self._requests += 1  # no two lines of a real log are the same
             text += f"INFO request {self._requests}\n" + failure(f"no {where}", kind=kind, where=where)

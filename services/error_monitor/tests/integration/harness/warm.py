@@ -21,8 +21,10 @@ from typing import Any
 import coverage
 
 LIBRARIES = (
+    "anyio._backends._asyncio",
     "docker",
     "fastapi",
+    "httpcore",
     "httpx",
     "jinja2",
     "prometheus_client",
@@ -31,7 +33,8 @@ LIBRARIES = (
     "psycopg_pool",
     "structlog",
     "uvicorn.lifespan.on",
-    "uvicorn.loops.asyncio",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
     "uvicorn.protocols.http.h11_impl",
 )
 # What `serve`, `scan`, `import` and `migrate` load when they run.
