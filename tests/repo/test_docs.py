@@ -84,7 +84,7 @@ def problem(words: list[str], root: Path) -> str:
 
 def test_every_command_in_the_docs_exists(root: Path) -> None:
     """A command that a page tells you to type is there: the target, the sub-command or the script."""
-    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/*.md"))]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/**/*.md"))]
     every = {shlex.join(words[:2]): words for page in pages for words in commands(page)}
     wrong = [f"{name}: {why}" for name, words in every.items() if (why := problem(words, root))]
 
@@ -115,7 +115,7 @@ def test_every_link_to_a_section_works(root: Path) -> None:
     """A link with `#` leads to a heading that is there."""
     broken = [
         f"{page.name}: {target}#{anchor}"
-        for page in [root / "README.md", *root.glob("docs/*.md")]
+        for page in [root / "README.md", *root.glob("docs/**/*.md")]
         for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
         if anchor not in anchors(page.parent / target if target else page)
     ]
@@ -170,7 +170,7 @@ def test_every_troubleshooting_entry_has_three_parts(root: Path) -> None:
 
 
 def table(page: str, heading: str) -> dict[str, list[str]]:
-    """The table below a heading of docs/reference.md: the first cell's first code word, and the cells after it."""
+    """The table below a heading of a page: the first cell's first code word, and the cells after it."""
     section = re.split(rf"(?m)^##+ {re.escape(heading)}$", page)[1].partition("\n#")[0]
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
     return {cells[0].split("`")[1]: [cell.strip() for cell in cells[1:]] for cells in rows}
@@ -178,7 +178,8 @@ def table(page: str, heading: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def reference(root: Path) -> str:
-    return (root / "docs/reference.md").read_text(encoding="utf-8")
+    """The pages of the reference, one after the other."""
+    return "".join(page.read_text(encoding="utf-8") for page in sorted(root.glob("docs/reference/*.md")))
 
 
 def help_of(root: Path, *command: str) -> str:

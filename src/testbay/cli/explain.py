@@ -1,7 +1,7 @@
 """`testbay explain`: the pages of docs/, which come with the package, for who has no checkout of it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -47,16 +47,16 @@ def explanation(asked: str, folder: Path) -> str:
     Raises:
         ManifestError: Nothing is known of it.
     """
-    pages = {file.stem: file for file in sorted(folder.glob("*.md"))}
+    pages = {_name(file, folder): file for file in sorted(folder.rglob("*.md"))}
     name, _, section = asked.removeprefix("docs/").partition("#")
     if name.removesuffix(".md") in pages:
-        return _page(pages[name.removesuffix(".md")].read_text(encoding="utf-8"), section)
+        return _page(_text(name.removesuffix(".md"), pages, section), section)
     if not asked:
-        return "\n".join([*_titles(pages.values()), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
+        return "\n".join([*_titles(pages), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
     trouble = _sections(pages["troubleshooting"].read_text(encoding="utf-8"))
     found = [text for text in trouble if _concerns(text, asked)]
     if asked.isdigit() and not any(text.startswith(f"## Exit {asked}:") for text in found):
-        reference = _sections(pages["reference"].read_text(encoding="utf-8"))
+        reference = _sections(pages["reference/commands"].read_text(encoding="utf-8"))
         found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
     if not found:
         close = nearest(asked, pages)
@@ -65,10 +65,20 @@ def explanation(asked: str, folder: Path) -> str:
     return "\n\n".join(found)
 
 
-def _titles(pages: Iterable[Path]) -> Iterator[str]:
-    for file in pages:
+def _name(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def _text(name: str, pages: Mapping[str, Path], section: str) -> str:
+    """A page; for a section of one that is cut into a folder, that folder's pages too."""
+    parts = [file for part, file in pages.items() if section and part.startswith(f"{name}/")]
+    return "\n".join(file.read_text(encoding="utf-8") for file in (pages[name], *parts))
+
+
+def _titles(pages: Mapping[str, Path]) -> Iterator[str]:
+    for name, file in pages.items():
         title = file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        yield f"{file.stem:<18} {title}"
+        yield f"{name:<18} {title}"
 
 
 def _sections(text: str) -> list[str]:

@@ -24,7 +24,7 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
         raise ManifestError(
             f"{existing} is there already: nothing was written",
             why="`testbay init` overwrites nothing",
-            todo="change it by hand (`testbay explain reference` lists every key), or remove it first",
+            todo="change it by hand (`testbay explain reference/manifest` lists every key), or remove it first",
         )
     project = Project(root=root)
     if existing is None:

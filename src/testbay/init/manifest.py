@@ -26,7 +26,7 @@ class Draft:
     def text(self) -> str:
         """The file."""
         lines = [
-            "# Made by `testbay init`; behind each line stands what it was taken from. Keys: testbay explain reference"
+            "# Made by `testbay init`; each line says what it was taken from. Keys: testbay explain reference/manifest"
         ]
         lines += _aligned(self.keys)
         lines += ["", "[env]", *_aligned(self.env)] if self.env else []
@@ -62,7 +62,7 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
         lines.append("no server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if project.code:
         lines += [
-            f"no variable that leads the program to {need} (`env`): testbay explain reference"
+            f"no variable that leads the program to {need} (`env`): testbay explain reference/commands"
             for need in variables.unread(project, found.needs)
         ]
     if "postgres" in found.needs and migration is None and project.code:

@@ -28,7 +28,7 @@ def load_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**(table | _checks(table) | {"file": file, "root": folder}))
     except ValidationError as error:
         what = f"{file}: {faults.explain(error)}{faults.of_check(error, table)}"
-        raise ManifestError(what, todo="`testbay explain reference` lists every key") from None
+        raise ManifestError(what, todo="`testbay explain reference/manifest` lists every key") from None
     _check_files(manifest)
     return manifest
 
@@ -65,7 +65,7 @@ def read_table(file: Path) -> dict[str, Any]:
     for reserved in ("file", "root"):
         if not isinstance(table, dict) or reserved in table:
             raise ManifestError(
-                f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference`"
+                f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference/manifest`"
             )
     return table
 

@@ -103,10 +103,10 @@ def test_examples_are_written_as_this_repository_is(checkout: Checkout, text: st
 
 
 def test_an_example_for_every_fixture(bay: Bay) -> None:
-    """The tests of README.md and docs/reference.md pass, and none of them leaves anything open."""
+    """The tests of README.md and of the reference pass, and none of them leaves anything open."""
     [first] = re.findall(r"(?ms)^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
     bay.tests(first)
-    for name, text in files(page("reference.md")).items():
+    for name, text in files(page("reference/plugin.md")).items():
         write(bay.service / name, text)
     start_on_files(bay)
 
@@ -152,8 +152,8 @@ def start_on_files(bay: Bay) -> None:
 
 
 def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> None:
-    """A run's folder holds what docs/reference.md says, and nothing else."""
-    section = page("reference.md").partition("## The record of a run")[2].partition("### ")[0]
+    """A run's folder holds what the reference says, and nothing else."""
+    section = page("reference/records.md").partition("## The record of a run")[2].partition("### ")[0]
     listed = re.findall(r"(?m)^\| `([\w./-]+)`", section)
 
     assert checkout.type("testbay run agent_executor -- -k test_health").code == 0

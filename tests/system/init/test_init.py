@@ -48,7 +48,7 @@ def test_nothing_is_overwritten(bay: Bay) -> None:
     assert second.lines == [
         f"error: {bay.project}/testbay.toml is there already: nothing was written",
         "  why:      `testbay init` overwrites nothing",
-        "  do:       change it by hand (`testbay explain reference` lists every key), or remove it first",
+        "  do:       change it by hand (`testbay explain reference/manifest` lists every key), or remove it first",
         "  more:     testbay explain 10",
     ]
 
@@ -61,7 +61,7 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
     lines = [line for line in bay.run("init").lines if line.startswith("not found: ")]
 
     assert lines == [
-        "not found: no variable that leads the program to postgres (`env`): testbay explain reference",
+        "not found: no variable that leads the program to postgres (`env`): testbay explain reference/commands",
         "not found: no migrations: the database is empty (`migrate`, `migrations`)",
     ]
 

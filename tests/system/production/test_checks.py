@@ -344,7 +344,7 @@ def test_the_page_on_checks_can_be_typed(stranger: Bay) -> None:
 def test_every_manifest_of_the_page_on_checks_can_be_read(tmp_path: Path) -> None:
     """The pieces, too."""
     (tmp_path / "tests/integration").mkdir(parents=True)
-    blocks = re.findall(r"(?ms)^```toml\n(.*?)^```", page("checks.md") + page("reference.md"))
+    blocks = re.findall(r"(?ms)^```toml\n(.*?)^```", page("checks.md") + page("reference/manifest.md"))
     for text in blocks:
         service = "" if text.startswith("service") else 'service = "shop"\n'
         write(tmp_path / "testbay.toml", service + text)

@@ -11,6 +11,7 @@ from testbay.manifest.service import Manifest, NatsTable, Replay, Stream
 
 Service = Callable[..., Manifest]
 
+EVERY_KEY = "`testbay explain reference/manifest` lists every key"
 FULL = """
 needs = ["nats", "postgres"]
 migrations = "sql"
@@ -139,7 +140,9 @@ def test_a_wrong_key_or_value_is_named(service: Service, project: Path, keys: st
         service(keys)
 
     file = project / "services/shop/pyproject.toml"
-    assert str(refused.value) == f"{file}: {complaint}\n  do:       `testbay explain reference` lists every key"
+    assert (
+        str(refused.value) == f"{file}: {complaint}\n  do:       {EVERY_KEY}"
+    )
 
 
 def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path) -> None:

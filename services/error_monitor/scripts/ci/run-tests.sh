@@ -12,7 +12,7 @@
 # Usage: services/error_monitor/scripts/ci/run-tests.sh [--help] [PYTEST ARGUMENTS…]
 #        e.g. run-tests.sh -k rotation -x --pdb
 #
-# Environment: TESTBAY_ENGINE (docs/reference.md)
+# Environment: TESTBAY_ENGINE (docs/reference/commands.md)
 # Exit codes:  0 passed · 1-5 pytest's · 10-16 testbay's (docs/troubleshooting.md) · 130, 143 interrupted
 
 set -Eeuo pipefail

@@ -19,7 +19,7 @@ def hint(error: BaseException) -> str:
     if found := _SCOPE.search(said):
         return (
             f"testbay: `{found[1]}` is one test's. For a wider scope override `bay` in your conftest with a fixture of "
-            "that scope that yields from `testbay.lease()`: `testbay explain reference#fixtures`"
+            "that scope that yields from `testbay.lease()`: `testbay explain reference/plugin#fixtures`"
         )
     found = _EXPORTED.search(said)
     if found is None or found[1] in settings.environ():

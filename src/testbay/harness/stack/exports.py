@@ -12,7 +12,7 @@ _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 
 
 def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
-    """The contract of docs/reference.md: every dependency's names, what the manifest maps, what is the same for all.
+    """The contract of docs/reference/commands.md: every dependency's names, what the manifest maps, what never varies.
 
     Raises:
         ManifestError: The manifest's `env` names something that is not there.

@@ -57,7 +57,7 @@ class Stack:
     _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What tier 3 exports (docs/reference.md): every dependency's names, then what the manifest maps."""
+        """What tier 3 exports (docs/reference/commands.md): every dependency's names, then what the manifest maps."""
         return exports.exports(self.endpoints, self.request.manifest.env, self._fixed())
 
     def _fixed(self) -> dict[str, str]:

@@ -213,7 +213,7 @@ class CoveredFile(_Part):
 
 
 class RecordedRun(_Part):
-    """run.json; docs/reference.md says what each field means."""
+    """run.json; docs/reference/records.md says what each field means."""
 
     id: Line
     service: Line = ""
