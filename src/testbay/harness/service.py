@@ -73,7 +73,7 @@ class Service:
         if not tenancy["start"]:
             raise ManifestError(
                 f"{tenancy['service']}: the manifest does not say how the service is started",
-                todo='add start = "uvicorn app:app --port {port}" and ready = "/health" (testbay explain add-a-service)',
+                todo='add start = "uvicorn app:app --port {port}" and ready = "/health": testbay explain add-a-service',
             )
         self.env = environment(env)
         self.name = tenancy["service"]

@@ -140,9 +140,7 @@ def test_a_wrong_key_or_value_is_named(service: Service, project: Path, keys: st
         service(keys)
 
     file = project / "services/shop/pyproject.toml"
-    assert (
-        str(refused.value) == f"{file}: {complaint}\n  do:       {EVERY_KEY}"
-    )
+    assert str(refused.value) == f"{file}: {complaint}\n  do:       {EVERY_KEY}"
 
 
 def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path) -> None:
