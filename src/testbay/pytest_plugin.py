@@ -53,13 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
-    """Complete the arguments under `testbay run`; workers of xdist get those of their controller."""
+    """Complete the arguments under `testbay run`: also those of xdist's workers, which begin with the caller's."""
     if early_config.known_args_namespace.testbay_suite:
         from testbay.harness.plugin import suite
 
         sys.path.append(str(Path.cwd()))  # as `python -m pytest` has it, but behind the libraries
-        if "PYTEST_XDIST_WORKER" not in settings.environ():
-            suite.complete(early_config, parser, args)
+        suite.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
     try:
         return (yield)
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours

@@ -53,14 +53,16 @@ class ReportCopies:
                 shutil.copyfile(ours, theirs)
 
 
-def complete(config: pytest.Config, parser: Any, args: list[str]) -> None:
+def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: bool) -> None:
     """Add to pytest's arguments what the suite leaves open, before any conftest is read.
 
-    `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one.
+    `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one. A
+    worker of xdist reads the settings that its controller has written, and copies no report.
     """
     suite = Suite(**json.loads(Path(config.known_args_namespace.testbay_suite).read_text(encoding="utf-8")))
     copies = ReportCopies()
-    config.pluginmanager.register(copies, "testbay-copies")
+    if not worker:
+        config.pluginmanager.register(copies, "testbay-copies")
     _complete(suite, config, args, copies)
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
 
@@ -91,8 +93,9 @@ def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list
     rules = coveragerc.completed(rules, run_dir, source, everything=suite.coverage == "all")
     if known.cov_fail_under is not None:
         rules.setdefault("report", {})["fail_under"] = str(known.cov_fail_under)
-    coveragerc.write(rules, run_dir / "coveragerc")
-    coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")
+    if not (run_dir / "coveragerc").exists():  # a worker's controller has written both
+        coveragerc.write(rules, run_dir / "coveragerc")
+        coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")
     settings.export(SERVICE_VARIABLE, str(run_dir / "coveragerc-service"))
     more = []  # and no table in the terminal, unless the suite asks for one: it would part the reader from the result
     for kind, name in _REPORTS.items():
