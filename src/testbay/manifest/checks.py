@@ -1,29 +1,31 @@
 """`[defaults]`, `[target.NAME]` and `[[check]]` of a manifest. All of it is refused before step 1 is run, or none."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from testbay.manifest import placeholders, shapes
+from testbay.manifest import shapes
+from testbay.manifest.checkbase import (
+    CheckBase,
+    Every,
+    Phase,
+    Table,
+    check_names,
+    check_placeholders,
+    refuse,
+)
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import STRICT, CaptureName, Condition, Duration, Instance, Share, Value
+from testbay.manifest.fields import CaptureName, Condition, Duration, Instance, Share, Value
 from testbay.manifest.rollout import Deployment, Railway
+from testbay.manifest.watching import Watching
+from testbay.text import nearest
 
-Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
-PHASES: tuple[Phase, ...] = ("pre-merge", "pre-deploy", "post-deploy", "scheduled")
-LIVE = "live"  # the id of the gate's own result
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 _READS = ("get", "head")
-_SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]
 
 HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run"})
 MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "expected_sha", "run"})
 CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed", "exit_code"})
-
-
-class Table(BaseModel):
-    model_config = STRICT
 
 
 class Live(Table):
@@ -37,7 +39,7 @@ class Live(Table):
     @model_validator(mode="after")
     def _speaks_of_it(self) -> "Live":
         found = parse.condition(self.expect)
-        _refuse(parse.unknown(found, HTTP_NAMES))
+        refuse(parse.unknown(found, HTTP_NAMES))
         if "expected_sha" not in found.names:
             raise ValueError(f"{self.expect!r} does not say expected_sha, so any build would do")
         return self
@@ -130,29 +132,7 @@ class Message(Table):
         return self
 
 
-class _Check(Table):
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    phases: list[Phase] = []
-    timeout: Duration = 10.0
-    attempts: int = Field(default=3, ge=1, le=10)
-    writes: bool = False
-    without: list[str] = []
-
-    @property
-    def asked_in(self) -> list[Phase]:
-        """Where it is served, unless the manifest says otherwise; what cuts a dependency off is for a lease only."""
-        return self.phases or (["pre-merge"] if self.without else _SERVED)
-
-    @model_validator(mode="after")
-    def _has_its_own_id(self) -> "_Check":
-        if self.id == LIVE:
-            raise ValueError(f"{LIVE!r} is the id of the gate that waits for a deploy")
-        if self.without and self.asked_in != ["pre-merge"]:
-            raise ValueError("without cuts a dependency off, which is for the phase pre-merge alone")
-        return self
-
-
-class HttpCheck(_Check, Exchange):
+class HttpCheck(CheckBase, Exchange):
     """A request, its answer, and how long that took."""
 
     kind: Literal["http"]
@@ -166,8 +146,8 @@ class HttpCheck(_Check, Exchange):
         if not self.expect:
             raise ValueError("expect is missing: what makes it pass?")
         _check_paths([self.path], self.each)
-        _check_placeholders(self._sent(), ["each"] * bool(self.each))
-        _check_names(self.expect, HTTP_NAMES)
+        check_placeholders(self._sent(), ["each"] * bool(self.each))
+        check_names(self.expect, HTTP_NAMES)
         if self.method not in _READS:
             _check_writes(self, f"it says {self.method}")
             if self.latency:
@@ -175,7 +155,7 @@ class HttpCheck(_Check, Exchange):
         return self
 
 
-class WebSocketCheck(_Check):
+class WebSocketCheck(CheckBase):
     """A conversation. With `close` the server must end it with this code."""
 
     kind: Literal["websocket"]
@@ -190,12 +170,12 @@ class WebSocketCheck(_Check):
     def _complete(self) -> "WebSocketCheck":
         known = ["each"] * bool(self.each)
         _check_paths([self.url], self.each)
-        _check_placeholders([self.url, self.headers], known)
+        check_placeholders([self.url, self.headers], known)
         _check_messages(self.steps, known)
         return self
 
 
-class EnvCheck(_Check):
+class EnvCheck(CheckBase):
     """Variables that must be there and hold something of a shape; of the file `source`, else of the call."""
 
     kind: Literal["env"]
@@ -220,7 +200,7 @@ class EnvCheck(_Check):
         return self
 
 
-class ContainerCheck(_Check):
+class ContainerCheck(CheckBase):
     """Containers by name, or the services of a compose project."""
 
     kind: Literal["container"]
@@ -242,7 +222,7 @@ class ContainerCheck(_Check):
             raise ValueError("either containers, by name, or compose, a file, with its services")
         if bool(self.compose) != bool(self.services):
             raise ValueError("compose and services belong together")
-        _check_names(self.expect, CONTAINER_NAMES)
+        check_names(self.expect, CONTAINER_NAMES)
         return self
 
 
@@ -271,18 +251,18 @@ class Step(Exchange):
         if self.method and (self.steps or self.close):
             raise ValueError(f"steps and close belong to websocket, not to {self.method}")
         _check_paths([self.path or self.websocket or ""], [])
-        _check_placeholders([*self._sent(), self.websocket], known)
+        check_placeholders([*self._sent(), self.websocket], known)
         _check_messages(self.steps, known)
         names = (HTTP_NAMES if self.method else MESSAGE_NAMES) | set(known)
-        _check_names(self.expect, names)
+        check_names(self.expect, names)
         for text in (*self.capture.values(), *self.capture_secret.values()):
-            _refuse(parse.unknown(parse.expression(text), names))
+            refuse(parse.unknown(parse.expression(text), names))
         for name in self.captured:
             if name in {"each", *HTTP_NAMES, *MESSAGE_NAMES}:
                 raise ValueError(f"capture {name!r}: that name means something already")
 
 
-class JourneyCheck(_Check):
+class JourneyCheck(CheckBase):
     """Steps in order, each with what the ones before it captured; the cleanup is done however they end."""
 
     kind: Literal["journey"]
@@ -311,7 +291,7 @@ Check = Annotated[
     HttpCheck | WebSocketCheck | EnvCheck | ContainerCheck | JourneyCheck,
     Field(discriminator="kind"),
 ]
-KINDS: dict[str, type[_Check]] = {
+KINDS: dict[str, type[CheckBase]] = {
     get_args(kind.model_fields["kind"].annotation)[0]: kind
     for kind in (HttpCheck, WebSocketCheck, EnvCheck, ContainerCheck, JourneyCheck)
 }
@@ -322,6 +302,7 @@ class Defaults(Table):
 
     timeout: Duration | None = None
     attempts: int | None = Field(default=None, ge=1, le=10)
+    every: Every | None = None
     phases: list[Phase] = []
 
 
@@ -330,6 +311,7 @@ class CheckTables(Table):
 
     defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
     target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
+    watch: Watching = Watching()
     check: list[Check] = []
 
     @model_validator(mode="before")
@@ -347,6 +329,11 @@ class CheckTables(Table):
         ids = [check.id for check in self.check]
         if twice := [name for name in ids if ids.count(name) > 1]:
             raise ValueError(f"two checks have the id {twice[0]!r}")
+        for window in self.watch.maintenance:
+            for name in (name for name in window.checks if name not in ids):
+                raise ValueError(f"watch.maintenance: unknown check {name!r}{nearest(name, ids)}")
+            for name in (name for name in window.targets if name not in self.target):
+                raise ValueError(f"watch.maintenance: unknown target {name!r}{nearest(name, self.target)}")
         return self
 
 
@@ -355,24 +342,10 @@ def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
 
 
-def _refuse(why: str) -> None:
-    if why:
-        raise ValueError(why)
-
-
-def _check_names(rules: list[str], known: Iterable[str]) -> None:
-    for rule in rules:
-        _refuse(parse.unknown(parse.condition(rule), known))
-
-
-def _check_placeholders(sent: Any, known: list[str]) -> None:
-    _refuse(placeholders.unknown(sent, ["run.id", *known]))
-
-
 def _check_messages(steps: list[Message], known: list[str]) -> None:
     for step in steps:
-        _check_placeholders(step.send, known)
-        _check_names([*step.until, *step.expect], MESSAGE_NAMES | (set(known) - {"each"}))
+        check_placeholders(step.send, known)
+        check_names([*step.until, *step.expect], MESSAGE_NAMES | (set(known) - {"each"}))
 
 
 def _check_paths(paths: list[str], each: list[str]) -> None:
@@ -383,6 +356,6 @@ def _check_paths(paths: list[str], each: list[str]) -> None:
             raise ValueError(f"{path!r} is not a path on the target: it starts with /")
 
 
-def _check_writes(check: _Check, why: str) -> None:
+def _check_writes(check: CheckBase, why: str) -> None:
     if not check.writes:
         raise ValueError(f"{why}, so it needs writes = true; a target that allows it says that, too")

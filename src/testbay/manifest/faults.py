@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from testbay.manifest.service import Manifest
 from testbay.text import nearest
 
-OF_CHECKS = ("defaults", "target", "check")  # the keys that checks.CheckTables knows
+OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
 
 
 def _fault(error: ValidationError) -> Any:

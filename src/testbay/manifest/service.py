@@ -102,6 +102,7 @@ class Manifest(_Strict):
     replay: Replay | None = None
     defaults: Any = None  # the checks have them already
     target: dict[str, Any] = {}  # of checks.tables, which are only loaded for who has some
+    watch: Any = None
     check: list[Any] = []
     file: Path
     root: Path

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
-from testbay.manifest.checks import LIVE, PHASES, Check, Phase, Target
+from testbay.manifest.checkbase import LIVE, PHASES, Phase
+from testbay.manifest.checks import Check, Target
 from testbay.manifest.service import Manifest
 from testbay.output import Voice, append_summary
 from testbay.production import extra

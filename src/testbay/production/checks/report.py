@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import ManifestError
-from testbay.manifest.checks import Phase
+from testbay.manifest.checkbase import Phase
 from testbay.text import one_line, strict_json
 
 VERSION = 1

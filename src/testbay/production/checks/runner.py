@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from testbay.errors import InterruptedRunError
 from testbay.manifest import placeholders
-from testbay.manifest.checks import LIVE, Check, HttpCheck, JourneyCheck, Phase, Target, WebSocketCheck
+from testbay.manifest.checkbase import LIVE, Phase
+from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.manifest.rollout import Look
 from testbay.production.checks import gate
 from testbay.production.checks.asking import Asking, FoundError, Passed

@@ -23,7 +23,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import HistoryError
-from testbay.manifest.checks import Phase
+from testbay.manifest.checkbase import Phase
 from testbay.production.checks.report import Name, Report, Verdict
 from testbay.text import strict_json
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import BayError, IncidentsError
-from testbay.manifest.checks import Phase, Target
+from testbay.manifest.checkbase import Phase
+from testbay.manifest.checks import Target
 from testbay.manifest.rollout import Look, Railway, Rollout
 from testbay.production.remote import railway
 from testbay.production.remote.github import Api, GitHubAccess, Patience

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from testbay.manifest.checks import Phase
+from testbay.manifest.checkbase import Phase
 from testbay.production.history.entries import Entry, last_good
 from testbay.text import one_line
 

@@ -1,0 +1,64 @@
+"""What every kind of check has in common: its id, its phases, how often and how long it is asked."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from testbay.manifest import placeholders
+from testbay.manifest.expressions import parse
+from testbay.manifest.fields import STRICT, Duration
+
+Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
+PHASES: tuple[Phase, ...] = ("pre-merge", "pre-deploy", "post-deploy", "scheduled")
+LIVE = "live"  # the id of the gate's own result
+SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]
+DEPLOYED: list[Phase] = ["post-deploy", "scheduled"]
+
+Every = Annotated[Duration, Field(ge=5, le=86400)]
+
+
+class Table(BaseModel):
+    model_config = STRICT
+
+
+class CheckBase(Table):
+    """What every kind of check says. `every` is the time from one round of `testbay watch` to the next."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    phases: list[Phase] = []
+    timeout: Duration = 10.0
+    attempts: int = Field(default=3, ge=1, le=10)
+    every: Every = 60.0
+    writes: bool = False
+    without: list[str] = []
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        """Where it is served, unless the manifest says otherwise; what cuts a dependency off is for a lease only."""
+        return self.phases or (["pre-merge"] if self.without else SERVED)
+
+    @model_validator(mode="after")
+    def _has_its_own_id(self) -> "CheckBase":
+        if self.id == LIVE:
+            raise ValueError(f"{LIVE!r} is the id of the gate that waits for a deploy")
+        if self.without and self.asked_in != ["pre-merge"]:
+            raise ValueError("without cuts a dependency off, which is for the phase pre-merge alone")
+        return self
+
+
+def refuse(why: str) -> None:
+    """Raise ValueError if there is a reason to."""
+    if why:
+        raise ValueError(why)
+
+
+def check_names(rules: list[str], known: Iterable[str]) -> None:
+    """Raise ValueError if a condition speaks of a name that it cannot have."""
+    for rule in rules:
+        refuse(parse.unknown(parse.condition(rule), known))
+
+
+def check_placeholders(sent: Any, known: list[str]) -> None:
+    """Raise ValueError if a placeholder can never be filled."""
+    refuse(placeholders.unknown(sent, ["run.id", *known]))
