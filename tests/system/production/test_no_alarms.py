@@ -16,14 +16,9 @@ from tests.system.conftest import REPOSITORY, Bay
 from tests.system.fakes.monitor import Monitor
 
 from testbay import settings
-<<<<<<< HEAD
-from testbay.manifest.checks import Phase
+from testbay.manifest.checkbase import Phase
 from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
-=======
-from testbay.manifest.checkbase import Phase
-from testbay.manifest.service import Manifest, load_manifest
->>>>>>> d5cb264 (Read how a manifest wants to be watched)
 from testbay.output import Voice
 from testbay.ports import hold
 from testbay.production.checks.command import Asked, execute

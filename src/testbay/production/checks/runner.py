@@ -1,42 +1,28 @@
 """A run of checks: the gate first, then everything at once up to a cap, each retried as it says, all of it reported."""
 
 import asyncio
-import fnmatch
-import re
-import secrets
 import signal
-import ssl
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from testbay.errors import InterruptedRunError
-from testbay.manifest import placeholders
 from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
 from testbay.manifest.rollout import Look
 from testbay.production.checks import gate
 from testbay.production.checks.asking import Asking, FoundError, Passed
-from testbay.production.checks.exchange import tls_trouble
-from testbay.production.checks.kinds import container, env, http, websocket
-from testbay.production.checks.kinds.journey import Journey
+from testbay.production.checks.client import Opening, open_asking
+from testbay.production.checks.once import HARMLESS, attempt, masked, result_of
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
 from testbay.production.history.verdicts import Past
 from testbay.text import one_line
 
-if TYPE_CHECKING:
-    import aiohttp
-
 CONCURRENCY = 16
-_MAX_HEADER_BYTES = 64 << 10
 _FIRST_PAUSE_S = 0.5
-_HARMLESS = ("pass", "skip")
-_ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 
 
@@ -97,11 +83,20 @@ async def _run(plan: Plan) -> Report:
 async def report(plan: Plan) -> Report:
     """The same, inside of a running loop."""
     started = datetime.now(UTC)
-    asking, trouble = _asking(plan)
+    asking, trouble = open_asking(
+        Opening(
+            target=plan.target,
+            root=plan.root,
+            environ=plan.environ,
+            secrets=plan.secrets,
+            expected_commit=plan.expected_commit,
+            within_s=plan.within_s,
+        )
+    )
     async with asking.client:
         results = _unasked(plan, trouble) if trouble else await _all(plan, asking)
     if asking.secrets:  # what was found first may hold what was captured later
-        results = [_masked(asking, result) for result in results]
+        results = [masked(asking, result) for result in results]
     found = Report(
         service=plan.service,
         phase=plan.phase,
@@ -115,80 +110,6 @@ async def report(plan: Plan) -> Report:
         results=tuple(results),
     )
     return verdicts.judged(found, plan.checks, plan.past)
-
-
-def _asking(plan: Plan) -> tuple[Asking, str]:
-    """With what to ask, and why that cannot be done, if so."""
-    import aiohttp
-
-    target = plan.target or Target(base_url="http://127.0.0.1:9")
-    base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
-    headers: dict[str, str] = {}
-    kept = _password(base_url)
-    kept |= {plan.environ[name] for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)}
-    for name, text in target.headers.items():
-        headers[name], missing = placeholders.with_environment(text, plan.environ)
-        absent += missing
-        kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
-    trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
-    if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
-        trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
-    direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
-    try:
-        tls = _trusting(plan.environ)
-    except OSError as error:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
-        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
-        trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
-    # A connection for each: one that the server has just closed is not its fault.
-    connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
-    asking = Asking(
-        base_url=base_url.rstrip("/"),
-        headers=headers,
-        writes=target.writes,
-        root=plan.root,
-        environ=plan.environ,
-        run_id=f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        expected_sha=plan.expected_commit,
-        deadline=time.monotonic() + plan.within_s,
-        client=_client(connector, direct=direct),
-        direct=direct,
-        tls=tls,
-        secrets=kept,
-    )
-    return asking, trouble
-
-
-def _client(connector: "aiohttp.BaseConnector | None", *, direct: bool, owner: bool = True) -> "aiohttp.ClientSession":
-    """With cookies of its own."""
-    import aiohttp
-
-    client = aiohttp.ClientSession(
-        connector=connector,
-        connector_owner=owner,
-        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
-        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
-        trust_env=not direct,  # no proxy leads to this machine
-        auto_decompress=False,  # it would be without a limit
-        headers={"accept-encoding": "gzip", "user-agent": "testbay"},
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-    )
-    client._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
-    return client
-
-
-def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Of the certificates that come with us, or of those that the environment names."""
-    import certifi
-
-    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
-
-
-def _password(url: str) -> set[str]:
-    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return {form for part in (user, user.partition(":")[2]) if part for form in (part, unquote(part))}
 
 
 def _unasked(plan: Plan, why: str) -> list[Result]:
@@ -232,7 +153,7 @@ async def _all(plan: Plan, asking: Asking) -> list[Result]:
 
 def _of_that_build(result: Result, gate: Verdict) -> Result:
     """What passed, passed on a build that may be another one than the expected."""
-    if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in _HARMLESS:
+    if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in HARMLESS:
         return result
     if gate == "error":
         return replace(result, verdict="error", said=f"passed, but on an unknown build: {result.said}")
@@ -249,8 +170,8 @@ async def _gate(plan: Plan, asking: Asking) -> Result:
             asking, plan.target.live, plan.progress, must_know=must_know, look=plan.look, tell=plan.tell
         )
     except FoundError as error:
-        return _result(asking, LIVE, error, began)
-    return _result(asking, LIVE, passed, began, attempts=attempts)
+        return result_of(asking, LIVE, error, began)
+    return result_of(asking, LIVE, passed, began, attempts=attempts)
 
 
 async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
@@ -262,99 +183,18 @@ async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
     cleanups: list[Result] = []
     heard: list[str] = []
     pause_s = _FIRST_PAUSE_S
-    found = await _attempt(asking, check, instance, cleanups)
-    for attempt in range(1, check.attempts):
+    found = await attempt(asking, check, instance, cleanups)
+    for number in range(1, check.attempts):
         over = asking.deadline - time.monotonic() < pause_s
         if over or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
             break
-        heard.append(f"attempt {attempt}: {found.said}")
+        heard.append(f"attempt {number}: {found.said}")
         await asyncio.sleep(pause_s)
         pause_s *= 2
-        found = await _attempt(asking, check, instance, cleanups)
-    result = _result(asking, check, found, began, instance=instance, attempts=len(heard) + 1)
+        found = await attempt(asking, check, instance, cleanups)
+    result = result_of(asking, check, found, began, instance=instance, attempts=len(heard) + 1)
     earlier = [asking.masked(line) for line in heard]
     return [replace(result, evidence=(*earlier, *result.evidence)), *cleanups]
-
-
-def _result(
-    asking: Asking,
-    check: Check | str,
-    found: Passed | FoundError,
-    began: float,
-    *,
-    instance: str = "",
-    attempts: int = 1,
-) -> Result:
-    verdict: Verdict = "pass" if isinstance(found, Passed) else found.verdict
-    name, kind = (check, LIVE) if isinstance(check, str) else (check.id, check.kind)
-    return Result(
-        check=name,
-        instance=instance,
-        kind=kind,
-        verdict=verdict,
-        said=asking.masked(found.said),
-        evidence=tuple(asking.masked(line) for line in found.evidence),
-        duration_s=round(time.monotonic() - began, 4),
-        attempts=attempts,
-        latencies_s=tuple(round(seconds, 5) for seconds in found.latencies_s) if isinstance(found, Passed) else (),
-    )
-
-
-async def _attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
-    try:
-        # Or another check's cookie would log it in, or not, as it happens.
-        async with _client(asking.client.connector, direct=asking.direct, owner=False) as client:
-            return await _asked(replace(asking, client=client), check, instance, cleanups)
-    except FoundError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
-        return FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
-
-
-async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed:
-    match check.kind:
-        case "http":
-            return await http.ask(asking, check, instance)
-        case "websocket":
-            return await websocket.ask(asking, check, instance)
-        case "env":
-            return env.ask(asking, check)
-        case "container":
-            return await asyncio.to_thread(container.ask, asking, check)
-        case "journey":
-            return await _travel(asking, check, cleanups)
-
-
-async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:
-    """The journey; its cleanup also when it is interrupted or the run's time is over, in time of its own."""
-    journey = Journey(asking, check)
-    try:
-        return await journey.go()
-    finally:
-        if check.cleanup:
-            began = time.monotonic()
-            cleaned: Passed | FoundError
-            try:
-                cleaned = await _to_its_end(journey.clean())
-            except FoundError as error:
-                cleaned = error
-            if not cleanups or cleanups[0].verdict in _HARMLESS:  # of several attempts the one that left something
-                cleanups[:] = [replace(_result(asking, check, cleaned, began), check=f"{check.id}/cleanup")]
-
-
-async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
-    """What it comes to; an interrupt that comes while it is under way is obeyed when it is done."""
-    task = asyncio.ensure_future(cleanup)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-
-
-def _masked(asking: Asking, result: Result) -> Result:
-    said, *evidence = (asking.masked(text) for text in (result.said, *result.evidence))
-    return replace(result, said=said, evidence=tuple(evidence), instance=asking.masked(result.instance))
 
 
 def _run_url(environ: Mapping[str, str]) -> str:

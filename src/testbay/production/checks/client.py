@@ -1,0 +1,121 @@
+"""With what a target is asked: its address and headers, whom to trust over TLS, and what nothing may show."""
+
+import fnmatch
+import re
+import secrets
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from testbay.manifest import placeholders
+from testbay.manifest.checks import Target
+from testbay.production.checks.asking import Asking
+from testbay.production.checks.exchange import tls_trouble
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_MAX_HEADER_BYTES = 64 << 10
+_ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What there is to know before anything is asked. `secrets` are names of variables, `*` allowed.
+
+    `keep_alive_s` is how long a connection waits for the next request; 0 is a connection for each.
+    """
+
+    target: Target | None
+    root: Path
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Sequence[str] = ()
+    expected_commit: str = ""
+    within_s: float = 900.0
+    keep_alive_s: float = 0.0
+
+
+def open_asking(plan: Opening) -> tuple[Asking, str]:
+    """With what to ask, and why that cannot be done, if so."""
+    import aiohttp
+
+    target = plan.target or Target(base_url="http://127.0.0.1:9")
+    base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
+    headers: dict[str, str] = {}
+    kept = _password(base_url)
+    kept |= {plan.environ[name] for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)}
+    for name, text in target.headers.items():
+        headers[name], missing = placeholders.with_environment(text, plan.environ)
+        absent += missing
+        kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
+    trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
+    if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
+        trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
+    direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    try:
+        tls = _trusting(plan.environ)
+    except OSError as error:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
+        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
+        trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
+    if plan.keep_alive_s:
+        connector = aiohttp.TCPConnector(keepalive_timeout=plan.keep_alive_s, limit=0, ssl=tls)
+    else:  # a connection for each: one that the server has just closed is not its fault
+        connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
+    asking = Asking(
+        base_url=base_url.rstrip("/"),
+        headers=headers,
+        writes=target.writes,
+        root=plan.root,
+        environ=plan.environ,
+        run_id=run_id(),
+        expected_sha=plan.expected_commit,
+        deadline=time.monotonic() + plan.within_s,
+        client=client(connector, direct=direct),
+        direct=direct,
+        tls=tls,
+        secrets=kept,
+    )
+    return asking, trouble
+
+
+def client(connector: "aiohttp.BaseConnector | None", *, direct: bool, owner: bool = True) -> "aiohttp.ClientSession":
+    """With cookies of its own."""
+    import aiohttp
+
+    made = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=owner,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
+        timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
+        trust_env=not direct,  # no proxy leads to this machine
+        auto_decompress=False,  # it would be without a limit
+        headers={"accept-encoding": "gzip", "user-agent": "testbay"},
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+    )
+    made._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
+    return made
+
+
+def run_id() -> str:
+    """A name for one time of asking, in what is written and on what is made."""
+    return f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Of the certificates that come with us, or of those that the environment names."""
+    import certifi
+
+    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
+
+
+def _password(url: str) -> set[str]:
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return {form for part in (user, user.partition(":")[2]) if part for form in (part, unquote(part))}
