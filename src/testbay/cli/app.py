@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
-from testbay.cli import explain, harness, production, secrets, servers, stacks, starting
+from testbay.cli import explain, harness, production, secrets, servers, stacks, starting, watch
 from testbay.errors import BayError, unusable
 from testbay.output import Voice, farewell, open_closed_streams
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (starting, harness, stacks, secrets, production, explain):
+for commands in (starting, harness, stacks, secrets, production, watch, explain):
     app.add_typer(commands.app)
 app.add_typer(servers.app, name="servers")
 

@@ -84,14 +84,20 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
     return asking, trouble
 
 
-def client(connector: "aiohttp.BaseConnector | None", *, direct: bool, owner: bool = True) -> "aiohttp.ClientSession":
-    """With cookies of its own."""
+def client(
+    connector: "aiohttp.BaseConnector | None",
+    *,
+    direct: bool,
+    owner: bool = True,
+    jar: "aiohttp.abc.AbstractCookieJar | None" = None,
+) -> "aiohttp.ClientSession":
+    """With cookies of its own, unless it is given others."""
     import aiohttp
 
     made = aiohttp.ClientSession(
         connector=connector,
         connector_owner=owner,
-        cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
+        cookie_jar=jar or aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
         timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
         trust_env=not direct,  # no proxy leads to this machine
         auto_decompress=False,  # it would be without a limit

@@ -39,7 +39,7 @@ async def wait(
         attempts += 1
         rollout = await look() if look else Rollout(expected=asking.expected_sha)
         try:
-            answer = await _once(asking, live, rollout)
+            answer = await once(asking, live, rollout)
         except FoundError as error:
             found = error
         else:
@@ -73,7 +73,7 @@ def _passed(asking: Asking, answer: Response, rollout: Rollout) -> Passed:
     return Passed(said=said, evidence=tuple(_told(rollout)))
 
 
-async def _once(asking: Asking, live: Live, rollout: Rollout) -> Response:
+async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
     """One answer of a build that may answer; `asking.commit` is what did."""
     asking.commit, asking.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)

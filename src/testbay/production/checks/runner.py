@@ -117,7 +117,7 @@ def _unasked(plan: Plan, why: str) -> list[Result]:
     return live + [
         Result(check=check.id, instance=each, kind=check.kind, verdict="error", said=why, attempts=0)
         for check in plan.checks
-        for each in _instances(check)
+        for each in instances(check)
     ]
 
 
@@ -125,14 +125,15 @@ def _has_gate(plan: Plan) -> bool:
     return plan.target is not None and plan.target.live is not None and plan.phase in ("post-deploy", "scheduled")
 
 
-def _instances(check: Check) -> list[str]:
+def instances(check: Check) -> list[str]:
+    """The values of its `each`, or one that is empty."""
     each = check.each if isinstance(check, HttpCheck | WebSocketCheck) else []
     return each or [""]
 
 
 async def _all(plan: Plan, asking: Asking) -> list[Result]:
     gate_results = [await _gate(plan, asking)] if _has_gate(plan) else []
-    pairs = [(check, each) for check in plan.checks for each in _instances(check)]
+    pairs = [(check, each) for check in plan.checks for each in instances(check)]
     done: list[str] = []
     room = asyncio.Semaphore(CONCURRENCY)
 

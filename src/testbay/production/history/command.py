@@ -20,6 +20,7 @@ from testbay.production.history.entries import History
 from testbay.production.history.slowness import Rule, Series
 
 FOLDER = ".testbay/history"
+WATCHED = "watch.db"  # in a folder that `testbay watch` keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,15 @@ class Place:
         return shlex.join(["--branch", self.branch.name] if self.branch else ["--history", str(self.folder)])
 
     def read(self, now: datetime) -> History:
-        """The history there; empty before the first run.
+        """The history there; empty before the first run. That of a watcher is read as lines.
 
         Raises:
             HistoryError: It cannot be read.
         """
+        if self.branch is None and (self.folder / WATCHED).is_file():
+            from testbay.production.watch import export
+
+            return export.history(self.folder, now)
         return self.branch.read(now) if self.branch else entries.read(self.folder, now)
 
 

@@ -1,0 +1,56 @@
+"""`testbay watch`: the checks of the phase `scheduled`, asked around the clock."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbay import settings as configuration
+from testbay.output import Voice
+
+app = typer.Typer()
+
+
+@app.command()
+def watch(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]...", help="The services to watch; every one that has checks if left out."),
+    ] = None,
+    *,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve the live page there, e.g. 127.0.0.1:8090.", show_default=False),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Only this deployment.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
+        ".testbay/watch"
+    ),
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="1h", help="End after this long.", show_default=False)
+    ] = None,
+) -> None:
+    """Ask the checks of the phase scheduled around the clock, each `every` so often; keep, tell and show what is found.
+
+    Example: testbay watch agent_executor --listen 127.0.0.1:8090
+    """
+    from testbay.manifest.load import load_manifest
+    from testbay.manifest.project import find_project, find_service, service_folders
+    from testbay.production.watch import command as watching
+
+    chosen = configuration.load()
+    here = Path.cwd()
+    project = find_project(here)
+    if services:
+        manifests = [find_service(name, project) for name in dict.fromkeys(services)]
+    else:
+        manifests = [one for one in map(load_manifest, service_folders(project).values()) if one.check]
+    asked = watching.WatchAsked(
+        manifests=manifests,
+        settings=chosen,
+        folder=folder if folder.is_absolute() else project / folder,
+        listen=listen,
+        target=target,
+        for_s=configuration.duration(lasting, "--for") if lasting else None,
+    )
+    raise typer.Exit(watching.execute(asked, Voice(environ=chosen.environ)))

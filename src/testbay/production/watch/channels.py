@@ -1,0 +1,125 @@
+"""Ways to tell people, each by an address from the environment: an incoming webhook, or anything that Apprise knows.
+
+The address is a key to the channel. It is shown nowhere, and neither is any part of it in what a library says of it.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import unquote
+
+from testbay.errors import ManifestError, NotDeliveredError
+from testbay.manifest import placeholders
+from testbay.manifest.watching import Watching
+from testbay.masking import masked
+from testbay.production.incidents import slack
+from testbay.production.watch.words import Letter
+from testbay.text import one_line
+
+Send = Callable[[Letter], None]
+"""Sends a letter; raises NotDeliveredError when it was not taken."""
+_TIMEOUT_S = 20.0
+_MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":warning:"}
+
+
+def senders(service: str, wish: Watching, environ: Mapping[str, str]) -> dict[str, Send]:
+    """The channels of a service's manifest, by their names.
+
+    Raises:
+        ManifestError: An address is absent, or of no kind that is known.
+    """
+    return {f"{service}.{name}": sender(name, channel.url, environ) for name, channel in wish.tell.items()}
+
+
+def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
+    """The way to one channel.
+
+    Raises:
+        ManifestError: Its address is absent, or of no kind that is known.
+    """
+    url, absent = placeholders.with_environment(variable, environ)
+    if absent:
+        raise ManifestError(
+            f"watch.tell.{name}: {absent[0]} is not set",
+            why="the address of a channel is a key to it, so it stands in the environment",
+            todo=f"set {absent[0]}, e.g. to mailto://… or https://hooks.slack.com/services/…",
+        )
+    if url.partition("://")[0].lower() in ("http", "https"):
+        return _webhook(name, url)
+    return _by_apprise(name, url)
+
+
+def _webhook(name: str, url: str) -> Send:
+    """Slack's incoming webhook, and what takes the same: Mattermost, Rocket.Chat, Discord with /slack."""
+    try:
+        hook = slack.address(url)
+    except NotDeliveredError as error:
+        raise ManifestError(f"watch.tell.{name}: {error.what}", why=error.why, todo=error.todo) from None
+
+    def send(letter: Letter) -> None:
+        text = "\n".join([f"{_MARKS[letter.tone]} *{slack.quoted(letter.title)}*", *map(slack.quoted, letter.lines)])
+        slack.post(hook, letter.title, [text], lambda _attempt, _asked_s: False)
+
+    return send
+
+
+def _by_apprise(name: str, url: str) -> Send:
+    import apprise
+
+    asset = apprise.AppriseAsset(app_id="testbay", app_desc="testbay watch", async_mode=False, secure_logging=True)
+    with _heard(url) as said:
+        made = apprise.Apprise(asset=asset)
+        is_known = made.add(url)
+    if not is_known:
+        raise ManifestError(
+            f"watch.tell.{name}: its address is not one that Apprise knows",
+            why=" ".join(said),
+            todo="write it as Apprise's documentation shows, e.g. mailto://user:password@example.org",
+        )
+    kinds = {
+        "bad": apprise.NotifyType.FAILURE,
+        "good": apprise.NotifyType.SUCCESS,
+        "warning": apprise.NotifyType.WARNING,
+    }
+
+    def send(letter: Letter) -> None:
+        with _heard(url) as said:
+            is_taken = made.notify(
+                body="\n".join(letter.lines), title=letter.title, notify_type=kinds[letter.tone], body_format="text"
+            )
+        if not is_taken:
+            why = " ".join(said) or "Apprise says no more"
+            raise NotDeliveredError(
+                f"{name} did not take a message", why=why, todo="look at its address and its service"
+            )
+
+    return send
+
+
+@contextmanager
+def _heard(url: str) -> Iterator[list[str]]:
+    """What the library says, instead of on the terminal: without the address and every part of it."""
+    said: list[str] = []
+    secrets = _parts(url)
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if len(said) < 5:
+                said.append(one_line(masked(record.getMessage(), secrets), 300))
+
+    logger, ear = logging.getLogger("apprise"), Ear(logging.WARNING)
+    before = logger.propagate
+    logger.addHandler(ear)
+    logger.propagate = False
+    try:
+        yield said
+    finally:
+        logger.removeHandler(ear)
+        logger.propagate = before
+
+
+def _parts(url: str) -> set[str]:
+    rest = url.partition("://")[2]
+    parts = {url, rest, *re.split(r"[/?&=@:#]", rest)}
+    return {form for part in parts for form in (part, unquote(part)) if len(form) >= 6}

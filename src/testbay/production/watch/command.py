@@ -1,0 +1,210 @@
+"""`testbay watch`: what to watch, where its history is, and how it ends."""
+
+import asyncio
+import re
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from testbay.errors import HistoryError, ManifestError
+from testbay.manifest import placeholders
+from testbay.manifest.checkbase import LIVE
+from testbay.manifest.service import Manifest
+from testbay.manifest.watching import Watching
+from testbay.output import Voice
+from testbay.production import extra
+from testbay.production.checks import runner
+from testbay.production.history.slowness import Series
+from testbay.production.remote import delivery
+from testbay.production.watch import calendar
+from testbay.production.watch.channels import Send, senders
+from testbay.production.watch.courier import Courier
+from testbay.production.watch.cycle import Cycle
+from testbay.production.watch.desk import Desk, Etiquette
+from testbay.production.watch.places import Spot, spots
+from testbay.production.watch.recorder import Recorder, Tally
+from testbay.production.watch.server import LivePage
+from testbay.production.watch.store import WatchStore
+from testbay.production.watch.watcher import Watcher, place_names
+from testbay.settings import Settings
+from testbay.text import plural
+
+FOLDER = ".testbay/watch"
+_LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]*):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchAsked:
+    """What the command line said. Without `for_s` it goes on until a signal."""
+
+    manifests: Sequence[Manifest]
+    settings: Settings
+    folder: Path
+    listen: str | None
+    target: str | None = None
+    for_s: float | None = None
+
+
+def execute(asked: WatchAsked, voice: Voice) -> int:
+    """Watch until a signal comes; the exit code.
+
+    Raises:
+        ManifestError: Nothing to watch, an unknown target, or not an address to listen at.
+        HistoryError: Another watcher keeps this history, or it cannot be used.
+        NotDeliveredError: What was found could not be told.
+        EngineUnavailableError: The packages that it needs are not installed.
+    """
+    extra.demand("testbay watch", extra.CHECKS)
+    where = _address(asked.listen)
+    environ = asked.settings.environ
+    found = spots(asked.manifests, asked.target, environ)
+    wishes = {manifest.service: manifest.watch or Watching() for manifest in asked.manifests}
+    send = _senders(wishes, environ)
+    alive = _alive(wishes, environ)
+    store = WatchStore(asked.folder)
+    try:
+        if store.broken:
+            voice.say(f"history: {store.broken}")
+        asyncio.run(_watch(_Made(asked, found, wishes, store, send, alive), where, voice))
+    finally:
+        store.close()
+    return 0
+
+
+class _Made(NamedTuple):
+    asked: WatchAsked
+    spots: Sequence[Spot]
+    wishes: dict[str, Watching]
+    store: WatchStore
+    senders: dict[str, Send]
+    alive: str
+
+
+async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> None:
+    keeper = ThreadPoolExecutor(1, thread_name_prefix="history")
+    watcher, cycle = _engine(made, keeper, voice)
+    _obey_signals(watcher, voice)
+    page = LivePage(watcher=watcher, cycle=cycle) if where else None
+    try:
+        if page and where:
+            voice.say(f"live page: {await page.start(*where)}")
+        jobs = sum(len(spot.jobs) for spot in made.spots)
+        voice.say(f"watching {plural(jobs, 'check')} on {plural(len(made.spots), 'target')}; {made.store.folder}")
+        beating = asyncio.create_task(cycle.run())
+        if made.asked.for_s:
+            asyncio.get_running_loop().call_later(made.asked.for_s, watcher.stopping.set)
+        await watcher.run()
+        beating.cancel()
+        await asyncio.wait([beating])
+        written = await cycle.finish()
+    finally:
+        if page:
+            await page.stop()
+        keeper.shutdown()
+    voice.say(_ended(cycle.recorder.tally))
+    if not written:
+        raise HistoryError(
+            f"history: {made.store.folder} cannot be written",
+            why=cycle.recorder.tally.store_trouble,
+            todo="make room, or the folder writable; the last rounds are lost",
+        )
+    if complaint := cycle.courier.complaint():
+        raise complaint
+
+
+def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watcher, Cycle]:
+    """Both halves, with what the last watcher left."""
+    by_key = {spot.key: spot for spot in made.spots}
+    desk = Desk(
+        rules={service: _etiquette(service, wish) for service, wish in made.wishes.items()},
+        commit_of=lambda service, target: by_key[service, target].commit if (service, target) in by_key else "",
+    )
+    made.store.load(desk)
+    recorder = Recorder(desk=desk, store=made.store, tally=Tally(), say=voice.say)
+    desk.forget(_known(made.spots), recorder.clock())
+    watcher = Watcher(spots=made.spots, wishes=made.wishes, recorder=recorder, say=voice.say)
+    cycle = Cycle(
+        recorder=recorder,
+        courier=Courier(desk=desk, is_quiet=_quiet(made.wishes)),
+        senders=made.senders,
+        keeper=keeper,
+        keep_s=max(wish.keep for wish in made.wishes.values()),
+        facts={"watch": {"began": recorder.clock(), **place_names(made.spots)}},
+        alive=made.alive,
+    )
+    return watcher, cycle
+
+
+def _etiquette(service: str, wish: Watching) -> Etiquette:
+    return Etiquette(
+        after=wish.after,
+        recovered_after=wish.recovered_after,
+        again_s=wish.again,
+        channels=tuple(f"{service}.{name}" for name in wish.tell),
+    )
+
+
+def _known(found: Sequence[Spot]) -> set[Series]:
+    """Every name that a result of theirs can have."""
+    known = {
+        Series(spot.service, spot.target_name, name, job.instance)
+        for spot in found
+        for job in spot.jobs
+        for name in runner.names(job.check)
+    }
+    return known | {Series(spot.service, spot.target_name, LIVE) for spot in found if spot.target and spot.target.live}
+
+
+def _quiet(wishes: Mapping[str, Watching]) -> Callable[[str, float], bool]:
+    def is_quiet(channel: str, now: float) -> bool:
+        service, _, name = channel.partition(".")
+        wish = wishes.get(service)
+        spans = wish.tell[name].quiet if wish and name in wish.tell else []
+        return bool(spans and wish and calendar.quiet_until(spans, wish.zone, datetime.fromtimestamp(now, UTC)))
+
+    return is_quiet
+
+
+def _senders(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> dict[str, Send]:
+    return {key: send for service, wish in wishes.items() for key, send in senders(service, wish, environ).items()}
+
+
+def _alive(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> str:
+    """The address that hears that we live: the first that a manifest names."""
+    for text in filter(None, (wish.alive for wish in wishes.values())):
+        url, absent = placeholders.with_environment(text, environ)
+        if absent or not delivery.is_private(url):
+            why = f"{absent[0]} is not set" if absent else "it is not an https address"
+            raise ManifestError(f"watch.alive: {why}", todo="set it to the address of your heartbeat monitor")
+        return url
+    return ""
+
+
+def _obey_signals(watcher: Watcher, voice: Voice) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if not watcher.stopping.is_set():
+            voice.say(f"{signal.Signals(number).name}: ending; what is being asked is waited for")
+        watcher.stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+
+
+def _ended(tally: Tally) -> str:
+    late = f"{1000 * tally.late_s / tally.asked:.1f} ms late on average" if tally.asked else "nothing was due"
+    return f"watched {tally.asked} rounds, {tally.skipped} skipped, {late}"
+
+
+def _address(listen: str | None) -> tuple[str, int] | None:
+    if listen is None:
+        return None
+    found = _LISTEN.fullmatch(listen)
+    if not found or int(found["port"]) > 65535:
+        raise ManifestError(f"--listen: {listen!r} is not an address", todo="write HOST:PORT, e.g. 127.0.0.1:8090")
+    return found["host"].strip("[]") or "0.0.0.0", int(found["port"])  # noqa: S104 - asked for by an empty host

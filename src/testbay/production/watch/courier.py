@@ -1,0 +1,155 @@
+"""From what is to be told to the people: what goes out now, what waits, and what is done when a channel fails.
+
+A message is marked as on its way before it is sent, and that is written down. So what was told is not told again after
+a crash, but for the one message that was being sent: it is sent again, and says so.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from testbay.errors import NotDeliveredError
+from testbay.production.watch import words
+from testbay.production.watch.desk import Desk, Incident, Notice
+from testbay.production.watch.words import Letter
+from testbay.text import plural
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
+TELLS_OTHERS_AFTER = 3  # failed attempts in a row
+LOST_AFTER_S = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """One message on its way to one channel, and the notices that it settles."""
+
+    channel: str
+    letter: Letter
+    notices: Sequence[Notice]
+
+
+@dataclass(kw_only=True)
+class Courier:
+    """Chooses what to send. It sends nothing itself: `sent` and `failed` tell it how that went.
+
+    `is_quiet` says whether a channel has quiet hours at a moment.
+    """
+
+    desk: Desk
+    is_quiet: Callable[[str, float], bool] = lambda _channel, _now: False
+    busy: set[str] = field(default_factory=set)
+    trouble: dict[str, str] = field(default_factory=dict)
+    lost: int = 0
+
+    def choose(self, now: float) -> list[Errand]:
+        """At most one message for each channel; they are on their way from now on."""
+        found = []
+        waiting: dict[str, list[Notice]] = {}
+        for notice in self.desk.notices.values():
+            if notice.state == "waiting":
+                waiting.setdefault(notice.channel, []).append(notice)
+        for channel, notices in waiting.items():
+            if channel not in self.busy and not self.is_quiet(channel, now):
+                errand = self._next(channel, notices, now)
+                if errand:
+                    self.busy.add(channel)
+                    found.append(errand)
+        return found
+
+    def _next(self, channel: str, notices: Iterable[Notice], now: float) -> Errand | None:
+        for notice in sorted(notices, key=lambda one: (one.due, one.id)):
+            if notice.due > now:
+                return None
+            together = [one for one in notices if one.incident == notice.incident and one.kind != "channel"]
+            chosen, letter = self._letter(notice, together, now)
+            if letter is None:
+                for one in chosen:
+                    self.desk.note(replace(one, state="dropped"))
+                continue
+            going = [replace(one, state="sending") for one in chosen]
+            for one in going:
+                self.desk.note(one)
+            return Errand(channel=channel, letter=letter, notices=going)
+        return None
+
+    def _letter(self, notice: Notice, together: Sequence[Notice], now: float) -> tuple[Sequence[Notice], Letter | None]:
+        """What to say, and which notices that settles; without a letter nothing is left to say."""
+        if notice.kind == "channel":
+            why = self.trouble.get(notice.about)
+            return [notice], words.unreachable(notice.about, why) if why else None
+        incident = self.desk.incidents.get(notice.incident)
+        if incident is None:
+            return together, None
+        return together, _said_of(
+            incident, {one.kind for one in together}, now, again=any(one.again for one in together)
+        )
+
+    def sent(self, errand: Errand, now: float) -> None:
+        """The channel took it."""
+        self.busy.discard(errand.channel)
+        self.trouble.pop(errand.channel, None)
+        for notice in errand.notices:
+            if notice.incident and notice is errand.notices[0]:
+                self.desk.happened(notice.incident, now, f"told {errand.channel}: {errand.letter.title}")
+            self.desk.note(replace(notice, state="sent"))
+
+    def failed(self, errand: Errand, why: str, now: float) -> None:
+        """It did not; it is sent again, later each time, and the other channels hear of it once."""
+        self.busy.discard(errand.channel)
+        attempts = max(one.attempts for one in errand.notices) + 1
+        is_first = attempts >= TELLS_OTHERS_AFTER and errand.channel not in self.trouble
+        for notice in errand.notices:
+            if attempts > 1 and now - notice.posted > LOST_AFTER_S:
+                self.lost += 1
+                self.desk.note(replace(notice, state="lost"))
+                continue
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts - 1, 10))
+            self.desk.note(replace(notice, state="waiting", attempts=attempts, due=now + pause_s))
+        if is_first:
+            self.trouble[errand.channel] = why
+            self._tell_others(errand, now)
+
+    def _tell_others(self, errand: Errand, now: float) -> None:
+        if any(one.kind == "channel" for one in errand.notices):
+            return
+        service = errand.channel.partition(".")[0]
+        for other in self.desk.rule(service).channels:
+            if other != errand.channel:
+                self.desk.post(
+                    Notice(
+                        id=0,
+                        incident=0,
+                        kind="channel",
+                        number=0,
+                        channel=other,
+                        posted=now,
+                        due=now,
+                        about=errand.channel,
+                    )
+                )
+
+    @property
+    def untold(self) -> int:
+        """Messages that were tried and have not arrived."""
+        return self.lost + sum(1 for one in self.desk.notices.values() if one.attempts)
+
+    def complaint(self) -> NotDeliveredError | None:
+        """How the watcher ends when it could not tell."""
+        if not self.untold:
+            return None
+        names = sorted({one.channel for one in self.desk.notices.values() if one.attempts}) or ["a channel"]
+        return NotDeliveredError(
+            f"{plural(self.untold, 'message')} could not be told: {', '.join(names)}",
+            why="; ".join(sorted(set(self.trouble.values()))[:3]) or "the channel did not take them",
+            todo="mend the channel; the next testbay watch sends what waits",
+        )
+
+
+def _said_of(
+    incident: Incident, kinds: set[Literal["open", "again", "close", "channel"]], now: float, *, again: bool
+) -> Letter:
+    if "close" in kinds or incident.closed:
+        return words.ended(incident, was_told="open" not in kinds, maybe_again=again)
+    if "open" in kinds:
+        return words.opened(incident, now, maybe_again=again)
+    return words.goes_on(incident, now, maybe_again=again)

@@ -1,0 +1,117 @@
+"""Once a second: judge what was heard, choose what to tell, write both down, and only then send."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbay.errors import BayError
+from testbay.production.remote import delivery
+from testbay.production.watch.channels import Send
+from testbay.production.watch.courier import Courier, Errand
+from testbay.production.watch.recorder import Recorder
+
+_BEAT_S = 1.0
+_TIDY_S = 300.0
+_ALIVE_S = 60.0
+_LAST_WORDS_S = 25.0  # for messages that are on their way when the watcher ends
+_SENDERS = 8
+
+
+@dataclass(kw_only=True)
+class Cycle:
+    """The part of a watcher that is not asking. `alive` is an address that is called while all is well with us."""
+
+    recorder: Recorder
+    courier: Courier
+    senders: Mapping[str, Send]
+    keeper: ThreadPoolExecutor
+    keep_s: float
+    facts: dict[str, Any]
+    alive: str = field(default="", repr=False)
+    _sending: set[asyncio.Task[None]] = field(default_factory=set)
+    _hands: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_SENDERS, thread_name_prefix="telling")
+    )
+    _tidied: float = field(default_factory=time.monotonic)
+    _called: float = float("-inf")
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            began = time.monotonic()
+            written = await self.beat()
+            if time.monotonic() - self._tidied > _TIDY_S:
+                self._tidied = time.monotonic()
+                await self._kept(self._tidy)
+            if self.alive and written and time.monotonic() - self._called > _ALIVE_S:
+                self._called = time.monotonic()
+                self._start(self._call())
+            await asyncio.sleep(max(0.05, _BEAT_S - (time.monotonic() - began)))
+
+    async def beat(self) -> bool:
+        """One cycle; whether it could be written down. What cannot be is told all the same."""
+        recorder = self.recorder
+        recorder.settle()
+        errands = self.courier.choose(recorder.clock())
+        recorder.tally.untold = self.courier.untold
+        written = bool(await self._kept(recorder.write, self.facts))
+        if written:
+            self.facts = {}
+        for errand in errands:
+            self._start(self._send(errand))
+        return written
+
+    async def finish(self) -> bool:
+        """The last words: what was heard is written down, and what can be told is."""
+        await self.beat()
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_LAST_WORDS_S)
+        written = bool(await self._kept(self.recorder.write, None))
+        self._hands.shutdown(wait=False, cancel_futures=True)
+        return written
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _kept(self, call: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.keeper, call, *arguments)
+
+    async def _send(self, errand: Errand) -> None:
+        send = self.senders[errand.channel]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._hands, send, errand.letter)
+        except Exception as error:  # noqa: BLE001 - whatever a library of a hundred services raises, it was not told
+            why = f"{error.what}: {error.why}" if isinstance(error, BayError) else type(error).__name__
+            self.courier.failed(errand, why, self.recorder.clock())
+            self.recorder.say(f"{errand.channel} was not told: {why}")
+        else:
+            self.courier.sent(errand, self.recorder.clock())
+
+    async def _call(self) -> None:
+        """Who watches the watcher hears that it lives; that it cannot be reached is said once."""
+        tally = self.recorder.tally
+        try:
+            reply = await asyncio.get_running_loop().run_in_executor(self._hands, _called, self.alive)
+            trouble = "" if reply < 400 else f"status {reply}"
+        except Exception as error:  # noqa: BLE001 - it is told below, whatever it is
+            trouble = type(error).__name__
+        if trouble and not tally.alive_trouble:
+            self.recorder.say(f"watch.alive: the address cannot be called: {trouble}")
+        tally.alive_trouble = trouble
+
+    def _tidy(self) -> None:
+        try:
+            self.recorder.store.tidy(self.recorder.clock(), self.keep_s)
+        except sqlite3.Error as error:
+            self.recorder.tally.store_trouble = self.recorder.tally.store_trouble or str(error)
+
+
+def _called(url: str) -> int:
+    response, _ = delivery.exchange("GET", url, {"User-Agent": "testbay"}, None, most_bytes=64 << 10, within_s=20.0)
+    return response.status_code

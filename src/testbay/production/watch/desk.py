@@ -1,0 +1,314 @@
+"""What counts as an outage, which checks it takes in, and what has to be told of it: rules alone, without a clock.
+
+A check is bad after so many failed rounds in a row, and well again after so many good ones. Checks of a target that
+fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
+rounds outside of them as count anywhere make it news. So what a deploy or planned work breaks and mends is not told,
+and what outlives them is.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from testbay.production.checks.report import Result, Verdict
+from testbay.production.history.slowness import Series
+from testbay.production.incidents.findings import cause
+from testbay.production.incidents.marker import digest
+
+NoticeKind = Literal["open", "again", "close", "channel"]
+_BAD = ("fail", "stale", "error")
+_TOGETHER_S = 5.0  # checks that fail for one cause are asked at different moments: the message waits for them
+_MOST_MEMBERS = 500
+_EVIDENCE = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How one check is. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses."""
+
+    verdict: Verdict | Literal["unknown"] = "unknown"
+    at: float = 0.0
+    bad: int = 0
+    good: int = 0
+    unheld: int = 0
+    since: float = 0.0
+    incident: int = 0
+    said: str = ""
+    evidence: tuple[str, ...] = ()
+    kind: str = ""
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """One cause at one target, from the first bad round to the good one that ended it. `members` are its checks."""
+
+    id: int
+    service: str
+    target: str
+    kind: Verdict
+    cause: str
+    opened: float
+    said: str
+    members: tuple[Series, ...] = ()
+    recovered: tuple[Series, ...] = ()
+    announced: float = 0.0
+    reminded: int = 0
+    closed: float = 0.0
+    commit: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.closed
+
+    @property
+    def failing(self) -> tuple[Series, ...]:
+        return tuple(one for one in self.members if one not in self.recovered)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Etiquette:
+    """When an outage of a service counts, and who is told of it."""
+
+    after: int = 3
+    recovered_after: int = 2
+    again_s: float | None = None
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One message to one channel. `about` is the channel that fails, for a notice of that kind."""
+
+    id: int
+    incident: int
+    kind: NoticeKind
+    number: int
+    channel: str
+    posted: float
+    due: float
+    state: Literal["waiting", "sending", "sent", "dropped", "lost"] = "waiting"
+    attempts: int = 0
+    about: str = ""
+    again: bool = False  # it was being sent when the watcher ended: it may have arrived
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happening:
+    """A line in the time line of an incident."""
+
+    incident: int
+    at: float
+    text: str
+    author: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a round found."""
+
+    series: Series
+    result: Result
+    at: float
+    held: bool = False  # by a rollout, or by planned work
+
+
+@dataclass(kw_only=True)
+class Changes:
+    """What has to be written down since the last time."""
+
+    standings: dict[Series, Standing] = field(default_factory=dict)
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    notices: dict[int, Notice] = field(default_factory=dict)
+    happenings: list[Happening] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """Takes in rounds, and keeps what is known and what is to be told."""
+
+    rules: Mapping[str, Etiquette]
+    standings: dict[Series, Standing] = field(default_factory=dict)
+    incidents: dict[int, Incident] = field(default_factory=dict)  # that go on, or whose notices wait
+    notices: dict[int, Notice] = field(default_factory=dict)  # that wait or are on their way
+    last_incident: int = 0
+    last_notice: int = 0
+    commit_of: Callable[[str, str], str] = lambda _service, _target: ""
+    changes: Changes = field(default_factory=Changes)
+
+    def take(self, heard: Iterable[Heard]) -> None:
+        """Rounds as they were answered."""
+        for one in heard:
+            if one.result.verdict == "skip":
+                continue
+            before = self.standings.get(one.series, Standing())
+            now = self._bad(one, before) if one.result.verdict in _BAD else self._good(one, before)
+            self.standings[one.series] = now
+            if _matters(before, now):
+                self.changes.standings[one.series] = now
+
+    def rule(self, service: str) -> Etiquette:
+        """Of a service; the usual one for a service that is not watched any more."""
+        return self.rules.get(service, Etiquette())
+
+    def tick(self, now: float) -> None:
+        """Remind of what goes on."""
+        for one in list(self.incidents.values()):
+            again_s = self.rule(one.service).again_s
+            if again_s and one.goes_on and one.announced and now >= one.announced + (one.reminded + 1) * again_s:
+                number = int((now - one.announced) / again_s)
+                self._keep(replace(one, reminded=number))
+                self._post(one.id, "again", number, now)
+
+    def forget(self, known: Iterable[Series], now: float) -> None:
+        """Without checks that the manifest has no more: their incidents cannot go on."""
+        for series in set(self.standings) - set(known):
+            gone = self.standings.pop(series)
+            if gone.incident in self.incidents:
+                self.happened(
+                    gone.incident, now, f"{series.check} {series.instance}".strip() + " is not asked any more"
+                )
+                self._recover(self.incidents[gone.incident], series, now)
+            self.changes.standings[series] = Standing()
+
+    def _bad(self, one: Heard, before: Standing) -> Standing:
+        result = one.result
+        now = replace(
+            before,
+            verdict=result.verdict,
+            at=one.at,
+            bad=before.bad + 1,
+            good=0,
+            unheld=0 if one.held else before.unheld + 1,
+            since=one.at if before.bad == 0 and not before.incident else before.since,
+            said=result.said,
+            evidence=result.evidence[:_EVIDENCE],
+            kind=result.kind,
+            took_s=None,
+        )
+        if now.incident and now.incident in self.incidents:
+            self._relapse(self.incidents[now.incident], one.series)
+        elif now.bad >= self.rule(one.series.service).after:
+            now = replace(now, incident=self._opened(one, now))
+        if now.incident and now.unheld >= self.rule(one.series.service).after:
+            self._announce(now.incident, one.at)
+        return now
+
+    def _good(self, one: Heard, before: Standing) -> Standing:
+        took_s = one.result.latencies_s[-1] if one.result.latencies_s else one.result.duration_s
+        now = replace(
+            before,
+            verdict="pass",
+            at=one.at,
+            bad=0,
+            good=before.good + 1,
+            unheld=0,
+            kind=one.result.kind,
+            took_s=took_s,
+        )
+        if not now.incident:
+            first = before.since if before.verdict == "pass" else one.at
+            return replace(now, since=first, said=one.result.said, evidence=())
+        if now.good < self.rule(one.series.service).recovered_after:
+            return now
+        if now.incident in self.incidents:
+            self._recover(self.incidents[now.incident], one.series, one.at)
+        return replace(now, incident=0, since=one.at, said=one.result.said, evidence=())
+
+    def _opened(self, one: Heard, now: Standing) -> int:
+        """The incident of a check that is bad now: the one of its cause, or a new one."""
+        series, result = one.series, one.result
+        key = digest("cause", series.service, series.target, result.verdict, cause(result))
+        for known in self.incidents.values():
+            if known.goes_on and known.cause == key and len(known.members) < _MOST_MEMBERS:
+                self._keep(replace(known, members=(*known.members, series), opened=min(known.opened, now.since)))
+                self.happened(known.id, one.at, f"{_name(series)}: {result.verdict}: {result.said}")
+                return known.id
+        self.last_incident += 1
+        made = Incident(
+            id=self.last_incident,
+            service=series.service,
+            target=series.target,
+            kind=result.verdict,
+            cause=key,
+            opened=now.since,
+            said=result.said,
+            members=(series,),
+            commit=self.commit_of(series.service, series.target),
+        )
+        self._keep(made)
+        self.happened(made.id, now.since, f"{_name(series)}: {result.verdict}: {result.said}")
+        return made.id
+
+    def _relapse(self, known: Incident, series: Series) -> None:
+        if series in known.recovered:
+            self._keep(replace(known, recovered=tuple(one for one in known.recovered if one != series)))
+
+    def _recover(self, known: Incident, series: Series, at: float) -> None:
+        recovered = (*known.recovered, series)
+        over = set(known.members) <= set(recovered)
+        self.happened(known.id, at, f"{_name(series)}: well again")
+        self._keep(replace(known, recovered=recovered, closed=at if over else 0.0))
+        if over and known.announced:
+            self._post(known.id, "close", 0, at)
+            self.settle(known.id)
+        elif over:
+            self.happened(known.id, at, "it ended during a rollout or planned work, so no one was told")
+            self.incidents.pop(known.id)
+
+    def _announce(self, number: int, at: float) -> None:
+        known = self.incidents.get(number)
+        if known and not known.announced:
+            self._keep(replace(known, announced=at))
+            self._post(number, "open", 0, at + _TOGETHER_S)
+
+    def _post(self, incident: int, kind: NoticeKind, number: int, due: float) -> None:
+        for channel in self.rule(self.incidents[incident].service).channels:
+            self.post(Notice(id=0, incident=incident, kind=kind, number=number, channel=channel, posted=due, due=due))
+
+    def post(self, notice: Notice) -> None:
+        """Put a message among those that wait, under a number of its own."""
+        self.last_notice += 1
+        self.note(replace(notice, id=self.last_notice))
+
+    def note(self, notice: Notice) -> None:
+        """How far a message is; what nothing waits for any more is let go."""
+        self.changes.notices[notice.id] = notice
+        if notice.state in ("waiting", "sending"):
+            self.notices[notice.id] = notice
+            return
+        self.notices.pop(notice.id, None)
+        self.settle(notice.incident)
+
+    def settle(self, number: int) -> None:
+        """Let go of an incident that is over and told."""
+        known = self.incidents.get(number)
+        if known and known.closed and not any(one.incident == number for one in self.notices.values()):
+            self.incidents.pop(number)
+
+    def happened(self, incident: int, at: float, text: str, author: str = "") -> None:
+        """Add to the time line of an incident."""
+        self.changes.happenings.append(Happening(incident=incident, at=at, text=text, author=author))
+
+    def _keep(self, incident: Incident) -> None:
+        self.incidents[incident.id] = incident
+        self.changes.incidents[incident.id] = incident
+
+    def drain(self) -> Changes:
+        """What has to be written down; it is asked for once."""
+        found, self.changes = self.changes, Changes()
+        return found
+
+
+def _matters(before: Standing, now: Standing) -> bool:
+    """Whether it has to be written down: a good round after a good one is known from the rounds themselves."""
+    return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
+
+
+def _name(series: Series) -> str:
+    return f"{series.check} {series.instance}".strip()
+
+
+def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
+    """Whether a bad round of a check is no news: its target is being deployed, or worked on."""
+    return planned or rollouts.get((series.service, series.target), False)

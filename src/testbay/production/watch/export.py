@@ -1,0 +1,190 @@
+"""A watcher's history as the lines that `testbay history` keeps: what pages, latency and metrics read.
+
+A line stands for a span: an hour of the last two days, six hours before that. It says how every check stood at the end
+of it, with the mean time of the span. The beginning and the end of each incident have a line of their own, so that what
+was down is told to the minute.
+"""
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from testbay.errors import HistoryError
+from testbay.production.checks.report import Verdict
+from testbay.production.history.entries import CONTROL, Entry, History, Outcome
+from testbay.production.history.slowness import Series
+from testbay.production.watch import store
+from testbay.production.watch.desk import Incident
+from testbay.production.watch.store import DAY_S, FILE, HOUR_S
+
+_FINE_S = 2 * DAY_S
+_COARSE_S = 6 * HOUR_S
+_MOST_INCIDENTS = 500
+_SPANS = """
+select series, start_s / :width * :width, sum(passed), sum(failed), sum(stale), sum(errors), sum(took_us), sum(timed)
+from sums where width_s = 3600 and start_s >= :since and start_s < :until group by series, start_s / :width"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Of how many rounds since a moment how many passed, of those that passed or failed."""
+
+    passed: int
+    counted: int
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder holds a watcher's history."""
+    return (folder / FILE).is_file()
+
+
+def history(folder: Path, now: datetime, days: int = 90) -> History:
+    """The history there, as lines.
+
+    Raises:
+        HistoryError: It cannot be read.
+    """
+    try:
+        with closing(store.connect(folder / FILE, writes=False)) as db:
+            return History(entries=tuple(entries(db, now.timestamp(), days)))
+    except sqlite3.Error as error:
+        raise HistoryError(
+            f"history: {folder / FILE} cannot be read", why=str(error), todo="name the folder of a testbay watch"
+        ) from None
+
+
+def entries(db: sqlite3.Connection, now: float, days: int = 90) -> list[Entry]:
+    """The lines of every target, the oldest first."""
+    names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
+    current = _current(db, names)
+    incidents = list(reversed(store.newest_incidents(db, _MOST_INCIDENTS, now - days * DAY_S)))
+    spans = _spans(db, now, days)
+    made: list[Entry] = []
+    for key in sorted({(one.service, one.target) for one in names.values()}):
+        ours = {number: one for number, one in names.items() if (one.service, one.target) == key}
+        bad = _Bad.of([one for one in incidents if (one.service, one.target) == key])
+        moments = {moment for number in ours for moment in spans.get(number, {})}
+        for moment in sorted(moments):
+            end = min(moment + _width(moment, now), now)
+            made.append(
+                _line(
+                    key,
+                    end,
+                    [_outcome(one, spans.get(number, {}).get(moment), bad, end) for number, one in ours.items()],
+                )
+            )
+        made += [
+            _line(key, at, [_outcome(one, (1, None), bad, at) for one in ours.values() if one in current])
+            for at in bad.turns
+            if at > now - days * DAY_S
+        ]
+    return sorted((one for one in made if one.outcomes), key=lambda one: (one.moment, one.run_id))
+
+
+def _width(moment: float, now: float) -> float:
+    return HOUR_S if moment >= _fine_from(now) else _COARSE_S
+
+
+def _fine_from(now: float) -> float:
+    return (now - _FINE_S) // _COARSE_S * _COARSE_S
+
+
+def _spans(db: sqlite3.Connection, now: float, days: int) -> dict[int, dict[float, tuple[int, float | None]]]:
+    """For each check and span: in how many rounds it was asked, and the mean of those that were timed."""
+    found: dict[int, dict[float, tuple[int, float | None]]] = {}
+    turn = _fine_from(now)
+    since = now - days * DAY_S
+    for width, begin, end in ((_COARSE_S, since, turn), (HOUR_S, turn, now + DAY_S)):
+        rows = db.execute(_SPANS, {"width": width, "since": begin, "until": end})
+        for series, start, passed, failed, stale, errors, took_us, timed in rows:
+            asked = passed + failed + stale + errors
+            found.setdefault(series, {})[start] = (asked, took_us / timed / 1000 if timed else None)
+    rows = db.execute(
+        "select series, at_ms/3600000*3600, count(*), avg(took_us) from rounds where verdict != 3 group by 1, 2"
+    )
+    for series, start, count, took_us in rows:
+        asked, took_ms = found.setdefault(series, {}).get(start, (0, None))
+        found[series][start] = (asked + count, took_us / 1000 if took_us is not None else took_ms)
+    return found
+
+
+def _current(db: sqlite3.Connection, names: Mapping[int, Series]) -> set[Series]:
+    watched = store.facts(db).get("watch", {}).get("checks", [])
+    known = {Series(*row[:4]) for row in watched}
+    return known or set(names.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bad:
+    """When each check was part of an incident."""
+
+    spans: Mapping[Series, Sequence[tuple[float, float, Verdict]]]
+    turns: Sequence[float]
+
+    @classmethod
+    def of(cls, incidents: Iterable[Incident]) -> "_Bad":
+        spans: dict[Series, list[tuple[float, float, Verdict]]] = {}
+        turns: set[float] = set()
+        for one in incidents:
+            end = one.closed or float("inf")
+            for member in one.members:
+                spans.setdefault(member, []).append((one.opened, end, one.kind))
+            turns |= {one.opened} | ({one.closed} if one.closed else set())
+        return cls(spans={series: sorted(found) for series, found in spans.items()}, turns=sorted(turns))
+
+    def at(self, series: Series, moment: float) -> Verdict | None:
+        found = self.spans.get(series, ())
+        place = bisect_right(found, moment, key=lambda span: span[0]) - 1
+        return found[place][2] if place >= 0 and moment < found[place][1] else None
+
+
+def _outcome(series: Series, span: tuple[int, float | None] | None, bad: _Bad, at: float) -> Outcome | None:
+    if span is None or not span[0]:
+        return None
+    return Outcome(
+        check=series.check,
+        instance=series.instance,
+        verdict=bad.at(series, at) or "pass",
+        median_ms=None if span[1] is None else round(span[1], 3),
+        probes=span[0] if span[1] is not None else 0,
+    )
+
+
+def _line(key: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]) -> Entry:
+    known = tuple(one for one in outcomes if one)
+    return Entry(
+        service=key[0],
+        phase="scheduled",
+        target=key[1],
+        started=datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+        control_ms=next((one.median_ms for one in known if one.check == CONTROL), None),
+        outcomes=known,
+    )
+
+
+def shares(db: sqlite3.Connection, now: float, windows: Mapping[str, int]) -> dict[Series, dict[str, Shares]]:
+    """For each check and window of days, counted by rounds."""
+    found: dict[Series, dict[str, Shares]] = {}
+    names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
+    for window, days in windows.items():
+        width = HOUR_S if days <= 7 else DAY_S
+        query = (
+            "select series, sum(passed), sum(passed+failed) from sums where width_s=? and start_s >= ? group by series"
+        )
+        rows = dict(_counts(db.execute(query, (width, now - days * DAY_S))))
+        query = "select series, sum(verdict=0), sum(verdict<2) from rounds group by series"
+        for series, (passed, counted) in _counts(db.execute(query)):
+            before = rows.get(series, (0, 0))
+            rows[series] = (before[0] + passed, before[1] + counted)
+        for series, (passed, counted) in rows.items():
+            found.setdefault(names[series], {})[window] = Shares(passed=passed, counted=counted)
+    return found
+
+
+def _counts(rows: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, tuple[int, int]]]:
+    for series, passed, counted in rows:
+        yield series, (passed, counted)

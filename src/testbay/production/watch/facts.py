@@ -1,0 +1,86 @@
+"""How everything stands right now, for programs; a good word that should have been renewed is not believed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from testbay.manifest.checkbase import LIVE
+from testbay.production.checks.report import Verdict
+from testbay.production.history.slowness import Series
+from testbay.production.watch.desk import Standing
+from testbay.production.watch.watcher import Watcher
+
+Now = Verdict | Literal["unknown"]
+ORDER: tuple[Now, ...] = ("fail", "stale", "error", "unknown", "pass", "skip")
+_LATE_ROUNDS, _LATE_S = 3, 30.0
+
+
+class Stands(NamedTuple):
+    """One check as it is now: `state` is `fail` only from the round on that made it an outage."""
+
+    series: Series
+    kind: str
+    every_s: float
+    state: Now
+    standing: Standing
+
+
+def stands(watcher: Watcher, now: float) -> Iterator[Stands]:
+    """Every check that is watched, in the order of the manifests."""
+    known = watcher.recorder.desk.standings
+    for spot in watcher.spots:
+        gates = (
+            [(Series(spot.service, spot.target_name, LIVE), LIVE, spot.target.live.every)]
+            if spot.target and spot.target.live
+            else []
+        )
+        jobs = [(job.series, job.check.kind, job.every_s) for job in spot.jobs]
+        for series, kind, every_s in [*gates, *jobs]:
+            standing = known.get(series, Standing())
+            yield Stands(
+                series, kind, every_s, _state(standing, every_s, now, skips=series in watcher.skipped), standing
+            )
+
+
+def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> Now:
+    if skips:
+        return "skip"
+    if now - standing.at > _LATE_ROUNDS * every_s + _LATE_S:
+        return "unknown"
+    if standing.incident:
+        return standing.verdict if standing.verdict != "pass" else "fail"  # not well again yet
+    return "pass" if standing.at else "unknown"
+
+
+def checks(watcher: Watcher, now: float) -> dict[str, Any]:
+    """For `/api/checks`."""
+    every = list(stands(watcher, now))
+    return {
+        "version": 1,
+        "now": _time(now),
+        "state": min((one.state for one in every), key=ORDER.index, default="unknown"),
+        "checks": [_check(one) for one in every],
+    }
+
+
+def _check(one: Stands) -> dict[str, Any]:
+    standing = one.standing
+    return {
+        "service": one.series.service,
+        "target": one.series.target,
+        "check": one.series.check,
+        "each": one.series.instance,
+        "kind": one.kind,
+        "every_s": one.every_s,
+        "state": one.state,
+        "verdict": standing.verdict,
+        "said": standing.said,
+        "asked": _time(standing.at) if standing.at else None,
+        "since": _time(standing.since) if standing.since else None,
+        "response_ms": None if standing.took_s is None else round(standing.took_s * 1000, 3),
+        "incident": standing.incident or None,
+    }
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

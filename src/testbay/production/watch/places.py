@@ -1,0 +1,109 @@
+"""What is watched: every check of the phase `scheduled` at every target, each with what it is asked with."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbay.errors import ManifestError
+from testbay.manifest.checks import Check, HttpCheck, Target
+from testbay.manifest.service import Manifest
+from testbay.production.checks import runner
+from testbay.production.checks.asking import Asking
+from testbay.production.checks.client import Opening
+from testbay.production.history.slowness import Series
+from testbay.production.remote import deployed
+from testbay.text import nearest
+
+_KEEP_ALIVE_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """One check at one target. `is_plain` is a request that needs neither cookies nor a second answer."""
+
+    series: Series
+    check: Any
+    instance: str
+    every_s: float
+    is_plain: bool
+
+
+@dataclass(kw_only=True)
+class Spot:
+    """One target of one service, and what it is asked with. `trouble` is why it cannot be asked, if so."""
+
+    service: str
+    target_name: str
+    target: Target | None
+    opening: Opening
+    jobs: Sequence[Watched] = ()
+    asking: Asking | None = None
+    own_client: Any = None  # for what has cookies of its own
+    trouble: str = ""
+    looks: bool = False  # a platform is asked which commit should answer
+    commit: str = ""
+    expected: str = ""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.service, self.target_name
+
+
+def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str, str]) -> list[Spot]:
+    """The targets of services with what is asked of each.
+
+    Raises:
+        ManifestError: An unknown target, or nothing to watch.
+    """
+    every = list(manifests)
+    known = [name for manifest in every for name in manifest.target]
+    if only is not None and only not in known:
+        raise ManifestError(
+            f"--target: unknown target {only!r}{nearest(only, known)}", todo=f"known: {', '.join(known)}"
+        )
+    found = [spot for manifest in every for spot in _of(manifest, only, environ) if spot.jobs]
+    if not found:
+        raise ManifestError(
+            "there is nothing to watch: no check is for the phase scheduled",
+            todo="add a [target.NAME] and [[check]] to the manifest (docs/watch.md)",
+        )
+    return found
+
+
+def _of(manifest: Manifest, only: str | None, environ: Mapping[str, str]) -> Iterator[Spot]:
+    checks = runner.chosen(manifest.check, "scheduled", ())
+    targets = {name: one for name, one in manifest.target.items() if only in (None, name)}
+    elsewhere = [check for check in checks if check.kind not in runner.ASKS_TARGET]
+    for number, (name, target) in enumerate(targets.items()):
+        asked = checks if number == 0 else [check for check in checks if check not in elsewhere]
+        yield _spot(manifest, name, target, asked, environ)
+    if not targets and elsewhere:
+        yield _spot(manifest, "", None, elsewhere, environ)
+
+
+def _spot(
+    manifest: Manifest, name: str, target: Target | None, checks: Sequence[Check], environ: Mapping[str, str]
+) -> Spot:
+    jobs = [
+        Watched(
+            series=Series(manifest.service, name, check.id, instance),
+            check=_asked_once(check),
+            instance=instance,
+            every_s=check.every,
+            is_plain=isinstance(check, HttpCheck) and check.method in ("get", "head") and not check.follow,
+        )
+        for check in checks
+        for instance in (runner.instances(check))
+    ]
+    secrets = (*manifest.secrets, *deployed.TOKENS)
+    opening = Opening(target=target, root=manifest.root, environ=environ, secrets=secrets, keep_alive_s=_KEEP_ALIVE_S)
+    return Spot(service=manifest.service, target_name=name, target=target, opening=opening, jobs=jobs)
+
+
+def _asked_once(check: Check) -> Check:
+    """Without further probes and attempts: the next round is soon."""
+    update: dict[str, Any] = {"attempts": 1}
+    if isinstance(check, HttpCheck):
+        update["latency"] = None
+    return check.model_copy(update=update)

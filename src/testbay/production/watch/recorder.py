@@ -1,0 +1,121 @@
+"""From what rounds found to the store: rules first, then one transaction a second, and nothing lost while it cannot."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from testbay.production.checks.report import Result
+from testbay.production.history.slowness import Series
+from testbay.production.watch.desk import Changes, Desk, Heard
+from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.store import WatchStore
+
+_MOST_WAITING = 500_000  # rounds that wait for a store that cannot be written: some 80 MB
+_CLOCK_JUMP_S = 5.0
+_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What the watcher counts of itself. `lateness` has a count for each of the buckets, and one beyond them."""
+
+    asked: int = 0
+    skipped: int = 0
+    lost: int = 0
+    clock_jumps: int = 0
+    lateness: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_S) + 1))
+    late_s: float = 0.0
+    latest_s: float = 0.0
+    untold: int = 0
+    store_trouble: str = ""
+    alive_trouble: str = ""
+
+    def late(self, by_s: float) -> None:
+        """A round that was asked so long after it was due."""
+        by_s = max(0.0, by_s)
+        self.asked += 1
+        self.late_s += by_s
+        self.latest_s = max(self.latest_s, by_s)
+        self.lateness[next((at for at, most in enumerate(_BUCKETS_S) if by_s <= most), len(_BUCKETS_S))] += 1
+
+
+BUCKETS_S = _BUCKETS_S
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """Keeps what was heard until it is written. `is_written` says whether what is to be told was written down first.
+
+    `clock` is the wall clock; `steady` one that only goes forward: where they part, the wall clock was set.
+    """
+
+    desk: Desk
+    store: WatchStore
+    tally: Tally
+    say: Callable[[str], None]
+    clock: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    _heard: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
+    _rounds: list[tuple[Series, str, Told]] = field(default_factory=list)
+    _changes: list[Changes] = field(default_factory=list)
+    _apart_s: float | None = None
+
+    def hear(self, series: Series, result: Result, at: float, *, held: bool) -> None:
+        """A round that was just answered."""
+        self._heard.append((series, result, at, held))
+
+    def settle(self) -> None:
+        """Judge what was heard, by the rules."""
+        heard, self._heard = self._heard, []
+        self._look_at_clocks()
+        self.desk.take(Heard(series=series, result=result, at=at, held=held) for series, result, at, held in heard)
+        self.desk.tick(self.clock())
+        self._rounds += [(series, result.kind, _told(result, at)) for series, result, at, _ in heard]
+        if (excess := len(self._rounds) - _MOST_WAITING) > 0:
+            del self._rounds[:excess]
+            self.tally.lost += excess
+
+    def write(self, facts: dict[str, Any] | None = None) -> bool:
+        """Write down what was judged; False when that is impossible now, and will be tried again."""
+        rounds, changes = self._rounds, _joined([*self._changes, self.desk.drain()])
+        try:
+            known = [(name, json.dumps(value)) for name, value in (facts or {}).items()]
+            self.store.write(rounds, changes, known)
+        except (sqlite3.Error, OSError) as error:
+            self._changes = [changes]
+            if not self.tally.store_trouble:
+                self.say(f"history: {self.store.folder} cannot be written: {error}; the rounds wait in memory")
+            self.tally.store_trouble = str(error) or type(error).__name__
+            return False
+        del self._rounds[: len(rounds)]
+        self._changes = []
+        if self.tally.store_trouble:
+            self.say(f"history: {self.store.folder} is written again")
+            self.tally.store_trouble = ""
+        return True
+
+    def _look_at_clocks(self) -> None:
+        apart_s = self.clock() - self.steady()
+        if self._apart_s is not None and abs(apart_s - self._apart_s) > _CLOCK_JUMP_S:
+            self.tally.clock_jumps += 1
+            self.say(f"the clock was set by {apart_s - self._apart_s:+.0f} s; the rounds keep their rhythm")
+        self._apart_s = apart_s
+
+
+def _told(result: Result, at: float) -> Told:
+    took_s = result.latencies_s[-1] if result.latencies_s else (result.duration_s if result.verdict == "pass" else None)
+    took_us = None if took_s is None else round(took_s * 1e6)
+    return Told(round(at * 1000), VERDICTS.index(result.verdict), took_us)
+
+
+def _joined(parts: Sequence[Changes]) -> Changes:
+    whole = Changes()
+    for part in parts:
+        whole.standings |= part.standings
+        whole.incidents |= part.incidents
+        whole.notices |= part.notices
+        whole.happenings += part.happenings
+    return replace(whole)

@@ -1,0 +1,44 @@
+"""Deploys as a watcher sees them: a build on its way excuses what fails, and a new one is asked everything."""
+
+from dataclasses import dataclass, replace
+
+from testbay.manifest.rollout import Rollout
+from testbay.production.checks.report import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """How far a deploy of one target is. `given_up` is the deploy that took too long: it excuses nothing any more."""
+
+    served: str = ""
+    rolling_since: float | None = None
+    given_up: tuple[str, ...] = ()
+    arrived: bool = False
+
+    @property
+    def is_rolling(self) -> bool:
+        return self.rolling_since is not None
+
+
+def observed(
+    before: Passage, served: str, verdict: Verdict, rollout: Rollout, *, now: float, give_up_s: float
+) -> Passage:
+    """What an answer of the target, and of the platform that deploys, makes of it.
+
+    `verdict` says whether a build answers that may: it passes also for one that is on its way. `arrived` is true once,
+    when another build than before answers for good.
+    """
+    deploy = (rollout.expected, *rollout.under_way)
+    awaited = bool(rollout.expected) and (
+        (verdict in ("stale", "fail", "error") and before.is_rolling) or verdict == "stale"
+    )
+    under_way = bool(rollout.under_way) and not rollout.lost
+    known = served or before.served
+    if not (awaited or under_way) or rollout.lost:
+        is_new = bool(served) and bool(before.served) and served != before.served
+        arrived = verdict == "pass" and (is_new or before.is_rolling)
+        return Passage(served=known, arrived=arrived)
+    since = now if before.rolling_since is None else before.rolling_since
+    if before.given_up == deploy or now - since > give_up_s:
+        return Passage(served=known, given_up=deploy)
+    return replace(before, served=known, rolling_since=since, given_up=(), arrived=False)

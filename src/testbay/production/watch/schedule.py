@@ -1,0 +1,89 @@
+"""When each check is asked: at fixed distances, spread over them, and never twice to make up for lost time."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_GOLDEN = 0.6180339887498949  # groups of one rhythm begin apart from each other, however many there are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One time that a check is due. `skipped` rounds before it are lost: their time came while nothing could be asked.
+
+    `key` is the place of the check in the list that the schedule was made of.
+    """
+
+    key: int
+    due_s: float
+    skipped: int = 0
+
+
+class Schedule:
+    """The rounds of all checks on one clock, which only goes forward.
+
+    A check that is due every 15 s is due at t, t+15, t+30 …, whenever it is really asked: nothing drifts. Checks of one
+    rhythm are spread evenly over it, so that nothing comes in bursts.
+
+    Args:
+        every_s: The distance between two rounds of each check.
+        start_s: The clock's time at which the first one is due.
+    """
+
+    def __init__(self, every_s: Sequence[float], start_s: float) -> None:
+        self._every_s = list(every_s)
+        self._waiting: list[tuple[float, int]] = []
+        self._asking: set[int] = set()
+        for number, (rhythm, keys) in enumerate(sorted(_by_rhythm(every_s).items())):
+            shift = (number * _GOLDEN) % 1 * rhythm / len(keys)
+            self._waiting += [(start_s + shift + at * rhythm / len(keys), key) for at, key in enumerate(keys)]
+        heapq.heapify(self._waiting)
+
+    @property
+    def next_s(self) -> float:
+        """When the next check is due; infinite without checks."""
+        return self._waiting[0][0] if self._waiting else float("inf")
+
+    def take(self, now_s: float) -> list[Round]:
+        """The rounds that are due, each check at most once; later ones of the same check are skipped and counted.
+
+        A check that is still being asked is not asked again: its round is in `missed`.
+        """
+        found = []
+        while self._waiting and self._waiting[0][0] <= now_s:
+            due_s, key = self._waiting[0]
+            skipped = int((now_s - due_s) / self._every_s[key])
+            newest_s = due_s + skipped * self._every_s[key]
+            heapq.heapreplace(self._waiting, (newest_s + self._every_s[key], key))
+            found.append(Round(key=key, due_s=newest_s, skipped=skipped))
+        return found
+
+    def begin(self, key: int) -> bool:
+        """Whether a check may be asked now: not while it still is."""
+        if key in self._asking:
+            return False
+        self._asking.add(key)
+        return True
+
+    def end(self, key: int) -> None:
+        """It was answered, or was not."""
+        self._asking.discard(key)
+
+    def hurry(self, keys: Iterable[int], now_s: float) -> None:
+        """Make checks due now, such as those of a target that was just deployed; their rhythm stays."""
+        wanted = set(keys)
+        self._waiting = [
+            (
+                due_s - self._every_s[key] if key in wanted and due_s - self._every_s[key] <= now_s < due_s else due_s,
+                key,
+            )
+            for due_s, key in self._waiting
+        ]
+        heapq.heapify(self._waiting)
+
+
+def _by_rhythm(every_s: Sequence[float]) -> dict[float, list[int]]:
+    found: dict[float, list[int]] = {}
+    for key, rhythm in enumerate(every_s):
+        found.setdefault(rhythm, []).append(key)
+    return found

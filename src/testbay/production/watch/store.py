@@ -1,0 +1,270 @@
+"""The history of a watcher: every round for some days, sums for years, incidents and what is to be told, in SQLite.
+
+A transaction holds what a moment brought: rounds, what they made of their checks, and the messages that follow. So a
+watcher that is killed goes on where it was, with nothing told that was not written down before.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from testbay.errors import HistoryError
+from testbay.production.history.slowness import Series
+from testbay.production.watch import packing
+from testbay.production.watch.desk import Changes, Desk, Happening, Incident, Notice, Standing
+from testbay.production.watch.packing import VERDICTS, Told
+
+FILE = "watch.db"
+VERSION = 1
+HOUR_S, DAY_S = 3600, 86400
+HOURS_KEPT_S, DAYS_KEPT_S = 92 * DAY_S, 5 * 366 * DAY_S
+_NOTES_KEPT = 1000  # incidents with their time lines, the newest
+_STANDING, _INCIDENT, _NOTICE = TypeAdapter(Standing), TypeAdapter(Incident), TypeAdapter(Notice)
+_SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set passed=passed+excluded.passed,
+failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
+errors=errors+excluded.errors, took_us=took_us+excluded.took_us, timed=timed+excluded.timed,
+most_us=max(most_us, excluded.most_us)"""
+
+
+class WatchStore:
+    """One file, one writer. Every method may raise sqlite3.Error.
+
+    Args:
+        folder: Where the file is; made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broken = ""
+        self._lock = _locked(folder)
+        self._connection = self._opened()
+        self._series: dict[Series, int] = {
+            Series(*row[1:]): row[0]
+            for row in self._connection.execute("select id, service, target, name, instance from series")
+        }
+
+    def _opened(self) -> sqlite3.Connection:
+        file = self.folder / FILE
+        try:
+            return connect(file)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise _unusable(file, error) from None
+            aside = file.with_name(f"{FILE}.broken-{time.time():.0f}")
+            file.replace(aside)
+            for rest in ("-wal", "-shm"):
+                with suppress(OSError):
+                    file.with_name(FILE + rest).unlink()
+            self.broken = f"{file.name} cannot be read ({error}): it is {aside.name} now, and a new one was begun"
+            return connect(file)
+
+    def close(self) -> None:
+        """Leave the file as one, and let others have it."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("pragma wal_checkpoint(truncate)")
+        self._connection.close()
+        os.close(self._lock)
+
+    def load(self, desk: Desk) -> None:
+        """What was known when the last watcher ended; a message that it was sending may have arrived."""
+        read = self._connection.execute
+        names = {number: series for series, number in self._series.items()}
+        for number, record in read("select series, record from standings"):
+            if number in names:
+                desk.standings[names[number]] = _STANDING.validate_json(record)
+        waiting = [
+            _NOTICE.validate_json(row[0])
+            for row in read("select record from notices where state in ('waiting', 'sending')")
+        ]
+        wanted = {one.incident for one in waiting}
+        for number, record in read("select id, record from incidents where closed=0"):
+            desk.incidents[number] = _INCIDENT.validate_json(record)
+        for number in wanted - desk.incidents.keys():
+            for (record,) in read("select record from incidents where id=?", (number,)):
+                desk.incidents[number] = _INCIDENT.validate_json(record)
+        for notice in waiting:
+            was_sending = notice.state == "sending"
+            desk.note(
+                _NOTICE.validate_python({**asdict(notice), "state": "waiting", "again": notice.again or was_sending})
+            )
+        desk.last_incident = read("select coalesce(max(id), 0) from incidents").fetchone()[0]
+        desk.last_notice = read("select coalesce(max(id), 0) from notices").fetchone()[0]
+
+    def write(
+        self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """All of a moment, or nothing of it."""
+        with self._connection as db:
+            numbered = [(self._number(series, kind), *told) for series, kind, told in rounds]
+            db.executemany("insert into rounds values (?,?,?,?)", numbered)
+            if changes.standings:
+                rows = [
+                    (self._number(series, ""), _STANDING.dump_json(one)) for series, one in changes.standings.items()
+                ]
+                db.executemany("insert or replace into standings values (?,?)", rows)
+            incidents = [
+                (one.id, one.opened, one.closed, _INCIDENT.dump_json(one)) for one in changes.incidents.values()
+            ]
+            db.executemany("insert or replace into incidents values (?,?,?,?)", incidents)
+            notices = [(one.id, one.state, _NOTICE.dump_json(one)) for one in changes.notices.values()]
+            db.executemany("insert or replace into notices values (?,?,?)", notices)
+            lines = [(one.incident, one.at, one.text, one.author) for one in changes.happenings]
+            db.executemany("insert into happenings values (?,?,?,?)", lines)
+            db.executemany("insert or replace into facts values (?,?)", facts)
+
+    def beat(self, name: str, at: float, kind: str, text: str) -> None:
+        """A job called in."""
+        with self._connection as db:
+            db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
+            db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
+
+    def beats(self, name: str, count: int = 20) -> list[tuple[float, str, str]]:
+        """The newest calls of a job, the newest first."""
+        query = "select at, kind, text from beats where name=? order by at desc limit ?"
+        return self._connection.execute(query, (name, count)).fetchall()
+
+    def tidy(self, now: float, keep_s: float) -> None:
+        """Make sums of the hours that are over, pack their rounds, and let go of what is too old."""
+        until_s = int(now // HOUR_S) * HOUR_S
+        with self._connection as db:
+            rows = db.execute(
+                "select series, at_ms, verdict, took_us from rounds where at_ms < ? order by series, at_ms",
+                (until_s * 1000,),
+            )
+            for (series, start_s), found in _by_hour(rows):
+                self._pack(series, start_s, found, until_s - keep_s)
+            db.execute("delete from rounds where at_ms < ?", (until_s * 1000,))
+            db.execute("delete from hours where start_s < ?", (until_s - keep_s,))
+            db.execute("delete from sums where width_s=? and start_s < ?", (HOUR_S, now - HOURS_KEPT_S))
+            db.execute("delete from sums where width_s=? and start_s < ?", (DAY_S, now - DAYS_KEPT_S))
+            self._tidy_incidents(db)
+
+    def _pack(self, series: int, start_s: int, found: list[Told], oldest_s: float) -> None:
+        db = self._connection
+        if start_s >= oldest_s:
+            known = db.execute("select data from hours where series=? and start_s=?", (series, start_s)).fetchone()
+            before = list(packing.unpacked(known[0], start_s * 1000)) if known else []
+            data = packing.packed(sorted([*before, *found]), start_s * 1000)
+            db.execute("insert or replace into hours values (?,?,?)", (series, start_s, data))
+        counts = [sum(told.verdict == place for told in found) for place in range(len(VERDICTS))]
+        times = [told.took_us for told in found if told.took_us is not None]
+        totals = (*counts, sum(times), len(times), max(times, default=0))
+        for width_s in (HOUR_S, DAY_S):
+            db.execute(_SUM, (width_s, series, start_s // width_s * width_s, *totals))
+
+    def _tidy_incidents(self, db: sqlite3.Connection) -> None:
+        oldest = db.execute("select id from incidents order by id desc limit 1 offset ?", (_NOTES_KEPT,)).fetchone()
+        if oldest:
+            db.execute("delete from happenings where incident <= ?", oldest)
+            db.execute("delete from incidents where id <= ? and closed > 0", oldest)
+        newest = db.execute("select coalesce(max(id), 0) from notices").fetchone()[0]
+        db.execute("delete from notices where id <= ? and state in ('sent', 'dropped', 'lost')", (newest - 10_000,))
+
+    def _number(self, series: Series, kind: str) -> int:
+        known = self._series.get(series)
+        if known is None:
+            query = "insert into series (service, target, name, instance, kind) values (?,?,?,?,?) returning id"
+            known = self._series[series] = int(self._connection.execute(query, (*series, kind)).fetchone()[0])
+        return known
+
+
+def _by_hour(rows: Iterable[tuple[int, int, int, int | None]]) -> "Iterable[tuple[tuple[int, int], list[Told]]]":
+    key: tuple[int, int] | None = None
+    found: list[Told] = []
+    for series, at_ms, verdict, took_us in rows:
+        now = (series, at_ms // 1000 // HOUR_S * HOUR_S)
+        if key is not None and now != key:
+            yield key, found
+            found = []
+        key = now
+        found.append(Told(at_ms, verdict, took_us))
+    if key is not None:
+        yield key, found
+
+
+def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
+    """The file, with its tables.
+
+    Raises:
+        sqlite3.Error: It cannot be opened, or holds something else.
+    """
+    how = "rwc" if writes else "ro"
+    made = sqlite3.connect(f"file:{_quoted(file)}?mode={how}", uri=True, check_same_thread=False, timeout=30)
+    try:
+        if writes:
+            made.execute("pragma auto_vacuum=incremental")
+            made.execute("pragma journal_mode=wal")
+            made.execute("pragma synchronous=normal")
+            made.executescript(resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
+        version = made.execute("pragma user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise sqlite3.DatabaseError(f"it is of version {version}, and this testbay knows {VERSION}")
+        if writes:
+            made.execute(f"pragma user_version={VERSION}")
+    except sqlite3.Error:
+        made.close()
+        raise
+    return made
+
+
+def _quoted(file: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(file.absolute()))
+
+
+def _locked(folder: Path) -> int:
+    """The lock of one watcher; it ends with its process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise HistoryError(
+            f"another testbay watch keeps the history in {folder}",
+            why=f"process {owner or 'unknown'} holds its lock: two would ask and tell everything twice",
+            todo="end that one, or name another folder with --history",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _unusable(place: Path, error: Exception) -> HistoryError:
+    return HistoryError(
+        f"history: {place} cannot be used", why=str(error), todo="name a folder that this user may write to, with room"
+    )
+
+
+def happenings(connection: sqlite3.Connection, incident: int) -> list[Happening]:
+    """The time line of an incident, the oldest first."""
+    rows: list[tuple[int, float, str, str]] = connection.execute(
+        "select incident, at, text, author from happenings where incident=? order by at, rowid", (incident,)
+    ).fetchall()
+    return [Happening(incident=number, at=at, text=text, author=author) for number, at, text, author in rows]
+
+
+def newest_incidents(connection: sqlite3.Connection, count: int, since: float = 0.0) -> list[Incident]:
+    """Those that go on or ended after a moment, the newest first."""
+    query = "select record from incidents where closed=0 or closed>=? order by opened desc limit ?"
+    return [_INCIDENT.validate_json(record) for (record,) in connection.execute(query, (since, count))]
+
+
+def facts(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What the watcher left word of."""
+    return {name: json.loads(value) for name, value in connection.execute("select name, value from facts")}

@@ -1,0 +1,247 @@
+"""The watcher: one event loop that asks every check in its rhythm, hears deploys, and hands on what it finds."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from testbay.manifest.checkbase import LIVE
+from testbay.manifest.rollout import Look, Rollout
+from testbay.manifest.watching import Watching
+from testbay.production.checks import gate, once
+from testbay.production.checks.asking import Asking, FoundError, Passed
+from testbay.production.checks.client import client, open_asking, run_id
+from testbay.production.checks.kinds import http
+from testbay.production.checks.report import Result
+from testbay.production.history.slowness import Series
+from testbay.production.remote import deployed
+from testbay.production.watch import calendar
+from testbay.production.watch.desk import excused
+from testbay.production.watch.places import Spot, Watched
+from testbay.production.watch.recorder import Recorder
+from testbay.production.watch.rollouts import Passage, observed
+from testbay.production.watch.schedule import Schedule
+
+_AT_ONCE = 500  # open connections at a time; what is due beyond waits, and is counted as late
+_SPREAD_S = 1.0
+_LOOK_S = 30.0  # the platform that deploys is asked this often
+_LAST_WORDS_S = 15.0  # for what is being asked when the watcher ends
+
+
+@dataclass(kw_only=True)
+class Watcher:
+    """Asks until it is stopped. `wishes` are those of each service's manifest."""
+
+    spots: Sequence[Spot]
+    wishes: dict[str, Watching]
+    recorder: Recorder
+    say: Callable[[str], None]
+    passages: dict[tuple[str, str], Passage] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ask_beats: Callable[[Watched], Awaitable[Passed]] | None = None
+    skipped: set[Series] = field(default_factory=set)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Until `stopping` is set; what is being asked then is heard, if it ends soon."""
+        jobs = [(spot, job) for spot in self.spots for job in spot.jobs]
+        loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._schedule = Schedule([job.every_s for _, job in jobs], loop.time() + 0.1)
+        self._places = {spot.key: [at for at, (one, _) in enumerate(jobs) if one is spot] for spot in self.spots}
+        async with contextlib.AsyncExitStack() as open_:
+            for spot in self.spots:
+                await self._open(spot, open_)
+            followers = [
+                asyncio.create_task(self._follow(spot)) for spot in self.spots if spot.target and spot.target.live
+            ]
+            while not self.stopping.is_set():
+                for due in self._schedule.take(loop.time()):
+                    self.recorder.tally.skipped += due.skipped
+                    if self._schedule.begin(due.key):
+                        self._start(due.key, due.due_s, *jobs[due.key])
+                    else:
+                        self.recorder.tally.skipped += 1
+                await self._wait(min(_SPREAD_S, max(0.0, self._schedule.next_s - loop.time())))
+            for task in followers:
+                task.cancel()
+            await self._end(followers)
+
+    def _start(self, key: int, due_s: float, spot: Spot, job: Watched) -> None:
+        task = asyncio.create_task(self._round(key, due_s, spot, job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _open(self, spot: Spot, stack: contextlib.AsyncExitStack) -> None:
+        import aiohttp
+
+        asking, spot.trouble = open_asking(spot.opening)
+        await stack.enter_async_context(asking.client)
+        shared = client(asking.client.connector, direct=asking.direct, owner=False, jar=aiohttp.DummyCookieJar())
+        # A connection that the server closed while it was idle is no answer: the request is sent again on a new one.
+        shared._retry_connection = True  # noqa: SLF001
+        await stack.enter_async_context(shared)
+        spot.asking, spot.secrets = replace(asking, client=shared), frozenset(asking.secrets)
+        spot.own_client = asking.client
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    async def _end(self, followers: Sequence[asyncio.Task[None]]) -> None:
+        pending = [*self._running, *followers]
+        if pending:
+            await asyncio.wait(pending, timeout=_LAST_WORDS_S)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_LAST_WORDS_S)
+
+    async def _round(self, key: int, due_s: float, spot: Spot, job: Watched) -> None:
+        try:
+            async with self._room:
+                self.recorder.tally.late(asyncio.get_running_loop().time() - due_s)
+                at = self.recorder.clock()
+                for result in await self._ask(spot, job):
+                    self._hear(spot, result, at)
+        finally:
+            self._schedule.end(key)
+
+    def _hear(self, spot: Spot, result: Result, at: float) -> None:
+        series = Series(spot.service, spot.target_name, result.check, result.instance)
+        if result.verdict == "skip":
+            self.skipped.add(series)
+        self.recorder.hear(series, result, at, held=self.is_held(series, at))
+
+    def is_held(self, series: Series, at: float) -> bool:
+        """Whether a bad round now is no news."""
+        wish = self.wishes[series.service]
+        moment = datetime.fromtimestamp(at, UTC)
+        planned = bool(wish.maintenance) and calendar.is_planned(
+            wish.maintenance, wish.zone, moment, check=series.check, target=series.target
+        )
+        rolling = {key: passage.is_rolling for key, passage in self.passages.items()}
+        return excused(rolling, series, planned=planned)
+
+    async def _ask(self, spot: Spot, job: Watched) -> list[Result]:
+        began = time.monotonic()
+        cleanups: list[Result] = []
+        asking = self._asking(spot, job)
+        found: Passed | FoundError
+        if spot.trouble:
+            found = FoundError("error", spot.trouble, reached=False)
+        elif job.check.writes and not asking.writes:
+            found = FoundError("skip", "it writes, and the target does not say writes = true", reached=False)
+        else:
+            found = await self._attempt(asking, job, cleanups)
+        result = once.result_of(asking, job.check, found, began, instance=job.instance)
+        return [once.masked(asking, one) for one in (result, *cleanups)] if cleanups else [result]
+
+    async def _attempt(self, asking: Asking, job: Watched, cleanups: list[Result]) -> Passed | FoundError:
+        if job.check.kind == "heartbeat" and self.ask_beats:
+            try:
+                return await self.ask_beats(job)
+            except FoundError as error:
+                return error
+        if not job.is_plain:
+            return await once.attempt(asking, job.check, job.instance, cleanups)
+        try:
+            return await http.ask(asking, job.check, job.instance)
+        except FoundError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
+            return FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
+
+    def _asking(self, spot: Spot, job: Watched) -> Asking:
+        assert spot.asking is not None
+        until = time.monotonic() + job.check.timeout + 5
+        if job.is_plain:
+            return replace(spot.asking, deadline=until, expected_sha=spot.expected, run_id=self._name())
+        return replace(
+            spot.asking,
+            client=spot.own_client,
+            deadline=until,
+            expected_sha=spot.expected,
+            run_id=self._name(),
+            secrets=set(spot.secrets),
+        )
+
+    def _name(self) -> str:
+        return run_id()
+
+    async def _follow(self, spot: Spot) -> None:
+        """Ask which build answers, as long as the watcher runs."""
+        assert spot.target is not None
+        assert spot.target.live is not None
+        look = deployed.look(spot.target, "scheduled", "", spot.opening.environ)
+        spot.looks = look is not None
+        looked: tuple[float, Rollout] = (-_LOOK_S, Rollout(expected=""))
+        while True:
+            began = time.monotonic()
+            if look and began - looked[0] >= _LOOK_S:
+                looked = (began, await _looked(look))
+            with contextlib.suppress(FoundError):
+                await self._gate(spot, looked[1])
+            await asyncio.sleep(max(1.0, spot.target.live.every - (time.monotonic() - began)))
+
+    async def _gate(self, spot: Spot, rollout: Rollout) -> None:
+        assert spot.asking is not None
+        assert spot.target is not None
+        assert spot.target.live is not None
+        began, at = time.monotonic(), self.recorder.clock()
+        asking = replace(spot.asking, client=spot.own_client, deadline=began + 20, run_id=self._name())
+        found: Passed | FoundError
+        try:
+            answer = await gate.once(asking, spot.target.live, rollout)
+            found = Passed(said=f"{answer.asked}: {asking.commit or 'the expected commit'} answers")
+        except FoundError as error:
+            found = _without_expectation(asking.commit, rollout, looks=spot.looks) or error
+        spot.commit = asking.commit or spot.commit
+        spot.expected = rollout.expected
+        result = once.result_of(asking, LIVE, found, began)
+        self._passed(spot, asking.commit, result, rollout, at)
+
+    def _passed(self, spot: Spot, served: str, result: Result, rollout: Rollout, at: float) -> None:
+        assert spot.target is not None
+        assert spot.target.live is not None
+        before = self.passages.get(spot.key, Passage())
+        after = observed(
+            before, served, result.verdict, rollout, now=time.monotonic(), give_up_s=spot.target.live.give_up
+        )
+        self.passages[spot.key] = after
+        if after.is_rolling != before.is_rolling:
+            where = f"{spot.service} on {spot.target_name}"
+            self.say(
+                f"{where}: a deploy {'is on its way' if after.is_rolling else 'ended'}; {served or 'no build'} answers"
+            )
+        if after.arrived:
+            self._schedule.hurry(self._places[spot.key], asyncio.get_running_loop().time())
+        if not after.is_rolling:
+            self._hear(spot, result, at)
+
+
+def _without_expectation(served: str, rollout: Rollout, *, looks: bool) -> Passed | FoundError | None:
+    """Where no commit is expected any that answers will do, unless the platform should have known one."""
+    if rollout.expected:
+        return None
+    if looks:
+        return FoundError("error", f"which commit should answer is not known: {rollout.said}", rollout.evidence)
+    return Passed(said=f"{served} answers") if served else None
+
+
+async def _looked(look: Look) -> Rollout:
+    try:
+        return await look()
+    except Exception as error:  # noqa: BLE001 - whatever the platform answers, the checks go on
+        return Rollout(expected="", said=f"{type(error).__name__}: {error}")
+
+
+def place_names(spots: Sequence[Spot]) -> dict[str, Any]:
+    """What pages need to know of the checks: how often each is asked, in the order of the manifest."""
+    return {
+        "checks": [[*job.series, job.every_s, job.check.kind] for spot in spots for job in spot.jobs],
+    }
