@@ -10,7 +10,7 @@ from testbay.production.checks.report import Result, Verdict
 from testbay.production.history.slowness import Series
 from testbay.production.watch.courier import Courier, Errand
 from testbay.production.watch.desk import Desk, Etiquette
-from testbay.production.watch.recorder import Recorder, Tally
+from testbay.production.watch.recorder import RoundKeeper, Tally
 from testbay.production.watch.store import WatchStore
 
 AFTER, RECOVERED = 3, 2
@@ -113,7 +113,7 @@ class Motion:
         self.desk = Desk(rules={"shop": Etiquette(after=AFTER, recovered_after=RECOVERED, channels=CHANNELS)})
         self.store.load(self.desk)
         clock = lambda: self.now  # noqa: E731
-        self.recorder = Recorder(
+        self.recorder = RoundKeeper(
             desk=self.desk, store=self.store, tally=Tally(), say=lambda _: None, clock=clock, steady=clock
         )
         self.courier = Courier(desk=self.desk)

@@ -26,7 +26,7 @@ from testbay.production.watch.courier import Courier
 from testbay.production.watch.cycle import Cycle
 from testbay.production.watch.desk import Desk, Etiquette
 from testbay.production.watch.places import Spot, spots
-from testbay.production.watch.recorder import Recorder, Tally
+from testbay.production.watch.recorder import RoundKeeper, Tally
 from testbay.production.watch.server import LivePage
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.watcher import Watcher, place_names
@@ -124,7 +124,7 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
         commit_of=lambda service, target: by_key[service, target].commit if (service, target) in by_key else "",
     )
     made.store.load(desk)
-    recorder = Recorder(desk=desk, store=made.store, tally=Tally(), say=voice.say)
+    recorder = RoundKeeper(desk=desk, store=made.store, tally=Tally(), say=voice.say)
     desk.forget(_known(made.spots), recorder.clock())
     watcher = Watcher(spots=made.spots, wishes=made.wishes, recorder=recorder, say=voice.say)
     cycle = Cycle(

@@ -12,7 +12,7 @@ from testbay.errors import BayError
 from testbay.production.remote import delivery
 from testbay.production.watch.channels import Send
 from testbay.production.watch.courier import Courier, Errand
-from testbay.production.watch.recorder import Recorder
+from testbay.production.watch.recorder import RoundKeeper
 
 _BEAT_S = 1.0
 _TIDY_S = 300.0
@@ -25,7 +25,7 @@ _SENDERS = 8
 class Cycle:
     """The part of a watcher that is not asking. `alive` is an address that is called while all is well with us."""
 
-    recorder: Recorder
+    recorder: RoundKeeper
     courier: Courier
     senders: Mapping[str, Send]
     keeper: ThreadPoolExecutor

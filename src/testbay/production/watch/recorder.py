@@ -46,7 +46,7 @@ BUCKETS_S = _BUCKETS_S
 
 
 @dataclass(kw_only=True)
-class Recorder:
+class RoundKeeper:
     """Keeps what was heard until it is written. `is_written` says whether what is to be told was written down first.
 
     `clock` is the wall clock; `steady` one that only goes forward: where they part, the wall clock was set.

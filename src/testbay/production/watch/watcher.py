@@ -21,7 +21,7 @@ from testbay.production.remote import deployed
 from testbay.production.watch import calendar
 from testbay.production.watch.desk import excused
 from testbay.production.watch.places import Spot, Watched
-from testbay.production.watch.recorder import Recorder
+from testbay.production.watch.recorder import RoundKeeper
 from testbay.production.watch.rollouts import Passage, observed
 from testbay.production.watch.schedule import Schedule
 
@@ -37,7 +37,7 @@ class Watcher:
 
     spots: Sequence[Spot]
     wishes: dict[str, Watching]
-    recorder: Recorder
+    recorder: RoundKeeper
     say: Callable[[str], None]
     passages: dict[tuple[str, str], Passage] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
