@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ MASKS = (
     (r"(?<![A-Za-z0-9])[-+]?\d+(?![A-Za-z0-9])", "NUM"),
 )
 SEED = 7
-Grouper = Callable[[Sequence[str]], list[str]]
+Grouper = Callable[[Iterable[str]], list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def labelled(path: Path) -> Labelled:
     )
 
 
-def ours(lines: Sequence[str]) -> list[str]:
+def ours(lines: Iterable[str]) -> list[str]:
     """The masked message of each line is its group."""
     return [masked(line) for line in lines]
 
@@ -92,7 +92,7 @@ def drain3(masks: Path | None) -> Grouper | None:
         print("Drain3 is not installed: see --help\n")
         return None
 
-    def group(lines: Sequence[str]) -> list[str]:
+    def group(lines: Iterable[str]) -> list[str]:
         config: Any = TemplateMinerConfig()
         if masks:
             config.load(str(masks))

@@ -54,7 +54,6 @@ class Settings:
     log_containers: tuple[str, ...]
     loki: Loki | None
     railway: Railway | None
-    batch_lines: int
     source_timeout_s: float
     backoff_s: float
     db_pool_max: int
@@ -83,7 +82,6 @@ class Settings:
             log_containers=read.several("LOG_CONTAINERS"),
             loki=_loki(read),
             railway=_railway(read),
-            batch_lines=int(read.number("ERROR_MONITOR_BATCH_LINES", 5000, least=1)),
             source_timeout_s=read.number("ERROR_MONITOR_SOURCE_TIMEOUT_S", 10.0, least=0.1),
             backoff_s=read.number("ERROR_MONITOR_BACKOFF_S", 5.0, least=0.0),
             db_pool_max=int(read.number("ERROR_MONITOR_DB_POOL_MAX", 5, least=2)),

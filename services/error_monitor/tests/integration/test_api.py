@@ -137,6 +137,21 @@ def test_critical_and_fixable_are_filters(seen: Instance) -> None:
     assert {one["fixable"] for one in fixable} == {True}
 
 
+def test_severity_follows_rate_and_spread(monitor: Make, logs: LogFolder) -> None:
+    """Sixty events within a minute are critical, two services high, and the pattern says why."""
+    for number in range(60):
+        logs.write(f"2026-01-02 03:04:{number:02},000 ERROR shop: too many of them\n", "rate.log")
+    for name in ("spread.log", "wide.log"):
+        logs.write("2026-01-02 03:04:00,000 ERROR shop: spread out\n", name)
+    one = monitor()
+    one.scan()
+
+    many, spread = one.patterns(words="too many")[0], one.patterns(words="spread out")[0]
+    assert (many["severity"], spread["severity"]) == ("critical", "high")
+    assert many["reason"].endswith("; severity: critical, as 60 events came within a minute")
+    assert spread["reason"].endswith("; severity: high, as 2 services have it")
+
+
 def test_a_pattern_has_its_minutes(seen: Instance) -> None:
     """The sum over the minutes is the pattern's count."""
     first = seen.patterns()[0]

@@ -8,6 +8,9 @@ from error_monitor.reading.event import Event, Failure
 
 FIXABLE = ("logic", "validation", "database", "configuration", "dependency")
 
+MANY_PER_MINUTE, FLOOD_PER_MINUTE = 10, 60
+MANY_SERVICES, FLOOD_SERVICES = 2, 5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classification:
@@ -36,13 +39,24 @@ def classify(event: Event) -> Classification:
 
 def severity(level: str, category: str, *, per_minute: float = 0.0, services: int = 1) -> str:
     """Severity from level, category, rate and spread."""
-    if level == "critical" or per_minute >= 60 or services >= 5:
+    if level == "critical" or per_minute >= FLOOD_PER_MINUTE or services >= FLOOD_SERVICES:
         return "critical"
     if level in ("debug", "info", "warning"):
-        return "high" if per_minute >= 10 else "low"
-    if category in ("database", "resource", "auth", "configuration") or per_minute >= 10 or services >= 2:
+        return "high" if per_minute >= MANY_PER_MINUTE else "low"
+    is_grave = category in ("database", "resource", "auth", "configuration")
+    if is_grave or per_minute >= MANY_PER_MINUTE or services >= MANY_SERVICES:
         return "high"
     return "medium"
+
+
+def raised(level: str, category: str, *, per_minute: float, services: int) -> tuple[str, str]:
+    """Severity with rate and spread; and why it is higher than level and category alone make it, or nothing."""
+    found = severity(level, category, per_minute=per_minute, services=services)
+    if found == severity(level, category):
+        return found, ""
+    if found == severity(level, category, per_minute=per_minute):
+        return found, f"{found}, as {per_minute:g} events came within a minute"
+    return found, f"{found}, as {services} services have it"
 
 
 def _category(event: Event) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from error_monitor.database import Connection, Database
 from error_monitor.patterns.records import Cursor, Seen, Step, Writer
+from error_monitor.patterns.weights import weigh
 from error_monitor.scanning.lease import LeaseLostError
 
 _MOST_SERVICES = 50
@@ -170,6 +171,7 @@ class Store:
         added = await connection.execute(PATTERNS, (Jsonb(patterns),))
         fresh = sum(bool(row["is_new"]) for row in await added.fetchall())
         await connection.execute(OCCURRENCES, (Jsonb(occurrences),))
+        await weigh(connection, [one["fingerprint"] for one in patterns])
         return fresh
 
 
