@@ -1,8 +1,10 @@
-"""What the fixtures give, for the annotations of a test; what is imported from elsewhere may move."""
+"""What the fixtures give, for the annotations of a test, and how a test waits; elsewhere names may move."""
 
 from testbay.harness.faults.inject import Faults
 from testbay.harness.leases.lease import Lease
+from testbay.harness.plugin.launching import Ran
 from testbay.harness.plugin.session import Leases, Nats
+from testbay.harness.plugin.waiting import eventually
 from testbay.harness.service import Service
 
-__all__ = ["Faults", "Lease", "Leases", "Nats", "Service"]
+__all__ = ["Faults", "Lease", "Leases", "Nats", "Ran", "Service", "eventually"]

@@ -1,11 +1,8 @@
 """The service under test: its own process on a lease, waited for until it really answers, ended with the test."""
 
 import http.client
-import os
-import shlex
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -33,21 +30,6 @@ _REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # what a killed service has st
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
 
 
-def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the service: those of its lease, and what its log needs."""
-    return {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
-
-
-def with_path(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables with the programs of the tests' Python before all others."""
-    return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
-
-
-def command(tenancy: Tenancy, values: Mapping[str, str], env: Mapping[str, str]) -> list[str]:
-    """The words with which the service is started."""
-    return commandline.argv(tenancy["start"], values, with_path(env)["PATH"])
-
-
 class Service:
     """What the `service` fixture gives. Start, stop and restart as a test needs it; the log grows through all of it.
 
@@ -58,6 +40,7 @@ class Service:
         launcher: Starts its processes.
         ready_timeout_s: How long it may take to answer.
         values: What the placeholders of its command stand for, besides `{port}`.
+        name: What it is called in reports, where the manifest's name is another one's.
     """
 
     def __init__(
@@ -69,14 +52,15 @@ class Service:
         ready_timeout_s: float,
         *,
         values: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> None:
         if not tenancy["start"]:
             raise ManifestError(
                 f"{tenancy['service']}: the manifest does not say how the service is started",
                 todo='add start = "uvicorn app:app --port {port}" and ready = "/health": testbay explain add-a-service',
             )
-        self.env = environment(env)
-        self.name = tenancy["service"]
+        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+        self.name = name or tenancy["service"]
         self.log = log
         self.closed = False
         self._tenancy = tenancy
@@ -116,8 +100,8 @@ class Service:
         return f"{self.name}: {f'ended with exit code {code}' if code >= 0 else process.ended_by(-code)}"
 
     @world.really
-    def start(self) -> None:
-        """Start it and wait until the manifest's `ready` path answers; nothing happens when it runs.
+    def start(self, *, wait: bool = True) -> None:
+        """Start it and wait until its `ready` path answers, unless it runs; without `wait` return at once.
 
         Raises:
             NotReadyError: It ended, or stayed silent; its last lines are the evidence.
@@ -125,14 +109,21 @@ class Service:
         """
         if self._child is not None and self._child.poll() is None:
             return
-        argv = command(self._tenancy, self._values | {"port": str(self._port)}, self.env)
-        try:
-            with self.log.open("ab") as output:
-                self._child = self._launcher.start(argv, with_path(self.env), output)
-        except OSError as error:
-            raise ManifestError(
-                f"start: cannot run {shlex.join(argv)}: {error.strerror}", todo="name a program of this environment"
-            ) from None
+        with self.log.open("ab") as output:
+            values = self._values | {"port": str(self._port)}
+            self._child = self._launcher.start(self._tenancy["start"], values, self.env, output)
+        if wait:
+            self.await_ready()
+
+    @world.really
+    def await_ready(self) -> None:
+        """Wait until its `ready` path answers.
+
+        Raises:
+            NotReadyError: It ended, or stayed silent; its last lines are the evidence.
+        """
+        if self._child is None:
+            raise self._not_ready("was not started")
         self._await_ready(self._child)
         self._launcher.answered(self._child)
 
@@ -165,33 +156,38 @@ class Service:
         )
 
     @world.really
-    def stop(self) -> None:
-        """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds."""
+    def stop(self) -> int | None:
+        """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds.
+
+        Returns:
+            Its exit code, negative for the signal that ended it; None when it was not started.
+        """
         if self._child is None:
-            return
+            return None
         if commandline.needs_shell(self._tenancy["start"]):  # a shell waits for its child, and does not tell it
             process.signal_each(process.descendants(self._child.pid), signal.SIGTERM)
         else:
             self._child.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(_PATIENCE_S)
-        self.kill()
+        return self.kill()
 
     @world.really
-    def kill(self) -> None:
+    def kill(self) -> int | None:
         """SIGKILL, for it and whatever it started: nothing is flushed or handed back. `start` starts it again.
 
         What coverage measured in it since it started is lost, as it would have been saved at its end; that of the
-        process before and after is not.
+        process before and after is not. Returns the same as `stop`.
         """
         if self._child is None:
-            return
+            return None
         process.end(process.descendants(self._child.pid), first=signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(_REAPED_WITHIN_S)
         process.end(process.in_session(self._child.pid), first=signal.SIGKILL)
-        self._child.wait()
+        code = self._child.wait()
         self._child = None
+        return code
 
     def restart(self) -> None:
         """End it, start it again, wait until it answers."""

@@ -97,3 +97,40 @@ def test_warm_starts_are_not_spoken_of(guest: Guest) -> None:
     done = [guest.pytest("-q"), guest.pytest("-q")]
 
     assert [(one.code, "cold" in one.out) for one in done] == [(0, False)] * 2, done
+
+
+SERVER = """
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+print("serving for", os.environ["WHOM"], flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+PROGRAMS = """
+from testbay.fixtures import eventually
+
+def test_two_of_a_kind(testbay, bay):
+    made = [testbay.service(bay, start="python server.py {port}", env={"WHOM": str(number)}) for number in range(2)]
+    for one in made:
+        one.start(wait=False)
+    for one in made:
+        one.await_ready()
+    eventually(lambda: all("serving for" in one.logs for one in made))
+    assert [one.logs.splitlines()[0] for one in made] == ["serving for 0", "serving for 1"]
+    assert [one.name for one in made] == ["guest", "guest-2"]
+    assert (made[0].stop(), made[0].stop(), made[1].kill()) == (4, None, -9)
+    for one in made:
+        one.close()
+
+def test_command(testbay, bay):
+    assert testbay.run(bay, "printenv DATABASE_URL") == (0, bay.postgres.dsn + "\\n")
+    assert testbay.run(bay, "python fails.py", env={"CODE": "7"}) == (7, "")
+"""
+
+
+def test_other_programs_of_the_project_run_on_a_lease(guest: Guest) -> None:
+    """Several at once, each with a log of its own; their ends are told."""
+    fails = "import os, sys\nsys.exit(int(os.environ['CODE']))\n"
+    guest.write({"server.py": SERVER, "fails.py": fails, "tests/test_it.py": PROGRAMS})
+    done = guest.pytest("-q")
+
+    assert (done.code, "2 passed" in done.out) == (0, True), done.out

@@ -1,75 +1,30 @@
 """One service process for each pytest process, on a lease of its own, and clients for the tests."""
 
-import sys
 from collections.abc import Callable, Iterator
-from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness import environment
 from harness.background import Background
-from harness.process import end, new_log, spawn
-from harness.service import Service, free_port
+
+from testbay.fixtures import eventually
 
 if TYPE_CHECKING:
-    # Imported by the fixtures that need them: the service's process is started before the slow ones are loaded.
+    # Imported by the fixtures that need them: what the first test does not use is not loaded before it.
     import httpx
     import psycopg
     import redis
     from harness.bus import Bus
     from harness.progress import Progress
 
-    from testbay.fixtures import Faults, Lease, Leases
-
-SERVICE = pytest.StashKey[Service]()
+    from testbay.fixtures import Lease, Leases, Service
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Loading its libraries takes the service's process seconds; collecting the tests takes ours the same time.
-
-    Nothing is known of its dependencies yet: it is told them when it starts. pytest-xdist's controller runs no tests.
-    """
-    if not session.config.option.collectonly and not session.config.pluginmanager.hasplugin("dsession"):
-        session.stash[SERVICE] = Service()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop what the session started, whether a test ran or not."""
-    if service := session.stash.get(SERVICE, None):
-        service.close()
-        service.forget_log()
-
-
-class Running:
-    """Everything that lives on the lease: the service, and a model's stand-in if need be."""
-
-    def __init__(self, lease: "Lease", service: Service) -> None:
-        self.background = Background()
-        self.live_model = environment.live_model(lease.env)
-        self._replay = None
-        self._replay_log = new_log()
-        base_url = lease.env.get("OPENAI_BASE_URL", "")
-        if self.live_model:
-            # Only one test asks the real model; what the others promise needs answers that are always the same.
-            port = free_port()
-            argv = [sys.executable, "tests/replay_server.py", "--port", str(port)]
-            self._replay = spawn(argv, cwd=environment.SERVICE_FOLDER, env={}, log=self._replay_log)
-            base_url = f"http://127.0.0.1:{port}/v1"
-        self.service = service
-        self.service.env = {
-            **lease.exports,
-            **environment.QUICK,
-            "OPENAI_BASE_URL": base_url,
-            "OPENAI_API_KEY": "",
-        }
-        self.was_healthy = False
-
-    def close(self) -> None:
-        self.service.close()
-        if self._replay is not None:
-            end(self._replay, SIGTERM)
-        self.background.close()
-        self._replay_log.close()
+@pytest.fixture(scope="session")
+def background() -> Iterator[Background]:
+    background = Background()
+    yield background
+    background.close()
 
 
 @pytest.fixture(scope="session")
@@ -86,42 +41,56 @@ def bay(service_bay: "Lease") -> "Lease":
 
 
 @pytest.fixture(scope="session")
-def running(service_bay: "Lease", request: pytest.FixtureRequest) -> Iterator[Running]:
+def live_model(service_bay: "Lease") -> dict[str, str]:
+    """The real model's variables, where there is a key."""
+    return environment.live_model(service_bay.env)
+
+
+@pytest.fixture(scope="session")
+def model_url(testbay: "Leases", service_bay: "Lease", live_model: dict[str, str]) -> Iterator[str]:
+    """The replay server: that of the run, else one of our own.
+
+    Only one test asks the real model; what the others promise needs answers that are always the same.
+    """
+    if not live_model:
+        yield service_bay.env.get("OPENAI_BASE_URL", "")
+        return
+    replay = testbay.service(service_bay, start=environment.REPLAY, ready="/health")
+    replay.start()
+    yield f"{replay.url}/v1"
+    replay.close()
+
+
+@pytest.fixture(scope="session")
+def shared_service(testbay: "Leases", service_bay: "Lease", model_url: str) -> "Iterator[Service]":
     """Closed with the last test, not with the session: pytest-cov collects the service's data in between."""
-    running = Running(service_bay, request.session.stash[SERVICE])
-    yield running
-    running.close()
+    told = {**environment.QUICK, "OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": ""}
+    service = testbay.service(service_bay, env=told)
+    yield service
+    service.close()
 
 
 @pytest.fixture
-def service(running: Running) -> Service:
-    """The service, healthy, started if it is the first test's or an earlier test ended it."""
-    if running.service.start() or not running.was_healthy:
-        running.service.wait_until_healthy()
-        running.was_healthy = True
-    return running.service
+def service(shared_service: "Service", session_client: "httpx.Client") -> "Service":
+    """The service, healthy: started if an earlier test ended it, recovered if one cut it off."""
+    shared_service.start()
+    eventually(lambda: session_client.get("/api/health").json()["status"] == "healthy", "the service to be healthy")
+    return shared_service
 
 
 @pytest.fixture
-def killed_service(running: Running, request: pytest.FixtureRequest) -> Service:
+def killed_service(shared_service: "Service", request: pytest.FixtureRequest) -> "Service":
     """The service, for a test that kills it: a new process, as with it goes what coverage measured in it."""
-    running.service.stop()
+    shared_service.stop()
     fresh: Service = request.getfixturevalue("service")
     return fresh
 
 
-@pytest.fixture
-def faults(faults: "Faults", running: Running) -> "Iterator[Faults]":
-    """What breaks the service's way to its dependencies; the next test waits until it has recovered."""
-    yield faults
-    running.was_healthy = False
-
-
 @pytest.fixture(scope="session")
-def bus(bay: "Lease", running: Running) -> "Iterator[Bus]":
+def bus(bay: "Lease", background: Background) -> "Iterator[Bus]":
     from harness.bus import Bus
 
-    client = Bus(running.background, bay.nats.url)
+    client = Bus(background, bay.nats.url)
     yield client
     client.close()
 
@@ -152,31 +121,29 @@ def follow(dragonfly: "redis.Redis") -> "Iterator[Callable[[str], Progress]]":
 
 
 @pytest.fixture(scope="session")
-def session_client(running: Running) -> "Iterator[httpx.Client]":
+def session_client(shared_service: "Service") -> "Iterator[httpx.Client]":
     import httpx
 
-    with httpx.Client(base_url=running.service.url, timeout=10) as client:
+    with httpx.Client(base_url=shared_service.url, timeout=10) as client:
         yield client
 
 
 @pytest.fixture
-def client(service: Service, session_client: "httpx.Client") -> "httpx.Client":
+def client(service: "Service", session_client: "httpx.Client") -> "httpx.Client":
     """HTTP to a service that is up."""
     return session_client
 
 
 @pytest.fixture
-def live_service(running: Running, service: Service) -> Iterator[Service]:
+def live_service(service: "Service", live_model: dict[str, str]) -> "Iterator[Service]":
     """The service with the model of this run: the real one when there is a key, else the replay server."""
-    if not running.live_model:
+    if not live_model:
         yield service
         return
     usual = service.env
     service.stop()
-    service.env = {**usual, "OPENAI_BASE_URL": "", **running.live_model}
+    service.env = {**usual, "OPENAI_BASE_URL": "", **live_model}
     service.start()
-    service.wait_until_healthy()
     yield service
     service.stop()
     service.env = usual
-    running.was_healthy = False

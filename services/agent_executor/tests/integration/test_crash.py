@@ -6,7 +6,8 @@ from harness.agents import SLOW_TEXT, execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress, kinds
 from harness.rows import Database, job_row
-from harness.service import Service
+
+from testbay.fixtures import Service
 
 
 def test_redelivery_after_kill(

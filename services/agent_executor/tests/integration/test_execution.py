@@ -9,7 +9,8 @@ from harness.agents import ECHO, GREETER, asking, event, execute_data, new_id
 from harness.bus import Bus
 from harness.progress import Progress, kinds
 from harness.rows import Database
-from harness.service import Service
+
+from testbay.fixtures import Service
 
 Follow = Callable[[str], Progress]
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from harness.agents import ECHO, GREETER, new_id
 from harness.bus import Bus
-from harness.service import Service
-from harness.waiting import eventually
+
+from testbay.fixtures import Service, eventually
 
 
 def test_health(client: httpx.Client) -> None:
@@ -217,7 +217,7 @@ def test_logs_are_json(client: httpx.Client, service: Service, bus: Bus) -> None
     bus.outcome(job_id)
 
     def finished() -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in service.logs().splitlines() if line.endswith("}")]
+        lines = [json.loads(line) for line in service.logs.splitlines() if line.endswith("}")]
         return [line for line in lines if line["event"] == "job_finished" and line["job_id"] == job_id]
 
     [line] = eventually(finished, "the job's log line")

@@ -10,10 +10,8 @@ from harness.agents import ECHO, SLOW_TEXT, event, execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress
 from harness.rows import Database, insert_job, job_row
-from harness.service import Service
-from harness.waiting import eventually
 
-from testbay.fixtures import Faults
+from testbay.fixtures import Faults, Service, eventually
 
 Follow = Callable[[str], Progress]
 

@@ -9,10 +9,8 @@ from harness.agents import ECHO, SLOW_TEXT, execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress
 from harness.rows import Database, job_row
-from harness.service import Service
-from harness.waiting import eventually
 
-from testbay.fixtures import Faults
+from testbay.fixtures import Faults, Service, eventually
 
 Follow = Callable[[str], Progress]
 

@@ -8,11 +8,10 @@ from harness.agents import ECHO, SLOW_TEXT, execute_data, new_id, thinker
 from harness.bus import Bus
 from harness.progress import kinds, wait_for_follower
 from harness.rows import Database, insert_job
-from harness.service import Service
 from harness.watching import events, watch
 from websockets.exceptions import ConnectionClosed
 
-from testbay.fixtures import Faults
+from testbay.fixtures import Faults, Service
 
 if TYPE_CHECKING:
     import redis

@@ -6,7 +6,8 @@ import httpx
 import pytest
 from harness.agents import ECHO, asking, execute_data
 from harness.bus import Bus
-from harness.service import Service
+
+from testbay.fixtures import Service
 
 A = {"id": "a", "kind": "template", "template": "x"}
 B = {"id": "b", "kind": "template", "template": "y"}

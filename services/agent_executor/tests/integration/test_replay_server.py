@@ -1,40 +1,28 @@
 """The replay server that stands in for OpenAI, asked over HTTP as the SDK asks it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
 import httpx
 import pytest
-from harness.environment import SERVICE_FOLDER
-from harness.process import end, new_log, spawn
-from harness.service import free_port
-from harness.waiting import eventually
+from harness.environment import REPLAY
+
+from testbay.fixtures import Lease, Leases
 
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def replay() -> Iterator[httpx.Client]:
+def replay(testbay: Leases, bay: Lease) -> Iterator[httpx.Client]:
     """A client of a replay server of our own."""
-    port = free_port()
-    argv = [sys.executable, "tests/replay_server.py", "--port", str(port)]
-    with new_log() as log, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-        process = spawn(argv, cwd=SERVICE_FOLDER, env={}, log=log)
-        eventually(lambda: _is_up(client), "the replay server to listen")
-        yield client
-        assert end(process, SIGTERM) == -SIGTERM
-
-
-def _is_up(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").is_success
-    except httpx.TransportError:
-        return False
+    server = testbay.service(bay, start=REPLAY, ready="/health")
+    server.start()
+    yield server.client
+    code = server.stop()
+    server.close()
+    assert code == -SIGTERM
 
 
 def _ask(text: str, **more: Any) -> Json:
@@ -102,9 +90,8 @@ def test_unknown_path(replay: httpx.Client) -> None:
     assert [(a.status_code, a.json()["error"]["type"]) for a in answers] == [(404, "invalid_request_error")] * 2
 
 
-def test_help_has_an_example() -> None:
+def test_help_has_an_example(testbay: Leases, bay: Lease) -> None:
     """--help shows how to use it."""
-    argv = [sys.executable, str(Path("tests", "replay_server.py")), "--help"]
-    text = subprocess.run(argv, cwd=SERVICE_FOLDER, capture_output=True, text=True, check=True).stdout
+    done = testbay.run(bay, REPLAY.replace("--port {port}", "--help"))
 
-    assert "example: replay_server.py --port 8099" in " ".join(text.split())
+    assert "example: replay_server.py --port 8099" in " ".join(done.out.split())

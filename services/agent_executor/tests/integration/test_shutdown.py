@@ -7,9 +7,10 @@ import pytest
 from harness.agents import execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress
-from harness.service import Service
 from harness.watching import read_on, watch
 from websockets.exceptions import ConnectionClosed
+
+from testbay.fixtures import Service
 
 
 def test_graceful_stop(service: Service, bus: Bus, follow: Callable[[str], Progress]) -> None:

@@ -47,7 +47,7 @@ def main() -> Callable[[], None]:
             channel.close()
             signal.signal(signal.SIGCHLD, children)
             _split(reaper, request, output, status)
-            return lambda: _become(request, answer["written"], preloading.ModuleNotes)
+            return lambda: _become(request, answer["written"], preloading)
         os.close(output)
         os.close(status)
 
@@ -95,16 +95,16 @@ def _split(reaper: Any, request: dict[str, Any], output: int, status: int) -> No
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _become(request: dict[str, Any], written: dict[str, str | None], recorder: Callable[[str], Any]) -> None:
+def _become(request: dict[str, Any], written: dict[str, str | None], preloading: Any) -> None:
     """Be the service: its variables, its folder, its coverage, its code; nothing of it was there before."""
     environ = {**request["env"], **written}
     os.environ.clear()
     os.environ.update({name: value for name, value in environ.items() if value is not None})
     os.chdir(request["cwd"])
-    _begin_anew()
+    _begin_anew(preloading.COPIES)
     gc.enable()
     if request["record"]:
-        sys.meta_path.insert(0, recorder(request["record"]))
+        sys.meta_path.insert(0, preloading.ModuleNotes(request["record"]))
     if request["measured"]:
         import coverage
 
@@ -122,8 +122,11 @@ def _become(request: dict[str, Any], written: dict[str, str | None], recorder: C
         _tell(error)
 
 
-def _begin_anew() -> None:
-    """What an interpreter has of its own from its first moment on."""
+def _begin_anew(copies: dict[str, str]) -> None:
+    """What an interpreter has of its own from its first moment on, and what copied the environment."""
+    for name, copy in copies.items():
+        if module := sys.modules.get(name):
+            getattr(module, copy).os_environ = module.read_environ()
     if logging := sys.modules.get("logging"):
         import time
 

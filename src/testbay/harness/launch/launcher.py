@@ -1,11 +1,15 @@
 """How the processes of one service are started: as a fork of a warm interpreter where that is safe, else cold."""
 
+import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from testbay import process
+from testbay.errors import ManifestError
 from testbay.harness import commandline
 from testbay.harness.launch import learned, warm
 from testbay.harness.launch.learned import Learned
@@ -15,6 +19,11 @@ from testbay.harness.plans import Tenancy
 
 _ROUNDS = 5  # interpreters until one has nothing that must not be loaded ahead
 _AFTER_FORK = "COV_CORE_SOURCE"  # how pytest-cov before 7 measures: at an interpreter's start
+
+
+def with_path(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables with the programs of the tests' Python before all others."""
+    return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
 
 
 class Launcher:
@@ -42,39 +51,49 @@ class Launcher:
         self._modules: list[str] | None = None
         self._records: dict[int, Path] = {}
 
-    def begin(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """Begin to load what is known to be wanted; nothing waits for it."""
-        program = self._warm(argv, env)
+    def begin(self, env: Mapping[str, str]) -> None:
+        """Begin to load what the service is known to want; nothing waits for it."""
+        env = with_path(env)
+        program = self._warm(commandline.argv(self._tenancy["start"], {"port": "0"}, env["PATH"]), env)
         if program is not None and self._known() is not None:
             self._ordered(program, env)
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> "process.Child | Forked":
-        """A process of the service.
+    def start(
+        self, command: str, values: Mapping[str, str], env: Mapping[str, str], output: IO[bytes]
+    ) -> "process.Child | Forked":
+        """A process of the service, or another program of the project; `values` are for the command's placeholders.
 
         Raises:
-            OSError: The command cannot be run.
+            ManifestError: The command cannot be run.
         """
-        started: process.Child | Forked | None = self._forked(argv, env, output)
+        env = with_path(env)
+        argv = commandline.argv(command, values, env["PATH"])
+        started: process.Child | Forked | None = self._forked(
+            argv, env, output, learn=command == self._tenancy["start"]
+        )
         if started is None:
             self.cold_starts += 1
-            started = process.spawn(
-                argv,
-                env=env,
-                cwd=self._tenancy["root"],
-                stdin=subprocess.DEVNULL,
-                output=output,
-                new_session=True,
-                reaped=True,
-            )
+            started = self._cold(argv, env, output)
         self._own(started.pid)
         return started
 
-    def _forked(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> Forked | None:
+    def _cold(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> process.Child:
+        where = self._tenancy["root"]
+        try:
+            return process.spawn(
+                argv, env=env, cwd=where, stdin=subprocess.DEVNULL, output=output, new_session=True, reaped=True
+            )
+        except OSError as error:
+            raise ManifestError(
+                f"start: cannot run {shlex.join(argv)}: {error.strerror}", todo="name a program of this environment"
+            ) from None
+
+    def _forked(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes], *, learn: bool) -> Forked | None:
         program = self._warm(argv, env)
         try:
             if program is None or (server := self._ready(program, env)) is None:
                 return None
-            record = self._learned.record() if self._known() is None else None
+            record = self._learned.record() if learn and self._known() is None else None
             started = server.start(warm.request(program, argv, env, self._tenancy["root"], record), output)
         except GoneError:
             self._give_up("the warm interpreter has ended")
@@ -110,13 +129,10 @@ class Launcher:
         if _AFTER_FORK in env:
             self._give_up("pytest-cov before 7 measures it")
             return None
-        if commandline.needs_shell(self._tenancy["start"]):
-            self._give_up("its command needs a shell")
-            return None
         found = taken_apart(argv, env["PATH"])
         if isinstance(found, PythonProgram):
             return found
-        self._give_up(found)
+        self.why_cold = found
         return None
 
     def _known(self) -> list[str] | None:
@@ -149,8 +165,8 @@ class Launcher:
             if answer["unsafe"]:
                 self._give_up(answer["unsafe"])
                 return None
-            if name := server.differs(env):
-                self.why_cold = f"its libraries read {name} as they are imported, and it has changed since"
+            if stale := server.differs(env):
+                self.why_cold = stale
                 return None
             return server
         self._give_up("too many of its libraries cannot be loaded ahead")

@@ -16,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 _HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random")
+_BETWEEN = ("os", "collections.abc", "_collections_abc")  # an environment is a mapping
+COPIES = {"wsgiref.handlers": "BaseHandler"}  # this class has a copy of the environment, `os_environ`
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before what they patch
 
 
@@ -95,31 +97,39 @@ class Watch:
 
 
 class Environment(os._Environ):  # type: ignore[type-arg] # noqa: SLF001 - the very class, to stand in for it
-    """What `os.environ` is while libraries are loaded: it knows which variables they read."""
+    """What `os.environ` is while libraries are loaded: it knows which variables they read, and which module does."""
 
-    reads: dict[str, str | None] = {}  # noqa: RUF012 - there is one environment
-    read_whole = ""
+    reads: dict[str, tuple[str | None, str]] = {}  # noqa: RUF012 - there is one environment
+    whole = ""  # the module that looked at all of them
 
     def __getitem__(self, name: str) -> str:
         """Note which."""
-        found = self._data.get(self.encodekey(name))  # type: ignore[attr-defined]
-        self.reads.setdefault(name, None if found is None else self.decodevalue(found))
+        if reader := _reader():
+            found = self._data.get(self.encodekey(name))  # type: ignore[attr-defined]
+            self.reads.setdefault(name, (None if found is None else self.decodevalue(found), reader))
         return str(super().__getitem__(name))
 
     def __iter__(self) -> Iterator[str]:
         """Note that all of them may have been."""
-        frame = sys._getframe(1)  # noqa: SLF001 - who asks
-        while frame.f_back is not None and frame.f_globals["__name__"] in ("os", "collections.abc", "_collections_abc"):
-            frame = frame.f_back
-        Environment.read_whole = Environment.read_whole or str(frame.f_globals.get("__name__"))
+        Environment.whole = Environment.whole or _reader()
         return super().__iter__()
+
+
+def _reader() -> str:
+    """The module that asks for a variable; empty for one whose copy of the environment a fork makes anew."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    while frame.f_back is not None and frame.f_globals["__name__"] in _BETWEEN:
+        frame = frame.f_back
+    name = str(frame.f_globals["__name__"])
+    return "" if name in COPIES else name
 
 
 def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
     """Import the modules, and tell what came of it: the answer to the order.
 
     `spoilt` are modules that must not be loaded ahead, each with the reason: another interpreter has to do without.
-    `unsafe` says why this one may not be forked. `reads` are the variables that were read; `written` those changed.
+    `unsafe` says why this one may not be forked. `reads` are the variables that were read, each with its value and the
+    module that did; `whole` is a module that looked at all of them; `written` are those that were changed.
     """
     before = dict(os.environ)
     descriptors, shared = _descriptors(), _shared_memory()
@@ -142,7 +152,7 @@ def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
         "spoilt": watch.spoilt,
         "unsafe": _unsafe(descriptors, shared),
         "reads": Environment.reads,
-        "read_whole": Environment.read_whole,
+        "whole": Environment.whole,
         "written": {name: after.get(name) for name in before | after if before.get(name) != after.get(name)},
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_SHELLS = ("bash", "sh")  # what commandline.argv has run what only a shell reads
 _FLAGS = re.compile(r"-[bBdEIOPqsSu]+")
 _WITH_VALUE = re.compile(r"-[WX]")
 # The first lines of a console script: `#!/env/bin/python`, or where that is too long for a kernel
@@ -32,17 +33,22 @@ def taken_apart(argv: Sequence[str], path: str) -> PythonProgram | str:
     """The Python program that the words start, or why they start none that this interpreter could become."""
     if _is_this_python(argv[0], path):
         return _of_python(argv[1:])
+    if Path(argv[0]).name in _SHELLS:
+        return "its command needs a shell"
     found = argv[0] if os.sep in argv[0] else shutil.which(argv[0], path=path)
-    if found is None:
-        return f"{argv[0]} is not there"
-    if not (words := _shebang(Path(found))):
+    return f"{argv[0]} is not there" if found is None else _of_script(found, argv, path)
+
+
+def _of_script(file: str, argv: Sequence[str], path: str) -> PythonProgram | str:
+    words = _shebang(Path(file))
+    if not words:
         return f"{argv[0]} is not a Python program"
     if not _is_this_python(words[0], path):
         return f"{argv[0]} runs in another Python than the tests"
     options = tuple(words[1:])
     if not all(map(_FLAGS.fullmatch, options)):
         return f"{argv[0]} is run with {' '.join(options)}"
-    return PythonProgram(options=options, file=found, arguments=tuple(argv[1:]))
+    return PythonProgram(options=options, file=file, arguments=tuple(argv[1:]))
 
 
 def _of_python(words: Sequence[str]) -> PythonProgram | str:

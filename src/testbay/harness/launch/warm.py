@@ -151,14 +151,16 @@ class ForkServer:
         return self._answer
 
     def differs(self, env: Mapping[str, str]) -> str:
-        """Which variable its libraries have read with another value than this; empty when none."""
+        """Which variable has been read with another value than this, and by what; empty when none."""
         answer = self.loaded()
-        read = answer["reads"] | {
-            name: self.env.get(name) for name in {**self.env, **env} if name.startswith(_FROM_THE_START)
+        read = {
+            name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)
         }
-        if answer["read_whole"]:
-            read |= {name: self.env.get(name) for name in {**self.env, **env}}
-        return next((name for name, value in read.items() if _is_another(name, value, env.get(name))), "")
+        if answer["whole"]:
+            read |= {name: (self.env.get(name), answer["whole"]) for name in {**self.env, **env}}
+        read |= answer["reads"]
+        other = (name for name, (value, _) in read.items() if _is_another(name, value, env.get(name)))
+        return next((f"{read[name][1]} read {name} as it was loaded, which has changed since" for name in other), "")
 
     def start(self, request: Mapping[str, Any], output: IO[bytes]) -> Forked:
         """A fork that becomes the program of the request, in a session of its own.

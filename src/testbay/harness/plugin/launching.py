@@ -1,18 +1,41 @@
 """The launchers of the services under test inside pytest: one for each stack, and a line on why starts were cold."""
 
+import signal
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from testbay import settings
+from testbay import process, settings
 from testbay.harness import world
 
 if TYPE_CHECKING:
     from testbay.harness.launch.launcher import Launcher
+    from testbay.harness.leases.lease import Lease
     from testbay.harness.leases.pool import Pool
+    from testbay.harness.service import Service
 
 _SAID = "testbay_cold_starts"  # in what a worker of xdist hands to its controller
+
+
+def is_known(home: Path) -> bool:
+    """Whether the service of the stack there has been started in this environment before."""
+    from testbay.harness.launch.learned import Learned
+    from testbay.harness.stack import registry
+
+    tenancy = registry.read(home).get("tenancy")
+    if not tenancy or not tenancy["start"] or tenancy.get("preload") == "off":
+        return False
+    return Learned(settings.cache_dir(settings.environ()), tenancy).modules() is not None
+
+
+class Ran(NamedTuple):
+    """What a command of the project's left: its exit code, negative for a signal, and what it said."""
+
+    code: int
+    out: str
 
 
 class Launching:
@@ -21,6 +44,9 @@ class Launching:
     def __init__(self) -> None:
         self._launchers: dict[Path, Launcher] = {}
         self._said: list[str] = []
+        self._services: list[Service] = []
+        self._begun: set[Path] = set()  # logs
+        self._commands = 0
 
     def of(self, pool: "Pool") -> "Launcher":
         """The launcher of the service that the stack is for."""
@@ -34,7 +60,6 @@ class Launching:
     @world.really
     def begin(self, pool: "Pool") -> None:
         """Begin to load the service's libraries while the first lease is made, with variables as that will have."""
-        from testbay.harness import service
         from testbay.harness.dependencies.endpoint import Endpoint
         from testbay.harness.stack import exports
 
@@ -42,10 +67,52 @@ class Launching:
             return
         endpoints = {name: Endpoint(**fields) for name, fields in pool.tenancy["endpoints"].items()}
         here = {name: value for name, value in settings.environ().items() if not name.startswith("PG")}
-        env = {"PYTEST_CURRENT_TEST": "", "TESTBAY_MARK": pool.mark} | here
-        env |= exports.exports(endpoints, pool.tenancy["env"], pool.tenancy["fixed"])
-        env = service.with_path(service.environment(env))
-        self.of(pool).begin(service.command(pool.tenancy, {"port": "0"}, env), env)
+        env = {"PYTEST_CURRENT_TEST": "", "TESTBAY_MARK": pool.mark, "PYTHONUNBUFFERED": "1"} | here
+        self.of(pool).begin(env | exports.exports(endpoints, pool.tenancy["env"], pool.tenancy["fixed"]))
+
+    @property
+    def open(self) -> "list[Service]":
+        """The services that were not ended for good."""
+        self._services = [service for service in self._services if not service.closed]
+        return self._services
+
+    def service(self, pool: "Pool", lease: "Lease", *, start: str, ready: str, env: Mapping[str, str]) -> "Service":
+        """Its log is in the stack's folder and gone with it; `testbay run` copies it, masked, to its other logs."""
+        from testbay.harness import service
+
+        program = {"start": start} if start else {}
+        path = {"ready": ready} if ready else {}
+        made = service.Service(
+            {**pool.tenancy, **program, **path},  # type: ignore[typeddict-item] # mypy does not see which keys these are
+            {**lease.env, **env},
+            self._log(pool, _free(f"service-{lease.name}", {other.log.stem for other in self.open})),
+            self.of(pool),
+            settings.load().ready_timeout_s,
+            values=lease.placeholders,
+            name=_free(pool.tenancy["service"], {other.name for other in self.open}),
+        )
+        self._services.append(made)
+        return made
+
+    @world.really
+    def run(self, pool: "Pool", lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
+        """A command to its end."""
+        self._commands += 1
+        log = self._log(pool, f"command-{lease.name}-{self._commands}")
+        with log.open("ab") as output:
+            started = self.of(pool).start(command, lease.placeholders, {**lease.env, **env}, output)
+        try:
+            code = started.wait(timeout_s)
+        finally:
+            process.end(process.in_session(started.pid), first=signal.SIGKILL)
+        return Ran(code, log.read_text(encoding="utf-8", errors="replace"))
+
+    def _log(self, pool: "Pool", name: str) -> Path:
+        log = pool.home / f"{name}.log"
+        if log not in self._begun:  # on a kept stack the last session's is still there
+            log.unlink(missing_ok=True)
+            self._begun.add(log)
+        return log
 
     def close(self) -> None:
         """End them; what they have to say is kept for the summary."""
@@ -71,3 +138,8 @@ class Launching:
         """Once, however often it was."""
         for line in dict.fromkeys(self._said):
             terminalreporter.write_line(f"testbay: {line}")
+
+
+def _free(name: str, taken: AbstractSet[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    return next(one for one in (name, *(f"{name}-{number}" for number in range(2, 1000))) if one not in taken)

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ import pytest
 from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning, unusable
 from testbay.harness import world
-from testbay.harness.plugin import crashes
+from testbay.harness.plugin import crashes, launching
 from testbay.harness.plugin.evidence import Evidence, has_failed
 from testbay.harness.plugin.healing import Healing
 from testbay.harness.plugin.keeping import Keeping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from testbay.harness.leases.attach import Attachment
     from testbay.harness.leases.lease import Lease
     from testbay.harness.leases.pool import Pool
+    from testbay.harness.plugin.launching import Ran
     from testbay.harness.service import Service
 
 T = TypeVar("T")
@@ -43,19 +44,23 @@ class Leasing:
         self._places: dict[Path, Path] = {}
         self._now = config.rootpath  # the folder of the tests that run now
         self._held: list[Lease] = []
-        self._services: list[Service] = []
         self._logs: dict[str, Log] = {}
-        self._begun: set[Path] = set()  # logs of services
         self.healing = Healing(config.getoption("--testbay-seed"))
         self.launching = Launching()
         self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
 
     def pytest_sessionstart(self) -> None:
-        """A worker's crash is told by its controller: leave it the stack."""
+        """Begin to load the libraries of a service that an earlier run has started: collecting takes as long.
+
+        A worker's crash is told by its controller: leave it the stack.
+        """
         self._stack = crashes.own_file(self._worker, "stack")
         if self._stack is not None:
             crashes.keep_stack(self._stack)
+        runs_tests = not self._config.option.collectonly and not self._config.pluginmanager.hasplugin("dsession")
+        if runs_tests and (home := settings.environ().get("TESTBAY_STACK")) and launching.is_known(Path(home)):
+            self._begin(with_service=True)
 
     def pytest_report_header(self) -> str | None:
         """Which servers, when `testbay run` has started them already."""
@@ -161,26 +166,15 @@ class Leasing:
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
 
-    def service(self, lease: "Lease") -> "Service":
-        """Its log is in the stack's folder and gone with it; `testbay run` copies it, masked, to its other logs."""
-        from testbay.harness import service
-
-        chosen = settings.load()
-        log = self.pool().home / f"service-{lease.name}.log"
-        if log not in self._begun:  # on a kept stack the last session's is still there
-            log.unlink(missing_ok=True)
-            self._begun.add(log)
-        made = service.Service(
-            self.pool().tenancy,
-            lease.env,
-            log,
-            self.launching.of(self.pool()),
-            chosen.ready_timeout_s,
-            values=lease.placeholders,
-        )
-        self._services = [other for other in self._services if not other.closed] + [made]
+    def service(self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str]) -> "Service":
+        """The service on a lease, or another program of the project's."""
+        made = self.launching.service(self.pool(), lease, start=start, ready=ready, env=env)
         self.evidence.notice()
         return made
+
+    def run(self, lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
+        """A command of the project's on a lease, to its end."""
+        return self.launching.run(self.pool(), lease, command, env=env, timeout_s=timeout_s)
 
     def watch(self, title: str, log: Path) -> None:
         """Show a failing test its part of this log too."""
@@ -192,7 +186,7 @@ class Leasing:
         attached = self._attached()
         if attached is None:
             return self._logs
-        found = {service.name: Log(service.log, tested=True) for service in self._services if not service.closed}
+        found = {service.name: Log(service.log, tested=True) for service in self.launching.open}
         return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
@@ -200,7 +194,7 @@ class Leasing:
         attached = self._attached()
         if attached is None:
             return []
-        said = [service.condition() for service in self._services if not service.closed]
+        said = [service.condition() for service in self.launching.open]
         return [*said, *self.healing.facts(), *attached.pool.facts()]
 
     def root(self) -> Path:
@@ -318,9 +312,24 @@ class Leases:
         holder = holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope")
         return self._leasing.take(holder, faults=faults)
 
-    def service(self, lease: "Lease") -> "Service":
-        """The service on a lease, not yet started; `close` it."""
-        return self._leasing.service(lease)
+    def service(
+        self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str] | None = None
+    ) -> "Service":
+        """The service on a lease, not yet started; `close` it. There may be several on one lease.
+
+        `start` and `ready` stand in for those of the manifest, for another program of it; `env` adds variables.
+        """
+        return self._leasing.service(lease, start=start, ready=ready, env=env or {})
+
+    def run(
+        self, lease: "Lease", command: str, *, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    ) -> "Ran":
+        """A command of the project on a lease, started as the service is: its exit `code`, and what it said, `out`.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time; it has been killed.
+        """
+        return self._leasing.run(lease, command, env=env or {}, timeout_s=timeout_s)
 
     def watch(self, title: str, log: Path) -> None:
         """Show every failing test its part of a log: that of a process which the suite starts by itself."""

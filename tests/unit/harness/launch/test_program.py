@@ -36,7 +36,8 @@ def test_console_script_in_a_long_folder_is_a_python_program(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("sh -c x", "sh is not a Python program"),
+        ("bash -e -o pipefail -c x", "its command needs a shell"),
+        ("sleep 1", "sleep is not a Python program"),
         ("/no/such/program", "/no/such/program is not a Python program"),
         ("no-such-program", "no-such-program is not there"),
         ("python -c x", "python is run with -c"),

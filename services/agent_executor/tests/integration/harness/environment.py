@@ -1,9 +1,8 @@
 """What the service is told beside its lease's addresses: quick time limits, and the model."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-SERVICE_FOLDER = Path(__file__).parents[3]
+REPLAY = "python tests/replay_server.py --port {port}"
 
 # Short, so that an outage, a redelivery or a shutdown takes a test seconds at most.
 QUICK = {

@@ -3,13 +3,14 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.waiting import DEADLINE_S, eventually
+from testbay.fixtures import eventually
 
 if TYPE_CHECKING:
     import redis
     from redis.client import PubSub
 
 Event = dict[str, Any]
+PATIENCE_S = 20.0
 
 
 class Progress:
@@ -18,7 +19,7 @@ class Progress:
     def __init__(self, client: "redis.Redis", job_id: str) -> None:
         self._pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
         self._pubsub.subscribe(f"langgraph:stream:{job_id}")
-        assert self._pubsub.get_message(timeout=DEADLINE_S) is not None, "the subscription was not confirmed"
+        assert self._pubsub.get_message(timeout=PATIENCE_S) is not None, "the subscription was not confirmed"
         self.seen: list[Event] = []
 
     def close(self) -> None:
@@ -27,8 +28,8 @@ class Progress:
     def until(self, kind: str, **data: Any) -> Event:
         """Read on until an event of this kind whose data has these values."""
         while True:
-            message = self._pubsub.get_message(timeout=DEADLINE_S)
-            assert message is not None, f"no event for {DEADLINE_S:g} s; seen: {kinds(self.seen)}"
+            message = self._pubsub.get_message(timeout=PATIENCE_S)
+            assert message is not None, f"no event for {PATIENCE_S:g} s; seen: {kinds(self.seen)}"
             self.seen.append(json.loads(message["data"]))
             if self.seen[-1]["event"] == kind and data.items() <= self.seen[-1]["data"].items():
                 return self.seen[-1]

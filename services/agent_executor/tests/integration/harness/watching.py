@@ -5,7 +5,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from harness.service import Service
+from testbay.fixtures import Service
 
 
 def watch(service: Service, job_id: str) -> ClientConnection:
