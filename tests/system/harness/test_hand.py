@@ -13,6 +13,7 @@ CONTRACT = [
     "DATABASE_URL",
     "DISABLE_VAULT_AUTH",
     "DRAGONFLY_HOST",
+    "DRAGONFLY_PASSWORD",
     "DRAGONFLY_PORT",
     "NATS_URL",
     "POSTGRES_DB",
@@ -21,6 +22,7 @@ CONTRACT = [
     "POSTGRES_PORT",
     "POSTGRES_USER",
     "REDIS_URL",
+    "SHOP_CACHE_PASSWORD",
     "SHOP_CACHE_PORT",
     "SHOP_DSN",
     "TESTING",
@@ -39,8 +41,10 @@ def test_exec_gives_the_environment_of_the_contract(bay: Bay) -> None:
         f"@localhost:{exported['POSTGRES_PORT']}/{exported['POSTGRES_DB']}"
     )
     assert exported["SHOP_DSN"] == exported["DATABASE_URL"]
-    assert exported["NATS_URL"].startswith("nats://localhost:")
-    assert exported["REDIS_URL"] == f"redis://localhost:{exported['DRAGONFLY_PORT']}/0"
+    secret = exported["SHOP_CACHE_PASSWORD"]
+    assert (len(secret), exported["DRAGONFLY_PASSWORD"]) == (32, secret)
+    assert exported["NATS_URL"].startswith(f"nats://main:{secret}@localhost:")
+    assert exported["REDIS_URL"] == f"redis://:{secret}@localhost:{exported['DRAGONFLY_PORT']}/0"
 
 
 def test_exec_gives_back_the_exit_code(bay: Bay) -> None:

@@ -110,6 +110,54 @@ def test_redis_writes_nothing_outside(stack: dict[str, str], target: Path) -> No
     assert [file.name for file in target.iterdir()] == ["key"]
 
 
+STRANGER = """
+import asyncio, concurrent.futures, encodings.idna, json, logging, os, sys
+import nats, nats.js, redis, redis.exceptions
+redis.Redis.from_url("redis://localhost")
+concurrent.futures.ThreadPoolExecutor
+logging.disable()
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY)
+
+def told(what):
+    try:
+        return str(what())
+    except Exception as error:
+        return f"refused: {error}"
+
+async def subscribe(**login):
+    connection = await nats.connect(sys.argv[2], allow_reconnect=False, connect_timeout=5, **login)
+    answer = await connection.jetstream().account_info()
+    await connection.close()
+    return answer
+
+def ask(word, password=None):
+    return lambda: redis.Redis(port=int(sys.argv[1]), password=password).execute_command(*word.split())
+
+logins = [{}, *({"user": name, "password": name} for name in ("main", "lease1", "overseer"))]
+print(json.dumps(
+    [told(lambda login=login: asyncio.run(subscribe(**login))) for login in logins]
+    + [told(ask(word)) for word in ("GET k", "CONFIG GET requirepass", "MONITOR", "SHUTDOWN NOSAVE")]
+    + [told(ask("GET k", "lease1"))]
+))
+""".replace("NOBODY", str(NOBODY))
+
+
+def test_who_has_no_password_reads_nothing(stack: dict[str, str], bay: Bay) -> None:
+    """Not of Dragonfly, not of NATS, under no name of an account; the password stands in no command line."""
+    secret = stack["DRAGONFLY_PASSWORD"]
+    attack(("redis", stack["REDIS_URL"], ["SET", "k", "guarded"]))
+    address = "nats://" + stack["NATS_URL"].partition("@")[2]
+    argv = [sys.executable, "-c", STRANGER, stack["DRAGONFLY_PORT"], address]
+    told = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
+
+    assert ["authorization violation" in said.lower() for said in told[:4]] == [True] * 4, told
+    refused = [said.startswith("refused: ") and ("uthenticat" in said or "invalid" in said) for said in told[4:]]
+    assert refused == [True] * 5, told
+    assert [line for line in bay.processes() if secret in line] == []
+    assert attack(("redis", stack["REDIS_URL"], ["GET", "k"])) == ["b'guarded'"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could run a server as root")
 def test_no_server_runs_as_root(stack: dict[str, str], bay: Bay) -> None:
     """Each of them runs as another user, without the right to write what is not that user's."""

@@ -116,14 +116,17 @@ class Embedded:
         """Start a server's program as an ordinary user and in its cage."""
         user = _unprivileged(server, death_signal)
         with _cage(server, [*user[:1], *_programs(argv[0])]) as confine:
-            return process.spawn(
-                [*user, *argv],
-                env=self._environment(server),
-                new_session=True,
-                death_signal=death_signal,
-                confine=confine,
-                **streams,
-            )
+            try:
+                return process.spawn(
+                    [*user, *argv],
+                    env=self._environment(server),
+                    new_session=True,
+                    death_signal=death_signal,
+                    confine=confine,
+                    **streams,
+                )
+            except subprocess.SubprocessError:  # all that Popen tells of an error in the child before its program
+                raise _unconfined(server) from None
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
         """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
@@ -199,6 +202,15 @@ def _cage(server: ProcessPlan, programs: list[str]) -> Iterator[Callable[[], Non
         yield partial(sandbox.enter, ruleset)
     finally:
         os.close(ruleset)
+
+
+def _unconfined(server: ProcessPlan) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"{server['name']}: the kernel refused to confine it (Landlock)",
+        why=f"testbay itself runs in {sandbox.NESTED} Landlock sandboxes, which is as deep as the kernel nests them, "
+        "or a filter of system calls forbids it",
+        todo="start testbay outside of one of them, or use --engine compose",
+    )
 
 
 def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:

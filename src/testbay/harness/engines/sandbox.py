@@ -44,6 +44,7 @@ _PUBLIC = (
     *("/etc/localtime", "/etc/timezone", "/etc/locale.alias", "/etc/ssl/certs", "/etc/ssl/openssl.cnf"),
 )
 _SINK = "/dev/null"
+NESTED = 16  # sandboxes within each other; the kernel refuses a further one
 SHELL = "/bin/sh"  # initdb starts its server through it
 
 

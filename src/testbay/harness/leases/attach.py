@@ -1,15 +1,14 @@
 """The stack that leases are taken on: the one `testbay run` started for its tests, a kept one, or one of their own."""
 
-import fcntl
 import io
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay import process, settings
-from testbay.errors import BayError, LeftBehindError
+from testbay.errors import BayError, EngineUnavailableError, LeftBehindError
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 STACK_VARIABLE = "TESTBAY_STACK"
 _GONE_WITHIN_S = 10.0
+_NOTED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +107,20 @@ def await_end(run: str) -> None:
     """Until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
 
     Raises:
-        LeftBehindError: It is still there after ten seconds.
+        LeftBehindError: It is still there after ten seconds, and cannot be ended.
     """
     stacks = settings.load().stacks_dir
     deadline = Clock.monotonic() + _GONE_WITHIN_S
     while ours := [record["id"] for record in registry.living(stacks) if record.get("run") == run]:
         if Clock.monotonic() > deadline:
-            raise LeftBehindError(f"stack {', '.join(ours)} did not end", todo="testbay ps; testbay down STACK")
+            break
         Clock.sleep(0.01)
+    if left := [thing for stack_id in ours for thing in registry.put_down(stacks / stack_id)]:
+        raise LeftBehindError(
+            f"stack {', '.join(ours)} did not end: {', '.join(left)} is left",
+            why="its guard did not answer, and what it started is not ours to end or hangs in the kernel",
+            todo="testbay ps; testbay gc",
+        )
 
 
 def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
@@ -142,10 +148,7 @@ def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignor
 def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
     cachefolder.make(chosen.cache_dir)
     chosen.stacks_dir.mkdir(exist_ok=True, mode=0o700)
-    gate = chosen.stacks_dir / ".starting.lock"
-    with gate.open("ab") as lock:
-        if run:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with registry.exclusive(chosen.stacks_dir / ".starting.lock") if run else nullcontext():
         yield
 
 
@@ -173,12 +176,24 @@ def _started(asked: "Request", run: str) -> "Stack":
         prepare.prepare(stack, Voice(io.StringIO()))
         prepare.set_aside(stack)
         stack.note({"run": run})
-        while registry.read(stack.home).get("run") != run:  # there the pool, and the next worker, look
-            stack.check(0.001)
+        _await_noted(stack, run)
     except BaseException:
         stack.stop()
         raise
     return stack
+
+
+def _await_noted(stack: "Stack", run: str) -> None:
+    """Until the run stands in the record, where the pool, and the next worker, look."""
+    deadline = Clock.monotonic() + _NOTED_WITHIN_S
+    while registry.read(stack.home).get("run") != run:
+        stack.check(0.001)
+        if Clock.monotonic() > deadline:
+            raise EngineUnavailableError(
+                f"the guard of stack {stack.id} did not answer within {_NOTED_WITHIN_S:g} s",
+                why="it was stopped (SIGSTOP), or this machine is overloaded",
+                todo="run again",
+            )
 
 
 def _end(stack: "Stack") -> None:

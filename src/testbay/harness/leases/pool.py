@@ -24,10 +24,12 @@ from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.leases.lease import Lease
 from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
 from testbay.harness.stack import lifeline, registry
+from testbay.harness.world import Clock
 from testbay.logs import Log
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
+_GUARD_ANSWERS_S = 20.0
 _SPARE_DISK_BYTES = 256 << 20
 
 
@@ -40,6 +42,7 @@ class Pool:
         self._data_dir = str(record["data_dir"])
         self._line = line
         self._mark = ""
+        self._silent = False  # the guard did not answer in time
         self._locks: list[IO[bytes]] = []
         self._spent: deque[int] = deque()  # numbers that were given up, the longest unused first
         self._landlords: dict[str, Landlord] = {}
@@ -196,12 +199,15 @@ class Pool:
         def serve(name: str, first_port: int) -> tuple[int, Path]:
             whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
             self._line.say({"do": "serve", "plan": whole})
-            while True:
-                for event in self._line.events(_PATIENCE_S):
+            deadline = Clock.monotonic() + _GUARD_ANSWERS_S
+            while not self._silent and (left_s := deadline - Clock.monotonic()) > 0:
+                for event in self._line.events(left_s):
                     if event["event"] == "serving" and event["name"] == name:
                         return int(event["port"]), Path(whole["log"])
                     if event["event"] in ("failed", "stopped"):
                         raise OSError(event.get("what") or f"the stack was stopped: {event.get('reason')}")
+            self._silent = True  # no further test waits for it
+            raise OSError(f"the stack's guard lives, but did not answer within {_GUARD_ANSWERS_S:g} s")
 
         return serve
 

@@ -10,6 +10,7 @@ from testbay import settings
 
 _EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
 _SCOPE = re.compile(r"ScopeMismatch.*function scoped fixture (bay|postgres|dragonfly|nats|service|faults)\b", re.DOTALL)
+_UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Authorization Violation", re.IGNORECASE)
 _LIMIT = 1000
 
 
@@ -20,6 +21,11 @@ def hint(error: BaseException) -> str:
         return (
             f"testbay: `{found[1]}` is one test's. For a wider scope override `bay` in your conftest with a fixture of "
             "that scope that yields from `testbay.lease()`: `testbay explain reference/plugin#fixtures`"
+        )
+    if _UNKNOWN.search(said):
+        return (
+            "testbay: a server without a password in the compose file has one of its stack. REDIS_URL, NATS_URL and "
+            "DRAGONFLY_PASSWORD carry it. A port fixed in `ports`, or `requirepass ''` in the compose file, has none"
         )
     found = _EXPORTED.search(said)
     if found is None or found[1] in settings.environ():

@@ -28,6 +28,9 @@ _INDEX_BYTES = 1 << 20
 _PART_BYTES = 64 << 20
 _FOLDER = "leases"
 
+# What reading a file raises that is JSON, but not as `keep` writes it.
+MISSHAPEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
 Mask = Callable[[str], str]  # takes secrets out of a text
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -176,27 +179,28 @@ def read(folder: Path) -> Archive:
     index = folder / _INDEX
     try:
         if not folder.is_dir():
-            raise _refused(folder, "the folder does not exist")
+            raise refused(folder, "the folder does not exist")
         if not index.is_file():
-            raise _refused(folder, f"it has no {_INDEX}, which is written last: it was half-made, or cut off")
+            raise refused(folder, f"it has no {_INDEX}, which is written last: it was half-made, or cut off")
         if index.stat().st_size > _INDEX_BYTES:
-            raise _refused(folder, f"its {_INDEX} is larger than any that testbay writes")
+            raise refused(folder, f"its {_INDEX} is larger than any that testbay writes")
         fact = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _refused(folder, f"its {_INDEX} cannot be read: {error}") from None
+        raise refused(folder, f"its {_INDEX} cannot be read: {error}") from None
     if not isinstance(fact, dict) or fact.get("format") != FORMAT:
         said = shown(str(fact.get("format"))) if isinstance(fact, dict) else "none"
         by = shown(str(fact.get("testbay"))) if isinstance(fact, dict) else "nobody"
-        raise _refused(folder, f"it has format {said}, written by testbay {by}; this testbay reads format {FORMAT}")
+        raise refused(folder, f"it has format {said}, written by testbay {by}; this testbay reads format {FORMAT}")
     try:
         return Archive.model_validate(fact)
     except ValidationError as error:
         fault = error.errors()[0]
         key = shown(".".join(map(str, fault["loc"])))
-        raise _refused(folder, f"{key} in its {_INDEX}: {shown(fault['msg'])}") from None
+        raise refused(folder, f"{key} in its {_INDEX}: {shown(fault['msg'])}") from None
 
 
-def _refused(folder: Path, why: str) -> ManifestError:
+def refused(folder: Path, why: str) -> ManifestError:
+    """The error of an archive that cannot be used."""
     return ManifestError(
         f"{folder}: this archive cannot be opened", why=why, todo="testbay open --list shows those that can"
     )
@@ -210,15 +214,15 @@ def check(folder: Path, archive: Archive) -> None:
     """
     names = [part.name for part in archive.parts]
     if len(names) != len(set(names)):
-        raise _refused(folder, "it names a part twice")
+        raise refused(folder, "it names a part twice")
     for part in archive.parts:
         file = folder / part.name
         if file.is_symlink() or not file.is_file():
-            raise _refused(folder, f"{part.name} is missing")
+            raise refused(folder, f"{part.name} is missing")
         if file.stat().st_size != part.bytes:
-            raise _refused(folder, f"{part.name} has {file.stat().st_size} bytes instead of {part.bytes}: cut off")
+            raise refused(folder, f"{part.name} has {file.stat().st_size} bytes instead of {part.bytes}: cut off")
         if _digest(file) != part.sha256:
-            raise _refused(folder, f"{part.name} has changed since it was written")
+            raise refused(folder, f"{part.name} has changed since it was written")
 
 
 def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
@@ -227,7 +231,7 @@ def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> lis
     Raises:
         ManifestError: A part is not what testbay writes, or the server refuses it.
     """
-    refused = []
+    left_out = []
     files = {part.name for part in archive.parts if not part.name.endswith(".log")}
     for name, endpoint in into.items():
         known = ROOMS[name].keeper() if name in ROOMS else None
@@ -235,7 +239,7 @@ def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> lis
             continue
         files.remove(known.FILE)
         try:
-            refused += known.restore(endpoint, folder / known.FILE)
+            left_out += known.restore(endpoint, folder / known.FILE)
         except OSError as error:
             raise ManifestError(
                 f"{folder / known.FILE} cannot be restored: {shown(str(error))}",
@@ -243,6 +247,6 @@ def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> lis
                 f"{endpoint.version}",
                 todo="open it on the engine it was made on (--engine), or read the file: it is text",
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _refused(folder, f"{known.FILE} is not what testbay writes: {shown(repr(error))}") from None
-    return [*refused, *(f"{file}: the service does not need it any more" for file in sorted(files))]
+        except MISSHAPEN as error:
+            raise refused(folder, f"{known.FILE} is not what testbay writes: {shown(repr(error))}") from None
+    return [*left_out, *(f"{file}: the service does not need it any more" for file in sorted(files))]

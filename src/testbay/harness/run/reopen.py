@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,7 +116,19 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
         return None
     if file not in {part.name for part in archive.parts}:
         raise ManifestError(f"{folder} has no {file}", why="; ".join(map(shown, archive.missing)))
-    return view(folder / file)
+    return viewed(folder / file, view)
+
+
+def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
+    """Our look at one file of an archive.
+
+    Raises:
+        ManifestError: It is not what testbay writes.
+    """
+    try:
+        yield from view(file)
+    except archives.MISSHAPEN as error:
+        raise archives.refused(file.parent, f"{file.name} is not what testbay writes: {shown(repr(error))}") from None
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from testbay import process
 from testbay.errors import TestsDidNotRunError
+from testbay.text import strict_json
 
 _NO_TESTS_COLLECTED = 5
 _SHOWN = 20
+_LARGEST = 1e12  # of a number that a fact can have
 _PHASES = {"setup": "setup_s", "call": "duration_s", "teardown": "teardown_s"}
 
 
@@ -67,14 +71,39 @@ def read(run_dir: Path) -> Results:
 
 
 def _facts(file: Path) -> list[dict[str, Any]]:
-    """Every whole line; the last one may be cut off."""
+    """Every whole line; the last one may be cut off, and a test can have written between them."""
     facts = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            facts.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []:
+        with suppress(ValueError, RecursionError):
+            fact = strict_json(line)
+            facts += [fact] if _is_shaped(fact) else []
     return facts
+
+
+def _is_shaped(fact: object) -> bool:
+    """Whether it can be one of the recorder's."""
+    if not isinstance(fact, dict) or ("id" in fact and not {"when", "outcome"} <= fact.keys()):
+        return False
+    return all(_SHAPES[name](value) for name, value in fact.items() if name in _SHAPES)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and -_LARGEST < value < _LARGEST
+
+
+_SHAPES: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept"), _is_text),
+    **dict.fromkeys(("duration_s", "start"), _is_number),
+    "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
+    "planned": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
+    "location": lambda value: isinstance(value, list) and [*map(type, value)] == [str, int],
+    "sections": lambda value: isinstance(value, list) and all([*map(type, pair)] == [str, str] for pair in value),
+}
 
 
 def _tests(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import age
 
+_ENDS_WITHIN_S = 15.0
+
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
     """The kept stack with this very configuration, or a new one, migrated."""
@@ -131,21 +133,31 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
         )
     for record in chosen:
         line = lifeline.connect(record, settings)
-        if line is not None:
-            line.say({"do": "stop"})
-            _await_end(line)
+        if line is None or not _ends(line):
+            _put_down(settings.stacks_dir / record["id"])
         voice.say(f"ended {record['id']}")
     if not chosen:
         voice.say("no kept stack of this project runs")
 
 
-def _await_end(line: lifeline.Lifeline) -> None:
+def _ends(line: lifeline.Lifeline) -> bool:
+    """Tell a guard to stop; whether it says goodbye and goes."""
+    line.say({"do": "stop"})
     try:
-        while line.events(15.0):
+        while line.events(_ENDS_WITHIN_S):
             continue
     except lifeline.GuardGoneError:
-        return  # it said goodbye and went
-    raise LeftBehindError("the guard did not end its stack in 15 s", todo="testbay ps; testbay gc")
+        return True
+    return False
+
+
+def _put_down(home: Path) -> None:
+    if left := registry.put_down(home):
+        raise LeftBehindError(
+            f"stack {home.name} did not end, its guard was ended: {', '.join(left)} is left",
+            why="its guard did not answer, and what it started is not ours to end or hangs in the kernel",
+            todo="testbay ps; testbay gc",
+        )
 
 
 def ps(settings: Settings, voice: Voice) -> None:

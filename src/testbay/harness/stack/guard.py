@@ -142,6 +142,7 @@ class Worker:
             },
             "created": time.time(),
             "guard": process.identify(os.getpid()),
+            "undertaker": process.identify(os.getppid()),
             "door": self._door.getsockname()[1],
             "token": self._token,
             "sessions": [],

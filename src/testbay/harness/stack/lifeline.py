@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import subprocess
 import sys
 import weakref
 from collections.abc import Mapping
@@ -19,6 +20,10 @@ from testbay.settings import Settings
 _PASSED_ON = ("HOME", "PATH", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "XDG_RUNTIME_DIR")
 
 
+_SEND_LIMIT_S = 10.0
+_ENDS_WITHIN_S = 15.0
+
+
 class GuardGoneError(EngineUnavailableError):
     """The guard was killed; its other half collects the stack."""
 
@@ -28,17 +33,20 @@ class Lifeline:
 
     def __init__(self, channel: socket.socket, guard: process.Child | None, log: Path) -> None:
         self._channel = channel
+        self._channel.settimeout(_SEND_LIMIT_S)  # a guard that was stopped (SIGSTOP) reads no more
+        self._deaf = False
         self._guard = guard
         self._log = log
         self._buffer = b""
         _OPEN.add(self)
 
     def say(self, command: Mapping[str, Any]) -> None:
-        """Send a command; a guard that is gone shows at the next `events`."""
+        """Send a command; a guard that is gone shows at the next `events`, one that is silent to who waits for it."""
         try:
-            self._channel.sendall(json.dumps(command).encode() + b"\n")
+            if not self._deaf:
+                self._channel.sendall(json.dumps(command).encode() + b"\n")
         except OSError:
-            return
+            self._deaf = True
 
     def events(self, wait_s: float) -> list[dict[str, Any]]:
         """What the guard said, as soon as there is news, or nothing after `wait_s`.
@@ -71,7 +79,11 @@ class Lifeline:
         """Hang up; then wait for the guard we started, unless it is to live on without us."""
         self._channel.close()
         if self._guard is not None and guard_ends:
-            self._guard.wait()
+            try:
+                self._guard.wait(_ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:  # its work is done
+                self._guard.kill()
+                self._guard.wait()
         elif self._guard is not None:
             self._guard.returncode = 0  # it is not our child to wait for any more
 
@@ -127,5 +139,4 @@ def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:
         answer = channel.recv(64)
     except (OSError, KeyError):
         return None
-    channel.settimeout(None)
     return Lifeline(channel, None, settings.cache_dir / "guard.log") if b"joined" in answer else None

@@ -19,6 +19,8 @@ from testbay.errors import EngineUnavailableError
 from testbay.harness.plans import LEASES, name_of
 from testbay.harness.stack import cachefolder
 
+_LOCK_LIMIT_S = 600.0  # migrations may run meanwhile
+_COLLECTED_WITHIN_S = 10.0
 _RECORD = "stack.json"
 _LOCK = "guard.lock"
 
@@ -53,10 +55,37 @@ def _exclusive(stacks: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """One process at a time; the kernel ends it with its holder."""
+    """One process at a time; the kernel ends it with its holder.
+
+    Raises:
+        EngineUnavailableError: Its holder neither goes on nor ends.
+    """
     with lock.open("ab") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX)
+        if not _taken(gate):
+            _await(gate, lock)
         yield
+
+
+def _await(gate: IO[bytes], lock: Path) -> None:
+    from testbay.harness.world import Clock  # guards start through here, and seldom wait
+
+    deadline = Clock.monotonic() + _LOCK_LIMIT_S
+    while not _taken(gate):
+        if Clock.monotonic() > deadline:
+            raise EngineUnavailableError(
+                f"another testbay has held {lock} for {_LOCK_LIMIT_S:g} s",
+                why="it was stopped (SIGSTOP, Ctrl-Z), or it hangs",
+                todo=f"`fuser {lock}` names its process: continue it, or end it",
+            )
+        Clock.sleep(0.005)
+
+
+def _taken(gate: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write(home: Path, record: dict[str, Any]) -> None:
@@ -73,9 +102,23 @@ def read(home: Path) -> dict[str, Any]:
         return {}
     try:
         record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return record if _is_sound(record) else {}
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+
+
+def _is_sound(record: Any) -> bool:
+    """Whether what is acted on has the shape that a guard gives it: processes to end, a folder to remove."""
+    if not isinstance(record, dict):
+        return False
+    sessions, pids = record.get("sessions", []), record.get("pids", {})
+    lists = isinstance(sessions, list) and isinstance(record.get("marks", []), list) and isinstance(pids, dict)
+    texts = ("id", "data_dir", "engine", "compose_project")
+    if not lists or not all(isinstance(record.get(name, ""), str) for name in texts):
+        return False
+    halves = [record[half] for half in ("guard", "undertaker") if half in record]
+    named = [*sessions, *pids.values(), *halves]
+    return all(isinstance(one, list) and [*map(type, one)] == [int, str] for one in named)
 
 
 def living(stacks: Path) -> list[dict[str, Any]]:
@@ -114,6 +157,20 @@ def collect(home: Path) -> list[str]:
     data = Path(record.get("data_dir") or home)
     ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name another folder
     return left + remove(*([data] if ours else []), home)
+
+
+def put_down(home: Path) -> list[str]:
+    """End a guard that lives and does not answer, as one that was stopped, and collect its stack; what was left."""
+    from testbay.harness.world import Clock  # no guard comes here
+
+    record = read(home)
+    guard = [process.ProcessId(*record[half]) for half in ("guard", "undertaker") if half in record]
+    left = process.end(guard, first=signal.SIGKILL)
+    deadline = Clock.monotonic() + _COLLECTED_WITHIN_S
+    while home.exists() and Clock.monotonic() < deadline:
+        collect_dead(home.parent)
+        Clock.sleep(0.02)
+    return [*(f"process {who.pid}" for who in left), *([str(home)] if home.exists() else [])]
 
 
 def remove(*folders: Path) -> list[str]:

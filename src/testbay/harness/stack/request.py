@@ -20,7 +20,7 @@ from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
-from testbay.harness.stack import cachefolder, containers, migrate
+from testbay.harness.stack import cachefolder, containers, migrate, passwords
 from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
@@ -63,7 +63,7 @@ class Request:
     def key(self) -> str:
         """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
-        services = [asdict(service) for service in (*self.services.values(), *self.helpers)]
+        services = [asdict(replace(one, stack_password="")) for one in (*self.services.values(), *self.helpers)]
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
         parts = [
             self.engine,
@@ -92,6 +92,10 @@ class Request:
         parts = [server, *made_of, metadata.version("testbay")]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return str(self.settings.cache_dir / "templates" / digest)
+
+    def with_password(self, password: str) -> "Request":
+        """The request as one stack starts it: with a password where the compose file sets none."""
+        return replace(self, services=passwords.given(self.manifest, self.services, self.engine, password))
 
     @cached_property
     def interpreter(self) -> Interpreter:
@@ -139,7 +143,7 @@ def request(
     else:
         notices += containers.left_out(services, helpers)
     servers = _servers(services, choice, settings)
-    notices += _notes(services, servers, choice.engine)
+    notices += [*_notes(services, servers, choice.engine), *passwords.notes(manifest, services, choice.engine)]
     return Request(
         manifest=manifest,
         project=project,

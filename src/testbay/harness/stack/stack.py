@@ -148,7 +148,7 @@ class Stack:
         self.line.close(guard_ends=False)
 
     def stop(self) -> list[str]:
-        """Tear down and wait for it; returns what could not be removed."""
+        """Tear down and wait for it, for so long; returns what could not be removed."""
         self.line.say({"do": "stop"})
         deadline = time.monotonic() + _STOP_LIMIT_S
         try:
@@ -156,9 +156,10 @@ class Stack:
                 self._look(0.5)
         except GuardGoneError:
             self._stopped = {"left": _wait_collected(self.home)}
-        self.line.close(guard_ends=self._stopped is not None)
-        silent = [f"stack {self.id} (its guard did not answer in {_STOP_LIMIT_S:g} s)"]
-        return silent if self._stopped is None else list(self._stopped["left"])
+        if self._stopped is None:
+            self._stopped = {"left": registry.put_down(self.home)}
+        self.line.close(guard_ends=True)
+        return list(self._stopped["left"])
 
     def check(self, wait_s: float = 0.0) -> None:
         """Look (and wait up to `wait_s`) for news from the guard.
@@ -256,6 +257,7 @@ def start(asked: Request, *, copies: Copies | None = None, progress: Progress = 
 
 def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
     settings = asked.settings
+    asked = asked.with_password(secrets.token_hex(16))
     began = time.monotonic()
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
@@ -300,8 +302,7 @@ def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | Non
 
 def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
     endpoints = {name: planning.endpoint(asked, record["id"], name, port) for name, port in record["ports"].items()}
-    for name, facts in record["endpoints"].items():
-        endpoints[name] = replace(endpoints[name], version=facts["version"], note=facts["note"])
+    endpoints |= {name: Endpoint(**facts) for name, facts in record["tenancy"]["endpoints"].items()}
     home = Path(record["home"])
     logs = {name: home / f"{name}.log" for name in endpoints}
     return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)

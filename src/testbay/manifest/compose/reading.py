@@ -58,6 +58,7 @@ class ComposeService:
     `entrypoint` are words as Compose hands them over (it runs no shell by itself); None is the image's own, an empty
     tuple clears the image's. `problem` refuses a service that demands an unset variable or a missing file.
     `definition` is the whole service as `docker compose config` prints it, for the keys that have no field here.
+    `stack_password` is not of the file: a random one of the stack's, for a server whose file sets none.
     """
 
     key: str
@@ -80,6 +81,7 @@ class ComposeService:
     build: bool = False
     problem: ManifestError | None = None
     definition: dict[str, Any] = field(default_factory=dict, repr=False)
+    stack_password: str = field(default="", repr=False)
 
     @property
     def repository(self) -> str:

@@ -1,5 +1,6 @@
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,29 @@ def test_the_password_is_found_wherever_it_may_stand(asked: ComposeService, pass
 
 
 @pytest.mark.parametrize(
+    ("asked", "password"),
+    [
+        (service(), "5ecret"),
+        (service("redis-server", "--protected-mode", "no", image="redis:7"), "5ecret"),
+        (service("--requirepass", "own"), "own"),
+        (service("redis-server", "--requirepass", "", image="redis:7"), ""),
+        (service("redis-server", "--user", "default", "on", "nopass", "~*", "+@all", image="redis:7"), ""),
+        (service(image="bitnami/redis", ALLOW_EMPTY_PASSWORD="yes"), ""),
+    ],
+)
+def test_what_the_file_says_of_a_password_is_honoured(asked: ComposeService, password: str) -> None:
+    """One that it sets, and that it wants none; where it says nothing the stack's own is taken."""
+    guarded = replace(asked, stack_password="5ecret")
+    made = planned("redis-server", guarded)
+
+    assert dragonfly.endpoint(guarded, 1).password == password
+    assert [f'requirepass "{password}"' in made["files"]["redis.conf"], "5ecret" in str(made["argv"])] == [
+        bool(password),
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
     ("password", "url"), [("", "redis://127.0.0.1:5/0"), ("p:/@?%", "redis://:p%3A%2F%40%3F%25@127.0.0.1:5/0")]
 )
 def test_a_service_finds_it_by_these_variables(password: str, url: str) -> None:
@@ -113,6 +137,7 @@ def test_a_service_finds_it_by_these_variables(password: str, url: str) -> None:
     assert dragonfly.environment(at(5, password)) == {
         "DRAGONFLY_HOST": "127.0.0.1",
         "DRAGONFLY_PORT": "5",
+        **({"DRAGONFLY_PASSWORD": password} if password else {}),
         "REDIS_URL": url,
     }
 

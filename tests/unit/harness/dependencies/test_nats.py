@@ -2,6 +2,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,30 @@ def test_the_plan_keeps_to_loopback_and_to_its_folder() -> None:
     assert (made["cwd"], made["log"]) == ("/stacks/s1/nats", "/stacks/s1/nats.log")
 
 
-def test_each_lease_has_an_account_and_nobody_else_needs_a_name() -> None:
+def test_a_stack_with_a_password_lets_no_other_client_in() -> None:
+    """Every account of ours has it, the one that oversees them too; who names none gets in nowhere."""
+    made = nats.configured(replace(service("-DV"), stack_password="5ec"))
+    assert made is not None
+
+    lines = made["content"].splitlines()
+    assert [line for line in lines if "user:" in line and 'password: "5ec"' not in line] == []
+    assert lines[-3:] == [
+        '  overseer: { users: [ { user: overseer, password: "5ec" } ] }',
+        "}",
+        "system_account: overseer",
+    ]
+    assert nats.url(nats.endpoint(replace(service(), stack_password="5ec"), 7)) == "nats://main:5ec@localhost:7"
+
+
+def test_each_lease_has_an_account_and_no_other_client_needs_a_name() -> None:
     """In a container by the same file, its command kept; dollars and all are Compose's business elsewhere."""
     made = nats.configured(service("-DV"))
 
     assert made is not None
     assert made["command"] == ["-js", "-DV", "--config", "/testbay-nats.conf"]
     assert made["content"].splitlines()[1:3] == [
-        "  main: { jetstream: enabled, users: [ { user: main, password: main } ] }",
-        "  lease1: { jetstream: enabled, users: [ { user: lease1, password: lease1 } ] }",
+        '  main: { jetstream: enabled, users: [ { user: main, password: "main" } ] }',
+        '  lease1: { jetstream: enabled, users: [ { user: lease1, password: "lease1" } ] }',
     ]
     assert made["content"].splitlines()[-2:] == ["no_auth_user: main", "system_account: overseer"]
 

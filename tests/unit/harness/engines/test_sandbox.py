@@ -105,3 +105,29 @@ def test_without_landlock_there_is_no_cage(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(sandbox, "abi", lambda: 0)
 
     assert sandbox.cage([SHELL], [], [str(tmp_path)]) is None
+
+
+DEEP = """
+import sys
+from pathlib import Path
+from testbay.errors import BayError
+from testbay.harness.engines import sandbox
+from testbay.harness.engines.embedded import Embedded
+from testbay.harness.plans import process_plan
+home = Path(sys.argv[1])
+for _ in range(sandbox.NESTED):
+    sandbox.enter(sandbox.cage(["/"], ["/"], ["/"]))
+try:
+    Embedded().serve(process_plan("cache", home, ["/bin/sleep", "9"], port=0, stop_signal=9, reads=[]))
+except BayError as error:
+    print(error)
+"""
+
+
+def test_a_sandbox_too_deep_is_told(tmp_path: Path) -> None:
+    """The kernel nests sixteen; one that testbay cannot enter is a sentence, not a guard that is gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEEP, str(tmp_path / "cache")], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.splitlines()[:1] == ["cache: the kernel refused to confine it (Landlock)"], done.stderr

@@ -143,7 +143,14 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
     default = users.pop("default", ())
     if "off" in default:
         return next(((who, _secret(rules)) for who, rules in users.items() if _secret(rules)), ("", password))
-    return "", _secret(default) or password
+    password = _secret(default) or password
+    return "", password or ("" if _is_open_by_choice(service, settings) else service.stack_password)
+
+
+def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> bool:
+    """Whether the file says that the server asks for no password, rather than nothing about it."""
+    said = any(name == "requirepass" or (name == "user" and values[:1] == ("default",)) for name, values in settings)
+    return said or service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
 
 
 def _secret(rules: Sequence[str]) -> str:

@@ -270,7 +270,8 @@ def _bulk(wire: Wire, header: bytes) -> bytes:
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
     """DRAGONFLY_* and REDIS_URL."""
-    return {"DRAGONFLY_HOST": endpoint.host, "DRAGONFLY_PORT": str(endpoint.port), "REDIS_URL": url(endpoint)}
+    secret = {"DRAGONFLY_PASSWORD": endpoint.password} if endpoint.password else {}
+    return {"DRAGONFLY_HOST": endpoint.host, "DRAGONFLY_PORT": str(endpoint.port), **secret, "REDIS_URL": url(endpoint)}
 
 
 def client_environment(endpoint: Endpoint) -> dict[str, str]:

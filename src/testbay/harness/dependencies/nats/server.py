@@ -37,6 +37,7 @@ DEFAULT_PORT = 14222
 _LOGIN = "!$&'()*+,;=@~"
 SHARED = "all of NATS (the compose file gives it a login of its own)"
 OVERSEER = "overseer"  # the account that is told who is connected to the others
+_MAIN = "main"  # the stack's own account
 _CONFIG = "/testbay-nats.conf"
 ANSWER_LIMIT_S = 30.0
 
@@ -78,7 +79,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     meant = image.meaning(service)
     argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
     argv += ["-js", "-sd", str(home / "jetstream"), *meant.carried_flags, "-c", str(home / "nats.conf")]
-    text = meant.text(embedded=True) + ("" if meant.own_access else _accounts())
+    text = meant.text(embedded=True) + ("" if meant.own_access else _accounts(service.stack_password))
     # The configuration may name the container's variables.
     variables = {name: value for name, value in service.environment.items() if f"${name}" in text}
     # SIGKILL: the store is thrown away; an orderly stop would only flush it.
@@ -123,21 +124,29 @@ def configured(service: ComposeService) -> Configured | None:
     if meant.own_access:
         return None
     command = [*meant.container_flags, "--config", _CONFIG]
-    text = meant.text(embedded=False) + _accounts()
+    text = meant.text(embedded=False) + _accounts(service.stack_password)
     return {"service": service.key, "command": command, "target": _CONFIG, "content": text}
 
 
-def _accounts() -> str:
-    """An account for the stack, which clients without a name get, and one for each lease.
+def _accounts(password: str) -> str:
+    """An account for the stack and one for each lease; without a password, clients without a name get the stack's.
 
     Accounts share neither subjects nor streams nor consumers.
     """
-    names = ["main", *(f"lease{number}" for number in range(1, LEASES + 1))]
-    accounts = [
-        f"  {name}: {{ jetstream: enabled, users: [ {{ user: {name}, password: {name} }} ] }}" for name in names
-    ]
-    overseer = f"  {OVERSEER}: {{ users: [ {{ user: {OVERSEER}, password: {OVERSEER} }} ] }}"
-    return "\n".join(["accounts {", *accounts, overseer, "}", "no_auth_user: main", f"system_account: {OVERSEER}", ""])
+
+    def users(name: str) -> str:
+        return f'users: [ {{ user: {name}, password: "{login_as(name, password).password}" }} ]'
+
+    names = [_MAIN, *(f"lease{number}" for number in range(1, LEASES + 1))]
+    accounts = [f"  {name}: {{ jetstream: enabled, {users(name)} }}" for name in names]
+    anyone = [] if password else [f"no_auth_user: {_MAIN}"]
+    overseer = f"  {OVERSEER}: {{ {users(OVERSEER)} }}"
+    return "\n".join(["accounts {", *accounts, overseer, "}", *anyone, f"system_account: {OVERSEER}", ""])
+
+
+def login_as(account: str, password: str) -> image.Login:
+    """The login of one of our accounts: the stack's password, else the account's own name."""
+    return image.Login(account, password or account)
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
@@ -148,13 +157,15 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # n
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """Loopback, with the file's own login where it has one; all leases then share what that login sees."""
     meant = image.meaning(service)
+    ours = login_as(_MAIN, service.stack_password) if service.stack_password else image.Login()
+    login = meant.login if meant.own_access else ours
     return Endpoint(
         name=NAME,
         title=TITLE,
         host="localhost",
         port=port,
-        user=meant.login.user,
-        password=meant.login.password,
+        user=login.user,
+        password=login.password,
         shared=SHARED if meant.own_access else "",
     )
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, Session, create_stream, delete_stream
+from testbay.harness.dependencies.nats.server import (
+    ANSWER_LIMIT_S,
+    OVERSEER,
+    Session,
+    create_stream,
+    delete_stream,
+    login_as,
+)
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
 
@@ -51,7 +58,7 @@ class Account:
 
     def __init__(self, ground: Ground, number: int) -> None:
         self._ground = ground
-        self._overseer = Talk(replace(ground.endpoint, user=OVERSEER, password=OVERSEER))
+        self._overseer = Talk(_as(OVERSEER, ground.endpoint))
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
         self._foreign = -1
@@ -61,8 +68,7 @@ class Account:
     def _enter(self, number: int) -> None:
         """Take an account over and make its streams the manifest's."""
         self._number = number
-        name = f"lease{number}"
-        self.endpoint = replace(self._ground.endpoint, user=name, password=name)
+        self.endpoint = _as(f"lease{number}", self._ground.endpoint)
         for stranger in _connections(self._overseer.ask(*self._connz())):
             self._disconnect(stranger)
         self._hang_up()
@@ -146,6 +152,12 @@ class Account:
                     delete_stream(self._talk.session(), name)
         self._hang_up()
         self._overseer.hang_up()
+
+
+def _as(account: str, stack: Endpoint) -> Endpoint:
+    """The way into one of the accounts."""
+    login = login_as(account, stack.password)
+    return replace(stack, user=login.user, password=login.password)
 
 
 class Talk:

@@ -1,0 +1,55 @@
+"""Who may log in to a stack's servers: a password of the stack's own where the compose file sets none.
+
+Rooms read it from the service (`stack_password`), configure their server with it and export it in their URLs.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from testbay.harness.dependencies import ROOMS
+from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.needs import ALIASES
+from testbay.manifest.service import Manifest
+
+_PLACEHOLDER = re.compile(r"\{([a-z]+)\.(url|host|port|password)\}")
+_ANY = "x"  # stands for a password, to see whether a room would use one
+
+
+def given(
+    manifest: Manifest, services: Mapping[str, ComposeService], engine: str, password: str
+) -> dict[str, ComposeService]:
+    """The services, with the password for each server that can have it and whose clients learn it."""
+    can = {name for name in services if _is_ours_to_configure(name, services[name], engine)}
+    return {
+        name: replace(service, stack_password=password) if name in can and not _why_open(manifest, name) else service
+        for name, service in services.items()
+    }
+
+
+def notes(manifest: Manifest, services: Mapping[str, ComposeService], engine: str) -> Iterator[str]:
+    """Which servers would have a password if the manifest did not show that clients do not learn it."""
+    for name, service in services.items():
+        why = _why_open(manifest, name)
+        if why and _is_ours_to_configure(name, service, engine) and _takes_one(name, service):
+            yield f"{name} asks for no password, since {why}: other users of this machine can log in"
+
+
+def _is_ours_to_configure(name: str, service: ComposeService, engine: str) -> bool:
+    """Embedded servers are, and a container that is started with a file of ours."""
+    return engine == "embedded" or ROOMS[name].configured(service) is not None
+
+
+def _takes_one(name: str, service: ComposeService) -> bool:
+    with_one = ROOMS[name].endpoint(replace(service, stack_password=_ANY), 1)
+    return with_one != ROOMS[name].endpoint(service, 1)
+
+
+def _why_open(manifest: Manifest, name: str) -> str:
+    """What shows that clients reach a server without asking testbay for its password; empty when nothing does."""
+    if name in manifest.ports:
+        return f"the manifest fixes its port ({manifest.ports[name]})"
+    texts = (*manifest.env.values(), manifest.start or "", manifest.migrate or "")
+    found = (match.groups() for text in texts for match in _PLACEHOLDER.finditer(text))
+    asked = {attribute for dependency, attribute in found if ALIASES.get(dependency, dependency) == name}
+    return "the manifest hands on its host and port alone" if asked and not asked & {"url", "password"} else ""
