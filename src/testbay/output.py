@@ -66,6 +66,11 @@ class Voice:
         self._has_live_line = False
         self._encoding = self._stream.encoding or "ascii"
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person reads it as it comes, on a terminal."""
+        return self._live
+
     def say(self, text: str = "") -> None:
         """One or more whole lines. Whatever their origin: neither a terminal nor GitHub's runner obeys any of it."""
         self._print(self._tame(text))

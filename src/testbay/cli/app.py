@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
-from testbay.cli import explain, harness, production, secrets, servers, stacks, starting, watch
+from testbay.cli import explain, harness, overview, production, secrets, servers, stacks, starting, watch
 from testbay.errors import BayError, unusable
 from testbay.output import Voice, farewell, open_closed_streams
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Real PostgreSQL, Dragonfly and NATS for every test run; gone without a trace afterwards.",
     epilog="Example: testbay run agent_executor -- -k health      More: testbay explain reference",
     no_args_is_help=True,
-    add_completion=False,
+    cls=overview.GroupedCommands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
-from testbay.cli import around
+from testbay.cli import around, completion
 from testbay.cli.options import (
     PASS_THROUGH,
     ColdOption,
@@ -63,7 +63,10 @@ def merge(
 @app.command()
 def report(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id, a part of it, or its folder; the newest if left out.")
+        str | None,
+        typer.Argument(
+            help="A run's id, a part of it, or its folder; the newest if left out.", autocompletion=completion.runs
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write it to this file.", show_default=False)] = None,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
@@ -90,7 +93,11 @@ def report(
 def open_(
     context: typer.Context,
     test: Annotated[
-        str | None, typer.Argument(help="A failed test's id, a part of it, or its number; the newest one if left out.")
+        str | None,
+        typer.Argument(
+            help="A failed test's id, a part of it, or its number; the newest one if left out.",
+            autocompletion=completion.failed_tests,
+        ),
     ] = None,
     engine: EngineOption = None,
     archive: Annotated[Path | None, typer.Option("--archive", help="Open this folder.", metavar="FOLDER")] = None,

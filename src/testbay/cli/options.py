@@ -6,14 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from testbay import settings as configuration
+from testbay.cli import completion
 
 Service = Annotated[
     str | None,
-    typer.Argument(help="A service's name; the project's only one when left out.", show_default=False),
+    typer.Argument(
+        help="A service's name; the project's only one when left out.",
+        show_default=False,
+        autocompletion=completion.services,
+    ),
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", help="auto, compose or embedded (also TESTBAY_ENGINE).", show_default=False),
+    typer.Option(
+        "--engine",
+        help="auto, compose or embedded (also TESTBAY_ENGINE).",
+        show_default=False,
+        autocompletion=completion.engines,
+    ),
 ]
 ShardOption = Annotated[
     str | None,

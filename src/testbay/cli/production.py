@@ -9,6 +9,7 @@ import typer
 
 from testbay import process
 from testbay import settings as configuration
+from testbay.cli import completion
 from testbay.cli.options import Service, asked
 from testbay.output import Voice
 
@@ -24,19 +25,36 @@ Folder = Annotated[
 ]
 
 
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id", help="Only this check; can be given again.", show_default=False, autocompletion=completion.checks
+    ),
+]
+
+
 @app.command()
 def check(
     service: Service = None,
     *,
     phase: Annotated[
-        str, typer.Option(help="pre-merge, pre-deploy, post-deploy or scheduled.", metavar="PHASE", show_default=False)
+        str,
+        typer.Option(
+            help="pre-merge, pre-deploy, post-deploy or scheduled.",
+            metavar="PHASE",
+            show_default=False,
+            autocompletion=completion.phases,
+        ),
     ] = "",
     target: Annotated[
-        str | None, typer.Option(help="A deployment of the manifest; its only one when left out.", show_default=False)
+        str | None,
+        typer.Option(
+            help="A deployment of the manifest; its only one when left out.",
+            show_default=False,
+            autocompletion=completion.targets,
+        ),
     ] = None,
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this check; can be given again.", show_default=False)
-    ] = None,
+    ids: Ids = None,
     commit: Annotated[
         str | None, typer.Option(help="The commit that should answer (also GITHUB_SHA, git).", show_default=False)
     ] = None,

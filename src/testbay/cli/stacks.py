@@ -1,4 +1,4 @@
-"""The commands for stacks that stay: `up`, `migrate`, `down`, `ps` and `gc`."""
+"""The commands for stacks that stay: `up`, `logs`, `migrate`, `down`, `ps` and `gc`."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.cli import completion
 from testbay.cli.options import ColdOption, EngineOption, Service, asked
 from testbay.output import Voice
 
@@ -34,6 +35,37 @@ def up(
 
 
 @app.command()
+def logs(
+    service: Annotated[
+        str | None,
+        typer.Argument(
+            help="A service, a stack or a run; everything of this project if left out.",
+            show_default=False,
+            autocompletion=completion.services,
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is logged, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="So many of each log; -1 means all.", metavar="N")] = 50,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="One server alone, such as postgres.", metavar="NAME", show_default=False),
+    ] = None,
+) -> None:
+    """Show what the servers of a running stack log, or what those of the newest run logged.
+
+    Example: testbay logs agent_executor -f
+    """
+    from testbay.harness.stack import logs as streams
+    from testbay.manifest.project import find_project
+    from testbay.secrets import known
+
+    chosen, project = configuration.load(), find_project(Path.cwd())
+    asked_for = streams.WhichLogs(which=service, only=only, lines=lines, follow=follow)
+    mask = known.of(project, chosen.environ)
+    streams.show(asked_for, project, chosen, Voice(environ=chosen.environ), mask)
+
+
+@app.command()
 def migrate(service: Service = None, engine: EngineOption = None) -> None:
     """Apply migrations and streams to the kept stack of a service.
 
@@ -48,7 +80,10 @@ def migrate(service: Service = None, engine: EngineOption = None) -> None:
 @app.command()
 def down(
     stack: Annotated[
-        str | None, typer.Argument(help="A stack's id or a service; every stack of this project if left out.")
+        str | None,
+        typer.Argument(
+            help="A stack's id or a service; every stack of this project if left out.", autocompletion=completion.stacks
+        ),
     ] = None,
 ) -> None:
     """End kept stacks of this project. Example: testbay down agent_executor."""

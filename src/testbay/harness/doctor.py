@@ -32,19 +32,45 @@ Finding = tuple[bool, str]
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
     """Say every finding; returns 0 when some engine can run the project here, else the embedded engine's exit code."""
     files = _compose_files(folder, settings)
-    embedded = [_embedded(room, files, settings) for room in ROOMS.values()]
+    embedded = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
     docker, said = _compose_engine(settings)
     _say(voice, "This machine", _machine(settings))
-    _say(voice, "Engine embedded", ((good, text) for good, text, _ in embedded))
+    _say(voice, "Engine embedded", ((good, text) for good, text, _ in embedded.values()))
     voice.say("Engine compose")
     if docker:
         voice.verdict(said, good=True)
     else:
         voice.detail(f"not here: {said}")  # nothing is broken: embedded needs no Docker
-    auto = "compose, where the images are there or can be pulled" if docker else f"embedded: {said}"
-    voice.say(f"Engine auto takes {auto}")
-    _say(voice, "Project", _project(settings, folder, files))
-    return 0 if docker else next((code for _, _, code in embedded if code), 0)
+    voice.say(f"Engine auto takes {_auto(files, settings) if docker else f'embedded: {said}'}")
+    project = list(_project(settings, folder, files))
+    _say(voice, "Project", project)
+    needed = _needed(folder) or ROOMS.keys()
+    missing = [] if docker else [name for name in needed if name in embedded and not embedded[name][0]]
+    if all(good for good, _ in project):
+        lacks = ", ".join(ROOMS[name].TITLE for name in missing)
+        ready = "This project can run here: testbay run"
+        voice.verdict(f"This project cannot run here: no server for {lacks}" if lacks else ready, good=not lacks)
+    return next((embedded[name][2] for name in missing), 0)
+
+
+def _auto(files: list[list[Path]], settings: Settings) -> str:
+    """Engine and reason where Docker answers; nothing is pulled for the answer."""
+    found = daemon.find(settings.environ)
+    services = [next(_services_of(room, files, settings), None) for room in ROOMS.values()]
+    images = [service.image for service in services if service and not service.build]
+    missing = daemon.missing_images(found, images)
+    if not missing:
+        return f"compose: Docker {found.version} answers and has the images"
+    return f"compose once {', '.join(missing)} can be pulled, else embedded"
+
+
+def _needed(folder: Path) -> set[str]:
+    """What the project's services need; nothing where no service can be read."""
+    found: set[str] = set()
+    with contextlib.suppress(BayError):
+        for place in service_folders(find_project(folder)).values():
+            found |= set(load_manifest(place).needs)
+    return found
 
 
 def _say(voice: Voice, title: str, findings: Iterable[Finding]) -> None:
@@ -59,10 +85,12 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         sys.version_info >= (3, 11),
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
     )
-    yield _writable(settings.cache_dir), f"cache folder {settings.cache_dir}"
+    writable = _writable(settings.cache_dir)
+    fix = "" if writable else ": testbay cannot write there; make it writable, or name another in TESTBAY_CACHE_DIR"
+    yield writable, f"cache folder {settings.cache_dir}{fix}"
     if process.is_root():
         usable = shutil.which("setpriv") is not None
-        missing = "" if usable else ", which is missing"
+        missing = "" if usable else ", which is missing; install util-linux, or run as an ordinary user"
         yield usable, f"running as root: servers run as `nobody` through setpriv{missing}"
     yield True, _sandbox()
     yield _running(settings)
@@ -157,7 +185,7 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
     if not folders:
         yield (
             False,
-            f"no service: a folder in {project / 'services'} with [tool.testbay] in its pyproject.toml",
+            f"no service here; `testbay init` writes a manifest, or a folder in {project / 'services'} has one",
         )
     for name, present in sorted(_secrets(folders, settings).items()):
         yield True, f"secret {name}: " + ("set" if present else "not set (recorded answers at home)")

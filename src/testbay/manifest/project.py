@@ -33,7 +33,7 @@ def find_project(start: Path) -> Path:
     raise ManifestError(
         f"{start} is in no project",
         why="no docker-compose.test.yml, services/ or manifest here or above",
-        todo="go to your project's folder (`testbay explain getting-started`)",
+        todo="go to your project's folder, or `testbay init` here (`testbay explain getting-started`)",
     )
 
 

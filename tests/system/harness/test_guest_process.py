@@ -133,10 +133,11 @@ def test_forks(postgres):
 )
 def test_variables_of_libpq_lead_nowhere(guest: Guest, variable: str) -> None:
     """They are for another database: of the caller's, in whose environment the tests run."""
-    text = """import os, subprocess
+    text = """import os, subprocess, sys
+ASK = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('SELECT 1 FROM items')"  # libpq, as psql is
 def test_leased(postgres, bay):
     postgres.execute("SELECT 1 FROM items")
-    subprocess.run(["psql", bay.postgres.dsn, "-c", "SELECT 1 FROM items"], env=bay.env, check=True)
+    subprocess.run([sys.executable, "-c", ASK, bay.postgres.dsn], env=bay.env, check=True)
 def test_without():
     assert os.environ[NAME]
 """

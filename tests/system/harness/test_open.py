@@ -161,7 +161,7 @@ def test_list_shows_newest_first(failed: Bay) -> None:
     """Number, age, test, its first error line, what was kept, how large, where."""
     lines = opened(failed, "--list").lines
 
-    assert [re.sub(r" +\d+s", " AGE", line) for line in lines[:2]] == [
+    assert [re.sub(r" +\d+[sm](?=  )", " AGE", line) for line in lines[:2]] == [
         r"  1 AGE  tests/integration/test_it.py::test_order[gr\xfcn]",
         "         AssertionError: assert 'grün' == 'coffee'",
     ]

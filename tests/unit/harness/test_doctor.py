@@ -38,6 +38,7 @@ def test_a_healthy_machine_and_project(service: Service, settings: Settings, pro
         "✅ service shop: needs postgres, dragonfly, nats",
         "✅ secret KEY: not set (recorded answers at home)",
         "✅ secret OTHER: set",
+        "✅ This project can run here: testbay run",
     ]
 
 
@@ -84,7 +85,8 @@ def test_a_cache_that_cannot_be_written_is_said(
     heard = recording()
     doctor.report(replace(settings, cache_dir=tmp_path / "file/cache"), project, heard.voice)
 
-    assert lines(heard.text, "❌ cache") == [f"❌ cache folder {tmp_path / 'file/cache'}"]
+    why = "testbay cannot write there; make it writable, or name another in TESTBAY_CACHE_DIR"
+    assert lines(heard.text, "❌ cache") == [f"❌ cache folder {tmp_path / 'file/cache'}: {why}"]
 
 
 @pytest.mark.parametrize("keys", ["nedes = []", "tests = 'not/there'"])
@@ -112,7 +114,7 @@ def test_a_project_without_services_is_told_what_one_is(
     doctor.report(settings, project, heard.voice)
 
     assert lines(heard.text, "❌") == [
-        f"❌ no service: a folder in {project / 'services'} with [tool.testbay] in its pyproject.toml"
+        f"❌ no service here; `testbay init` writes a manifest, or a folder in {project / 'services'} has one"
     ]
 
 
@@ -121,7 +123,6 @@ def test_outside_of_a_project_the_machine_is_still_looked_at(servers: None, sett
     heard = recording()
 
     assert doctor.report(settings, Path("/proc/self"), heard.voice) == 0
-    assert lines(heard.text, "❌") == [
-        "❌ /proc/self is in no project; go to your project's folder (`testbay explain getting-started`)"
-    ]
+    todo = "go to your project's folder, or `testbay init` here (`testbay explain getting-started`)"
+    assert lines(heard.text, "❌") == [f"❌ /proc/self is in no project; {todo}"]
     assert len(lines(heard.text, "✅ PostgreSQL", "✅ Dragonfly", "✅ NATS")) == 3

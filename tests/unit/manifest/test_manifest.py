@@ -257,7 +257,7 @@ def test_outside_of_a_project_the_error_says_what_makes_one() -> None:
     assert str(refused.value) == (
         "/proc/self is in no project\n"
         "  why:      no docker-compose.test.yml, services/ or manifest here or above\n"
-        "  do:       go to your project's folder (`testbay explain getting-started`)"
+        "  do:       go to your project's folder, or `testbay init` here (`testbay explain getting-started`)"
     )
 
 

@@ -13,13 +13,17 @@ from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehi
 from testbay.harness.stack import child as command_line
 from testbay.harness.stack import lifeline, prepare, registry, request
 from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.logs import Logs
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
+from testbay.secrets import known
 from testbay.settings import Settings
 from testbay.text import age
 
 _ENDS_WITHIN_S = 15.0
+_LAST_LINES = 5  # of each log, when a person watches `testbay up`
+_LOOK_S = 0.2
 
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
@@ -69,7 +73,8 @@ def up(
 ) -> None:
     """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time.
 
-    `exports` gets the variables alone, as a shell reads them.
+    `exports` gets the variables alone, as a shell reads them. On a terminal a stack that is held shows its ports, and
+    what its servers log.
     """
     with process.signals_as_errors():
         stack = _open(manifest, project, settings, voice, migrate=True)
@@ -83,19 +88,25 @@ def up(
             command_line.close(stack)
             raise
         if idle_s is None:
-            _hold(stack, voice)
+            _hold(stack, voice, Logs([stack.home], voice, known.of(project, settings.environ)))
         else:
             stack.leave()
             voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")
 
 
-def _hold(stack: Stack, voice: Voice) -> None:
+def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
     """Until Ctrl-C, which is how it is meant to end."""
     try:
         with process.signals_as_errors():
+            for endpoint in stack.endpoints.values() if voice.is_watched else ():
+                voice.say(f"# {endpoint.title} {endpoint.version} on {endpoint.host}:{endpoint.port}")
             voice.say("# Ctrl-C ends it; --keep leaves it running")  # from here on it does
+            if voice.is_watched:
+                logs.last(_LAST_LINES)
             while True:
-                stack.check(3600)
+                stack.check(_LOOK_S if voice.is_watched else 3600)
+                if voice.is_watched:
+                    logs.catch_up()
     except InterruptedRunError:
         voice.say("# ending it")
     finally:

@@ -1,0 +1,47 @@
+"""The list of commands as `testbay --help` shows it: in groups, each with its whole first sentence."""
+
+import shutil
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from testbay import settings as configuration
+
+GROUPS = {
+    "Tests": ("init", "compose", "run", "merge", "report", "open", "exec"),
+    "Stacks": ("up", "logs", "migrate", "down", "ps", "gc", "servers"),
+    "Production": ("with-secrets", "check", "watch", "incidents", "history", "latency", "status-page", "metrics"),
+    "Help": ("doctor", "explain"),
+}
+_WIDEST = 110
+
+
+class GroupedCommands(TyperGroup):
+    """The commands below the headings of `GROUPS`, in colour where a person reads them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
+        """Write a section for each group."""
+        formatter.width = min(shutil.get_terminal_size().columns, _WIDEST)
+        for title, names in GROUPS.items():
+            with formatter.section(styled(title, bold=True)):
+                rows = [(name, sentence(self.commands[name].help)) for name in names]
+                formatter.write_dl([(styled(name, fg="cyan"), said) for name, said in rows])
+
+
+def sentence(text: str | None) -> str:
+    """What a command's help says before its details and its example."""
+    first = (text or "").partition("\n\n")[0].partition("Example:")[0]
+    return " ".join(first.split())
+
+
+def styled(text: str, **style: Any) -> str:
+    """Text in colour, for a terminal that wants it."""
+    return typer.style(text, **style) if coloured() else text
+
+
+def coloured() -> bool:
+    """Whether standard output shows colours: a terminal that is not dumb, and no NO_COLOR (no-color.org)."""
+    environ = configuration.environ()
+    return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -1,0 +1,140 @@
+"""`testbay logs`: what the servers of a stack log, or those of the newest run logged, as one stream of lines."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import InterruptedRunError, ManifestError
+from testbay.harness.run import folder as runs
+from testbay.harness.stack import registry
+from testbay.output import Voice
+from testbay.settings import Settings
+
+_POLL_S = 0.1
+_PIECE_BYTES = 1 << 20
+_LINE_BYTES = 64 << 10
+_NO_SERVER = {"guard"}  # the log of our own guard
+Mask = Callable[[str], str]
+
+
+@dataclass(kw_only=True)
+class GrowingLog:
+    """One server's log, taken line by line as it grows."""
+
+    path: Path
+    position: int = 0
+    rest: bytes = b""
+
+    def new(self) -> list[str]:
+        """Take the whole lines that were added since, at most a piece of them."""
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, 2) < self.position:
+                    self.position, self.rest = 0, b""  # another file of that name
+                file.seek(self.position)
+                text = self.rest + file.read(_PIECE_BYTES)
+                self.position = file.tell()
+        except OSError:
+            return []
+        *lines, self.rest = text.split(b"\n")
+        if len(self.rest) > _LINE_BYTES:
+            lines, self.rest = [*lines, self.rest], b""
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+
+    def all(self) -> list[str]:
+        """Take everything there is."""
+        lines: list[str] = []
+        while piece := self.new():
+            lines += piece
+        return lines
+
+
+class Logs:
+    """The logs in some folders, each line behind the name of its server."""
+
+    def __init__(self, folders: Iterable[Path], voice: Voice, mask: Mask, only: str | None = None) -> None:
+        self._folders = list(folders)
+        self._voice = voice
+        self._mask = mask
+        self._only = only
+        self._logs: dict[Path, GrowingLog] = {}
+
+    def find(self) -> list[str]:
+        """Notice logs that appeared; returns the names of all servers."""
+        for path in sorted(path for folder in self._folders for path in folder.glob("*.log")):
+            if path.stem not in _NO_SERVER and self._only in (None, path.stem):
+                self._logs.setdefault(path, GrowingLog(path=path))
+        return [path.stem for path in self._logs]
+
+    def last(self, lines: int) -> None:
+        """Say the last lines of each log; a negative number means all of them."""
+        self.find()
+        for path, log in self._logs.items():
+            there = log.all()
+            self._say(path, there if lines < 0 else there[max(0, len(there) - lines) :])
+
+    def catch_up(self) -> None:
+        """Say what was added."""
+        self.find()
+        for path, log in self._logs.items():
+            self._say(path, log.new())
+
+    def there(self) -> bool:
+        """Whether one of the folders is still there: a stack's goes with the stack."""
+        return any(folder.is_dir() for folder in self._folders)
+
+    def _say(self, path: Path, lines: Iterable[str]) -> None:
+        width = max(len(path.stem) for path in self._logs)
+        for line in lines:
+            self._voice.say(f"{path.stem:{width}} | {self._mask(line)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhichLogs:
+    """Which logs: of the stacks or the newest run of a service or an id, of one server alone, and how many lines."""
+
+    which: str | None
+    only: str | None
+    lines: int
+    follow: bool
+
+
+def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask: Mask) -> None:
+    """Say the logs of running stacks, else of the newest run; with `follow` until they end, or Ctrl-C.
+
+    Raises:
+        ManifestError: Nothing runs and no run is recorded, or no server has that name.
+    """
+    records = [record for record in registry.living(settings.stacks_dir) if record.get("project") == str(project)]
+    fitting = [record["id"] for record in records if asked.which in (None, record["id"], record["service"])]
+    folders = [settings.stacks_dir / name for name in fitting] or [_newest(project, asked.which)]
+    logs = Logs(folders, voice, mask, asked.only)
+    if not logs.find():
+        there = Logs(folders, voice, mask).find()
+        raise ManifestError(
+            f"no log of {asked.only or 'a server'} in {folders[0]}",
+            why=f"there are: {', '.join(there)}" if there else "no server has logged anything yet",
+            todo="name one of them with --only, or none",
+        )
+    try:
+        with process.signals_as_errors():
+            logs.last(asked.lines)
+            while asked.follow and fitting and logs.there():
+                time.sleep(_POLL_S)
+                logs.catch_up()
+    except InterruptedRunError:
+        return  # Ctrl-C is how it is meant to end
+
+
+def _newest(project: Path, which: str | None) -> Path:
+    found = sorted(
+        folder for folder in runs.runs(project).glob("*/logs") if which is None or which in folder.parent.name
+    )
+    if not found:
+        raise ManifestError(
+            f"nothing of {which or 'this project'} runs, and no run of it is recorded",
+            todo="testbay up starts a stack, testbay run makes a run",
+        )
+    return found[-1]
