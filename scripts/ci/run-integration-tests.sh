@@ -3,6 +3,7 @@
 #
 # Usage: scripts/ci/run-integration-tests.sh [SERVICE…]
 #        scripts/ci/run-integration-tests.sh --shard I/N [SERVICE…]   that part of their tests
+#        scripts/ci/run-integration-tests.sh --jobs N [SERVICE…]      so many services at once; else one per processor
 #        scripts/ci/run-integration-tests.sh --with-secrets [--shard I/N] SERVICE   with its secrets, fetched just for it
 #        scripts/ci/run-integration-tests.sh --list [SERVICE…]        the names, a line each
 #        scripts/ci/run-integration-tests.sh --list --json [--changed-since COMMIT] [SERVICE…]
@@ -11,7 +12,8 @@
 #        scripts/ci/run-integration-tests.sh --help
 #
 # A service is a folder in services/ with a manifest ([tool.testbay] in pyproject.toml, or testbay.toml) and a
-# tier 3 script (scripts/ci/run-tests.sh). A service that fails does not keep the others from running.
+# tier 3 script (scripts/ci/run-tests.sh). A service that fails does not keep the others from running. Services run side
+# by side; what each says is shown as one piece, in the order of their names.
 #
 # Environment (everything else, such as TESTBAY_ENGINE, reaches tier 3 untouched):
 #   OPENAI_API_KEY   set: model calls are live
@@ -37,38 +39,76 @@ except OSError as error:
     print(f"run-integration-tests: {sys.argv[1]}: {error.strerror}", file=sys.stderr)
     sys.exit(127)
 '
-child="" stopped=""
+# Shows a log as it grows, until the file that says "done" is there.
+readonly FOLLOW='
+import os, sys, time
+log, done = sys.argv[1:]
+with open(log, "rb") as file:
+    ended = False
+    while not ended:
+        ended = os.path.exists(done)
+        while part := file.read(65536):
+            sys.stdout.buffer.write(part)
+            sys.stdout.flush()
+        time.sleep(0 if ended else 0.05)
+'
+children=() began=() ended=() stopped="" logs=""
 
-main() { # [--help | --list … | [--with-secrets] [--shard I/N] SERVICE…]
-    local known=() planned=() report="" first=0 ran=0 passed=0 name code start result
+main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERVICE…]
+    local known=() planned=() jobs=""
     [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' scripts/ci/run-integration-tests.sh && return; }
     find_services
     [[ ${1:-} != --list ]] || { list "${@:2}" && return; }
     [[ ${1:-} != --with-secrets ]] || with_secrets "${@:2}"
-    if [[ ${1:-} == --shard ]]; then
-        [[ -n ${2:-} ]] || die 10 "--shard needs a value" "which part of the tests, of how many?" "--shard 2/4"
-        export TESTBAY_SHARD=$2 # for tier 3, which checks it
+    while [[ ${1:-} == --* ]]; do
+        case $1 in
+            --shard)
+                [[ -n ${2:-} ]] || die 10 "--shard needs a value" "which part of the tests, of how many?" "--shard 2/4"
+                export TESTBAY_SHARD=$2 # for tier 3, which checks it
+                ;;
+            --jobs)
+                [[ ${2:-} =~ ^[1-9][0-9]?$ ]] || die 10 "--jobs needs a number" "how many services at once?" "--jobs 2"
+                jobs=$2
+                ;;
+            *) die 10 "unknown option $1" "see what there is" "scripts/ci/run-integration-tests.sh --help" ;;
+        esac
         shift 2
-    fi
+    done
     choose "$@"
     check_key
 
     trap 'stop INT 130' INT
     trap 'stop TERM 143' TERM
     scripts/bootstrap run || exit
-    for name in "${planned[@]}"; do
-        [[ -z $stopped ]] || break
+    jobs=${jobs:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN || echo 1)}
+    logs=$(mktemp -d "${TMPDIR:-/tmp}/testbay-services.XXXXXX")
+    trap 'rm -rf "$logs"' EXIT
+    trap note_ended CHLD
+    run_all "$jobs"
+}
+
+run_all() { # <how many at once>: never returns
+    local report="" first=0 ran=0 passed=0 next=0 number name code result
+    for number in "${!planned[@]}"; do
+        name=${planned[number]} code=0 result=passed
+        [[ -z $stopped || $number -lt $next ]] || break
         printf '==> %s: services/%s/scripts/ci/run-tests.sh\n' "$name" "$name"
-        start=$SECONDS code=0 result=passed
-        run "services/$name/scripts/ci/run-tests.sh" || code=$?
+        while ((next < ${#planned[@]} && next < number + $1)) && [[ -z $stopped ]]; do
+            start "$next" "$number"
+            next=$((next + 1))
+        done
+        finish "$number" || code=$?
         case $code in
             0) passed=$((passed + 1)) ran=$((ran + 1)) ;;
             126 | 127) result="could not be started" code=15 ;;
-            130 | 143) result=interrupted stopped=${stopped:-$code} ran=$((ran + 1)) ;;
+            130 | 143)
+                result=interrupted ran=$((ran + 1))
+                [[ -n $stopped ]] || stop INT "$code"
+                ;;
             *) result="failed (exit $code)" ran=$((ran + 1)) ;;
         esac
         [[ $first != 0 ]] || first=$code
-        report+=$(printf '\n  %-24s %-20s %4s s' "$name" "$result" "$((SECONDS - start))")
+        report+=$(printf '\n  %-24s %-20s %4s s' "$name" "$result" "$((${ended[number]:-SECONDS} - began[number]))")
     done
     printf '\nServices: %s planned, %s ran, %s passed%s\n' "${#planned[@]}" "$ran" "$passed" "$report"
     [[ $first != 0 || $ran == "${#planned[@]}" ]] || first=15
@@ -139,23 +179,50 @@ check_key() { # (no arguments)
         "hand it to the step, or ask for the stand-in by name: TESTBAY_LLM=replay" "CI=${CI:-} TESTBAY_LLM=${TESTBAY_LLM:-}"
 }
 
-run() { # <script>: returns its exit code; a signal ends our wait, not the child's chance to clean up
-    local code
-    .venv/bin/python -I -S -c "$AS_A_JOB" "$1" &
-    child=$!
-    while code=0 && { wait "$child" || code=$?; } && kill -0 "$child" 2>/dev/null; do :; done
-    child=""
+# Its turn to speak: it does so at once. Otherwise its words wait in a file.
+start() { # <number of the service> <number of the one whose turn it is>
+    local script="services/${planned[$1]}/scripts/ci/run-tests.sh"
+    if [[ $1 == "$2" ]]; then
+        .venv/bin/python -I -S -c "$AS_A_JOB" "$script" &
+    else
+        .venv/bin/python -I -S -c "$AS_A_JOB" "$script" >"$logs/$1" 2>&1 &
+    fi
+    children[$1]=$! began[$1]=$SECONDS
+}
+
+# A signal ends our wait, not the child's chance to clean up.
+finish() { # <number of the service>: returns its exit code
+    local code follower=""
+    if [[ -f $logs/$1 ]]; then
+        .venv/bin/python -I -S -c "$FOLLOW" "$logs/$1" "$logs/$1.done" &
+        follower=$!
+    fi
+    while code=0 && { wait "${children[$1]}" || code=$?; } && kill -0 "${children[$1]}" 2>/dev/null; do :; done
+    note_ended
+    [[ -z $follower ]] || { : >"$logs/$1.done" && wait "$follower"; } || true
     return "$code"
 }
 
+# When a service ended, also while another one's turn lasts.
+note_ended() { # (no arguments)
+    local number
+    for number in "${!children[@]}"; do
+        [[ -n ${ended[number]:-} ]] || kill -0 "${children[number]}" 2>/dev/null || ended[number]=$SECONDS
+    done
+}
+
 stop() { # <signal> <exit code>
+    local number
     stopped=$2
-    [[ -n $child ]] || exit "$2"
+    [[ ${#children[@]} != 0 ]] || exit "$2"
     # Ctrl-C is for everybody in the job, as at the terminal; TERM is for its head, which ends the others in order.
-    case $1 in
-        INT) kill -INT -- "-$child" 2>/dev/null || kill -TERM "$child" ;;
-        *) kill -TERM "$child" ;;
-    esac
+    for number in "${!children[@]}"; do
+        [[ -z ${ended[number]:-} ]] || continue
+        case $1 in
+            INT) kill -INT -- "-${children[number]}" 2>/dev/null || kill -TERM "${children[number]}" 2>/dev/null || true ;;
+            *) kill -TERM "${children[number]}" 2>/dev/null || true ;;
+        esac
+    done
 }
 
 die() { # <exit code> <what> <why> <what to do> [<evidence>]

@@ -79,7 +79,7 @@ def _lines(output: str) -> list[str]:
 
 
 def test_every_service_runs(checkout: Path, tier2: Run) -> None:
-    """Without arguments all services run, one after the other, and the summary has a line for each."""
+    """Without arguments all services run, each speaks in its turn, and the summary has a line for each."""
     add_service(checkout, "billing")
     add_service(checkout, "orders")
 
@@ -145,12 +145,48 @@ def test_a_service_that_cannot_be_started_is_not_counted_as_run(checkout: Path, 
     )
 
 
+def test_services_run_side_by_side_and_speak_in_turn(checkout: Path, tier2: Run) -> None:
+    """Each waits for the other to have started; their words are not mixed."""
+    meet = 'touch "$0.met"; until [ -e services/{}/scripts/ci/run-tests.sh.met ]; do sleep 0.05; done; echo met {}'
+    add_service(checkout, "a", ends=meet.format("b", "b"))
+    add_service(checkout, "b", ends=meet.format("a", "a"))
+
+    code, lines = tier2("--jobs", "2")
+
+    said = [line for line in lines if line.startswith(("tests", "met"))]
+    assert (code, said) == (0, ["tests of a", "met b", "tests of b", "met a"])
+
+
+def test_an_interrupted_service_ends_those_beside_it(checkout: Path, tier2: Run) -> None:
+    """Ctrl-C in one is meant for all: the other is told, and waited for."""
+    add_service(checkout, "a", ends="until [ -e services/b/started ]; do sleep 0.05; done; exit 130")
+    add_service(
+        checkout,
+        "b",
+        ends="trap 'echo ended; exit 130' INT; touch services/b/started; for _ in {1..600}; do sleep 0.1; done",
+    )
+
+    code, lines = tier2("--jobs", "2")
+
+    assert (code, lines[3:]) == (
+        130,
+        [
+            "tests of b",
+            "ended",
+            "",
+            "Services: 2 planned, 2 ran, 0 passed",
+            "  a                        interrupted N s",
+            "  b                        interrupted N s",
+        ],
+    )
+
+
 def test_an_interrupted_service_ends_the_run(checkout: Path, tier2: Run) -> None:
     """A tier 3 that ended by Ctrl-C means "stop": the next service does not start."""
     add_service(checkout, "a", ends="exit 130")
     add_service(checkout, "b")
 
-    code, lines = tier2()
+    code, lines = tier2("--jobs", "1")
 
     assert (code, lines[-2:]) == (
         130,
