@@ -10,6 +10,7 @@ from testbay.manifest.expressions import parse
 from testbay.manifest.fields import STRICT, Duration
 
 Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
+Evidence = Literal["full", "verdict"]  # what issues about a target show: what was answered, or the verdict alone
 PHASES: tuple[Phase, ...] = ("pre-merge", "pre-deploy", "post-deploy", "scheduled")
 LIVE = "live"  # the id of the gate's own result
 SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]

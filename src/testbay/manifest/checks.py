@@ -8,6 +8,7 @@ from testbay.manifest import shapes
 from testbay.manifest.checkbase import (
     CheckBase,
     Every,
+    Evidence,
     Phase,
     Table,
     check_names,
@@ -51,6 +52,7 @@ class Target(Table):
     base_url: str = Field(pattern=r"^(https?://[^\s/?#]+|\$\{\w+\})\S*$")
     headers: dict[str, str] = {}
     writes: bool = False
+    evidence: Evidence = "full"
     live: Live | None = None
     deployment: Deployment | None = None
     railway: Railway | None = None

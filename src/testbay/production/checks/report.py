@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import ManifestError
-from testbay.manifest.checkbase import Phase
+from testbay.manifest.checkbase import Evidence, Phase
 from testbay.text import one_line, strict_json
 
 VERSION = 1
@@ -60,8 +60,8 @@ class Result:
 class Report:
     """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
 
-    `known` are the names of all results that the manifest's checks can have for a deployment, asked this time or not;
-    empty where it is not known.
+    `evidence` says how much of it an issue may show. `known` are the names of all results that the manifest's
+    checks can have for a deployment, asked this time or not; empty where it is not known.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -74,6 +74,7 @@ class Report:
     commit: Name = ""
     expected_commit: Name = ""
     run_url: Name = ""
+    evidence: Evidence = "full"
     known: Annotated[tuple[Name, ...], Field(max_length=_MAX_RESULTS)] = ()
     results: Annotated[tuple[Result, ...], Field(max_length=_MAX_RESULTS)] = ()
 

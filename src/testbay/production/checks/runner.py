@@ -106,6 +106,7 @@ async def report(plan: Plan) -> Report:
         commit=asking.masked(asking.commit),
         expected_commit=one_line(asking.expected_sha),
         run_url=_run_url(plan.environ),
+        evidence=plan.target.evidence if plan.target else "full",
         known=tuple(plan.known),
         results=tuple(results),
     )

@@ -33,6 +33,11 @@ class Writer:
     policy: Policy
     site: str
 
+    @property
+    def _tells(self) -> bool:
+        """Whether the issue shows what was answered; the run's own report always does."""
+        return self.run.report.evidence == "full"
+
     def title(self, state: State) -> str:
         """Where, and what is wrong."""
         report = self.run.report
@@ -94,7 +99,7 @@ class Writer:
         return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
 
     def _said(self, result: Result) -> str:
-        return f"{_WORDS[result.verdict]}: {issue_code(result.said)}"
+        return f"{_WORDS[result.verdict]}: {issue_code(result.said)}" if self._tells else _WORDS[result.verdict]
 
     def _commits(self, state: State) -> str:
         good, bad = state.good_commit, state.bad_commit
@@ -117,7 +122,7 @@ class Writer:
             f"**{self._name(result)}**\n\n{issue_fence(list(result.evidence[:_EVIDENCE_LINES]))}"
             for check in state.failing
             for result in self.run.results(check)
-            if result.verdict == state.kind and result.evidence
+            if result.verdict == state.kind and result.evidence and self._tells
         ][:_MOST_EVIDENCE]
         return "\n\n".join(["<details><summary>Evidence</summary>", *shown, "</details>"] if shown else [])
 

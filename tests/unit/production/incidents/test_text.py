@@ -94,6 +94,17 @@ def test_the_first_line_says_what_is_wrong_where_and_for_how_long() -> None:
     ]
 
 
+def test_an_issue_that_everyone_reads_can_say_the_verdict_alone() -> None:
+    """`evidence = "verdict"` of a target: no word of what was answered, in the issue, its hidden line or its news."""
+    failed = replace(FAILED, said="canary of a customer", evidence=("canary",))
+    told = writer(failed, evidence="verdict")
+
+    body = told.body(STATE)
+    assert "- `health` **fails**\n" in body
+    assert "canary" not in body + told.title(STATE) + told.news(changed("update", STATE, failing=("docs",)))
+    assert "canary" in writer(failed).body(STATE)
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
