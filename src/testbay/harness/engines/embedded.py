@@ -19,6 +19,8 @@ from testbay.harness.plans import PORT, Preparation, ProcessPlan, StackPlan
 from testbay.logs import tail
 
 _UNPRIVILEGED = "nobody"
+_DOCTOR = "`testbay doctor` looks at this machine's programs"
+NAMELESS = "give this user a line in /etc/passwd, run as root, or take --engine compose"
 _CAP_SETPCAP = 8  # linux/capability.h
 _PATIENCE_S = 3.0  # a PostgreSQL that is killed instead of ended leaves a shared memory segment behind
 
@@ -97,10 +99,11 @@ class Embedded:
             child.communicate(step.get("stdin", "").encode())
         if child.returncode != 0:
             program = Path(step["argv"][0]).name
+            said = tail(log)
             raise EngineUnavailableError(
                 f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
-                todo="`testbay doctor` looks at this machine's programs",
-                evidence=tail(log),
+                todo=NAMELESS if "could not look up effective user ID" in said else _DOCTOR,
+                evidence=said,
             )
 
     def _launch(self, server: ProcessPlan) -> None:
