@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N that fail")
     group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
     group.addoption("--testbay-suite", metavar="FILE", help="complete the suite's own settings as this file says")
+    group.addoption("--testbay-order", metavar="FILE", help="begin with the files that took longest by what it records")
     group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
 
 
@@ -79,6 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbay.harness.plugin.splitter import Splitter
 
         config.pluginmanager.register(Splitter(Path(shard)), "testbay-splitter")
+    if order := config.getoption("--testbay-order"):
+        from testbay.harness.plugin.ordering import SlowestFirst
+
+        config.pluginmanager.register(SlowestFirst(Path(order)), "testbay-order")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")

@@ -42,6 +42,7 @@ class Settings:
     no_coverage: bool = False
     shard: Shard | None = None
     durations: Path | None = None
+    workers: str = ""  # a number or `auto`; empty leaves it to the manifest
     step_summary: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
@@ -95,6 +96,7 @@ def load(
         cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
         shard=part,
         durations=Path(times) if times else None,
+        workers=_workers(env),
         step_summary=Path(env["GITHUB_STEP_SUMMARY"]) if env.get("GITHUB_STEP_SUMMARY") else None,
         environ=env,
     )
@@ -159,6 +161,13 @@ def _shard(env: Mapping[str, str], flag: str | None) -> Shard | None:
             todo=f"write which one of how many, from 1/1 to {MOST_SHARDS}/{MOST_SHARDS}: 2/4",
         )
     return shard
+
+
+def _workers(env: Mapping[str, str]) -> str:
+    asked = env.get("TESTBAY_WORKERS", "")
+    if asked not in ("", "auto") and not re.fullmatch(r"[1-9][0-9]{0,2}", asked):
+        raise ManifestError(f"TESTBAY_WORKERS: {asked!r} is not a number of workers", todo="set it to auto, or e.g. 2")
+    return asked
 
 
 def _llm(env: Mapping[str, str]) -> str:

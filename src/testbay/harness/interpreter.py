@@ -18,7 +18,7 @@ from testbay.manifest.service import Manifest
 _OLDEST = (3, 11)  # what our plugin is written for
 _ASK = """
 import importlib.metadata, importlib.util, json, sys
-names = [n for n in ("pytest", "pytest_cov", "pytest_timeout") if importlib.util.find_spec(n)]
+names = [n for n in ("pytest", "pytest_cov", "pytest_timeout", "xdist") if importlib.util.find_spec(n)]
 names += ["testbay" for found in importlib.metadata.distributions(name="testbay")][:1]
 print(json.dumps({"version": sys.version_info[:3], "has": names}))
 """
@@ -38,7 +38,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """Which of pytest, pytest_cov, pytest_timeout and testbay it has.
+        """Which of pytest, pytest_cov, pytest_timeout, xdist and testbay it has.
 
         Raises:
             EngineUnavailableError: It does not start, or is too old.

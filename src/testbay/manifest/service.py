@@ -94,6 +94,7 @@ class Manifest(_Strict):
     services: dict[str, str] = {}
     also: list[str] = []
     shards: int = Field(default=1, ge=1, le=256)
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = 1
     ports: dict[str, int] = {}
     env: dict[str, str] = {}
     nats: NatsTable = NatsTable()

@@ -22,7 +22,8 @@ class Suite:
     """What `testbay run` asks of pytest, handed over in a file.
 
     `collect` is the argument that says where the tests are; empty where the suite's `testpaths` do. The suite's own
-    setting beats `timeout_s`, unless it was `timeout_asked` for.
+    setting beats `timeout_s`, unless it was `timeout_asked` for. With more than one of `workers` pytest-xdist runs the
+    tests.
     """
 
     collect: str
@@ -31,6 +32,7 @@ class Suite:
     timeout_s: int
     timeout_asked: bool
     run_dir: str
+    workers: int = 1
 
     def write(self, file: Path) -> Path:
         """Keep it for the pytest that is started next."""
@@ -79,9 +81,18 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     if known.xmlpath:
         copies.wanted.append((run_dir / "junit.xml", Path(known.xmlpath).absolute()))
     args.append(f"--junitxml={run_dir / 'junit.xml'}")
+    if suite.workers > 1 and _may_have_workers(known):
+        args += [f"--numprocesses={suite.workers}", "--dist=worksteal"]
     if not hasattr(known, "cov_source") or known.no_cov:
         return
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
+
+
+def _may_have_workers(known: Any) -> bool:
+    """Whether neither the suite nor the caller says how the tests are spread, nor wants to see them one by one."""
+    is_open = getattr(known, "numprocesses", 0) is None and known.dist == "no" and not known.tx
+    watches = known.usepdb or known.trace or known.collectonly or known.capture == "no"
+    return is_open and not watches and not any("::" in word for word in known.file_or_dir)
 
 
 def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list[str]:

@@ -18,7 +18,7 @@ from testbay.harness.interpreter import Interpreter
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import coveragexml, folder, results
+from testbay.harness.run import coveragexml, folder, results, workers
 from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
@@ -353,6 +353,9 @@ def _shard_argv(run: Run) -> list[str]:
 
 def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
     """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
+    number, order = workers.decide(
+        run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
+    )
     asked = suite.Suite(
         collect="" if run.collect is None else str(run.collect),
         coverage="off" if run.settings.no_coverage else run.manifest.coverage,
@@ -360,11 +363,12 @@ def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> l
         timeout_s=run.settings.test_timeout_s,
         timeout_asked=run.settings.test_timeout_asked,
         run_dir=str(run.dir),
+        workers=number,
     )
     # -P: a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries.
     return [
         *(str(python.program), "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
-        *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run)),
+        *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run), *order),
         f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
         *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
     ]

@@ -1,0 +1,62 @@
+"""How many workers a run's tests get, and what they go by to begin with the slow ones."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from testbay.harness.interpreter import Interpreter
+from testbay.harness.plans import LEASES
+from testbay.harness.run.shards import split
+from testbay.manifest.service import Manifest
+from testbay.settings import Settings
+
+_WORTH_S = 4.0  # of recorded tests for each worker: starting one costs a second
+_MEMORY_BYTES = 512 << 20  # for each worker and its service
+
+
+def decide(
+    manifest: Manifest,
+    settings: Settings,
+    project: Path,
+    run_dir: Path,
+    *,
+    python: Interpreter,
+    say: Callable[[str], None],
+) -> tuple[int, list[str]]:
+    """How many the tests get, and the argument with which our plugin orders the tests for them."""
+    asked = settings.workers or manifest.workers
+    if asked in ("1", 1):
+        return 1, []
+    if python.lacks("xdist") or not find_spec("xdist"):
+        say("note: the tests run in one process: workers need pytest-xdist, which is not installed")
+        return 1, []
+    durations, _ = split.find_durations(settings.durations, project, manifest.service)
+    file = run_dir / "order.json"
+    file.write_text(json.dumps(durations), encoding="utf-8")
+    return choose(asked, durations), [f"--testbay-order={file}"]  # with =, or pytest looks for its settings beside it
+
+
+def choose(asked: str | int, durations: Mapping[str, float]) -> int:
+    """As many as are asked for; with `auto` one for each processor that has enough to do, and memory to do it."""
+    if asked != "auto":
+        return int(asked)
+    most = min(_processors(), _free_memory_bytes() // _MEMORY_BYTES, LEASES)
+    if durations:
+        most = min(most, math.ceil(math.fsum(durations.values()) / _WORTH_S))
+    return max(1, most)
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def _free_memory_bytes() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,56 @@
+"""Workers that `testbay run` starts by itself: when, and in what order they begin."""
+
+import json
+
+import pytest
+from tests.system.fakes.guest import Guest
+
+MANIFEST = 'service = "guest"\nneeds = []\ntests = "tests"\nworkers = 2\n'
+NOTE = """import os, time
+def note(name):
+    with open("order.txt", "a") as file:
+        file.write(f"{name} {os.environ.get('PYTEST_XDIST_WORKER', 'alone')}\\n")
+"""
+QUICK = "from note import note\ndef test_quick(): note('quick')\n"
+SLOW = "from note import note\ndef test_first(): note('first')\ndef test_second(): note('second')\n"
+
+
+def noted(guest: Guest, *arguments: str, **environ: str) -> dict[str, str]:
+    """Which worker ran each test, in the order in which they began."""
+    guest.write({"testbay.toml": MANIFEST, "tests/note.py": NOTE, "tests/test_a.py": QUICK, "tests/test_b.py": SLOW})
+    done = guest.run("run", "--no-cov", "--", "-p", "no:cacheprovider", *arguments, **environ)
+    assert done.code == 0, done.out
+    order = guest.project / "order.txt"
+    lines = order.read_text(encoding="utf-8").splitlines()
+    order.unlink()
+    return dict(line.split() for line in lines)
+
+
+def test_manifest_asks_for_workers(guest: Guest) -> None:
+    """Each runs a part of the tests."""
+    assert set(noted(guest).values()) == {"gw0", "gw1"}
+
+
+@pytest.mark.parametrize("better", [["-n", "0"], ["-s"], ["tests/test_a.py::test_quick"], ["--pdb"]])
+def test_caller_knows_better(guest: Guest, better: list[str]) -> None:
+    """Who says how tests are spread, or wants to look at them, is obeyed."""
+    assert set(noted(guest, *better).values()) == {"alone"}
+
+
+def test_environment_knows_better(guest: Guest) -> None:
+    """A CI whose machines are shared says so."""
+    assert set(noted(guest, TESTBAY_WORKERS="1").values()) == {"alone"}
+
+
+def test_files_that_took_long_come_first(guest: Guest) -> None:
+    """By what earlier runs recorded; the tests of a file stay in their order."""
+    run = guest.project / ".testbay/runs/20260101-000000-guest-aaaa"
+    run.mkdir(parents=True)
+    seconds = {
+        "tests/test_a.py::test_quick": 0.1,
+        "tests/test_b.py::test_first": 9.0,
+        "tests/test_b.py::test_second": 9.0,
+    }
+    (run / "durations.json").write_text(json.dumps(seconds), encoding="utf-8")
+
+    assert list(noted(guest, "-n", "0", TESTBAY_WORKERS="2")) == ["first", "second", "quick"]
