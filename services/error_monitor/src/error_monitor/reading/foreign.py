@@ -8,11 +8,13 @@ from error_monitor.reading.event import Failure, Frame
 
 NAMED = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
-    r"(?P<type>[A-Za-z_$][\w$]*(?:\.[\w$]+)*(?:Error|Exception|Throwable))"
+    r"(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*)?(?:Error|Exception|Throwable))"
     r"(?: \[\w+\])?(?::(?: (?P<message>.*))?|)$"
     r"|(?:fatal error: |panic: |thread '[^']*' panicked at )(?P<panic>.*)$"
 )
 PANIC = re.compile(r"(?:panic: |fatal error: all goroutines|thread '[^']*' panicked at )")
+RUST = re.compile(r"thread '[^']*' (?:\(\d+\) )?panicked at (?:'(?P<message>.*)', )?\S+:\d+:\d+(?P<below>:)?$")
+"""Its message stands before the place, or since 1.73 on the next line."""
 JAVA = re.compile(
     r"\s+at (?P<function>[\w$.<>/]+)\((?P<file>[\w$.-]+\.\w+|Native Method|Unknown Source)(?::(?P<line>\d+))?\)"
 )
@@ -39,6 +41,8 @@ def stacked(text: str) -> bool:
 
 def read(lines: Sequence[str]) -> Failure | None:
     """Read the exception and its frames, innermost last; None where there is no stack of another language."""
+    if rust := RUST.match(lines[0]):
+        return Failure(type="panic", message=rust["message"] or "".join(lines[1:2]), frames=())
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
         return None
     name = next((found for text in lines if (found := NAMED.search(text))), None)

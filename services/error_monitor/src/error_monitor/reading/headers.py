@@ -38,9 +38,12 @@ STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
 LEVEL = re.compile(
     rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
     r"|[\[|(<]\s*((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert))\s*[\]|)>])"
-    r"|\b(?:level|lvl|severity|levelname)=\"?(\w+)"
+    r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)"
 )
-LEADING = re.compile(rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]|(?:\w+=\S+ )*?level=\"?(\w+)")
+LEADING = re.compile(
+    rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]"
+    r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)"
+)
 SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)")
 """winston and its like: `TIME error: message`."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
@@ -58,7 +61,10 @@ FENCE = re.compile(r"[\]\s:|)>/,;-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
-LOGFMT = re.compile(r"(?:\w+=(?:\"[^\"]*\"|[^\s\"]\S*) )*?(?:msg|message|event)=\"((?:[^\"\\]|\\.)*)\"(?= \w+=|\s*$)")
+LOGFMT = re.compile(
+    r"(?:\w+=(?:\"[^\"]*\"|'[^']*'|[^\s\"']\S*) )*?(?:msg|message|event)="
+    r"(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?= \w+=|\s*$)"
+)
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
 REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
@@ -139,6 +145,7 @@ def _fields(between: str) -> bool:
 def _made(level: str, text: str, at: int, time: str | None, before: str = "") -> Header:
     """A header whose level ends at `at`: what follows is worker, logger and message."""
     worker = None
+    at += text.startswith(("'", '"'), at)  # level='error'
     if found := WORKER.match(text, at):
         worker, at = found[1], found.end()
     elif before and (named := FIELD_WORKER.search(before)):
@@ -158,9 +165,10 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         name, separator, _ = text[at:].partition(":")
         if separator and " " not in name:
             logger, at = name, at + len(name) + 1
-    if quoted := LOGFMT.match(text, at):
-        return Header(NAMES.get(level.lower(), level), quoted[1] or text[at:], time=time, logger=logger, worker=worker)
     message = text[at:].rstrip()
+    if quoted := LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)):
+        said = quoted[1] or quoted[2] or quoted[3] or message
+        return Header(NAMES.get(level.lower(), level), said, time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
         message = message[: found.start()]
     return Header(NAMES.get(level.lower(), level), message.strip(), time=time, logger=logger, worker=worker)

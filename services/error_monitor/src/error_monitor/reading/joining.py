@@ -2,7 +2,7 @@
 
 import re
 
-from error_monitor.reading import foreign, tracebacks
+from error_monitor.reading import foreign, repeated, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
@@ -42,8 +42,9 @@ class Joiner:
     def feed(self, line: Line, header: Header | None) -> list[Open]:
         """Take one line; the records that it ended."""
         if header is not None:
-            self._record(line, header)
-        elif line.whole:
+            if not repeated.continues(self.open, line, goes_on):
+                self._record(line, header)
+        elif line.whole and not repeated.wrapped(self.open, line):
             self._whole(line)
         elif self.open is not None or self._matters(line):
             self._text(line)

@@ -130,7 +130,8 @@ def _named(record: Open, line: Line) -> bool:
 
 def _foreign_stack(record: Open, line: Line) -> bool:
     """Inside the stack of another language."""
-    return foreign.stacked(line.text) and record.add(line)
+    rust = foreign.RUST.match(record.lines[0].text) if len(record.lines) == 1 else None
+    return (foreign.stacked(line.text) or bool(rust and rust["below"])) and record.add(line)
 
 
 def _group(record: Open, line: Line) -> bool:
