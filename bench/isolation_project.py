@@ -21,7 +21,8 @@ from testbay.harness.dependencies import room_of
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import docker as daemon
 from testbay.harness.stack import request, stack
-from testbay.manifest.compose.reading import ComposeService, load_compose
+from testbay.manifest.compose.reader import own_reading
+from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.load import load_manifest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -214,7 +215,7 @@ def generate_tests(one: Contestant, tests: int, folder: Path) -> None:
 
 def dependencies() -> dict[str, ComposeService]:
     """The compose file's services by the dependency they are."""
-    services = load_compose(REPOSITORY / "docker-compose.test.yml", os.environ).services
+    services = own_reading([REPOSITORY / "docker-compose.test.yml"], os.environ).services
     return {room.NAME: service for service in services if (room := room_of(service))}
 
 

@@ -8,7 +8,6 @@ import html
 import json
 import urllib.parse
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
@@ -50,12 +49,20 @@ def _written(text: str) -> Iterator[str]:
     yield text
     yield text[::-1]
     yield from (other for other in (text.upper(), text.lower()) if other != text)
-    yield raw.hex()
-    yield raw.hex().upper()
+    yield from _digits(raw)
     yield from _base64(raw)
     yield from _base32(raw)
     yield from _base85(raw)
     yield from _quoted(text, raw)
+
+
+def _digits(raw: bytes) -> Iterator[str]:
+    """Each byte as two digits, bare or as URLs, programs, JSON and dumps write a byte, in both cases."""
+    for digits in (raw.hex(), raw.hex().upper()):
+        yield digits
+        pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
+        yield from (":".join(pairs), " ".join(pairs))
+        yield from ("".join(f"{before}{pair}" for pair in pairs) for before in ("%", "\\x", "\\u00"))
 
 
 def _base64(raw: bytes) -> Iterator[str]:
@@ -91,6 +98,7 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
         encoded = urllib.parse.quote(raw, safe=unquoted)
         yield encoded
         yield encoded.replace("%20", "+")
+        yield urllib.parse.quote(encoded, safe="")  # a URL in a URL's query
     for plain_ascii in (True, False):
         encoded = json.dumps(text, ensure_ascii=plain_ascii)[1:-1]
         yield encoded
@@ -207,13 +215,17 @@ class Scan:
             return False
         try:
             return any(self._in_member(member, budget, depth + 1) for member in _members(stream, kind))
-        except zipfile.BadZipFile:
+        except _SpentError:
+            raise
+        except Exception:  # noqa: BLE001 - as below: a stranger wrote the directory, too
             return False
 
     def _in_member(self, member: IO[bytes], budget: "_Budget", depth: int) -> bool:
         try:
             return self._in_stream(member, budget, depth)
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+        except _SpentError:
+            raise
+        except Exception:  # noqa: BLE001 - of four decompressors and zipfile, each with errors of its own
             return False  # damaged: what could be unpacked of it was searched
 
     def _in_bytes(self, stream: IO[bytes], budget: "_Budget", depth: int) -> bool:

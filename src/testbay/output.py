@@ -186,6 +186,37 @@ def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file in one step: a link in its place is not followed, and a full disk leaves no half of it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    scratch = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        number = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(number, "w", encoding="utf-8") as out:
+            out.write(text)
+        scratch.replace(file)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def records_of(project: Path) -> Path:
+    """The folder `.testbay` of a project, made if need be: what is kept there is not for other users of the machine.
+
+    Raises:
+        OSError: It cannot be written, or another user made it.
+    """
+    folder = project / ".testbay"
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.lstat().st_uid not in (os.geteuid(), project.stat().st_uid):
+        raise PermissionError(errno.EPERM, "another user made it")
+    folder.chmod(0o700)
+    write_whole(folder / ".gitignore", "*\n")
+    return folder
+
+
 def append_summary(text: str, target: Path) -> str:
     """Add Markdown to the step's summary; returns why it was not added, or nothing.
 

@@ -13,6 +13,7 @@ from testbay import settings
 from testbay.manifest.checks import Check, Target
 from testbay.manifest.load import load_manifest, manifest_file
 from testbay.manifest.service import Manifest
+from testbay.output import write_whole
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result
 
@@ -88,7 +89,7 @@ class CheckItems:
             finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
             results=tuple(self._found),
         )
-        self._report.write_text(report.as_json(), encoding="utf-8")
+        write_whole(self._report, report.as_json())
 
 
 class CheckFile(pytest.File):

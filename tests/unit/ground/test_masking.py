@@ -34,6 +34,10 @@ TEXTS: dict[str, Writer] = {
     "lower case": str.lower,
     "hex": lambda value: value.encode().hex(),
     "upper hex": lambda value: value.encode().hex().upper(),
+    "hex with colons": lambda value: value.encode().hex(":"),
+    "URL, every byte": lambda value: "".join(f"%{byte:02X}" for byte in value.encode()),
+    "URL in a URL": lambda value: urllib.parse.quote(urllib.parse.quote(value, safe=""), safe=""),
+    "every byte escaped": lambda value: "".join(f"\\x{byte:02x}" for byte in value.encode()),
     "hex dump": lambda value: value.encode().hex(" ", 2),
     "URL": lambda value: urllib.parse.quote(value, safe=""),
     "URL path": urllib.parse.quote,
@@ -129,6 +133,20 @@ def test_a_damaged_archive_is_searched_as_far_as_it_goes(tmp_path: Path) -> None
     assert scan.finds(write(tmp_path, b"PK\x03\x04" + KEY.encode()))
     assert not scan.finds(write(tmp_path, bytes(locked)))
     assert not scan.finds(write(tmp_path, b"\x1f\x8b damaged"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_way_to_pack_may_be_damaged(tmp_path: Path, method: int) -> None:
+    """Each decompressor has errors of its own; none of them ends the search of the other reports."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("inner", secrets.token_bytes(5000))
+    content = bytearray(packed.getvalue())
+    for at in range(40, len(content) - 200, 7):
+        content[at] ^= 0x55
+
+    assert not Scan([KEY]).finds(write(tmp_path, bytes(content)))
+    assert not Scan([KEY]).finds(write(tmp_path, bytes(content[: len(content) // 2]) + b"PK\x05\x06" + bytes(18)))
 
 
 def test_what_unpacks_without_end_is_not_vouched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from testbay import output
 from testbay.errors import BayError, ManifestError
-from testbay.output import Voice
+from testbay.output import Voice, records_of, write_whole
 
 ERROR = ManifestError("bad: 100%\nkey", why="a typo", todo="mend it")
 
@@ -187,3 +187,39 @@ def test_an_annotation_is_nothing_elsewhere(recording: Any) -> None:
     heard.voice.annotate("a", title="t", file="f", line=1)
 
     assert heard.text == ""
+
+
+def test_a_file_is_replaced_and_no_link_is_followed(tmp_path: Path) -> None:
+    """Neither one in its place, nor one to a folder; and of a disk without room nothing is left."""
+    kept, file = tmp_path / "kept", tmp_path / "report.html"
+    kept.write_text("mine")
+    file.symlink_to(kept)
+
+    write_whole(file, "new")
+    assert (kept.read_text(), file.read_text(), file.is_symlink()) == ("mine", "new", False)
+    with pytest.raises(OSError, match="File name too long"):
+        write_whole(tmp_path / ("x" * 300), "new")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["kept", "report.html"]
+
+
+def test_the_folder_of_records_is_its_owners(tmp_path: Path) -> None:
+    """0700; what stands in the place of its own files is replaced, not written through."""
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / ".testbay").mkdir(mode=0o755)
+    (tmp_path / ".testbay/.gitignore").symlink_to(tmp_path / "kept")
+
+    folder = records_of(tmp_path)
+    assert (folder.stat().st_mode & 0o777, (tmp_path / "kept").read_text()) == (0o700, "mine")
+    assert (folder / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
+def test_a_folder_of_records_that_another_user_made_is_refused(tmp_path: Path) -> None:
+    """In a project folder that a group may write, it may lead anywhere."""
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / ".testbay").symlink_to(tmp_path / "elsewhere")
+    os.lchown(tmp_path / ".testbay", 65533, 65533)
+
+    with pytest.raises(PermissionError, match="another user made it"):
+        records_of(tmp_path)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

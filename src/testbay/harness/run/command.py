@@ -27,7 +27,7 @@ from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
-from testbay.output import Voice, append_summary
+from testbay.output import Voice, append_summary, write_whole
 from testbay.settings import Settings
 
 _PYTEST_PATIENCE_S = 10.0
@@ -166,7 +166,7 @@ def _tell(run: Run) -> None:
         record = runfile.read(run.dir, run.mask)
         report.write(record, run.dir / "report.html")
         text = summary.markdown(record)
-        (run.dir / "summary.md").write_text(text, encoding="utf-8")
+        write_whole(run.dir / "summary.md", text)
     except (BayError, OSError) as error:
         run.voice.detail(f"no report: {error}")
         return

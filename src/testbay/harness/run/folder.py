@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError
+from testbay.output import records_of
 
 _KEPT_RUNS = 20
 _LEAST_ROOM_BYTES = 256 << 10
@@ -28,16 +29,14 @@ def make(project: Path, name: str) -> Path:
     Raises:
         EngineUnavailableError: It cannot be written.
     """
-    base = project / ".testbay"
     folder = runs(project) / name
     try:
+        records_of(project)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-        (base / ".gitignore").write_text("*\n", encoding="utf-8")
-        base.chmod(0o700)  # what the tests printed and servers logged is not for other users of this machine
         _check_room(folder)
     except OSError as error:
         raise EngineUnavailableError(
-            f"{base}: cannot keep the run's record here",
+            f"{project / '.testbay'}: cannot keep the run's record here",
             why=str(error.strerror),
             todo="make the folder writable, with room on its disk",
         ) from None

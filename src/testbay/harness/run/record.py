@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testbay.output import write_whole
+
 FILE = "run.json"
 RAISED = "exception in "  # how the title of a section begins that has what a service raised
 FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
@@ -43,9 +45,7 @@ class Record:
 
     def save(self, folder: Path) -> None:
         """Replace the run.json in that folder in one step, so that no reader meets half of one."""
-        scratch = folder / f".{FILE}"
-        scratch.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        scratch.replace(folder / FILE)
+        write_whole(folder / FILE, json.dumps(asdict(self), indent=1))
 
 
 def problem(found: object) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import TestsDidNotRunError
+from testbay.output import write_whole
 from testbay.text import strict_json
 
 _NO_TESTS_COLLECTED = 5
@@ -158,9 +159,9 @@ def from_project(file: Path, project: Path) -> str:
 
 def keep(results: Results, run_dir: Path) -> None:
     """How long tests took and what was flaky, in files of their own: others ask for no more."""
-    (run_dir / "durations.json").write_text(json.dumps(results.durations, indent=0), encoding="utf-8")
+    write_whole(run_dir / "durations.json", json.dumps(results.durations, indent=0))
     if results.flaky:
-        (run_dir / "flaky.json").write_text(json.dumps(results.flaky, indent=1), encoding="utf-8")
+        write_whole(run_dir / "flaky.json", json.dumps(results.flaky, indent=1))
 
 
 def tests_line(results: Results, seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import IO
 _HEAD_BYTES = _TAIL_BYTES = 4 << 20
 _PIECE_BYTES = 1 << 20
 _LINE_BYTES = 64 << 10  # a line that is longer is copied in parts
+_HELD_BYTES = 16 << 10  # of such a line: so long may a value be, or what it was encoded to
 
 
 class Copies:
@@ -86,12 +87,26 @@ class _Copy:
         """Whole lines: a value that is written in two parts is found in neither."""
         lines, newline, self._line = text.rpartition(b"\n")
         if len(self._line) > _LINE_BYTES:
-            lines, newline, self._line = text, b"", b""
+            at = self._cut(text)
+            lines, newline, self._line = text[:at], b"", text[at:]
         if lines or newline:
             self._write(lines + newline)
 
+    def _cut(self, text: bytes) -> int:
+        """Where a line without an end may be cut: before what may be the beginning of a value, and within none."""
+        for held in range(_HELD_BYTES, min(len(text), 4 * _HELD_BYTES), _HELD_BYTES // 4):
+            at = len(text) - held
+            near = text[max(0, at - _HELD_BYTES) :]
+            before, behind = near[: len(near) - held], near[len(near) - held :]
+            if self._masked(before) + self._masked(behind) == self._masked(near):
+                return at
+        return len(text) - _HELD_BYTES
+
+    def _masked(self, text: bytes) -> bytes:
+        return self._mask(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
     def _write(self, lines: bytes) -> None:
-        masked = self._mask(lines.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        masked = self._masked(lines)
         head, rest = masked[: self._room], masked[self._room :]
         self._room -= len(head)
         if head:

@@ -10,7 +10,7 @@ from testbay.errors import EngineUnavailableError, HistoryError, ManifestError
 from testbay.manifest.checkbase import LIVE, PHASES, Phase
 from testbay.manifest.checks import Check, Target
 from testbay.manifest.service import Manifest
-from testbay.output import Voice, append_summary
+from testbay.output import Voice, append_summary, records_of, write_whole
 from testbay.production import extra
 from testbay.production.checks import runner, summary
 from testbay.production.checks.report import Report, Result
@@ -108,7 +108,7 @@ def _annotate(report: Report, voice: Voice) -> None:
 def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
     """Why it cannot be kept, if so; then nothing of it is."""
     try:
-        file.write_text(report.as_json(), encoding="utf-8")
+        write_whole(file, report.as_json())
     except OSError as error:
         with suppress(OSError):
             file.unlink(missing_ok=True)
@@ -181,8 +181,8 @@ def report_file(asked: Asked) -> Path:
     """Where the report goes; the oldest ones beyond the newest hundred go."""
     folder = asked.project / ".testbay" / "checks"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+        records_of(asked.project)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise _unkept(folder, error) from None
     for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:

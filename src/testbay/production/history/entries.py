@@ -24,6 +24,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from testbay.errors import HistoryError
 from testbay.manifest.checkbase import Phase
+from testbay.output import write_whole
 from testbay.production.checks.report import Name, Report, Verdict
 from testbay.text import strict_json
 
@@ -278,9 +279,7 @@ def _text(file: Path) -> str:
 
 def _write(folder: Path, files: Files) -> None:
     for name, text in files.items():
-        part = folder / f".{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / name)
+        write_whole(folder / name, text)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import ManifestError
+from testbay.output import write_whole
 from testbay.production.history.entries import Entry, History
 from testbay.production.statuspage import wording
 from testbay.production.statuspage.boards import STATES, Board, name_of
@@ -31,12 +32,7 @@ def make(known: History, now: datetime, folder: Path, title: str | None) -> Page
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in render(page).items():
-            part = folder / f".{name}.part"
-            try:
-                part.write_text(text, encoding="utf-8")
-                part.replace(folder / name)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(folder / name, text)
     except OSError as error:
         raise ManifestError(
             f"{folder}: the status page cannot be written", why=str(error.strerror), todo="name a folder for it alone"

@@ -38,6 +38,21 @@ def test_a_value_in_two_writes_is_masked(tmp_path: Path, copies: Copies) -> None
     assert copied(tmp_path) == "a\n*** b\n***"
 
 
+@pytest.mark.parametrize("written", range(1, 6))
+def test_a_value_in_two_writes_of_an_endless_line_is_masked(tmp_path: Path, copies: Copies, written: int) -> None:
+    """A line that is too long to be waited for is not cut where a value is, or may have begun."""
+    for _ in range(3):
+        say(tmp_path, "x" * 70_000 + "secret"[:written])
+        copies.catch_up()
+        say(tmp_path, "secret"[written:] + "x" * 9)
+        copies.catch_up()
+    at_work = copied(tmp_path)
+    copies.close()
+
+    assert "secret" not in at_work + copied(tmp_path)
+    assert (copied(tmp_path).count("***"), copied(tmp_path).count("x")) == (3, 3 * 70_009)
+
+
 def test_a_log_that_is_gone_is_copied_to_its_end(tmp_path: Path, copies: Copies) -> None:
     """The stack's folder goes with the stack; a log that another one replaced is followed by that."""
     say(tmp_path, "a\n")

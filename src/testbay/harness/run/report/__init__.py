@@ -1,6 +1,5 @@
 """The run report: one self-contained HTML file that explains a run, and needs neither a server nor a script."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,6 +9,7 @@ from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import timeline
 from testbay.harness.run.report.runfile import Attempt, RecordedRun, Test
+from testbay.output import write_whole
 
 _HERE = Path(__file__).parent
 _ARTICLES = 100
@@ -33,13 +33,8 @@ def write(run: RecordedRun, file: Path) -> None:
     Raises:
         ManifestError: The file cannot be written.
     """
-    scratch = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        try:  # replaced in one step, so that a link is never followed and a full disk leaves no half of it
-            scratch.write_text(html(run), encoding="utf-8")
-            scratch.replace(file)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_whole(file, html(run))
     except OSError as error:
         raise ManifestError(f"{file}: {error.strerror}", todo="name a file in a folder that is there") from None
 
