@@ -128,8 +128,8 @@ find_services() { # (no arguments)
         [[ -x $folder/scripts/ci/run-tests.sh ]] || die 10 "services/$name has a manifest and no tier 3 script" \
             "services/$name/scripts/ci/run-tests.sh is missing or not executable" \
             "copy that of another service; chmod +x it"
-        [[ $name =~ ^[a-z0-9_]+$ ]] || die 10 "services/$name is not a name for a service" \
-            "names travel through shells, SQL and NATS subjects" "rename the folder: a-z, 0-9 and _ only"
+        [[ $name =~ ^[a-z0-9_][a-z0-9_-]*$ ]] || die 10 "services/$name is not a name for a service" \
+            "names travel through shells, SQL and NATS subjects" "rename the folder: a-z, 0-9, _ and - only"
         known+=("$name")
     done
     [[ ${#known[@]} != 0 ]] || die 15 "there is no service to test" "services/ holds none" "see docs/add-a-service.md"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.text import nearest
@@ -79,7 +80,7 @@ class Aws(_Strict):
 class Manifest(_Strict):
     """What testbay knows of one service. `root` is the service's folder, `file` where this was read."""
 
-    service: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    service: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     needs: list[str] = list(dependencies.BUILT_IN)
     migrations: str | None = None
     migrate: Command | None = None
@@ -96,6 +97,7 @@ class Manifest(_Strict):
     shards: int = Field(default=1, ge=1, le=256)
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = 1
     ports: dict[str, int] = {}
+    exports: list[Literal["PG", "DB", "REDIS", "VALKEY", "NATS"]] = []
     env: dict[str, str] = {}
     nats: NatsTable = NatsTable()
     secrets: dict[str, str] = {}
@@ -107,6 +109,11 @@ class Manifest(_Strict):
     check: list[Any] = []
     file: Path
     root: Path
+
+    @property
+    def mapped(self) -> dict[str, str]:
+        """Every variable that is exported beside the usual ones, with what it stands for; `env` comes first."""
+        return conventions.mapped(self.exports) | self.env
 
     @field_validator("needs")
     @classmethod
@@ -150,6 +157,9 @@ class Manifest(_Strict):
             raise ValueError("migrations needs 'postgres' in needs")
         if self.nats.streams and "nats" not in self.needs:
             raise ValueError("nats.streams needs 'nats' in needs")
+        for word in self.exports:
+            if (needed := conventions.SETS[word][0]) not in self.needs:
+                raise ValueError(f"exports: {word!r} needs {needed!r} in needs")
         for check in self.check:
             if strange := [name for name in check.without if name not in self.needs]:
                 raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")

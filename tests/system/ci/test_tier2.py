@@ -269,7 +269,7 @@ def test_a_name_that_a_shell_would_stumble_over_is_refused(checkout: Path, tier2
         [
             "run-integration-tests: services/two words is not a name for a service",
             "  why:      names travel through shells, SQL and NATS subjects",
-            "  do:       rename the folder: a-z, 0-9 and _ only",
+            "  do:       rename the folder: a-z, 0-9, _ and - only",
         ],
     )
 

@@ -121,6 +121,8 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
             'needs = []\n[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]',
             "nats.streams needs 'nats' in needs",
         ),
+        ('needs = ["nats"]\nexports = ["PG"]', "exports: 'PG' needs 'postgres' in needs"),
+        ('exports = ["MY"]', "exports.0: Input should be 'PG', 'DB', 'REDIS', 'VALKEY' or 'NATS'"),
         ('migrate = "  "', "migrate: an empty command"),
         ('migrate = "echo \'x"', 'migrate: "echo \'x" is not a command: No closing quotation'),
         ('[tool.testbay.replay]\nsecret = "K"\nstart = ""', "replay.start: an empty command"),
@@ -151,7 +153,7 @@ def test_a_misspelt_required_key_is_named_before_the_missing_one(tmp_path: Path)
         load_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["Shop", "shop-1", "", "1shop", "../shop", "s" * 64])
+@pytest.mark.parametrize("name", ["Shop", "shop.1", "", "1shop", "../shop", "s" * 64])
 def test_a_service_name_is_safe_in_paths_and_databases(tmp_path: Path, name: str) -> None:
     """It becomes part of folder and stack names."""
     (tmp_path / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")

@@ -151,6 +151,16 @@ def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
             raise _not_pullable(image, str(error.explanation or error)) from None
 
 
+def publisher(environ: Mapping[str, str], port: int) -> str:
+    """Return in words which container publishes a port on this machine; empty when none does, or no engine answers."""
+    form = "container {{.Names}} ({{.Image}})"
+    try:
+        answer = _cli(environ, "ps", "--filter", f"publish={port}", "--format", form)
+    except EngineUnavailableError:
+        return ""
+    return answer.out.strip().partition("\n")[0] if answer.code == 0 else ""
+
+
 def _not_pullable(image: str, said: str) -> EngineUnavailableError:
     return EngineUnavailableError(
         f"image {image} is not here and cannot be pulled",

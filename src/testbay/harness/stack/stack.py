@@ -17,7 +17,7 @@ from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.plans import PORT, Tenancy
-from testbay.harness.stack import exports, lifeline, registry
+from testbay.harness.stack import exports, holders, lifeline, registry
 from testbay.harness.stack import request as planning
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
 from testbay.harness.stack.logcopies import Copies
@@ -58,7 +58,7 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What tier 3 exports (docs/reference/commands.md): every dependency's names, then what the manifest maps."""
-        return exports.exports(self.endpoints, self.request.manifest.env, self._fixed())
+        return exports.exports(self.endpoints, self.request.manifest.mapped, self._fixed())
 
     def _fixed(self) -> dict[str, str]:
         """What leads to the stand-in, which answers everybody alike."""
@@ -80,7 +80,7 @@ class Stack:
             "preload": manifest.preload,
             "ready": manifest.ready,
             "endpoints": {name: asdict(endpoint) for name, endpoint in self.endpoints.items() if name in ROOMS},
-            "env": manifest.env,
+            "env": manifest.mapped,
             "fixed": self._fixed(),
             "streams": [stream.model_dump() for stream in manifest.nats.streams],
             "further": planning.further(self.request),
@@ -246,7 +246,7 @@ def start(asked: Request, *, copies: Copies | None = None, progress: Progress = 
     registry.collect_dead(asked.settings.stacks_dir)
     for name, port in asked.manifest.ports.items():
         if not ports.is_free(port):
-            raise ports.taken(name, port, ports.holder(port))
+            raise ports.taken(name, port, holders.holder(port, asked.settings))
     for _ in range(_PORT_RACES):
         try:
             return _start(asked, copies, progress)
