@@ -3,12 +3,19 @@
 import re
 import shlex
 import sys
+from typing import Any
 
 from testbay.init.project import Project
 
 KNOWN = ("github",)
 FILE = ".github/workflows/testbay.yml"
 _EXTRAS = ("test", "tests", "testing", "dev")
+# Folders in which setuptools looks for no package of a project without a build system.
+_NO_PACKAGES = {
+    *("ci", "bin", "doc", "docs", "documentation", "manpages", "news", "changelog", "test", "tests", "unit_test"),
+    *("unit_tests", "example", "examples", "scripts", "tools", "util", "utils", "python", "build", "benchmark"),
+    *("benchmarks", "exercise", "exercises", "htmlcov", "venv", "env", "node_modules", "dist"),
+}
 _TEMPLATE = """\
 # Made by `testbay init --ci github`: the integration tests, on real servers, for every push and pull request.
 name: testbay
@@ -70,13 +77,11 @@ CACHED
 
 def text(project: Project) -> str:
     """The workflow; the project's own packages are installed as its files name them."""
-    files = _lists(project)
-    install = packages(project)
     filled = {
         "BRANCH": _branch(project),
         "PYTHON": f"{sys.version_info[0]}.{sys.version_info[1]}",
-        "CACHED": "\n".join(f"            {name}" for name in files or ["testbay.toml"]),
-        "INSTALL": f"python -m pip install {install + ' ' if install else ''}{_quoted('testbay[embedded]')}",
+        "CACHED": "\n".join(f"            {name}" for name in _lists(project) or ["testbay.toml"]),
+        "INSTALL": _install(project),
     }
     return re.sub("|".join(filled), lambda match: filled[match[0]], _TEMPLATE)
 
@@ -87,15 +92,68 @@ def _lists(project: Project) -> list[str]:
     return files + (["pyproject.toml"] if project.pyproject.get("project") else [])
 
 
+def _install(project: Project) -> str:
+    """One line. pip of Python 3.11 knows no groups, and no pip installs the packages of what is no package: uv does."""
+    groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
+    extras = _extras(project, "project", "optional-dependencies")
+    words = _requirements(project)
+    tool = "python -m pip install"
+    if project.pyproject.get("project") and not _is_package(project):
+        words += ["-r pyproject.toml", *(f"--extra {name}" for name in extras)]
+        tool = "python -m pip install uv && uv pip install --system"
+    elif project.pyproject.get("project"):
+        words += [_editable(extras)]
+    if groups:
+        tool = "python -m pip install uv && uv pip install --system"
+    return " ".join([tool, *words, *groups, "'testbay[embedded]'"])
+
+
 def packages(project: Project) -> str:
-    """The arguments of pip for what the project itself needs, quoted for a shell."""
-    files = _lists(project)
-    words = [f"-r {shlex.quote(name)}" for name in files if name.endswith(".txt")]
-    if "pyproject.toml" in files:
-        extras = [name for name in _EXTRAS if name in project.table("project", "optional-dependencies")]
-        words.append(f"-e {_quoted('.[' + ','.join(extras) + ']')}" if extras else "-e .")
-    words += [f"--group {name}" for name in _EXTRAS if name in project.table("dependency-groups")]
+    """The arguments of any pip for what the project itself needs today, quoted for a shell."""
+    words = _requirements(project)
+    extras = _extras(project, "project", "optional-dependencies")
+    if project.pyproject.get("project") and _is_package(project):
+        words += [_editable(extras)]
+    elif table := project.table("project"):
+        named = [*_texts(table.get("dependencies"))]
+        named += [text for name in extras for text in _texts(project.table("project", "optional-dependencies")[name])]
+        words += map(shlex.quote, named)
+    groups = project.table("dependency-groups")
+    words += [shlex.quote(text) for name in _extras(project, "dependency-groups") for text in _members(groups, name)]
     return " ".join(words)
+
+
+def _requirements(project: Project) -> list[str]:
+    return [f"-r {shlex.quote(name)}" for name in _lists(project) if name.endswith(".txt")]
+
+
+def _extras(project: Project, *table: str) -> list[str]:
+    return [name for name in _EXTRAS if name in project.table(*table)]
+
+
+def _editable(extras: list[str]) -> str:
+    return f"-e '.[{','.join(extras)}]'" if extras else "-e ."
+
+
+def _texts(found: Any) -> list[str]:
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+
+
+def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset()) -> list[str]:
+    """The packages of a group and of those that it includes."""
+    listed = groups.get(name, []) if name not in seen else []
+    inner = [one["include-group"] for one in listed if isinstance(one, dict) and "include-group" in one]
+    return _texts(listed) + [text for other in inner for text in _members(groups, other, seen | {name})]
+
+
+def _is_package(project: Project) -> bool:
+    """Whether `pip install .` can build it: without a build system, only where setuptools finds one package alone."""
+    if project.table("tool", "uv").get("package") is False:
+        return False
+    if project.table("build-system") or (project.root / "setup.py").is_file() or (project.root / "src").is_dir():
+        return True
+    inside = [path for path in project.root.iterdir() if path.name.isidentifier() and not path.name.startswith("_")]
+    return len([path for path in inside if path.is_dir() and path.name not in _NO_PACKAGES]) == 1
 
 
 def _branch(project: Project) -> str:
@@ -103,7 +161,3 @@ def _branch(project: Project) -> str:
     head = project.text(".git/refs/remotes/origin/HEAD") or project.text(".git/HEAD")
     name = head.strip().rpartition("/")[2]
     return name if re.fullmatch(r"[\w.-]+", name) and head.startswith("ref:") else "main"
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'"
