@@ -152,6 +152,7 @@ up() { # engine and Compose, ours or the user's
 images() { # the local images, built where they are missing
   connect || die 11 "no Docker engine answers" "none was started" "$ADVICE"
   build_images
+  python_image
   export_engine
 }
 

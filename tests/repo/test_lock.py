@@ -13,7 +13,7 @@ MANIFESTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("services/*/pyproject.to
 every_manifest = pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda file: str(file.relative_to(ROOT)))
 
 
-LOCKS = ("requirements.lock", "requirements-run.lock")
+LOCKS = ("requirements.lock", "requirements-run.lock", "services/error_monitor/requirements.lock")
 every_lock = pytest.mark.parametrize("lock", LOCKS)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds local images with the interface of the official ones, out of the distribution's own packages.
+# Builds local images with the interface of the official ones, and one with Python, out of the distribution's packages.
 #
 # Usage: sourced by docker-engine.sh, whose `say`, `die`, `step`, `apt_install`, `sources_for`, HERE, CODENAME and WORK
 #        it uses. One file system holds all three servers, so the second and third image cost nothing.
@@ -35,6 +35,20 @@ build_image() { # <name> <server> <parts of its version to name the image by> <b
   id=$(cat "$WORK/id")
   version=$(docker run --rm --network none --entrypoint "$2" "$id" --version | grep -oE '[0-9]+(\.[0-9]+)+')
   docker tag "$id" "testbay/$1:$(head -n 1 <<<"$version" | cut -d. -f"1-$3")"
+}
+
+python_image() { # prints the export line of an image with the distribution's Python, for services' Dockerfiles
+  local image=testbay/python:$CODENAME
+  if ! docker image inspect "$image" >/dev/null 2>&1; then
+    apt_install mmdebstrap
+    step "imported $image" import_python "$image"
+  fi
+  printf 'export PYTHON_IMAGE=%s\n' "$image"
+}
+
+import_python() { # <image>
+  mmdebstrap --quiet --variant=minbase --include=python3-venv,ca-certificates "$CODENAME" - \
+    "$(sources_for "$CODENAME")" | docker import - "$1"
 }
 
 build_images() { # builds what is missing, prints the export lines
