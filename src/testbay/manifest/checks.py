@@ -17,6 +17,7 @@ from testbay.manifest.checkbase import (
 )
 from testbay.manifest.expressions import parse
 from testbay.manifest.fields import CaptureName, Condition, Duration, Instance, Share, Value
+from testbay.manifest.probes import PROBES, Probe
 from testbay.manifest.rollout import Deployment, Railway
 from testbay.manifest.watching import Watching
 from testbay.text import nearest
@@ -24,7 +25,8 @@ from testbay.text import nearest
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 _READS = ("get", "head")
 
-HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run"})
+_OF_THE_WAY = {"response_ms", "ip", "certificate"}
+HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run", *_OF_THE_WAY})
 MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "expected_sha", "run"})
 CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed", "exit_code"})
 
@@ -290,12 +292,12 @@ class JourneyCheck(CheckBase):
 
 
 Check = Annotated[
-    HttpCheck | WebSocketCheck | EnvCheck | ContainerCheck | JourneyCheck,
+    HttpCheck | WebSocketCheck | EnvCheck | ContainerCheck | JourneyCheck | Probe,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[CheckBase]] = {
     get_args(kind.model_fields["kind"].annotation)[0]: kind
-    for kind in (HttpCheck, WebSocketCheck, EnvCheck, ContainerCheck, JourneyCheck)
+    for kind in (HttpCheck, WebSocketCheck, EnvCheck, ContainerCheck, JourneyCheck, *PROBES)
 }
 
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from testbay.errors import EngineUnavailableError
 
-CHECKS = ("aiohttp", "certifi", "dotenv", "websockets")
+CHECKS = ("aiohttp", "certifi", "dotenv", "websockets", "dns", "apprise")
 METRICS = ("prometheus_client",)
 
 

@@ -1,6 +1,7 @@
 """With what a target is asked: its address and headers, whom to trust over TLS, and what nothing may show."""
 
 import fnmatch
+import functools
 import re
 import secrets
 import ssl
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from testbay.manifest import placeholders
@@ -96,6 +97,7 @@ def client(
 
     made = aiohttp.ClientSession(
         connector=connector,
+        response_class=_reached(),
         connector_owner=owner,
         cookie_jar=jar or aiohttp.CookieJar(unsafe=True),  # also of a host that is an address
         timeout=aiohttp.ClientTimeout(),  # each check has a deadline over all of it
@@ -107,6 +109,25 @@ def client(
     )
     made._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
     return made
+
+
+@functools.cache
+def _reached() -> "type[aiohttp.ClientResponse]":
+    """Answers that know whom they came from: a connection is given back before its answer is looked at."""
+    import aiohttp
+
+    class Reached(aiohttp.ClientResponse):
+        peer: Any = None
+        secure: Any = None
+
+        async def start(self, connection: Any) -> "aiohttp.ClientResponse":
+            transport = connection.transport
+            if transport is not None:
+                self.peer = transport.get_extra_info("peername")
+                self.secure = transport.get_extra_info("ssl_object")
+            return await super().start(connection)
+
+    return Reached
 
 
 def run_id() -> str:

@@ -18,6 +18,7 @@ from testbay.manifest.checks import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.asking import Asking, FoundError, Scope, parsed
 from testbay.production.checks.report import Verdict
+from testbay.production.checks.way import address, certificate
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,6 +35,7 @@ _CLEARER = {  # than the library's own words
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
 }
+_NO_TLS = Missing("it was not asked over TLS")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -47,6 +49,8 @@ class Response:
     body: bytes
     elapsed_s: float
     trouble: str = ""
+    peer: Any = None
+    tls: Any = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -55,7 +59,16 @@ class Response:
         data: Any = Missing(self.trouble) if self.trouble else parsed(text, f"the answer ({self._kind})")
         text = Missing(self.trouble) if self.trouble else text
         elapsed_ms = self.elapsed_s * 1000
-        return {"status": self.status, "headers": self.headers, "text": text, "json": data, "elapsed_ms": elapsed_ms}
+        return {
+            "status": self.status,
+            "headers": self.headers,
+            "text": text,
+            "json": data,
+            "elapsed_ms": elapsed_ms,
+            "response_ms": elapsed_ms,
+            "ip": address(self.peer),
+            "certificate": certificate(self.tls) if self.tls is not None else _NO_TLS,
+        }
 
     @property
     def _kind(self) -> str:
@@ -91,6 +104,8 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
         body=body,
         elapsed_s=time.monotonic() - began,
         trouble=trouble,
+        peer=getattr(response, "peer", None),
+        tls=getattr(response, "secure", None),
     )
 
 

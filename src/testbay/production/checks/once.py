@@ -8,6 +8,7 @@ from typing import Any
 
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.checks import Check, JourneyCheck
+from testbay.manifest.probes import Probe
 from testbay.production.checks.asking import Asking, FoundError, Passed
 from testbay.production.checks.client import client
 from testbay.production.checks.kinds import container, env, http, websocket
@@ -66,6 +67,29 @@ async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Res
             return await asyncio.to_thread(container.ask, asking, check)
         case "journey":
             return await _travel(asking, check, cleanups)
+        case _:
+            return await _probed(asking, check)
+
+
+async def _probed(asking: Asking, check: Probe) -> Passed:
+    """What needs no HTTP; only who asks it loads what that takes."""
+    from testbay.production.checks.kinds import servers, sockets
+
+    match check.kind:
+        case "tcp":
+            return await sockets.tcp(asking, check)
+        case "tls":
+            return await sockets.tls(asking, check)
+        case "dns":
+            return await sockets.name(asking, check)
+        case "postgres":
+            return await servers.postgres(asking, check)
+        case "redis":
+            return await servers.redis(asking, check)
+        case "nats":
+            return await servers.nats(asking, check)
+        case "heartbeat":
+            raise FoundError("skip", "only testbay watch hears jobs that call in", reached=False)
 
 
 async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:

@@ -163,3 +163,40 @@ def test_trusted_certificates_that_cannot_be_read_are_an_error(
         (tmp_path / "authority.pem").write_text(content, encoding="utf-8")
 
     assert told(ask_trusting(HTTP)) == ("error", f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}")
+
+
+def days(port: int, kind: str) -> str:
+    """A manifest with a check of the certificate's days, by its own kind or beside an HTTP request."""
+    target = f'[target.x]\nbase_url = "https://127.0.0.1:{port}"\n'
+    how = f'kind = "tls"\nconnect = "127.0.0.1:{port}"' if kind == "tls" else 'kind = "http"\nget = "/a"'
+    return f'{target}[[check]]\nid = "days"\nattempts = 1\n{how}\nexpect = ["certificate.days_left > 14"]'
+
+
+@pytest.mark.parametrize("kind", ["tls", "http"])
+def test_a_certificate_that_ends_tomorrow_is_a_failure(ask_trusting: Ask, serve: Serve, kind: str) -> None:
+    """While it is still trusted; with the days that are left."""
+    port = serve(issue)  # for a day
+    verdict, said = told(ask_trusting(days(port, kind), port))
+    rule, _, why = said.partition(": ")
+
+    assert (verdict, rule, float(why.split()[0]) <= 1) == ("fail", "certificate.days_left > 14", True)
+
+
+def test_a_certificate_for_weeks_passes(ask_trusting: Ask, serve: Serve) -> None:
+    """And one for another name does not, whatever its days."""
+    good = serve(lambda trusted: issue(trusted, ends=40 * DAY))
+    other = serve(lambda trusted: issue(trusted, host=ELSEWHERE, ends=40 * DAY))
+
+    assert told(ask_trusting(days(good, "tls")))[0] == "pass"
+    assert "not valid for '127.0.0.1'" in told(ask_trusting(days(other, "tls")))[1]
+
+
+def test_without_tls_there_is_no_certificate(ask: Ask, listen: Listen) -> None:
+    """A condition on it fails closed."""
+    port = listen(lambda client: client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    text = days(port, "http").replace("https:", "http:")
+
+    assert told(ask(text, port)) == (
+        "fail",
+        "certificate.days_left > 14: there is no certificate: it was not asked over TLS",
+    )

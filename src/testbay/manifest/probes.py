@@ -1,0 +1,176 @@
+"""The kinds of checks that ask something else than a target's HTTP: a port, a certificate, a name, a job, a server."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from testbay.manifest.checkbase import DEPLOYED, CheckBase, Phase, check_names, check_placeholders
+from testbay.manifest.fields import Condition, Duration
+
+_HOST = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+|\$\{\w+\}):(\d{1,5}|\$\{\w+\})$"
+_ADDRESS = r"^(\$\{\w+\}|\{secret\.\w+\})$"
+TCP_NAMES = frozenset({"response_ms", "ip", "text", "run", "expected_sha"})
+TLS_NAMES = frozenset({"response_ms", "ip", "certificate", "tls_version", "run", "expected_sha"})
+DNS_NAMES = frozenset({"answers", "ttl", "rcode", "response_ms", "ip", "run", "expected_sha"})
+HEARTBEAT_NAMES = frozenset({"age_s", "took_s", "text", "run", "expected_sha"})
+POSTGRES_NAMES = frozenset({"value", "row", "rows", "response_ms", "run", "expected_sha"})
+REDIS_NAMES = frozenset({"answer", "response_ms", "run", "expected_sha"})
+NATS_NAMES = frozenset({"answer", "json", "server", "response_ms", "run", "expected_sha"})
+REDIS_READS = frozenset(
+    {
+        "PING",
+        "GET",
+        "EXISTS",
+        "TTL",
+        "LLEN",
+        "SCARD",
+        "ZCARD",
+        "HLEN",
+        "HGET",
+        "STRLEN",
+        "DBSIZE",
+        "XLEN",
+        "TYPE",
+        "TIME",
+    }
+)
+
+
+class _Probe(CheckBase):
+    """It is asked of what is deployed, whatever answers before a merge."""
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        return self.phases or DEPLOYED
+
+
+class TcpCheck(_Probe):
+    """A port that takes a connection; with `send`, or a condition on `text`, also what it says."""
+
+    kind: Literal["tcp"]
+    connect: str = Field(pattern=_HOST)
+    send: str | None = Field(default=None, max_length=4096)
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TcpCheck":
+        check_names(self.expect, TCP_NAMES)
+        check_placeholders(self.send, [])
+        if self.send is not None and not self.expect:
+            raise ValueError("expect is missing: what should it answer?")
+        return self
+
+
+class TlsCheck(_Probe):
+    """A certificate: its chain and its name are checked as a browser does, and what `expect` says of it."""
+
+    kind: Literal["tls"]
+    connect: str = Field(pattern=_HOST)
+    server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+$")
+    expect: list[Condition] = ["certificate.days_left > 14"]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TlsCheck":
+        check_names(self.expect, TLS_NAMES)
+        return self
+
+
+class DnsCheck(_Probe):
+    """What a name stands for, at the resolver of the system or at `server`."""
+
+    kind: Literal["dns"]
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")
+    record: Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "CAA", "SOA", "PTR"] = "A"
+    server: str | None = Field(default=None, pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(:\d{1,5})?$")
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "DnsCheck":
+        check_names(self.expect, DNS_NAMES)
+        return self
+
+
+class HeartbeatCheck(_Probe):
+    """A job that calls in: at `/beat/ID/TOKEN` of the live page, with `/start`, `/fail` or `/log` behind it.
+
+    It is late when it did not end well `within` so long; with `takes`, also when it began and did not end in that time.
+    """
+
+    kind: Literal["heartbeat"]
+    token: str = Field(pattern=r"^\$\{\w+\}$")
+    within: Duration
+    takes: Duration | None = None
+    expect: list[Condition] = []
+
+    @property
+    def asked_in(self) -> list[Phase]:
+        return self.phases or ["scheduled"]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "HeartbeatCheck":
+        check_names(self.expect, HEARTBEAT_NAMES)
+        return self
+
+
+class PostgresCheck(_Probe):
+    """A login and a query in a read-only transaction; conditions on its first `value`, its first `row`, and `rows`."""
+
+    kind: Literal["postgres"]
+    url: str = Field(pattern=_ADDRESS)
+    query: str = Field(default="select 1", min_length=1, max_length=4096)
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PostgresCheck":
+        check_names(self.expect, POSTGRES_NAMES)
+        return self
+
+
+class RedisCheck(_Probe):
+    """A login and a command; one that may change something needs `writes`."""
+
+    kind: Literal["redis"]
+    url: str = Field(pattern=_ADDRESS)
+    ask: list[str] = Field(default=["PING"], min_length=1, max_length=16)
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RedisCheck":
+        check_names(self.expect, REDIS_NAMES)
+        if self.ask[0].upper() not in REDIS_READS and not self.writes:
+            raise ValueError(f"{self.ask[0]} may change something: say writes = true, or use {_listed(REDIS_READS)}")
+        return self
+
+
+class NatsCheck(_Probe):
+    """A login, and a round trip to the server; with `request`, an answer on that subject, which needs `writes`."""
+
+    kind: Literal["nats"]
+    url: str = Field(pattern=_ADDRESS)
+    request: str | None = Field(default=None, pattern=r"^[^\s*>]{1,255}$")
+    payload: Any = None
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> "NatsCheck":
+        check_names(self.expect, NATS_NAMES)
+        if self.request and not self.writes:
+            raise ValueError("request makes somebody work: say writes = true")
+        if not self.request and (self.payload is not None or {"answer", "json"} & _names_in(self.expect)):
+            raise ValueError("payload, answer and json belong to request")
+        return self
+
+
+def _names_in(rules: Iterable[str]) -> set[str]:
+    from testbay.manifest.expressions import parse
+
+    return {name for rule in rules for name in parse.condition(rule).names}
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+PROBES = (TcpCheck, TlsCheck, DnsCheck, HeartbeatCheck, PostgresCheck, RedisCheck, NatsCheck)
+Probe = TcpCheck | TlsCheck | DnsCheck | HeartbeatCheck | PostgresCheck | RedisCheck | NatsCheck

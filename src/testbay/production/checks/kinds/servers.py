@@ -1,0 +1,161 @@
+"""Checks of PostgreSQL, Redis and NATS: log in, ask one thing, and judge the answer."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from testbay.manifest import placeholders
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.manifest.probes import NatsCheck, PostgresCheck, RedisCheck
+from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge, parsed
+
+_MOST_ROWS = 100
+
+
+async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
+    """Log in, and query in a transaction that is read only.
+
+    Raises:
+        FoundError: No connection, a query that fails, or another answer.
+    """
+    import psycopg
+    from psycopg.rows import dict_row
+
+    url = _url(asking, check.url)
+    options = (
+        f"-c default_transaction_read_only={'off' if check.writes else 'on'} -c statement_timeout={check.timeout:.0f}s"
+    )
+    async with deadline("PostgreSQL", check.timeout, asking.deadline):
+        began = time.monotonic()
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                url, autocommit=True, options=options, row_factory=dict_row
+            )
+        except (psycopg.Error, OSError, ValueError) as error:
+            raise _failed("PostgreSQL", error) from None
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute(check.query.encode())
+                rows = await cursor.fetchmany(_MOST_ROWS) if cursor.description else []
+                count = cursor.rowcount
+        except psycopg.Error as error:
+            raise _failed("PostgreSQL", error) from None
+        finally:
+            await connection.close()
+        took_s = time.monotonic() - began
+    row = {name: _plain(value) for name, value in rows[0].items()} if rows else Missing("the query has no row")
+    value = next(iter(row.values())) if isinstance(row, dict) and row else Missing("the query has no row")
+    judge(check.expect, asking.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
+    return Passed(said=f"PostgreSQL answers, {count} rows", latencies_s=(took_s,))
+
+
+async def redis(asking: Asking, check: RedisCheck) -> Passed:
+    """Log in, and send one command.
+
+    Raises:
+        FoundError: No connection, a command that fails, or another answer.
+    """
+    import redis.asyncio
+    from redis.exceptions import RedisError
+
+    async with deadline("Redis", check.timeout, asking.deadline):
+        began = time.monotonic()
+        try:
+            client = redis.asyncio.Redis.from_url(
+                _url(asking, check.url),
+                decode_responses=True,
+                socket_timeout=check.timeout,
+                single_connection_client=True,
+            )
+        except ValueError as error:
+            raise FoundError("error", f"the address of Redis is not valid: {error}", reached=False) from None
+        try:
+            answer = await client.execute_command(*check.ask)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError, ValueError) as error:
+            raise _failed("Redis", error) from None
+        finally:
+            await client.aclose()
+        took_s = time.monotonic() - began
+    judge(check.expect, asking.names(answer=_plain(answer), response_ms=took_s * 1000))
+    return Passed(said=f"Redis answers {check.ask[0].upper()}", latencies_s=(took_s,))
+
+
+async def nats(asking: Asking, check: NatsCheck) -> Passed:
+    """Log in, and wait for the server's answer to a ping, or for one to a request.
+
+    Raises:
+        FoundError: No connection, nobody who answers, or another answer.
+    """
+    from nats.aio.client import Client
+    from nats.errors import Error
+
+    client = Client()
+    async with deadline("NATS", check.timeout, asking.deadline):
+        began = time.monotonic()
+        try:
+            await client.connect(
+                _url(asking, check.url).split(","),
+                allow_reconnect=False,
+                connect_timeout=max(1, round(check.timeout)),
+                error_cb=_ignored,
+            )
+            await client.flush(max(1, round(check.timeout)))
+            answer = await _requested(asking, check, client)
+        except (TimeoutError, Error, OSError, ValueError) as error:
+            raise _failed("NATS", error) from None
+        finally:
+            await client.close()
+        took_s = time.monotonic() - began
+    text: Any = answer if answer is not None else Missing("nothing was requested")
+    found = parsed(answer, "the answer") if answer is not None else text
+    version = client.connected_server_version
+    server = {"version": str(version), "major": version.major, "max_payload": client.max_payload}
+    judge(check.expect, asking.names(answer=text, json=found, server=server, response_ms=took_s * 1000))
+    return Passed(said=f"NATS answers{f' on {check.request}' if check.request else ''}", latencies_s=(took_s,))
+
+
+async def _requested(asking: Asking, check: NatsCheck, client: Any) -> str | None:
+    if not check.request:
+        return None
+    payload = placeholders.filled(check.payload, asking.scope())
+    data = payload if isinstance(payload, str) else json.dumps(payload) if payload is not None else ""
+    message = await client.request(check.request, data.encode(), timeout=check.timeout)
+    return str(message.data.decode(errors="replace"))
+
+
+async def _ignored(_error: Exception) -> None:
+    """It is raised where it is waited for."""
+
+
+def _url(asking: Asking, text: str) -> str:
+    """The address, which may hold a password: nothing shows it from now on."""
+    if text.startswith("${"):
+        whole, absent = placeholders.with_environment(text, asking.environ)
+        if absent:
+            raise FoundError("error", f"{absent[0]} is not set, and the check needs it", reached=False)
+    else:
+        whole = str(placeholders.filled(text, asking.scope()))
+    asking.secrets.add(whole)
+    user = whole.partition("://")[2].rpartition("@")[0]
+    asking.secrets.update(part for part in (user.partition(":")[2],) if part)
+    return whole
+
+
+def _failed(what: str, error: BaseException) -> FoundError:
+    said = " ".join(str(error).split()) or type(error).__name__
+    return FoundError("fail", f"{what}: {said}")
+
+
+def _plain(value: Any) -> Any:
+    """As conditions know it: numbers, texts, truths, and lists of them."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return _number(value, float) if hasattr(value, "as_tuple") else str(value)
+
+
+def _number(value: Any, to: Callable[[Any], float]) -> Any:
+    """A decimal number; a whole one stays whole."""
+    return int(value) if value == value.to_integral_value() else to(value)

@@ -1,0 +1,153 @@
+"""Checks of a port, of a certificate and of a name."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from testbay.manifest import placeholders
+from testbay.manifest.expressions import parse
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.manifest.probes import DnsCheck, TcpCheck, TlsCheck
+from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge
+from testbay.production.checks.exchange import no_answer
+from testbay.production.checks.way import address, certificate
+
+if TYPE_CHECKING:
+    import dns.asyncresolver
+    import dns.resolver
+
+_MOST_BYTES = 64 << 10
+_SILENCE_S = 0.5  # what a server says in pieces comes within this
+
+
+async def tcp(asking: Asking, check: TcpCheck) -> Passed:
+    """Connect, and hear what is said if it matters.
+
+    Raises:
+        FoundError: No connection, or another answer.
+    """
+    host, port = _place(asking, check.connect)
+    async with deadline(check.connect, check.timeout, asking.deadline):
+        began = time.monotonic()
+        reader, writer = await _connected(check.connect, host, port)
+        took_s = time.monotonic() - began
+        try:
+            ip = address(writer.get_extra_info("peername"))
+            text = await _heard(asking, check, reader, writer)
+        except OSError as error:
+            raise no_answer(check.connect, error) from None
+        finally:
+            writer.transport.abort()
+    judge(check.expect, asking.names(response_ms=took_s * 1000, ip=ip, text=text))
+    return Passed(said=f"{check.connect} takes connections", latencies_s=(took_s,))
+
+
+async def _heard(asking: Asking, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+    if not any("text" in parse.condition(rule).names for rule in check.expect):
+        return Missing("nothing was read: no condition speaks of it")
+    if check.send is not None:
+        writer.write(placeholders.filled_text(check.send, asking.scope()).encode())
+        await writer.drain()
+    found = await reader.read(_MOST_BYTES)
+    while len(found) < _MOST_BYTES:
+        try:
+            more = await asyncio.wait_for(reader.read(_MOST_BYTES - len(found)), _SILENCE_S)
+        except TimeoutError:
+            break
+        if not more:
+            break
+        found += more
+    return found.decode(errors="replace")
+
+
+async def tls(asking: Asking, check: TlsCheck) -> Passed:
+    """Connect as a browser does, and look at the certificate.
+
+    Raises:
+        FoundError: No connection, a certificate that is not trusted or is for another name, or a condition that fails.
+    """
+    host, port = _place(asking, check.connect)
+    async with deadline(check.connect, check.timeout, asking.deadline):
+        began = time.monotonic()
+        name = check.server_name or host.strip("[]")
+        _, writer = await _connected(check.connect, host, port, ssl=asking.tls, server_hostname=name)
+        took_s = time.monotonic() - began
+        peer, secure = writer.get_extra_info("peername"), writer.get_extra_info("ssl_object")
+        writer.transport.abort()
+    found = certificate(secure)
+    values = {"certificate": found, "tls_version": secure.version(), "response_ms": took_s * 1000, "ip": address(peer)}
+    days = f"{found['days_left']:.1f} days left" if isinstance(found, dict) else ""
+    judge(check.expect, asking.names(**values), [f"{check.connect}: {days}"])
+    return Passed(said=f"{check.connect}: {days}", latencies_s=(took_s,))
+
+
+async def _connected(said: str, host: str, port: int, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await asyncio.open_connection(host.strip("[]"), port, **more)
+    except OSError as error:
+        raise no_answer(said, error) from None
+
+
+def _place(asking: Asking, text: str) -> tuple[str, int]:
+    whole, absent = placeholders.with_environment(text, asking.environ)
+    if absent:
+        raise FoundError("error", f"{', '.join(absent)} is not set, and the check needs it", reached=False)
+    host, _, port = whole.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise FoundError("error", f"{text} is not HOST:PORT", reached=False)
+    return host, int(port)
+
+
+async def name(asking: Asking, check: DnsCheck) -> Passed:
+    """Ask for the records of a name.
+
+    Raises:
+        FoundError: No answer, or another one.
+    """
+    import dns.exception
+    import dns.resolver
+
+    resolver = _resolver(check)
+    about = f"{check.record} of {check.name}"
+    async with deadline(about, check.timeout, asking.deadline):
+        began = time.monotonic()
+        try:
+            answer = await resolver.resolve(check.name, check.record, raise_on_no_answer=False, search=False)
+            values: dict[str, Any] = {"rcode": "NOERROR", "answers": _answers(answer), "ttl": _ttl(answer)}
+        except dns.resolver.NXDOMAIN:
+            values = {"rcode": "NXDOMAIN", "answers": [], "ttl": Missing("the name is not known")}
+        except (dns.exception.DNSException, OSError) as error:
+            raise FoundError("fail", f"{about}: no answer: {type(error).__name__}: {error}") from None
+        took_s = time.monotonic() - began
+    values |= {"response_ms": took_s * 1000, "ip": values["answers"][0] if values["answers"] else Missing("no answer")}
+    said = f"{about}: {', '.join(values['answers'][:5]) or values['rcode']}"
+    judge(check.expect or ["rcode == 'NOERROR'", "answers != []"], asking.names(**values), [said])
+    return Passed(said=said, latencies_s=(took_s,))
+
+
+def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
+    import dns.asyncresolver
+    import dns.resolver
+
+    try:
+        made = dns.asyncresolver.Resolver(configure=check.server is None)
+    except dns.resolver.NoResolverConfiguration as error:
+        raise FoundError("error", f"the system names no DNS server: {error}", reached=False) from None
+    made.cache = None
+    made.lifetime = check.timeout
+    if check.server is not None:
+        host, _, port = check.server.rpartition(":") if _has_port(check.server) else (check.server, "", "53")
+        made.nameservers, made.port = [host.strip("[]")], int(port)
+    return made
+
+
+def _has_port(server: str) -> bool:
+    return ":" in server.rpartition("]")[2]
+
+
+def _answers(answer: "dns.resolver.Answer") -> list[str]:
+    return sorted(record.to_text() for record in answer.rrset) if answer.rrset is not None else []
+
+
+def _ttl(answer: "dns.resolver.Answer") -> Any:
+    return answer.rrset.ttl if answer.rrset is not None else Missing("there are no records")

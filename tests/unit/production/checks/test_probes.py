@@ -1,0 +1,132 @@
+"""Checks of ports and names, asked of real sockets on loopback."""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dns.message
+import dns.rrset
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from testbay.manifest.checks import Check
+from testbay.production.checks.report import Report
+
+Ask = Callable[..., Report]
+
+
+def told(report: Report) -> tuple[str, str]:
+    """The verdict of its one result, and what it said."""
+    assert len(report.results) == 1
+    return report.results[0].verdict, report.results[0].said
+
+
+def tcp(port: int, more: str = "") -> str:
+    return f'[[check]]\nid = "port"\nkind = "tcp"\nconnect = "127.0.0.1:{port}"\nattempts = 1\n{more}'
+
+
+def test_a_port_that_takes_connections_passes(ask: Ask, listen: Callable[..., int]) -> None:
+    """And says where it was reached."""
+    port = listen(lambda client: client.recv(1))
+    more = 'expect = ["ip == \'127.0.0.1\'", "response_ms < 30000"]'
+
+    assert told(ask(tcp(port, more))) == ("pass", f"127.0.0.1:{port} takes connections")
+
+
+def test_what_a_server_says_is_judged(ask: Ask, listen: Callable[..., int]) -> None:
+    """In as many pieces as it comes, after what is sent."""
+
+    def greet(client: socket.socket) -> None:
+        asked = client.recv(100)
+        client.sendall(b"220 ")
+        client.sendall(asked.upper())
+
+    found = ask(tcp(listen(greet), 'send = "helo"\nexpect = ["text == \'220 HELO!\'"]'))
+
+    assert told(found) == ("fail", "text == '220 HELO!': '220 HELO' is not == '220 HELO!'")
+
+
+def test_a_closed_port_is_a_failure(ask: Ask) -> None:
+    """In the words of every other check."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+
+        assert told(ask(tcp(port))) == ("fail", f"127.0.0.1:{port}: connection refused")
+
+
+class Names(socketserver.BaseRequestHandler):
+    """A DNS server's answer: the next of `answers`, the last one for ever."""
+
+    answers: list[list[str]] = []  # noqa: RUF012 - set by the fixture
+
+    def handle(self) -> None:
+        data, back = self.request
+        query = dns.message.from_wire(data)
+        answer = dns.message.make_response(query)
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if found:
+            answer.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", *found))
+        back.sendto(answer.to_wire(), self.client_address)
+
+
+@pytest.fixture
+def names() -> Iterator[tuple[str, list[list[str]]]]:
+    """Where a DNS server listens, and what it will answer."""
+    answers: list[list[str]] = []
+    handler = type("Handler", (Names,), {"answers": answers})
+    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}", answers
+        server.shutdown()
+        thread.join()
+
+
+def name(server: str, *rules: str) -> str:
+    said = ", ".join(f'"{rule}"' for rule in rules)
+    head = '[[check]]\nid = "name"\nkind = "dns"\nattempts = 1\nname = "shop.example"'
+    return f'{head}\nserver = "{server}"\nexpect = [{said}]'
+
+
+def test_a_dns_answer_that_changes_is_seen(ask: Ask, names: tuple[str, list[list[str]]]) -> None:
+    """It is asked each time: nothing is remembered."""
+    server, answers = names
+    answers += [["10.0.0.1", "10.0.0.2"], ["10.0.0.9"]]
+    rule = "answers == ['10.0.0.1', '10.0.0.2']"
+    first, second = (told(ask(name(server, rule, "ttl == 60"))) for _ in range(2))
+
+    assert first == ("pass", "A of shop.example: 10.0.0.1, 10.0.0.2")
+    assert second == ("fail", f"{rule}: ('10.0.0.9') is not == ('10.0.0.1', '10.0.0.2')")
+
+
+def test_a_name_without_records_fails(ask: Ask, names: tuple[str, list[list[str]]]) -> None:
+    """Also where no condition speaks of it."""
+    server, answers = names
+    answers += [[]]
+
+    assert told(ask(name(server)))[0] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"kind": "tcp", "connect": "shop.example"}, "should match pattern"),
+        ({"kind": "tcp", "connect": "a:1", "expect": ["status == 200"]}, "status"),
+        ({"kind": "tcp", "connect": "a:1", "send": "x"}, "expect is missing"),
+        ({"kind": "tls", "connect": "a:1", "expect": ["certificate.days_left()"]}, "certificate"),
+        ({"kind": "dns", "name": "a b"}, "should match pattern"),
+        ({"kind": "heartbeat", "token": "abc", "within": "1h"}, "should match pattern"),
+        ({"kind": "postgres", "url": "postgresql://u:p@h/db"}, "should match pattern"),
+        ({"kind": "redis", "url": "${A}", "ask": ["FLUSHALL"]}, "may change something"),
+        ({"kind": "nats", "url": "${A}", "request": "orders.new"}, "say writes = true"),
+        ({"kind": "nats", "url": "${A}", "expect": ["json.ok"]}, "belong to request"),
+        ({"kind": "tcp", "connect": "a:1", "every": "1s"}, "greater than or equal to 5"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(table: dict[str, Any], says: str) -> None:
+    """When the manifest is read; a password never stands in it."""
+    with pytest.raises(ValidationError, match=says):
+        TypeAdapter(Check).validate_python({"id": "x", **table})
