@@ -30,7 +30,7 @@ unpack() { # <folder>
     fi
     rm -rf "$parts" && mkdir -p "$parts/root"
     ((EUID)) || apt-get update -qq >&2
-    (cd "$parts" && apt-get download -qq prometheus prometheus-pushgateway memcached >&2)
+    (cd "$parts" && apt-get download -qq prometheus prometheus-blackbox-exporter prometheus-pushgateway memcached >&2)
     local package
     for package in "$parts"/*.deb; do
         dpkg -x "$package" "$parts/root"

@@ -12,7 +12,17 @@ from testbay import settings as configuration
 GROUPS = {
     "Tests": ("init", "compose", "run", "merge", "report", "open", "exec"),
     "Stacks": ("up", "logs", "migrate", "down", "ps", "gc", "servers"),
-    "Production": ("with-secrets", "check", "watch", "incidents", "history", "latency", "status-page", "metrics"),
+    "Production": (
+        "with-secrets",
+        "check",
+        "watch",
+        "note",
+        "incidents",
+        "history",
+        "latency",
+        "status-page",
+        "metrics",
+    ),
     "Help": ("doctor", "explain"),
 }
 _WIDEST = 110

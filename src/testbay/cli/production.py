@@ -228,7 +228,7 @@ def metrics(
     chosen = configuration.load()
     where = trends.place(folder, branch, chosen.environ)
     voice = Voice(environ=chosen.environ)
-    if (to is None) == (push is None):
+    if to and push:
         raise typer.BadParameter("say --to FILE.prom or --push URL, one of the two")
     with process.signals_as_errors():
         run = measured.run_of(measured.read(report, Path.cwd(), chosen.environ), where)
@@ -236,3 +236,5 @@ def metrics(
             measured.write(run, to, voice)
         if push:
             measured.push(run, push, chosen.environ, voice)
+        if not to and not push:
+            voice.say(measured.printed(run).rstrip())

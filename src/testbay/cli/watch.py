@@ -1,5 +1,6 @@
 """`testbay watch`: the checks of the phase `scheduled`, asked around the clock."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -54,3 +55,30 @@ def watch(
         for_s=configuration.duration(lasting, "--for") if lasting else None,
     )
     raise typer.Exit(watching.execute(asked, Voice(environ=chosen.environ)))
+
+
+@app.command()
+def note(
+    text: Annotated[str, typer.Argument(help="What to add.")],
+    *,
+    incident: Annotated[
+        int | None, typer.Option(help="The number of the incident; the newest if left out.", show_default=False)
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who says it; your user name if left out.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
+        ".testbay/watch"
+    ),
+) -> None:
+    """Add a line to the time line of an incident, which the live page shows.
+
+    Example: testbay note "the database is being restored"
+    """
+    from testbay.manifest.project import find_project
+    from testbay.production.watch import store
+    from testbay.text import one_line
+
+    chosen = configuration.load()
+    author = by or getpass.getuser()
+    where = folder if folder.is_absolute() else find_project(Path.cwd()) / folder
+    known = store.add_note(where, incident, one_line(text, 1000), one_line(author, 80))
+    Voice(environ=chosen.environ).say(f"added to incident {known.id}: {one_line(known.said)}")

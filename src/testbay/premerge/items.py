@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbay import settings
+from testbay.harness.plugin.session import Leases, or_fail
 from testbay.manifest.checks import Check, Target
 from testbay.manifest.load import load_manifest, manifest_file
 from testbay.manifest.service import Manifest
@@ -37,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make items of the checks."""
     items = CheckItems(Path(config.getoption("--testbay-checks")), config.getoption("--testbay-check"))
     config.pluginmanager.register(items, "testbay-checkitems")
+
+
+@pytest.fixture(scope="session")
+def shared_service(testbay: Leases) -> "Iterator[Service]":
+    """One process of the service on one lease, for all checks that only read."""
+    with testbay.lease("the checks that only read") as bay:
+        process = or_fail(lambda: testbay.service(bay))
+        or_fail(process.start)
+        yield process
+        process.close()
 
 
 class CheckItems:
@@ -128,6 +139,9 @@ def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
     def on_service(service: "Service", request: pytest.FixtureRequest) -> None:
         judge(request, Target(base_url=service.url, writes=True))
 
+    def reading(shared_service: "Service", request: pytest.FixtureRequest) -> None:
+        judge(request, Target(base_url=shared_service.url))
+
     def without(faults: "Faults", service: "Service", request: pytest.FixtureRequest) -> None:
         with ExitStack() as cut:
             for dependency in check.without:
@@ -139,7 +153,9 @@ def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
 
     if check.without:
         return without
-    return on_service if check.kind in runner.ASKS_TARGET else alone
+    if check.kind not in runner.ASKS_TARGET:
+        return alone
+    return on_service if check.writes else reading
 
 
 def _lines(result: Result) -> str:

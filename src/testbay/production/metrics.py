@@ -88,6 +88,13 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
     voice.say(f"{file}: {_told(run)}")
 
 
+def printed(run: Exposition) -> str:
+    """In the text format."""
+    from prometheus_client import generate_latest
+
+    return generate_latest(registry(run)).decode()
+
+
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
     """Put them in place of the last run's on a Pushgateway.
 

@@ -47,6 +47,7 @@ class Watch:
 
     def start(self, *more: str) -> "Watch":
         """Begin to watch; the live page is at `url`."""
+        self.said = ""
         self.child = self.popen("watch", "--listen", "127.0.0.1:0", *more)
         self.reader = threading.Thread(target=self._listen, args=(self.child,), daemon=True)
         self.reader.start()

@@ -148,7 +148,7 @@ def test_a_secret_is_no_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        ([], 2, "say --to FILE.prom or --push URL, one of the two"),
+        ([], 0, 'testbay_check_success{check="a",each="",phase="scheduled"'),
         (["--to", "a.prom", "--push", "http://127.0.0.1:9"], 2, "say --to FILE.prom or --push URL, one of the two"),
         (["--to", "shop.txt"], 10, "error: --to: shop.txt does not end in .prom"),
         (["--to", "none/shop.prom"], 10, "error: --to: none/shop.prom cannot be written"),

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,14 +13,17 @@ from typing import NamedTuple
 from testbay.errors import HistoryError, ManifestError
 from testbay.manifest import placeholders
 from testbay.manifest.checkbase import LIVE
+from testbay.manifest.probes import HeartbeatCheck
 from testbay.manifest.service import Manifest
 from testbay.manifest.watching import Watching
 from testbay.output import Voice
 from testbay.production import extra
 from testbay.production.checks import runner
+from testbay.production.checks.asking import Passed
 from testbay.production.history.slowness import Series
 from testbay.production.remote import delivery
 from testbay.production.watch import calendar
+from testbay.production.watch.beats import Jobs
 from testbay.production.watch.channels import Send, senders
 from testbay.production.watch.courier import Courier
 from testbay.production.watch.cycle import Cycle
@@ -88,12 +91,14 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
     keeper = ThreadPoolExecutor(1, thread_name_prefix="history")
     watcher, cycle = _engine(made, keeper, voice)
     _obey_signals(watcher, voice)
-    page = LivePage(watcher=watcher, cycle=cycle) if where else None
+    jobs = _jobs(made, cycle.recorder.clock())
+    watcher.ask_beats = _listening(jobs, cycle)
+    page = LivePage(watcher=watcher, cycle=cycle, jobs=jobs) if where else None
     try:
         if page and where:
             voice.say(f"live page: {await page.start(*where)}")
-        jobs = sum(len(spot.jobs) for spot in made.spots)
-        voice.say(f"watching {plural(jobs, 'check')} on {plural(len(made.spots), 'target')}; {made.store.folder}")
+        count = sum(len(spot.jobs) for spot in made.spots)
+        voice.say(f"watching {plural(count, 'check')} on {plural(len(made.spots), 'target')}; {made.store.folder}")
         beating = asyncio.create_task(cycle.run())
         if made.asked.for_s:
             asyncio.get_running_loop().call_later(made.asked.for_s, watcher.stopping.set)
@@ -137,6 +142,30 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
         alive=made.alive,
     )
     return watcher, cycle
+
+
+def _jobs(made: _Made, now: float) -> Jobs:
+    """Those that may call in.
+
+    Raises:
+        ManifestError: Two of them have one name, which their address would not tell apart.
+    """
+    found: dict[str, HeartbeatCheck] = {}
+    for job in (job for spot in made.spots for job in spot.jobs if job.check.kind == "heartbeat"):
+        if found.setdefault(job.check.id, job.check) is not job.check:
+            raise ManifestError(
+                f"two services have a heartbeat {job.check.id!r}", todo="rename one: its address is its id"
+            )
+    return Jobs(checks=found, environ=made.asked.settings.environ, began=now)
+
+
+def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable[Passed]]:
+    async def ask(check: HeartbeatCheck) -> Passed:
+        store = cycle.recorder.store
+        calls = await asyncio.get_running_loop().run_in_executor(cycle.keeper, store.beats, check.id)
+        return jobs.judge(check, calls, cycle.recorder.clock())
+
+    return ask
 
 
 def _etiquette(service: str, wish: Watching) -> Etiquette:

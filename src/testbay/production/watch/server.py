@@ -1,14 +1,20 @@
 """The live page: status, each check, incidents, metrics, badges and a feed, served by the watcher itself."""
 
+import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbay.errors import EngineUnavailableError
-from testbay.production.watch import facts
+from testbay.production.watch import facts, numbers, view
+from testbay.production.watch.beats import CALLS, Jobs
 from testbay.production.watch.cycle import Cycle
+from testbay.production.watch.facts import ORDER, Stands
 from testbay.production.watch.watcher import Watcher
+from testbay.text import one_line, plural
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,6 +25,18 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "X-Frame-Options": "DENY",
 }
+WORDS = {
+    "pass": "well",
+    "fail": "failing",
+    "stale": "old build",
+    "error": "cannot be asked",
+    "unknown": "nothing known",
+    "skip": "skipped",
+}
+_COLOURS = {"pass": "#1b6e41", "fail": "#b3261e", "stale": "#855000", "error": "#2a5da8"}
+_GREY = "#5a6067"
+_MOST_TEXT = 2000
+Answer = Callable[["web.Request"], Awaitable["web.Response"]]
 
 
 @dataclass(kw_only=True)
@@ -27,7 +45,21 @@ class LivePage:
 
     watcher: Watcher
     cycle: Cycle
+    jobs: Jobs
     _runner: "web.AppRunner | None" = field(default=None)
+
+    @property
+    def _folder(self) -> Path:
+        return self.cycle.recorder.store.folder
+
+    @property
+    def _now(self) -> float:
+        return self.cycle.recorder.clock()
+
+    @property
+    def _title(self) -> str:
+        services = list(self.watcher.wishes)
+        return f"{services[0]} status" if len(services) == 1 else "Status"
 
     async def start(self, host: str, port: int) -> str:
         """The address that it is served at.
@@ -38,12 +70,25 @@ class LivePage:
         from aiohttp import web
 
         app = web.Application(client_max_size=64 << 10)
-        app.router.add_get("/api/checks", self._headed(self._checks))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        for path, answer in {
+            "/": self._index,
+            "/history": self._history,
+            "/check/{service}/{target:[^/]*}/{check}": self._check,
+            "/api/checks": self._checks,
+            "/api/incidents": self._incidents,
+            "/metrics": self._metrics,
+            "/badge.svg": self._badge,
+            "/badge/{service}/{target:[^/]*}/{check}.svg": self._badge,
+            "/incidents.atom": self._feed,
+            "/health": self._health,
+        }.items():
+            app.router.add_get(path, self._headed(answer))
+        for path in ("/beat/{name}/{token}", "/beat/{name}/{token}/{call}"):
+            app.router.add_route("*", path, self._headed(self._beat))
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
         try:
-            await site.start()
+            await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
             raise EngineUnavailableError(
@@ -57,20 +102,155 @@ class LivePage:
         if self._runner:
             await self._runner.cleanup()
 
-    def _headed(
-        self, answer: Callable[["web.Request"], Awaitable["web.Response"]]
-    ) -> Callable[["web.Request"], Awaitable["web.Response"]]:
+    def _headed(self, answer: Answer) -> Answer:
+        from aiohttp import web
+
         async def handler(request: "web.Request") -> "web.Response":
-            response = await answer(request)
+            try:
+                response = await answer(request)
+            except sqlite3.Error as error:
+                response = web.Response(status=503, text=f"the history cannot be read: {error}\n")
             response.headers.update(_HEADERS)
             return response
 
         return handler
 
-    async def _checks(self, _request: "web.Request") -> "web.Response":
-        return self._json(facts.checks(self.watcher, self.cycle.recorder.clock()))
+    def _stands(self) -> list[Stands]:
+        return list(facts.stands(self.watcher, self._now))
 
-    def _json(self, facts: Any) -> "web.Response":
+    def _found(self, request: "web.Request") -> Stands | None:
+        info = request.match_info
+        wanted = (info["service"], info["target"], info["check"], request.query.get("each", ""))
+        return next((one for one in self._stands() if tuple(one.series) == wanted), None)
+
+    async def _index(self, _request: "web.Request") -> "web.Response":
+        every = self._stands()
+        targets: dict[str, list[Stands]] = {}
+        for one in every:
+            name = f"{one.series.service} on {one.series.target}" if one.series.target else one.series.service
+            targets.setdefault(name, []).append(one)
+        state = min((one.state for one in every), key=ORDER.index, default="unknown")
+        told = await asyncio.to_thread(view.incidents, self._folder)
+        known = {
+            "title": self._title,
+            "state": state,
+            "headline": _headline(every),
+            "now": self._now,
+            "trouble": self._trouble(),
+            "targets": list(targets.items()),
+            "incidents": told,
+        }
+        return await self._html("live.html", known)
+
+    def _trouble(self) -> str:
+        tally = self.cycle.recorder.tally
+        if tally.store_trouble:
+            return (
+                f"The history cannot be written: {one_line(tally.store_trouble)}. What stands here is in memory alone."
+            )
+        return f"{plural(tally.untold, 'message')} could not be told yet." if tally.untold else ""
+
+    async def _check(self, request: "web.Request") -> "web.Response":
+        stands = self._found(request)
+        if stands is None:
+            return await self._text("no such check is watched\n", status=404)
+        shown = await asyncio.to_thread(view.check, self._folder, stands, self._now)
+        return await self._html("check.html", {"view": shown})
+
+    async def _history(self, _request: "web.Request") -> "web.Response":
         from aiohttp import web
 
-        return web.Response(text=json.dumps(facts, indent=1) + "\n", content_type="application/json")
+        made = await asyncio.to_thread(view.files, self._folder, self._now)
+        return web.Response(text=made["index.html"], content_type="text/html")
+
+    async def _checks(self, _request: "web.Request") -> "web.Response":
+        return self._json(facts.checks(self.watcher, self._now))
+
+    async def _incidents(self, _request: "web.Request") -> "web.Response":
+        told = await asyncio.to_thread(view.incidents, self._folder)
+        return self._json(
+            {
+                "version": 1,
+                "incidents": [
+                    {**asdict(one.incident), "state": one.word, "lines": [asdict(line) for line in one.lines]}
+                    for one in told
+                ],
+            }
+        )
+
+    async def _metrics(self, _request: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        body = numbers.exposition(self.watcher, self._now)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _badge(self, request: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        if "check" in request.match_info:
+            one = self._found(request)
+            label, state = (one.series.check, one.state) if one else ("check", "unknown")
+        else:
+            state = min((one.state for one in self._stands()), key=ORDER.index, default="unknown")
+            label = self._title
+        drawn = {"label": label[:60], "text": WORDS[state], "colour": _COLOURS.get(state, _GREY)}
+        return web.Response(text=view.html("badge.svg", drawn), content_type="image/svg+xml")
+
+    async def _feed(self, request: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        told = await asyncio.to_thread(view.incidents, self._folder)
+        updated = max((one.incident.closed or one.incident.opened for one in told), default=self._now)
+        known = {"root": _root(request), "title": self._title, "incidents": told, "updated": updated}
+        return web.Response(text=view.html("feed.xml", known), content_type="application/atom+xml")
+
+    async def _health(self, _request: "web.Request") -> "web.Response":
+        broken = self.cycle.recorder.tally.store_trouble
+        return await self._text("the history cannot be written\n" if broken else "ok\n", status=503 if broken else 200)
+
+    async def _beat(self, request: "web.Request") -> "web.Response":
+        info = request.match_info
+        call = info.get("call", "ok")
+        if request.method not in ("GET", "POST", "HEAD"):
+            return await self._text("call with GET or POST\n", status=405)
+        if not self.jobs.may_call(info["name"], info["token"]):
+            return await self._text("no such job, or another token\n", status=404)
+        if call not in CALLS:
+            return await self._text(f"end with one of: {', '.join(CALLS)}\n", status=404)
+        said = one_line((await request.text())[:_MOST_TEXT], _MOST_TEXT) if request.method == "POST" else ""
+        recorder = self.cycle.recorder
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.cycle.keeper, recorder.store.beat, info["name"], self._now, call, said)
+        return await self._text("heard\n")
+
+    async def _html(self, name: str, known: dict[str, Any]) -> "web.Response":
+        from aiohttp import web
+
+        text = await asyncio.to_thread(view.html, name, {"root": "/", "words": WORDS, **known})
+        return web.Response(text=text, content_type="text/html")
+
+    async def _text(self, text: str, *, status: int = 200) -> "web.Response":
+        from aiohttp import web
+
+        return web.Response(text=text, status=status)
+
+    def _json(self, found: Any) -> "web.Response":
+        from aiohttp import web
+
+        return web.Response(text=json.dumps(found, indent=1) + "\n", content_type="application/json")
+
+
+def _headline(every: list[Stands]) -> str:
+    bad = [one for one in every if one.state not in ("pass", "skip")]
+    if not bad:
+        return "All is well" if any(one.state == "pass" for one in every) else "Nothing is known yet"
+    worst = min((one.state for one in bad), key=ORDER.index)
+    count = sum(one.state == worst for one in bad)
+    if worst == "unknown":
+        return f"Nothing is known of {plural(count, 'check')}"
+    words = {"fail": "failing", "stale": "answered by an old build", "error": "impossible to ask"}
+    return f"{count} of {plural(len(every), 'check')} {'is' if count == 1 else 'are'} {words[worst]}"
+
+
+def _root(request: "web.Request") -> str:
+    return f"{request.scheme}://{request.host}/"

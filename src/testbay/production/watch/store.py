@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -268,3 +268,28 @@ def newest_incidents(connection: sqlite3.Connection, count: int, since: float = 
 def facts(connection: sqlite3.Connection) -> dict[str, Any]:
     """What the watcher left word of."""
     return {name: json.loads(value) for name, value in connection.execute("select name, value from facts")}
+
+
+def add_note(folder: Path, incident: int | None, text: str, author: str) -> Incident:
+    """What a person adds to the time line of an incident; of the newest one where none is named.
+
+    Raises:
+        HistoryError: There is no such incident, or the history cannot be written.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise _unusable(file, FileNotFoundError("no testbay watch has kept a history here"))
+    try:
+        with closing(connect(file)) as db, db:
+            query = "select record from incidents where id = coalesce(?, (select max(id) from incidents))"
+            found = [_INCIDENT.validate_json(record) for (record,) in db.execute(query, (incident,))]
+            for known in found:
+                db.execute("insert into happenings values (?,?,?,?)", (known.id, time.time(), text, author))
+    except sqlite3.Error as error:
+        raise _unusable(file, error) from None
+    if not found:
+        raise HistoryError(
+            f"incident {incident} is not in the history" if incident else "the history has no incident yet",
+            todo="look at the live page, or at /api/incidents, for its number",
+        )
+    return found[0]

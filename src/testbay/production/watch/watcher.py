@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from testbay.manifest.checkbase import LIVE
+from testbay.manifest.probes import HeartbeatCheck
 from testbay.manifest.rollout import Look, Rollout
 from testbay.manifest.watching import Watching
 from testbay.production.checks import gate, once
@@ -41,7 +42,7 @@ class Watcher:
     say: Callable[[str], None]
     passages: dict[tuple[str, str], Passage] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    ask_beats: Callable[[Watched], Awaitable[Passed]] | None = None
+    ask_beats: Callable[[HeartbeatCheck], Awaitable[Passed]] | None = None
     skipped: set[Series] = field(default_factory=set)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -113,8 +114,7 @@ class Watcher:
 
     def _hear(self, spot: Spot, result: Result, at: float) -> None:
         series = Series(spot.service, spot.target_name, result.check, result.instance)
-        if result.verdict == "skip":
-            self.skipped.add(series)
+        (self.skipped.add if result.verdict == "skip" else self.skipped.discard)(series)
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
@@ -144,7 +144,7 @@ class Watcher:
     async def _attempt(self, asking: Asking, job: Watched, cleanups: list[Result]) -> Passed | FoundError:
         if job.check.kind == "heartbeat" and self.ask_beats:
             try:
-                return await self.ask_beats(job)
+                return await self.ask_beats(job.check)
             except FoundError as error:
                 return error
         if not job.is_plain:

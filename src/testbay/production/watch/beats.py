@@ -1,0 +1,70 @@
+"""Jobs that call in: what their calls mean, and whether the last good one is too long ago."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from testbay.manifest import placeholders
+from testbay.manifest.expressions.evaluate import Missing
+from testbay.manifest.probes import HeartbeatCheck
+from testbay.production.checks.asking import FoundError, Passed, judge
+from testbay.text import age, one_line
+
+Call = Literal["ok", "start", "fail", "log"]
+CALLS: tuple[Call, ...] = ("ok", "start", "fail", "log")
+_SHORTEST = 16  # characters of a token
+
+
+@dataclass(kw_only=True)
+class Jobs:
+    """The jobs that may call, by the ids of their checks, with the tokens that they show."""
+
+    checks: Mapping[str, HeartbeatCheck]
+    environ: Mapping[str, str] = field(repr=False)
+    began: float = 0.0
+
+    def may_call(self, name: str, token: str) -> bool:
+        """Whether a call is from who it says, in a time that tells nothing of the token."""
+        check = self.checks.get(name)
+        wanted = self._token(check) if check else ""
+        return hmac.compare_digest(wanted.encode(), token.encode()) and len(wanted) >= _SHORTEST
+
+    def _token(self, check: HeartbeatCheck) -> str:
+        return placeholders.with_environment(check.token, self.environ)[0]
+
+    def judge(self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], now: float) -> Passed:
+        """What the newest calls mean, the newest first.
+
+        Raises:
+            FoundError: The job failed, is late, or takes too long; or its token is no secret.
+        """
+        if len(self._token(check)) < _SHORTEST:
+            said = f"{check.token} is not set, or shorter than {_SHORTEST} characters"
+            raise FoundError("error", said, reached=False)
+        calls = [one for one in calls if one[1] != "log"]
+        good = next((one for one in calls if one[1] == "ok"), None)
+        newest = calls[0] if calls else None
+        if newest and newest[1] == "fail":
+            raise FoundError("fail", f"the job said that it failed, {age(now - newest[0])} ago: {one_line(newest[2])}")
+        since = good[0] if good else self.began
+        if now - since > check.within:
+            when = (
+                f"its last good end was {age(now - since)} ago" if good else f"it has not called for {age(now - since)}"
+            )
+            raise FoundError("fail", f"the job is late: {when}, and within is {age(check.within)}")
+        if newest and newest[1] == "start" and check.takes and now - newest[0] > check.takes:
+            raise FoundError(
+                "fail", f"the job began {age(now - newest[0])} ago and has not ended; takes is {age(check.takes)}"
+            )
+        if good is None:
+            raise FoundError("skip", "the job has not called in yet")
+        return self._judged(check, calls, good, now)
+
+    def _judged(
+        self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], good: tuple[float, str, str], now: float
+    ) -> Passed:
+        start = next((at for at, kind, _ in calls if kind == "start" and at <= good[0]), None)
+        took = Missing("the job did not say when it began") if start is None else good[0] - start
+        judge(check.expect, {"age_s": now - good[0], "took_s": took, "text": good[2], "run": {"id": ""}})
+        return Passed(said=f"the job ended well {age(now - good[0])} ago")

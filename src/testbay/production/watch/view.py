@@ -1,0 +1,157 @@
+"""What the live page shows, drawn from the history by the same hands as the static page, and refreshed by itself."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from testbay.production.history.entries import History
+from testbay.production.history.slowness import Series
+from testbay.production.statuspage import render
+from testbay.production.statuspage.page import Page, draw
+from testbay.production.watch import export, packing, store
+from testbay.production.watch.desk import Happening, Incident
+from testbay.production.watch.facts import ORDER, Stands
+from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.store import DAY_S, FILE
+from testbay.production.watch.words import lasted
+
+_HERE = Path(__file__).parent
+_SHOWN = 200
+REFRESH_S = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentView:
+    """An incident with its time line, and how it reads."""
+
+    incident: Incident
+    lines: Sequence[Happening]
+    lasted: str
+
+    @property
+    def word(self) -> str:
+        """An incident that ended reads so."""
+        return "ongoing" if self.incident.goes_on else "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckView:
+    """One check with its response times of a day."""
+
+    stands: Stands
+    path: str
+    highest_ms: float
+    median_ms: float | None
+    rounds: Sequence[Told]
+    shares: dict[str, str]
+    incidents: Sequence[IncidentView]
+
+
+def page(folder: Path, now: float, title: str | None = None) -> Page:
+    """The status page of a watcher's history."""
+    with closing(store.connect(folder / FILE, writes=False)) as db:
+        known = History(entries=tuple(export.entries(db, now)))
+    return draw(known, datetime.fromtimestamp(now, UTC), title)
+
+
+def files(folder: Path, now: float, title: str | None = None) -> dict[str, str]:
+    """The status page and its badge, as files."""
+    return render(page(folder, now, title))
+
+
+def incidents(folder: Path, count: int = 50) -> list[IncidentView]:
+    """The newest ones."""
+    with closing(store.connect(folder / FILE, writes=False)) as db:
+        return [_incident(db, one) for one in store.newest_incidents(db, count)]
+
+
+def _incident(db: sqlite3.Connection, one: Incident) -> IncidentView:
+    now = datetime.now(UTC).timestamp()
+    return IncidentView(
+        incident=one, lines=store.happenings(db, one.id)[:_SHOWN], lasted=lasted((one.closed or now) - one.opened)
+    )
+
+
+def check(folder: Path, stands: Stands, now: float) -> CheckView:
+    """A check with every round of the last day."""
+    with closing(store.connect(folder / FILE, writes=False)) as db:
+        rounds = _rounds(db, stands.series, now - DAY_S)
+        windows = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
+        counted = export.shares(db, now, windows).get(stands.series, {})
+        mine = [one for one in store.newest_incidents(db, 200) if stands.series in one.members][:20]
+        told = [_incident(db, one) for one in mine]
+    times = sorted(one.took_us / 1000 for one in rounds if one.took_us)
+    top = max(1.0, min(times[-1], 4 * times[len(times) // 2])) if times else 1.0
+    return CheckView(
+        stands=stands,
+        path=_path(rounds, top, now),
+        highest_ms=top,
+        median_ms=times[len(times) // 2] if times else None,
+        rounds=rounds[-60:][::-1],
+        shares={
+            name: f"{1000 * one.passed // one.counted / 10:g} % of {one.counted}" if one.counted else "not known"
+            for name, one in counted.items()
+        },
+        incidents=told,
+    )
+
+
+def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[Told]:
+    query = "select id from series where (service, target, name, instance) = (?,?,?,?)"
+    found = db.execute(query, series).fetchone()
+    if not found:
+        return []
+    made: list[Told] = []
+    query = "select start_s, data from hours where series=? and start_s > ? order by start_s"
+    for start_s, data in db.execute(query, (found[0], since - store.HOUR_S)):
+        made += packing.unpacked(data, start_s * 1000)
+    query = "select at_ms, verdict, took_us from rounds where series=? order by at_ms"
+    made += [Told(*row) for row in db.execute(query, found)]
+    return [one for one in made if one.at_ms >= since * 1000]
+
+
+def _path(rounds: Sequence[Told], top_ms: float, now: float, slots: int = 240) -> str:
+    """The median of each slot of six minutes, as a line."""
+    found: dict[int, list[float]] = {}
+    for one in rounds:
+        if one.took_us:
+            at = int((one.at_ms / 1000 - now + DAY_S) / DAY_S * slots)
+            found.setdefault(min(slots - 1, max(0, at)), []).append(one.took_us / 1000)
+    parts, last = [], -10
+    for slot, times in sorted(found.items()):
+        level = sorted(times)[len(times) // 2]
+        x, y = (slot + 0.5) * 1000 / slots, 100 * (1 - min(level / top_ms, 1))
+        parts.append(f"{'L' if slot - last < 4 else 'M'}{x:.0f} {y:.1f}" + ("" if slot - last < 4 else "h.01"))
+        last = slot
+    return "".join(parts)
+
+
+def html(name: str, facts: dict[str, Any]) -> str:
+    """A page of ours, with the one script that keeps it fresh."""
+    from testbay import pages
+    from testbay.production.statuspage import wording
+
+    environment = pages.environment(_HERE)
+    environment.filters |= {
+        "when": lambda at: wording.when(datetime.fromtimestamp(at, UTC)),
+        "clock": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "iso": lambda at: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"),
+        "ms": wording.milliseconds,
+        "lasted": lasted,
+    }
+    style, script = (environment.get_template(part).render() for part in ("live.css", "live.js"))
+    whole = {
+        "style": style,
+        "script": script,
+        "policy": pages.policy(style, script) + "; connect-src 'self'",
+        "version": metadata.version("testbay"),
+        "verdicts": VERDICTS,
+        "order": ORDER,
+        "refresh_s": REFRESH_S,
+    }
+    return environment.get_template(name).render(whole | facts)

@@ -1,0 +1,115 @@
+"""What counts as an outage, and what is said of it to whom."""
+
+from testbay.production.checks.report import Result, Verdict
+from testbay.production.history.slowness import Series
+from testbay.production.watch.courier import Courier
+from testbay.production.watch.desk import Desk, Etiquette, Heard
+
+HEALTH, LOGIN = Series("shop", "prod", "health"), Series("shop", "prod", "login")
+
+
+def desk(*channels: str, again_s: float | None = None) -> Desk:
+    return Desk(rules={"shop": Etiquette(after=2, recovered_after=2, again_s=again_s, channels=channels)})
+
+
+def hear(at: Desk, moment: float, verdict: Verdict, *series: Series, said: str = "no", held: bool = False) -> None:
+    at.take(
+        Heard(series=one, result=Result(check=one.check, kind="http", verdict=verdict, said=said), at=moment, held=held)
+        for one in series
+    )
+
+
+def titles(courier: Courier, now: float) -> list[str]:
+    """What is sent at a moment; the channels take it."""
+    errands = courier.choose(now)
+    for errand in errands:
+        courier.sent(errand, now)
+    return [f"{errand.channel}: {errand.letter.title}" for errand in errands]
+
+
+def test_one_bad_round_is_no_outage() -> None:
+    """It takes so many in a row as the manifest says."""
+    made = desk("a")
+    for moment, verdict in enumerate(("fail", "pass", "fail", "pass")):
+        hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
+
+    assert made.incidents == {}
+
+
+def test_checks_that_fail_for_one_cause_are_one_message() -> None:
+    """They are two incidents when their causes differ."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH, LOGIN, said=f"GET /{moment}: connection refused")
+    told = titles(courier, 10)
+
+    assert told == ["a: shop on prod: health and 1 more fail"]
+
+
+def test_an_outage_that_began_and_ended_unheard_is_one_message() -> None:
+    """As after quiet hours."""
+    made = desk("a")
+    courier = Courier(desk=made, is_quiet=lambda _, now: now < 100)
+    for moment, verdict in enumerate(("fail", "fail", "pass", "pass")):
+        hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
+
+    assert (titles(courier, 50), titles(courier, 100)) == (
+        [],
+        ["a: shop on prod: was down for 3 s, and is well again: health"],
+    )
+
+
+def test_what_goes_on_is_said_again() -> None:
+    """So often as the manifest says, and not more often."""
+    made, courier = (one := desk("a", again_s=60)), Courier(desk=one)
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH)
+    first = titles(courier, 10)
+    for now in (59, 62, 63, 119, 122):
+        made.tick(now)
+        first += titles(courier, now)
+
+    assert [title.partition("still")[1] for title in first] == ["", "still", "still"]
+
+
+def test_a_channel_that_fails_is_told_to_the_others_once() -> None:
+    """And its message waits longer each time, until it is taken."""
+    made, courier = (one := desk("shop.a", "shop.b")), Courier(desk=one)
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH)
+    now, heard = 10.0, []
+    for _ in range(40):
+        for errand in courier.choose(now):
+            if errand.channel == "shop.a":
+                courier.failed(errand, "it is deaf", now)
+            else:
+                heard.append(errand.letter.title)
+                courier.sent(errand, now)
+        now += 5
+
+    assert heard == ["shop on prod: health fails", "testbay watch cannot tell shop.a"]
+    assert courier.complaint() is not None
+
+
+def test_what_a_deploy_breaks_and_mends_is_told_to_nobody() -> None:
+    """What outlives it is told, after as many rounds as count anywhere."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment in (0, 1, 2):
+        hear(made, moment, "fail", HEALTH, held=True)
+    silent = titles(courier, 20)
+    hear(made, 21, "fail", HEALTH)
+    silent += titles(courier, 30)
+    hear(made, 31, "fail", HEALTH)
+
+    assert (silent, titles(courier, 40)) == ([], ["a: shop on prod: health fails"])
+
+
+def test_a_check_that_the_manifest_has_no_more_ends_its_incident() -> None:
+    """Or it would go on for ever."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH)
+    titles(courier, 10)
+    made.forget([LOGIN], 20)
+
+    assert (titles(courier, 21), made.incidents) == (["a: shop on prod: well again after 20 s: health"], {})

@@ -1,0 +1,115 @@
+"""The history of a watcher: what it holds after days, how large it is, and what is made of it."""
+
+import random
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay.errors import HistoryError
+from testbay.production.history.slowness import Series
+from testbay.production.watch import export, store, view
+from testbay.production.watch.desk import Changes, Desk
+from testbay.production.watch.packing import Told
+from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
+
+START = 1_700_000_000 // DAY_S * DAY_S
+SUM_BYTES = 40  # of one hour or day of one check
+
+
+def filled(folder: Path, checks: int, days: int, seed: int = 1) -> Path:
+    """The history of a watcher that asked each minute, in fast motion: an hour at a time."""
+    chance = random.Random(seed)
+    made = WatchStore(folder)
+    every = [Series("shop", "prod", f"check-{at}") for at in range(checks)]
+    for hour in range(days * 24):
+        begin = START + hour * HOUR_S
+        rounds = [
+            (
+                series,
+                "http",
+                Told((begin + at * 60) * 1000 + chance.randrange(50), 0, int(chance.lognormvariate(10, 0.3))),
+            )
+            for at in range(60)
+            for series in every
+        ]
+        made.write(rounds, Changes())
+        made.tidy(begin + HOUR_S + 1, 7 * DAY_S)
+    made.close()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_thirty_days_take_less_than_a_byte_for_each_check_and_minute(tmp_path: Path) -> None:
+    """Above the sums, which take forty bytes for each hour and day of a check."""
+    folder = filled(tmp_path, checks=10, days=30)
+    size = (folder / store.FILE).stat().st_size - 10 * (30 * 24 + 30) * SUM_BYTES
+
+    assert size / (10 * 30 * 1440) <= 1.0
+
+
+def test_rounds_become_hours_and_sums(tmp_path: Path) -> None:
+    """Every round of the last days is there, and the sums count them all."""
+    folder = filled(tmp_path, checks=2, days=9)
+    with closing(store.connect(folder / store.FILE, writes=False)) as db:
+        counts = db.execute("select width_s, sum(passed) from sums group by 1 order by 1").fetchall()
+        hours = db.execute("select count(*) from hours").fetchone()[0]
+
+    assert (counts, hours) == ([(HOUR_S, 2 * 9 * 1440), (DAY_S, 2 * 9 * 1440)], 2 * 7 * 24)
+
+
+def test_pages_and_lines_are_made_of_it(tmp_path: Path) -> None:
+    """The lines as `testbay history` keeps them, and the page of ninety days."""
+    now = START + 9 * DAY_S
+    folder = filled(tmp_path, checks=2, days=9)
+    known = export.history(folder, datetime.fromtimestamp(now, UTC))
+
+    assert [one.check for one in known.entries[-1].outcomes] == ["check-0", "check-1"]
+    assert known.entries[0].moment.timestamp() < START + DAY_S
+    assert "check-1" in view.files(folder, now)["index.html"]
+
+
+def test_one_watcher_at_a_time(tmp_path: Path) -> None:
+    """The second one is refused, and may begin when the first has ended."""
+    first = WatchStore(tmp_path)
+    with pytest.raises(HistoryError, match="another testbay watch"):
+        WatchStore(tmp_path)
+    first.close()
+    WatchStore(tmp_path).close()
+
+
+def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
+    """It is said, the old one is kept, and the watcher begins a new one."""
+    (tmp_path / store.FILE).write_bytes(b"this is no database" * 100)
+    made = WatchStore(tmp_path)
+    made.load(Desk(rules={}))
+    made.close()
+
+    assert "cannot be read" in made.broken
+    assert len(list(tmp_path.glob("watch.db.broken-*"))) == 1
+
+
+def test_a_moment_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Of a transaction that fails nothing stays."""
+    made = WatchStore(tmp_path)
+    nothing: Any = None
+    series = Series("shop", "prod", "a")
+    bad = [(series, "http", Told(1, 0, 1)), (series, "http", Told(nothing, 0, 1))]
+    with pytest.raises(sqlite3.IntegrityError):
+        made.write(bad, Changes())
+    made.close()
+
+    with closing(store.connect(tmp_path / store.FILE, writes=False)) as db:
+        assert db.execute("select count(*) from rounds").fetchone() == (0,)
+
+
+def test_notes_belong_to_an_incident(tmp_path: Path) -> None:
+    """Where there is none, a note is refused."""
+    WatchStore(tmp_path).close()
+
+    with pytest.raises(HistoryError, match="the history has no incident yet"):
+        store.add_note(tmp_path, None, "what?", "Ada")
