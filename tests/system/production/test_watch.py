@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -11,6 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.fake_slack import KEY, FakeSlack
 from tests.system.fakes.watched import Mailbox, Watch, mail_server, soon, watching
+
+from testbay.production.checks.report import from_json
+from testbay.production.history import entries
 
 if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
@@ -215,7 +219,14 @@ def test_other_commands_read_its_history(watch: Watch) -> None:
     timed = watch.call("latency", "--history", ".testbay/watch")
     page = watch.call("status-page", "--history", ".testbay/watch", "--out", "site")
 
-    assert ("health" in timed[1], page[0]) == (True, 0)
+    lines = watch.call("history", ".testbay/watch", "--to", "lines")
+    report = from_json(watch.get("api/report/shop/production").text)
+
+    assert ("health" in timed[1], page[0], lines[0]) == (True, 0, 0)
+    assert entries.read(watch.folder / "lines", datetime.now(UTC)).entries
+    assert {one.check: one.verdict for one in report.results} == {
+        name: one["state"] for name, one in watch.checks().items()
+    }
     assert "production" in (watch.folder / "site/index.html").read_text(encoding="utf-8")
 
 

@@ -80,17 +80,29 @@ def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -
 
 
 def record(report: Path, where: Place, voice: Voice) -> None:
-    """Add a report to the history, once, however often it is called.
+    """Add a report to the history, once, however often it is called; or the lines of a watcher's history.
 
     Raises:
-        ManifestError: Not a report.
+        ManifestError: Not a report, or a watcher's history that should go to a branch.
         HistoryError: The history cannot be read or written.
     """
+    if (report / WATCHED).is_file():
+        _record_watched(report, where, voice)
+        return
     new, now = entries.entry(read(report)), datetime.now(UTC)
     known = where.branch.append(new, now) if where.branch else entries.append(where.folder, new, now)
     is_kept = any(one.run_id == new.run_id for one in known.entries)
     kept = "" if is_kept else "the run is too old to be kept; "
     voice.say(f"{where}: {kept}{_told(known)}")
+
+
+def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
+    if where.branch:
+        what = "--branch: a watcher's history goes to a folder"
+        raise ManifestError(what, todo="name one with --to; a branch has the reports of runs")
+    now = datetime.now(UTC)
+    known = entries.append(where.folder, Place(folder=folder).read(now).entries, now)
+    voice.say(f"{where}: {_told(known)}")
 
 
 def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:

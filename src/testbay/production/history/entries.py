@@ -234,8 +234,8 @@ def read(folder: Path, now: datetime) -> History:
         raise _unusable(folder, error) from None
 
 
-def append(folder: Path, new: Entry, now: datetime) -> History:
-    """Add a run to the history in a folder, which is made if need be; many may do so at once.
+def append(folder: Path, new: Entry | Iterable[Entry], now: datetime) -> History:
+    """Add a run, or several, to the history in a folder, which is made if need be; many may do so at once.
 
     Raises:
         HistoryError: It cannot be read or written, or is too large for one of ours.
@@ -245,7 +245,7 @@ def append(folder: Path, new: Entry, now: datetime) -> History:
         with _alone_in(folder):
             before = _files(folder, now, ALWAYS)
             known = parse(before, ALWAYS)
-            after = bounded(merge(known.entries, [new]), now)
+            after = bounded(merge(known.entries, [new] if isinstance(new, Entry) else new), now)
             files = render(after)
             _write(folder, {name: text for name, text in files.items() if text != before.get(name)})
             for name in set(filter(is_ours, _names(folder))) - files.keys():

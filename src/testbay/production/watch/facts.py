@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from testbay.manifest.checkbase import LIVE
-from testbay.production.checks.report import Verdict
+from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history.slowness import Series
 from testbay.production.watch.desk import Standing
 from testbay.production.watch.watcher import Watcher
@@ -61,6 +61,42 @@ def checks(watcher: Watcher, now: float) -> dict[str, Any]:
         "state": min((one.state for one in every), key=ORDER.index, default="unknown"),
         "checks": [_check(one) for one in every],
     }
+
+
+def report(watcher: Watcher, service: str, target: str, now: float) -> Report | None:
+    """How a target stands, as `testbay check --json` would write it: what `testbay incidents` reads."""
+    spot = next((one for one in watcher.spots if one.key == (service, target)), None)
+    if spot is None:
+        return None
+    ours = [one for one in stands(watcher, now) if one.series[:2] == spot.key]
+    return Report(
+        service=service,
+        phase="scheduled",
+        target=target,
+        started=_time(now),
+        finished=_time(now),
+        commit=spot.commit,
+        expected_commit=spot.expected,
+        known=tuple(dict.fromkeys(one.series.check for one in ours)),
+        results=tuple(_result(one) for one in ours),
+    )
+
+
+def _result(one: Stands) -> Result:
+    standing = one.standing
+    is_known = one.state != "unknown"
+    said = standing.said if is_known else "it was not asked for three rounds"
+    return Result(
+        check=one.series.check,
+        instance=one.series.instance,
+        kind=one.kind,
+        verdict=one.state if one.state != "unknown" else "error",
+        said=said,
+        evidence=standing.evidence,
+        duration_s=standing.took_s or 0.0,
+        attempts=0 if one.state == "skip" else 1,
+        latencies_s=(standing.took_s,) if standing.took_s is not None and one.state == "pass" else (),
+    )
 
 
 def _check(one: Stands) -> dict[str, Any]:

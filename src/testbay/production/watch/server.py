@@ -76,6 +76,7 @@ class LivePage:
             "/check/{service}/{target:[^/]*}/{check}": self._check,
             "/api/checks": self._checks,
             "/api/incidents": self._incidents,
+            "/api/report/{service}/{target:[^/]*}": self._report,
             "/metrics": self._metrics,
             "/badge.svg": self._badge,
             "/badge/{service}/{target:[^/]*}/{check}.svg": self._badge,
@@ -165,6 +166,15 @@ class LivePage:
 
     async def _checks(self, _request: "web.Request") -> "web.Response":
         return self._json(facts.checks(self.watcher, self._now))
+
+    async def _report(self, request: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        info = request.match_info
+        found = facts.report(self.watcher, info["service"], info["target"], self._now)
+        if found is None:
+            return await self._text("no such target is watched\n", status=404)
+        return web.Response(text=found.as_json(), content_type="application/json")
 
     async def _incidents(self, _request: "web.Request") -> "web.Response":
         told = await asyncio.to_thread(view.incidents, self._folder)
