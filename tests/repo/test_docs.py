@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from tests.repo.test_imports import LEVELS
+from typer.testing import CliRunner
 
 from testbay import errors, fixtures, pytest_plugin
+from testbay.cli.app import app
 from testbay.harness import service
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
@@ -76,9 +78,7 @@ def problem(words: list[str], root: Path) -> str:
         return "" if set(named) <= set(targets) else "no such target"
     if words[0] == "testbay":
         named = [word for word in words[1:2] if not word.startswith("-")]
-        call = [sys.executable, "-m", "testbay", *named, "--help"]
-        done = subprocess.run(call, cwd=root, capture_output=True, text=True, check=False)
-        return "" if done.returncode == 0 else "no such command"
+        return "" if CliRunner().invoke(app, [*named, "--help"]).exit_code == 0 else "no such command"
     return "" if (root / words[0]).is_file() else "no such file"
 
 
@@ -182,9 +182,11 @@ def reference(root: Path) -> str:
     return "".join(page.read_text(encoding="utf-8") for page in sorted(root.glob("docs/reference/*.md")))
 
 
-def help_of(root: Path, *command: str) -> str:
-    argv = [sys.executable, "-m", "testbay", *command, "--help"]
-    return subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True).stdout
+def help_of(*command: str) -> str:
+    """What `testbay COMMAND --help` prints, asked in this process: a new one for each command takes half a minute."""
+    done = CliRunner().invoke(app, [*command, "--help"], prog_name="testbay", env={"COLUMNS": "80"})
+    assert done.exit_code == 0, (command, done.output)
+    return done.output
 
 
 def options(text: str) -> dict[str, str]:
@@ -193,14 +195,14 @@ def options(text: str) -> dict[str, str]:
     return {name: (re.findall(r"\[default: (.*)\]", rest) or [""])[0] for name, rest in entries}
 
 
-def test_reference_lists_every_command_and_option(root: Path, reference: str) -> None:
+def test_reference_lists_every_command_and_option(reference: str) -> None:
     """The tables are those of `testbay COMMAND --help`: no option is missing, none is invented."""
-    commands_said = re.findall(r"(?m)^  ([\w-]+)  +\S", help_of(root).partition("Tests:")[2])
+    commands_said = re.findall(r"(?m)^  ([\w-]+)  +\S", help_of().partition("Tests:")[2])
     headings = {line.split()[1]: line for line in re.findall(r"(?m)^### (testbay \w+.*)$", reference)}
 
     assert sorted(headings) == sorted(commands_said)
     for name, heading in headings.items():
-        said = {option: default for option, default in options(help_of(root, name)).items() if option != "--help"}
+        said = {option: default for option, default in options(help_of(name)).items() if option != "--help"}
         listed = table(reference, heading)
         assert list(listed) == list(said), name
         assert [o for o, default in said.items() if default and default not in listed[o][0]] == [], name

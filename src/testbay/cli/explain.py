@@ -47,7 +47,7 @@ def explanation(asked: str, folder: Path) -> str:
     Raises:
         ManifestError: Nothing is known of it.
     """
-    pages = {_name(file, folder): file for file in sorted(folder.rglob("*.md"))}
+    pages = {_name(file, folder): file for file in sorted(folder.rglob("*.md")) if file.stem != "README"}
     name, _, section = asked.removeprefix("docs/").partition("#")
     if name.removesuffix(".md") in pages:
         return _page(_text(name.removesuffix(".md"), pages, section), section)

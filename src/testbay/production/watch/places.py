@@ -66,7 +66,7 @@ def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str,
     if not found:
         raise ManifestError(
             "there is nothing to watch: no check is for the phase scheduled",
-            todo="add a [target.NAME] and [[check]] to the manifest (docs/watch.md)",
+            todo="add a [target.NAME] and [[check]] to the manifest (testbay explain watch)",
         )
     return found
 
