@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from testbay import errors, fixtures, pytest_plugin
 from testbay.cli.app import app
-from testbay.harness import service
+from testbay.harness import dependencies, service
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.faults import inject as faults
@@ -171,8 +171,8 @@ def test_every_troubleshooting_entry_has_three_parts(root: Path) -> None:
 
 def table(page: str, heading: str) -> dict[str, list[str]]:
     """The table below a heading of a page: the first cell's first code word, and the cells after it."""
-    section = re.split(rf"(?m)^##+ {re.escape(heading)}$", page)[1].partition("\n#")[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    lines = re.split(rf"(?m)^##+ {re.escape(heading)}$", page)[1].partition("\n#")[0].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
     return {cells[0].split("`")[1]: [cell.strip() for cell in cells[1:]] for cells in rows}
 
 
@@ -359,8 +359,7 @@ def test_every_fault_is_told(root: Path) -> None:
 
 def test_reference_lists_every_option_of_the_plugin(root: Path, reference: str) -> None:
     """What pytest itself says it takes, in the same order."""
-    argv = [sys.executable, "-m", "pytest", "--help"]
-    said = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True).stdout
+    said = subprocess.check_output([sys.executable, "-m", "pytest", "--help"], cwd=root, text=True)
 
     assert list(table(reference, "Options")) == re.findall(r"(?m)^  (--testbay-[a-z-]+)", said)
 
@@ -383,7 +382,7 @@ def test_how_it_works_names_every_module(root: Path) -> None:
 def test_protocol_is_explained_member_by_member(root: Path) -> None:
     """docs/add-a-dependency.md has a row for each member, in the Protocol's order."""
     page = (root / "docs/add-a-dependency.md").read_text(encoding="utf-8")
-    source = (root / "src/testbay/harness/dependencies/__init__.py").read_text(encoding="utf-8")
+    source = inspect.getsource(dependencies)
     protocol = source.partition("class Dependency(Protocol):")[2].partition("\n_MEMBERS")[0]
 
     assert list(table(page, "The Protocol, member by member")) == re.findall(r"(?m)^    (?:def )?(\w+)[:(]", protocol)

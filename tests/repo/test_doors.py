@@ -7,6 +7,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.repo.test_imports import parsed
+
 SOURCE = Path(__file__).parents[2] / "src/testbay"
 
 SPAWNING = {
@@ -25,7 +27,7 @@ ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "geten
 def used(names: set[str]) -> Iterator[str]:
     """Each use of one of these in src/testbay, as file:line name; `from os import environ` is one, too."""
     for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 found = {f"{node.value.id}.{node.attr}"}
             elif isinstance(node, ast.ImportFrom):

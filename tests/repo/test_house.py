@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.repo.test_hygiene import FILE_WALL, FUNCTION_WALL
-from tests.repo.test_imports import LEVELS, SOURCE, imported, modules, room
+from tests.repo.test_imports import LEVELS, SOURCE, imported, modules, parsed, room
 
 MOST_NAMES = 20
 WINGS = {"harness", "production"}
@@ -49,9 +49,8 @@ def sizes() -> tuple[int, int]:
     """The lines of the longest file and of the longest function."""
     files, functions = [0], [0]
     for file in SOURCE.rglob("*.py"):
-        text = file.read_text(encoding="utf-8")
-        files.append(text.count("\n"))
-        found = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        files.append(file.read_text(encoding="utf-8").count("\n"))
+        found = (node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
         functions += [(node.end_lineno or 0) - node.lineno + 1 for node in found]
     return max(files), max(functions)
 

@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.repo.test_imports import parsed
+
 # Written in pieces, so that this file does not match itself.
 HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "yarnpkg" + ".com", "deb.debian" + ".org"]
 HOSTS += ["crates" + ".io", "rubygems" + ".org", "proxy.golang" + ".org", "archive.ubuntu" + ".com"]
@@ -52,7 +54,7 @@ def test_functions_stay_below_the_wall(root: Path, tracked: list[Path]) -> None:
     sizes = {
         f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for file in code(tracked)
-        for node in ast.walk(ast.parse((root / file).read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(root / file))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 
@@ -65,7 +67,7 @@ def test_every_test_states_its_promise(root: Path, tracked: list[Path]) -> None:
         f"{file}:{node.lineno} {node.name}"
         for file in code(tracked)
         if "tests" in file.parts and "project" not in file.parts
-        for node in ast.walk(ast.parse((root / file).read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(root / file))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
         if not ast.get_docstring(node)
     ]
