@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,6 +176,30 @@ def test_a_line_of_many_megabytes(module_monitor: Instance, mine: LogFolder) -> 
     module_monitor.scan()
 
     assert counted(module_monitor, mine) == 2
+
+
+def test_clocks_that_jump_and_lines_out_of_order(module_monitor: Instance, mine: LogFolder) -> None:
+    """Each line counts once; the first and last time are right, and no time is in the future."""
+    for when in ("2099-01-01 00:00:00", "2026-01-02 03:04:09", "2026-01-02 03:04:05", "1970-01-01 00:00:00"):
+        mine.write(f"{when},000 ERROR shop: the clock jumps\n")
+    module_monitor.scan()
+
+    (found,) = module_monitor.patterns(words="clock jumps")
+    last = datetime.fromisoformat(found["last_seen"])
+    assert (found["events"], found["first_seen"][:4], last <= datetime.now(UTC)) == (4, "1970", True)
+
+
+def test_a_replaced_file_is_read_from_its_beginning(module_monitor: Instance, mine: LogFolder) -> None:
+    """Another file under the same name is no continuation: what may be lost of the old one is a gap."""
+    file = mine.fail(2)
+    module_monitor.scan()
+    other = mine.path / "new.tmp"
+    other.write_text(failure("swapped", where="new"), encoding="utf-8")
+    other.replace(file)
+    module_monitor.scan()
+
+    assert (counted(module_monitor, mine), module_monitor.counts(words="swapped")) == (2, {"ValueError: swapped": 1})
+    assert gaps(module_monitor, mine) == ["deleted"]
 
 
 def test_own_log_is_not_reported(monitor: Make, logs: LogFolder) -> None:
