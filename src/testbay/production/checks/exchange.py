@@ -17,6 +17,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.checks import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.asking import Asking, FoundError, Scope, parsed
+from testbay.production.checks.charset import text_of
 from testbay.production.checks.report import Verdict
 from testbay.production.checks.way import address, certificate
 
@@ -55,7 +56,7 @@ class Response:
     @property
     def values(self) -> dict[str, Any]:
         """What conditions can speak of."""
-        text: Any = self.body.decode(errors="replace")
+        text: Any = self._text_of(self.body)
         data: Any = Missing(self.trouble) if self.trouble else parsed(text, f"the answer ({self._kind})")
         text = Missing(self.trouble) if self.trouble else text
         elapsed_ms = self.elapsed_s * 1000
@@ -70,13 +71,16 @@ class Response:
             "certificate": certificate(self.tls) if self.tls is not None else _NO_TLS,
         }
 
+    def _text_of(self, body: bytes) -> str:
+        return text_of(body, self.headers.get("content-type", ""))
+
     @property
     def _kind(self) -> str:
         return self.headers.get("content-type", "of no type").partition(";")[0]
 
     def line(self, *, shown: bool = True) -> str:
         """The exchange as evidence; the beginning of the body only if it may be `shown`."""
-        begins = " ".join(self.body[:400].decode(errors="replace").split())[:200]
+        begins = " ".join(self._text_of(self.body[:400]).split())[:200]
         said = f"{self.asked} → {self.status} {self._kind}, {len(self.body)} bytes"
         return f"{said}: {begins}" if shown and begins and not self.trouble else said
 
