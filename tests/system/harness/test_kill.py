@@ -20,14 +20,23 @@ PLANS = {
     "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 4.0, 10.0),
 }
 
-# A test with a lease (so with a server of its own) that leaves a process of its own behind and takes a moment.
+# A test with a lease (so with a server of its own) that leaves processes behind and takes a moment: a child, one in a
+# session of its own, and a daemon that has left both its parent and its environment.
 MESSY_TEST = """
+import os
 import subprocess
 import time
 
 
 def test_messy(bay):
     subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve("/bin/sleep", ["sleep", "600"], {})
+        os._exit(0)
+    os.wait()
     time.sleep(1)
 """
 
