@@ -2,9 +2,21 @@
 
 from testbay.harness.faults.inject import Faults
 from testbay.harness.leases.lease import Lease
+from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.launching import Ran
 from testbay.harness.plugin.session import Leases, Nats
 from testbay.harness.plugin.waiting import eventually
 from testbay.harness.service import Service
 
-__all__ = ["Faults", "Lease", "Leases", "Nats", "Ran", "Service", "eventually"]
+__all__ = [
+    "AsyncPostgres",
+    "AsyncRedis",
+    "Asyncpg",
+    "Faults",
+    "Lease",
+    "Leases",
+    "Nats",
+    "Ran",
+    "Service",
+    "eventually",
+]

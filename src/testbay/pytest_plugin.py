@@ -15,6 +15,7 @@ from testbay import settings
 from testbay.harness import world
 from testbay.harness.plugin import hints, reruns
 from testbay.harness.plugin.afterwards import Afterwards
+from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leases, Leasing, Nats, is_meant, or_fail
 
@@ -185,6 +186,50 @@ def valkey(dragonfly: "Redis") -> "Redis":
         valkey.set("key", "value")
     """
     return dragonfly
+
+
+@pytest.fixture
+def postgres_async(bay: "Lease") -> AsyncPostgres:
+    """How a coroutine reaches the test's own migrated database; with pytest-asyncio, anyio or a loop of its own.
+
+    Example:
+        async with postgres_async.connect() as connection:
+            await connection.execute("INSERT INTO items (name) VALUES ('tea')")
+    """
+    return AsyncPostgres(or_fail(lambda: bay.postgres.dsn))
+
+
+@pytest.fixture
+def postgres_asyncpg(bay: "Lease") -> Asyncpg:
+    """The same with asyncpg, where that is installed.
+
+    Example:
+        async with postgres_asyncpg.connect() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM items") == 0
+    """
+    return or_fail(lambda: Asyncpg(bay.postgres.dsn))
+
+
+@pytest.fixture
+def dragonfly_async(bay: "Lease") -> AsyncRedis:
+    """How a coroutine reaches the test's own, empty keyspace.
+
+    Example:
+        async with dragonfly_async.connect() as client:
+            await client.set("key", "value")
+    """
+    return AsyncRedis(or_fail(lambda: bay.dragonfly.url))
+
+
+@pytest.fixture
+def redis_async(dragonfly_async: AsyncRedis) -> AsyncRedis:
+    """The fixture `dragonfly_async`, by the name of its client.
+
+    Example:
+        async with redis_async.connect() as client:
+            await client.set("key", "value")
+    """
+    return dragonfly_async
 
 
 @pytest.fixture
