@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from error_monitor import __version__, logs
-from error_monitor.api import page, routes
+from error_monitor.api import fixes, page, routes
 from error_monitor.monitor import Monitor
 from error_monitor.settings import Settings, SettingsError
 
@@ -44,7 +44,7 @@ def attach(app: FastAPI, settings: Settings | None = None) -> Monitor:
     monitor = Monitor(settings)
     app.state.error_monitor = monitor
     # The page last: its path is the empty one, and routes are tried in order.
-    for router in (routes.public, routes.reading, routes.writing, page.router):
+    for router in (routes.public, routes.reading, routes.writing, fixes.reading, fixes.writing, page.router):
         app.include_router(router, prefix=PREFIX)
     inner = app.router.lifespan_context
 

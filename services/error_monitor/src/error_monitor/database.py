@@ -90,4 +90,4 @@ class Database:
 
     async def ping(self) -> None:
         """Raise unless the database answers and has our tables."""
-        await self.fetch("SELECT 1 FROM error_monitor.deploys LIMIT 0")
+        await self.fetch("SELECT 1 FROM error_monitor.fix_calls LIMIT 0")

@@ -52,6 +52,7 @@ async def _applied_by_others(connection: psycopg.AsyncConnection[Any]) -> set[st
         ("0001_patterns.sql", "occurrences"),
         ("0002_scans.sql", "sources"),
         ("0003_deploys.sql", "deploys"),
+        ("0004_fixes.sql", "fix_calls"),
     ):
         row = await (await connection.execute("SELECT to_regclass(%s)", (f"error_monitor.{table}",))).fetchone()
         if row and row[0]:

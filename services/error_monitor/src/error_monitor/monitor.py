@@ -2,6 +2,7 @@
 
 from error_monitor import logs
 from error_monitor.database import AWAY, NOT_MIGRATED, Database
+from error_monitor.fixes.worker import Fixer
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.queries import Queries
 from error_monitor.patterns.store import Store
@@ -24,16 +25,19 @@ class Monitor:
         self.sources = sources(settings)
         scanner = Scanner(settings, Store(self.database), self.sources, self.metrics)
         self.loop = Loop(settings, self.database, scanner, self.metrics)
+        self.fixer = Fixer(settings, self.database, self.loop.instance, lambda: self.loop.fence is not None)
 
     async def start(self) -> None:
         """Begin to scan; the database may still be down."""
         await self.database.open()
         if self.settings.enabled:
             self.loop.start()
+            self.fixer.start()
         log.info("monitor_started", monitor=self.settings.monitor, sources=[source.name for source in self.sources])
 
     async def stop(self) -> None:
         """End, and free the lease."""
+        await self.fixer.stop()
         await self.loop.stop()
         for source in self.sources:
             await source.close()

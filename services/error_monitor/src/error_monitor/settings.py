@@ -8,6 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from error_monitor.fixes import options
+from error_monitor.fixes.options import FixSettings
+
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 _OWN = re.compile(r"(?:ERROR_MONITOR|LOKI|LOG_FILES|LOG_CONTAINERS)")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*", re.ASCII)
@@ -59,6 +62,7 @@ class Settings:
     db_pool_max: int
     db_timeout_s: float
     log_level: str
+    fixes: FixSettings
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -87,9 +91,8 @@ class Settings:
             db_pool_max=int(read.number("ERROR_MONITOR_DB_POOL_MAX", 5, least=2)),
             db_timeout_s=read.number("ERROR_MONITOR_DB_TIMEOUT_S", 5.0, least=0.1),
             log_level=read.text("LOG_LEVEL", "INFO", re.compile(r"(?i)debug|info|warning|error"), "a level"),
+            fixes=options.read(read),
         )
-        if read.flag("AUTO_FIX_ENABLED", default=False):
-            read.problems.append("AUTO_FIX_ENABLED is true, but this version only finds errors: unset it")
         read.finish()
         return settings
 

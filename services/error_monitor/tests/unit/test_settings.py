@@ -30,7 +30,7 @@ GOOD = {
         pytest.param({"DATABASE_URL": "mysql://u:pw-in-url@h/d"}, "DATABASE_URL must be a URL such as", id="database"),
         pytest.param({"ERROR_MONITOR_TOKEN": "short"}, "ERROR_MONITOR_TOKEN must be 16 or more", id="short-token"),
         pytest.param({"ERROR_MONITOR_TOKEN": ""}, "ERROR_MONITOR_TOKEN is not set", id="no-token"),
-        pytest.param({"AUTO_FIX_ENABLED": "true"}, "this version only finds errors", id="fixes"),
+        pytest.param({"AUTO_FIX_ENABLED": "true"}, "but ANTHROPIC_API_KEY is not set", id="fixes"),
         pytest.param({"ERROR_MONITOR_NAME": "Ünïcode"}, "ERROR_MONITOR_NAME must be a name", id="name"),
     ],
 )

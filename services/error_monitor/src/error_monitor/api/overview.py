@@ -34,10 +34,10 @@ async def status(monitor: Monitor) -> dict[str, Any]:
     return {
         "enabled": monitor.settings.enabled,
         "running": monitor.loop.is_running,
-        "auto_fix_enabled": False,
+        "auto_fix_enabled": monitor.settings.fixes.enabled,
         "scan_interval": monitor.settings.interval_s,
         "last_scan": await monitor.queries.last_scan(name),
-        "errors_since_last_fix": events,  # no fix was ever made by this version: all of them
+        "errors_since_last_fix": await monitor.fixer.ladder.questions.events_since_last_fix(),
         "total_patterns": sum(row["patterns"] for row in summary),
         "total_events": events,
         "monitor": name,
@@ -57,8 +57,11 @@ async def dashboard(monitor: Monitor, wanted: Wanted) -> dict[str, Any]:
     """The patterns that are wanted with their last 24 hours, and the state of things."""
     rows, total = await monitor.queries.patterns(wanted)
     hours = await monitor.queries.hours([row["fingerprint"] for row in rows])
+    questions = monitor.fixer.ladder.questions
+    fixes, fixes_total = await questions.fixes(10)
     return {
         "status": await status(monitor),
+        "fixes": {"total": fixes_total, "newest": fixes, **await questions.overview(monitor.settings.fixes.budget)},
         "total": total,
         "limit": wanted.limit,
         "offset": wanted.offset,

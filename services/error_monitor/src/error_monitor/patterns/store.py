@@ -91,6 +91,13 @@ class Store:
             if row is None or row["version"] != cursor.version + 1:
                 raise CursorMovedError(cursor.stream)
             fresh = await self._add(connection, cursor.source, step.seen) if step.seen else 0
+            if step.seen:
+                # Once per scan and pattern, however many steps a scan has.
+                await connection.execute(
+                    """UPDATE error_monitor.patterns SET scans = scans + 1, last_scan = %s
+                       WHERE fingerprint = ANY (%s) AND last_scan IS DISTINCT FROM %s""",
+                    (scan_id, sorted({one.fingerprint for one in step.seen}), scan_id),
+                )
             for gap in step.gaps:
                 await connection.execute(
                     """INSERT INTO error_monitor.gaps (stream, source, kind, detail, since, until)

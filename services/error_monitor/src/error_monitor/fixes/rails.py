@@ -1,0 +1,149 @@
+"""The guard rails below the model: paths, sizes, and all or nothing."""
+
+import ast
+import re
+from pathlib import PurePosixPath
+
+from error_monitor.fixes import lazy, weakening
+from error_monitor.fixes.checkout import HIDDEN, Checkout
+from error_monitor.fixes.options import FixSettings
+from error_monitor.fixes.records import Answer, Edit, RefusedError
+from error_monitor.redaction import redact
+
+MOST_FILES = 6
+MOST_BYTES = 60_000
+MOST_CHANGED = 200
+FORBIDDEN = re.compile(
+    r"(?i)(?:^|/)(?:\.[^/]+|conftest\.py|migrations?|alembic|[^/]*\.lock|requirements[^/]*|pyproject\.toml|setup\.(?:py|cfg)"
+    r"|pytest\.ini|tox\.ini|noxfile\.py|makefile|dockerfile[^/]*|jenkinsfile|[^/]*\.ya?ml|[^/]*secret[^/]*"
+    r"|[^/]*credential[^/]*|sitecustomize\.py|usercustomize\.py|[^/]*\.pth|scripts|ci|workflows)(?:/|$)"
+)
+"""CI, workflows, locks, secrets, migrations and what decides how tests run: a fix leaves them alone."""
+_PATH = re.compile(r"[\w][\w./-]{0,200}\.py", re.ASCII)
+
+
+def check(answer: Answer, checkout: Checkout, settings: FixSettings, kind: str) -> None:
+    """Refuse an answer as a whole when any part of it breaks a rail.
+
+    Raises:
+        RefusedError: With the rail that it breaks.
+    """
+    if answer.test is None or not answer.patch:
+        raise RefusedError(4, "the answer has no test, or no change: a fix needs both")
+    edits = [answer.test, *answer.patch]
+    _sizes(edits)
+    for edit in edits:
+        _path(edit, checkout)
+    _places(answer, checkout, settings)
+    _secrets(edits)
+    for edit in edits:
+        before, after = _tree(checkout.text(edit.path), edit.path), _tree(edit.content, edit.path)
+        if after is None:
+            raise RefusedError(4, f"{edit.path} is empty: a fix does not delete files")
+        if _is_test(edit.path, settings):
+            weakening.check_test(before, after, edit.path)
+        else:
+            weakening.check_source(before, after, edit.path)
+            lazy.check(before, after, kind, edit.path)
+
+
+def _sizes(edits: list[Edit]) -> None:
+    if len(edits) > MOST_FILES:
+        raise RefusedError(4, f"the answer edits {len(edits)} files, more than {MOST_FILES}")
+    if len({edit.path for edit in edits}) != len(edits):
+        raise RefusedError(4, "the answer edits one file twice")
+    for edit in edits:
+        if len(edit.content.encode("utf-8", "replace")) > MOST_BYTES:
+            raise RefusedError(4, f"{_said(edit.path)} is larger than {MOST_BYTES} bytes")
+
+
+def _path(edit: Edit, checkout: Checkout) -> None:
+    """A path is plain, inside the checkout, and no part of it is a link or forbidden."""
+    path = edit.path
+    parts = PurePosixPath(path).parts
+    if not _PATH.fullmatch(path) or ".." in parts or "." in parts or "//" in path:
+        raise RefusedError(4, f"{_said(path)} is not a plain path of a Python file inside the repository")
+    if FORBIDDEN.search(path) or HIDDEN.search(path):
+        raise RefusedError(4, f"{_said(path)} is a file that a fix may not touch")
+    at = checkout.root
+    for part in parts:
+        at = at / part
+        if at.is_symlink():
+            raise RefusedError(4, f"{_said(path)} leads through a symbolic link")
+    if at.is_dir():
+        raise RefusedError(4, f"{_said(path)} is a folder")
+
+
+def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
+    """The test is a new file among the tests; changes are to files that the commit has."""
+    assert answer.test is not None
+    name = PurePosixPath(answer.test.path).name
+    if not _is_test(answer.test.path, settings) or not name.startswith("test_"):
+        raise RefusedError(4, f"the test {_said(answer.test.path)} is not a test_*.py below {_below(settings)[1]}")
+    if checkout.text(answer.test.path) is not None:
+        raise RefusedError(4, f"the test {answer.test.path} would replace a file: a fix brings a new one")
+    sources, _ = _below(settings)
+    changed = 0
+    for edit in answer.patch:
+        before = checkout.text(edit.path)
+        if not any(edit.path.startswith(f"{one}/") for one in sources):
+            raise RefusedError(4, f"{_said(edit.path)} is outside the sources of the service")
+        if before is None:
+            raise RefusedError(4, f"{edit.path} is not in the commit: the patch is for another base")
+        changed += len(changed_lines(before, edit.content))
+        if before == edit.content:
+            raise RefusedError(4, f"{edit.path} is the same as before")
+    if changed > MOST_CHANGED:
+        raise RefusedError(4, f"the patch changes {changed} lines, more than {MOST_CHANGED}")
+    _same_base(answer, checkout)
+
+
+def _same_base(answer: Answer, checkout: Checkout) -> None:
+    """A whole file that keeps little of the commit's was written for another base."""
+    for edit in answer.patch:
+        before = (checkout.text(edit.path) or "").splitlines()
+        kept = set(edit.content.splitlines())
+        meant = [line for line in before if line.strip()]
+        if meant and sum(line in kept for line in meant) < len(meant) / 2:
+            raise RefusedError(4, f"{edit.path} keeps less than half of its lines: the patch is for another base")
+
+
+def _secrets(edits: list[Edit]) -> None:
+    for edit in edits:
+        if redact(edit.content) != edit.content:
+            raise RefusedError(4, f"{edit.path} contains what looks like a secret")
+
+
+def _below(settings: FixSettings) -> tuple[list[str], str]:
+    prefix = "" if settings.folder in ("", ".") else f"{settings.folder}/"
+    return [f"{prefix}{one}" for one in settings.sources], f"{prefix}{settings.tests}"
+
+
+def _is_test(path: str, settings: FixSettings) -> bool:
+    return path.startswith(f"{_below(settings)[1]}/")
+
+
+def _tree(text: str | None, path: str) -> ast.Module | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+        raise RefusedError(4, f"{path} is not Python: {type(exc).__name__}") from exc
+
+
+def changed_lines(before: str, after: str) -> set[int]:
+    """The numbers of the lines that are new or different in the new text."""
+    import difflib
+
+    old, new = before.splitlines(), after.splitlines()
+    found: set[int] = set()
+    for tag, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            found |= set(range(start + 1, end + 1)) or ({start + 1} if last > first else set())
+    return found
+
+
+def _said(path: str) -> str:
+    """A path as the answer gave it, made harmless for a reason that is shown."""
+    return ascii(path[:100])

@@ -1,0 +1,124 @@
+"""Reads what a run of the harness left in the jail. The code under test wrote it: bounded, and never run."""
+
+import io
+import json
+import tarfile
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+from error_monitor.fixes.jail import Ended
+from error_monitor.fixes.records import Outcome
+from error_monitor.patterns.fingerprint import fingerprint
+from error_monitor.reading.reader import Reader
+from error_monitor.redaction import redact
+
+FILE_BYTES = 16 * 1024 * 1024
+MOST_FILES = 40
+TAIL_LINES = 60
+_NOT_THE_SERVICE = {"postgres.log", "dragonfly.log", "nats.log", "replay.log"}
+
+
+def outcome(name: str, ended: Ended, prefix: str) -> Outcome:
+    """The run as far as it can be believed; a problem where it left nothing that can."""
+    files = _files(ended.results)
+    tail = _tail(files.get("output.log", b"").decode("utf-8", "replace") or ended.said)
+    code = files.get("exit", b"").decode("ascii", "replace").strip()
+    if ended.problem or not code.lstrip("-").isdigit():
+        problem = ended.problem or "the jail ended without a result"
+        return Outcome(name=name, exit_code=-1, seconds=ended.seconds, problem=problem, tail=tail)
+    executed, statements = _coverage(files.get("coverage.json", b""), prefix)
+    return Outcome(
+        name=name,
+        exit_code=int(code),
+        seconds=ended.seconds,
+        tests=_tests(files.get("tests.jsonl", b"")),
+        fingerprints=frozenset(_fingerprints(files)),
+        executed=executed,
+        statements=statements,
+        tail=tail,
+    )
+
+
+def _files(archive: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for member in tar:
+                opened = tar.extractfile(member) if member.isreg() and member.size <= FILE_BYTES else None
+                if opened is not None and len(found) < MOST_FILES:
+                    found[member.name] = opened.read()
+    except (tarfile.TarError, EOFError):
+        return found
+    return found
+
+
+def _tests(lines: bytes) -> dict[str, str]:
+    """How each test ended, over setup, call and teardown."""
+    found: dict[str, str] = {}
+    for line in lines.splitlines():
+        entry = _json(line)
+        if not isinstance(entry.get("id"), str) or not isinstance(entry.get("outcome"), str):
+            continue
+        test, ended = entry["id"], entry["outcome"]
+        worse = found.get(test) in (None, "passed") or ended in ("failed", "error")
+        if worse:
+            found[test] = ended
+    return found
+
+
+def _json(text: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _fingerprints(files: Mapping[str, bytes]) -> set[str]:
+    """The patterns of the failures that pytest reports, and of the service's own log."""
+    texts = [*_failures(files.get("junit.xml", b""))]
+    texts += [
+        content.decode("utf-8", "replace")
+        for name, content in files.items()
+        if name.startswith("logs/") and name.partition("/")[2] not in _NOT_THE_SERVICE
+    ]
+    found: set[str] = set()
+    for text in texts:
+        reader = Reader()
+        events = reader.feed(text.splitlines()) + reader.flush()
+        found |= {fingerprint(event).key for event in events}
+    return found
+
+
+def _failures(junit: bytes) -> list[str]:
+    try:
+        tree = ET.fromstring(junit.decode("utf-8", "replace")) if junit else None  # noqa: S314 -- expat bounds entities
+    except ET.ParseError:
+        return []
+    if tree is None:
+        return []
+    return [node.text or "" for kind in ("failure", "error") for node in tree.iter(kind)]
+
+
+Lines = dict[str, frozenset[int]]
+
+
+def _coverage(text: bytes, prefix: str) -> tuple[Lines, Lines]:
+    """The lines that ran and all that could, by path from the root of the repository."""
+    executed: Lines = {}
+    statements: Lines = {}
+    files = _json(text).get("files")
+    for name, found in files.items() if isinstance(files, dict) else ():
+        if not isinstance(found, dict):
+            continue
+        path = f"{prefix}{name}"
+        ran = frozenset(one for one in found.get("executed_lines", []) if isinstance(one, int))
+        missed = frozenset(one for one in found.get("missing_lines", []) if isinstance(one, int))
+        executed[path], statements[path] = ran, ran | missed
+    return executed, statements
+
+
+def _tail(text: str) -> str:
+    """The last lines, without secrets, for the evidence."""
+    return "\n".join(redact(line[:300]) for line in text.splitlines()[-TAIL_LINES:])

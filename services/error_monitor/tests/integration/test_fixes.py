@@ -1,0 +1,76 @@
+"""Fixes from the log line to the draft pull request: the real jail, a model and a GitHub on loopback."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import shop
+from harness.git_host import GitHost
+from harness.instance import Instance, Make
+from harness.logfiles import LogFolder
+from harness.messages_api import MessagesApi, call
+from harness.waiting import eventually
+
+ENDED = {"refused", "interrupted", "dry", "opened"}
+
+
+@pytest.fixture
+def model() -> Iterator[MessagesApi]:
+    with MessagesApi() as server:
+        yield server
+        assert server.violations == []
+
+
+@pytest.fixture
+def github() -> Iterator[GitHost]:
+    with GitHost() as server:
+        yield server
+
+
+@pytest.fixture
+def told(model: MessagesApi, github: GitHost, tmp_path: Path) -> Mapping[str, str]:
+    """What a monitor is told that may fix the shop."""
+    github.add_commit(shop.clone(tmp_path / "clone"))
+    return {**model.environ, **github.environ, **shop.SETTINGS, "ERROR_MONITOR_FIX_CLONE": str(tmp_path / "clone")}
+
+
+def generate(instance: Instance, logs: LogFolder) -> dict[str, Any]:
+    """Scan the log, ask for a fix of its pattern, and wait for the end."""
+    (logs.path / "shop.log").write_text(shop.LOG * 3, encoding="utf-8")
+    instance.scan()
+    asked = instance.client.post("/fixes/generate", json={"fingerprint": instance.patterns()[0]["fingerprint"]})
+    assert asked.status_code in (200, 202), asked.text
+    fix_id = asked.json()["fix_id"]
+    eventually(lambda: instance.get(f"/fixes/{fix_id}")["state"] in ENDED, "the fix to end", 800)
+    found: dict[str, Any] = instance.get(f"/fixes/{fix_id}")
+    return found
+
+
+def has_bubblewrap() -> bool:
+    """Whether this machine can make a jail."""
+    words = ["bwrap", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    return shutil.which("bwrap") is not None and not subprocess.run(words, check=False, capture_output=True).returncode
+
+
+@pytest.mark.timeout(900)  # six runs of the harness in a jail, each with a PostgreSQL of its own
+def test_a_proven_fix_is_one_draft_pull_request(
+    monitor: Make, logs: LogFolder, model: MessagesApi, github: GitHost, told: Mapping[str, str]
+) -> None:
+    """The pull request carries the runs; without a jail there is no fix, and the reason says so."""
+    model.replies = [[call("read_file", {"path": "src/shop/orders.py"})], [call("submit", shop.answer(), 2)]]
+    fix = generate(monitor(**told, AUTO_FIX_ENABLED="true"), logs)
+    if not has_bubblewrap():
+        assert "this machine has no jail, so there is no fix" in fix["reason"]
+        return
+
+    assert (fix["reason"], fix["state"], [step["rung"] for step in fix["steps"]]) == ("", "opened", [1, 2, 3, 4, 5, 6])
+    (pull,) = github.pulls
+    assert (pull["draft"], pull["labels"], pull["base"]) == (True, ["auto"], "main")
+    assert github.files(pull["head"]["ref"]) == {
+        "src/shop/orders.py": shop.FIXED,
+        "tests/test_lines_without_count.py": shop.NEW_TEST,
+    }
+    assert "new test on the base" in pull["body"]
