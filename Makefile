@@ -27,8 +27,8 @@ test-fast: ## unit tests and the laws of the house, in a minute
 test: ## these and the system tests, without what is slow or needs Docker, a browser or Prometheus
 	scripts/bootstrap && $(PYTEST) -m "not slow and not equipment" tests
 
-test-all: ## every test there is
-	scripts/bootstrap && $(PYTEST) tests
+test-all: ## every test there is, or a part of them: make test-all SHARD=1/4
+	scripts/bootstrap && $(PYTEST) $(if $(SHARD),--shard="$(SHARD)") tests
 
 integration-test: ## every service's integration tests, through the three tiers
 	scripts/ci/run-integration-tests.sh $(SERVICE)

@@ -6,14 +6,24 @@ import importlib
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbay.harness.plugin.splitter import Splitter
+from testbay.harness.run.shards import split as shards
+from testbay.settings import Shard
+
 LEFT_OUT = pytest.StashKey[list[str]]()  # a line for each group of tests that this machine cannot run
 REQUIRED = "required here: "  # how such a line begins where that is an error
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """CI runs the tests on several machines: each takes its part, split by testbay's own splitter."""
+    parser.addoption("--shard", metavar="I/N", default="", help="run only this part of testbay's own tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,6 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.pluginmanager.register(Count(config))
+    if asked := config.getoption("--shard"):
+        number, _, of = asked.partition("/")
+        folder = tempfile.TemporaryDirectory()
+        file = Path(folder.name, "shard.json")
+        shards.hand_down(file, Shard(int(number), int(of)), {})
+        config.pluginmanager.register(Splitter(file))
+        config.add_cleanup(folder.cleanup)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 TARGET = re.compile(r"^([a-z][a-z-]*):[^=\n]*?(?:## (.*))?$", re.MULTILINE)
@@ -35,6 +36,20 @@ def test_make_alone_shows_the_menu(root: Path) -> None:
 
     listed = [line.split()[1] for line in done.stdout.splitlines()]
     assert listed == TARGETS
+
+
+def test_the_shards_of_ci_are_every_test_once(root: Path) -> None:
+    """The matrix of ci.yml names each part of so many, and the parts of a suite are the whole of it."""
+    named = re.findall(r'- shard: "(\d+)/(\d+)"', (root / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    ask = [sys.executable, "-m", "pytest", "-o", "addopts=", "--collect-only", "-q", "tests/unit/cli"]
+    said = [
+        subprocess.run([*ask, *more], cwd=root, capture_output=True, text=True, check=False).stdout
+        for more in ([], ["--shard=1/2"], ["--shard=2/2"])
+    ]
+    whole, *parts = [[line for line in text.splitlines() if "::" in line] for text in said]
+
+    assert named == [(str(number), str(len(named))) for number in range(1, len(named) + 1)]
+    assert (sorted([*parts[0], *parts[1]]), min(map(len, parts)) > 0) == (sorted(whole), True)
 
 
 def test_every_recipe_is_one_visible_command(root: Path) -> None:
