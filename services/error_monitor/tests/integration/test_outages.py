@@ -80,7 +80,7 @@ def test_a_database_from_yesterdays_backup(
     logs.fail(4)
     one.scan()
     with postgres.transaction():
-        postgres.execute("TRUNCATE error_monitor.patterns, error_monitor.occurrences, error_monitor.cursors")
+        postgres.execute("TRUNCATE error_monitor.patterns, error_monitor.occurrences, error_monitor.cursors CASCADE")
         for table in tables:
             postgres.execute(f"INSERT INTO error_monitor.{table} TABLE backup_{table}")
     one.scan()
