@@ -96,6 +96,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and -_LARGEST < value < _LARGEST
 
 
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and [*map(type, value)] == [str, str]
+
+
 _SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept"), _is_text),
     **dict.fromkeys(("duration_s", "start"), _is_number),
@@ -103,7 +107,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "planned": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
     "location": lambda value: isinstance(value, list) and [*map(type, value)] == [str, int],
-    "sections": lambda value: isinstance(value, list) and all([*map(type, pair)] == [str, str] for pair in value),
+    "sections": lambda value: isinstance(value, list) and all(map(_is_pair, value)),
 }
 
 

@@ -187,3 +187,13 @@ def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str) -> None:
         "  do:       run the first of those below alone\n"
         "  evidence: b"
     )
+
+
+@pytest.mark.parametrize(
+    "fact", ["5", "[[", '{"counts": true}', '{"planned": null}', '{"id": 1}', '{"sections": [null]}']
+)
+def test_a_line_that_no_recorder_wrote_is_left_out(tmp_path: Path, fact: str) -> None:
+    """A test can write into the record of its own run: the rest of it still counts."""
+    (tmp_path / "tests.jsonl").write_text(f'{{"planned": ["t::a"]}}\n{fact}\n')
+
+    assert results.read(tmp_path).planned == ["t::a"]
