@@ -12,6 +12,8 @@ from testbay import process, settings
 from testbay.harness import world
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter  # pytest names it only since version 8.4
+
     from testbay.harness.launch.launcher import Launcher
     from testbay.harness.leases.lease import Lease
     from testbay.harness.leases.pool import Pool
@@ -134,7 +136,7 @@ class Launching:
         """Each worker has a launcher of its own, and most of them the same to say."""
         self._said += getattr(node, "workeroutput", {}).get(_SAID, [])
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
         """Once, however often it was."""
         for line in dict.fromkeys(self._said):
             terminalreporter.write_line(f"testbay: {line}")
