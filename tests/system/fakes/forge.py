@@ -27,6 +27,7 @@ mkdir -p .venv/bin
 printf '#!/bin/sh\nexec %s "$@"\n' '{python}' > .venv/bin/python && chmod +x .venv/bin/python
 ln -sf '{testbay}' .venv/bin/testbay
 """
+WITHOUT_ENGINE = ("ci.yml", "production-health-check.yml", "release.yml", "testbay.yml")
 
 
 class Forge:
@@ -70,7 +71,7 @@ class Forge:
         """Have the workflows name this engine, where they name compose. Nothing else in them is touched."""
         for file in self.root.glob(".github/workflows/*.yml"):
             text = file.read_text(encoding="utf-8")
-            assert text.count("TESTBAY_ENGINE: compose") == (file.name not in ("ci.yml", "production-health-check.yml"))
+            assert text.count("TESTBAY_ENGINE: compose") == (file.name not in WITHOUT_ENGINE)
             file.write_text(text.replace("TESTBAY_ENGINE: compose", f"TESTBAY_ENGINE: {engine}"), encoding="utf-8")
 
     def bootstrap(self, mutation: str = "", *, first: str = "") -> None:
