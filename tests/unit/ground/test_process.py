@@ -309,7 +309,8 @@ def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
         said = b""
         for mark, typed in ((b"ready", b"\x03"), (b"heard", b"\n")):
             while mark not in said:
-                said += os.read(running.stdout.fileno(), 1024)
+                said += (more := os.read(running.stdout.fileno(), 1024))
+                assert more, said
             running.stdin.write(typed)
             running.stdin.flush()
         said += running.stdout.read()
