@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/dev/programs.sh: have promtool, a Pushgateway and memcached on a Debian machine, for the tests that ask them.
+# scripts/dev/programs.sh: have promtool, a Pushgateway, memcached and bubblewrap on a Debian machine, for tests.
 #
 # Usage: eval "$(scripts/dev/programs.sh)"   (or --help)
 # Unpacked into .testbay/programs, not installed: the packages would start services. A second time costs nothing.
@@ -15,7 +15,7 @@ main() { # [--help]
         --help) sed -n '2,/^$/s/^# \{0,1\}//p' scripts/dev/programs.sh && return ;;
         *) printf 'programs.sh: unknown argument %s (see --help)\n' "$1" >&2 && return 2 ;;
     esac
-    (($(command -v promtool prometheus-pushgateway memcached | wc -l) < 3)) || return 0
+    (($(command -v promtool prometheus-pushgateway memcached bwrap | wc -l) < 4)) || return 0
     local folder=$PWD/.testbay/programs
     [[ -d $folder ]] || unpack "$folder"
     printf 'export PATH=%q\n' "$folder/usr/bin:$PATH"
@@ -24,13 +24,15 @@ main() { # [--help]
 unpack() { # <folder>
     local parts=$1.part
     if ! command -v apt-get >/dev/null; then
-        printf 'programs.sh: promtool, prometheus-pushgateway or memcached is missing\n  probably: %s\n  to do: %s\n' \
-            "this is not Debian" "install them with your package manager" >&2
+        printf 'programs.sh: %s is missing\n  probably: %s\n  to do: %s\n' \
+            "promtool, prometheus-pushgateway, memcached or bwrap" "this is not Debian" \
+            "install them with your package manager" >&2
         return 1
     fi
     rm -rf "$parts" && mkdir -p "$parts/root"
     ((EUID)) || apt-get update -qq >&2
-    (cd "$parts" && apt-get download -qq prometheus prometheus-blackbox-exporter prometheus-pushgateway memcached >&2)
+    local packages=(prometheus prometheus-blackbox-exporter prometheus-pushgateway memcached bubblewrap)
+    (cd "$parts" && apt-get download -qq "${packages[@]}" >&2)
     local package
     for package in "$parts"/*.deb; do
         dpkg -x "$package" "$parts/root"

@@ -1,5 +1,6 @@
 """Fixes from the log line to the draft pull request: the real jail, a model and a GitHub on loopback."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -49,22 +50,31 @@ def generate(instance: Instance, logs: LogFolder) -> dict[str, Any]:
     return found
 
 
-def has_bubblewrap() -> bool:
-    """Whether this machine can make a jail."""
+@pytest.fixture
+def jail() -> None:
+    """A jail of bubblewrap; without one the test is skipped, and red where ERROR_MONITOR_REQUIRE_JAIL is 1."""
     words = ["bwrap", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
-    return shutil.which("bwrap") is not None and not subprocess.run(words, check=False, capture_output=True).returncode
+    if shutil.which("bwrap") and not subprocess.run(words, check=False, capture_output=True).returncode:
+        return
+    (pytest.fail if os.environ.get("ERROR_MONITOR_REQUIRE_JAIL") == "1" else pytest.skip)("no bubblewrap works here")
 
 
+def test_without_a_jail_there_is_no_fix(monitor: Make, logs: LogFolder, told: Mapping[str, str]) -> None:
+    """The reason says so; the model is not asked."""
+    fix = generate(monitor(**told, AUTO_FIX_ENABLED="true", ERROR_MONITOR_FIX_JAIL="container"), logs)
+
+    assert fix["state"] == "refused"
+    assert "this machine has no jail, so there is no fix" in fix["reason"]
+
+
+@pytest.mark.usefixtures("jail")
 @pytest.mark.timeout(900)  # six runs of the harness in a jail, each with a PostgreSQL of its own
 def test_a_proven_fix_is_one_draft_pull_request(
     monitor: Make, logs: LogFolder, model: MessagesApi, github: GitHost, told: Mapping[str, str]
 ) -> None:
-    """The pull request carries the runs; without a jail there is no fix, and the reason says so."""
+    """The pull request carries the runs."""
     model.replies = [[call("read_file", {"path": "src/shop/orders.py"})], [call("submit", shop.answer(), 2)]]
     fix = generate(monitor(**told, AUTO_FIX_ENABLED="true"), logs)
-    if not has_bubblewrap():
-        assert "this machine has no jail, so there is no fix" in fix["reason"]
-        return
 
     assert (fix["reason"], fix["state"], [step["rung"] for step in fix["steps"]]) == ("", "opened", [1, 2, 3, 4, 5, 6])
     (pull,) = github.pulls
