@@ -27,8 +27,8 @@ def test_coverage_is_the_projects_own(guest: Guest) -> None:
     run, hand = guest.run("run"), guest.pytest("-k", "two", "--cov-report=term")
 
     assert (run.code, hand.code) == (1, 1), run.out
-    assert f"❌ Coverage: {percent(run.out)} (the project's fail_under is 90%)" in run.lines
-    assert (percent(run.out), percent(hand.out)) == ("75%", "50%")
+    assert "❌ Coverage: 75% (the project's fail_under is 90%)" in run.lines
+    assert percent(hand.out) == "50%"
     assert [line for line in run.lines if line.startswith("✅ Tests: 2 passed")] != []
     assert (guest.project / "coverage.xml").exists()
     assert (guest.project / "out/junit.xml").exists()
