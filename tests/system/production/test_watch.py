@@ -215,7 +215,7 @@ def test_another_watcher_is_refused(watch: Watch) -> None:
 
 def test_other_commands_read_its_history(watch: Watch) -> None:
     """While it is watching: response times and the static page."""
-    soon(lambda: watch.checks()["health"]["state"] == "pass")
+    soon(lambda: "unknown" not in {one["state"] for one in watch.checks().values()})
     timed = watch.call("latency", "--history", ".testbay/watch")
     page = watch.call("status-page", "--history", ".testbay/watch", "--out", "site")
 
