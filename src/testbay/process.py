@@ -371,7 +371,7 @@ def signals_as_errors() -> Iterator[None]:
             yield
         except BayError:
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:  # the latter comes out of a loop
             if received:
                 raise interrupted() from error
             raise

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from testbay.errors import NotDeliveredError
+from testbay.errors import InterruptedRunError, NotDeliveredError
 from testbay.masking import masked
 from testbay.text import one_line
 
@@ -74,7 +74,16 @@ def exchange(
         TooMuchError: The answer is too long, or not there in time.
         httpx.HTTPError, httpx.InvalidURL: No answer came.
     """
-    return asyncio.run(_exchange(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(_interrupted)
+        return runner.run(_exchange(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
+
+
+def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End the loop where SIGTERM was raised in one of its callbacks: asyncio would log it, and wait on."""
+    if isinstance(context.get("exception"), InterruptedRunError):
+        raise KeyboardInterrupt  # the one kind that leaves a running loop; process.signals_as_errors tells the signal
+    loop.default_exception_handler(context)
 
 
 async def _exchange(

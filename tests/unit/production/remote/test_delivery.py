@@ -1,13 +1,17 @@
 """What has to arrive: sent again while that helps, in bounded time and memory, and shown nowhere."""
 
+import asyncio
 import gzip
+import signal
 import socket
 from collections.abc import Callable
 
 import pytest
 from tests.unit.conftest import Listen
 
-from testbay.errors import NotDeliveredError
+from testbay import process
+from testbay.errors import InterruptedRunError, NotDeliveredError
+from testbay.production.remote import delivery
 from testbay.production.remote.delivery import Address, Reply, is_private, send
 
 KEY = "canaryKey0123456789"
@@ -98,3 +102,15 @@ def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -
         send(Address(name="Bell", url=f"https://127.0.0.1:9/{KEY}"), "POST", b"x", lambda *_: pytest.fail("it waits"))
 
     assert refused.value.why.startswith("ImportError: Using SOCKS proxy")
+
+
+def test_a_signal_in_a_callback_ends_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop logs what is raised there, and would wait for the answer."""
+
+    async def wait(*_: object, **__: object) -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(delivery, "_exchange", wait)
+    with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"), process.signals_as_errors():
+        delivery.exchange("GET", "http://127.0.0.1:9", {}, None, most_bytes=1, within_s=1)
