@@ -37,6 +37,8 @@ def main() -> Callable[[], None]:
     os.close(null)
     order, _ = _receive(channel)
     answer = preloading.load(order["modules"], order["own"])
+    for stream in (sys.stdout, sys.stderr):  # what a library printed is not said again by each fork
+        stream.flush()
     children = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing here waits for them
     gc.freeze()  # what is there now lives as long as the process: no fork looks through it, or copies it by doing so
     body = json.dumps(answer).encode()
@@ -111,7 +113,9 @@ def _become(request: dict[str, Any], written: dict[str, str | None], preloading:
         coverage.process_startup()
     sys.orig_argv[:] = request["argv"]
     module = ModuleType("__main__")
-    module.__dict__.update(__builtins__=__builtins__, __annotations__={})
+    module.__dict__["__builtins__"] = __builtins__
+    if sys.version_info < (3, 14):  # where a module's annotations are made when they are asked for
+        module.__dict__["__annotations__"] = {}
     sys.modules["__main__"] = module
     run = _run_module if request["module"] else _run_file
     try:
