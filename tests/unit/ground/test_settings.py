@@ -7,15 +7,15 @@ import pytest
 from testbay import settings
 from testbay.errors import ManifestError
 
-HOME = {"HOME": "/h/ann"}
+HOME = {"HOME": str(Path.home())}
 
 
 def test_defaults_need_no_environment_but_a_home() -> None:
     """Without flags and variables the call is the documented one."""
     loaded = settings.load(environ=HOME)
 
-    assert loaded == settings.Settings(cache_dir=Path("/h/ann/.cache/testbay"), environ=HOME)
-    assert loaded.stacks_dir == Path("/h/ann/.cache/testbay/stacks")
+    assert loaded == settings.Settings(cache_dir=Path.home() / ".cache/testbay", environ=HOME)
+    assert loaded.stacks_dir == Path.home() / ".cache/testbay/stacks"
 
 
 def test_a_flag_beats_the_variable_beats_the_default() -> None:
@@ -32,7 +32,7 @@ def test_a_flag_beats_the_variable_beats_the_default() -> None:
     [
         ({**HOME, "XDG_CACHE_HOME": "/var/c"}, "/var/c/testbay"),
         ({**HOME, "XDG_CACHE_HOME": "/var/c", "TESTBAY_CACHE_DIR": "/x"}, "/x"),
-        ({**HOME, "XDG_CACHE_HOME": "", "TESTBAY_CACHE_DIR": ""}, "/h/ann/.cache/testbay"),
+        ({**HOME, "XDG_CACHE_HOME": "", "TESTBAY_CACHE_DIR": ""}, str(Path.home() / ".cache/testbay")),
         ({"HOME": "here"}, str(Path.cwd() / "here/.cache/testbay")),
         ({**HOME, "XDG_CACHE_HOME": "here"}, str(Path.cwd() / "here/testbay")),
         ({**HOME, "TESTBAY_CACHE_DIR": "here"}, str(Path.cwd() / "here")),
@@ -50,7 +50,7 @@ def test_the_other_variables_are_read() -> None:
     environ |= {"TESTBAY_TEST_TIMEOUT": "60", "GITHUB_STEP_SUMMARY": "/runner/summary"}
 
     assert settings.load(environ=environ, cold=True) == settings.Settings(
-        cache_dir=Path("/h/ann/.cache/testbay"),
+        cache_dir=Path.home() / ".cache/testbay",
         ci=True,
         replay_asked=True,
         ready_timeout_s=1.5,

@@ -27,7 +27,7 @@ told = {{
     "open": sorted(os.readlink(f"/proc/self/fd/{{n}}") for n in os.listdir("/proc/self/fd")[:-1]),
     "stdin": os.readlink("/proc/self/fd/0"), "limits": open("/proc/self/limits").read(),
 }}
-told["open"] = [name for name in told["open"] if not name.endswith(".log")]
+told["open"] = [name for name in told["open"] if not name.endswith(".log") and "libffi" not in name]  # ctypes opens it
 print(json.dumps(told))
 """
 
