@@ -113,9 +113,9 @@ def _become(request: dict[str, Any], written: dict[str, str | None], preloading:
         coverage.process_startup()
     sys.orig_argv[:] = request["argv"]
     module = ModuleType("__main__")
-    module.__dict__["__builtins__"] = __builtins__
-    if sys.version_info < (3, 14):  # where a module's annotations are made when they are asked for
-        module.__dict__["__annotations__"] = {}
+    module.__dict__.update(__builtins__=__builtins__)
+    if sys.version_info < (3, 14):  # which makes a module's annotations when they are asked for
+        module.__dict__.update(__annotations__={})
     sys.modules["__main__"] = module
     run = _run_module if request["module"] else _run_file
     try:
