@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,15 +66,18 @@ async def patiently(github: GitHost) -> Any:
     return found
 
 
+def sometimes(chance: random.Random, _: object) -> tuple[int, bool] | None:
+    """A fault at every seventh call: its status, and whether GitHub did what it was asked for all the same."""
+    return (chance.choice((409, 502, 429)), chance.random() < 0.5) if chance.random() < 0.15 else None
+
+
 @pytest.mark.timeout(0)  # as many rounds as were asked for
 def test_interleavings_end_in_one_pull_request(github: GitHost) -> None:
     """Two instances at once, an answer lost or refused at any call: one open pull request, and nothing else written."""
     for seed in range(ROUNDS):
         chance = random.Random(seed)  # noqa: S311 -- chance that picks a fault is no cryptography
         github.refs, github.pulls, github.most_open = {"heads/main": SHA}, [], 0
-        github.fault = lambda _, chance=chance: (  # type: ignore[misc] -- bound for this seed
-            (chance.choice((409, 502, 429)), chance.random() < 0.5) if chance.random() < 0.15 else None
-        )
+        github.fault = partial(sometimes, chance)
 
         async def both() -> None:
             await asyncio.gather(patiently(github), patiently(github))

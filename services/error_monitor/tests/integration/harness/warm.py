@@ -38,8 +38,13 @@ LIBRARIES = (
     "uvicorn.protocols.http.h11_impl",
 )
 # What `serve`, `scan`, `import` and `migrate` load when they run.
-OWN = ("error_monitor.app", "error_monitor.cli", "error_monitor.migrate", "error_monitor.report")
-OWN += ("error_monitor.scanning.once",)
+OWN = (
+    "error_monitor.app",
+    "error_monitor.cli",
+    "error_monitor.migrate",
+    "error_monitor.report",
+    "error_monitor.scanning.once",
+)
 PR_SET_PDEATHSIG = 1
 
 
