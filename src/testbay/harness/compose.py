@@ -42,7 +42,7 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     """What to ask: of the files named, else of the project's, with its manifest where there is one.
 
     Raises:
-        ManifestError: There is no compose file, or `needs` names a dependency that is not known.
+        ManifestError: The compose file is missing, or `needs` names a dependency that is not known.
     """
     asked, named = _needs(needs)
     project, known = _project(folder)

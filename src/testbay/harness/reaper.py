@@ -61,7 +61,7 @@ def _become(argv: list[str], mask: set[int]) -> None:
 
 
 def attend(child: int, caller: int) -> int:
-    """Wait for the command's end; hand on what we are told, and end it when whoever started us is gone."""
+    """Wait for the command's end; hand on what we are told, and end it when our caller is gone."""
     while True:
         if os.getppid() != caller:
             return int(signal.SIGKILL)

@@ -93,7 +93,7 @@ def _lists(project: Project) -> list[str]:
 
 
 def _install(project: Project) -> str:
-    """One line. pip of Python 3.11 knows no groups, and no pip installs the packages of what is no package: uv does."""
+    """One line. Old pips know no groups, and need a package to install what it depends on; uv does both without."""
     groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
     extras = _extras(project, "project", "optional-dependencies")
     words = _requirements(project)

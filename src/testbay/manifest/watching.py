@@ -1,4 +1,4 @@
-"""`[watch]` of a manifest: when an outage counts, who is told of it, and when nobody is to be woken."""
+"""`[watch]` of a manifest: when an outage counts, who is told of it, and when people may sleep."""
 
 import datetime as dt
 import re
@@ -53,7 +53,7 @@ class Channel(Table):
 class Maintenance(Table):
     """Hours of planned work: once, `from` and `until`, or again and again, `at` for `lasts` on some `days`.
 
-    What begins and ends within one is told to nobody; what outlives it is told at its end.
+    What begins and ends within one is not told; what outlives it is told at its end.
     """
 
     start: dt.datetime | None = Field(default=None, alias="from")

@@ -46,7 +46,7 @@ class Learned:
             return None
 
     def keep(self, modules: Sequence[str]) -> None:
-        """Remember them. A full disk is no reason to fail a test: they are learned again."""
+        """Remember them. A full disk fails no test: they are learned again."""
         text = json.dumps({"lock": self._lock, "modules": _valid(modules)})
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

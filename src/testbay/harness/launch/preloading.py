@@ -22,7 +22,7 @@ _PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before wh
 
 
 def allowed_folders() -> tuple[str, ...]:
-    """Where Python's own modules and installed packages are; what lies elsewhere is somebody's own code."""
+    """Where Python's own modules and installed packages are; what lies elsewhere is the project's code."""
     import site
 
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]

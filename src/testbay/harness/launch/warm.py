@@ -89,7 +89,7 @@ class Forked:
             os.close(self._status)
 
     def _line(self, timeout_s: float | None) -> bytes | None:
-        """The next line, empty when there is none any more; None when nothing came."""
+        """The next line, empty at the end; None when nothing came."""
         said = b""
         while not said.endswith(b"\n"):
             if not select.select([self._status], [], [], timeout_s)[0]:

@@ -1,4 +1,4 @@
-"""Asynchronous clients of a lease: opened in the event loop of the test, whoever runs that, and closed in it."""
+"""Asynchronous clients of a lease: opened and closed in the event loop of the test, whichever plugin runs it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -88,7 +88,7 @@ def _raised(lines: Sequence[str], root: Path) -> Raised | None:
 
 
 def is_library(file: str) -> bool:
-    """Whether a traceback's file is no part of the project: an installed package, Python itself, or no file at all."""
+    """Whether a traceback's file lies outside the project: an installed package, Python itself, or no file at all."""
     return file.startswith(("<", _STANDARD)) or any(mark in file for mark in _LIBRARIES)
 
 

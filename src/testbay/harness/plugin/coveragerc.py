@@ -22,7 +22,7 @@ def read(named: str, folders: Sequence[Path]) -> Rules:
 
 
 def _of(file: Path) -> Rules:
-    """Its sections without `coverage:` or `tool.coverage` before their names; what cannot be read is none."""
+    """Its sections without `coverage:` or `tool.coverage` before their names; what cannot be read is left out."""
     try:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix == ".toml":

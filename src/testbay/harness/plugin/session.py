@@ -81,7 +81,7 @@ class Leasing:
                 self._begin(with_service=any("service" in getattr(item, "fixturenames", ()) for item in session.items))
 
     def _begin(self, *, with_service: bool) -> None:
-        """Have the stack of the tests in the present folder; whoever asks for a lease is told why there is none."""
+        """Have the stack of the tests in the present folder; a test that asks for a lease is told why it gets none."""
         try:
             self.pool().warm()
         except BayError:

@@ -29,7 +29,7 @@ def relocate(file: Path, ran_in: Path, project: Path) -> None:
 
 
 def repository(project: Path) -> Path:
-    """The nearest folder above that git keeps; the project's own where there is none."""
+    """The nearest folder above that git keeps; the project's own without one."""
     real = project.resolve()
     return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
 

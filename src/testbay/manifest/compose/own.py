@@ -19,7 +19,7 @@ from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_
 
 
 class OwnReading:
-    """Our own reading of some files, with all that went into it; or why there is none."""
+    """Our own reading of some files, with all that went into it; or why it failed."""
 
     def __init__(self, files: list[Path], environ: Mapping[str, str]) -> None:
         self.files, self.environ = files, environ

@@ -37,7 +37,7 @@ class Jobs:
         """What the newest calls mean, the newest first.
 
         Raises:
-            FoundError: The job failed, is late, or takes too long; or its token is no secret.
+            FoundError: The job failed, is late, or takes too long; or its token is not a secret.
         """
         if len(self._token(check)) < _SHORTEST:
             said = f"{check.token} is not set, or shorter than {_SHORTEST} characters"

@@ -1,4 +1,4 @@
-"""Hours in which nobody is to be woken: planned work, and the quiet hours of a channel."""
+"""Hours in which people may sleep: planned work, and the quiet hours of a channel."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

@@ -310,5 +310,5 @@ def _name(series: Series) -> str:
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
-    """Whether a bad round of a check is no news: its target is being deployed, or worked on."""
+    """Whether a bad round of a check is expected: its target is being deployed, or worked on."""
     return planned or rollouts.get((series.service, series.target), False)

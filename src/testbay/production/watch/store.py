@@ -274,7 +274,7 @@ def add_note(folder: Path, incident: int | None, text: str, author: str) -> Inci
     """What a person adds to the time line of an incident; of the newest one where none is named.
 
     Raises:
-        HistoryError: There is no such incident, or the history cannot be written.
+        HistoryError: The incident does not exist, or the history cannot be written.
     """
     file = folder / FILE
     if not file.is_file():

@@ -82,7 +82,7 @@ class Watcher:
         asking, spot.trouble = open_asking(spot.opening)
         await stack.enter_async_context(asking.client)
         shared = client(asking.client.connector, direct=asking.direct, owner=False, jar=aiohttp.DummyCookieJar())
-        # A connection that the server closed while it was idle is no answer: the request is sent again on a new one.
+        # A connection that the server closed while it was idle does not count: the request is sent again on a new one.
         shared._retry_connection = True  # noqa: SLF001
         await stack.enter_async_context(shared)
         spot.asking, spot.secrets = replace(asking, client=shared), frozenset(asking.secrets)
@@ -118,7 +118,7 @@ class Watcher:
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
-        """Whether a bad round now is no news."""
+        """Whether a bad round is expected now."""
         wish = self.wishes[series.service]
         moment = datetime.fromtimestamp(at, UTC)
         planned = bool(wish.maintenance) and calendar.is_planned(

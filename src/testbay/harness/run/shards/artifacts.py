@@ -132,7 +132,7 @@ def find(folders: Sequence[Path]) -> list[Artifact]:
     """Every shard's run in these folders and below; links are not followed.
 
     Raises:
-        ManifestError: There is no run, or one that is not a shard's.
+        ManifestError: The run is missing, or is not a shard's.
         TestsDidNotRunError: A record is damaged.
     """
     found = [_read(run) for folder in folders for run in _runs(folder)]

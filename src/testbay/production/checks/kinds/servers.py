@@ -85,7 +85,7 @@ async def nats(asking: Asking, check: NatsCheck) -> Passed:
     """Log in, and wait for the server's answer to a ping, or for one to a request.
 
     Raises:
-        FoundError: No connection, nobody who answers, or another answer.
+        FoundError: No connection, no answer, or another answer.
     """
     from nats.aio.client import Client
     from nats.errors import Error

@@ -130,7 +130,7 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
 async def _end_when_told(socket: "ClientConnection") -> None:
     """A server that said goodbye and keeps the connection open has said goodbye: the library would wait for it."""
-    while socket.protocol.close_rcvd is None:  # noqa: ASYNC110 - the library tells nobody before it has waited
+    while socket.protocol.close_rcvd is None:  # noqa: ASYNC110 - the library says it only after it has waited
         await asyncio.sleep(_LOOK_AGAIN_S)
     await asyncio.sleep(_GOODBYE_S)
     socket.transport.abort()
