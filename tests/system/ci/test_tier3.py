@@ -24,7 +24,7 @@ def call(tmp_path: Path, runner: Path, *arguments: str, testbay: str = "") -> tu
         program.write_text(testbay, encoding="utf-8")
         program.chmod(0o755)
     done = subprocess.run(
-        [script, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False, timeout=20
+        [script, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False, timeout=120
     )
     return done.returncode, (done.stdout + done.stderr).splitlines()
 

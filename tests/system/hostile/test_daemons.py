@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,13 +56,29 @@ def sleeping() -> list[int]:
     return found
 
 
-def left(within_s: float = 5.0) -> list[int]:
+def left(within_s: float = 30.0) -> list[int]:
     deadline = time.monotonic() + within_s
     while (found := sleeping()) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     return found
+
+
+@contextmanager
+def held(bay: Bay, how: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run that waits once its daemons are there; it is killed at the end."""
+    env = bay.environ | {"HOLD": "60"}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command(bay, how), cwd=bay.project, env=env, stdout=quiet, stderr=quiet) as child:
+        try:
+            deadline = time.monotonic() + 60
+            while not (list(bay.project.rglob("started")) and len(sleeping()) >= 2) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert len(sleeping()) >= 2
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.fixture(params=["service", "test"])
@@ -92,32 +110,22 @@ def test_daemons_end_with_what_started_them(daemonic: Bay, how: str, fail: str) 
 @pytest.mark.parametrize("how", ["pytest", "testbay run"])
 def test_daemons_end_when_their_owner_is_killed(daemonic: Bay, how: str) -> None:
     """SIGKILL lets nobody say goodbye."""
-    env = daemonic.environ | {"HOLD": "60"}
-    argv = command(daemonic, how)
-    child = subprocess.Popen(argv, cwd=daemonic.project, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(daemonic.project.rglob("started")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(sleeping()) >= 2
+    with held(daemonic, how) as child:
+        child.kill()
+        child.wait()
 
-    child.kill()
-    child.wait()
     assert left() == []
 
 
 def test_a_killed_reaper_leaves_what_has_the_mark_to_the_guard(daemonic: Bay) -> None:
     """Both of those who would have known are gone: the environment tells whose the daemons are."""
     daemonic.tests(BY_A_TEST)
-    env = daemonic.environ | {"HOLD": "60"}
-    child = subprocess.Popen(command(daemonic, "testbay run"), cwd=daemonic.project, env=env, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(daemonic.project.rglob("started")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    [reaper] = [int(line.split()[0]) for line in daemonic.processes() if "reaper.py" in line]
-    os.kill(reaper, signal.SIGSTOP)  # it cannot do its work before it is killed
-    os.kill(reaper, signal.SIGKILL)
-    child.kill()
-    child.wait()
+    with held(daemonic, "testbay run") as child:
+        [reaper] = [int(line.split()[0]) for line in daemonic.processes() if "reaper.py" in line]
+        os.kill(reaper, signal.SIGSTOP)  # it cannot do its work before it is killed
+        os.kill(reaper, signal.SIGKILL)
+        child.kill()
+        child.wait()
 
     assert left() == []
 

@@ -300,7 +300,7 @@ def test_whoever_interrupts_a_lookup_need_not_wait_for_github(bay: Bay, github: 
     try:
         assert asked.wait(40)
         child.send_signal(signal.SIGTERM)
-        child.communicate(timeout=15)
+        child.communicate(timeout=60)
     finally:
         answers.set()
     assert child.returncode == 130

@@ -189,7 +189,7 @@ signal.signal({int(number)}, stop)
     child = shop.start("shop", "--", sys.executable, "-c", code)
     said = read_until(child, "ready")
     child.send_signal(number)
-    said += child.communicate(timeout=20)[0]
+    said += child.communicate(timeout=60)[0]
 
     assert said.count(f"stopped by {number.name}") == 1
     assert (child.returncode, list(shop.reports.iterdir())) == (17, [])
@@ -201,7 +201,7 @@ def test_a_command_does_not_outlive_us(shop: Shop) -> None:
     read_until(child, "ready")
     child.kill()
 
-    assert child.communicate(timeout=20)[0] == ""
+    assert child.communicate(timeout=60)[0] == ""
 
 
 def test_the_rehearsal_without_an_account_works(shop: Shop, moto_port: int) -> None:
