@@ -28,7 +28,7 @@ test: ## these and the system tests, without what is slow or needs Docker, a bro
 	scripts/bootstrap && $(PYTEST) -m "not slow and not equipment" tests
 
 test-all: ## every test there is, or a part of them: make test-all SHARD=1/4
-	scripts/bootstrap && $(PYTEST) $(if $(SHARD),--shard="$(SHARD)") tests
+	scripts/bootstrap && $(PYTEST) --testbay-reruns 1 $(if $(SHARD),--shard="$(SHARD)") tests
 
 integration-test: ## every service's integration tests, through the three tiers
 	scripts/ci/run-integration-tests.sh $(SERVICE)
