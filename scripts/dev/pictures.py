@@ -59,7 +59,8 @@ def main() -> None:
         browser = Browser(scratch / "profile")
         try:
             photograph(browser, next((scratch / "shop").glob(".testbay/runs/*/report.html")), PICTURES / "report.png")
-            photograph(browser, status_page(scratch / "site"), PICTURES / "status-page.png")
+            with browser.at(NOW):
+                photograph(browser, status_page(scratch / "site"), PICTURES / "status-page.png")
         finally:
             browser.driver.quit()
 

@@ -3,6 +3,9 @@
 import base64
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,17 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get_log("performance")
         self.driver.get(page.as_uri())
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Pages that are opened meanwhile live at this moment; `later(hours)` in them moves it."""
+        start = f"let now = {moment.timestamp() * 1000};"
+        source = f"{{ {start} Date.now = () => now; window.later = (hours) => {{ now += hours * 36e5 }} }}"
+        made = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
 
     def asked_for(self) -> list[str]:
         """Every address that was requested since the page was opened."""

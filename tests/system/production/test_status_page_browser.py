@@ -7,6 +7,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from tests.samples.histories import NOW, every_six_hours, run
 from tests.system.fakes.browser import VIEWS, Browser
+from tests.system.fakes.watched import soon
 
 from testbay.production import statuspage
 from testbay.production.history.entries import Entry, History, merge
@@ -14,6 +15,10 @@ from testbay.production.history.entries import Entry, History, merge
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one worker: one fixture
 HOSTILE = "</title></style><script>document.title = 'owned'</script><img src=http://127.0.0.1:1/x onerror=a()>"
 BAD: list[tuple[float, Any]] = [(24 * 40, "fail"), (24 * 30, "stale"), (24 * 12, "error"), (30, "fail"), (1, "fail")]
+
+COLOURS = "return [...document.querySelectorAll('.icon')].map((one) => getComputedStyle(one).fill)"
+CHECKS = COLOURS.replace(".icon", ".check .icon")
+SOFT = "return getComputedStyle(document.querySelector('.soft')).color"
 
 
 def everything() -> list[Entry]:
@@ -47,7 +52,7 @@ def test_page_opens_cleanly_everywhere(browser: Browser, page: Path, width: int,
     assert browser.driver.get_log("browser") == []
     assert [url for url in browser.asked_for() if not url.startswith("data:image/svg+xml,")] == [page.as_uri()]
     assert browser.js("return document.documentElement.scrollWidth") == width
-    assert browser.js("return document.querySelectorAll('script, img, style:not(head style)').length") == 0
+    assert browser.js("return document.querySelectorAll('script, img, style:not(head style)').length") == 1  # our own
     assert browser.driver.title == f"✗ {HOSTILE}: 3 of 3 targets are not well"
 
 
@@ -92,6 +97,33 @@ def test_an_incident_names_all_of_its_checks_on_demand(browser: Browser, tmp_pat
     summary.send_keys(Keys.ENTER)
 
     assert (before, len(browser.all(".card li"))) == (0, 5)
+
+
+def test_a_page_that_no_run_renews_turns_grey(browser: Browser, tmp_path: Path) -> None:
+    """At the time that it names, without being loaded again: nothing says or shows any more that it is well."""
+    with browser.at(NOW):
+        browser.open(make(tmp_path / "site", *every_six_hours(3, until=1, health="pass")))
+        green, alarms = browser.js(COLOURS), browser.all(".alarm")
+        browser.js("later(12)")
+        soon(lambda: browser.all(".alarm"))
+
+    then = "Nothing is known since 21 Nov 2026, 17:00 UTC"
+    assert (alarms, browser.js("return document.querySelector('h1').textContent")) == ([], then)
+    assert (browser.driver.title[2:], set(browser.js(COLOURS))) == (f"shop status: {then}", {browser.js(SOFT)})
+    assert browser.js(SOFT) not in green
+
+
+def test_a_failure_stays_red_when_it_is_old(browser: Browser, tmp_path: Path) -> None:
+    """Of two targets only the one whose runs stopped is old; what failed there last may fail still."""
+    runs = [*every_six_hours(3, until=1, health="pass", docs="fail"), run(1, target="staging", health="pass")]
+    with browser.at(NOW):
+        browser.open(make(tmp_path / "site", *runs))
+        before = browser.js(CHECKS)
+        browser.js("later(12)")
+        soon(lambda: browser.all(".alarm"))
+
+    changed = [one != other for one, other in zip(before, browser.js(CHECKS), strict=True)]
+    assert changed == [False, False, True, False]  # all checks, docs, health; health of staging
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)

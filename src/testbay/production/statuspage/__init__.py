@@ -54,8 +54,13 @@ def render(page: Page) -> dict[str, str]:
         "short": lambda text: name_of(text)[:12],
     }
     environment.globals |= {"IS": wording.IS, "headline": headline}
-    style = environment.get_template("page.css").render()
-    facts: dict[str, Any] = {"page": page, "version": metadata.version("testbay"), "policy": pages.policy(style)}
+    style, script = (environment.get_template(part).render() for part in ("page.css", "page.js"))
+    facts: dict[str, Any] = {
+        "page": page,
+        "version": metadata.version("testbay"),
+        "script": script,
+        "policy": pages.policy(style, script),
+    }
     return {
         "index.html": environment.get_template("page.html").render(facts),
         "badge.svg": environment.get_template("badge.svg").render(facts),

@@ -74,6 +74,13 @@ class Page:
         """When the runs are so late that the page tells of the past; none when they are, or nothing was asked."""
         return min((board.late_from for board in self.boards if board.late_from > self.now), default=None)
 
+    @property
+    def headline_when_old(self) -> str:
+        """What to read instead of good news from `believed_until` on."""
+        first = min((board for board in self.boards if board.late_from > self.now), key=lambda one: one.late_from)
+        text = f"othing is known since {wording.when(first.newest.moment)}"
+        return f"N{text}" if len(self.boards) == 1 else f"{first.name}: n{text}"
+
 
 def headline(board: Board) -> str:
     """How a target is, in some words."""
