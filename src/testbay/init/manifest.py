@@ -39,8 +39,10 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     tests = testing.tests(project)
     keys = [_name(project), _needs(found)]
     if found.compose:
-        keys.append(Finding(key="compose", value=f'"{found.compose}"', source="it has every server that is needed"))
-    migration = migrations.migrations(project) if "postgres" in found.needs else None
+        names = ", ".join(f'"{name}"' for name in found.compose)
+        value, has = (f"[{names}]", "they have") if len(found.compose) > 1 else (names, "it has")
+        keys.append(Finding(key="compose", value=value, source=f"{has} every server that is needed"))
+    migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
     keys += [migration] if migration else []
     keys += [tests or Finding(key="tests", value='"tests"', source="a first test was written there")]
     keys += entry.entry(project)
@@ -65,7 +67,7 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
             f"no variable that leads the program to {need} (`env`): testbay explain reference/commands"
             for need in variables.unread(project, found.needs)
         ]
-    if "postgres" in found.needs and migration is None and project.code:
+    if "postgres" in found.needs and migration is None and project.code and not found.scripts:
         lines.append("no migrations: the database is empty (`migrate`, `migrations`)")
     return lines
 

@@ -1,5 +1,6 @@
 """How a project's database gets its tables."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
@@ -7,8 +8,8 @@ from testbay.init.project import Finding, Project
 _SQL_FOLDERS = ("migrations", "db/migrations", "database/migrations", "sql/migrations", "db/schema", "sql", "schema")
 
 
-def migrations(project: Project) -> Finding | None:
-    """The command or the folder; None when no file speaks of one."""
+def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
+    """The command or the folder; None when no file speaks of one. The server itself runs the `scripts` already."""
     if (project.root / "alembic.ini").is_file():
         return Finding(key="migrate", value='"alembic upgrade head"', source="alembic.ini")
     if project.has("flask-migrate") and (project.root / "migrations/env.py").is_file():
@@ -18,6 +19,7 @@ def migrations(project: Project) -> Finding | None:
     packages = (source.path.parent for source in project.code if source.path.name == "__init__.py")
     folders = [*map(Path, _SQL_FOLDERS), *(package / name for package in packages for name in ("migrations", "sql"))]
     for folder in folders:
-        if files := sorted((project.root / folder).glob("*.sql")):
+        whole = (project.root / folder).absolute()
+        if (files := sorted(whole.glob("*.sql"))) and whole not in scripts and files[0] not in scripts:
             return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name} …")
     return None

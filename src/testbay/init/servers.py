@@ -8,12 +8,13 @@ from pathlib import Path
 from testbay.errors import ManifestError
 from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
-from testbay.manifest.compose.finding import TEST_FILE
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
 # Names that Compose does not find by itself; the manifest names such a file.
 _OTHERS = ("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose.dev.yml")
+_SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
     "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool asyncpg aiopg pg8000",
     "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis huey walrus",
@@ -30,24 +31,32 @@ _IMAGES = {
 class Servers:
     """What is needed, each with where that was seen, and the images that were named.
 
-    `compose` is the file that the manifest has to name; empty where the usual ones serve. `missing` is True when no
-    file has every server; `refused` says why files cannot be used.
+    `compose` are the files that the manifest has to name; empty where the usual ones serve. `missing` is True when no
+    file has every server; `refused` says why files cannot be used. `scripts` are the folders of scripts that the
+    server runs when it is made.
     """
 
     needs: dict[str, str]
     images: dict[str, str]
-    compose: str = ""
+    compose: tuple[str, ...] = ()
     missing: bool = False
     refused: tuple[str, ...] = ()
+    scripts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """One compose file, or the usual ones together: the image and the service of each server, or a refusal."""
+    """One compose file, or several over each other: the image and the service of each server, or a refusal."""
 
-    name: str
+    names: tuple[str, ...]
     images: dict[str, tuple[str, str]]
     refused: str = ""
+    scripts: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        return " + ".join(self.names)
 
 
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
@@ -56,6 +65,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     seen = [_see(usual, environ, project.root)] if usual else []
     others = [project.root / name for name in _OTHERS if (project.root / name).is_file()]
     seen += [_see([file], environ, project.root) for file in others]
+    seen += [_see(pair, environ, project.root) for one in seen if one.refused and (pair := _layers(one, project.root))]
     needs: dict[str, str] = {}
     images: dict[str, str] = {}
     for one in seen:
@@ -68,14 +78,21 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     if usual and usual[0].name == TEST_FILE and not seen[0].refused:  # it stays as it is, and testbay takes no other
         needs = {need: where for need, where in needs.items() if need in seen[0].images}
     whole = [one for one in seen if needs.keys() <= one.images.keys() and not one.refused]
-    named = whole[0].name if whole and not (usual and whole[0] is seen[0]) else ""
+    named = whole[0].names if whole and not (usual and whole[0] is seen[0]) else ()
     return Servers(
         needs={need: needs[need] for need in _CLIENTS if need in needs},
         images=images,
         compose=named,
         missing=bool(needs) and not whole,
-        refused=tuple(one.refused for one in seen if one.refused),
+        refused=tuple(one.refused for one in seen if one.refused and not set(one.names) <= set(named)),
+        scripts=whole[0].scripts if whole else (),
     )
+
+
+def _layers(one: _Seen, root: Path) -> list[Path]:
+    """The usual file with this one over it; empty when there is no other."""
+    base = [root / name for name in COMPOSE_NAMES if (root / name).is_file() and name not in one.names]
+    return [base[0], root / one.names[0]] if base and len(one.names) == 1 and one.names[0] not in COMPOSE_NAMES else []
 
 
 def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
@@ -90,18 +107,20 @@ def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
 
 def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
     """The servers of compose files, as `testbay run` would start them."""
-    name = os.path.relpath(files[0], root)
+    names = tuple(os.path.relpath(file, root) for file in files)
     try:
         reading = reader.read(files, environ)
         found = selection.found(reading)
     except ManifestError as error:
-        return _Seen(name=name, images={}, refused=f"{error.what} ({error.why or error.todo})")
+        return _Seen(names=names, images={}, refused=f"{error.what} ({error.why or error.todo})")
     images = {room: (s.key, s.image) for s in reversed(reading.services) if (room := room_of(s)) in found}
     try:
         selection.select(reading, found)
     except ManifestError as error:
-        return _Seen(name=name, images=images, refused=f"{error.what} ({error.why or error.todo})")
-    return _Seen(name=name, images=images)
+        return _Seen(names=names, images=images, refused=f"{error.what} ({error.why or error.todo})")
+    mounts = [volume for service in reading.services if room_of(service) in found for volume in service.volumes]
+    scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
+    return _Seen(names=names, images=images, scripts=scripts)
 
 
 def compose_text(found: Servers) -> str:

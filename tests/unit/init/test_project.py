@@ -65,13 +65,14 @@ def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
     found = servers.servers(add(project, {"compose.yaml": compose, "requirements.txt": "celery[redis]\n"}), {})
 
     assert found.needs == {"postgres": "compose.yaml: db (postgres:15)", "dragonfly": "requirements.txt: celery"}
-    assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, "", True)
+    assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, (), True)
 
 
 @pytest.mark.parametrize(
-    ("name", "named"), [("compose.yaml", ""), ("docker-compose.test.yml", ""), ("compose.test.yml", "compose.test.yml")]
+    ("name", "named"),
+    [("compose.yaml", ()), ("docker-compose.test.yml", ()), ("compose.test.yml", ("compose.test.yml",))],
 )
-def test_a_compose_file_with_every_server_is_used(project: Project, name: str, named: str) -> None:
+def test_a_compose_file_with_every_server_is_used(project: Project, name: str, named: tuple[str, ...]) -> None:
     """The manifest names it where Compose does not find it."""
     both = "services: {db: {image: postgres}, cache: {image: 'valkey/valkey:8'}}"
 
@@ -80,6 +81,27 @@ def test_a_compose_file_with_every_server_is_used(project: Project, name: str, n
     )
 
     assert (found.compose, found.missing, found.refused) == (named, False, ())
+
+
+def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:
+    """docker-compose.test.yml that stands on docker-compose.yml; the manifest names both."""
+    layer = "services: {test: {build: ., depends_on: [db]}}"
+    files = {"docker-compose.yml": "services: {db: {image: postgres:15, environment: {POSTGRES_PASSWORD: x}}}"}
+
+    found = servers.servers(add(project, files | {"docker-compose.test.yml": layer, "requirements.txt": "asyncpg"}), {})
+
+    assert (found.compose, found.missing) == (("docker-compose.yml", "docker-compose.test.yml"), False)
+    assert (found.images, found.refused) == ({"postgres": "postgres:15"}, ())
+
+
+def test_migrations_that_the_server_runs_itself_are_not_run_twice(project: Project) -> None:
+    """A folder of the init scripts' own is mounted by many a project."""
+    compose = "services: {db: {image: postgres, volumes: ['./migrations:/docker-entrypoint-initdb.d']}}"
+
+    made = manifest.draft(add(project, {"compose.yaml": compose, "migrations/1.sql": "", "a.py": "x = 1"}), {})
+
+    assert lines(made.keys)[1:] == ['needs = ["postgres"]', 'tests = "tests"']
+    assert not [line for line in made.missing if "migrations" in line]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,39 @@ def test_what_is_not_a_port_is_shown(tmp_path: Path, entry: str, said: str) -> N
     )
 
 
+def test_a_port_of_unset_variables_names_them(tmp_path: Path) -> None:
+    """The file is right; what is missing are the values."""
+    assert refusal(tmp_path, "services: {db: {ports: ['${A}:${B}', '${C:-1}:1']}}") == (
+        "FILE: services.db.ports: ':' is not a port\n"
+        "  why:      A is not set, B is not set\n"
+        "  do:       set the variable in the shell or in .env"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "what"),
+    [
+        ("{build: ., depends_on: [db]}", "services.test depends on 'db', which does not exist"),
+        ("{environment: {A: b}}", "services.test has neither an image nor a build"),
+        ("{build: ., networks: [back]}", "services.test uses 'back', which networks does not define"),
+    ],
+)
+def test_a_layer_that_stands_alone_names_the_file_below(tmp_path: Path, service: str, what: str) -> None:
+    """docker-compose.test.yml beside docker-compose.yml is often made to lie over it."""
+    (tmp_path / "compose.yml").write_text("services: {db: {image: postgres:15}}")
+    layer = tmp_path / "docker-compose.test.yml"
+    layer.write_text(f"services: {{test: {service}}}")
+
+    with pytest.raises(ManifestError) as refused:
+        reader.own_reading([layer], {})
+
+    assert str(refused.value) == (
+        f"{layer}: {what}\n"
+        "  why:      testbay read docker-compose.test.yml alone; it looks like a layer over compose.yml\n"
+        '  do:       name both in the manifest: compose = ["compose.yml", "docker-compose.test.yml"]'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "value"),
     [

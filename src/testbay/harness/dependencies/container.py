@@ -8,6 +8,7 @@ from typing import NamedTuple
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import shell
 from testbay.manifest.compose.reading import ComposeService
+from testbay.text import one_line
 
 _LIMIT_BYTES = 1_000_000
 _WRAPPERS = ("docker-entrypoint.sh", "entrypoint.sh", "run.sh", "tini", "dumb-init", "--")
@@ -167,5 +168,5 @@ def _server_among(service: ComposeService, commands: list[list[str]], programs: 
 
 
 def _not_understood(service: ComposeService, why: str, words: Sequence[str]) -> str:
-    line = shlex.join(words)
-    return f"service {service.key!r}: testbay ignores its command ({why}): {line[:80]}{'…' if len(line) > 80 else ''}"
+    line = one_line(shlex.join(words), 81)
+    return f"service {service.key!r}: testbay ignores its command ({why}): {line}"

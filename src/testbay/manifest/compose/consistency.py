@@ -5,22 +5,26 @@ from typing import Any
 from testbay.errors import ManifestError
 
 
+class IncompleteError(ManifestError):
+    """A service lacks what another file, that this one is laid over, may define."""
+
+
 def misfit(name: str, service: dict[str, Any], model: dict[str, Any]) -> ManifestError | None:
     """The refusal of a service that names something the file does not define; None when all is well."""
     where = f"services.{name}"
     if not service.get("image") and not service.get("build") and not service.get("provider"):
-        return ManifestError(
+        return IncompleteError(
             f"{where} has neither an image nor a build", why="there is nothing to start", todo="give it an image"
         )
     for kind, named in _named(service):
         if named not in (model.get(kind) or {}) and not (kind == "networks" and named == "default"):
-            return ManifestError(
+            return IncompleteError(
                 f"{where} uses {named!r}, which {kind} does not define",
                 todo=f"fix the name, or define it at the end of the file: {kind}: {{{named}: {{}}}}",
             )
     for other, how in (service.get("depends_on") or {}).items():
         if other not in model["services"] and how.get("required", True):
-            return ManifestError(f"{where} depends on {other!r}, which does not exist", todo="fix the name")
+            return IncompleteError(f"{where} depends on {other!r}, which does not exist", todo="fix the name")
     if way := _circle(name, model["services"]):
         return ManifestError(f"depends_on goes in a circle: {' → '.join(way)}", todo="take one of them out")
     return None

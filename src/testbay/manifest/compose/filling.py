@@ -9,6 +9,7 @@ from testbay.manifest.compose.document import Replaced, Written
 from testbay.manifest.compose.interpolation import InvalidTemplateError, UnsetVariableError, interpolate, names_in
 from testbay.manifest.compose.variables import Variables
 
+_BARE = re.compile(r"(?<!\$)\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)  # a variable without a default
 _BOOLEANS = {"true": True, "y": True, "yes": True, "on": True, "1": True, "t": True}
 _BOOLEANS |= {"false": False, "n": False, "no": False, "off": False, "0": False, "f": False}
 
@@ -43,6 +44,15 @@ def unset_in(value: Any) -> Iterator[ManifestError]:
     elif isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from unset_in(item)
+
+
+def blanks_in(value: Any) -> Iterator[str]:
+    """What says that a variable is not set, of every text below that has a gap in its place."""
+    if isinstance(value, Filled):
+        yield from (said for said in value.origin.split(", ") if said.endswith(" is not set"))
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from blanks_in(item)
 
 
 def fill(value: Any, variables: Variables, path: tuple[str, ...] = ()) -> Any:
@@ -81,7 +91,8 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
         )
     names = sorted(names_in(text))
     used = [f"{name} from {variables.origin(name)}" for name in names if variables.get(name) is not None]
-    unset = [f"{name} is not set" for name in names if variables.get(name) is None and not made]
+    blank = {first or second for first, second in _BARE.findall(text)}
+    unset = [f"{n} is not set" for n in names if variables.get(n) is None and (not made or n in blank)]
     made.origin = ", ".join(used + unset)
     return made
 

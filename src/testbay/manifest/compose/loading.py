@@ -8,7 +8,7 @@ from testbay.errors import ManifestError
 from testbay.manifest.compose import paths
 from testbay.manifest.compose.canonical import MisshapenError, canonical
 from testbay.manifest.compose.document import Replaced, Reset, parse
-from testbay.manifest.compose.filling import Unset, fill, unset_in
+from testbay.manifest.compose.filling import Unset, blanks_in, fill, unset_in
 from testbay.manifest.compose.merging import UnmergeableError, listed, merge
 from testbay.manifest.compose.variables import Reader, Variables
 from testbay.text import nearest
@@ -93,9 +93,17 @@ def _long(service: dict[str, Any], where: str) -> dict[str, Any]:
         problem = next(unset_in(service), None)
         if problem is None:
             mark = "" if str(error).startswith("unknown key") else "."
-            raise ManifestError(f"{where}{mark or ': '}{error}", todo="fix the value") from None
+            gaps = _gaps(service, str(error))
+            todo = "set the variable in the shell or in .env" if gaps else "fix the value"
+            raise ManifestError(f"{where}{mark or ': '}{error}", why=gaps, todo=todo) from None
     kept = {key: value for key, value in service.items() if next(unset_in(value), None) is None}
     return canonical(kept | {PROBLEM: problem})
+
+
+def _gaps(service: dict[str, Any], problem: str) -> str:
+    """The variables without a value in the part of the service that the problem is about."""
+    part = service.get(problem.partition(":")[0])
+    return ", ".join(dict.fromkeys(blanks_in(part)))
 
 
 def _extended(services: dict[str, Any], file: Path, variables: Variables, read: Reader) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import ManifestError
+from testbay.manifest.compose.consistency import IncompleteError
 from testbay.manifest.compose.document import parse
 from testbay.manifest.compose.filling import fill
-from testbay.manifest.compose.finding import Files, env_files
+from testbay.manifest.compose.finding import COMPOSE_NAMES, Files, env_files
 from testbay.manifest.compose.finishing import Finisher, Origins
 from testbay.manifest.compose.loading import load
 from testbay.manifest.compose.reading import ComposeFile
@@ -30,6 +31,8 @@ class OwnReading:
         self.variables = Variables(shell=environ, folder=files[0].parent)
         try:
             self.made = self._read()
+        except IncompleteError as error:
+            self.refusal = _of_a_layer(error, files)
         except ManifestError as error:
             self.refusal = error
         except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -76,6 +79,18 @@ class OwnReading:
             definition={key: value for key, value in model.items() if key != "services"},
             active_profiles=_profiles(self.variables),
         )
+
+
+def _of_a_layer(error: ManifestError, files: list[Path]) -> ManifestError:
+    """The refusal of a file that stands alone but is made to lie over the usual one beside it."""
+    beside = [name for name in COMPOSE_NAMES if (files[0].parent / name).is_file()]
+    if len(files) > 1 or not beside or files[0].name in beside:
+        return error
+    return ManifestError(
+        f"{files[0]}: {error.what}",
+        why=f"testbay read {files[0].name} alone; it looks like a layer over {beside[0]}",
+        todo=f'name both in the manifest: compose = ["{beside[0]}", "{files[0].name}"]',
+    )
 
 
 def variables_of(folder: Path, environ: Mapping[str, str], source: Files) -> Variables:

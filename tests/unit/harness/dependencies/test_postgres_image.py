@@ -60,6 +60,32 @@ def test_what_the_image_refuses_is_refused_before_the_start(environment: dict[st
     assert refused.value.what == what
 
 
+_OPEN = (
+    *("postgres:9.6.16", "postgres:10.11-alpine", "postgres:11.6", "library/postgres:12.1", "postgres:12beta2"),
+    *("postgres:9.3", "postgres:8.4", "mdillon/postgis:11-alpine", "timescale/timescaledb:1.4.2-pg11"),
+)
+_CLOSED = (
+    *("postgres:9.6.17", "postgres:9.6", "postgres:9", "postgres:10.12", "postgres:11.7", "postgres:12.2", "postgres"),
+    *("postgres:9.4.26", "postgres:alpine", "postgis/postgis:11-2.5", "pgvector/pgvector:pg12", "postgres:13.0"),
+    *("timescale/timescaledb:1.7.0-pg12", "timescale/timescaledb:latest-pg11", "postgres:15-alpine3.18"),
+)
+
+
+@pytest.mark.parametrize("name", _OPEN)
+def test_images_of_before_2020_start_without_a_password(name: str) -> None:
+    """They let everyone in."""
+    meant = image.meaning(ComposeService(key="db", image=name))
+
+    assert (meant.auth, meant.password) == ("trust", "")
+
+
+@pytest.mark.parametrize("name", _CLOSED)
+def test_later_images_demand_a_password(name: str) -> None:
+    """A tag that moves is the last image of its version."""
+    with pytest.raises(ManifestError, match="does not start without POSTGRES_PASSWORD"):
+        image.meaning(ComposeService(key="db", image=name))
+
+
 def test_a_password_from_an_unset_variable_names_the_variable(tmp_path: Path) -> None:
     """The file gives a password; what is missing is the variable's value."""
     (tmp_path / "c.yml").write_text(

@@ -32,6 +32,8 @@ _CONTAINER_ONLY = re.compile(
 _SETTING = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)('(?:[^']|'')*'|[^#\s]+)?\s*(?:#.*)?")
 # Images whose entrypoint is the official one's: it refuses to start without a password.
 _OFFICIAL = ("postgres", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb")
+# The first release of each version whose image demands a password: built since 14 February 2020.
+_DEMANDED_SINCE = {(9, 4): 26, (9, 5): 21, (9, 6): 17, (10,): 12, (11,): 7, (12,): 2}
 _C_LOCALES = ("c", "posix", "c.utf8", "c.utf-8", "ucs_basic")
 
 
@@ -113,11 +115,30 @@ def _official(service: ComposeService) -> tuple[str, str, str, str]:
     user = container.variable(service, "POSTGRES_USER") or "postgres"
     password = container.variable(service, "POSTGRES_PASSWORD")
     auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
+    if not password and _lets_everyone_in(service):
+        auth = "trust"
     if not password and auth != "trust":
         if service.repository in _OFFICIAL:
             raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
         password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
     return user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256"
+
+
+def _lets_everyone_in(service: ComposeService) -> bool:
+    """Whether the image is older than February 2020: without a password it starts, and asks nobody for one."""
+    number = service.tag.partition("-")[0]
+    numbers = tuple(map(int, re.findall(r"\d+", number)))
+    if service.repository == "timescaledb":
+        return (0,) < numbers < (1, 6, 1)
+    if service.image.partition(":")[0].endswith("mdillon/postgis"):
+        return True  # its last image is of 2019
+    if service.repository != "postgres" or not numbers or numbers == (9,) or numbers >= (13,):
+        return False
+    parts = 1 if numbers >= (10,) else 2
+    since = _DEMANDED_SINCE.get(numbers[:parts])
+    if since is None or "beta" in number or "rc" in number:
+        return True
+    return numbers[parts:] != () and numbers[parts] < since  # `12` and `9.6` are the last release of theirs
 
 
 def _no_password(service: ComposeService, name: str, unless: str) -> ManifestError:
