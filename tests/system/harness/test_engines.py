@@ -127,11 +127,11 @@ def test_caller_killed_while_starting_leaves_nothing(stack: Bay) -> None:
 
 def test_kept_stack_is_found_and_ends_when_idle(stack: Bay) -> None:
     """A warm stack is reused by the next call and ends itself when nobody uses it."""
-    assert stack.run("up", "shop", "--keep", "--idle", "4s").code == 0
+    assert stack.run("up", "shop", "--keep", "--idle", "12s").code == 0
     warm = stack.run("exec", "shop", "--", sys.executable, "-c", "print('used')")
 
     assert (warm.code, "found warm" in warm.out, warm.lines[-1]) == (0, True, "used")
-    assert stack.left(15) == []
+    assert stack.left(60) == []
 
 
 def test_several_runs_at_once_share_nothing(stack: Bay) -> None:
