@@ -50,7 +50,7 @@ def attach(folder: Path, run: str = "") -> Attachment:
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
         return _closing(pool.opened(Path(home), chosen), lambda: None)
-    from testbay.harness.stack import request
+    from testbay.harness.stack import child, request
     from testbay.manifest.project import find_project
 
     project = find_project(folder)
@@ -60,9 +60,9 @@ def attach(folder: Path, run: str = "") -> Attachment:
     try:
         opened = pool.opened(stack.home, chosen)
     except BaseException:
-        stack.stop()
+        child.close(stack)
         raise
-    return _closing(opened, stack.leave if stack.joined or run else (lambda: _end(stack)))
+    return _closing(opened, stack.leave if run else (lambda: child.close(stack)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,14 +167,11 @@ def _joined(asked: "Request", run: str = "") -> "Stack | None":
 
 
 def _started(asked: "Request", run: str) -> "Stack":
-    from testbay.harness.stack import prepare
-    from testbay.harness.stack import stack as stacks
+    from testbay.harness.stack import prepare, prepared
 
     prepare.decide_model(asked)
-    stack = stacks.start(asked)
+    stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO()), sets_aside=True))
     try:
-        prepare.prepare(stack, Voice(io.StringIO()))
-        prepare.set_aside(stack)
         stack.note({"run": run})
         _await_noted(stack, run)
     except BaseException:
@@ -194,10 +191,3 @@ def _await_noted(stack: "Stack", run: str) -> None:
                 why="it was stopped (SIGSTOP), or this machine is overloaded",
                 todo="run again",
             )
-
-
-def _end(stack: "Stack") -> None:
-    with process.signals_ignored():
-        left = stack.stop()
-    if left:
-        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import prepare, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logcopies import Copies
+from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
@@ -183,26 +184,50 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
         asked.interpreter.check()
     prepare.announce(asked, run.voice, run.record.llm)
     borrowed = attach.borrow(asked)
-    with _leased(run, borrowed) if borrowed else _own_stack(run, asked) as stack:
+    with _leased(run, borrowed) if borrowed else prepared(asked, _Recorded(run)) as stack:
         return _test(run, stack, pytest_args)
 
 
-@contextmanager
-def _own_stack(run: Run, asked: Request) -> Iterator[Stack]:
-    """A stack for this run alone."""
-    with run.step(f"Start {asked.said}"):
-        began_s = run.clock_s
-        stack = stacks.start(asked, copies=run.logs, progress=run.voice.progress)
-        run.record.startup = [{"name": n, "start_s": began_s, "duration_s": s} for n, s in stack.ready_s.items()]
-        prepare.describe(stack, run.voice)
-    _note_dependencies(run, stack)
-    try:
-        with _migrations(run):
-            run.record.migrations = prepare.prepare(stack, run.voice)
-            prepare.set_aside(stack)
-        yield stack
-    finally:
-        _stop(run, stack)
+class _Recorded(Stages):
+    """A stack for this run alone: its stages are steps of the run, and stand in its record."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.voice, copies=run.logs, sets_aside=True)
+        self._run = run
+        self._began_s = 0.0
+
+    @contextmanager
+    def starting(self, asked: Request) -> Iterator[None]:
+        with self._run.step(f"Start {asked.said}"):
+            self._began_s = self._run.clock_s
+            yield
+
+    def started(self, stack: Stack) -> None:
+        self._run.record.startup = [
+            {"name": name, "start_s": self._began_s, "duration_s": s} for name, s in stack.ready_s.items()
+        ]
+        super().started(stack)
+        _note_dependencies(self._run, stack)
+
+    def migrating(self) -> AbstractContextManager[None]:
+        return _migrations(self._run)
+
+    def migrated(self, names: list[str]) -> None:
+        self._run.record.migrations = names
+
+    def end(self, stack: Stack) -> None:
+        """Teardown is not interrupted: a second Ctrl-C would leave what the first meant to end."""
+        with process.signals_ignored(), self._run.step("Tear down"):
+            self._run.logs.catch_up()
+            left = stack.stop()
+            self._run.logs.close()
+        if left:
+            raise LeftBehindError(
+                f"teardown left {len(left)} behind: {', '.join(left)}",
+                why="they could not be ended or removed",
+                todo="`testbay gc` tries again; what it cannot end belongs to another user or hangs in the kernel",
+                evidence=str(self._run.settings.cache_dir / "guard.log"),
+            )
 
 
 @contextmanager
@@ -372,18 +397,3 @@ def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> l
         f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
         *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
     ]
-
-
-def _stop(run: Run, stack: Stack) -> None:
-    """Teardown is not interrupted: a second Ctrl-C would leave what the first meant to end."""
-    with process.signals_ignored(), run.step("Tear down"):
-        run.logs.catch_up()
-        left = stack.stop()
-        run.logs.close()
-    if left:
-        raise LeftBehindError(
-            f"teardown left {len(left)} behind: {', '.join(left)}",
-            why="they could not be ended or removed",
-            todo="`testbay gc` tries again; what it cannot end belongs to another user or hangs in the kernel",
-            evidence=str(run.settings.cache_dir / "guard.log"),
-        )

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from testbay import process
@@ -14,7 +14,7 @@ from testbay.harness.leases import attach
 from testbay.harness.run import archives
 from testbay.harness.run.archives import Archive, Kept
 from testbay.harness.stack import child, request
-from testbay.harness.stack import stack as stacks
+from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.project import find_service
@@ -141,12 +141,18 @@ def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
         finally:
             borrowed.close()
         return
-    with voice.step(f"Start {asked.said}, until the command ends"):
-        stack = stacks.start(asked, progress=voice.progress)
-    try:
+    with prepared(asked, _Bare(voice, migrates=False)) as stack:
         yield stack
-    finally:
-        child.close(stack)
+
+
+class _Bare(Stages):
+    """A stack as it starts: what the archive restores is all that it is to have."""
+
+    def starting(self, asked: Request) -> AbstractContextManager[None]:
+        return self.voice.step(f"Start {asked.said}, until the command ends")
+
+    def started(self, stack: Stack) -> None:
+        """Say nothing: the step names what is started."""
 
 
 def _completed(words: list[str], stack: Stack) -> list[str]:

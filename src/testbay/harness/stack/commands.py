@@ -11,7 +11,7 @@ from typing import Any
 from testbay import process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
 from testbay.harness.stack import child as command_line
-from testbay.harness.stack import lifeline, prepare, registry, request
+from testbay.harness.stack import lifeline, prepare, prepared, registry, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs
 from testbay.harness.stack.stack import Stack
@@ -36,16 +36,7 @@ def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *
             prepare.prepare(kept, voice)
         return kept
     prepare.announce(asked, voice, model)
-    with voice.step(f"Start {asked.said}"):
-        stack = stacks.start(asked, progress=voice.progress)
-    try:
-        prepare.describe(stack, voice)
-        if migrate:
-            prepare.prepare(stack, voice)
-    except BaseException:
-        stack.stop()
-        raise
-    return stack
+    return prepared.start(asked, prepared.Stages(voice, migrates=migrate))
 
 
 def execute(
