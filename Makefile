@@ -22,7 +22,7 @@ fix: ## let ruff format and mend what it can
 	scripts/lint --fix
 
 test-fast: ## unit tests and the laws of the house, in a minute
-	scripts/bootstrap && $(PYTEST) -m "not slow" tests/unit tests/repo
+	scripts/bootstrap && FUZZ_EXAMPLES=30 $(PYTEST) -m "not slow" tests/unit tests/repo
 
 test: ## these and the system tests, without what is slow or needs Docker, a browser or Prometheus
 	scripts/bootstrap && $(PYTEST) -m "not slow and not equipment" tests

@@ -7,7 +7,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from tests.repo.test_imports import parsed
+
+pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
 SOURCE = Path(__file__).parents[2] / "src/testbay"
 

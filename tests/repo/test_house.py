@@ -5,8 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from tests.repo.test_hygiene import FILE_WALL, FUNCTION_WALL
 from tests.repo.test_imports import LEVELS, SOURCE, imported, modules, parsed, room
+
+pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
 MOST_NAMES = 20
 WINGS = {"harness", "production"}

@@ -4,7 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
 from tests.repo.test_imports import parsed
+
+pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
 # Written in pieces, so that this file does not match itself.
 HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "yarnpkg" + ".com", "deb.debian" + ".org"]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
+
 SOURCE = Path(__file__).parents[2] / "src/testbay"
 
 # From the ways to fail, at the bottom, to the ways to call, at the top.

@@ -67,7 +67,9 @@ def said(line: str) -> dict[str, int]:
     return {word: int(count) for count, word in re.findall(r"(\d+) (\w+?)s?\b", line) if word in words}
 
 
-@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize(
+    "beside", [pytest.param(name, marks=[pytest.mark.slow] if name == "both" else []) for name in BESIDE]
+)
 def test_all_accounts_agree_with_pytest(
     run: Pytest, tmp_path: Path, beside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

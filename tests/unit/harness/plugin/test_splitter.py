@@ -42,7 +42,10 @@ def run(tmp_path: Path) -> Pytest:
     return start
 
 
-@pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param([], id="serial"), pytest.param(["-p", "xdist", "-n", "2"], id="xdist", marks=pytest.mark.slow)],
+)
 def test_shards_are_the_whole_together(run: Pytest, tmp_path: Path, workers: list[str]) -> None:
     """Each records the whole collection, what -k left of it, and its own part; ids are what pytest makes of them."""
     done = []
