@@ -34,6 +34,12 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
 
 
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
+    if inner := project.only_inner:
+        raise ManifestError(
+            f"{project.root}: the program is in {' and '.join(inner)}: nothing was written",
+            why="this folder names no package and has no Python file outside of those",
+            todo=f"cd {inner[0].rstrip('/')} && testbay init (a compose file here serves every folder below)",
+        )
     made = manifest.draft(project, environ)
     voice.say(f"{manifest.FILE}: what this project says of itself")
     for line in (*made.keys, *made.env):

@@ -1,25 +1,78 @@
 """How a project's database gets its tables."""
 
-from collections.abc import Collection
+import configparser
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
 
 _SQL_FOLDERS = ("migrations", "db/migrations", "database/migrations", "sql/migrations", "db/schema", "sql", "schema")
+_ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
+_SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
+_TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
+_NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
 
 
 def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
     """The command or the folder; None when no file speaks of one. The server itself runs the `scripts` already."""
     if (project.root / "alembic.ini").is_file():
-        return Finding(key="migrate", value='"alembic upgrade head"', source="alembic.ini")
+        return _command("alembic upgrade head", "alembic.ini")
+    if project.table("tool", "alembic"):
+        return _command("alembic upgrade head", "pyproject.toml: tool.alembic")
     if project.has("flask-migrate") and (project.root / "migrations/env.py").is_file():
-        return Finding(key="migrate", value='"flask db upgrade"', source="migrations/env.py, Flask-Migrate")
+        return _command("flask db upgrade", "migrations/env.py, Flask-Migrate")
     if "django" in project.text("manage.py"):
-        return Finding(key="migrate", value='"python manage.py migrate --noinput"', source="manage.py")
+        return _command("python manage.py migrate --noinput", "manage.py")
+    return _target(project) or _alembic_below(project) or _sql(project, scripts)
+
+
+def _command(line: str, source: str) -> Finding:
+    return Finding(key="migrate", value=f'"{line}"', source=source)
+
+
+def _target(project: Project) -> Finding | None:
+    """A target of the Makefile that needs nothing but the database, whose address the environment may say."""
+    text = project.text("Makefile") or project.text("makefile")
+    fixed = re.findall(r"(?m)^\s*(?:export\s+)?(\w+)\s*:{0,2}=\s*\S*://", text)  # such a line wins over the environment
+    for name in _TARGETS:
+        match = re.search(rf"(?m)^{name}\s*:(?!=)([^\n]*)\n((?:\t[^\n]*(?:\n|$))+)", text)
+        if match and not match[1].partition("#")[0].strip() and not _NOT_OURS.search(match[2]) and not fixed:
+            return _command(f"make {name}", f"Makefile: {name}")
+    return None
+
+
+def _alembic_below(project: Project) -> Finding | None:
+    """An alembic.ini in a folder: relative to it, or to the project, as its script_location has it."""
+    for path in _below(project, "alembic.ini"):
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read_string(project.text(str(path)))
+        except configparser.Error:
+            continue
+        location = parser.get("alembic", "script_location", fallback="")
+        if location and not location.startswith("%") and (project.root / path.parent / location).is_dir():
+            return _command(f"cd {path.parent} && alembic upgrade head", str(path))
+        if location:
+            return _command(f"alembic -c {path} upgrade head", str(path))
+    return None
+
+
+def _below(project: Project, name: str) -> Iterator[Path]:
+    folders = sorted({parent for source in project.sources for parent in source.path.parents[:3]})
+    beside = [folder for folder in folders if folder != Path() and (project.root / folder / name).is_file()]
+    yield from (folder / name for folder in beside if re.fullmatch(r"[\w./-]+", str(folder)))
+
+
+def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
     packages = (source.path.parent for source in project.code if source.path.name == "__init__.py")
     folders = [*map(Path, _SQL_FOLDERS), *(package / name for package in packages for name in ("migrations", "sql"))]
-    for folder in folders:
+    for folder in [*folders, *map(Path, _ALONE)]:
         whole = (project.root / folder).absolute()
-        if (files := sorted(whole.glob("*.sql"))) and whole not in scripts and files[0] not in scripts:
-            return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name} …")
+        files = sorted(whole.glob("*.sql"))
+        if not files or whole in scripts or files[0] in scripts:
+            continue
+        if folder in folders or (len(files) == 1 and _SCHEMA.fullmatch(files[0].name)):
+            more = " …" if len(files) > 1 or folder in folders else ""
+            return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name}{more}")
     return None

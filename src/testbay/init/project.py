@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from testbay.init import packages
+
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
-_NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt")
-_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
 
@@ -84,20 +85,7 @@ class Project:
     @cached_property
     def packages(self) -> dict[str, str]:
         """Every package the project names as its dependency, and the file that names it."""
-        found: dict[str, str] = {}
-        for file in sorted(self.root.glob("requirements*.txt")):
-            found |= dict.fromkeys(map(_package, self.text(file.name).splitlines()), file.name)
-        lists = [self.table("project").get("dependencies"), *self.table("project", "optional-dependencies").values()]
-        lists += self.table("dependency-groups").values()
-        named = [text for texts in lists if isinstance(texts, list) for text in texts if isinstance(text, str)]
-        poetry = self.table("tool", "poetry")
-        groups = [
-            poetry,
-            *(group for group in self.table("tool", "poetry", "group").values() if isinstance(group, dict)),
-        ]
-        named += [name for group in groups for name in (group.get("dependencies") or {})]
-        found |= dict.fromkeys(map(_package, named), "pyproject.toml")
-        return {name: file for name, file in found.items() if name}
+        return packages.named(self)
 
     @cached_property
     def inner(self) -> list[str]:
@@ -105,6 +93,12 @@ class Project:
         files = [file for deep in ("*/", "*/*/") for name in _NAMES_PACKAGES for file in self.root.glob(deep + name)]
         folders = sorted({file.parent.relative_to(self.root) for file in files})
         return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)][:5]
+
+    @property
+    def only_inner(self) -> list[str]:
+        """The folders with packages of their own, where nothing of a program is outside of them."""
+        outside = [s for s in self.sources if not str(s.path).startswith(tuple(self.inner))]
+        return [] if self.packages or outside else self.inner
 
     @cached_property
     def sources(self) -> list[Source]:
@@ -150,9 +144,3 @@ class Project:
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
                     found.setdefault(match[1], (match[2].strip().strip("\"'"), name))
         return found
-
-
-def _package(requirement: str) -> str:
-    """The normalised name in a requirement; empty for an option or a comment."""
-    match = _NAME.match(requirement)
-    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""

@@ -13,7 +13,12 @@ from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
 # Names that Compose does not find by itself; the manifest names such a file.
-_OTHERS = ("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose.dev.yml")
+_OTHERS = (
+    *("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose-test.yml"),
+    *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
+    *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
+    *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
+)
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
     "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool asyncpg aiopg pg8000",

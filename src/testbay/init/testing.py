@@ -3,6 +3,7 @@
 import configparser
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from testbay.init.project import Finding, Project
 
@@ -68,6 +69,10 @@ def django_settings(project: Project) -> Finding | None:
     match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text("manage.py"))
     if match is None or "DJANGO_SETTINGS_MODULE" in said:
         return None
+    package = match[1].rpartition(".")[0]
+    for name in ("test", "tests", "testing", "ci"):  # beside the one for development, in a package of settings
+        if package and (file := Path(*package.split("."), f"{name}.py")) in {s.path for s in project.sources}:
+            return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{package}.{name}"', source=str(file))
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source="manage.py")
 
 

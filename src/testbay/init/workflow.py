@@ -9,6 +9,7 @@ from testbay.init.project import Project
 
 KNOWN = ("github",)
 FILE = ".github/workflows/testbay.yml"
+_FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
 _EXTRAS = ("test", "tests", "testing", "dev")
 # Folders in which setuptools looks for no package of a project without a build system.
 _NO_PACKAGES = {
@@ -87,9 +88,12 @@ def text(project: Project) -> str:
 
 
 def _lists(project: Project) -> list[str]:
-    """The files that name the project's packages."""
+    """The files that name the project's packages; of a folder `requirements/` the list for tests."""
     files = sorted(file.name for file in project.root.glob("requirements*.txt"))
-    return files + (["pyproject.toml"] if project.pyproject.get("project") else [])
+    inside = [
+        f"requirements/{name}.txt" for name in _FOR_TESTS if (project.root / f"requirements/{name}.txt").is_file()
+    ]
+    return (files or inside[:1]) + (["pyproject.toml"] if project.pyproject.get("project") else [])
 
 
 def _install(project: Project) -> str:
@@ -101,7 +105,7 @@ def _install(project: Project) -> str:
     if project.pyproject.get("project") and not _is_package(project):
         words += ["-r pyproject.toml", *(f"--extra {name}" for name in extras)]
         tool = "python -m pip install uv && uv pip install --system"
-    elif project.pyproject.get("project"):
+    elif _is_built(project):
         words += [_editable(extras)]
     if groups:
         tool = "python -m pip install uv && uv pip install --system"
@@ -112,7 +116,7 @@ def packages(project: Project) -> str:
     """The arguments of any pip for what the project itself needs today, quoted for a shell."""
     words = _requirements(project)
     extras = _extras(project, "project", "optional-dependencies")
-    if project.pyproject.get("project") and _is_package(project):
+    if _is_built(project):
         words += [_editable(extras)]
     elif table := project.table("project"):
         named = [*_texts(table.get("dependencies"))]
@@ -144,6 +148,15 @@ def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset
     listed = groups.get(name, []) if name not in seen else []
     inner = [one["include-group"] for one in listed if isinstance(one, dict) and "include-group" in one]
     return _texts(listed) + [text for other in inner for text in _members(groups, other, seen | {name})]
+
+
+def _is_built(project: Project) -> bool:
+    """Whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables or setup.py."""
+    if project.pyproject.get("project"):
+        return _is_package(project)
+    poetry = project.table("tool", "poetry")
+    built = bool(poetry and project.table("build-system")) and poetry.get("package-mode") is not False
+    return built or (project.root / "setup.py").is_file()
 
 
 def _is_package(project: Project) -> bool:

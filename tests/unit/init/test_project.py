@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from testbay.init import entry, manifest, migrations, servers, testing, variables
+from testbay.errors import ManifestError
+from testbay.init import command, entry, manifest, migrations, servers, testing, variables
 from testbay.init.project import Finding, Project
 from testbay.init.reads import reads
+from testbay.output import Voice
 
 APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
 SETTINGS = """
@@ -205,6 +207,20 @@ def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, s
         ({"alembic.ini": ""}, 'migrate = "alembic upgrade head"'),
         ({"manage.py": "django"}, 'migrate = "python manage.py migrate --noinput"'),
         ({"requirements.txt": "flask-migrate", "migrations/env.py": ""}, 'migrate = "flask db upgrade"'),
+        ({"pyproject.toml": '[tool.alembic]\nscript_location = "a"'}, 'migrate = "alembic upgrade head"'),
+        ({"Makefile": "migrate: ## up\n\tpython -m db.up\n"}, 'migrate = "make migrate"'),
+        ({"Makefile": "migrate:\n\tdocker compose run web migrate\n"}, ""),
+        ({"Makefile": "DB = postgres://a@b/c\nmigrate:\n\tup $(DB)\n"}, ""),
+        (
+            {"src/a/x.py": "", "src/a/alembic.ini": "[alembic]\nscript_location = %(here)s/m\n"},
+            'migrate = "alembic -c src/a/alembic.ini upgrade head"',
+        ),
+        (
+            {"db/m/env.py": "", "db/alembic.ini": "[alembic]\nscript_location = m\n"},
+            'migrate = "cd db && alembic upgrade head"',
+        ),
+        ({"schema.sql": ""}, 'migrations = "."'),
+        ({"schema.sql": "", "drop.sql": ""}, ""),
         ({"db/migrations/1_a.sql": ""}, 'migrations = "db/migrations"'),
         ({"shop/__init__.py": "x = 1", "shop/sql/1_a.sql": ""}, 'migrations = "shop/sql"'),
         ({"app.py": "x = 1"}, ""),
@@ -269,6 +285,84 @@ def test_the_compose_file_of_the_repository_serves_a_folder_in_it(project: Proje
     found = servers.servers(Project(root=project.root / "backend"), {})
 
     assert (found.needs, found.missing) == ({"postgres": "../compose.yaml: db (postgres)"}, False)
+
+
+def test_a_folder_of_several_programs_is_refused(project: Project) -> None:
+    """Each has its own manifest; nothing is written here."""
+    add(
+        project,
+        {"compose.yaml": "", "apps/a/pyproject.toml": "", "apps/b/requirements.txt": "", "apps/a/a.py": "x = 1"},
+    )
+
+    with pytest.raises(ManifestError) as refused:
+        command.execute(project.root, {}, Voice())
+
+    assert refused.value.what == f"{project.root}: the program is in apps/a/ and apps/b/: nothing was written"
+    assert refused.value.todo.startswith("cd apps/a && testbay init")
+    assert not (project.root / "testbay.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("setup.py", "REQUIRED = ['asyncpg>=0.29']\nsetup(name='x', install_requires=REQUIRED + ['nats-py'])"),
+        ("setup.cfg", "[options]\ninstall_requires =\n    asyncpg>=0.29\n    nats-py\n"),
+        ("setup.cfg", "[options.extras_require]\ndb = asyncpg\nmq =\n    nats-py\n"),
+        ("Pipfile", '[packages]\nasyncpg = "*"\n[dev-packages]\nnats-py = "*"\n'),
+        ("tox.ini", "[testenv]\ndeps =\n    asyncpg\n    nats-py\n    -r x.txt\n"),
+        ("requirements/base.txt", "asyncpg\nnats-py\n"),
+        ("pyproject.toml", '[tool.hatch.envs.default]\ndependencies = ["asyncpg", "nats-py"]\n'),
+        ("pyproject.toml", '[tool.pdm.dev-dependencies]\ntest = ["asyncpg", "nats-py"]\n'),
+        ("pyproject.toml", '[tool.uv]\ndev-dependencies = ["asyncpg", "nats-py"]\n'),
+        ("pyproject.toml", '[tool.poetry.dev-dependencies]\nasyncpg = "*"\nnats-py = "^2"\n'),
+    ],
+)
+def test_packages_are_found_whatever_installs_them(project: Project, file: str, text: str) -> None:
+    """setuptools, pip, Pipenv, tox, Hatch, PDM, uv, Poetry."""
+    assert {"asyncpg", "nats-py"} <= add(project, {file: text}).packages.keys()
+
+
+NESTED = """
+class Database(BaseModel):
+    host: str
+    port: int = 5432
+class Base(BaseSettings):
+    class Config:
+        env_prefix = "SHOP_"
+        env_nested_delimiter = "__"
+class Settings(Base):
+    db: Database
+    cache: "CacheSettings" = None
+    key: str = Field(validation_alias=AliasChoices("SHOP_KEY", "KEY"))
+"""
+
+
+def test_prefix_and_models_of_settings_classes(project: Project) -> None:
+    """A class may take both from the class above it."""
+    found = reads(add(project, {"settings.py": NESTED}))
+
+    assert [(read.name, read.required) for read in found] == [
+        ("SHOP_DB__HOST", True),
+        ("SHOP_DB__PORT", False),
+        ("SHOP_CACHE", False),
+        ("SHOP_KEY", True),
+    ]
+
+
+def test_prefixes_of_environs_and_dynaconf(project: Project) -> None:
+    """`with env.prefixed`, one in another; `envvar_prefix` with the keys of the settings file and of the code."""
+    environs = (
+        'with env.prefixed("A_"):\n    X = env("X")\n    with env.prefixed("B_"):\n        Y = env("Y")\nZ = env("Z")\n'
+    )
+    dynaconf = 'settings = Dynaconf(envvar_prefix="shop", settings_files=["settings.toml"], environments=True)\n'
+    files = {"a.py": environs, "conf/b.py": dynaconf, "c.py": "settings.cache_url\nsettings['token']\n"}
+    text = '[default]\ndatabase_url = "postgresql://a@b/c"\nport = 1\n[testing.redis]\nhost = "h"\n'
+
+    found = reads(add(project, files | {"settings.toml": text}))
+
+    assert {read.name for read in found} == {
+        *("A_X", "A_B_Y", "Z", "SHOP_DATABASE_URL", "SHOP_PORT", "SHOP_REDIS__HOST", "SHOP_CACHE_URL", "SHOP_TOKEN"),
+    }
 
 
 def test_a_folder_without_packages_leads_to_those_that_have_some(project: Project) -> None:

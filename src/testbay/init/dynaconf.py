@@ -1,0 +1,74 @@
+"""The variables by which a program with Dynaconf is told its settings: the prefix, and each key."""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from testbay.init.project import Project, Source
+from testbay.init.variable import Read, last, text_of
+
+_MAKERS = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
+_FILES = ("settings.toml", "config/settings.toml")
+
+
+def reads(project: Project) -> Iterator[Read]:
+    """The keys of the settings files and those that the code asks for."""
+    for source in project.code:
+        if source.tree is None or not any(maker in source.text for maker in _MAKERS):
+            continue
+        for call in ast.walk(source.tree):
+            if isinstance(call, ast.Call) and last(call.func) in _MAKERS:
+                yield from _of(call, project, source)
+                return
+
+
+def _of(call: ast.Call, project: Project, source: Source) -> Iterator[Read]:
+    words = {word.arg: word.value for word in call.keywords if word.arg}
+    said = words.get("envvar_prefix")
+    bare = isinstance(said, ast.Constant) and said.value is False
+    prefix = "" if bare else f"{(text_of(said) if said else '') or 'DYNACONF'}_".upper()
+    given = [
+        text_of(node) for key in ("settings_files", "settings_file") if key in words for node in _texts(words[key])
+    ]
+    for file in given or _FILES:
+        folder = "" if (project.root / file).is_file() else f"{source.path.parent}/"
+        for key, default in _keys(project.text(f"{folder}{file}"), in_sections="environments" in words):
+            yield Read(name=f"{prefix}{key.upper()}", default=default, required=False, where=f"{folder}{file}")
+    for other in project.code:
+        for key, line in _asked(other):
+            yield Read(name=f"{prefix}{key.upper()}", default="", required=False, where=f"{other.path}:{line}")
+
+
+def _texts(node: ast.expr) -> list[ast.expr]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
+
+
+def _keys(text: str, *, in_sections: bool) -> Iterator[tuple[str, str]]:
+    """Each key of a TOML file with its value; a table's keys are joined by two underlines."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return
+    tables = [value for value in table.values() if isinstance(value, dict)] if in_sections else [table]
+    for one in tables:
+        yield from _flat(one, "")
+
+
+def _flat(table: dict[str, Any], before: str) -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}__")
+        elif not isinstance(value, list):
+            yield f"{before}{key}", str(value)
+
+
+def _asked(source: Source) -> Iterator[tuple[str, int]]:
+    """`settings.KEY` and `settings["KEY"]`."""
+    if source.tree is None or "settings" not in source.text:
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and last(node.value) == "settings":
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.Subscript) and last(node.value) == "settings" and text_of(node.slice).isidentifier():
+            yield text_of(node.slice), node.lineno

@@ -1,0 +1,124 @@
+"""The packages that a project says it depends on, in each of the files in which projects do that."""
+
+import ast
+import configparser
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
+
+
+class Readable(Protocol):
+    """What is asked of a project."""
+
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+
+    def text(self, name: str) -> str:
+        """The text of a file."""
+
+    def table(self, *keys: str) -> dict[str, Any]:
+        """A table of pyproject.toml."""
+
+
+def named(project: Readable) -> dict[str, str]:
+    """Every package, and the file that names it; the file that a reader would look into first has the last word."""
+    found: dict[str, str] = {}
+    for file, texts in _lists(project):
+        found |= dict.fromkeys(map(_package, texts), file)
+    return {name: file for name, file in found.items() if name}
+
+
+def requirement_files(root: Path) -> list[str]:
+    """The lists for pip: `requirements*.txt`, and those in a folder `requirements/`."""
+    files = [*root.glob("requirements*.txt"), *root.glob("requirements/*.txt")]
+    return sorted(str(file.relative_to(root)) for file in files)
+
+
+def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:
+    yield "tox.ini", _lines(project, "tox.ini", "testenv", "deps")
+    yield "Pipfile", _pipfile(project)
+    yield "setup.cfg", _lines(project, "setup.cfg", "options", "install_requires")
+    yield "setup.cfg", _lines(project, "setup.cfg", "options.extras_require", "")
+    yield "setup.py", _setup(project.text("setup.py"))
+    for file in requirement_files(project.root):
+        yield file, project.text(file).splitlines()
+    yield "pyproject.toml", _pyproject(project)
+
+
+def _pyproject(project: Readable) -> list[str]:
+    hatch = project.table("tool", "hatch", "envs").values()
+    poetry = [project.table("tool", "poetry"), *project.table("tool", "poetry", "group").values()]
+    lists = [
+        project.table("project").get("dependencies"),
+        *project.table("project", "optional-dependencies").values(),
+        *project.table("dependency-groups").values(),
+        *project.table("tool", "pdm", "dev-dependencies").values(),
+        project.table("tool", "uv").get("dev-dependencies"),
+        *(env.get(key) for env in hatch if isinstance(env, dict) for key in ("dependencies", "extra-dependencies")),
+        *(list(_table(group, "dependencies")) for group in poetry),
+        *(list(_table(group, "dev-dependencies")) for group in poetry),
+    ]
+    return [text for texts in lists if isinstance(texts, list) for text in texts if isinstance(text, str)]
+
+
+def _table(group: Any, key: str) -> dict[str, Any]:
+    found = group.get(key) if isinstance(group, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _pipfile(project: Readable) -> list[str]:
+    try:
+        said = tomllib.loads(project.text("Pipfile"))
+    except (ValueError, RecursionError):
+        return []
+    return [name for key in ("packages", "dev-packages") for name in _table(said, key)]
+
+
+def _lines(project: Readable, file: str, section: str, option: str) -> list[str]:
+    """The lines of an option of an INI file; of every option when it is empty."""
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(project.text(file))
+    except configparser.Error:
+        return []
+    if not parser.has_section(section):
+        return []
+    options = [option] if option else parser.options(section)
+    return [
+        line for name in options if parser.has_option(section, name) for line in parser.get(section, name).split("\n")
+    ]
+
+
+def _setup(text: str) -> list[str]:
+    """The texts of setup()'s lists of requirements, those of names that hold a list included; nothing is executed."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    nodes = list(ast.walk(tree))
+    held = {
+        target.id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    asked = [
+        word.value for node in nodes if isinstance(node, ast.Call) for word in node.keywords if word.arg in _KEYWORDS
+    ]
+    names = [node.id for value in asked for node in ast.walk(value) if isinstance(node, ast.Name)]
+    values = [*asked, *(held[name] for name in names if name in held)]
+    texts = [part for value in values for part in ast.walk(value) if isinstance(part, ast.Constant)]
+    return [text.value for text in texts if isinstance(text.value, str)]
+
+
+def _package(requirement: str) -> str:
+    """The normalised name in a requirement; empty for an option or a comment."""
+    match = _NAME.match(requirement)
+    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""

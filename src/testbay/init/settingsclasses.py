@@ -1,0 +1,100 @@
+"""pydantic's settings classes: which classes are some, and the variables that their fields stand for."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from testbay.init.project import Project, Source
+from testbay.init.variable import Read, last, sample_of, text_of
+
+_DEPTH = 5  # of classes in classes: more is a circle
+
+
+class SettingsClasses:
+    """The classes of a project, by name."""
+
+    def __init__(self, project: Project) -> None:
+        nodes = [node for source in project.code if source.tree for node in ast.walk(source.tree)]
+        self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+
+    def is_settings(self, node: ast.ClassDef) -> bool:
+        """Whether it is derived from BaseSettings, through classes of the project or at once."""
+        return any(last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases)
+
+    def _line(self, node: ast.ClassDef) -> list[ast.ClassDef]:
+        """The class, then those of the project that it is derived from, the nearest first."""
+        line = [node]
+        for one in line:
+            known = [self._classes[last(base)] for base in one.bases if last(base) in self._classes]
+            line += [base for base in known if base not in line]
+        return line
+
+    def fields(self, node: ast.ClassDef, source: Source) -> Iterator[Read]:
+        """The variable of each field, those of the classes above included."""
+        line = self._line(node)
+        prefix, delimiter = _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
+        seen: set[str] = set()
+        for one in line:
+            for read, annotation in _fields(one, prefix, source):
+                if read.name not in seen:
+                    seen.add(read.name)
+                    yield from self._nested(read, annotation, delimiter, source, _DEPTH)
+
+    def _nested(self, read: Read, annotation: ast.expr, delimiter: str, source: Source, depth: int) -> Iterator[Read]:
+        """The fields of a model within a model, when the settings say how their names are joined."""
+        names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
+        inner = [self._classes[name] for name in names if name in self._classes]
+        models = [one for one in inner if any(last(base) == "BaseModel" for base in one.bases)]
+        if not models:
+            yield from () if inner and self.is_settings(inner[0]) else (read,)
+        elif delimiter and depth:
+            for below, kind in _fields(models[0], f"{read.name}{delimiter}", source):
+                needed = replace(below, required=below.required and read.required)
+                yield from self._nested(needed, kind, delimiter, source, depth - 1)
+        else:
+            yield replace(read, sample="{}")
+
+
+def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[Read, ast.expr]]:
+    for field in node.body:
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        kind = ast.unparse(field.annotation)
+        if field.target.id == "model_config" or field.target.id.startswith("_") or "ClassVar" in kind:
+            continue
+        name, default, required = _field(field, prefix)
+        required = required and "None" not in kind and "Optional" not in kind
+        where = f"{source.path}:{field.lineno}"
+        yield Read(name=name, default=default, required=required, where=where, sample=sample_of(kind)), field.annotation
+
+
+def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
+    """Its variable's name, its default as text, and whether it has none."""
+    assert isinstance(field.target, ast.Name)
+    name, value = (prefix + field.target.id).upper(), field.value
+    if isinstance(value, ast.Call) and last(value.func) == "Field":
+        words = {word.arg: word.value for word in value.keywords}
+        alias = next((_alias(words[key]) for key in ("validation_alias", "alias", "env") if key in words), "")
+        given = words.get("default") or next(iter(value.args), None)
+        value = given if not (isinstance(given, ast.Constant) and given.value is ...) else None
+        name = alias or name
+        if "default_factory" in words:
+            return name, "", False
+    default = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
+    return name, default, value is None
+
+
+def _alias(node: ast.expr) -> str:
+    """An alias, or the first of AliasChoices."""
+    return text_of(node.args[0]) if isinstance(node, ast.Call) and node.args else text_of(node)
+
+
+def _configured(line: list[ast.ClassDef], key: str) -> str:
+    """A key of SettingsConfigDict or of an inner class, in the nearest class that sets it."""
+    for one in line:
+        for node in ast.walk(one):
+            named = isinstance(node, ast.keyword) and node.arg == key
+            assigned = isinstance(node, ast.Assign) and [last(target) for target in node.targets] == [key]
+            if (named or assigned) and isinstance(node, ast.keyword | ast.Assign) and (found := text_of(node.value)):
+                return found
+    return ""
