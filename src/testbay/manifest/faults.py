@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from testbay.manifest.fields import SHAPES
 from testbay.manifest.service import Manifest
 from testbay.text import nearest
 
@@ -27,7 +28,7 @@ def explain(error: ValidationError) -> str:
     if fault["type"] == "union_tag_invalid":
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = SHAPES.get(fault.get("ctx", {}).get("pattern", ""), fault["msg"].removeprefix("Value error, "))
     return f"{key}: {message}" if key else message
 
 

@@ -6,10 +6,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from testbay.manifest.checkbase import DEPLOYED, CheckBase, Phase, check_names, check_placeholders
-from testbay.manifest.fields import Condition, Duration
+from testbay.manifest.fields import ADDRESS, HOST_PORT, VARIABLE, Condition, Duration
 
-_HOST = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+|\$\{\w+\}):(\d{1,5}|\$\{\w+\})$"
-_ADDRESS = r"^(\$\{\w+\}|\{secret\.\w+\})$"
 TCP_NAMES = frozenset({"response_ms", "ip", "text", "run", "expected_sha"})
 TLS_NAMES = frozenset({"response_ms", "ip", "certificate", "tls_version", "run", "expected_sha"})
 DNS_NAMES = frozenset({"answers", "ttl", "rcode", "response_ms", "ip", "run", "expected_sha"})
@@ -49,7 +47,7 @@ class TcpCheck(_Probe):
     """A port that takes a connection; with `send`, or a condition on `text`, also what it says."""
 
     kind: Literal["tcp"]
-    connect: str = Field(pattern=_HOST)
+    connect: str = Field(pattern=HOST_PORT)
     send: str | None = Field(default=None, max_length=4096)
     expect: list[Condition] = []
 
@@ -66,7 +64,7 @@ class TlsCheck(_Probe):
     """A certificate: its chain and its name are checked as a browser does, and what `expect` says of it."""
 
     kind: Literal["tls"]
-    connect: str = Field(pattern=_HOST)
+    connect: str = Field(pattern=HOST_PORT)
     server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+$")
     expect: list[Condition] = ["certificate.days_left > 14"]
 
@@ -98,7 +96,7 @@ class HeartbeatCheck(_Probe):
     """
 
     kind: Literal["heartbeat"]
-    token: str = Field(pattern=r"^\$\{\w+\}$")
+    token: str = Field(pattern=VARIABLE)
     within: Duration
     takes: Duration | None = None
     expect: list[Condition] = []
@@ -117,7 +115,7 @@ class PostgresCheck(_Probe):
     """A login and a query in a read-only transaction; conditions on its first `value`, its first `row`, and `rows`."""
 
     kind: Literal["postgres"]
-    url: str = Field(pattern=_ADDRESS)
+    url: str = Field(pattern=ADDRESS)
     query: str = Field(default="select 1", min_length=1, max_length=4096)
     expect: list[Condition] = []
 
@@ -131,7 +129,7 @@ class RedisCheck(_Probe):
     """A login and a command; one that may change something needs `writes`."""
 
     kind: Literal["redis"]
-    url: str = Field(pattern=_ADDRESS)
+    url: str = Field(pattern=ADDRESS)
     ask: list[str] = Field(default=["PING"], min_length=1, max_length=16)
     expect: list[Condition] = []
 
@@ -147,7 +145,7 @@ class NatsCheck(_Probe):
     """A login, and a round trip to the server; with `request`, an answer on that subject, which needs `writes`."""
 
     kind: Literal["nats"]
-    url: str = Field(pattern=_ADDRESS)
+    url: str = Field(pattern=ADDRESS)
     request: str | None = Field(default=None, pattern=r"^[^\s*>]{1,255}$")
     payload: Any = None
     expect: list[Condition] = []

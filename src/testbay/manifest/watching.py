@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from testbay.manifest.checkbase import Table
-from testbay.manifest.fields import Duration
+from testbay.manifest.fields import VARIABLE, Duration
 
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
@@ -46,7 +46,7 @@ class Channel(Table):
     `quiet` are the hours in which nothing is sent there; what happened in them is sent when they end.
     """
 
-    url: str = Field(pattern=r"^\$\{\w+\}$")
+    url: str = Field(pattern=VARIABLE)
     quiet: list[Annotated[str, AfterValidator(_span)]] = []
 
 
@@ -92,6 +92,6 @@ class Watching(Table):
     again: Duration | None = None
     zone: Zone = "UTC"
     keep: Annotated[Duration, Field(ge=3600)] = 7 * 86400.0
-    alive: Annotated[str, Field(pattern=r"^\$\{\w+\}$")] | None = None
+    alive: Annotated[str, Field(pattern=VARIABLE)] | None = None
     tell: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Channel] = {}
     maintenance: list[Maintenance] = []

@@ -114,24 +114,31 @@ class Scope:
         return value
 
 
+@dataclass
+class Progress:
+    """How far an exchange came; `said` ends the sentence that it took too long."""
+
+    said: str = ""
+
+
 @asynccontextmanager
-async def deadline(what: str, timeout_s: float, until: float = math.inf) -> AsyncIterator[None]:
+async def deadline(what: str, timeout_s: float, until: float = math.inf) -> AsyncIterator[Progress]:
     """The time one check may take in all, however slowly it is answered; `until` is when the run is over.
 
     Raises:
         FoundError: It took longer: `fail`, or `error` when the run was over.
     """
     left_s = until - time.monotonic()
-    limit = asyncio.timeout(max(0.0, min(timeout_s, left_s)))
+    limit, progress = asyncio.timeout(max(0.0, min(timeout_s, left_s))), Progress()
     try:
         async with limit:
-            yield
+            yield progress
     except TimeoutError:
         if not limit.expired():
             raise
         if left_s < timeout_s:
             raise FoundError("error", "the time for the whole run was over") from None
-        raise FoundError("fail", f"{what} took longer than {timeout_s:g} s") from None
+        raise FoundError("fail", f"{what} took longer than {timeout_s:g} s{progress.said}") from None
 
 
 def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:
@@ -152,6 +159,8 @@ def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[st
 
 def parsed(text: str, what: str) -> Any:
     """A text as JSON, or why it cannot be."""
+    if not text.strip():
+        return Missing(f"{what} is empty")
     try:
         return strict_json(text)
     except (ValueError, RecursionError) as error:

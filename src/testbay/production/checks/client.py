@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import logging
 import re
 import secrets
 import ssl
@@ -107,8 +108,15 @@ def client(
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )
+    _hush()
     made._retry_connection = False  # noqa: SLF001 - how often a check is asked is ours to say, and is reported
     return made
+
+
+@functools.cache
+def _hush() -> None:
+    """Keep off the terminal what the library logs: a server's words, of a cookie that it ignores, say."""
+    logging.getLogger("aiohttp").addHandler(logging.NullHandler())
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from testbay.manifest import placeholders
 from testbay.manifest.checks import Exchange
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.asking import Asking, FoundError, Scope, parsed
+from testbay.production.checks.asking import Asking, FoundError, Progress, Scope, parsed
 from testbay.production.checks.charset import text_of
 from testbay.production.checks.report import Verdict
 from testbay.production.checks.way import address, certificate
@@ -35,8 +35,13 @@ _CLEARER = {  # than the library's own words
     "Got more than": "its headers are too long",
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
+    "Connection reset": "the connection was reset",
+    "Broken pipe": "the connection was reset",
+    r"b'\x15\x03": "it was in TLS; does the address begin with https://?",
 }
 _NO_TLS = Missing("it was not asked over TLS")
+_NOT_HTTP = "Bad status line: Expected HTTP/, RTSP/ or ICE/"
+_PLAIN = ("wrong version number", "packet length too long", "http request", "record layer failure")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -50,6 +55,7 @@ class Response:
     body: bytes
     elapsed_s: float
     trouble: str = ""
+    moved: str = ""  # where it redirects to, when that was not followed
     peer: Any = None
     tls: Any = None
 
@@ -82,11 +88,16 @@ class Response:
         """The exchange as evidence; the beginning of the body only if it may be `shown`."""
         begins = " ".join(self._text_of(self.body[:400]).split())[:200]
         said = f"{self.asked} → {self.status} {self._kind}, {len(self.body)} bytes"
+        scheme = self.headers.get("www-authenticate", "").partition(" ")[0][:20]
+        said += f", asks for {scheme} credentials" if self.status == 401 and scheme else ""
+        said += f", redirects to {self.moved}" if shown and self.moved else ""
         return f"{said}: {begins}" if shown and begins and not self.trouble else said
 
 
-async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
+async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Progress | None = None) -> Response:
     """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
+
+    How far it came is told to `progress`.
 
     Raises:
         FoundError: No answer came; or a redirect that is not followed or does not end.
@@ -95,10 +106,11 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
 
     path = placeholders.filled_path(table.path, scope)
     asked = f"{table.method.upper()} {path}"
-    began = time.monotonic()
+    began, progress = time.monotonic(), progress or Progress()
     try:
+        progress.said = ": no answer came"
         response = await _sent(asking, table, scope, path)
-        body, trouble = await _body(response)
+        body, trouble = await _body(response, progress)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise no_answer(asked, error) from None
     return Response(
@@ -108,6 +120,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope) -> Response:
         body=body,
         elapsed_s=time.monotonic() - began,
         trouble=trouble,
+        moved=_moved(asking, response),
         peer=getattr(response, "peer", None),
         tls=getattr(response, "secure", None),
     )
@@ -169,7 +182,22 @@ def _stays(home: "URL", url: "URL") -> bool:
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
-async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
+def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
+    """Where a redirect leads that was not followed, without what may be a key, and how to follow it."""
+    from yarl import URL
+
+    to = response.headers.get("location")
+    if response.status not in _REDIRECTS or to is None:
+        return ""
+    try:
+        url = response.url.join(URL(to))
+        stays = _stays(URL(asking.base_url), url)
+        return f"{url.path[:100]} (follow = true follows it)" if stays else f"{url.origin()}{url.path}"[:100]
+    except ValueError:
+        return "an invalid address"
+
+
+async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple[bytes, str]:
     """The body, unpacked, up to the limit; and why it is of no use, if so."""
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
@@ -178,6 +206,7 @@ async def _body(response: "aiohttp.ClientResponse") -> tuple[bytes, str]:
     unpack = zlib.decompressobj(_GZIP) if "gzip" in coding else None
     body = bytearray()
     try:
+        progress.said = f": status {response.status} came, and its body did not end"
         async for chunk in response.content.iter_any():
             room = MAX_BODY_BYTES + 1 - len(body)
             body += unpack.decompress(chunk, room) if unpack else chunk[:room]
@@ -211,6 +240,7 @@ def no_answer(asked: str, error: BaseException) -> FoundError:
     said = next((text for cause in causes if (text := str(getattr(cause, "message", cause)))), "")
     said = " ".join(word for word in said.split() if word != "^")  # the parser draws
     said = next((clear for words, clear in _CLEARER.items() if words in said), said)
+    said = said.replace(_NOT_HTTP, "what came is not HTTP")
     name = type(causes[0]).__name__
     if isinstance(error, ValueError) or name in _UNSENDABLE:
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
@@ -231,4 +261,5 @@ def tls_trouble(error: ssl.SSLError) -> str:
     """In words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    return (error.reason or str(error)).replace("_", " ").lower()
+    words = (error.reason or str(error)).replace("_", " ").lower()
+    return f"{words}; does it answer without TLS?" if words in _PLAIN else words

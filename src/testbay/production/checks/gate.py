@@ -55,7 +55,7 @@ async def wait(
         if waited_s + live.every > live.give_up or asking.left_s < live.every:
             often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
             raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
-        waiting = f"waiting for {rollout.expected[:12]}, {asking.commit[:12] or 'nothing'} answers"
+        waiting = f"waiting for {rollout.expected[:12]}, {asking.commit[:12] or 'no known build'} answers"
         if attempts == 1:  # a log without a terminal is not silent for minutes
             tell(asking.masked(f"live: {waiting}; asking again for {min(live.give_up, asking.left_s):.0f} s at most"))
         progress(asking.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
@@ -77,8 +77,8 @@ async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
     """One answer of a build that may answer; `asking.commit` is what did."""
     asking.commit, asking.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)
-    async with deadline(f"GET {live.url}", _PATIENCE_S, asking.deadline):
-        answer = await exchange(asking, table, asking.scope())
+    async with deadline(f"GET {live.url}", _PATIENCE_S, asking.deadline) as progress:
+        answer = await exchange(asking, table, asking.scope(), progress)
     values, why = answer.values, ""
     served = condition(live.expect).beside("expected_sha", asking.names(**values))
     asking.commit = one_line(served) if isinstance(served, str) else ""
@@ -87,7 +87,7 @@ async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
         try:
             condition(live.expect).require(asking.names(**values))
         except NotMetError as error:
-            why = str(error)
+            why = str(error) if answer.status < 400 else f"status {answer.status}; {error}"
         else:
             return answer
     raise FoundError("stale" if asking.commit else "fail", why, [answer.line()])

@@ -149,7 +149,7 @@ def test_a_server_that_speaks_no_tls_is_a_failure(ask: Ask, listen: Listen) -> N
     """Where TLS is asked for."""
     port = listen(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 
-    assert told(ask(HTTP, port)) == ("fail", "GET /a: no TLS: wrong version number")
+    assert told(ask(HTTP, port)) == ("fail", "GET /a: no TLS: wrong version number; does it answer without TLS?")
 
 
 @pytest.mark.parametrize(

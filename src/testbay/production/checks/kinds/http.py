@@ -21,7 +21,7 @@ async def ask(asking: Asking, check: HttpCheck, instance: str) -> Passed:
 
 async def _once(asking: Asking, check: HttpCheck, instance: str) -> Response:
     scope = asking.scope(each=instance)
-    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, asking.deadline):
-        answer = await exchange(asking, check, scope)
+    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, asking.deadline) as progress:
+        answer = await exchange(asking, check, scope, progress)
     judge(check.expect, asking.names(**answer.values), [answer.line()])
     return answer

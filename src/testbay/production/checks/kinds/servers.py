@@ -1,6 +1,8 @@
 """Checks of PostgreSQL, Redis and NATS: log in, ask one thing, and judge the answer."""
 
 import json
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import NatsCheck, PostgresCheck, RedisCheck
 from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge, parsed
+from testbay.production.checks.exchange import no_answer
 
 _MOST_ROWS = 100
 
@@ -88,22 +91,29 @@ async def nats(asking: Asking, check: NatsCheck) -> Passed:
         FoundError: No connection, no answer, or another answer.
     """
     from nats.aio.client import Client
-    from nats.errors import Error
+    from nats.errors import Error, NoServersError
 
     client = Client()
+    causes: list[Exception] = []
+
+    async def remember(error: Exception) -> None:
+        causes.append(error)
+
     async with deadline("NATS", check.timeout, asking.deadline):
         began = time.monotonic()
         try:
             await client.connect(
                 _url(asking, check.url).split(","),
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # or it would go on asking a server that refuses until our time is over
+                reconnect_time_wait=0,
                 connect_timeout=max(1, round(check.timeout)),
-                error_cb=_ignored,
+                error_cb=remember,
             )
             await client.flush(max(1, round(check.timeout)))
             answer = await _requested(asking, check, client)
         except (TimeoutError, Error, OSError, ValueError) as error:
-            raise _failed("NATS", error) from None
+            raise _failed("NATS", causes[-1] if causes and isinstance(error, NoServersError) else error) from None
         finally:
             await client.close()
         took_s = time.monotonic() - began
@@ -124,10 +134,6 @@ async def _requested(asking: Asking, check: NatsCheck, client: Any) -> str | Non
     return str(message.data.decode(errors="replace"))
 
 
-async def _ignored(_error: Exception) -> None:
-    """It is raised where it is waited for."""
-
-
 def _url(asking: Asking, text: str) -> str:
     """The address, which may hold a password: nothing shows it from now on."""
     if text.startswith("${"):
@@ -143,6 +149,10 @@ def _url(asking: Asking, text: str) -> str:
 
 
 def _failed(what: str, error: BaseException) -> FoundError:
+    """In words: those of every other check where there was no connection, else the library's."""
+    causes = (error, error.__cause__, error.__context__)
+    if any(isinstance(cause, ConnectionError | socket.gaierror | ssl.SSLError) for cause in causes):
+        return no_answer(what, error)
     said = " ".join(str(error).split()) or type(error).__name__
     return FoundError("fail", f"{what}: {said}")
 

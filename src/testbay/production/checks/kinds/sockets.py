@@ -116,6 +116,8 @@ async def name(asking: Asking, check: DnsCheck) -> Passed:
             values: dict[str, Any] = {"rcode": "NOERROR", "answers": _answers(answer), "ttl": _ttl(answer)}
         except dns.resolver.NXDOMAIN:
             values = {"rcode": "NXDOMAIN", "answers": [], "ttl": Missing("the name is not known")}
+        except dns.resolver.LifetimeTimeout as error:
+            raise FoundError("fail", f"{about}: no answer: {_last(error)}") from None
         except (dns.exception.DNSException, OSError) as error:
             raise FoundError("fail", f"{about}: no answer: {type(error).__name__}: {error}") from None
         took_s = time.monotonic() - began
@@ -134,11 +136,20 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
     except dns.resolver.NoResolverConfiguration as error:
         raise FoundError("error", f"the system names no DNS server: {error}", reached=False) from None
     made.cache = None
-    made.lifetime = check.timeout
+    made.lifetime = 0.9 * check.timeout  # so that it is heard what each server said, before our time is over
     if check.server is not None:
         host, _, port = check.server.rpartition(":") if _has_port(check.server) else (check.server, "", "53")
         made.nameservers, made.port = [host.strip("[]")], int(port)
     return made
+
+
+def _last(error: "dns.resolver.LifetimeTimeout") -> str:
+    """What the server that was asked last said."""
+    asked = error.kwargs.get("errors") or []
+    if not asked:
+        return "the time was over"
+    server, _, _, why, _ = asked[-1]
+    return f"{str(server).removeprefix('Do53:')}: {getattr(why, 'strerror', None) or why}"
 
 
 def _has_port(server: str) -> bool:
