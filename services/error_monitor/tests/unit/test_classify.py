@@ -32,6 +32,7 @@ def event(kind: str | None, message: str, level: str = "error") -> Event:
         ("pydantic_core.ValidationError", "1 validation error for Order", "validation"),
         ("jwt.exceptions.ExpiredSignatureError", "Signature has expired", "auth"),
         ("shop.errors.OutOfStock", "3 left", "logic"),
+        ("UnicodeEncodeError", "'utf-8' codec can't encode character: surrogates not allowed", "validation"),
         (None, "write failed: No space left on device", "resource"),
         (None, "something odd", "unknown"),
     ],
@@ -39,6 +40,16 @@ def event(kind: str | None, message: str, level: str = "error") -> Event:
 def test_category(kind: str | None, message: str, category: str) -> None:
     """One row: a type, a message and their category."""
     assert classify(event(kind, message)).category == category
+
+
+def test_what_own_code_raises_can_be_fixed() -> None:
+    """A time-out that a library raises is of the world; one that the service itself raises may be a fault of it."""
+    library = Failure(
+        type="TimeoutError", message="timed out", frames=(*OWN, frame("/usr/lib/python3.11/ssl.py", "read", 1))
+    )
+    foreign = Event(first_line=1, last_line=1, failure=library, header="", level="error", text="")
+
+    assert (classify(event("TimeoutError", "deadline exceeded")).fixable, classify(foreign).fixable) == (True, False)
 
 
 def test_cause_decides_for_a_plain_type() -> None:

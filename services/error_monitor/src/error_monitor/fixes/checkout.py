@@ -95,8 +95,8 @@ def _files(root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def unpacked(archive: bytes, commit: str) -> Iterator[Checkout]:
-    """The files of an archive in a folder that is removed afterwards.
+def unpacked(archive: bytes, commit: str, *, is_nested: bool = False) -> Iterator[Checkout]:
+    """The files of an archive in a folder that is removed afterwards; GitHub's archives nest them in one folder.
 
     Raises:
         RefusedError: The archive is broken or too large.
@@ -105,13 +105,13 @@ def unpacked(archive: bytes, commit: str) -> Iterator[Checkout]:
     folder = outer / "checkout"  # the jail's user reads this one; nobody else of this machine gets through the outer
     try:
         folder.mkdir(mode=0o755)
-        _unpack(archive, folder)
+        _unpack(archive, folder, is_nested=is_nested)
         yield Checkout(folder, commit)
     finally:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _unpack(archive: bytes, folder: Path) -> None:
+def _unpack(archive: bytes, folder: Path, *, is_nested: bool) -> None:
     """Regular files and folders only: a link could lead a reader or a writer out of the checkout."""
     size = 0
     try:
@@ -120,8 +120,9 @@ def _unpack(archive: bytes, folder: Path) -> None:
                 size += max(0, member.size)
                 if size > TREE_BYTES:
                     raise RefusedError(3, "the checkout is larger than 500 MiB")
-                if member.isreg() or member.isdir():
-                    tar.extract(member, folder, filter="data")
+                name = member.name.partition("/")[2] if is_nested else member.name
+                if name and (member.isreg() or member.isdir()):
+                    tar.extract(member.replace(name=name), folder, filter="data")
     except (tarfile.TarError, OSError, EOFError) as exc:
         raise RefusedError(3, f"the checkout cannot be unpacked: {type(exc).__name__}") from exc
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,13 +15,14 @@ from error_monitor.fixes.model import MOST_OUT, Model
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.proof import Proving
 from error_monitor.fixes.questions import FixQuestions
-from error_monitor.fixes.records import LaterError, RefusedError
+from error_monitor.fixes.records import LaterError, Proof, RefusedError
 from error_monitor.fixes.seen import refusal
 from error_monitor.fixes.store import LEASE_S, FixLostError, FixStore, Owned, edits
 from error_monitor.patterns.queries import Queries
 
 log = logs.get(__name__)
 
+Choose = Callable[[FixSettings], Awaitable[jail.Jail]]
 MOST_TRIES = 12
 PAUSE_S = 30.0
 
@@ -31,7 +32,7 @@ class Ladder:
 
     def __init__(
         self, settings: FixSettings, database: Database, secrets: list[str], instance: UUID | None = None,
-        *, lease_s: float = LEASE_S, pause_s: float = PAUSE_S,
+        *, lease_s: float = LEASE_S, pause_s: float = PAUSE_S, choose: Choose = jail.choose,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.store = FixStore(database, instance or uuid4(), lease_s=lease_s)
@@ -41,6 +42,7 @@ class Ladder:
         self._secrets = secrets
         self._lease_s = lease_s
         self._pause_s = pause_s
+        self._choose = choose
 
     @property
     def repository(self) -> str:
@@ -48,10 +50,15 @@ class Ladder:
         return self.settings.github_repository or self.settings.clone
 
     async def start(self, fingerprint: str, trigger: str) -> tuple[int, Owned | None]:
-        """The first rung; the fix's number, and the fix itself where it goes on."""
+        """The first rung; the fix's number, and the fix itself where it goes on.
+
+        A pattern that has a living fix gets its number, and nothing new.
+        """
         pattern = await self._queries.pattern(fingerprint)
         if pattern is None:
             raise LookupError(fingerprint)
+        if living := await self.questions.living(fingerprint):
+            return living, None
         commit = ""
         try:
             commit = await self._commit(fingerprint)
@@ -86,7 +93,7 @@ class Ladder:
             if not fix["is_dry"]:
                 await self._publish(owned, fix)
         except RefusedError as exc:
-            await self._end(owned, "refused", exc.rung, exc.reason)
+            await self._end(owned, "refused", exc.rung, exc.reason, exc.runs)
         except LaterError as exc:
             await self._later(owned, rung, str(exc))
         except FixLostError as exc:
@@ -114,10 +121,11 @@ class Ladder:
             raise RefusedError(2, f"not set: {', '.join(missing)}")
         pattern = await self._queries.pattern(owned.fingerprint)
         assert pattern is not None
-        with checkout.unpacked(await self._archive(fix["base_commit"]), fix["base_commit"]) as base:
+        archive = await self._archive(fix["base_commit"])
+        with checkout.unpacked(archive, fix["base_commit"], is_nested=not self.settings.clone) as base:
             if not context.own_frames(pattern, base, self.settings):
                 raise RefusedError(1, "no frame of the pattern is in the sources of the service at this commit")
-            place = await jail.choose(self.settings)
+            place = await self._choose(self.settings)
             answer = await self._ask(owned, pattern, base)
             if answer.confidence == "low":
                 raise RefusedError(3, "the model is not sure of the cause: no code is proposed")
@@ -133,7 +141,8 @@ class Ladder:
         model = Model(self.settings)
         try:
             spending = Spending(self._database, self.settings.budget, owned.fix_id, MOST_OUT)
-            answer = await model.answer(context.question(pattern, base, self.settings), base, spending)
+            given = await model.answer(context.question(pattern, base, self.settings), base, spending)
+            answer = rails.compared(given, base)
         finally:
             await model.close()
         await self.store.passed(owned, 2, "within the budget")
@@ -167,9 +176,9 @@ class Ladder:
             with contextlib.suppress(FixLostError):
                 await self.store.later(owned, reason, self._pause_s)
 
-    async def _end(self, owned: Owned, state: str, rung: int, reason: str) -> None:
+    async def _end(self, owned: Owned, state: str, rung: int, reason: str, runs: Proof | None = None) -> None:
         with contextlib.suppress(FixLostError):
-            await self.store.ended(owned, state, rung, reason)
+            await self.store.ended(owned, state, rung, reason, runs)
         log.info("fix_ended", fix=owned.fix_id, state=state, rung=rung)
 
     async def _keep(self, owned: Owned) -> None:

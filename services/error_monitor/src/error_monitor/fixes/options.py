@@ -97,7 +97,7 @@ def read(reads: Reads) -> FixSettings:
     name = re.compile(r"[\w.:@/-]{1,200}", re.ASCII)
     found = FixSettings(
         enabled=reads.flag("AUTO_FIX_ENABLED", default=False),
-        model=reads.text("ERROR_MONITOR_FIX_MODEL", "claude-sonnet-4-5", name, "a model's name"),
+        model=reads.text("ERROR_MONITOR_FIX_MODEL", "claude-sonnet-5-5", name, "a model's name"),
         api_key=reads.get("ANTHROPIC_API_KEY"),
         api_url=reads.text("ANTHROPIC_BASE_URL", "https://api.anthropic.com", _URL, "an http or https URL").rstrip("/"),
         api_timeout_s=reads.number("ERROR_MONITOR_FIX_MODEL_TIMEOUT_S", 180.0, least=0.1),

@@ -29,14 +29,19 @@ class Proving:
         Raises:
             RefusedError: One of the runs says otherwise, or two of them disagree.
         """
-        assert answer.test is not None
         runs: list[Outcome] = []
-        test, both = [answer.test], [answer.test, *answer.patch]
-        await self._red(runs, test, pattern["fingerprint"])
+        try:
+            await self._decide(runs, answer, pattern)
+        except RefusedError as exc:
+            raise RefusedError(exc.rung, exc.reason, runs=Proof(jail=self.jail.name, runs=runs)) from exc
+        return Proof(jail=self.jail.name, runs=runs)
+
+    async def _decide(self, runs: list[Outcome], answer: Answer, pattern: Mapping[str, Any]) -> None:
+        assert answer.test is not None
+        await self._red(runs, [answer.test], pattern["fingerprint"])
         for number in range(GREEN_RUNS):
             await self._green(runs, answer, number + 1)
-        await self._suite(runs, both, answer)
-        return Proof(jail=self.jail.name, runs=runs)
+        await self._suite(runs, _all(answer), answer)
 
     async def _red(self, runs: list[Outcome], test: Sequence[Edit], fingerprint: str) -> None:
         found = await self._run(runs, "new test on the base", test, test[0].path)

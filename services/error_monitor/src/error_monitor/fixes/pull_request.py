@@ -86,9 +86,11 @@ def review(edits: list[Edit], texts: list[str], secrets: list[str]) -> None:
     Raises:
         RefusedError: Something looks like one, or is one of the monitor's own.
     """
-    for text in [*texts, *(edit.content for edit in edits), *(edit.path for edit in edits)]:
-        if redact(text) != text or any(len(secret) >= 8 and secret in text for secret in secrets):
-            raise RefusedError(6, "what would be published contains what looks like a secret")
+    said = [*texts, *(edit.path for edit in edits)]
+    looks_like_one = any(redact(text) != text for text in [*said, *(edit.fresh for edit in edits)])
+    leaving = [*said, *(edit.content for edit in edits)]
+    if looks_like_one or any(len(secret) >= 8 and secret in text for secret in secrets for text in leaving):
+        raise RefusedError(6, "what would be published contains what looks like a secret")
 
 
 async def publish(

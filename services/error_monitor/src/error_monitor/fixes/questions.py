@@ -65,6 +65,15 @@ class FixQuestions:
             (fingerprint, commit),
         )
 
+    async def living(self, fingerprint: str) -> int | None:
+        """The number of the fix that is worked on, proven or open for a pattern; there is at most one."""
+        row = await self._database.fetch_one(
+            """SELECT fix_id FROM error_monitor.fixes WHERE fingerprint = %s
+               AND state IN ('working', 'proven', 'opened')""",
+            (fingerprint,),
+        )
+        return int(row["fix_id"]) if row else None
+
     async def candidates(self, limit: int = 20) -> list[str]:
         """Patterns that are worth the first rung, the most severe and frequent first."""
         rows = await self._database.fetch(

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from error_monitor.fixes import lazy, weakening
@@ -108,9 +110,26 @@ def _same_base(answer: Answer, checkout: Checkout) -> None:
             raise RefusedError(4, f"{edit.path} keeps less than half of its lines: the patch is for another base")
 
 
+def compared(answer: Answer, checkout: Checkout) -> Answer:
+    """The answer with what each edit adds to the commit."""
+    test = answer.test and _compared(answer.test, checkout)
+    return replace(answer, test=test, patch=tuple(_compared(edit, checkout) for edit in answer.patch))
+
+
+def _compared(edit: Edit, checkout: Checkout) -> Edit:
+    before = Counter((checkout.text(edit.path) or "").splitlines())
+    added = []
+    for line in edit.content.splitlines():
+        if before[line]:
+            before[line] -= 1
+        else:
+            added.append(line)
+    return replace(edit, added="\n".join(added))
+
+
 def _secrets(edits: list[Edit]) -> None:
     for edit in edits:
-        if redact(edit.content) != edit.content:
+        if redact(edit.fresh) != edit.fresh:
             raise RefusedError(4, f"{edit.path} contains what looks like a secret")
 
 

@@ -17,12 +17,13 @@ Confidence = Literal["low", "medium", "high"]
 
 
 class RefusedError(Exception):
-    """A rung says no. The reason is stored and shown, so it never quotes a secret."""
+    """A rung says no. The reason is stored and shown, so it never quotes a secret; so are the runs behind it."""
 
-    def __init__(self, rung: int, reason: str) -> None:
+    def __init__(self, rung: int, reason: str, *, runs: "Proof | None" = None) -> None:
         super().__init__(reason)
         self.rung = rung
         self.reason = reason
+        self.runs = runs
 
 
 class LaterError(Exception):
@@ -31,10 +32,19 @@ class LaterError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """The whole new content of one file, by its path from the root of the repository."""
+    """The whole new content of one file, by its path from the root of the repository.
+
+    `added` are the lines that the commit's file did not have: only they can give a secret away.
+    """
 
     path: str
     content: str
+    added: str | None = None
+
+    @property
+    def fresh(self) -> str:
+        """What is new in it; all of it where that is not known."""
+        return self.content if self.added is None else self.added
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,10 +115,13 @@ class FixStore:
         """A rung said yes."""
         await self._write(owned, rung, reason, "rung = %(rung)s", {}, is_passed=True)
 
-    async def ended(self, owned: Owned, state: str, rung: int, reason: str) -> None:
-        """A rung said no, or the work broke off; the fix does not go on."""
-        fields = {"state": state, "reason": storable(reason)[:500]}
-        changes = "rung = %(rung)s, state = %(state)s, reason = %(reason)s, owner = NULL"
+    async def ended(self, owned: Owned, state: str, rung: int, reason: str, runs: Proof | None = None) -> None:
+        """A rung said no, or the work broke off; the fix does not go on. The runs that a proof had are kept."""
+        fields = {"state": state, "reason": storable(reason)[:500], "proof": _json(runs and runs.told())}
+        changes = (
+            "rung = %(rung)s, state = %(state)s, reason = %(reason)s, owner = NULL,"
+            " proof = coalesce(%(proof)s::jsonb, proof)"
+        )
         await self._write(owned, rung, reason, changes, fields, is_passed=False)
 
     async def answered(self, owned: Owned, answer: Answer) -> None:

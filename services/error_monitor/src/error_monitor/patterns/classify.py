@@ -30,8 +30,11 @@ def classify(event: Event) -> Classification:
     """Category, severity and fixability of an event, with the reason."""
     category, reason = _category(event)
     in_app = any(frame.in_app for frame in event.frames)
-    fixable = in_app and category in FIXABLE
-    why = "an own frame to change" if fixable else "nothing in the code to change"
+    raises = bool(event.frames) and event.frames[-1].in_app
+    fixable = in_app and (category in FIXABLE or raises)
+    why = "nothing in the code to change" if not fixable else "an own frame to change"
+    if fixable and category not in FIXABLE:
+        why = "the service's own code raises it"
     return Classification(
         category=category, severity=severity(event.level, category), fixable=fixable, reason=f"{reason}; {why}"
     )
