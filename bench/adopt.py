@@ -119,7 +119,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="testbay-adopt-") as folder:
         project = made(Path(folder) / "shop", arguments.tests // 3)
-        foreign = ("TESTBAY_", "PYTEST_", "COV", "GITHUB_", "PG")
+        # PYTHON: where no bytecode may be kept, each process of a checkout would compile the product anew.
+        foreign = ("TESTBAY_", "PYTEST_", "PYTHON", "COV", "GITHUB_", "PG")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         environ |= {"TESTBAY_CACHE_DIR": f"{folder}/cache", "TESTBAY_ENGINE": "embedded"}
         call(project, environ, "testbay", "run")  # makes the template, and Python's bytecode

@@ -16,6 +16,7 @@ from testbay.harness import world
 from testbay.harness.plugin import hints, reruns
 from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
+from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leases, Leasing, Nats, is_meant, or_fail
 
@@ -57,10 +58,10 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, None, None]:
     """Complete the arguments under `testbay run`: also those of xdist's workers, which begin with the caller's."""
     if early_config.known_args_namespace.testbay_suite:
-        from testbay.harness.plugin import suite
+        from testbay.harness.plugin import completing
 
         sys.path.append(str(Path.cwd()))  # as `python -m pytest` has it, but behind the libraries
-        suite.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
+        completing.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
     try:
         return (yield)
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
@@ -97,6 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
     else:
         config.pluginmanager.register(Afterwards(config.rootpath, leasing.mask), "testbay-recorder")
+        config.pluginmanager.register(Causes(), "testbay-causes")  # `testbay run` closes with them
 
 
 @pytest.fixture(scope="session")

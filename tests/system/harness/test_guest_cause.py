@@ -27,7 +27,8 @@ PROJECT = {
     "app.py": APP,
     "tests/test_it.py": TEST,
 }
-SAID = "assert 500 == 201 · guest: JSONDecodeError: Expecting property name enclosed in double quotes"
+RAISED = "guest: JSONDecodeError: Expecting property name enclosed in double quotes"
+SAID = f"assert 500 == 201 · {RAISED}"
 
 
 def test_cause_stands_first_under_testbay_run(guest: Guest) -> None:
@@ -46,13 +47,14 @@ def test_cause_stands_first_under_testbay_run(guest: Guest) -> None:
 
 
 def test_what_plain_pytest_names_is_there_afterwards(guest: Guest) -> None:
-    """A log with more lines than shown, and the record of the session."""
+    """A log with more lines than shown, the record of the session, and the cause where pytest's short line is cut."""
     guest.write(PROJECT)
 
-    done = guest.pytest(COLUMNS="300")
+    done = guest.pytest(COLUMNS="80")
     report = guest.run("report")
 
     [log] = re.findall(r"(?m)^… \d+ lines more in (.*)$", done.out)
     assert (guest.project / log).read_text().count("noise") == 300
     page = (guest.project / report.lines[0]).read_text()
     assert (done.code, "exception in guest" in page, "1 of 1 test failed" in page) == (1, True, True), done.out
+    assert re.search(rf"(?m)^tests/test_it.py::test_it: {re.escape(RAISED)}.*\(app.py:10\)$", done.out), done.out

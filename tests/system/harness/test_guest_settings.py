@@ -77,6 +77,18 @@ def test_pytests_own_settings_stand(guest: Guest) -> None:
     assert "timeout: 77.0s" in done.lines
 
 
+def test_what_failed_last_runs_alone(guest: Guest) -> None:
+    """With `--lf` the second run plans, runs and counts what the first one left red, as pytest by hand does."""
+    guest.write({"tests/test_it.py": "def test_red():\n    assert 1 == 2\n\n\ndef test_green():\n    pass\n"})
+
+    first, second = guest.run("run", "--no-cov"), guest.run("run", "--no-cov", "--", "--lf")
+
+    facts = json.loads(guest.run_json())
+    assert (first.code, second.code) == (1, 1), second.out
+    assert (facts["planned"], facts["counts"]) == (["tests/test_it.py::test_red"], {"failed": 1})
+    assert [line for line in second.lines if line.startswith("❌ Tests: 1 failed in")] != [], second.out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -15,6 +15,7 @@ from testbay.harness.plugin.cause import Raised
 from testbay.harness.run.record import RAISED
 from testbay.harness.world import Clock
 from testbay.logs import Log
+from testbay.text import visible
 
 _SETTLED_WITHIN_S = 0.5  # of a container, whose log `docker logs` has to bring
 _TOLD_WITHIN_S = 0.1  # of the service: it answers, and then logs why it answered so
@@ -189,7 +190,8 @@ class Evidence:
 
 def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -> None:
     """Say in the error's first line what the service raised, and show that before everything else."""
-    said = f" · {title}: {mask(str(raised))}"
+    told = f"{title}: {mask(str(raised))}"
+    said = f" · {told}"
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         # As pytest itself shortens it where it can: a line of 80 columns has little room.
@@ -201,6 +203,20 @@ def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -
     section = f"{RAISED}{title}"
     report.sections.insert(0, (section, mask("\n".join(raised.lines))))
     vars(report)["testbay_sections"] = [section, *getattr(report, "testbay_sections", [])]
+    vars(report)["testbay_cause"] = told
+
+
+class Causes:
+    """Tells each cause whole at the end: pytest cuts its own short lines where the terminal ends."""
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Before pytest's short lines."""
+        failed = [report for word in ("failed", "error") for report in terminalreporter.stats.get(word, ())]
+        told = {report.nodeid: cause for report in failed if (cause := getattr(report, "testbay_cause", ""))}
+        if told:
+            terminalreporter.section("raised by the service", red=True)
+        for nodeid, cause in told.items():
+            terminalreporter.write_line(f"{nodeid}: {visible(cause)}")
 
 
 def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:

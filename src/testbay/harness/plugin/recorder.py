@@ -86,6 +86,8 @@ class Recorder:
         reports = {name: reporter.stats.get(name, ()) for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
+        if unmeasured := _unmeasured(session.config):
+            self._write([{"unmeasured": unmeasured}])
 
     def _write(self, facts: list[dict[str, Any]]) -> None:
         masked = [_masked(fact, self._mask) for fact in facts]
@@ -93,6 +95,12 @@ class Recorder:
             self.facts += masked
         else:
             append(self._file, masked)
+
+
+def _unmeasured(config: pytest.Config) -> list[str]:
+    """Workers that returned no coverage data to pytest-cov: the percentage lacks what they ran."""
+    coverage: Any = getattr(config.pluginmanager.get_plugin("_cov"), "cov_controller", None)
+    return [str(worker.gateway.id) for worker in getattr(coverage, "failed_workers", ())]
 
 
 @world.really

@@ -21,7 +21,7 @@ from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import coveragexml, folder, results, workers
 from testbay.harness.run.record import Record
 from testbay.harness.run.shards import split as shards
-from testbay.harness.stack import prepare, request
+from testbay.harness.stack import lifeline, prepare, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.prepared import Stages, prepared
@@ -32,6 +32,8 @@ from testbay.output import Voice, append_summary, write_whole
 from testbay.settings import Settings
 
 _PYTEST_PATIENCE_S = 10.0
+_LOOK_S = 0.25  # for what the servers have logged: looking takes its time from the tests
+_POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
 class Run:
@@ -287,7 +289,7 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     finally:
         done = results.read(run.dir)
         run.record.collected = done.collected
-        run.record.planned, run.record.tests = done.planned, _from_project(run, done.tests)
+        run.record.planned, run.record.tests = done.planned, results.moved(done.tests, run.manifest.root, run.project)
         run.record.counts = done.counts
         results.keep(done, run.dir)
         coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
@@ -299,17 +301,9 @@ def _test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
         if done.coverage_percent is not None:
-            wanted = f" (the project's fail_under is {least:g}%)" if low else ""
-            run.close(f"Coverage: {done.coverage_percent:.0f}%{wanted}", good=not low)
+            text, whole = results.coverage_line(done, least)
+            run.close(text, good=whole)
     return code
-
-
-def _from_project(run: Run, tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Files as seen from the project's folder; pytest names them as seen from the service's."""
-    for test in tests:
-        if place := test.get("location"):
-            place[0] = results.from_project(run.manifest.root / place[0], run.project)
-    return tests
 
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
@@ -323,9 +317,9 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
     try:
-        with run.voice.fenced() if run.output is None else nullcontext():
+        with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
             while (code := child.poll()) is None:
-                stack.check(0.02)
+                stack.check(_LOOK_S if ended else _POLL_S, ended)
                 run.logs.catch_up()
     except BayError:
         _interrupt(child)

@@ -11,7 +11,7 @@ from typing import Any
 from testbay import process
 from testbay.errors import TestsDidNotRunError
 from testbay.output import write_whole
-from testbay.text import strict_json
+from testbay.text import strict_json, visible
 
 _NO_TESTS_COLLECTED = 5
 _SHOWN = 20
@@ -28,7 +28,7 @@ class Results:
     `teardown_s`; as it applies `worker`, `error` (a line), `trace`, `location` (file, line), `sections`, `reason`.
 
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
-    line; empty when pytest did not come to that.
+    line; empty when pytest did not come to that. `unmeasured` workers returned no coverage data.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -36,6 +36,7 @@ class Results:
     planned: list[str] = field(default_factory=list)
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
+    unmeasured: list[str] = field(default_factory=list)
 
     def count(self, outcome: str) -> int:
         """How many tests passed, failed or were skipped in the end."""
@@ -68,6 +69,7 @@ def read(run_dir: Path) -> Results:
         planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
         tests=_tests(facts),
         coverage_percent=_coverage(run_dir / "coverage.json"),
+        unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
     )
 
 
@@ -104,7 +106,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept"), _is_text),
     **dict.fromkeys(("duration_s", "start"), _is_number),
     "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
-    "planned": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    **dict.fromkeys(("planned", "unmeasured"), lambda value: isinstance(value, list) and all(map(_is_text, value))),
     "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
     "location": lambda value: isinstance(value, list) and [*map(type, value)] == [str, int],
     "sections": lambda value: isinstance(value, list) and all(map(_is_pair, value)),
@@ -161,6 +163,14 @@ def from_project(file: Path, project: Path) -> str:
     return os.path.relpath(file, project)
 
 
+def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[str, Any]]:
+    """Name the files of tests as seen from the project's folder; pytest names them as seen from the service's."""
+    for test in tests:
+        if place := test.get("location"):
+            place[0] = from_project(root / place[0], project)
+    return tests
+
+
 def keep(results: Results, run_dir: Path) -> None:
     """How long tests took and what was flaky, in files of their own: others ask for no more."""
     write_whole(run_dir / "durations.json", json.dumps(results.durations, indent=0))
@@ -178,6 +188,17 @@ def tests_line(results: Results, seconds: float) -> str:
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
     lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
     return "\n".join(lines)
+
+
+def coverage_line(results: Results, least: float) -> tuple[str, bool]:
+    """`Coverage: 85%`, and whether it holds: it is not less than the project wants, and no worker's data is missing."""
+    percent = results.coverage_percent or 0.0
+    low = percent < least
+    wanted = f" (the project's fail_under is {least:g}%)" if low else ""
+    missing = (
+        f" (no data from {', '.join(results.unmeasured)}: what ran there is missing)" if results.unmeasured else ""
+    )
+    return f"Coverage: {percent:.0f}%{wanted}{visible(missing)}", not low and not missing
 
 
 def _counted(results: Results) -> list[str]:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,16 @@ class Lifeline:
         except OSError:
             self._deaf = True
 
-    def events(self, wait_s: float) -> list[dict[str, Any]]:
-        """What the guard said, as soon as there is news, or nothing after `wait_s`.
+    def events(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """What the guard said, as soon as there is news; nothing after `wait_s`, or once one of `also` can be read.
 
         Raises:
             GuardGoneError: The connection ended.
         """
         try:
-            ready, _, _ = select.select([self._channel], [], [], wait_s)
-            if not ready:
+            asked: list[Any] = [self._channel, *also]
+            ready, _, _ = select.select(asked, [], [], wait_s)
+            if self._channel not in ready:
                 return []
             data = self._channel.recv(65536)
         except (OSError, ValueError):  # a forked child has let go of it
@@ -86,6 +88,19 @@ class Lifeline:
                 self._guard.wait()
         elif self._guard is not None:
             self._guard.returncode = 0  # it is not our child to wait for any more
+
+
+@contextmanager
+def ending(child: process.Child) -> Iterator[list[int]]:
+    """Descriptors that can be read once the child has ended; none where the system has no such thing."""
+    if not process.LINUX:
+        yield []
+        return
+    descriptor = os.pidfd_open(child.pid)
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 _OPEN: "weakref.WeakSet[Lifeline]" = weakref.WeakSet()

@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,8 @@ class Stack:
         self.line.close(guard_ends=True)
         return list(self._stopped["left"])
 
-    def check(self, wait_s: float = 0.0) -> None:
-        """Look (and wait up to `wait_s`) for news from the guard.
+    def check(self, wait_s: float = 0.0, also: Sequence[int] = ()) -> None:
+        """Look for news from the guard; wait up to `wait_s` for them, or until a descriptor of `also` can be read.
 
         Raises:
             NotReadyError: A dependency ended; its last log lines are the evidence.
@@ -170,7 +170,7 @@ class Stack:
             GuardGoneError: The guard itself was killed.
         """
         if not self._bad_news:
-            self._look(wait_s)
+            self._look(wait_s, also)
         for event in self._bad_news:
             if event["event"] == "exited":
                 raise _exited(event["name"], event["code"], self.log_of(event["name"]))
@@ -178,9 +178,9 @@ class Stack:
                 raise _failed(event)
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
-    def _look(self, wait_s: float) -> list[dict[str, Any]]:
+    def _look(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
         """What is new. Bad news are kept for `check`: they may come together with what another caller waits for."""
-        events = self.line.events(wait_s)
+        events = self.line.events(wait_s, also)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
         return events

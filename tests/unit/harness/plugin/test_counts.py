@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.samples.guests import tool
+from tests.samples.records import record
 from tests.unit.conftest import Pytest
 
 from testbay.harness.run import results
+from testbay.harness.run.report.runfile import RecordedRun
 
 TESTS = """
 import unittest
@@ -82,7 +84,10 @@ def test_all_accounts_agree_with_pytest(
     told = said(done.stdout.splitlines()[-1])
 
     assert read.counts == told, done.stdout
-    assert said(line.replace(" (1 flaky)", "")) == {w: n for w, n in _without_flaky(told).items() if n}
+    counted = {word: number for word, number in _without_flaky(told).items() if number}
+    page = RecordedRun.model_validate(record(*read.tests, counts=read.counts), context={"mask": str})
+    assert said(line.replace(" (1 flaky)", "")) == counted
+    assert said(", ".join(page.told.values())) == counted
     failing = {entry.strip().partition("::")[2].partition(": ")[0] for entry in named if "flaky:" not in entry}
     assert FAILING - failing == set(), line
     assert json.loads((tmp_path / "tests.jsonl").read_text().splitlines()[-1]) == {"counts": told}
@@ -103,3 +108,21 @@ def test_a_test_that_passed_in_the_end_is_flaky_beside_rerunfailures(
 
     attempts = [(t["attempt"], t["outcome"], t.get("error", "")) for t in results.read(tmp_path).tests]
     assert attempts == [(1, "rerun", "AssertionError: the first time"), (2, "passed", "")]
+
+
+LOSES_ONE = """
+def pytest_sessionstart(session):
+    if getattr(session.config, "workerinput", {}).get("workerid") == "gw1":
+        session.config.pluginmanager.unregister(name="_cov")
+"""
+
+
+def test_worker_without_coverage_data_is_named(run: Pytest, tmp_path: Path) -> None:
+    """The percentage lacks what ran there: the closing line says so, and is red."""
+    (tmp_path / "conftest.py").write_text(LOSES_ONE)
+    report = ("--cov=.", f"--cov-report=json:{tmp_path / 'coverage.json'}", "-W", "ignore")
+    done = run("def test_it():\n    pass\n", "-p", "xdist", "-n", "2", "-p", "pytest_cov", *report)
+
+    text, whole = results.coverage_line(results.read(tmp_path), 0.0)
+
+    assert (text.partition("%")[2], whole) == (" (no data from gw1: what ran there is missing)", False), done.stdout

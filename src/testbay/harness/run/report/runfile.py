@@ -30,6 +30,7 @@ _LARGEST_BYTES = 512 << 20
 _LINE_CHARACTERS = 2000
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 40
+_COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 Mask = Callable[[str], str]
 
@@ -256,6 +257,17 @@ class RecordedRun(_Part):
         return [test for test in self.tests if test.flaky]
 
     @property
+    def told(self) -> dict[str, str]:
+        """The numbers of pytest's last line as it words them, by outcome; a flaky test is one that passed.
+
+        A run that pytest did not sum up, or that was merged, counts each test once.
+        """
+        counts = self.counts or {outcome: len(self.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
+        counts = counts | {"passed": counts.get("passed", 0) + counts.get("flaky", 0)}
+        words = {"error": "error" if counts.get("error") == 1 else "errors"}
+        return {name: f"{counts[name]} {words.get(name, name)}" for name in _COUNTED if counts.get(name)}
+
+    @property
     def slowest(self) -> list[Test]:
         """The ten that took longest."""
         return sorted(self.tests, key=lambda test: -test.duration_s)[:10]
@@ -301,8 +313,9 @@ class RecordedRun(_Part):
             return self.error.what
         if not self.good:
             return f"Ended with exit code {self.exit_code}"
-        skipped = len(self.ended("skipped"))
-        return f"{plural(count - skipped, 'test')} passed" + (f", {skipped} skipped" if skipped else "")
+        told = self.told
+        passed = int(told.pop("passed", "0").partition(" ")[0])
+        return ", ".join([f"{plural(passed, 'test')} passed", *told.values()])
 
 
 def find(project: Path, asked: str | None) -> Path:

@@ -47,10 +47,8 @@ def _folded(title: str, text: str) -> str:
 
 def _facts(run: RecordedRun) -> str:
     """The run in one line."""
-    told = run.counts or {outcome: len(run.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
-    counts = [f"{count} {'errors' if outcome == 'error' else outcome}" for outcome, count in told.items() if count]
     facts = [
-        ", ".join(counts) or "no test ran",
+        ", ".join(run.told.values()) or "no test ran",
         f"{len(run.flaky)} flaky" if run.flaky else "",
         "" if run.coverage_percent is None else f"coverage {run.coverage_percent:.0f} %",
         duration(run.length_s),

@@ -174,6 +174,7 @@ def test_a_tests_attempts_are_one_test(outcomes: list[str], outcome: str, *, fla
     [
         ([attempt("a"), attempt("b")], {}, "2 tests passed"),
         ([attempt("a"), attempt("b", "skipped")], {}, "1 test passed, 1 skipped"),
+        ([attempt("a"), attempt("b", "skipped")], {"counts": {"passed": 1, "xfailed": 1}}, "1 test passed, 1 xfailed"),
         ([attempt("a"), failed("b")], {}, "1 of 2 tests failed"),
         ([attempt("a")], {"exit_code": None}, "Not finished: 1 test ended so far"),
         ([attempt("a")], {"exit_code": 3}, "Ended with exit code 3"),

@@ -1,0 +1,92 @@
+"""A suite's own settings under `testbay run`: pytest's arguments are completed, and none of the suite's overridden."""
+
+import shutil
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbay import settings
+from testbay.harness.plugin import coveragerc
+from testbay.harness.plugin.suite import Suite
+
+SERVICE_VARIABLE = "TESTBAY_COVERAGE"  # in pytest's environment: the settings by which the service is measured
+_REPORTS = {"json": "coverage.json", "xml": "coverage.xml"}
+
+
+class ReportCopies:
+    """Leaves the reports of a run where the suite wants them, too."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[Path, Path]] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """After pytest and its plugins have written them."""
+        for ours, theirs in self.wanted:
+            if ours.exists():
+                theirs.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ours, theirs)
+
+
+def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: bool) -> None:
+    """Add to pytest's arguments what the suite leaves open, before any conftest is read.
+
+    `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one. A
+    worker of xdist reads the settings that its controller has written, and copies no report.
+    """
+    suite = Suite.read(Path(config.known_args_namespace.testbay_suite))
+    copies = ReportCopies()
+    if not worker:
+        config.pluginmanager.register(copies, "testbay-copies")
+    _complete(suite, config, args, copies)
+    config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
+
+
+def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: ReportCopies) -> None:
+    known, run_dir = config.known_args_namespace, Path(suite.run_dir)
+    if len(known.file_or_dir) > 1 and suite.collect in args:
+        args.remove(suite.collect)  # the caller names tests, which narrows the run
+    if not any(word.startswith("--tb") for word in args):
+        args.append("--tb=short")
+    if hasattr(known, "timeout"):  # pytest-timeout is there
+        own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
+        args += [f"--timeout={suite.timeout_s}"] if suite.timeout_asked or not own_limit else []
+    if known.xmlpath:
+        copies.wanted.append((run_dir / "junit.xml", Path(known.xmlpath).absolute()))
+    args.append(f"--junitxml={run_dir / 'junit.xml'}")
+    if suite.workers > 1 and _may_have_workers(known):
+        args += [f"--numprocesses={suite.workers}", "--dist=worksteal"]
+    if not hasattr(known, "cov_source") or known.no_cov:
+        return
+    args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
+
+
+def _may_have_workers(known: Any) -> bool:
+    """Whether neither the suite nor the caller says how the tests are spread, nor wants to see them one by one."""
+    is_open = getattr(known, "numprocesses", 0) is None and known.dist == "no" and not known.tx
+    watches = known.usepdb or known.trace or known.collectonly or known.capture == "no"
+    return is_open and not watches and not any("::" in word for word in known.file_or_dir)
+
+
+def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list[str]:
+    """The arguments for pytest-cov that the suite does not give itself."""
+    known, run_dir = config.known_args_namespace, Path(suite.run_dir)
+    given = [source for source in known.cov_source if source is not True]
+    rules = coveragerc.read(known.cov_config, [Path.cwd(), config.rootpath])
+    source = "" if given else suite.source
+    rules = coveragerc.completed(rules, run_dir, source, everything=suite.coverage == "all")
+    if known.cov_fail_under is not None:
+        rules.setdefault("report", {})["fail_under"] = str(known.cov_fail_under)
+    if not (run_dir / "coveragerc").exists():  # a worker's controller has written both
+        coveragerc.write(rules, run_dir / "coveragerc")
+        coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")
+    settings.export(SERVICE_VARIABLE, str(run_dir / "coveragerc-service"))
+    more = []  # and no table in the terminal, unless the suite asks for one: it would part the reader from the result
+    for kind, name in _REPORTS.items():
+        if kind in known.cov_report:
+            theirs = known.cov_report[kind] or rules.get(kind, {}).get("output", name)
+            copies.wanted.append((run_dir / name, Path(theirs).absolute()))
+        more.append(f"--cov-report={kind}:{run_dir / name}")
+    return [*([] if known.cov_source else ["--cov"]), f"--cov-config={run_dir / 'coveragerc'}", *more]
