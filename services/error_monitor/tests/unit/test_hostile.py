@@ -16,6 +16,7 @@ UNITS = [
     "a=", "a://b:", "{", "[", "|", "a.", "password=", "\\", 'a="x" ', " ", "*", "/a",
     "user for ", "@a", "cookie", "╭─", ": ", "é", "eyJaaaaaaaa.", "(", "x1-", "Jun ", "\x1b[", "'api_key', ",
     "-----BEGIN PRIVATE KEY-----",
+    "Uncaught A: in ", "A::", "A (", ".rb:1:in `", "** (A) ",
 ]  # fmt: skip
 
 

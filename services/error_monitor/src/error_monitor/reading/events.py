@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import foreign, tracebacks
+from error_monitor.reading import foreign, languages, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -56,13 +56,15 @@ def _header(record: Open) -> str | None:
         return line.text if line.whole else None
     if record.traceback:
         return record.header.message
-    return "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
+    said = "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
+    return said if record.header.message else said.strip()
 
 
 def _failure(record: Open) -> Failure | None:
     """The exception of a record, from its text or from the fields of its JSON."""
     if not record.traceback:
-        return foreign.read([line.text for line in record.lines]) if len(record.lines) > 1 else None
+        texts = [line.text for line in record.lines]
+        return foreign.read(texts) if len(texts) > 1 else languages.read(texts)
     said = record.lines[0].exception
     if isinstance(said, Failure):
         return said

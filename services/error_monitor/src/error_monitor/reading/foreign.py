@@ -1,9 +1,10 @@
-"""Stacks of other languages that write into the same logs: Java, JavaScript, Go, Rust."""
+"""Stacks of other languages that write into the same logs: Java, JavaScript, Go, Rust, and those of `languages`."""
 
 import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from error_monitor.reading import languages
 from error_monitor.reading.event import Failure, Frame
 
 NAMED = re.compile(
@@ -23,14 +24,18 @@ NODE = re.compile(
 )
 GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
 GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
-STACK = re.compile(r"\s+at .+|Caused by: |\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: ")
+RUST_CALL = re.compile(r"\s+\d+: (?P<function>[\w:<>{}$., &*]+)$")
+RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
+STACK = re.compile(
+    rf"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |{languages.STACK.pattern}"
+)
 MORE = re.compile(
-    r"\s+at |\s+(?:\.\.\. \d+|Suppressed:)|Caused by: |goroutine \d+|\t|created by |\[signal |note: run with"
+    r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
     r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
 )
 LIBRARY = re.compile(
     r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
-    r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\."
+    r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\.|^/rustc/|/\.cargo/"
 )
 
 
@@ -42,7 +47,10 @@ def stacked(text: str) -> bool:
 def read(lines: Sequence[str]) -> Failure | None:
     """Read the exception and its frames, innermost last; None where there is no stack of another language."""
     if rust := RUST.match(lines[0]):
-        return Failure(type="panic", message=rust["message"] or "".join(lines[1:2]), frames=())
+        frames = tuple(reversed(_rust(lines)))
+        return Failure(type="panic", message=rust["message"] or "".join(lines[1:2]), frames=frames)
+    if failure := languages.read(lines):
+        return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
         return None
     name = next((found for text in lines if (found := NAMED.search(text))), None)
@@ -62,10 +70,24 @@ def _end(lines: Sequence[str]) -> int:
 def _frame(text: str) -> Frame | None:
     found = JAVA.match(text) or NODE.match(text)
     if found is None:
-        return None
+        return languages.dotnet(text)
     function, file = found["function"] or "", found["file"]
     own = not LIBRARY.search(function) and not LIBRARY.search(file)
     return Frame(file=file, function=function, line=int(found["line"]) if found["line"] else None, in_app=own)
+
+
+def _rust(lines: Sequence[str]) -> list[Frame]:
+    """Rust prints a call and its place on two lines."""
+    return [
+        Frame(
+            file=where["file"],
+            function=who["function"],
+            line=int(where["line"]),
+            in_app=not LIBRARY.search(where["file"]),
+        )
+        for call, place in pairwise(lines)
+        if (where := RUST_PLACE.match(place)) and (who := RUST_CALL.match(call))
+    ]
 
 
 def _go(lines: Sequence[str]) -> list[Frame]:

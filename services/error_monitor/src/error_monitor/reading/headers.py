@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from error_monitor.reading import dialects
+
 NAMES = {
     "trace": "debug",
     "debug": "debug",
@@ -30,6 +32,7 @@ WORDS = "|".join(
 
 TIME = (
     r"(?:\d{4}[-/]\d\d[-/]\d\d(?:[T ]|, )\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?(?: [A-Z][\w/+-]+)?"
     r"|\d\d/(?:\d\d|[A-Z][a-z]{2})/\d{2,4}[ :]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
@@ -37,7 +40,7 @@ TIME = (
 STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
 LEVEL = re.compile(
     rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
-    r"|[\[|(<]\s*((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert))\s*[\]|)>])"
+    r"|[\[|(<]\s*(?:[a-z_]\w*:)?((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert))\s*[\]|)>])"
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)"
 )
 LEADING = re.compile(
@@ -109,6 +112,9 @@ def header_of(text: str) -> Header | None:
 
 def _rare(text: str) -> Header | None:
     """Layouts that start neither with a time nor with a level."""
+    if said := dialects.said(text):
+        level, message, time, logger, worker = said
+        return Header(level, message, time=time, logger=logger, worker=worker)
     if found := (GLOG.match(text) or TORNADO.match(text)):
         return Header(LETTERS[found[1]], text[found.end() :], time=found[2])
     if found := NAMED.match(text):
@@ -126,6 +132,8 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     end = stamp.end()
     if spoken := SPOKEN.match(text, end):
         return _made(spoken[1], text, spoken.end() - 1, stamp[1])
+    if channel := dialects.CHANNEL.match(text, end):
+        return Header(level_named(channel["word"]), text[channel.end() :], time=stamp[1], logger=channel["logger"])
     found = LEVEL.search(text, end, end + 140)
     if found and _fields(text[end : found.start()]):
         level = level_named(found[1] or found[2] or found[3])

@@ -2,7 +2,7 @@
 
 import re
 
-from error_monitor.reading import foreign, repeated, tracebacks
+from error_monitor.reading import foreign, languages, repeated, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
@@ -10,7 +10,19 @@ from error_monitor.reading.phases import OPENER, Open, goes_on
 ALARMING = ("warning", "error", "critical")
 REPORTED = ("error", "critical")
 BARE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:: |$)")
-HINTS = ("File", "raceback", "xception", "rror", "Process ", "most recent", "ncaught", "nhandled", "panic")
+HINTS = (
+    "File",
+    "raceback",
+    "xception",
+    "rror",
+    "Process ",
+    "most recent",
+    "ncaught",
+    "nhandled",
+    "panic",
+    ".rb:",
+    "):",
+)
 LOOSE = re.compile(
     r"\b[Uu]n(?:handled|caught) |\b[Ee]xception (?:was )?(?:raised|occurred|in|while|thrown|on)\b"
     r"|^Internal Server Error: "
@@ -20,6 +32,8 @@ LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
 HEAD_LINES = 60
+CONTINUES = ("", " ", "\t", "|", ">")
+"""What the first lines of a stream begin with where they are the rest of a traceback."""
 HABIT, BARE_HABIT = 20, 2
 """How far the habit of a stream counts, and from where on its tracebacks are taken to have no headers."""
 
@@ -85,6 +99,8 @@ class Joiner:
             )
             if starts:
                 self._within(line, header)
+            elif languages.rails(header.message) == 0:
+                self.open.traceback, self.open.phase = True, "stack"
         elif starts and (begins := tracebacks.opening(header.message)):
             self.open = Open(level=header.level, phase=begins, header=header, lines=[line], traceback=True)
 
@@ -159,14 +175,19 @@ class Joiner:
             self._cut(line)
         elif OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
-        elif foreign.NAMED.match(text):
+        elif foreign.NAMED.match(text) or languages.begins(text):
             self._foreign(line)
+        elif line.level in REPORTED and text[:1] not in CONTINUES and not BARE.match(text):
+            self._reported(line)
         elif fresh or self.head:
             self._beginning(line, text)
         elif line.level in REPORTED and text.strip():
-            self._open(
-                Open(level=line.level, phase="text", header=Header(line.level, text), stamped=line.stamped), line
-            )
+            self._reported(line)
+
+    def _reported(self, line: Line) -> None:
+        """A line without a header whose collector knows its level."""
+        header = Header(line.level, line.text)
+        self._open(Open(level=line.level, phase="text", header=header, stamped=line.stamped, levelled=True), line)
 
     def _foreign(self, line: Line) -> None:
         """The exception of another language, if a stack follows. Go's panics and Rust's need none."""
@@ -197,7 +218,7 @@ class Joiner:
 
     def _beginning(self, line: Line, text: str) -> None:
         """The first lines of a stream may be the rest of a traceback that was cut off."""
-        if text[:1] in (" ", "\t", "|", ">") and len(self.head) < HEAD_LINES:
+        if text[:1] in CONTINUES and len(self.head) < HEAD_LINES:
             self.head.append(line)
         elif BARE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)

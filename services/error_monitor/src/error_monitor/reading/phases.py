@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import foreign, tracebacks
+from error_monitor.reading import dialects, foreign, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 
@@ -33,6 +33,8 @@ class Open:
     stamped: bool = False
     headered: bool = True
     """Records of this stream have headers, so a message goes on until the next one, also over blank lines."""
+    levelled: bool = False
+    """Only the collector named a level, and does so for each line: a line of another level is another record."""
     alone: bool = False
     """Tracebacks of this stream have no header, so the next one is not the rest of this record."""
     quoted: bool = False
@@ -78,6 +80,8 @@ def goes_on(record: Open, line: Line) -> bool:
 
 def _text(record: Open, line: Line) -> bool:
     """After a header: the rest of its message, or its traceback."""
+    if record.levelled and _apart(record, line):
+        return False
     if begins := _opening(line):
         return not record.alone and record.opens(begins, line)
     if _foreign(record, line) or (not record.headered and record.blanks):
@@ -172,9 +176,16 @@ def _opening(line: Line) -> str | None:
     return tracebacks.opening(line.text) if "most recent call last" in line.text else None
 
 
+def _apart(record: Open, line: Line) -> bool:
+    """Tell whether a line that has a level of its collector's is a message of its own."""
+    opens = _opening(line) or OPENER.match(line.text) or foreign.STACK.match(line.text)
+    return line.level != record.lines[0].level or not (opens or line.text[0] in " \t")
+
+
 def _foreign(record: Open, line: Line) -> bool:
     """Tell whether a line with a time of its own stands among lines that have none."""
-    return line.stamped and not record.stamped and line.text[0] not in " \t"
+    alone = not record.stamped or bool(record.header and record.header.logger == dialects.PHP_LOGGER)
+    return line.stamped and alone and line.text[0] not in " \t"
 
 
 def _disturbed(record: Open) -> bool:

@@ -67,6 +67,19 @@ PREFIXES = (
         ),
     ),
     Prefix(
+        "php-fpm",
+        "[",
+        re.compile(
+            r"\[(?P<time>[\w :./-]{15,40})\] \w+: \[pool (?P<service>[\w.-]+)\] child (?P<worker>\d+) "
+            r"said into (?P<stream>stdout|stderr): (?P<quote>\")(?:NOTICE: PHP message: )?"
+        ),
+    ),
+    Prefix(
+        "java.util.logging, whose record begins on the next line",
+        UPPER,
+        re.compile(r"(?P<time>[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AP]M) [\w.$]+(?P<above> )\S+$"),
+    ),
+    Prefix(
         "process number",
         "[",
         re.compile(r"\[(?P<worker>(?:pid|PID|worker|process|proc|thread)[ :=#-]?\d+)\](?: |$)"),
@@ -77,6 +90,7 @@ PREFIXES = (
         re.compile(r"\[(?P<service>pod/[\w.-]+(?:/[\w.-]+)?)\](?: |$)"),
     ),
 )
+CLOSING = re.compile(r'"(?:, pipe is closed)?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
     for first in DIGITS + LOWER + UPPER + "[<"
@@ -91,6 +105,8 @@ def peel(line: Line) -> bool:
         if found:
             _put(line, found.groupdict())
             line.text = text[found.end() :]
+            if found.groupdict().get("quote"):
+                line.text = CLOSING.sub("", line.text)
             return True
     return False
 
@@ -104,4 +120,4 @@ def _put(line: Line, said: dict[str, str | None]) -> None:
             line.stream += f"/{value}"
     if value := said.get("stream"):
         line.stream += f"/{value}"
-    line.partial = said.get("partial") == "P"
+    line.partial = said.get("partial") == "P" or bool(said.get("above"))

@@ -52,10 +52,8 @@ class Reader:
     def flush(self) -> list[Event]:
         """End what is open: the input is over, or the source has been quiet."""
         found: list[Event] = []
-        for line in self.unwrapper.pieces.values():
-            line.partial = False
-            self._join(line, None, found)
-        self.unwrapper.pieces.clear()
+        for line, header in self.unwrapper.rest():
+            self._join(line, header, found)
         for joiner in self.joiners.values():
             found += [events.made(record) for record in joiner.flush()]
         self.joiners.clear()

@@ -45,7 +45,7 @@ def unwrap(line: Line) -> bool:
     if "log" in found and isinstance(found["log"], str) and ("stream" in found or "time" in found):
         _docker(line, found)
     elif "MESSAGE" in found:
-        _journald(line, found)
+        journald(line, found)
     elif isinstance(record := found.get("record"), dict) and "text" in found:
         _loguru(line, found, record)
     else:
@@ -65,15 +65,28 @@ def _docker(line: Line, found: dict[str, Any]) -> None:
         line.service = _first(attributes, ("container_name", "tag", *SERVICES)) or line.service
 
 
-def _journald(line: Line, found: dict[str, Any]) -> None:
-    """`journalctl -o json`."""
-    line.text = _text(found["MESSAGE"]) or ""
+def journald(line: Line, found: Mapping[str, Any]) -> None:
+    """`journalctl -o json`, or `-o export` as fields."""
+    line.text = _decoded(found["MESSAGE"]) or ""
     priority = str(found.get("PRIORITY", ""))
     line.level = PRIORITIES[int(priority)] if priority in set("01234567") else None
     line.service = _first(found, ("SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT"))
     line.worker = _first(found, ("_PID", "SYSLOG_PID"))
     line.stream += f"/{line.service}/{line.worker}"
     line.time = _first(found, ("__REALTIME_TIMESTAMP",))
+    if "\n" in line.text:  # one message of several lines is a record of its own
+        line.whole = True
+        at = line.text.find("Traceback (most recent call last):\n")
+        if at >= 0:
+            line.exception, line.text = line.text[at:], line.text[:at].rstrip()
+            line.level = line.level if line.level in ("warning", "error", "critical") else "error"
+
+
+def _decoded(value: Any) -> str | None:
+    """A text; journald lists the bytes of what is no UTF-8."""
+    if isinstance(value, list) and all(isinstance(item, int) and 0 <= item < 256 for item in value):
+        return bytes(value).decode("utf-8", "replace")
+    return _text(value)
 
 
 def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:

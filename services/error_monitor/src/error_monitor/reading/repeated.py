@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from error_monitor.reading import tracebacks
+from error_monitor.reading import foreign, languages, tracebacks
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
 
@@ -19,9 +19,10 @@ def continues(record: Open | None, line: Line, goes_on: Goes) -> bool:
     if record is None or not record.traceback or record.header is None:
         return False
     first = record.lines[0].text
-    if not (begins := BEGINS.search(first)):
+    at = languages.rails(first) if record.phase == "stack" else _begins(first)
+    if at is None:
         return False
-    at, whole = begins.start(), line.text
+    whole = line.text
     if at == 0 or DIGIT.sub("0", first[:at]) != DIGIT.sub("0", whole[:at].ljust(at)):
         return False
     line.text = whole[at:]
@@ -29,6 +30,11 @@ def continues(record: Open | None, line: Line, goes_on: Goes) -> bool:
         return True
     line.text = whole
     return False
+
+
+def _begins(first: str) -> int | None:
+    found = BEGINS.search(first)
+    return found.start() if found else None
 
 
 def wrapped(record: Open | None, line: Line) -> bool:
@@ -43,6 +49,8 @@ def wrapped(record: Open | None, line: Line) -> bool:
 
 
 def _fits(record: Open, text: str) -> bool:
+    if record.phase == "stack":
+        return foreign.stacked(text) or not text.strip()
     if record.phase == "message":
         return bool(BELOW.match(text) or tracebacks.CHAIN.match(text))
     return record.phase in ("frames", "group", "between")

@@ -7,6 +7,7 @@ from error_monitor.reading.line import Line
 LAYERS = 8
 PARTIAL_CHARS = 1_000_000
 STREAMS = 256
+EXPORT = "journal export"
 
 
 class Unwrapper:
@@ -18,6 +19,8 @@ class Unwrapper:
 
     def feed(self, line: Line) -> Header | None:
         """Take the wrappers off; the header that is left, or None. A piece sets `line.partial`: its rest follows."""
+        if (line.text.startswith("__CURSOR=") or EXPORT in self.pieces) and self._exported(line):
+            return None
         for _ in range(LAYERS):
             if self._layer(line):
                 if self._held(line):
@@ -25,11 +28,37 @@ class Unwrapper:
                 if line.whole:
                     return None
                 continue
+            if self.pieces:  # what stood above the line without being a record of its own
+                self._held(line)
             header = header_of(line.text)
             if header is None or header.level is not None:
                 return header
             line.text, line.time, line.stamped = header.message, line.time or header.time, True
         return None
+
+    def rest(self) -> list[tuple[Line, Header | None]]:
+        """The pieces whose end never came, with their headers; none is kept."""
+        pieces, self.pieces = self.pieces, {}
+        found = []
+        for line in pieces.values():
+            line.partial = False
+            if line.stream == EXPORT:
+                _fields(line, line)
+            found.append((line, self.feed(line) if line.stream.startswith("/") and not line.whole else None))
+        return found
+
+    def _exported(self, line: Line) -> bool:
+        """Keep a line of `journalctl -o export`; the blank line behind a record's fields becomes the record."""
+        block = self.pieces.pop(EXPORT, None)
+        if block and not line.text:
+            _fields(block, line)
+            return False
+        if block:
+            line.text = f"{block.text}\n{line.text}"[:PARTIAL_CHARS]
+            line.numbers = (block.numbers[0], line.numbers[-1])
+        line.stream, line.partial = EXPORT, True
+        self.pieces[EXPORT] = line
+        return True
 
     def _layer(self, line: Line) -> bool:
         """Take one wrapper off; tell whether there was one."""
@@ -43,8 +72,17 @@ class Unwrapper:
         if earlier:
             line.text = (earlier.text + line.text)[:PARTIAL_CHARS]
             line.numbers = (*earlier.numbers, *line.numbers)
+            line.time = line.time or earlier.time
         if line.partial and len(self.pieces) < STREAMS:
             self.pieces[line.stream] = line
             return True
         line.partial = False
         return False
+
+
+def _fields(block: Line, line: Line) -> None:
+    """Read the fields of an exported record into a line."""
+    pairs = (text.partition("=") for text in block.text.split("\n"))
+    found = {name: value for name, separator, value in pairs if separator}
+    line.numbers, line.stream, line.text = block.numbers, "", ""
+    records.journald(line, {"MESSAGE": "", **found})

@@ -1,0 +1,117 @@
+"""Exceptions of PHP, Ruby, Elixir and .NET, as their runtimes and loggers print them."""
+
+import re
+from collections.abc import Sequence
+
+from error_monitor.reading.event import Failure, Frame
+
+PHP_WORDS = ("Uncaught ", "[object] (")
+PHP = re.compile(
+    r"Uncaught (?P<type>[A-Z][\w\\]*)(?:: (?P<message>.*?))? in (?P<file>\S+?)(?::| on line )(?P<line>\d+)\b"
+    r"|\[object\] \((?P<object>[\w\\]+)\(code: [^)]*\): (?P<said>.*) at (?P<at>\S+):(?P<number>\d+)\)"
+)
+"""The runtime's own words, and what Monolog (Laravel, Symfony) writes into its context."""
+PHP_CALL = re.compile(r"#\d+ (?:(?P<file>[^\s(]+)\((?P<line>\d+)\): (?P<function>[^\s(]+)\(|\{main\})")
+RUBY = re.compile(
+    r"(?P<file>\S+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)': (?P<message>.*) \((?P<type>[A-Z][\w:]*)\)$"
+)
+"""What ends a program."""
+RUBY_TYPE = re.compile(r"(?:[A-Z]\w*::)*[A-Z]\w*")
+RUBY_CALL = re.compile(r"(?:\s+from )?(?P<file>\S+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'$")
+ELIXIR = re.compile(r"\s*\*\* \((?P<type>[A-Z][\w.]*)\) (?P<message>.*)$")
+ELIXIR_CALL = re.compile(
+    r"\s+(?:\((?P<app>\w+)(?: [^)]+)?\) )?(?P<file>[\w./-]+\.(?:exs?|erl)):(?P<line>\d+): (?P<function>.+)$"
+)
+DOTNET_CALL = re.compile(r"\s+at (?P<function>[\w.<>`+$\[\],]+)\([^()]*\)(?: in (?P<file>.+?):line (?P<line>\d+))?\s*$")
+LIBRARY = re.compile(
+    r"/vendor/|/gems/|/ruby/\d|<internal:"
+    r"|^(?:elixir|stdlib|kernel|logger|mix|ecto|phoenix|plug|cowboy|ranch|bandit|oban|postgrex|db_connection)(?:_\w+)?$"
+    r"|^(?:System|Microsoft|Npgsql)\."
+)
+STACK = re.compile(rf"\S+\.rb:\d+:in [`']|\s+from \S+:\d+:in |{ELIXIR_CALL.pattern}")
+
+
+def begins(text: str) -> bool:
+    """Tell whether a line names an exception of Ruby, whose stack may follow."""
+    return rails(text) == 0 or bool(RUBY.match(text))
+
+
+def rails(text: str) -> int | None:
+    """Where `Type (message):` begins, as Rails logs it; None where it does not stand at the end of the line."""
+    if not text.endswith("):"):
+        return None
+    before, opens, _ = text.partition(" (")
+    at = before.rfind(" ") + 1
+    return at if opens and RUBY_TYPE.fullmatch(before, at) else None
+
+
+def read(lines: Sequence[str]) -> Failure | None:
+    """Read an exception and its frames, innermost last; None where none of these languages wrote it."""
+    return _php(lines) or _ruby(lines) or _elixir(lines)
+
+
+def dotnet(text: str) -> Frame | None:
+    """A frame of .NET."""
+    found = DOTNET_CALL.match(text)
+    if found is None:
+        return None
+    function, file = found["function"], found["file"]
+    return _frame(file or "", function, found["line"], own=bool(file) and not LIBRARY.search(function))
+
+
+def _php(lines: Sequence[str]) -> Failure | None:
+    found = next((found for text in lines[:3] if (found := _uncaught(text))), None)
+    if found is None:
+        return None
+    kind = (found["type"] or found["object"]).replace("\\\\", "\\")
+    where = found["file"] or found["at"]
+    calls = [call for text in lines for part in text.split("\\n") if (call := PHP_CALL.match(part))]
+    places = [(where, found["line"] or found["number"]), *((call["file"], call["line"]) for call in calls)]
+    names = [call["function"] or "{main}" for call in calls] or ["{main}"]
+    # A call names what was called: its own function stands in the next one.
+    frames = [
+        _frame(file, name.replace("\\\\", "\\"), line, own=not LIBRARY.search(file))
+        for (file, line), name in zip(places, names, strict=False)
+        if file
+    ]
+    return Failure(type=kind, message=found["message"] or found["said"] or "", frames=tuple(reversed(frames)))
+
+
+def _uncaught(text: str) -> re.Match[str] | None:
+    """A search for the words: a pattern that tries every place takes too long on a hostile line."""
+    return next((found for word in PHP_WORDS if (at := text.find(word)) >= 0 and (found := PHP.match(text, at))), None)
+
+
+def _ruby(lines: Sequence[str]) -> Failure | None:
+    if found := RUBY.match(lines[0]):
+        frames = _ruby_frames([lines[0].partition(": ")[0], *lines[1:]])
+        return Failure(type=found["type"], message=found["message"], frames=frames)
+    at = rails(lines[0])
+    if at is None or not (frames := _ruby_frames(lines[1:])):
+        return None
+    kind, _, said = lines[0][at:].partition(" (")
+    return Failure(type=kind, message=said.removesuffix("):"), frames=frames)
+
+
+def _ruby_frames(lines: Sequence[str]) -> tuple[Frame, ...]:
+    calls = [call for text in lines if (call := RUBY_CALL.match(text))]
+    return tuple(
+        _frame(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["file"]))
+        for call in reversed(calls)
+    )
+
+
+def _elixir(lines: Sequence[str]) -> Failure | None:
+    found = next((found for text in lines if (found := ELIXIR.match(text))), None)
+    if found is None:
+        return None
+    calls = [call for text in lines if (call := ELIXIR_CALL.match(text))]
+    frames = [
+        _frame(call["file"], call["function"], call["line"], own=not LIBRARY.search(call["app"] or ""))
+        for call in calls
+    ]
+    return Failure(type=found["type"], message=found["message"], frames=tuple(reversed(frames)))
+
+
+def _frame(file: str, function: str, line: str | None, *, own: bool) -> Frame:
+    return Frame(file=file, function=function, line=int(line[:9]) if line else None, in_app=own)
