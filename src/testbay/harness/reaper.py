@@ -1,8 +1,8 @@
-"""The process between testbay and a command: whatever that starts stays its descendant, and ends with it.
+"""The two processes between testbay and a command: whatever that starts stays their descendant, and ends with it.
 
-A program can leave its session and its parent (a daemon forks twice), but not its subreaper: orphans become this
-process's children. When the command ends, or the one who started us, all of them are ended. Signals are handed on, and
-the command's way to end is ours.
+A program can leave its session and its parent (a daemon forks twice), but not its subreaper: orphans become the
+children of the inner process, or of the outer one where the inner one was killed. When the command ends, or the one who
+started us, all of them are ended. Signals are handed on, and the command's way to end is ours.
 
 Run as a file by `process.spawn`, with nothing of testbay imported: each start of a service waits for it. A part of the
 program `launch/forkserver.py` too.
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,12 +26,36 @@ _libc = ctypes.CDLL(None)
 
 def main(argv: list[str]) -> None:
     """Run the command; ends as it ended."""
+    _become(argv, split(_end_as))
+
+
+def split(ended: Callable[[int], object]) -> set[int]:
+    """Become three processes, and return in the third, the command to be, with the signals that it should block.
+
+    Args:
+        ended: Called in the first, the one that the caller knows, with the command's wait status.
+    """
     caller = os.getppid()
-    child, mask = split()
-    if child == 0:
-        _become(argv, mask)
-    status = attend(child, caller)
-    end_descendants()
+    _libc.prctl(_PR_SET_NAME, b"testbay-reaper", 0, 0, 0)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_HANDED_ON, signal.SIGCHLD})
+    for finish in (ended, _end_as):
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        above = os.getpid()
+        if child := os.fork():
+            status = attend(child, caller)
+            end_descendants()
+            finish(status)
+            os._exit(0)
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        caller = above
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != caller:  # it was killed before the kernel knew that we go with it
+        os._exit(_CANNOT_RUN)
+    return mask
+
+
+def _end_as(status: int) -> None:
+    """By the same signal, or with the same exit code."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
@@ -39,17 +64,8 @@ def main(argv: list[str]) -> None:
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
 
 
-def split() -> tuple[int, set[int]]:
-    """Fork: 0 in the process that is to be the command, and what signals it blocks."""
-    _libc.prctl(_PR_SET_NAME, b"testbay-reaper", 0, 0, 0)
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_HANDED_ON, signal.SIGCHLD})
-    return os.fork(), mask
-
-
 def _become(argv: list[str], mask: set[int]) -> None:
-    """The command itself; it dies with us."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    """The command itself."""
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores them

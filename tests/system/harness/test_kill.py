@@ -99,6 +99,8 @@ def _ours(root: int) -> dict[str, int]:
             continue
         if "testbay.harness.stack.guard" in command:
             found["guard's worker" if "guard's undertaker" in found else "guard's undertaker"] = entry.pid
+        elif "reaper.py" in command:
+            found["inner reaper" if "outer reaper" in found else "outer reaper"] = entry.pid
         elif "testbay run" in command:
             found["testbay"] = entry.pid
         elif "-m pytest" in command:
@@ -112,7 +114,7 @@ def _ours(root: int) -> dict[str, int]:
 def test_killed_at_random_moments_leaves_nothing(
     tmp_path: Path, engine: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Kill -9 of make, shell, testbay, either half of the guard or pytest, at random moments: nothing survives."""
+    """Kill -9 of make, shell, testbay, pytest, either half of guard or reaper, at random moments: nothing survives."""
     kills, lane_count, _, _ = PLANS[engine]
     volumes, segments = docker_volumes(), _orphaned_segments()
     seed = int(os.environ.get("TESTBAY_KILL_SEED", str(random.randrange(10**6))))

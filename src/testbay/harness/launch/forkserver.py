@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_NAME = 15
 _LENGTH_BYTES = 8
 _ORIGINAL_PATH = sys.path[:] if sys.flags.safe_path else sys.path[1:]  # Python puts our own folder first
 _libc = ctypes.CDLL(None)
@@ -78,21 +78,14 @@ def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _split(reaper: Any, request: dict[str, Any], output: int, status: int) -> None:
-    """Become two: the process that ends whatever the service leaves behind, and the service. Returns in the latter."""
-    caller = os.getppid()
+    """Become the processes that end whatever the service leaves behind, and the service. Returns in the latter."""
     os.setsid()
     os.write(status, f"{os.getpid()}\n".encode())
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
-    child, mask = reaper.split()
-    if child:
-        code = reaper.attend(child, caller)
-        reaper.end_descendants()
-        os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode())
-        os._exit(0)
+    mask = reaper.split(lambda code: os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode()))
     os.close(status)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     _libc.prctl(_PR_SET_NAME, request["name"].encode()[:15], 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

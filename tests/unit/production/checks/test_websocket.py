@@ -165,25 +165,27 @@ def test_a_server_that_breaks_off_in_a_frame_is_a_failure(ask: Ask, listen: List
     assert found == ("fail", "WS /ws: closed with 1006 (the connection broke off) after 0 messages")
 
 
-def test_a_goodbye_counts_while_the_connection_stays_open(ask: Ask, listen: Listen) -> None:
-    """A server that keeps TCP open after its close frame has closed all the same, and with that code."""
+@pytest.mark.parametrize(
+    ("frame", "lines", "said"),
+    [
+        (b"\x88\x02\x0f\xa1", "close = 4001", ("pass", "0 messages on /ws")),
+        (b"\x88\x02\x03\xf0", "close = 4001", ("fail", "WS /ws: closed with 1008, not 4001")),
+        (b"\x88\x02\x0f\xa1" + b"\x81\x01x" * 9, "close = 4001", ("pass", "0 messages on /ws")),
+        (b"\x88\x02\x0f\xa1", ECHO, ("fail", "WS /ws: closed with 4001 after 0 messages")),
+        (b"\x88\x00", "close = 1000", ("fail", "WS /ws: closed with 1005 (no code was given), not 1000")),
+        (b"\x88\x02\x03\xed", "close = 1005", ("fail", "WS /ws: closed with 1006 (it broke the protocol), not 1005")),
+        (b"\x88\x01\x0f", "close = 4001", ("fail", "WS /ws: closed with 1006 (it broke the protocol), not 4001")),
+    ],
+    ids=["code", "other code", "more after it", "in a conversation", "none", "a reserved one", "half a code"],
+)
+def test_a_goodbye_counts_while_the_connection_stays_open(
+    ask: Ask, listen: Listen, frame: bytes, lines: str, said: tuple[str, str]
+) -> None:
+    """A server that keeps TCP open after a close frame, or a broken one, has closed all the same, with that code."""
 
     def parting(client: socket.socket) -> None:
-        client.sendall(handshake(client) + b"\x88\x02" + (4001).to_bytes(2))
+        client.sendall(handshake(client) + frame)
         while client.recv(65536):  # until the other side gives up
             pass
 
-    port = listen(parting)
-    assert told(ask(check("close = 4001"), port)) == ("pass", "0 messages on /ws")
-
-
-def test_another_goodbye_is_a_failure(ask: Ask, listen: Listen) -> None:
-    """Nor does an open connection hide it."""
-
-    def parting(client: socket.socket) -> None:
-        client.sendall(handshake(client) + b"\x88\x02" + (1008).to_bytes(2))
-        while client.recv(65536):
-            pass
-
-    found = told(ask(check("close = 4001"), listen(parting)))
-    assert found == ("fail", "WS /ws: closed with 1008, not 4001")
+    assert told(ask(check(lines), listen(parting))) == said

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 1 << 20
 _KEPT = 5  # messages, as evidence
 _GOODBYE_S = 1.0
+_HANGING_S = 0.2  # for a server to close the connection after its close frame
 _LOOK_AGAIN_S = 0.05
 _TOO_LARGE = 1009
+_NO_CODE = 1005
 
 
 @dataclass(kw_only=True)
@@ -92,9 +94,11 @@ async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
 
 
 def _code(socket: "ClientConnection") -> str:
-    reason = f" ({socket.close_reason})" if socket.close_reason else ""
-    lost = " (the connection broke off)" if socket.close_code == 1006 else ""
-    return f"{socket.close_code}{reason}{lost}"
+    heard, sent = socket.protocol.close_rcvd, socket.protocol.close_sent
+    if heard is None:
+        return f"{socket.close_code} ({'it broke the protocol' if sent else 'the connection broke off'})"
+    why = "no code was given" if heard.code == _NO_CODE else heard.reason
+    return f"{heard.code} ({why})" if why else str(int(heard.code))
 
 
 @asynccontextmanager
@@ -129,10 +133,12 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
 
 async def _end_when_told(socket: "ClientConnection") -> None:
-    """A server that said goodbye and keeps the connection open has said goodbye: the library would wait for it."""
-    while socket.protocol.close_rcvd is None:  # noqa: ASYNC110 - the library says it only after it has waited
+    """Hang up on a server that has said goodbye, or broken the protocol: the library would wait for it."""
+    from websockets.protocol import State
+
+    while socket.protocol.state is State.OPEN:  # noqa: ASYNC110 - the library says it only after it has waited
         await asyncio.sleep(_LOOK_AGAIN_S)
-    await asyncio.sleep(_GOODBYE_S)
+    await asyncio.sleep(_HANGING_S)
     socket.transport.abort()
 
 
