@@ -11,7 +11,8 @@ from testbay.init.variable import Read, last, sample_of, text_of
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
-    *("db", "db_url", "cache", "cache_url", "search_url", "email_url"),
+    *("db", "db_url", "cache", "cache_url", "search_url", "email_url", "dj_db_url", "dj_cache_url", "dj_email_url"),
+    *("decimal", "uuid", "datetime", "timedelta", "log_level", "dict"),
 )
 _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACHE_URL", "cache_url": "CACHE_URL"}
 

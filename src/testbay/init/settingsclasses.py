@@ -7,6 +7,7 @@ from dataclasses import replace
 from testbay.init.project import Project, Source
 from testbay.init.variable import Read, last, sample_of, text_of
 
+_LONG = 1000
 _DEPTH = 5  # of classes in classes: more is a circle
 
 
@@ -38,7 +39,15 @@ class SettingsClasses:
             for read, annotation in _fields(one, prefix, source):
                 if read.name not in seen:
                     seen.add(read.name)
-                    yield from self._nested(read, annotation, delimiter, source, _DEPTH)
+                    yield from self._nested(self._member(read, annotation), annotation, delimiter, source, _DEPTH)
+
+    def _member(self, read: Read, annotation: ast.expr) -> Read:
+        """A field of an Enum of the project takes the value of its first member."""
+        known = self._classes.get(last(annotation))
+        if known is None or not any(last(base).endswith("Enum") for base in known.bases):
+            return read
+        members = [text_of(node.value) for node in known.body if isinstance(node, ast.Assign)]
+        return replace(read, sample=next(filter(None, members), read.sample))
 
     def _nested(self, read: Read, annotation: ast.expr, delimiter: str, source: Source, depth: int) -> Iterator[Read]:
         """The fields of a model within a model, when the settings say how their names are joined."""
@@ -65,7 +74,16 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
         name, default, required = _field(field, prefix)
         required = required and "None" not in kind and "Optional" not in kind
         where = f"{source.path}:{field.lineno}"
-        yield Read(name=name, default=default, required=required, where=where, sample=sample_of(kind)), field.annotation
+        sample = sample_of(kind)
+        sample = sample * -(-_shortest(field) // len(sample)) if sample.isalpha() and _shortest(field) else sample
+        yield Read(name=name, default=default, required=required, where=where, sample=sample), field.annotation
+
+
+def _shortest(field: ast.AnnAssign) -> int:
+    """How long its value is at least, as `min_length` says."""
+    words = [node for node in ast.walk(field) if isinstance(node, ast.keyword) and node.arg == "min_length"]
+    numbers = [word.value.value for word in words if isinstance(word.value, ast.Constant)]
+    return next((number for number in numbers if isinstance(number, int) and number < _LONG), 0)
 
 
 def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:

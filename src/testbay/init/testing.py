@@ -1,6 +1,7 @@
 """Where a project's tests are, and what they need to run."""
 
 import configparser
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def tests(project: Project) -> Finding | None:
     for name, paths in _testpaths(project):
         found = [path for path in paths if (project.root / path).is_dir()]
         if found:
-            return Finding(key="tests", value=f'"{found[0]}"', source=f"{name}: testpaths")
+            whole = os.path.commonpath(found) or "."
+            return Finding(key="tests", value=f'"{whole}"', source=f"{name}: testpaths")
     for folder in _FOLDERS:
         inside = [source for source in project.sources if source.path.is_relative_to(folder)]
         if any(source.path.name.startswith("test_") or source.path.name.endswith("_test.py") for source in inside):

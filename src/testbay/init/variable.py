@@ -1,22 +1,20 @@
 """One variable of the environment that a program reads, and what a syntax tree says of it."""
 
 import ast
+import re
 from dataclasses import dataclass
 
-# What a type takes, by a word of its name; the first that fits.
+# What a type takes, by a pattern of its name; the first that fits.
 _SAMPLES = {
-    "Email": "test@example.com",
-    "Url": "http://localhost:9",
-    "url": "http://localhost:9",
-    "bool": "true",
-    "int": "1",
-    "Int": "1",
-    "float": "1",
-    "list": "[]",
-    "set": "[]",
-    "tuple": "[]",
-    "dict": "{}",
-    "json": "{}",
+    r"\b([Ll]ist|([Ff]rozen)?[Ss]et|[Tt]uple|Sequence)\b": "[]",
+    r"\b([Dd]ict|Mapping|json|Json)\b": "{}",
+    r"Email": "test@example.com",
+    r"[Uu]rl": "http://localhost:9",
+    r"\bbool\b": "true",
+    r"\bint\b|Int\b|\bfloat\b|Float\b|Decimal|timedelta": "1",
+    r"Path\b": ".",
+    r"UUID": "00000000-0000-4000-8000-000000000000",
+    r"datetime": "2026-01-01T00:00:00Z",
 }
 
 
@@ -32,8 +30,10 @@ class Read:
 
 
 def sample_of(kind: str) -> str:
-    """A value for a type, by its name."""
-    return next((sample for word, sample in _SAMPLES.items() if word in kind), "test")
+    """A value for a type, by its name; the first of a Literal."""
+    if literal := re.search(r"Literal\[['\"]([^'\"]*)", kind):
+        return literal[1]
+    return next((sample for pattern, sample in _SAMPLES.items() if re.search(pattern, kind)), "test")
 
 
 def text_of(node: ast.expr) -> str:

@@ -22,6 +22,7 @@ _KINDS = {
 }
 _SCHEMES = {"postgres": "postgres", "redis": "dragonfly", "valkey": "dragonfly", "nats": "nats"}
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+_ENGINE = "django.db.backends.postgresql"
 # What every command gets anyway.
 _EXPORTED = {
     **{f"POSTGRES_{part}": f"{{postgres.{part.lower()}}}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DB")},
@@ -43,6 +44,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
     """One line of `[env]` for each name that the contract does not export as the program wants it."""
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
+        words = read.name.upper().split("_")
         meaning = _meaning(read.name, example or read.default)
         if meaning and meaning.need in needs:
             value = _template(meaning, project)
@@ -50,6 +52,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
                 yield Finding(key=read.name, value=f'"{value}"', source=read.where)
         elif read.required:
             source = f"{read.where} has no default"
+            example = example or (_ENGINE if {"DB", "DATABASE", "SQL"} & set(words) and words[-1] == "ENGINE" else "")
             yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
 
 
@@ -59,6 +62,8 @@ def _meaning(name: str, example: str) -> _Meaning | None:
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
                 return _Meaning(need=need, kind="url", scheme=match[0] if match[2] else "")
+        if match[1].lower() != "sqlite":  # which stands in until another one is named
+            return None
     words = re.sub(r"^PG(?=[A-Z])", "PG_", name.upper()).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     if words[-1] in _WORDS["nats"] or (kind and len(words) == 1 and kind != "url"):

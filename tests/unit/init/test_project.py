@@ -166,6 +166,10 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
         ("nats-py", 'getenv("PORT")', ""),
+        ("redis", 'getenv("CELERY_BROKER_URL", "amqp://guest@localhost//")', ""),
+        ("psycopg", 'getenv("DB_SERVICE_URL", "http://localhost:8000")', ""),
+        ("psycopg", 'getenv("APP_DB_URL", "sqlite:///app.db")', 'APP_DB_URL = "{postgres.url}"'),
+        ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
     ],
 )
 def test_a_variable_gets_what_the_program_wants(project: Project, packages: str, read: str, line: str) -> None:
@@ -238,6 +242,8 @@ def test_migrations_are_found(project: Project, files: dict[str, str], line: str
     [
         ({"pytest.ini": "[pytest]\ntestpaths = missing checks", "checks/a.py": ""}, "checks"),
         ({"pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = "checks"', "checks/a.py": ""}, "checks"),
+        ({"pytest.ini": "[pytest]\ntestpaths = a/t b/t", "a/t/x.py": "", "b/t/y.py": ""}, "."),
+        ({"pytest.ini": "[pytest]\ntestpaths = a/t a/u", "a/t/x.py": "", "a/u/y.py": ""}, "a"),
         ({"setup.cfg": "no ini", "tests/test_a.py": "x = 1"}, "tests"),
         ({"tests/integration/test_a.py": "x = 1", "tests/test_b.py": "x = 1"}, "tests/integration"),
         ({"shop/tests.py": "x = 1"}, "."),
@@ -347,6 +353,26 @@ def test_prefix_and_models_of_settings_classes(project: Project) -> None:
         ("SHOP_CACHE", False),
         ("SHOP_KEY", True),
     ]
+
+
+TYPES = """
+class Level(StrEnum):
+    LOW = "low"
+class Settings(BaseSettings):
+    origins: list[AnyHttpUrl]
+    stage: Literal["local", "live"]
+    level: Level
+    key: SecretStr = Field(min_length=10)
+    wait: timedelta
+    site: AnyHttpUrl
+"""
+
+
+def test_a_guess_has_the_fields_type(project: Project) -> None:
+    """A program that checks its settings starts with it."""
+    found = reads(add(project, {"settings.py": TYPES}))
+
+    assert [read.sample for read in found] == ["[]", "local", "low", "testtesttest", "1", "http://localhost:9"]
 
 
 def test_prefixes_of_environs_and_dynaconf(project: Project) -> None:
