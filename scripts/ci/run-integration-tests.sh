@@ -80,6 +80,9 @@ main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERV
     trap 'stop INT 130' INT
     trap 'stop TERM 143' TERM
     scripts/bootstrap run || exit
+    # Beside this checkout's sources, in folders that git ignores: without it each of some twenty processes compiles all
+    # of them anew, and pytest rewrites every test file.
+    unset PYTHONDONTWRITEBYTECODE
     jobs=${jobs:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN || echo 1)}
     logs=$(mktemp -d "${TMPDIR:-/tmp}/testbay-services.XXXXXX")
     trap 'rm -rf "$logs"' EXIT

@@ -9,6 +9,7 @@ import pytest
 
 from testbay import settings
 from testbay.harness.plugin import coveragerc
+from testbay.harness.plugin.reading import OneReading
 from testbay.harness.plugin.suite import Suite
 
 SERVICE_VARIABLE = "TESTBAY_COVERAGE"  # in pytest's environment: the settings by which the service is measured
@@ -60,6 +61,8 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
         args += [f"--numprocesses={suite.workers}", "--dist=worksteal"]
     if not hasattr(known, "cov_source") or known.no_cov:
         return
+    if suite.coverage != "off" and not config.pluginmanager.has_plugin("testbay-reading"):
+        config.pluginmanager.register(OneReading(), "testbay-reading")
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
 
 
