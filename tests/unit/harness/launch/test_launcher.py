@@ -32,6 +32,37 @@ print(json.dumps(told))
 """
 
 
+LEAVE = """
+import atexit, builtins, json, os, random, resource, signal, tempfile, uuid
+import library
+
+kept = os.open("left-open", os.O_CREAT | os.O_RDWR)
+found = {
+    "memory": hasattr(builtins, "left") or hasattr(library, "left") or len(library.started),
+    "environment": "LEFT" in os.environ,
+    "signals": [str(signal.getsignal(n)) for n in (signal.SIGUSR1, signal.SIGTERM)],
+    "mask": [int(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+    "open": sum("left-open" in os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")[:-1]),
+    "position": [os.lseek(kept, 0, os.SEEK_CUR), os.lseek(0, 0, os.SEEK_CUR)],
+    "files": [os.umask(0o077), os.getcwd(), sorted(os.listdir(os.environ["TMPDIR"])), sorted(os.listdir("."))],
+    "limits": open("/proc/self/limits").read(),
+}
+builtins.left = library.left = os.environ["LEFT"] = "left"
+library.started.append(os.getpid())
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+os.write(kept, b"left")
+os.umask(0o777)
+folder = tempfile.TemporaryDirectory()
+open(os.path.join(folder.name, "left"), "w").close()
+atexit.register(os.unlink, "left-open")
+chance = [random.random(), uuid.uuid4().hex, os.path.basename(folder.name)]
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+print(json.dumps([found, chance]))
+"""
+
+
 class Workshop:
     """A service's folder, a folder of installed packages, and launchers that start `app.py`."""
 
@@ -173,6 +204,21 @@ def test_variables_that_a_library_sets_are_set_in_each_start(workshop: Workshop)
     said = [workshop.run(launcher, MINE=number, GONE="x")[1] for number in ("1", "2")]
     assert said == ["yes None 1\n", "yes None 2\n"]
     assert launcher.why_cold == ""
+
+
+@pytest.mark.parametrize("starts", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_nothing_that_a_start_leaves_is_in_the_next(workshop: Workshop, starts: int) -> None:
+    """Memory, variables, signals, descriptors, limits, files, chance: each start finds what a cold one finds."""
+    (workshop.folder / "tmp").mkdir()
+    workshop.installed("library", "import random, uuid\nstarted = []\n")
+    workshop.app(LEAVE)
+    warm, cold = workshop.launcher(["library", "tempfile", "uuid"]), workshop.launcher("off")
+    told = {"TMPDIR": str(workshop.folder / "tmp")}
+    [expected, _], *found = (json.loads(workshop.run(one, **told)[1]) for one in (cold, *[warm] * starts))
+
+    assert [each for each, _ in found if each != expected] == []
+    assert [len({chance[number] for _, chance in found}) for number in range(3)] == [starts] * 3
+    assert (warm.cold_starts, warm.why_cold) == (0, "")
 
 
 def test_copies_of_the_environment_are_made_anew(workshop: Workshop) -> None:
