@@ -36,7 +36,12 @@ def test_each_file_is_read_once(reports: Callable[[], dict[str, object]], monkey
     """Three reports, one reading; they are the same as without it, also beside a file that cannot be read."""
     read: list[str] = []
     parse = PythonParser.parse_source
-    monkeypatch.setattr(PythonParser, "parse_source", lambda self: (read.append(self.filename), parse(self))[1])
+
+    def noted(parser: PythonParser) -> None:
+        read.append(parser.filename)
+        parse(parser)
+
+    monkeypatch.setattr(PythonParser, "parse_source", noted)
     alone, times_alone = reports(), [Path(file).name for file in read].count("shop.py")
     read.clear()
     one = OneReading()
