@@ -1,5 +1,6 @@
 """The error monitor's image: built from its Dockerfile and its own lock, run beside a real database."""
 
+import ensurepip
 import functools
 import http.server
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -39,7 +41,10 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def wheels(folder: Path) -> Iterator[str]:
     """The locked packages as files behind an address: a build has neither this machine's index nor its certificates."""
-    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    # Neither uv nor scripts/bootstrap puts pip into an environment, but every Python keeps the wheel of one.
+    kept = [sysconfig.get_config_var("WHEEL_PKG_DIR") or "", Path(ensurepip.__file__).with_name("_bundled")]
+    pip = next(wheel for place in kept if place for wheel in Path(place).glob("pip-*.whl"))
+    argv = [sys.executable, str(pip / "pip"), "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     argv += ["--no-deps", "--dest", str(folder), "--requirement", str(SERVICE / "requirements.lock")]
     subprocess.run(argv, check=True)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
