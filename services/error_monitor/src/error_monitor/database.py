@@ -1,8 +1,10 @@
 """The PostgreSQL pool: any PostgreSQL, behind a pooler of transactions too."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -30,6 +32,7 @@ class Database:
     """A pool that survives the server going away: dead connections are noticed before they are used."""
 
     def __init__(self, settings: Settings) -> None:
+        self._timeout_s = settings.db_timeout_s
         self._patience_s = settings.db_timeout_s * 4
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             settings.database_url,
@@ -38,7 +41,7 @@ class Database:
             timeout=settings.db_timeout_s,
             # Give a failed attempt up soon: the next caller then starts a fresh one at once.
             reconnect_timeout=settings.db_timeout_s / 4,
-            check=AsyncConnectionPool.check_connection,
+            check=self._check,
             open=False,
             name="error-monitor",
             kwargs={
@@ -70,10 +73,24 @@ class Database:
         async with self.pool.connection() as connection, connection.cursor() as cursor:
             yield cursor
 
+    async def _check(self, connection: Connection) -> None:
+        """Whether a connection still works, asked before it is given out."""
+        with _hung_up_after(self._timeout_s, connection):
+            await AsyncConnectionPool.check_connection(connection)
+
+    @asynccontextmanager
+    async def _patient(self) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        """A cursor for one statement. A server that is frozen still acknowledges what it is sent: our deadline ends it.
+
+        The outer deadline is for what the connection's end does not end.
+        """
+        async with asyncio.timeout(self._patience_s * 2), self.cursor() as cursor:
+            with _hung_up_after(self._patience_s, cursor.connection):
+                yield cursor
+
     async def fetch(self, query: LiteralString, params: Any = ()) -> list[DictRow]:
         """All rows of one statement."""
-        # A server that is frozen still acknowledges what it is sent: only a deadline of our own ends the wait.
-        async with asyncio.timeout(self._patience_s), self.cursor() as cursor:
+        async with self._patient() as cursor:
             await cursor.execute(query, params)
             return await cursor.fetchall()
 
@@ -84,10 +101,25 @@ class Database:
 
     async def execute(self, query: LiteralString, params: Any = ()) -> int:
         """One statement without rows; how many rows it changed."""
-        async with asyncio.timeout(self._patience_s), self.cursor() as cursor:
+        async with self._patient() as cursor:
             await cursor.execute(query, params)
             return cursor.rowcount
 
     async def ping(self) -> None:
         """Raise unless the database answers and has our tables."""
         await self.fetch("SELECT 1 FROM error_monitor.fix_calls LIMIT 0")
+
+
+@contextmanager
+def _hung_up_after(patience_s: float, connection: Connection) -> Iterator[None]:
+    """End a connection whose server stays silent. Cancelled, psycopg would first ask it to stop, for ten seconds."""
+
+    def hang_up() -> None:
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(patience_s, hang_up)
+    try:
+        yield
+    finally:
+        timer.cancel()
