@@ -5,7 +5,8 @@ Needs: .venv/bin/uv pip install --python .venv/bin/python --group bench
 
 All contestants run one after the other on one machine, with one generated schema of 50 tables, and servers with the
 same programs, flags and RAM disk. A test inserts one row, commits and reads it back; that its id is 1 and no other row
-is there proves the isolation. Each contestant's tests run in a pytest process of their own.
+is there proves the isolation. Each contestant's tests run in a pytest process of their own. The one that rolls back
+cannot commit, and no other process sees its row: it tests no service, no second connection, no deferred constraint.
 
   cost          setup + teardown of a test as pytest reports them: what the isolation adds. The first test, which holds
                 the start-up, is left out. Median and 95th percentile.

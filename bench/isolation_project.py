@@ -64,6 +64,13 @@ PLAN = [
         plugins=("pytest_postgresql",),
         package="pytest_postgresql",
     ),
+    Contestant(
+        name="rollback",
+        what="a transaction, rolled back; nothing is committed",
+        asks="database",
+        body="one_row_inside(database, {table!r})",
+        conftest="rollback.py",
+    ),
     Contestant(name="truncate", what="TRUNCATE of all tables, one connection", asks="database", conftest="truncate.py"),
     Contestant(
         name="schema", what="drop the schema and migrate again", asks="database", conftest="schema.py", most=100
@@ -206,7 +213,7 @@ def generate_tests(one: Contestant, tests: int, folder: Path) -> None:
     for file in CONTESTANTS.glob("*.py"):
         shutil.copy(file, folder / ("conftest.py" if file.name == one.conftest else file.name))
     for first in range(0, tests, 50):
-        lines = ["from common import one_key, one_message, one_row"]
+        lines = ["from common import one_key, one_message, one_row, one_row_inside"]
         for number in range(first, min(first + 50, tests)):
             body = one.body.format(table=f"t{number % TABLES:02}")
             lines.append(f"\n\ndef test_{number:04}({one.asks}):\n    {body}")

@@ -17,6 +17,14 @@ def one_row(connection: psycopg.Connection[Any], table: str) -> None:
     assert rows == [(1, "mine")], rows
 
 
+def one_row_inside(connection: psycopg.Connection[Any], table: str) -> None:
+    """The same in a transaction that is not committed. The id goes on from test to test: no sequence is rolled back."""
+    with connection.transaction():
+        connection.execute(f"INSERT INTO {table} (name) VALUES ('mine')")  # noqa: S608 - a name that the bench made up
+    rows = connection.execute(f"SELECT name FROM {table}").fetchall()  # noqa: S608 - the same
+    assert rows == [("mine",)], rows
+
+
 def one_key(client: Any) -> None:
     """Set and get one key that nobody has set before."""
     assert client.get("key") is None
