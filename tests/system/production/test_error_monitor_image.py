@@ -1,18 +1,13 @@
 """The error monitor's image: built from its Dockerfile and its own lock, run beside a real database."""
 
-import ensurepip
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +15,7 @@ import httpx
 import pytest
 from tests.system.conftest import REPOSITORY
 from tests.system.fakes.boxes import docker
+from tests.system.fakes.wheels import wheels
 from tests.system.production.test_no_alarms import await_answer
 
 from testbay.ports import hold
@@ -31,33 +27,6 @@ TRACE = 'Traceback (most recent call last):\n  File "/srv/shop/pay.py", line 7, 
 VARIABLES = ("DATABASE_URL", "ERROR_MONITOR_TOKEN", "PORT", "LOG_FILES", "ERROR_MONITOR_SETTLE_S")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files, and prints nothing."""
-
-    def log_message(self, *_: object) -> None:
-        """What pip asks for is of no interest."""
-
-
-@contextmanager
-def wheels(folder: Path) -> Iterator[str]:
-    """The locked packages as files behind an address: a build has neither this machine's index nor its certificates."""
-    # Neither uv nor scripts/bootstrap puts pip into an environment, but every Python keeps the wheel of one.
-    kept = [sysconfig.get_config_var("WHEEL_PKG_DIR") or "", Path(ensurepip.__file__).with_name("_bundled")]
-    pip = next(wheel for place in kept if place for wheel in Path(place).glob("pip-*.whl"))
-    argv = [sys.executable, str(pip / "pip"), "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    argv += ["--no-deps", "--dest", str(folder), "--requirement", str(SERVICE / "requirements.lock")]
-    subprocess.run(argv, check=True)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Built as docs/error-monitor.md says, on the base image that this machine has."""
@@ -65,7 +34,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     context = tmp_path_factory.mktemp("context")
     unwanted = shutil.ignore_patterns("tests", "__pycache__", ".*")
     shutil.copytree(SERVICE, context / "services/error_monitor", ignore=unwanted)
-    with wheels(tmp_path_factory.mktemp("wheels")) as url:
+    with wheels(tmp_path_factory.mktemp("wheels"), SERVICE / "requirements.lock") as url:
         arguments = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": url, "BASE": os.environ.get("PYTHON_IMAGE", "")}
         options = [part for key, value in arguments.items() if value for part in ("--build-arg", f"{key}={value}")]
         dockerfile = context / "services/error_monitor/Dockerfile"

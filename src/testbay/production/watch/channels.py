@@ -67,7 +67,15 @@ def _webhook(name: str, url: str) -> Send:
 def _by_apprise(name: str, url: str) -> Send:
     import apprise
 
-    asset = apprise.AppriseAsset(app_id="testbay", app_desc="testbay watch", async_mode=False, secure_logging=True)
+    asset = apprise.AppriseAsset(
+        app_id="testbay",
+        app_desc="testbay watch",
+        app_url="",
+        image_url_mask="",  # pictures of its own, which readers would load from elsewhere
+        image_url_logo="",
+        async_mode=False,
+        secure_logging=True,
+    )
     with _heard(url) as said:
         made = apprise.Apprise(asset=asset)
         is_known = made.add(url)
