@@ -5,6 +5,7 @@ from tests.system.conftest import Bay
 HEAD = """
 service = "shop"
 needs = []
+workers = 2
 start = "sh -c 'echo started >> starts.txt; exec python3 -m http.server {port} --bind 127.0.0.1'"
 ready = "/"
 """
@@ -15,7 +16,7 @@ def check(name: str, asks: str = "get = '/'") -> str:
 
 
 def test_checks_that_only_read_ask_one_process(bay: Bay) -> None:
-    """One that writes has a process of its own."""
+    """One that writes has a process of its own; workers are for tests, each would start one more."""
     reads = "".join(check(f"read-{number}") for number in range(4))
     manifest = HEAD + reads + check("write", "post = '/'\nwrites = true")
     (bay.service / "testbay.toml").write_text(manifest, encoding="utf-8")
