@@ -82,6 +82,7 @@ def report_size(folder: Path, checks: int, days: int) -> None:
 def report_page(folder: Path, now: float) -> None:
     """With reading the history, drawing and writing all files."""
     times, cpu, size = [], [], 0
+    (folder / "site").mkdir()
     for _ in range(TURNS):
         began, before = time.perf_counter(), time.process_time()
         for name, text in view.files(folder, now).items():

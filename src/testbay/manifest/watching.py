@@ -84,13 +84,15 @@ class Watching(Table):
 
     An outage counts after so many failed rounds in a row, and is over after so many good ones. `again` is how often
     people are reminded of one that goes on. `keep` is how long every round is kept; sums are kept for years.
-    `alive` is an address of yours that the watcher calls each minute: who watches the watcher.
+    `alive` is an address of yours that the watcher calls each minute: who watches the watcher. `look` is how often the
+    platform that deploys is asked whether a build is on its way.
     """
 
     after: int = Field(default=3, ge=1, le=100)
     recovered_after: int = Field(default=2, ge=1, le=100)
     again: Duration | None = None
     zone: Zone = "UTC"
+    look: Annotated[Duration, Field(ge=1, le=3600)] = 30.0
     keep: Annotated[Duration, Field(ge=3600)] = 7 * 86400.0
     alive: Annotated[str, Field(pattern=VARIABLE)] | None = None
     tell: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Channel] = {}

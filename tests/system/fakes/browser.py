@@ -49,6 +49,19 @@ class Browser:
         finally:
             self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
 
+    @contextmanager
+    def hastened(self, times: int) -> Iterator[None]:
+        """Pages that are opened meanwhile have a clock and timers that are so much faster."""
+        clock = f"const real = Date.now, start = real(); Date.now = () => start + (real() - start) * {times};"
+        timers = f"const wait = setInterval; window.setInterval = (call, ms) => wait(call, ms / {times});"
+        made = self.driver.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument", {"source": f"{{ {clock} {timers} }}"}
+        )
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
+
     def asked_for(self) -> list[str]:
         """Every address that was requested since the page was opened."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]

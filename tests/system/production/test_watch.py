@@ -173,7 +173,8 @@ def test_the_live_page_in_a_browser(watch: Watch, browser: "Browser") -> None:
     for path in ("", "check/shop/production/health", "history"):
         browser.driver.get(watch.url + path)
         widths[path] = browser.driver.execute_script("return document.documentElement.scrollWidth")
-    browser.driver.get(watch.url)
+    with browser.hastened(10):
+        browser.driver.get(watch.url)
     made = "return document.querySelector('main time').dateTime"
     first = browser.driver.execute_script(made)
     soon(lambda: browser.driver.execute_script(made) != first)
@@ -184,12 +185,13 @@ def test_the_live_page_in_a_browser(watch: Watch, browser: "Browser") -> None:
 @pytest.mark.browser
 def test_the_page_turns_grey_when_the_watcher_stops(watch: Watch, browser: "Browser") -> None:
     """What it said stands there, and is not green any more."""
-    browser.driver.get(watch.url)
+    with browser.hastened(10):
+        browser.driver.get(watch.url)
     colour = "return getComputedStyle(document.querySelector('li.pass .dot')).backgroundColor"
     green = browser.driver.execute_script(colour)
     watch.stop()
     silence = browser.driver.find_element("id", "silence")
-    soon(silence.is_displayed, within_s=90)
+    soon(silence.is_displayed)
     grey = browser.driver.execute_script(colour)
     watch.start()
 

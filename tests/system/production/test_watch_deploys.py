@@ -20,6 +20,7 @@ every = "5s"
 [watch]
 after = 1
 recovered_after = 1
+look = "1s"
 [watch.tell.chat]
 url = "${CHAT_URL}"
 [[check]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,6 @@ from testbay.production.watch.schedule import Schedule
 
 _AT_ONCE = 500  # open connections at a time; what is due beyond waits, and is counted as late
 _SPREAD_S = 1.0
-_LOOK_S = 30.0  # the platform that deploys is asked this often
 _LAST_WORDS_S = 15.0  # for what is being asked when the watcher ends
 
 
@@ -179,10 +179,10 @@ class Watcher:
         assert spot.target.live is not None
         look = deployed.look(spot.target, "scheduled", "", spot.opening.environ)
         spot.looks = look is not None
-        looked: tuple[float, Rollout] = (-_LOOK_S, Rollout(expected=""))
+        looked: tuple[float, Rollout] = (-math.inf, Rollout(expected=""))
         while True:
             began = time.monotonic()
-            if look and began - looked[0] >= _LOOK_S:
+            if look and began - looked[0] >= self.wishes[spot.service].look:
                 looked = (began, await _looked(look))
             with contextlib.suppress(FoundError):
                 await self._gate(spot, looked[1])
