@@ -1,17 +1,21 @@
 """One pull request for a pattern, whatever GitHub answers, wherever a try breaks off, and however many try at once."""
 
 import asyncio
+import io
 import os
 import random
+import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import shop
 from harness.git_host import GitHost
 
-from error_monitor.fixes import pull_request
+from error_monitor.fixes import checkout, pull_request
 from error_monitor.fixes.github import DryRunError, GitHub
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.records import Edit, LaterError, RefusedError
@@ -148,3 +152,27 @@ def test_only_a_branch_of_its_own_is_written(github: GitHost, method: str, path:
         asyncio.run(write())
 
     assert github.writes == []
+
+
+def test_the_archive_of_github_is_a_checkout(github: GitHost, tmp_path: Path) -> None:
+    """GitHub nests the files in a folder of its own naming; their paths are those of the repository."""
+    sha = shop.clone(tmp_path / "clone")
+    archive = asyncio.run(checkout.archived(str(tmp_path / "clone"), sha))
+    nested = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive)) as plain,
+        tarfile.open(fileobj=nested, mode="w:gz", pax_headers={"comment": sha}) as tar,
+    ):
+        for member in plain:
+            tar.addfile(member.replace(name=f"acme-shop-{sha[:7]}/{member.name}"), plain.extractfile(member))
+    github.archives[sha] = nested.getvalue()
+
+    async def fetch() -> bytes:
+        client = GitHub(settings(github), is_dry=True)
+        try:
+            return await client.archive(sha)
+        finally:
+            await client.close()
+
+    with checkout.unpacked(asyncio.run(fetch()), sha, is_nested=True) as found:
+        assert (found.text("src/shop/orders.py"), len(found.files)) == (shop.ORDERS, 5)

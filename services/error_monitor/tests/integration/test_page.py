@@ -22,11 +22,13 @@ class Tags(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.events: list[str] = []
+        self.addresses: list[str] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.events += [name for name, _ in attrs if name.startswith("on")]
+        self.addresses += [value or "" for name, value in attrs if name in {"href", "src", "action", "srcdoc"}]
 
     def handle_data(self, data: str) -> None:
         self.text += data

@@ -116,6 +116,8 @@ class Model:
                 raise RefusedError(3, f"the model's API answered {exc.status_code}") from exc
             except error.APIError as exc:
                 raise RefusedError(3, f"the model's API gave no usable answer: {type(exc).__name__}") from exc
+            if not isinstance(reply, error.types.Message) or not (isinstance(reply.content, list) and reply.usage):
+                raise RefusedError(3, "the model's API gave no usable answer: it is no message")
             await spends.settle(call_id, Usage(tokens_in=_tokens_in(reply.usage), tokens_out=reply.usage.output_tokens))
             return reply
         raise LaterError(f"the model is away or busy: {why}")

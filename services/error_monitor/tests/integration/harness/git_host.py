@@ -23,6 +23,7 @@ class GitHost(Peer):
         self.refs: dict[str, str] = {}
         self.pulls: list[dict[str, Any]] = []
         self.writes: list[str] = []
+        self.archives: dict[str, bytes] = {}
         self.most_open = 0
         self.fault: Callable[[str], tuple[int, bool] | None] = lambda _: None
 
@@ -65,6 +66,8 @@ class GitHost(Peer):
         if found := re.fullmatch(r"/(?:git/)?commits/(\w+)", path):
             sha = self.refs.get(f"heads/{found[1]}", found[1])
             return (200, json.dumps(self.objects[sha])) if sha in self.objects else _said(404, "Not Found")
+        if found := re.fullmatch(r"/tarball/(\w+)", path):
+            return (200, self.archives[found[1]]) if found[1] in self.archives else _said(404, "Not Found")
         if found := re.fullmatch(r"/issues/(\d+)/labels", path):
             self.pulls[int(found[1]) - 1]["labels"] = sorted(
                 {*self.pulls[int(found[1]) - 1]["labels"], *given["labels"]}

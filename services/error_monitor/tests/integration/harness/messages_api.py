@@ -1,6 +1,7 @@
 """A stand-in for the Messages API on loopback: recorded answers over real HTTP, and the ways in which it fails."""
 
 import json
+import threading
 from typing import Any
 
 from harness.peers import Answer, Peer
@@ -17,7 +18,10 @@ def text(words: str) -> dict[str, Any]:
 
 
 class MessagesApi(Peer):
-    """`replies` are given out in turn, the last one for ever: a list of blocks, or a stop reason and blocks."""
+    """`replies` are given out in turn, the last one for ever: a list of blocks, or a stop reason and blocks.
+
+    One that `is_silent` takes every call and never answers.
+    """
 
     KEY = "sk-only-for-tests-000000"
 
@@ -25,6 +29,12 @@ class MessagesApi(Peer):
         super().__init__()
         self.replies: list[Any] = []
         self.violations: list[str] = []
+        self.is_silent = False
+        self._closing = threading.Event()
+
+    def __exit__(self, *why: object) -> None:
+        self._closing.set()
+        super().__exit__(*why)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -32,6 +42,8 @@ class MessagesApi(Peer):
         return {"ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": self.KEY}
 
     def answer(self, method: str, target: str, body: bytes) -> Answer:
+        if self.is_silent:
+            self._closing.wait()
         asked = json.loads(body)
         self.asked.append(asked)
         if (method, target.partition("?")[0]) != ("POST", "/v1/messages"):
