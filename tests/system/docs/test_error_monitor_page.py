@@ -1,5 +1,6 @@
 """docs/error-monitor.md as commands: from a log file to a dashboard, and the checklist of the deployment."""
 
+import os
 import re
 import subprocess
 import sys
@@ -51,3 +52,24 @@ def test_five_minutes_from_a_log_to_the_page(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("KeyError" in done.stdout, "one pattern" in done.stdout) == (True, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("REQUIRE_JAIL") != "1", reason="REQUIRE_JAIL=1 proves it in the jail; .ci/run does")
+@pytest.mark.timeout(1200)  # six runs of the harness, each with a PostgreSQL of its own
+def test_from_a_log_line_to_the_draft_pull_request(tmp_path: Path) -> None:
+    """The walk on the stand-ins works as it stands, with a folder and a port of this test."""
+    first, *walk = block(page("error-monitor.md"), "stand_ins.py line-without-count")
+    assert first.startswith("testbay exec error_monitor --engine embedded -- bash")
+    port, lock = hold(18950, fixed=False, name="error-monitor-walk")
+    script = "\n".join(["set -em", "trap 'kill $(jobs -p)' ERR", *walk])
+    script = script.replace("8080", str(port)).replace(" walk", f" {tmp_path}/walk")
+    env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TESTBAY_CACHE_DIR": str(tmp_path / "cache")}
+    start = [sys.executable, "-m", "testbay", "exec", "error_monitor", "--engine", "embedded"]
+    with lock:
+        argv = [*start, "--", "bash", "-c", script]
+        done = subprocess.run(argv, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False, timeout=1100)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ('"state":"opened"' in done.stdout, '"draft": true' in done.stdout) == (True, True), done.stdout
+    assert "new test on the base" in done.stdout

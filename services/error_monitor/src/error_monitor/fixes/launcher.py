@@ -39,7 +39,7 @@ def main(orders: dict[str, Any]) -> None:
     log = work.parent / "output.log"
     with log.open("wb") as output:
         done = subprocess.run(
-            orders["argv"],
+            [sys.executable, *orders["argv"][1:]],  # its first word is `python`, which a machine may call otherwise
             cwd=work / orders["folder"],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -60,7 +60,7 @@ class GitHost(Peer):
         if method == "POST" and (kind := re.fullmatch(r"/git/(blobs|trees|commits)", path)):
             return self._object(kind[1], given)
         if path == "/pulls":
-            return self._open(given) if method == "POST" else (200, json.dumps(self._listed(query["head"][0])))
+            return self._open(given) if method == "POST" else (200, json.dumps(self._listed(*query.get("head", []))))
         if path.startswith("/git/ref"):
             return self._ref(method, path, given)
         if found := re.fullmatch(r"/(?:git/)?commits/(\w+)", path):
@@ -98,8 +98,8 @@ class GitHost(Peer):
             self.refs[name] = given["sha"]
         return 200, json.dumps({"ref": f"refs/{name}", "object": {"sha": self.refs[name]}})
 
-    def _listed(self, head: str) -> list[dict[str, Any]]:
-        return [one for one in reversed(self.pulls) if head == f"acme:{one['head']['ref']}"]
+    def _listed(self, head: str = "") -> list[dict[str, Any]]:
+        return [one for one in reversed(self.pulls) if head in ("", f"acme:{one['head']['ref']}")]
 
     def _open(self, given: dict[str, Any]) -> Answer:
         if any(one["state"] == "open" for one in self._listed(f"acme:{given['head']}")):
