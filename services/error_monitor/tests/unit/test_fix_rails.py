@@ -95,6 +95,7 @@ def test_a_path_that_is_not_a_source_is_refused(checkout: Checkout, settings: Fi
         pytest.param(SOURCE + "\n\nimport os\nX = os.environ['A']\n", "uses environ", id="environment"),
         pytest.param(SOURCE + "\n\nimport os\nX = getattr(os, 'envi' + 'ron')\n", "uses getattr()", id="indirect"),
         pytest.param(SOURCE + "\n\nX = __import__('os')\n", "uses __import__()", id="import"),
+        pytest.param(SOURCE + "\n\nX = open('/proc/1/fd/1', 'wb')\n", "uses /proc/", id="results on their way"),
         pytest.param(SOURCE + "\n\nX = ().__class__.__bases__\n", "uses __bases__", id="innards"),
         pytest.param(SOURCE + "\n\nX = 'PYTEST_CURRENT_TEST'\n", "asks whether a test runs", id="test-mode"),
         pytest.param(SOURCE.partition("\n\ndef load")[0] + "\n", "loses load", id="deleted"),
@@ -128,6 +129,7 @@ def test_a_change_that_hides_or_reaches_out_is_refused(
         pytest.param(
             "def test_a():\n    try:\n        f()\n    except KeyError:\n        assert 0 == f\n", "hides", id="try"
         ),
+        pytest.param("def test_a():\n    assert open('.testbay/x', 'w')\n", "uses .testbay", id="results"),
         pytest.param("import socket\ndef test_a():\n    assert socket.x\n", "uses socket", id="network"),
         pytest.param(
             "def pytest_runtest_call(item):\n    item\ndef test_a():\n    assert f()\n", "how pytest", id="hook"

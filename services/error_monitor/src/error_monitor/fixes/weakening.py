@@ -41,6 +41,8 @@ SYSTEM = {
     "putenv",
     "abort",
 }
+PLACES = ("/proc/", "/dev/", ".testbay", "tests.jsonl", "junit.xml", "coverage.json")
+"""Where the results of a run are, or the descriptors of who reads them."""
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 INNARDS = {
     "__globals__", "__code__", "__subclasses__", "__builtins__", "__bases__", "__mro__", "__closure__", "f_globals",
@@ -105,9 +107,10 @@ def _reach(node: ast.AST) -> str:
         return next((one.name for one in node.names if one.name in ENVIRONMENT | SYSTEM | INNARDS), "")
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return f"{node.func.id}()" if node.func.id in CALLS or _is_indirect(node) else ""
-    if isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT | SYSTEM | INNARDS:
-        return node.attr
-    return ""
+    if isinstance(node, ast.Attribute):
+        return node.attr if node.attr in ENVIRONMENT | SYSTEM | INNARDS else ""
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    return next((place for place in PLACES if place in text), "")
 
 
 def _is_indirect(call: ast.Call) -> bool:
