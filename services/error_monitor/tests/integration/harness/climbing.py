@@ -81,6 +81,7 @@ async def climb(bug: seeded.Bug, kind: str, env: Mapping[str, str]) -> Climbed:
         told = {
             **env, **model.environ, **github.environ, **bug.settings, "ERROR_MONITOR_FIX_CLONE": str(clone),
             "LOG_FILES": str(log), "ERROR_MONITOR_SETTLE_S": "0", "AUTO_FIX_ENABLED": "true",
+            "ERROR_MONITOR_FIX_WALL_S": str(bug.answers[kind].wall_s),
         }  # fmt: skip
         fix = await _fixed(Settings.from_env(told))
         assert model.violations == []
