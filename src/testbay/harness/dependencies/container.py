@@ -49,15 +49,21 @@ def text(service: ComposeService, inside: str) -> str | None:
     file = host_path(service, inside)
     if file is None:
         return None
+    if file.exists() and not file.is_file():
+        raise _unread(service, inside, file, "not a file")  # a pipe would be waited for, a device has no end
     try:
         with file.open("rb") as content:
             return content.read(_LIMIT_BYTES).decode(errors="replace")
     except OSError as error:
-        raise ManifestError(
-            f"service {service.key!r}: {inside} cannot be read",
-            why=f"the compose file mounts {file}: {error.strerror}",
-            todo="create the file, or correct the mount",
-        ) from None
+        raise _unread(service, inside, file, str(error.strerror)) from None
+
+
+def _unread(service: ComposeService, inside: str, file: Path, why: str) -> ManifestError:
+    return ManifestError(
+        f"service {service.key!r}: {inside} cannot be read",
+        why=f"the compose file mounts {file}: {why}",
+        todo="create the file, or correct the mount",
+    )
 
 
 def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:

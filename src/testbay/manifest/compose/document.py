@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from testbay.errors import ManifestError
+from testbay.manifest.compose.finding import UnboundedError
 
 _LIMIT_BYTES = 1_000_000
 _LIMIT_NODES = 50_000
@@ -57,7 +58,7 @@ def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
         ManifestError: It is too large, not YAML, or not a mapping.
     """
     if len(content) > _LIMIT_BYTES:
-        raise ManifestError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
+        raise UnboundedError(f"{path}: larger than {_LIMIT_BYTES} bytes", todo="a compose file is a page of text")
     loader = getattr(yaml, "CSafeLoader", _Strict)
     try:
         nodes: list[yaml.Node | None] = list(yaml.compose_all(content, Loader=loader))
@@ -68,7 +69,9 @@ def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
             if not isinstance(tree, dict):
                 raise _refusal(path, "the top of the file is not a mapping")
             yield tree
-    except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise UnboundedError(f"{path}: nested too deeply", todo="a compose file is a page of text") from None
+    except (yaml.YAMLError, UnicodeError, ValueError) as error:
         raise _refusal(path, " ".join(str(error).split())) from None
 
 
@@ -88,7 +91,8 @@ class _Tree:
         """A value with its marks."""
         self._nodes += 1
         if self._nodes > _LIMIT_NODES:
-            raise ValueError(f"aliases make more than {_LIMIT_NODES} entries")
+            said = f"{self._path}: aliases make more than {_LIMIT_NODES} entries"
+            raise UnboundedError(said, todo="a compose file is a page of text")
         if id(node) in self._open:
             raise ValueError(f"{_line(node)}: an anchor contains itself")
         if node.tag == "!reset":
@@ -164,12 +168,15 @@ def resolve(text: str) -> Any:
     return _date(text)
 
 
-def _integer(digits: str) -> int | float:
+def _integer(digits: str) -> int | float | str:
     sign, body = (-1, digits[1:]) if digits[0] == "-" else (1, digits.lstrip("+"))
     if len(body) > 1 and body[0] == "0" and body[1].isdigit():
         body = "0o" + body[1:]
     number = sign * int(body, 0)
-    return number if -(2**63) <= number < 2**64 else float(number)
+    try:
+        return number if -(2**63) <= number < 2**64 else float(number)
+    except OverflowError:
+        return digits
 
 
 def _date(text: str) -> str:

@@ -6,10 +6,18 @@ from typing import Any
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.document import Replaced, Written
-from testbay.manifest.compose.interpolation import InvalidTemplateError, UnsetVariableError, interpolate, names_in
+from testbay.manifest.compose.finding import UnboundedError
+from testbay.manifest.compose.interpolation import (
+    InvalidTemplateError,
+    OversizedTextError,
+    UnsetVariableError,
+    interpolate,
+    names_in,
+)
 from testbay.manifest.compose.variables import Variables
 
 _BARE = re.compile(r"(?<!\$)\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)  # a variable without a default
+_MOST_FILLED = 8_000_000
 _BOOLEANS = {"true": True, "y": True, "yes": True, "on": True, "1": True, "t": True}
 _BOOLEANS |= {"false": False, "n": False, "no": False, "off": False, "0": False, "f": False}
 
@@ -73,6 +81,8 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
     where = f"{_place(text)}{'.'.join(part for part in path if part != '*')}"
     try:
         made = Filled(interpolate(text, variables.get))
+    except OversizedTextError as error:
+        raise UnboundedError(f"{where}: {error}", todo="write the value itself") from None
     except UnsetVariableError as error:
         return Unset.of(
             ManifestError(
@@ -89,6 +99,9 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
                 todo="write ${NAME:-default}, or $$ for a dollar",
             )
         )
+    variables.filled[:] = [sum(variables.filled) + len(made)]
+    if variables.filled[0] > _MOST_FILLED:
+        raise UnboundedError(f"{where}: variables make more than {_MOST_FILLED} characters of the file")
     names = sorted(names_in(text))
     used = [f"{name} from {variables.origin(name)}" for name in names if variables.get(name) is not None]
     blank = {first or second for first, second in _BARE.findall(text)}

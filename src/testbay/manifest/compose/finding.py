@@ -15,6 +15,11 @@ _OVERRIDES = (
     "docker-compose.override.yaml",
 )
 _LIMIT_BYTES = 1_000_000
+_MOST_READS = 2_000
+
+
+class UnboundedError(ManifestError):
+    """More than a compose file can need, made of little; Compose itself might never end with it."""
 
 
 class Files:
@@ -22,6 +27,8 @@ class Files:
 
     def __init__(self) -> None:
         self._contents: dict[Path, bytes | None] = {}
+        self._reads = 0
+        self.has_devices = False
 
     def read(self, path: Path) -> bytes | None:
         """The content of a file; None when it does not exist.
@@ -29,7 +36,11 @@ class Files:
         Raises:
             ManifestError: It is a folder, too large, or not ours to read.
         """
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            raise UnboundedError(f"{path}: more than {_MOST_READS} files are read", todo="include each file once")
         if path not in self._contents:
+            self.has_devices |= path.exists() and not (path.is_file() or path.is_dir())
             self._contents[path] = _read(path)
         return self._contents[path]
 

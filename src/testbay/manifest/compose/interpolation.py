@@ -6,6 +6,7 @@ from collections.abc import Callable
 Lookup = Callable[[str], str | None]
 
 _NESTING = 20
+MOST_CHARACTERS = 1_000_000
 # What a `$` begins; before anything else it is only a dollar. After an operator the word goes on to the closing brace,
 # which a nested variable moves.
 _VARIABLE = re.compile(
@@ -27,6 +28,10 @@ class InvalidTemplateError(ValueError):
     """A `${` that begins no variable."""
 
 
+class OversizedTextError(ValueError):
+    """Variables, which may hold variables, make more of a text than a whole file may be."""
+
+
 def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
     """Fill in `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`.
 
@@ -35,12 +40,15 @@ def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
     Raises:
         UnsetVariableError: A variable is demanded and has no value.
         InvalidTemplateError: A brace behind a dollar begins no variable.
+        OversizedTextError: It gets longer than a file may be.
     """
     if "$" not in text:
         return text
     done, position = "", 0
     while match := _VARIABLE.search(text, position):
         done += text[position : match.start()]
+        if len(done) > MOST_CHARACTERS:
+            raise OversizedTextError(f"variables make more than {MOST_CHARACTERS} characters of one text")
         position = match.end()
         if match["escaped"] or match["plain"]:
             done += "$" if match["escaped"] else lookup(match["plain"]) or ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose import docker
-from testbay.manifest.compose.finding import Files, compose_files
+from testbay.manifest.compose.finding import Files, UnboundedError, compose_files
 from testbay.manifest.compose.loading import RemoteFileError
 from testbay.manifest.compose.own import OwnReading, variables_of
 from testbay.manifest.compose.reading import ComposeFile
@@ -38,7 +38,7 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
     named = [Path(file).absolute() for file in files]
     compose = docker.program(environ)
     own = OwnReading(named, environ)
-    if compose is None or isinstance(own.refusal, RemoteFileError):
+    if compose is None or own.source.has_devices or isinstance(own.refusal, (RemoteFileError, UnboundedError)):
         return own.reading()
     return _Judge(compose, own, cache_dir).reading()
 

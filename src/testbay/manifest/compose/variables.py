@@ -8,6 +8,8 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env
+from testbay.manifest.compose.finding import UnboundedError
+from testbay.manifest.compose.interpolation import OversizedTextError
 
 Reader = Callable[[Path], bytes | None]
 
@@ -16,12 +18,16 @@ PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 
 @dataclass(frozen=True, kw_only=True)
 class Variables:
-    """What `$NAME` means in one project, or in what it includes. `asked` collects every name that was looked up."""
+    """What `$NAME` means in one project, or in what it includes.
+
+    `asked` collects every name that was looked up, `filled` how many characters texts had with their variables.
+    """
 
     shell: Mapping[str, str] = field(repr=False)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     folder: Path
     asked: set[str] = field(default_factory=set)
+    filled: list[int] = field(default_factory=list, repr=False)
 
     def get(self, name: str) -> str | None:
         """The value of a variable; None when it has none."""
@@ -49,7 +55,7 @@ class Variables:
             for name, value in _read_env(path, content, self._over(known)).items():
                 if name not in self.files:
                     known[name] = (value, _named(path, folder))
-        return Variables(shell=self.shell, files=known, folder=folder, asked=self.asked)
+        return Variables(shell=self.shell, files=known, folder=folder, asked=self.asked, filled=self.filled)
 
     def _over(self, known: Mapping[str, tuple[str, str]]) -> Callable[[str], str | None]:
         def lookup(name: str) -> str | None:
@@ -66,6 +72,8 @@ def _named(path: Path, folder: Path) -> str:
 def _read_env(path: Path, content: bytes, lookup: Callable[[str], str | None]) -> dict[str, str]:
     try:
         return parse_env(content.decode(), lookup)
+    except OversizedTextError as error:
+        raise UnboundedError(f"{path}: {error}", todo="write the value itself") from None
     except (EnvFileError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: {error}", why="it is read as Compose reads it", todo="fix the line") from None
 
