@@ -1,7 +1,11 @@
 """Names as strangers have them: of variables, of services, of who holds a port."""
 
+import os
+import secrets
 import socket
+import subprocess
 
+import pytest
 from tests.system.fakes.guest import MANIFEST, Guest
 
 NAMED = (
@@ -52,3 +56,24 @@ def test_holder_of_a_taken_port_is_named(guest: Guest) -> None:
 
     assert (first.code, "  why:      held by python" in first.out) == (11, True), first.out
     assert (second.code, f"of {guest.project} (testbay down guest-" in second.out) == (11, True), second.out
+
+
+@pytest.mark.compose
+def test_container_that_holds_a_taken_port_is_named(guest: Guest) -> None:
+    """By its name and image, not the program of Docker's that listens for it."""
+    name, image = f"holder-of-a-port-{secrets.token_hex(4)}", os.environ.get("POSTGRES_IMAGE", "postgres:18")
+    docker(
+        guest, "run", "--detach", "--name", name, "--publish", "127.0.0.1::6379", "--entrypoint", "sleep", image, "600"
+    )
+    try:
+        port = docker(guest, "port", name, "6379").rpartition(":")[2].strip()
+        guest.write({"tests/test_it.py": TEST, "testbay.toml": MANIFEST + f"ports = {{ postgres = {port} }}\n"})
+        done = guest.run("exec", "--", "true")
+    finally:
+        docker(guest, "rm", "--force", name)
+
+    assert (done.code, f"  why:      held by container {name} ({image})" in done.lines) == (11, True), done.out
+
+
+def docker(guest: Guest, *words: str) -> str:
+    return subprocess.run(["docker", *words], env=guest.environ, check=True, capture_output=True, text=True).stdout
