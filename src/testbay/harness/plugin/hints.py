@@ -11,6 +11,12 @@ from testbay import settings
 _EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
 _SCOPE = re.compile(r"ScopeMismatch.*function scoped fixture (bay|postgres|dragonfly|nats|service|faults)\b", re.DOTALL)
 _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Authorization Violation", re.IGNORECASE)
+_REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
+_USUAL = {
+    "5432": ("postgres", "DATABASE_URL"),
+    "6379": ("dragonfly", "REDIS_URL"),
+    "4222": ("nats", "NATS_URL"),
+}
 _LIMIT = 1000
 
 
@@ -27,12 +33,28 @@ def hint(error: BaseException) -> str:
             "testbay: a server without a password in the compose file has one of its stack. REDIS_URL, NATS_URL and "
             "DRAGONFLY_PASSWORD carry it. A port fixed in `ports`, or `requirepass ''` in the compose file, has none"
         )
+    if text := _usual_port(said):
+        return text
     found = _EXPORTED.search(said)
     if found is None or found[1] in settings.environ():
         return ""
     return (
         f"testbay: {found[1]} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
         "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`"
+    )
+
+
+def _usual_port(said: str) -> str:
+    found = _REFUSED.search(said) if "refused" in said.lower() else None
+    if found is None:
+        return ""
+    name, variable = _USUAL[found[1]]
+    if f":{found[1]}" in settings.environ().get(variable, ""):
+        return ""  # it is there, and the test knows why it is refused
+    return (
+        f"testbay: the suite expects {name} on port {found[1]}, where nothing listens. "
+        f"`ports = {{ {name} = {found[1]} }}` in the manifest has `testbay run` put it there; "
+        f"or let the suite read {variable}"
     )
 
 
