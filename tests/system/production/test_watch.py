@@ -185,10 +185,11 @@ def test_the_live_page_in_a_browser(watch: Watch, browser: "Browser") -> None:
 @pytest.mark.browser
 def test_the_page_turns_grey_when_the_watcher_stops(watch: Watch, browser: "Browser") -> None:
     """What it said stands there, and is not green any more."""
-    with browser.hastened(10):
-        browser.driver.get(watch.url)
+    browser.driver.get(watch.url)
     colour = "return getComputedStyle(document.querySelector('li.pass .dot')).backgroundColor"
     green = browser.driver.execute_script(colour)
+    with browser.hastened(10):
+        browser.driver.get(watch.url)
     watch.stop()
     silence = browser.driver.find_element("id", "silence")
     soon(silence.is_displayed)
