@@ -98,6 +98,7 @@ def test_every_escape_is_held(
     known = {
         "CANARY": CANARY, "HOST_PORT": host_port, "HOST_SOCKET": CANARY, "HOST_PID": os.getpid(),
         "PARENT_FILE": str(base.parent / "private.txt"), "HOME": str(Path.home()),
+        "USERS": Path("/etc/passwd").read_text(),
         "HOME_FILES": [file.name for file in Path.home().iterdir() if file.is_file()] or ["none"],
     }  # fmt: skip
     _, said = run(settings, base, f"KNOWN = {known!r}\nESCAPES = {ESCAPES!r}\n{ONE}")

@@ -159,13 +159,13 @@ class Container:
                 *["--memory", str(self._limits.memory_bytes), "--pids-limit", str(self._limits.processes)],
                 *["--tmpfs", f"/tmp:{tmpfs}", "--tmpfs", f"/jail:{tmpfs}", "--log-driver", "none", "--init"],  # noqa: S108 -- in there
                 *["-v", f"{order.base}:/base:ro", "-v", f"{edits}:/edits:ro", "-v", f"{orders}:/orders.json:ro"],
-                *["-v", f"{_LAUNCHER}:/launcher.py:ro", "--workdir", "/jail", "--entrypoint", "python3"],
+                *["-v", f"{_LAUNCHER}:/launcher.py:ro", "--workdir", "/", "--entrypoint", "python3"],
             ]
             for key, value in _environment(order, "/usr/bin/python3").items():
                 argv += ["--env", f"{key}={value}"]
             argv += [self._image, "-I", "/launcher.py", "/orders.json"]
             try:
-                return await _watched(argv, self._limits)
+                return await _watched(argv, self._limits, "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "HOME")
             finally:
                 await _quietly(["docker", "rm", "--force", name])
 
@@ -287,13 +287,13 @@ def _handed_in(order: Order, limits: Limits) -> Iterator[tuple[Path, Path]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _watched(argv: Sequence[str], limits: Limits) -> Ended:
+async def _watched(argv: Sequence[str], limits: Limits, *names: str) -> Ended:
     """Run it under a watch that ends all of it when it takes too long, too much, or says too much."""
     began = time.monotonic()
     # Without our environment: the first process in the jail would show it to the others.
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ.get("PATH", "/usr/bin:/bin")}, start_new_session=True,
+        env={name: os.environ[name] for name in ("PATH", *names) if name in os.environ}, start_new_session=True,
     )  # fmt: skip
     watch = Watch(process.pid, limits)
     reading = asyncio.create_task(_both(process))

@@ -47,8 +47,8 @@ def stacked(text: str) -> bool:
 def read(lines: Sequence[str]) -> Failure | None:
     """Read the exception and its frames, innermost last; None where there is no stack of another language."""
     if rust := RUST.match(lines[0]):
-        frames = tuple(reversed(_rust(lines)))
-        return Failure(type="panic", message=rust["message"] or "".join(lines[1:2]), frames=frames)
+        message = rust["message"] or "".join(lines[1:2])
+        return Failure(type="panic", message=message, frames=tuple(reversed(_rust(lines))))
     if failure := languages.read(lines):
         return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
