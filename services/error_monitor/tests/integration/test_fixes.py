@@ -1,6 +1,7 @@
 """Fixes from the log line to the draft pull request: the real jail, a model and a GitHub on loopback."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,7 +44,14 @@ def generate(instance: Instance, logs: LogFolder) -> dict[str, Any]:
     instance.scan()
     asked = instance.client.post("/fixes/generate", json={"fingerprint": instance.patterns()[0]["fingerprint"]})
     assert asked.status_code in (200, 202), asked.text
-    fix_id = asked.json()["fix_id"]
+    found = ended(instance, asked.json()["fix_id"])
+    if earlier := re.fullmatch(r"fix (\d+) is being worked on", found["reason"]):  # the scan had asked for it already
+        found = ended(instance, int(earlier[1]))
+    return found
+
+
+def ended(instance: Instance, fix_id: int) -> dict[str, Any]:
+    """A fix, when it is over."""
     eventually(lambda: instance.get(f"/fixes/{fix_id}")["state"] in ENDED, "the fix to end", 800)
     found: dict[str, Any] = instance.get(f"/fixes/{fix_id}")
     return found
