@@ -60,6 +60,11 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
         lines.append(
             f"packages of this folder; {' and '.join(inner)} name some: `testbay init` there, if that is the program"
         )
+    if project.packages and not found.needs and project.inner:
+        lines.append(f"servers for {' and '.join(project.inner)}: `testbay init` there, if that is the program")
+    if found.others:
+        others = ", ".join(found.others)
+        lines.append(f"a server of testbay's own for {others}: `also` starts it in Docker, or the tests do without")
     if not found.needs:
         lines.append("no server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if project.code:

@@ -1,6 +1,7 @@
 """Which servers a project needs: by the images of its compose files, and by the clients among its packages."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ _OTHERS = (
     *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
     *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
     *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
+)
+_OTHER_SERVERS = re.compile(
+    r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
+    r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
@@ -38,7 +43,7 @@ class Servers:
 
     `compose` are the files that the manifest has to name; empty where the usual ones serve. `missing` is True when no
     file has every server; `refused` says why files cannot be used. `scripts` are the folders of scripts that the
-    server runs when it is made.
+    server runs when it is made, `others` the services of a compose file that testbay has no room for.
     """
 
     needs: dict[str, str]
@@ -47,6 +52,7 @@ class Servers:
     missing: bool = False
     refused: tuple[str, ...] = ()
     scripts: tuple[Path, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,7 @@ class _Seen:
     images: dict[str, tuple[str, str]]
     refused: str = ""
     scripts: tuple[Path, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -91,6 +98,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         missing=bool(needs) and not whole,
         refused=tuple(one.refused for one in seen if one.refused and not set(one.names) <= set(named)),
         scripts=whole[0].scripts if whole else (),
+        others=next((one.others for one in whole or seen if one.others), ()),
     )
 
 
@@ -125,7 +133,8 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
         return _Seen(names=names, images=images, refused=f"{error.what} ({error.why or error.todo})")
     mounts = [volume for service in reading.services if room_of(service) in found for volume in service.volumes]
     scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
-    return _Seen(names=names, images=images, scripts=scripts)
+    others = tuple(f"{s.key} ({s.image})" for s in reading.services if _OTHER_SERVERS.search(s.image.lower()))
+    return _Seen(names=names, images=images, scripts=scripts, others=others)
 
 
 def compose_text(found: Servers) -> str:

@@ -1,39 +1,14 @@
 """What `testbay init` reads in a project's files: nothing is executed, and nothing of a stranger's stops it."""
 
-from pathlib import Path
-
 import pytest
+from tests.unit.init.conftest import add
 
 from testbay.errors import ManifestError
 from testbay.init import command, entry, manifest, migrations, servers, testing, variables
 from testbay.init.project import Finding, Project
-from testbay.init.reads import reads
 from testbay.output import Voice
 
 APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
-SETTINGS = """
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SHOP_")
-    database_url: PostgresDsn
-    cache_url: str = "redis://localhost:6379/0"
-    token: str | None = None
-    key: str = Field(validation_alias="SIGNING_KEY")
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project of no files."""
-    return Project(root=tmp_path)
-
-
-def add(project: Project, files: dict[str, str]) -> Project:
-    """The same folder with these files, read anew."""
-    for name, text in files.items():
-        file = project.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    return Project(root=project.root)
 
 
 def lines(found: list[Finding]) -> list[str]:
@@ -115,35 +90,6 @@ def test_a_compose_file_that_cannot_be_used_is_said(project: Project, text: str)
 
     assert (list(found.needs), found.missing, len(found.refused)) == (["postgres"], True, 1)
     assert str(project.root / "compose.yml") in found.refused[0]
-
-
-def test_every_way_to_read_the_environment_is_seen(project: Project) -> None:
-    """The first one without a default, at import, is one that the program cannot start without."""
-    text = 'import os\nA = os.environ["A_URL"]\nB = os.getenv("B", "1")\nC = env.str("C", default="2")\n'
-    text += 'def f():\n    return os.environ["D"], environ.get("E"), {}.get("F"), config("G"), os.environ["A_URL"]\n'
-
-    found = reads(add(project, {"app.py": text, "broken.py": "def"}))
-
-    assert [(read.name, read.default, read.required) for read in found] == [
-        ("A_URL", "", True),
-        ("B", "1", False),
-        ("C", "2", False),
-        ("D", "", False),
-        ("E", "", False),
-        ("G", "", False),
-    ]
-
-
-def test_fields_of_pydantic_settings_are_variables(project: Project) -> None:
-    """With the prefix, unless they have an alias."""
-    found = reads(add(project, {"settings.py": SETTINGS}))
-
-    assert [(read.name, read.default, read.required) for read in found] == [
-        ("SHOP_DATABASE_URL", "", True),
-        ("SHOP_CACHE_URL", "redis://localhost:6379/0", False),
-        ("SHOP_TOKEN", "", False),
-        ("SIGNING_KEY", "", True),
-    ]
 
 
 PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
@@ -328,67 +274,15 @@ def test_packages_are_found_whatever_installs_them(project: Project, file: str, 
     assert {"asyncpg", "nats-py"} <= add(project, {file: text}).packages.keys()
 
 
-NESTED = """
-class Database(BaseModel):
-    host: str
-    port: int = 5432
-class Base(BaseSettings):
-    class Config:
-        env_prefix = "SHOP_"
-        env_nested_delimiter = "__"
-class Settings(Base):
-    db: Database
-    cache: "CacheSettings" = None
-    key: str = Field(validation_alias=AliasChoices("SHOP_KEY", "KEY"))
-"""
+def test_servers_that_testbay_does_not_know_are_named(project: Project) -> None:
+    """Tests that need one would fail for a reason that their errors do not tell."""
+    compose = "services: {db: {image: 'mysql:8'}, mq: {image: rabbitmq}, web: {image: nginx}}"
 
+    made = manifest.draft(add(project, {"compose.yaml": compose}), {})
 
-def test_prefix_and_models_of_settings_classes(project: Project) -> None:
-    """A class may take both from the class above it."""
-    found = reads(add(project, {"settings.py": NESTED}))
-
-    assert [(read.name, read.required) for read in found] == [
-        ("SHOP_DB__HOST", True),
-        ("SHOP_DB__PORT", False),
-        ("SHOP_CACHE", False),
-        ("SHOP_KEY", True),
-    ]
-
-
-TYPES = """
-class Level(StrEnum):
-    LOW = "low"
-class Settings(BaseSettings):
-    origins: list[AnyHttpUrl]
-    stage: Literal["local", "live"]
-    level: Level
-    key: SecretStr = Field(min_length=10)
-    wait: timedelta
-    site: AnyHttpUrl
-"""
-
-
-def test_a_guess_has_the_fields_type(project: Project) -> None:
-    """A program that checks its settings starts with it."""
-    found = reads(add(project, {"settings.py": TYPES}))
-
-    assert [read.sample for read in found] == ["[]", "local", "low", "testtesttest", "1", "http://localhost:9"]
-
-
-def test_prefixes_of_environs_and_dynaconf(project: Project) -> None:
-    """`with env.prefixed`, one in another; `envvar_prefix` with the keys of the settings file and of the code."""
-    environs = (
-        'with env.prefixed("A_"):\n    X = env("X")\n    with env.prefixed("B_"):\n        Y = env("Y")\nZ = env("Z")\n'
+    assert made.missing[0] == (
+        "a server of testbay's own for db (mysql:8), mq (rabbitmq): `also` starts it in Docker, or the tests do without"
     )
-    dynaconf = 'settings = Dynaconf(envvar_prefix="shop", settings_files=["settings.toml"], environments=True)\n'
-    files = {"a.py": environs, "conf/b.py": dynaconf, "c.py": "settings.cache_url\nsettings['token']\n"}
-    text = '[default]\ndatabase_url = "postgresql://a@b/c"\nport = 1\n[testing.redis]\nhost = "h"\n'
-
-    found = reads(add(project, files | {"settings.toml": text}))
-
-    assert {read.name for read in found} == {
-        *("A_X", "A_B_Y", "Z", "SHOP_DATABASE_URL", "SHOP_PORT", "SHOP_REDIS__HOST", "SHOP_CACHE_URL", "SHOP_TOKEN"),
-    }
 
 
 def test_a_folder_without_packages_leads_to_those_that_have_some(project: Project) -> None:

@@ -1,0 +1,107 @@
+"""Which variables `testbay init` sees a program read, whatever reads them for it."""
+
+from tests.unit.init.conftest import add
+
+from testbay.init.project import Project
+from testbay.init.reads import reads
+
+SETTINGS = """
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHOP_")
+    database_url: PostgresDsn
+    cache_url: str = "redis://localhost:6379/0"
+    token: str | None = None
+    key: str = Field(validation_alias="SIGNING_KEY")
+"""
+
+
+def test_every_way_to_read_the_environment_is_seen(project: Project) -> None:
+    """The first one without a default, at import, is one that the program cannot start without."""
+    text = 'import os\nA = os.environ["A_URL"]\nB = os.getenv("B", "1")\nC = env.str("C", default="2")\n'
+    text += 'def f():\n    return os.environ["D"], environ.get("E"), {}.get("F"), config("G"), os.environ["A_URL"]\n'
+
+    found = reads(add(project, {"app.py": text, "broken.py": "def"}))
+
+    assert [(read.name, read.default, read.required) for read in found] == [
+        ("A_URL", "", True),
+        ("B", "1", False),
+        ("C", "2", False),
+        ("D", "", False),
+        ("E", "", False),
+        ("G", "", False),
+    ]
+
+
+def test_fields_of_pydantic_settings_are_variables(project: Project) -> None:
+    """With the prefix, unless they have an alias."""
+    found = reads(add(project, {"settings.py": SETTINGS}))
+
+    assert [(read.name, read.default, read.required) for read in found] == [
+        ("SHOP_DATABASE_URL", "", True),
+        ("SHOP_CACHE_URL", "redis://localhost:6379/0", False),
+        ("SHOP_TOKEN", "", False),
+        ("SIGNING_KEY", "", True),
+    ]
+
+
+NESTED = """
+class Database(BaseModel):
+    host: str
+    port: int = 5432
+class Base(BaseSettings):
+    class Config:
+        env_prefix = "SHOP_"
+        env_nested_delimiter = "__"
+class Settings(Base):
+    db: Database
+    cache: "CacheSettings" = None
+    key: str = Field(validation_alias=AliasChoices("SHOP_KEY", "KEY"))
+"""
+
+
+def test_prefix_and_models_of_settings_classes(project: Project) -> None:
+    """A class may take both from the class above it."""
+    found = reads(add(project, {"settings.py": NESTED}))
+
+    assert [(read.name, read.required) for read in found] == [
+        ("SHOP_DB__HOST", True),
+        ("SHOP_DB__PORT", False),
+        ("SHOP_CACHE", False),
+        ("SHOP_KEY", True),
+    ]
+
+
+TYPES = """
+class Level(StrEnum):
+    LOW = "low"
+class Settings(BaseSettings):
+    origins: list[AnyHttpUrl]
+    stage: Literal["local", "live"]
+    level: Level
+    key: SecretStr = Field(min_length=10)
+    wait: timedelta
+    site: AnyHttpUrl
+"""
+
+
+def test_a_guess_has_the_fields_type(project: Project) -> None:
+    """A program that checks its settings starts with it."""
+    found = reads(add(project, {"settings.py": TYPES}))
+
+    assert [read.sample for read in found] == ["[]", "local", "low", "testtesttest", "1", "http://localhost:9"]
+
+
+def test_prefixes_of_environs_and_dynaconf(project: Project) -> None:
+    """`with env.prefixed`, one in another; `envvar_prefix` with the keys of the settings file and of the code."""
+    environs = (
+        'with env.prefixed("A_"):\n    X = env("X")\n    with env.prefixed("B_"):\n        Y = env("Y")\nZ = env("Z")\n'
+    )
+    dynaconf = 'settings = Dynaconf(envvar_prefix="shop", settings_files=["settings.toml"], environments=True)\n'
+    files = {"a.py": environs, "conf/b.py": dynaconf, "c.py": "settings.cache_url\nsettings['token']\n"}
+    text = '[default]\ndatabase_url = "postgresql://a@b/c"\nport = 1\n[testing.redis]\nhost = "h"\n'
+
+    found = reads(add(project, files | {"settings.toml": text}))
+
+    assert {read.name for read in found} == {
+        *("A_X", "A_B_Y", "Z", "SHOP_DATABASE_URL", "SHOP_PORT", "SHOP_REDIS__HOST", "SHOP_CACHE_URL", "SHOP_TOKEN"),
+    }
