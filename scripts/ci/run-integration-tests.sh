@@ -195,14 +195,19 @@ start() { # <number of the service> <number of the one whose turn it is>
 
 # A signal ends our wait, not the child's chance to clean up.
 finish() { # <number of the service>: returns its exit code
-    local code follower=""
+    local code shown follower=""
     if [[ -f $logs/$1 ]]; then
         .venv/bin/python -I -S -c "$FOLLOW" "$logs/$1" "$logs/$1.done" &
         follower=$!
     fi
     while code=0 && { wait "${children[$1]}" || code=$?; } && kill -0 "${children[$1]}" 2>/dev/null; do :; done
     note_ended
-    [[ -z $follower ]] || { : >"$logs/$1.done" && wait "$follower"; } || true
+    if [[ -n $follower ]]; then
+        : >"$logs/$1.done" || kill "$follower" # it would wait for that file
+        while shown=0 && { wait "$follower" || shown=$?; } && kill -0 "$follower" 2>/dev/null; do :; done
+        [[ $shown == 0 ]] || printf 'note: not all that %s said is shown: showing it failed (exit %s)\n' \
+            "${planned[$1]}" "$shown" >&2
+    fi
     return "$code"
 }
 

@@ -157,6 +157,22 @@ def test_services_run_side_by_side_and_speak_in_turn(checkout: Path, tier2: Run)
     assert (code, said) == (0, ["tests of a", "met b", "tests of b", "met a"])
 
 
+def test_words_that_cannot_be_shown_are_a_note(checkout: Path, tier2: Run) -> None:
+    """The tests have passed all the same."""
+    python = checkout / ".venv/bin/python"
+    python.unlink()  # a link to the real one
+    write(python, f'#!/bin/sh\ncase $4 in *stdout.buffer*) exit 3 ;; esac\nexec "{sys.executable}" "$@"\n')
+    add_service(checkout, "a", ends="until [ -e b.ran ]; do sleep 0.05; done")
+    add_service(checkout, "b", ends="touch b.ran")
+
+    code, lines = tier2("--jobs", "2")
+
+    assert (code, [line for line in lines if line.startswith("note")]) == (
+        0,
+        ["note: not all that b said is shown: showing it failed (exit 3)"],
+    )
+
+
 def test_an_interrupted_service_ends_those_beside_it(checkout: Path, tier2: Run) -> None:
     """Ctrl-C in one is meant for all: the other is told, and waited for."""
     add_service(checkout, "a", ends="until [ -e services/b/started ]; do sleep 0.05; done; exit 130")
