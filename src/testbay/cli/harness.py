@@ -38,10 +38,11 @@ def run(
     What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
     """
     from testbay.harness.run import command as runs
+    from testbay.harness.run.run import Run
 
     service, words = around.service_and_words(service, context.args)
     manifest, project, chosen = asked(service, engine, cold=cold, no_coverage=no_cov, shard=shard, durations=durations)
-    raise typer.Exit(runs.execute(runs.Run(manifest, project, chosen, Voice(environ=chosen.environ)), words))
+    raise typer.Exit(runs.execute(Run(manifest, project, chosen, Voice(environ=chosen.environ)), words))
 
 
 @app.command()

@@ -25,6 +25,7 @@ def init(
     Example: testbay init --check
     """
     from testbay.harness.run import command as runs
+    from testbay.harness.run.run import Run
     from testbay.init import command as initialising
     from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_project
@@ -33,7 +34,7 @@ def init(
     voice, here = Voice(environ=chosen.environ), Path.cwd()
     initialising.execute(here, chosen.environ, voice, ci=ci)
     if check:
-        run = runs.Run(load_manifest(here), find_project(here), chosen, voice)
+        run = Run(load_manifest(here), find_project(here), chosen, voice)
         raise typer.Exit(runs.execute(run, []))
 
 

@@ -4,6 +4,7 @@ import sys
 
 from testbay.errors import ManifestError
 from testbay.harness.run import command as runs
+from testbay.harness.run.run import Run
 from testbay.output import Voice
 from testbay.production.checks import command as checking
 from testbay.production.checks.command import Asked
@@ -21,7 +22,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     _refuse_what_is_deployed(asked)
     output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are not JSON
     manifest = asked.manifest.model_copy(update={"workers": 1})  # each worker would start a service of its own
-    run = runs.Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
+    run = Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
     options = [f"--testbay-check={name}" for name in asked.ids]
     code = runs.execute(run, ["-p", "testbay.premerge.items", f"--testbay-checks={file}", *options])
     if not file.exists():

@@ -5,7 +5,7 @@ from typing import Any
 from tests.samples.records import failed
 from tests.unit.conftest import Service
 
-from testbay.harness.run import command as runs
+from testbay.harness.run import run as runs
 from testbay.settings import Settings
 
 

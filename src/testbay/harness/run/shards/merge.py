@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import TestsDidNotRunError
-from testbay.harness.run import command as runs
 from testbay.harness.run import results
-from testbay.harness.run.command import Run
 from testbay.harness.run.results import Results
+from testbay.harness.run.run import Run, conclude
 from testbay.harness.run.shards import artifacts, combine
 from testbay.harness.run.shards.artifacts import Artifact, ShardStep
 from testbay.manifest.project import find_service
@@ -36,7 +35,7 @@ def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voi
         manifest = find_service(service, project)
         _refuse_a_mixture(shards)
         merged = Run(manifest, project, settings, voice)
-        codes.append(runs.conclude(merged, partial(_merge, merged, shards), partial(_set_end, merged, shards)))
+        codes.append(conclude(merged, partial(_merge, merged, shards), partial(_set_end, merged, shards)))
     return next((code for code in codes if code), 0)
 
 

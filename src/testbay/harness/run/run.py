@@ -1,0 +1,156 @@
+"""A run in progress: its folder, its clock, its record, its closing lines, and its end."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from testbay import masking, process
+from testbay.errors import BayError, FilesError, unusable
+from testbay.harness.run import folder
+from testbay.harness.run.record import Record
+from testbay.harness.stack.logcopies import Copies
+from testbay.manifest.service import Manifest
+from testbay.output import Voice, append_summary, write_whole
+from testbay.settings import Settings
+
+
+class Run:
+    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
+
+    `collect` is what pytest looks for tests in, the manifest's folder of tests unless said; `output` where it speaks.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        project: Path,
+        settings: Settings,
+        voice: Voice,
+        *,
+        collect: Path | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self.output = output
+        self.manifest = manifest
+        self.collect = collect or manifest.tests_dir
+        self.project = project
+        self.settings = settings
+        self.voice = voice
+        run_id = folder.run_id(manifest.service, secrets.token_hex(2))
+        self.dir = folder.make(project, run_id)
+        self.record = Record(
+            id=run_id,
+            service=manifest.service,
+            started=datetime.now(UTC).isoformat(),
+            startup_budget_s=settings.startup_budget_s,
+        )
+        self.closing: list[tuple[str, bool]] = []
+        self._secrets = masking.values_of(manifest.secrets, settings.environ)
+        self.logs = Copies(self.dir / "logs", self.mask)
+        self._clock = time.monotonic()
+
+    def mask(self, text: str) -> str:
+        """Without the values of the manifest's secrets."""
+        return masking.masked(text, self._secrets) if self._secrets else text
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """A step on the run's timeline; the record on disk is brought up to date after each."""
+        began = time.monotonic()
+        entry: dict[str, Any] = {"name": title, "start_s": self.clock_s, "outcome": "failed"}
+        try:
+            with self.voice.step(title):
+                yield
+            entry["outcome"] = "ok"
+        finally:
+            entry["duration_s"] = round(time.monotonic() - began, 4)
+            self.record.steps.append(entry)
+            self.save()
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds since it began."""
+        return round(time.monotonic() - self._clock, 4)
+
+    def finish(self, code: int) -> None:
+        """The last word of its record."""
+        self.record.finished, self.record.duration_s = datetime.now(UTC).isoformat(), self.clock_s
+        self.record.exit_code = code
+        self.save()
+
+    def close(self, text: str, *, good: bool) -> None:
+        """Add a closing line."""
+        self.closing.append((text, good))
+
+    def save(self) -> None:
+        """Write run.json in one step.
+
+        Raises:
+            FilesError: It cannot be written.
+        """
+        try:
+            self.record.save(self.dir)
+        except OSError as error:
+            raise unusable(error) from None
+
+
+def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda: None) -> int:
+    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines.
+
+    `end` comes between: it may correct when the run ended, before that is told.
+    """
+    try:
+        with process.signals_as_errors():
+            code = _usable(work)
+    except BayError as error:
+        code = error.exit_code
+        run.record.error = {
+            "class": type(error).__name__,
+            "what": error.what,
+            "why": error.why,
+            "do": error.todo,
+        }
+        run.voice.error(error)
+    try:
+        run.finish(code)
+    except FilesError as error:
+        code = code or error.exit_code
+        run.voice.error(error)
+    end()
+    if not any(text.startswith("Tests:") for text, _ in run.closing):
+        run.close("Tests: did not run", good=False)
+    for text, good in run.closing:
+        run.voice.verdict(text, good=good)
+    _tell(run)
+    run.voice.detail(f"record: {os.path.relpath(run.dir)}")
+    return code
+
+
+def _usable(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except OSError as error:
+        raise unusable(error) from error
+
+
+def _tell(run: Run) -> None:
+    """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
+    from testbay.harness.run import report
+    from testbay.harness.run.report import runfile, summary
+
+    try:
+        record = runfile.read(run.dir, run.mask)
+        report.write(record, run.dir / "report.html")
+        text = summary.markdown(record)
+        write_whole(run.dir / "summary.md", text)
+    except (BayError, OSError) as error:
+        run.voice.detail(f"no report: {error}")
+        return
+    summary.annotate(record, run.voice, run.settings.path_in_workspace(run.project))
+    if run.settings.step_summary and (problem := append_summary(text, run.settings.step_summary)):
+        run.voice.detail(problem)

@@ -1,0 +1,141 @@
+"""Pytest in a session of its own, and what a run keeps of what its tests did."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import BayError
+from testbay.harness import interpreter
+from testbay.harness.interpreter import Interpreter
+from testbay.harness.plugin import coveragerc, suite
+from testbay.harness.run import coveragexml, results, workers
+from testbay.harness.run.run import Run
+from testbay.harness.run.shards import split as shards
+from testbay.harness.stack import lifeline
+from testbay.harness.stack.stack import Stack
+
+_PYTEST_PATIENCE_S = 10.0
+_LOOK_S = 0.25  # for what the servers have logged: looking takes its time from the tests
+_POLL_S = 0.02  # where only asking tells that pytest has ended
+
+
+def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
+    """Run pytest and close with what it did, also when it was interrupted half-way."""
+    began = time.monotonic()
+    good = False
+    try:
+        with run.step("Run the tests"):
+            code = _pytest(run, stack, pytest_args)
+        if not {"--collect-only", "--co"} & set(pytest_args):
+            code = results.verify(results.read(run.dir), code, run.collect or run.manifest.root)
+        good = code == 0
+    finally:
+        done = results.read(run.dir)
+        run.record.collected = done.collected
+        run.record.planned, run.record.tests = done.planned, results.moved(done.tests, run.manifest.root, run.project)
+        run.record.counts = done.counts
+        results.keep(done, run.dir)
+        coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
+        run.record.coverage_percent = done.coverage_percent
+        least = coveragerc.fail_under(run.dir / "coveragerc")
+        low = done.coverage_percent is not None and done.coverage_percent < least
+        passed = good or (low and not done.count("failed") and not {"failed", "error"} & done.counts.keys())
+        run.close(results.tests_line(done, time.monotonic() - began), good=passed)
+        if run.record.llm:
+            run.close(f"LLM: {run.record.llm}", good=True)
+        if done.coverage_percent is not None:
+            text, whole = results.coverage_line(done, least)
+            run.close(text, good=whole)
+    return code
+
+
+def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
+    """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
+    handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home), "TESTBAY_MARK": stack.mark()}
+    environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
+    python = stack.request.interpreter
+    if python.said:
+        environ |= _crossing(run, python, environ)
+    argv = _pytest_argv(run, python, pytest_args)
+    child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
+    stack.own(child.pid)
+    try:
+        with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
+            while (code := child.poll()) is None:
+                stack.check(_LOOK_S if ended else _POLL_S, ended)
+                run.logs.catch_up()
+    except BayError:
+        _interrupt(child)
+        raise
+    finally:
+        process.end(process.in_session(child.pid))
+        child.wait()
+    if code < 0:
+        stack.check(0.5)  # it may have been the guard that ended it: then the guard's reason is the news
+    return code
+
+
+def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict[str, str]:
+    """What our plugin needs in the pytest of another environment; what that lacks is said."""
+    run.voice.detail(f"Python: {python.program} ({python.said})")
+    for module, what in (("pytest_cov", "coverage"), ("pytest_timeout", "limit for a test that hangs")):
+        if python.lacks(module):
+            run.voice.detail(f"note: no {what}: {module.replace('_', '-')} is not installed there")
+    folders = [interpreter.bridge(run.settings.cache_dir), *filter(None, [environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(folders)}
+
+
+def _interrupt(child: process.Child) -> None:
+    """Pytest's own Ctrl-C: it tears its fixtures down and sums up; a second Ctrl-C, or the end of patience, ends it."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(_PYTEST_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _shard_argv(run: Run) -> list[str]:
+    """Choose what this shard is split by, and hand it down: the record tells whether all shards had the same."""
+    shard = run.settings.shard
+    if shard is None:
+        return []
+    durations, notes = shards.find_durations(run.settings.durations, run.project, run.manifest.service)
+    by = f"the durations of {len(durations)} tests" if durations else "number: no durations are recorded"
+    for line in (*notes, f"shard {shard}, split by {by}"):
+        run.voice.detail(line)
+    run.record.shard = {
+        **shard._asdict(),
+        "durations": shards.fingerprint(durations),
+        "source": str(run.manifest.source_dir.resolve()),
+    }
+    run.save()  # a shard that is killed is known for one
+    shards.hand_down(run.dir / "shard.json", shard, durations)
+    return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file
+
+
+def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
+    """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
+    number, order = workers.decide(
+        run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
+    )
+    asked = suite.Suite(
+        collect="" if run.collect is None else str(run.collect),
+        coverage="off" if run.settings.no_coverage else run.manifest.coverage,
+        source=str(run.manifest.source_dir),
+        timeout_s=run.settings.test_timeout_s,
+        timeout_asked=run.settings.test_timeout_asked,
+        run_dir=str(run.dir),
+        workers=number,
+    )
+    # -P: a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries.
+    return [
+        *(str(python.program), "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
+        *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run), *order),
+        f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
+        *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
+    ]
