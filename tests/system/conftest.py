@@ -60,7 +60,8 @@ class Bay:
         foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")  # of the run that we are in
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
-        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
+        # Plugins of libraries that happen to be installed beside us: importing them takes longer than most suites here.
+        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:langsmith_plugin -p no:valkey"}
         self.name = "shop"
         self._others = docker_things()
 
@@ -161,8 +162,8 @@ class Bay:
 
 
 @functools.cache
-def why_no_docker() -> str:
-    """Why the compose half cannot run on this machine; empty when it can."""
+def docker_engine() -> docker.Daemon | str:
+    """The Docker engine of this machine with the images of the compose half, or why there is none."""
     try:
         found = docker.find(os.environ)
         services = reader.read([REPOSITORY / "docker-compose.test.yml"], os.environ).services
@@ -170,24 +171,35 @@ def why_no_docker() -> str:
             docker.pull(found, image, lambda _: None)
     except EngineUnavailableError as error:
         return error.what
-    return ""
+    return found
+
+
+def why_no_docker() -> str:
+    """Why the compose half cannot run on this machine; empty when it can."""
+    found = docker_engine()
+    return found if isinstance(found, str) else ""
 
 
 def docker_things() -> set[str]:
-    """Every container and network of a testbay project on this machine's Docker engine, if there is one."""
-    if why_no_docker():
+    """Every container and network of a testbay project on this machine's Docker engine, if there is one.
+
+    Asked of the engine itself: each test asks several times, and the program `docker` takes longer than the answer.
+    """
+    engine = docker_engine()
+    if isinstance(engine, str):
         return set()
-    listings = (["container", "ls", "-a", "--format", "{{.Names}}"], ["network", "ls", "--format", "{{.Name}}"])
-    return {f"{listing[0]} {name}" for listing in listings for name in _docker(listing) if name.startswith("testbay-")}
+    with engine.client() as client:
+        named = [("container", name.lstrip("/")) for one in client.api.containers(all=True) for name in one["Names"]]
+        named += [("network", one["Name"]) for one in client.api.networks()]
+    return {f"{kind} {name}" for kind, name in named if name.startswith("testbay-")}
 
 
 def docker_volumes() -> set[str]:
     """Every volume, anonymous ones too: those carry nobody's name."""
-    return set() if why_no_docker() else set(_docker(["volume", "ls", "-q"]))
-
-
-def _docker(arguments: list[str]) -> list[str]:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.split()
+    if why_no_docker():
+        return set()
+    done = subprocess.run(["docker", "volume", "ls", "-q"], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 ENGINES = ["embedded", pytest.param("compose", marks=pytest.mark.compose)]
@@ -314,6 +326,13 @@ def bay(tmp_path: Path) -> Iterator[Bay]:
     """A fresh copy of the project; at the end nothing may be left of it, whatever the test did."""
     with checkout(tmp_path) as bay:
         yield bay
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bay, Done]]:
+    """A green run of the project, for all tests of a module that only look at what it left."""
+    with checkout(tmp_path_factory.mktemp("ran")) as bay:
+        yield bay, bay.run("run", "shop")
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ def greeter() -> str:
     return page("add-a-service.md").partition("\n## In a project of your own")[0]
 
 
+@pytest.mark.slow
 def test_getting_started_can_be_typed(checkout: Checkout) -> None:
     """From the first single test on, every command of the tutorial works and shows what the page shows."""
     follow(checkout.type, page("getting-started.md").partition("## 3.")[2])

@@ -22,43 +22,31 @@ def stack(bay: Bay, engine: str) -> Bay:
 
 
 def test_run_is_green_and_says_the_engine(stack: Bay, engine: str) -> None:
-    """The same service passes the same tests, and the record names the engine and why."""
+    """The same service passes the same tests; the record names the engine and why; what each server said is kept."""
     done = stack.run("run", "shop")
 
     record = json.loads(stack.run_json())
-    assert (done.code, record["engine"], record["engine_reason"].split(":")[0]) == (0, engine, "asked for")
-    assert [line.split(" in ")[0] for line in done.lines if "Tests:" in line] == ["✅ Tests: 4 passed"]
-
-
-def test_fast_settings_are_really_on(stack: Bay) -> None:
-    """What the compose file sets is what the server says, on either engine."""
-    compose = (REPOSITORY / "docker-compose.test.yml").read_text()
-    wanted = dict(re.findall(r"- (\w+)=(off|on|\d+)$", compose, re.MULTILINE))
-    query = " UNION ALL ".join(f"SELECT '{n}', current_setting('{n}')" for n in wanted)
-    done = stack.run("exec", "shop", "--", "sh", "-c", f'psql "$DATABASE_URL" -At -F = -c "{query}"')
-
-    said = dict(line.split("=") for line in done.lines if line.split("=")[0] in wanted)
-    assert {"fsync", "synchronous_commit", "full_page_writes"} <= wanted.keys()
-    assert said == wanted
-
-
-def test_text_sorts_alike(stack: Bay) -> None:
-    """The same collation on both engines: a test about order cannot pass on one and fail on the other."""
-    query = "SELECT string_agg(t, '' ORDER BY t) FROM unnest(ARRAY['b', 'a', 'B', 'ä', '_']) t"
-    done = stack.run("exec", "shop", "--", "sh", "-c", f'psql "$DATABASE_URL" -At -c "{query}"')
-
-    assert done.lines[-1] == "B_abä"
-
-
-def test_logs_are_kept_with_the_run(stack: Bay) -> None:
-    """What each server said is in the run's folder afterwards."""
-    stack.run("run", "shop")
-
     logs = max((stack.project / ".testbay" / "runs").iterdir()) / "logs"
     said = {log.stem: log.read_text(errors="replace") for log in logs.iterdir()}
+    assert (done.code, record["engine"], record["engine_reason"].split(":")[0]) == (0, engine, "asked for")
+    assert [line.split(" in ")[0] for line in done.lines if "Tests:" in line] == ["✅ Tests: 4 passed"]
     assert "database system is ready to accept connections" in said["postgres"]
     assert "Server is ready" in said["nats"]
     assert re.search("Ready to accept connections|AcceptServer", said["dragonfly"])
+
+
+def test_settings_and_order_are_the_same(stack: Bay) -> None:
+    """What the compose file sets is what the server says, and text sorts alike, on either engine."""
+    compose = (REPOSITORY / "docker-compose.test.yml").read_text()
+    wanted = dict(re.findall(r"- (\w+)=(off|on|\d+)$", compose, re.MULTILINE))
+    query = " UNION ALL ".join(f"SELECT '{n}', current_setting('{n}')" for n in wanted)
+    query += " UNION ALL SELECT 'order', string_agg(t, '' ORDER BY t) FROM unnest(ARRAY['b', 'a', 'B', 'ä', '_']) t"
+    done = stack.run("exec", "shop", "--", "sh", "-c", f'psql "$DATABASE_URL" -At -F = -c "{query}"')
+
+    wanted["order"] = "B_abä"
+    said = dict(line.split("=") for line in done.lines if line.split("=")[0] in wanted)
+    assert {"fsync", "synchronous_commit", "full_page_writes"} <= wanted.keys()
+    assert said == wanted
 
 
 def test_server_that_refuses_a_setting_ends_the_wait_at_once(stack: Bay) -> None:

@@ -120,7 +120,7 @@ def test_it(helper, what):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_hostile_words_reach_nobody(bay: Bay, workers: tuple[str, ...]) -> None:
     """A log may hold escapes, markup and a secret, an id anything: all is shown as text, the secret not at all."""
     bay.tests(HOSTILE)

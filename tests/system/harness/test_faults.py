@@ -105,7 +105,9 @@ def test_is_nothing_to_the_others(bay):
 """
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"]], ids=["serial", "xdist"])
+@pytest.mark.parametrize(
+    "arguments", [pytest.param([], id="serial"), pytest.param(["-n", "2"], id="xdist", marks=pytest.mark.slow)]
+)
 def test_every_fault_is_felt_by_real_clients(bay: Bay, engine: str, arguments: list[str]) -> None:
     """And by nobody else; what a test breaks is whole for the next one."""
     bay.use(engine)

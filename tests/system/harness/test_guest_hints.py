@@ -26,12 +26,15 @@ def test_it(url):
 @pytest.mark.parametrize(
     "files",
     [
-        {"tests/test_it.py": MODULE + "def test_it():\n    assert URL\n"},
-        {"tests/conftest.py": MODULE, "tests/test_it.py": "def test_it():\n    pass\n"},
-        {"tests/test_it.py": CLASS},
-        {"tests/test_it.py": SESSION},
+        pytest.param({"tests/test_it.py": MODULE + "def test_it():\n    assert URL\n"}, id="module"),
+        pytest.param(
+            {"tests/conftest.py": MODULE, "tests/test_it.py": "def test_it():\n    pass\n"},
+            id="conftest",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"tests/test_it.py": CLASS}, id="setUpClass", marks=pytest.mark.slow),
+        pytest.param({"tests/test_it.py": SESSION}, id="session"),
     ],
-    ids=["module", "conftest", "setUpClass", "session"],
 )
 def test_missing_variable_leads_to_testbay_run(guest: Guest, files: dict[str, str]) -> None:
     """And there it passes."""

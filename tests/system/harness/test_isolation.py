@@ -87,7 +87,7 @@ def test_alone(number, postgres, dragonfly, bay):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("workers", ["0", "4"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("4", marks=pytest.mark.slow)])
 def test_nobody_sees_anything_of_another(bay: Bay, engine: str, workers: str) -> None:
     """A thousand tests, one after another and four at a time: no sighting."""
     bay.use(engine)
@@ -123,6 +123,7 @@ def resident(stack: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_thousand_tests_leave_a_stack_as_it_was(bay: Bay) -> None:
     """No database, key, process or stream more than after a few; the servers' memory is flat."""

@@ -110,6 +110,7 @@ def _ours(root: int) -> dict[str, int]:
     return found if "guard's worker" in found else {k: v for k, v in found.items() if k not in ("make", "bash")}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_at_random_moments_leaves_nothing(
     tmp_path: Path, engine: str, capsys: pytest.CaptureFixture[str]

@@ -11,6 +11,7 @@ from tests.system.conftest import Bay
 RUNS = {"embedded": 2, "compose": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_runs_of_four_checkouts_at_once_are_green(bay: Bay, tmp_path: Path, engine: str) -> None:
     """Eight runs (four on compose) from four checkouts with one cache: all green, no port twice."""

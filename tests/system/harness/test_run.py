@@ -5,12 +5,14 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from tests.system.conftest import Bay
+from tests.system.conftest import Bay, Done
+
+pytestmark = pytest.mark.xdist_group("run")  # one run for the tests that only look at what it left
 
 
-def test_green_run_ends_with_the_closing_lines(bay: Bay) -> None:
+def test_green_run_ends_with_the_closing_lines(ran: tuple[Bay, Done]) -> None:
     """A passing service is told in six lines, in the order the contract gives them."""
-    done = bay.run("run", "shop")
+    done = ran[1]
 
     closing = [re.sub(r" \(.*\)$|\d+\.\ds$|\d+%$", "", line) for line in done.lines if line.startswith(("✅", "❌"))]
     assert (done.code, closing) == (
@@ -32,9 +34,9 @@ def _port(out: str, title: str) -> str:
     return found[1]
 
 
-def test_record_tells_the_whole_run(bay: Bay) -> None:
+def test_record_tells_the_whole_run(ran: tuple[Bay, Done]) -> None:
     """run.json has the engine and why, every dependency's version, every step with its time, every test."""
-    bay.run("run", "shop")
+    bay = ran[0]
 
     record = json.loads(bay.run_json())
     assert [step["name"].split(" (")[0] for step in record["steps"]] == [
@@ -54,11 +56,9 @@ def test_record_tells_the_whole_run(bay: Bay) -> None:
     assert "password" not in bay.run_json()
 
 
-def test_reports_stand_in_the_run_folder(bay: Bay) -> None:
+def test_reports_stand_in_the_run_folder(ran: tuple[Bay, Done]) -> None:
     """JUnit, coverage and every server's log are kept with the run."""
-    bay.run("run", "shop")
-
-    folder = max((bay.project / ".testbay" / "runs").iterdir())
+    folder = max((ran[0].project / ".testbay" / "runs").iterdir())
     suite = ET.parse(folder / "junit.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
     assert sorted(log.name for log in (folder / "logs").iterdir()) == ["dragonfly.log", "nats.log", "postgres.log"]
@@ -132,15 +132,6 @@ def test_locale_without_unicode_gets_words(bay: Bay) -> None:
 
     assert done.code == 0
     assert "[ok] Migrations: Applied successfully" in done.lines
-
-
-def test_several_runs_at_once_do_not_meet(bay: Bay) -> None:
-    """Three runs in one checkout take different ports and databases, and all pass."""
-    children = [bay.start("run", "shop") for _ in range(3)]
-    outs = [child.communicate(timeout=90)[0] for child in children]
-
-    assert [child.returncode for child in children] == [0, 0, 0]
-    assert len({_port(out, "PostgreSQL") for out in outs}) == 3
 
 
 @pytest.mark.parametrize("asked_for", ["auto", "embedded", "compose"])

@@ -79,7 +79,7 @@ def test_it(service, number):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_cold_starts_are_explained_once(guest: Guest, workers: tuple[str, ...]) -> None:
     """However many there were, in however many processes."""
     start = 'start = "cd . && python -m http.server --bind 127.0.0.1 {port}"\n'

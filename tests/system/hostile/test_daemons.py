@@ -99,7 +99,9 @@ def command(bay: Bay, how: str) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["pytest", "testbay run"])
-@pytest.mark.parametrize("fail", ["", "1"], ids=["passed", "failed"])
+@pytest.mark.parametrize(
+    "fail", [pytest.param("", id="passed"), pytest.param("1", id="failed", marks=pytest.mark.slow)]
+)
 def test_daemons_end_with_what_started_them(daemonic: Bay, how: str, fail: str) -> None:
     """After a pass and a failure alike."""
     env = daemonic.environ | {"FAIL": fail}
