@@ -19,6 +19,7 @@ from testbay.production.history.entries import Entry
 from testbay.production.incidents.findings import masked
 from testbay.production.remote import delivery
 from testbay.production.remote.delivery import Address
+from testbay.production.remote.exchange import is_private
 from testbay.production.remote.github import Patience
 from testbay.secrets import known
 
@@ -128,7 +129,7 @@ def _credentials(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     name, password = environ.get("PUSHGATEWAY_USERNAME", ""), environ.get("PUSHGATEWAY_PASSWORD", "")
     if not name:
         return {}
-    if not delivery.is_private(url):
+    if not is_private(url):
         raise ManifestError("--push: the password would be sent unencrypted", todo="use an https:// address")
     return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from testbay.errors import NotDeliveredError
 from testbay.markdown import issue_code
-from testbay.production.remote.delivery import Address, Wait, is_private, send
+from testbay.production.remote.delivery import Address, Wait, send
+from testbay.production.remote.exchange import is_private
 
 
 def address(url: str) -> Address:

@@ -11,7 +11,8 @@ from urllib.parse import urlencode, urlsplit
 
 from testbay.errors import IncidentsError
 from testbay.masking import masked
-from testbay.production.remote.delivery import TO_MEND, TooMuchError, UnusableError, exchange, is_private, retry_after_s
+from testbay.production.remote.delivery import retry_after_s
+from testbay.production.remote.exchange import TO_MEND, TooMuchError, UnusableError, exchange, is_private
 from testbay.text import one_line
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from testbay.errors import BayError
 from testbay.manifest import placeholders
 from testbay.manifest.rollout import Railway
 from testbay.masking import masked
-from testbay.production.remote.delivery import TO_MEND, is_private
+from testbay.production.remote.exchange import TO_MEND, TooMuchError, TooSlowError, UnusableError, ask, is_private
 from testbay.text import one_line
 
 API_URL = "https://backboard.railway.com/graphql/v2"
@@ -100,36 +100,20 @@ def _variables(service: Railway, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]:
-    import ssl
-
     import httpx
 
-    secure = access.url.startswith("https:")
-    headers = {access.header: access.credential, "Accept-Encoding": "identity", "User-Agent": "testbay"}
-    whole = bytearray()
+    headers = {access.header: access.credential, "User-Agent": "testbay", "Content-Type": "application/json"}
+    sent, most = json.dumps(content).encode(), _MAX_ANSWER_BYTES
     try:
-        async with (
-            asyncio.timeout(_TIMEOUT_S),
-            httpx.AsyncClient(
-                timeout=None,  # noqa: S113 - above
-                trust_env=secure,
-                verify=secure
-                or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # which trusts no one: no use for certificates
-            ) as client,
-            client.stream("POST", access.url, headers=headers, json=content) as response,
-        ):
-            async for part in response.aiter_raw():
-                whole += part
-                if len(whole) > _MAX_ANSWER_BYTES:
-                    raise RailwayError(f"Railway: the answer is larger than {_MAX_ANSWER_BYTES >> 20} MiB", todo=_TODO)
-    except TimeoutError:
+        response, text = await ask("POST", access.url, headers, sent, most_bytes=most, within_s=_TIMEOUT_S)
+    except TooSlowError:
         raise BusyError(f"Railway: no answer within {_TIMEOUT_S:g} s", todo=_TODO) from None
+    except TooMuchError:
+        raise RailwayError(f"Railway: the answer is larger than {most >> 20} MiB", todo=_TODO) from None
+    except UnusableError as error:
+        raise RailwayError("Railway: it cannot be asked from here", why=str(error), todo=TO_MEND) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
-    except (OSError, ValueError, ImportError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise RailwayError("Railway: it cannot be asked from here", why=why, todo=TO_MEND) from None
-    text = whole.decode(errors="replace")
     return _read(response.status_code, text, access.shown(text))
 
 

@@ -21,7 +21,7 @@ from testbay.production import extra
 from testbay.production.checks import runner
 from testbay.production.checks.asking import Passed
 from testbay.production.history.slowness import Series
-from testbay.production.remote import delivery
+from testbay.production.remote.exchange import is_private
 from testbay.production.watch import calendar
 from testbay.production.watch.beats import Jobs
 from testbay.production.watch.channels import Send, senders
@@ -206,7 +206,7 @@ def _alive(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> str:
     """The address that hears that we live: the first that a manifest names."""
     for text in filter(None, (wish.alive for wish in wishes.values())):
         url, absent = placeholders.with_environment(text, environ)
-        if absent or not delivery.is_private(url):
+        if absent or not is_private(url):
             why = f"{absent[0]} is not set" if absent else "it is not an https address"
             raise ManifestError(f"watch.alive: {why}", todo="set it to the address of your heartbeat monitor")
         return url

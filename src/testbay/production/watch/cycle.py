@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbay.errors import BayError
-from testbay.production.remote import delivery
+from testbay.production.remote.exchange import exchange
 from testbay.production.watch.channels import Send
 from testbay.production.watch.courier import Courier, Errand
 from testbay.production.watch.recorder import RoundKeeper
@@ -113,5 +113,5 @@ class Cycle:
 
 
 def _called(url: str) -> int:
-    response, _ = delivery.exchange("GET", url, {"User-Agent": "testbay"}, None, most_bytes=64 << 10, within_s=20.0)
+    response, _ = exchange("GET", url, {"User-Agent": "testbay"}, None, most_bytes=64 << 10, within_s=20.0)
     return response.status_code

@@ -11,8 +11,9 @@ from tests.unit.conftest import Listen
 
 from testbay import process
 from testbay.errors import InterruptedRunError, NotDeliveredError
-from testbay.production.remote import delivery
-from testbay.production.remote.delivery import Address, Reply, is_private, send
+from testbay.production.remote import exchange
+from testbay.production.remote.delivery import Address, Reply, send
+from testbay.production.remote.exchange import is_private
 
 KEY = "canaryKey0123456789"
 
@@ -111,6 +112,6 @@ def test_a_signal_in_a_callback_ends_the_exchange(monkeypatch: pytest.MonkeyPatc
         asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(delivery, "_exchange", wait)
+    monkeypatch.setattr(exchange, "ask", wait)
     with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"), process.signals_as_errors():
-        delivery.exchange("GET", "http://127.0.0.1:9", {}, None, most_bytes=1, within_s=1)
+        exchange.exchange("GET", "http://127.0.0.1:9", {}, None, most_bytes=1, within_s=1)

@@ -1,0 +1,102 @@
+"""The one HTTP exchange with what is remote, bounded in size and in time; checks of a target have their own."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from testbay.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    import httpx
+
+TO_MEND = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+
+
+def is_private(url: str) -> bool:
+    """Whether what is sent there is hidden on the way: https, or this machine."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        return (
+            bool(parts.hostname) and parts.port != 0 and (parts.scheme == "https" or (parts.scheme == "http" and local))
+        )
+    return False
+
+
+class UnusableError(Exception):
+    """Nothing can be asked from here: a proxy or a certificate that the environment names is invalid."""
+
+
+class TooMuchError(Exception):
+    """More, or slower, than we are willing to read."""
+
+
+class TooSlowError(TooMuchError):
+    """The answer was not there in time."""
+
+
+def exchange(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
+) -> "tuple[httpx.Response, str]":
+    """One request and its whole answer, whose headers may drip as well; nothing is unpacked, no redirect followed.
+
+    Raises:
+        UnusableError: Asking is impossible.
+        TooMuchError: The answer is too long, or not there in time.
+        httpx.HTTPError, httpx.InvalidURL: No answer came.
+    """
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(_interrupted)
+        return runner.run(ask(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
+
+
+def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End the loop where SIGTERM was raised in one of its callbacks: asyncio would log it, and wait on."""
+    if isinstance(context.get("exception"), InterruptedRunError):
+        raise KeyboardInterrupt  # the one kind that leaves a running loop; process.signals_as_errors tells the signal
+    loop.default_exception_handler(context)
+
+
+async def ask(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
+) -> "tuple[httpx.Response, str]":
+    """The same for a caller that has a loop.
+
+    Raises:
+        UnusableError: Asking is impossible.
+        TooMuchError: The answer is too long, or not there in time.
+        httpx.HTTPError, httpx.InvalidURL: No answer came.
+    """
+    import ssl
+
+    import httpx
+
+    plain = {**headers, "Accept-Encoding": "identity"}  # what is packed may unpack to a million times as much
+    whole = bytearray()
+    secure = url.startswith("https:")
+    try:  # no proxy gets to read what goes to loopback, where reading a hundred certificates would be the longest part
+        tls = True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
+        client = httpx.AsyncClient(trust_env=secure, verify=tls, timeout=within_s)
+    except (OSError, ValueError, ImportError) as error:
+        raise UnusableError(f"{type(error).__name__}: {error}") from None
+    try:
+        async with (
+            asyncio.timeout(within_s),
+            client,
+            client.stream(method, url, content=content, headers=plain) as response,
+        ):
+            async for part in response.aiter_raw():
+                whole += part
+                if len(whole) > most_bytes:
+                    break
+    except TimeoutError:
+        raise TooSlowError(_too_much(most_bytes)) from None
+    if len(whole) > most_bytes:
+        raise TooMuchError(_too_much(most_bytes))
+    return response, whole.decode(errors="replace")
+
+
+def _too_much(most_bytes: int) -> str:
+    return f"an answer of more than {most_bytes >> 10} KiB, or too slow"
