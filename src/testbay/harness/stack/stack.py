@@ -3,9 +3,8 @@
 import os
 import secrets
 import time
-import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from testbay import errors, ports, process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.dragonfly import server as dragonfly
-from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
+from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.plans import PORT, Tenancy
@@ -21,18 +20,14 @@ from testbay.harness.stack import exports, holders, lifeline, registry
 from testbay.harness.stack import request as planning
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
 from testbay.harness.stack.logcopies import Copies
+from testbay.harness.stack.readiness import Progress, await_ready
 from testbay.harness.stack.request import REPLAY, Request
 from testbay.logs import tail
 
-# Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
-_FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
-_REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within a moment
 _PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 15.0
 _BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
-
-Progress = Callable[[str], None]
 
 
 class PortLostError(NotReadyError):
@@ -141,7 +136,7 @@ class Stack:
         while not any(event["event"] == "snapshot" for event in self._look(1.0)):
             if self._stopped is not None or time.monotonic() > deadline:
                 return  # the next call is told why
-        _wait_ready(self, progress)
+        await_ready(self, progress)
 
     def leave(self) -> None:
         """Hang up without asking for the end."""
@@ -211,11 +206,6 @@ def _failed(event: dict[str, Any]) -> errors.BayError:
     return error
 
 
-def _last_words(stack: Stack, name: str) -> str:
-    log = stack.log_of(name)
-    return f"{log}\n{tail(log)}" if log else ""
-
-
 def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
     how = process.signal_name(-code) if code < 0 else f"exit code {code}"
     return NotReadyError(
@@ -270,7 +260,7 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
     try:
         held = stack.await_started()
         stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
-        _wait_ready(stack, progress, began)
+        await_ready(stack, progress, began)
     except BaseException as error:
         with process.signals_ignored():
             stack.log_of("")
@@ -306,79 +296,6 @@ def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
     home = Path(record["home"])
     logs = {name: home / f"{name}.log" for name in endpoints}
     return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
-
-
-def _wait_ready(stack: Stack, progress: Progress, asked_at: float = 0.0) -> None:
-    """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
-    timeout_s = stack.request.settings.ready_timeout_s
-    began = time.monotonic()
-    waiting = dict.fromkeys(stack.endpoints, "no answer yet")
-    refusing: dict[str, float] = {}
-    pause = _FIRST_POLL_S
-    while waiting:
-        for name in list(waiting):
-            try:
-                answer = _probe(stack, name)
-            except (OSError, ValueError) as error:
-                waiting[name] = " ".join(str(error).split()) or type(error).__name__
-                refusing = _since(refusing, name, refused=isinstance(error, RefusedError))
-            else:
-                known = stack.endpoints[name]
-                stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
-                stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
-                del waiting[name]
-        for name in waiting.keys() & refusing.keys():
-            if time.monotonic() - refusing[name] > _REFUSALS_LAST_S:
-                raise _refused(stack, name, waiting[name])
-        elapsed = time.monotonic() - began
-        if waiting and elapsed > timeout_s:
-            raise _silent(stack, waiting, timeout_s)
-        if waiting:
-            progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
-            stack.check(pause)
-            pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
-
-
-def _probe(stack: Stack, name: str) -> Answer:
-    endpoint = stack.endpoints[name]
-    if name != REPLAY:
-        return ROOMS[name].probe(endpoint, timeout_s=2.0)
-    assert stack.request.manifest.replay is not None
-    ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(ready, timeout=2.0) as answer:
-        return Answer(f"HTTP {answer.status}")
-
-
-def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
-    """Since when each has refused us without another word between."""
-    if refused:
-        return {name: time.monotonic(), **refusing}
-    return {other: since for other, since in refusing.items() if other != name}
-
-
-def _refused(stack: Stack, name: str, said: str) -> NotReadyError:
-    endpoint = stack.endpoints[name]
-    who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
-    where = f", database {endpoint.db!r}" if name == "postgres" else ""
-    service = stack.request.services[name].key
-    return NotReadyError(
-        f"{name} refuses {who}{where}: {said}",
-        why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
-        "waiting changes nothing",
-        todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
-        evidence=_last_words(stack, name),
-    )
-
-
-def _silent(stack: Stack, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
-    name, said = next(iter(waiting.items()))
-    return NotReadyError(
-        f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
-        why="it is still starting, or it listens elsewhere",
-        todo="read its log below; TESTBAY_READY_TIMEOUT=120 waits longer",
-        evidence=_last_words(stack, name),
-    )
 
 
 def _wait_collected(home: Path) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
 from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
-from testbay.harness.stack import exports, request, stack
+from testbay.harness.stack import exports, readiness, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
@@ -118,7 +118,7 @@ def test_bad_news_that_come_with_awaited_news_are_not_lost(
 
 def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path: Path) -> None:
     """Who, how long, and what it said last."""
-    error = stack._silent(running, {"postgres": "starting up", "nats": "no answer yet"}, 60)
+    error = readiness._silent(running, {"postgres": "starting up", "nats": "no answer yet"}, 60)
 
     assert str(error) == (
         "postgres and nats not ready after 60 s; the last answer of postgres was: starting up\n"
@@ -134,12 +134,12 @@ def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.Monkey
     def refuse(*_: object) -> None:
         raise RefusedError('role "app" does not exist')
 
-    monkeypatch.setattr(stack, "_REFUSALS_LAST_S", 0.0)
-    monkeypatch.setattr(stack, "_probe", refuse)
+    monkeypatch.setattr(readiness, "_REFUSALS_LAST_S", 0.0)
+    monkeypatch.setattr(readiness, "_probe", refuse)
     monkeypatch.setattr(running, "check", lambda _: None)
     running.endpoints = {"postgres": ENDPOINTS["postgres"]}
     with pytest.raises(NotReadyError, match=r"refuses .*: role .app. does not exist") as refused:
-        stack._wait_ready(running, lambda _: None)
+        readiness.await_ready(running, lambda _: None)
 
     assert refused.value.why.endswith("is not the one its server knows; waiting changes nothing")
     assert "testbay compose" in refused.value.todo
@@ -147,10 +147,10 @@ def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.Monkey
 
 def test_a_refusal_that_passes_is_none() -> None:
     """Another word between makes it begin anew."""
-    since = stack._since({}, "postgres", refused=True)
+    since = readiness._since({}, "postgres", refused=True)
 
-    assert stack._since(since, "postgres", refused=True) == since
-    assert stack._since(since, "postgres", refused=False) == {}
+    assert readiness._since(since, "postgres", refused=True) == since
+    assert readiness._since(since, "postgres", refused=False) == {}
 
 
 def test_passwords_are_in_no_record_and_in_no_text(running: Stack) -> None:

@@ -1,0 +1,112 @@
+"""Whether a started stack is ready: each dependency is asked a real question until it answers, or why it does not."""
+
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from testbay.errors import NotReadyError
+from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
+from testbay.harness.stack.request import REPLAY, Request
+from testbay.logs import tail
+
+# Slowly from one to the other: a warm start is over after ten questions, and waits half a pause too long on average.
+_FIRST_POLL_S, _LAST_POLL_S, _POLL_GROWTH = 0.005, 0.02, 1.05
+_REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within a moment
+
+Progress = Callable[[str], None]
+
+
+class Started(Protocol):
+    """A stack whose servers run; `ready_s` gets how long each took to answer."""
+
+    request: Request
+    endpoints: dict[str, Endpoint]
+    ready_s: dict[str, float]
+
+    def check(self, wait_s: float = 0.0) -> None:
+        """Wait so long for bad news."""
+
+    def log_of(self, name: str) -> Path | None:
+        """The log of a server."""
+
+
+def await_ready(stack: Started, progress: Progress, asked_at: float = 0.0) -> None:
+    """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
+    timeout_s = stack.request.settings.ready_timeout_s
+    began = time.monotonic()
+    waiting = dict.fromkeys(stack.endpoints, "no answer yet")
+    refusing: dict[str, float] = {}
+    pause = _FIRST_POLL_S
+    while waiting:
+        for name in list(waiting):
+            try:
+                answer = _probe(stack, name)
+            except (OSError, ValueError) as error:
+                waiting[name] = " ".join(str(error).split()) or type(error).__name__
+                refusing = _since(refusing, name, refused=isinstance(error, RefusedError))
+            else:
+                known = stack.endpoints[name]
+                stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
+                stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
+                del waiting[name]
+        for name in waiting.keys() & refusing.keys():
+            if time.monotonic() - refusing[name] > _REFUSALS_LAST_S:
+                raise _refused(stack, name, waiting[name])
+        elapsed = time.monotonic() - began
+        if waiting and elapsed > timeout_s:
+            raise _silent(stack, waiting, timeout_s)
+        if waiting:
+            progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
+            stack.check(pause)
+            pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
+
+
+def _probe(stack: Started, name: str) -> Answer:
+    endpoint = stack.endpoints[name]
+    if name != REPLAY:
+        return ROOMS[name].probe(endpoint, timeout_s=2.0)
+    assert stack.request.manifest.replay is not None
+    ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(ready, timeout=2.0) as answer:
+        return Answer(f"HTTP {answer.status}")
+
+
+def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
+    """Since when each has refused us without another word between."""
+    if refused:
+        return {name: time.monotonic(), **refusing}
+    return {other: since for other, since in refusing.items() if other != name}
+
+
+def _refused(stack: Started, name: str, said: str) -> NotReadyError:
+    endpoint = stack.endpoints[name]
+    who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
+    where = f", database {endpoint.db!r}" if name == "postgres" else ""
+    service = stack.request.services[name].key
+    return NotReadyError(
+        f"{name} refuses {who}{where}: {said}",
+        why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
+        "waiting changes nothing",
+        todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
+        evidence=_last_words(stack, name),
+    )
+
+
+def _silent(stack: Started, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
+    name, said = next(iter(waiting.items()))
+    return NotReadyError(
+        f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
+        why="it is still starting, or it listens elsewhere",
+        todo="read its log below; TESTBAY_READY_TIMEOUT=120 waits longer",
+        evidence=_last_words(stack, name),
+    )
+
+
+def _last_words(stack: Started, name: str) -> str:
+    log = stack.log_of(name)
+    return f"{log}\n{tail(log)}" if log else ""
