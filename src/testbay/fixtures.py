@@ -3,8 +3,8 @@
 from testbay.harness.faults.inject import Faults
 from testbay.harness.leases.lease import Lease
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
+from testbay.harness.plugin.given import Leases, Nats
 from testbay.harness.plugin.launching import Ran
-from testbay.harness.plugin.session import Leases, Nats
 from testbay.harness.plugin.waiting import eventually
 from testbay.harness.service import Service
 

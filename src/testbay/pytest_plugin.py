@@ -17,8 +17,9 @@ from testbay.harness.plugin import hints, reruns
 from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.evidence import Causes
+from testbay.harness.plugin.given import Leases, Nats
 from testbay.harness.plugin.recorder import JUnit, Recorder
-from testbay.harness.plugin.session import Leases, Leasing, Nats, is_meant, or_fail
+from testbay.harness.plugin.session import Leasing, is_meant, or_fail
 
 if TYPE_CHECKING:
     import psycopg

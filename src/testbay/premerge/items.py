@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbay import settings
-from testbay.harness.plugin.session import Leases, or_fail
+from testbay.harness.plugin.given import Leases
+from testbay.harness.plugin.session import or_fail
 from testbay.manifest.checks import Check, Target
 from testbay.manifest.load import load_manifest, manifest_file
 from testbay.manifest.service import Manifest

@@ -20,7 +20,7 @@ _REFUSALS_LAST_S = 1.0  # an image may take the login it starts with back within
 Progress = Callable[[str], None]
 
 
-class Started(Protocol):
+class Awaited(Protocol):
     """A stack whose servers run; `ready_s` gets how long each took to answer."""
 
     request: Request
@@ -34,7 +34,7 @@ class Started(Protocol):
         """The log of a server."""
 
 
-def await_ready(stack: Started, progress: Progress, asked_at: float = 0.0) -> None:
+def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> None:
     """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
     timeout_s = stack.request.settings.ready_timeout_s
     began = time.monotonic()
@@ -65,7 +65,7 @@ def await_ready(stack: Started, progress: Progress, asked_at: float = 0.0) -> No
             pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
 
 
-def _probe(stack: Started, name: str) -> Answer:
+def _probe(stack: Awaited, name: str) -> Answer:
     endpoint = stack.endpoints[name]
     if name != REPLAY:
         return ROOMS[name].probe(endpoint, timeout_s=2.0)
@@ -83,7 +83,7 @@ def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str,
     return {other: since for other, since in refusing.items() if other != name}
 
 
-def _refused(stack: Started, name: str, said: str) -> NotReadyError:
+def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:
     endpoint = stack.endpoints[name]
     who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
     where = f", database {endpoint.db!r}" if name == "postgres" else ""
@@ -97,7 +97,7 @@ def _refused(stack: Started, name: str, said: str) -> NotReadyError:
     )
 
 
-def _silent(stack: Started, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
+def _silent(stack: Awaited, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
     name, said = next(iter(waiting.items()))
     return NotReadyError(
         f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
@@ -107,6 +107,6 @@ def _silent(stack: Started, waiting: dict[str, str], timeout_s: float) -> NotRea
     )
 
 
-def _last_words(stack: Started, name: str) -> str:
+def _last_words(stack: Awaited, name: str) -> str:
     log = stack.log_of(name)
     return f"{log}\n{tail(log)}" if log else ""

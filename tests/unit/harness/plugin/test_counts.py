@@ -10,7 +10,7 @@ from tests.samples.records import record
 from tests.unit.conftest import Pytest
 
 from testbay.harness.run import results
-from testbay.harness.run.report.runfile import RecordedRun
+from testbay.harness.run.report.recorded import RecordedRun
 
 TESTS = """
 import unittest

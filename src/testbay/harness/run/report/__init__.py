@@ -8,7 +8,7 @@ from pathlib import Path
 from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import timeline
-from testbay.harness.run.report.runfile import Attempt, RecordedRun, Test
+from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
 from testbay.output import write_whole
 
 _HERE = Path(__file__).parent

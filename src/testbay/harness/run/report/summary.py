@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from testbay.harness.run.report.runfile import Attempt, RecordedRun, Test
+from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
 from testbay.markdown import LISTED, code, fitting, plain, table
 from testbay.output import Voice
 from testbay.text import duration, plural

@@ -11,7 +11,7 @@ from tests.samples.records import STARTED_S, attempt, failed, record
 from testbay.errors import ManifestError
 from testbay.harness.run import report
 from testbay.harness.run.report import timeline
-from testbay.harness.run.report.runfile import RecordedRun
+from testbay.harness.run.report.recorded import RecordedRun
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)>'"><b>&amp; {{ 7 * 7 }} {% raw %} ]]>"""
 

@@ -9,7 +9,7 @@ from tests.samples.records import attempt, failed, record, write
 from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import runfile
-from testbay.harness.run.report.runfile import CoveredFile, RecordedRun
+from testbay.harness.run.report.recorded import CoveredFile, RecordedRun
 
 DEEP = "maximum recursion depth" if sys.version_info < (3, 14) else "Stack overflow"  # Python's words
 

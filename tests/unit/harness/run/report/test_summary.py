@@ -8,7 +8,7 @@ from tests.samples.records import LOG, attempt, failed, record
 
 from testbay import output
 from testbay.harness.run.report import summary
-from testbay.harness.run.report.runfile import RecordedRun
+from testbay.harness.run.report.recorded import RecordedRun
 
 HOSTILE = (
     "`` ``` </details></code> | **b** _i_ [l](http://x) ![p](//x) <img src=x> &amp; # $x$ @me :x: www.x.org ~~~ \\"

@@ -1,0 +1,312 @@
+"""A run's record as it is read back: each field checked, masked, plain to read and bounded."""
+
+import hashlib
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+from testbay.harness.run.record import RAISED
+from testbay.text import plural, visible
+
+_LINE_CHARACTERS = 2000
+_TEXT_CHARACTERS = 64 << 10
+_SECTIONS = 40
+_COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+
+Mask = Callable[[str], str]
+
+
+def _text(value: object, info: ValidationInfo) -> object:
+    """The end of a text, masked before it is cut to size, so that no half of a secret is left over."""
+    if not isinstance(value, str):
+        return value
+    mask: Mask = (info.context or {}).get("mask", str)
+    text = mask(visible(mask(value[-4 * _TEXT_CHARACTERS :]))).rstrip()
+    kept = text[-_TEXT_CHARACTERS:]
+    if len(value) <= 4 * _TEXT_CHARACTERS and kept == text:
+        return text
+    return f"… {len(value) - len(kept)} characters before this\n{kept.partition(chr(10))[2] or kept}"
+
+
+def _line(value: object, info: ValidationInfo) -> object:
+    """One line, its beginning: a name, a message."""
+    if not isinstance(value, str):
+        return value
+    mask: Mask = (info.context or {}).get("mask", str)
+    text = mask(visible(mask(value[: 4 * _LINE_CHARACTERS]))).replace("\n", " ↵ ").replace("\t", " ")
+    return text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]}…"
+
+
+def _id(value: object, info: ValidationInfo) -> object:
+    """A test's id: a line, but two that differ only in what is cut off stay two."""
+    line = _line(value, info)
+    if not isinstance(value, str) or not isinstance(line, str) or len(value) <= _LINE_CHARACTERS:
+        return line
+    return line + hashlib.sha256(value.encode(errors="replace")).hexdigest()[:8]
+
+
+Line = Annotated[str, BeforeValidator(_line)]
+Id = Annotated[str, BeforeValidator(_id)]
+Text = Annotated[str, BeforeValidator(_text)]
+# A clock that was set meanwhile makes any number of them.
+Seconds = Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e9))]
+
+
+class _Part(BaseModel):
+    """Null is as good as absent, and what a newer testbay added is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, data: object) -> object:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class RecordedDependency(_Part):
+    """What the server itself said it is."""
+
+    name: Line
+    title: Line = ""
+    port: int | None = None
+    version: Line = ""
+    note: Line = ""
+
+
+class RecordedStep(_Part):
+    """A stretch of the run, in seconds from its start."""
+
+    name: Line
+    start_s: Seconds = 0.0
+    duration_s: Seconds = 0.0
+    outcome: Literal["ok", "failed"] = "ok"
+
+
+class Share(_Part):
+    """Which shard of how many a run was."""
+
+    number: int
+    of: int
+
+
+class RecordedShard(_Part):
+    """One of the runs that were merged."""
+
+    shard: Line = ""
+    id: Line = ""
+    duration_s: Seconds = 0.0
+    planned: int = 0
+    failed: int = 0
+
+
+class RecordedFault(_Part):
+    """The error that ended the run."""
+
+    kind: Line = Field("", alias="class")
+    what: Line = ""
+    why: Text = ""
+    todo: Text = Field("", alias="do")
+
+
+class Attempt(_Part):
+    """One go at a test, or the phase of it that failed; `start` is in seconds since 1970."""
+
+    id: Id
+    outcome: Literal["passed", "failed", "skipped", "rerun"]
+    when: Line = ""
+    start: Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e11))] | None = None
+    duration_s: Seconds = 0.0
+    setup_s: Seconds = 0.0
+    teardown_s: Seconds = 0.0
+    worker: Line = ""
+    attempt: int = 1
+    error: Line = ""
+    reason: Line = ""
+    location: tuple[Line, int] | None = None
+    trace: Text = ""
+    sections: Annotated[
+        tuple[tuple[Line, Text], ...],
+        BeforeValidator(lambda value: value[:_SECTIONS] if isinstance(value, list) else value),
+    ] = ()
+    kept: Line = ""
+
+    @property
+    def evidence(self) -> list[tuple[str, str]]:
+        """What explains it, the cause first: what the service raised, the traceback, everything else."""
+        found = [(title, text) for title, text in self.sections if text]
+        raised = [one for one in found if one[0].startswith(RAISED)]
+        trace = [("traceback", self.trace)] if self.trace else []
+        return [*raised, *trace, *(one for one in found if one not in raised)]
+
+    @property
+    def whole_s(self) -> float:
+        """With setup and teardown."""
+        return self.setup_s + self.duration_s + self.teardown_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """What became of a test over all its attempts."""
+
+    __test__ = False  # the name starts with "Test"; pytest must not collect it
+    id: str
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def outcome(self) -> str:
+        """What failed anywhere, even in its teardown, failed; what was to be tried again and was not, too."""
+        outcomes = {attempt.outcome for attempt in self.attempts}
+        return next((o for o in ("failed", "passed", "skipped") if o in outcomes), "failed")
+
+    @property
+    def flaky(self) -> bool:
+        """It failed, and passed when it was tried again."""
+        return self.outcome == "passed" and any(attempt.outcome == "rerun" for attempt in self.attempts)
+
+    @property
+    def failures(self) -> tuple[Attempt, ...]:
+        """The attempts that have something to explain."""
+        return tuple(attempt for attempt in self.attempts if attempt.outcome in ("failed", "rerun"))
+
+    @property
+    def last(self) -> Attempt:
+        """The one whose outcome counts: the last that failed, else the last."""
+        return (self.failures if self.outcome == "failed" else self.attempts)[-1]
+
+    @property
+    def reopen(self) -> str:
+        """The command that leads back to its state; empty when that was not kept."""
+        return f"testbay open {shlex.quote(self.id)}" if any(attempt.kept for attempt in self.attempts) else ""
+
+    @property
+    def duration_s(self) -> float:
+        """Of all attempts together."""
+        return sum(attempt.whole_s for attempt in self.attempts)
+
+
+class CoveredFile(_Part):
+    """A source file's share."""
+
+    name: Line
+    statements: int
+    missing: int
+    percent: float
+    missing_lines: tuple[int, ...] = ()
+
+
+class RecordedRun(_Part):
+    """run.json; docs/reference/records.md says what each field means."""
+
+    id: Line
+    service: Line = ""
+    started: datetime | None = None
+    duration_s: Seconds = 0.0
+    engine: Line = ""
+    engine_reason: Line = ""
+    llm: Line = ""
+    dependencies: tuple[RecordedDependency, ...] = ()
+    migrations: tuple[Line, ...] = ()
+    startup: tuple[RecordedStep, ...] = ()
+    startup_budget_s: Seconds = 0.0
+    steps: tuple[RecordedStep, ...] = ()
+    planned: tuple[Id, ...] = ()
+    attempts: tuple[Attempt, ...] = Field((), alias="tests")
+    counts: dict[Line, int] = {}
+    coverage_percent: float | None = None
+    exit_code: int | None = None
+    error: RecordedFault | None = None
+    shard: Share | None = None
+    shards: tuple[RecordedShard, ...] = ()
+    secrets_masked: int = 0
+    covered: tuple[CoveredFile, ...] = ()
+
+    @cached_property
+    def tests(self) -> list[Test]:
+        """Each test once, in the order in which they first ended."""
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self.attempts:
+            found.setdefault(attempt.id, []).append(attempt)
+        return [Test(id=nodeid, attempts=tuple(attempts)) for nodeid, attempts in found.items()]
+
+    def ended(self, outcome: str) -> list[Test]:
+        """The tests that passed, failed or were skipped."""
+        return [test for test in self.tests if test.outcome == outcome]
+
+    @property
+    def flaky(self) -> list[Test]:
+        """Those that needed another attempt."""
+        return [test for test in self.tests if test.flaky]
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The numbers of pytest's last line as it words them, by outcome; a flaky test is one that passed.
+
+        A run that pytest did not sum up, or that was merged, counts each test once.
+        """
+        counts = self.counts or {outcome: len(self.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
+        counts = counts | {"passed": counts.get("passed", 0) + counts.get("flaky", 0)}
+        words = {"error": "error" if counts.get("error") == 1 else "errors"}
+        return {name: f"{counts[name]} {words.get(name, name)}" for name in _COUNTED if counts.get(name)}
+
+    @property
+    def slowest(self) -> list[Test]:
+        """The ten that took longest."""
+        return sorted(self.tests, key=lambda test: -test.duration_s)[:10]
+
+    @property
+    def silent(self) -> list[str]:
+        """What was planned and never reported."""
+        reported = {attempt.id for attempt in self.attempts}
+        return [nodeid for nodeid in self.planned if nodeid not in reported]
+
+    @property
+    def starts(self) -> list[RecordedStep]:
+        """When each server was started and how long that took, from the first one's start; from its own shard's."""
+        begin = min((step.start_s for step in self.startup), default=0.0)
+        return [
+            step.model_copy(update={"start_s": 0.0 if self.shards else step.start_s - begin}) for step in self.startup
+        ]
+
+    @property
+    def startup_s(self) -> float:
+        """From the first server's start until the last was ready."""
+        return max((step.start_s + step.duration_s for step in self.starts), default=0.0)
+
+    @property
+    def length_s(self) -> float:
+        """How long it took, as far as that was recorded."""
+        return self.duration_s or max((step.start_s + step.duration_s for step in self.steps), default=0.0)
+
+    @property
+    def good(self) -> bool:
+        """Whether it was green."""
+        return self.exit_code == 0
+
+    @property
+    def headline(self) -> str:
+        """The verdict in half a sentence."""
+        failed, count = len(self.ended("failed")), len(self.tests)
+        if failed:
+            return f"{failed} of {plural(count, 'test')} failed"
+        if self.exit_code is None:
+            return f"Not finished: {plural(count, 'test')} ended so far"
+        if self.error:
+            return self.error.what
+        if not self.good:
+            return f"Ended with exit code {self.exit_code}"
+        told = self.told
+        passed = int(told.pop("passed", "0").partition(" ")[0])
+        return ", ".join([f"{plural(passed, 'test')} passed", *told.values()])
