@@ -179,7 +179,10 @@ def call(project: Path, environ: dict[str, str], *words: str) -> float:
     """Seconds of a command that has to pass."""
     began = time.perf_counter()
     argv = [str(HERE / words[0]), *words[1:]]
-    done = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, check=False)
+    # Linux shares the processors out by session, and `testbay run` gives pytest one of its own: so has everyone here.
+    done = subprocess.run(
+        argv, cwd=project, env=environ, capture_output=True, text=True, check=False, start_new_session=True
+    )
     seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
