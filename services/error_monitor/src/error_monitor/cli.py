@@ -1,6 +1,8 @@
 """The command line: `error-monitor COMMAND …`."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from error_monitor import __version__, cli_read, cli_serve
@@ -14,4 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_read.add(commands)
     cli_serve.add(commands)
     args = parser.parse_args(argv)
-    return int(args.run(args))
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except OSError as exc:
+        sys.stderr.write(f"error-monitor: {exc.filename or 'standard output'}: {exc.strerror or exc}\n")
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - what is still to be written fails once more at the exit
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 1
+    return code
