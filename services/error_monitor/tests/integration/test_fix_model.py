@@ -140,3 +140,13 @@ def test_an_answer_that_is_none_is_a_reason(api: MessagesApi, tmp_path: Path, bo
     said, _ = asked(api, tmp_path)
 
     assert said == "RefusedError: the model's API gave no usable answer: it is no message"
+
+
+def test_the_last_turn_asks_for_the_answer_in_words(api: MessagesApi, tmp_path: Path) -> None:
+    """A model that always thinks takes no forced choice of a tool."""
+    api.replies = [[text("Let me think.")]]
+
+    asked(api, tmp_path)
+
+    said = [request["messages"][-1]["content"][-1]["text"] for request in api.asked[1:]]
+    assert said == ["Answer with the tool `submit`."] * (MOST_TURNS - 2) + [subject.LAST_TURN["text"]]

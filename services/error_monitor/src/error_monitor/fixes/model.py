@@ -20,6 +20,8 @@ and answer once with `submit`. A fix is a new test file that fails on this commi
 raised in the service's own code, and the whole new content of each source file that you change. Do not catch
 the exception: remove its cause. Do not touch existing tests, configuration, migrations or workflows. Without a
 sure cause, submit confidence "low" and no code."""
+# Asked for in words: a forced choice of a tool is an error with models that always think.
+LAST_TURN = {"type": "text", "text": "This is your last turn: call `submit` now, with what you know."}
 
 
 class Spends(Protocol):
@@ -64,7 +66,9 @@ class Model:
         """
         messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
         for turn in range(MOST_TURNS):
-            reply = await self._call(messages, spends, is_last=turn == MOST_TURNS - 1)
+            if turn == MOST_TURNS - 1:
+                messages[-1]["content"] = [*_blocks(messages[-1]["content"]), LAST_TURN]
+            reply = await self._call(messages, spends)
             self._judge(reply.stop_reason)
             calls = [block for block in reply.content if block.type == "tool_use"]
             if final := next((block for block in calls if block.name == tools.ANSWER), None):
@@ -79,9 +83,7 @@ class Model:
         if reason in ("max_tokens", "model_context_window_exceeded"):
             raise RefusedError(3, "the model's answer was cut off")
 
-    async def _call(self, messages: list[dict[str, Any]], spends: Spends, *, is_last: bool) -> Any:
-        choice = {"type": "tool", "name": tools.ANSWER} if is_last else {"type": "auto"}
-
+    async def _call(self, messages: list[dict[str, Any]], spends: Spends) -> Any:
         async def once() -> Any:
             return await self._client.messages.create(
                 model=self._settings.model,
@@ -89,7 +91,6 @@ class Model:
                 system=SYSTEM,
                 messages=cast(Any, messages),
                 tools=cast(Any, tools.TOOLS),
-                tool_choice=cast(Any, choice),
             )
 
         # Three bytes a token is more than any text has; the true number is booked afterwards.
@@ -140,6 +141,10 @@ def _checked(given: Any) -> Answer:
         return tools.submitted(given)
     except ValueError as exc:
         raise RefusedError(3, "the model's answer does not have the shape that was asked for") from exc
+
+
+def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _echo(content: Any) -> list[dict[str, Any]]:

@@ -144,8 +144,8 @@ def _budget(reads: Reads) -> Budget:
         tokens_per_fix=int(reads.number("ERROR_MONITOR_FIX_TOKENS_PER_FIX", 400_000, least=0)),
         usd_per_day=reads.number("ERROR_MONITOR_FIX_USD_PER_DAY", 10.0, least=0.0),
         usd_per_fix=reads.number("ERROR_MONITOR_FIX_USD_PER_FIX", 2.0, least=0.0),
-        usd_per_million_in=reads.number("ERROR_MONITOR_FIX_USD_PER_MILLION_IN", 3.0, least=0.0),
-        usd_per_million_out=reads.number("ERROR_MONITOR_FIX_USD_PER_MILLION_OUT", 15.0, least=0.0),
+        usd_per_million_in=reads.number("ERROR_MONITOR_FIX_USD_PER_MILLION_IN", 2.0, least=0.0),
+        usd_per_million_out=reads.number("ERROR_MONITOR_FIX_USD_PER_MILLION_OUT", 10.0, least=0.0),
         pulls_per_day=int(reads.number("ERROR_MONITOR_FIX_PULLS_PER_DAY", 5, least=0)),
     )
 

@@ -64,7 +64,11 @@ class MessagesApi(Peer):
         )  # fmt: skip
 
     def _check(self, asked: dict[str, Any]) -> None:
-        """Roles take turns, and every tool call of the assistant is answered in the next message."""
+        """Roles take turns, each tool call is answered next, and no setting is one that models refuse."""
+        if refused := {"temperature", "top_p", "top_k"} & asked.keys():
+            self.violations.append(f"a model that always thinks refuses {sorted(refused)}")
+        if asked.get("tool_choice", {"type": "auto"})["type"] != "auto":
+            self.violations.append("a model that always thinks refuses a forced choice of a tool")
         roles = [one["role"] for one in asked["messages"]]
         if roles != [("user", "assistant")[at % 2] for at in range(len(roles))]:
             self.violations.append(f"roles {roles}")
