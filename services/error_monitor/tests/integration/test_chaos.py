@@ -25,7 +25,7 @@ from error_monitor.sources.table import sources
 if TYPE_CHECKING:
     from testbay.fixtures import Lease as Bay
 
-RUNS = int(os.environ.get("ERROR_MONITOR_CHAOS_RUNS", "2"))  # .ci/run takes more, a measurement hundreds
+RUNS = int(os.environ.get("CHAOS_RUNS", "2"))  # .ci/run takes more, a measurement hundreds
 STEPS = 25
 KINDS = ("pay", "ship", "pack")
 
