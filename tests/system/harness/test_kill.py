@@ -16,8 +16,8 @@ from tests.system.conftest import REPOSITORY, TEMPLATE, Bay, docker_volumes
 
 # engine: kills in all, lanes at once, seconds a run takes, seconds in which everything must be gone
 PLANS = {
-    "embedded": (int(os.environ.get("TESTBAY_KILLS", "50")), 4, 3.0, 5.0),
-    "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 4.0, 10.0),
+    "embedded": (int(os.environ.get("TESTBAY_KILLS", "50")), 4, 3.0, 20.0),
+    "compose": (int(os.environ.get("TESTBAY_KILLS_COMPOSE", "12")), 2, 4.0, 20.0),
 }
 
 # A test with a lease (so with a server of its own) that leaves processes behind and takes a moment: a child, one in a
@@ -69,7 +69,7 @@ class Lane:
                 time.sleep(0.01)
             role = self._kill_one(make, chance)
             left = self.bay.left(self._gone_within_s)
-            make.wait(timeout=30)
+            make.wait(timeout=60)
         return role, left
 
     def _kill_one(self, make: "subprocess.Popen[bytes]", chance: random.Random) -> str:
