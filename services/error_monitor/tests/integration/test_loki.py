@@ -24,8 +24,8 @@ def module_env(shared: Loki, module_logs: LogFolder) -> Mapping[str, str]:
     return {**shared.environ, "LOG_FILES": f"{module_logs.path}/*.log"}
 
 
-def push(loki: Loki, count: int, *, ago_s: float = 60.0, step_ns: int = 1_000_000, **labels: str) -> None:
-    """Lines with an error each, at times of their own unless the step is 0."""
+def push(loki: Loki, count: int, *, ago_s: float = 5.0, step_ns: int = 1_000_000, **labels: str) -> None:
+    """Lines with an error each, at times of their own unless the step is 0; not too late for a scan that was before."""
     start = time.time_ns() - int(ago_s * SECOND_NS)
     for number in range(count):
         loki.push(start + number * step_ns, f"ERROR no {labels.get('app', 'pay')} for order {number}", **labels)
