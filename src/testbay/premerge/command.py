@@ -21,7 +21,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     file = checking.report_file(asked)
     _refuse_what_is_deployed(asked)
     output = sys.stderr.buffer if asked.as_json else None  # pytest's own words are not JSON
-    # Each worker would start a service of its own; what checks cover is no measure of the tests.
+    # Each worker would start a service of its own; what checks cover says nothing about the tests.
     manifest = asked.manifest.model_copy(update={"workers": 1, "coverage": "off"})
     run = Run(manifest, asked.project, asked.settings, voice, collect=manifest.file, output=output)
     options = [f"--testbay-check={name}" for name in asked.ids]

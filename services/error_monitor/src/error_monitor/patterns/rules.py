@@ -27,7 +27,7 @@ def _rule(category: str, *, types: str = "", modules: str = "", message: str = "
 
 STATUS_TYPES = "HTTPException HTTPError *HTTPStatusError ClientResponseError ClientError StatusError APIStatusError"
 RULES = (
-    _rule("validation", types="Unicode*Error"),  # "surrogates not allowed" is no matter of rights
+    _rule("validation", types="Unicode*Error"),  # "surrogates not allowed" says nothing of rights
     _rule(
         "auth",
         message=r"authentication failed|invalid credentials|access denied for user|bad credentials|invalid password",

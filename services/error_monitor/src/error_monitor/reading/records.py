@@ -83,7 +83,7 @@ def journald(line: Line, found: Mapping[str, Any]) -> None:
 
 
 def _decoded(value: Any) -> str | None:
-    """A text; journald lists the bytes of what is no UTF-8."""
+    """A text; journald lists the bytes of a value that is not UTF-8."""
     if isinstance(value, list) and all(isinstance(item, int) and 0 <= item < 256 for item in value):
         return bytes(value).decode("utf-8", "replace")
     return _text(value)
