@@ -35,10 +35,10 @@ class Reruns:
             _forget_failed_fixtures(item)
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if attempts:
-            flaky = all(report.passed for report in reports)
-            vars(reports[-1]).update(testbay_attempts=attempts, testbay_flaky=flaky)
+            vars(reports[-1])["testbay_attempts"] = attempts
+        flaky = done > 0 and all(report.passed for report in reports)
         for report in reports:
-            vars(report)["testbay_attempt"] = done + 1
+            vars(report).update(testbay_attempt=done + 1, testbay_flaky=flaky)
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -70,16 +70,15 @@ class Flaky:
     def pytest_report_teststatus(
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        """An R for a test that passed when it was run again."""
-        if not getattr(report, "testbay_flaky", False):
+        """An R for a test that passed when it was run again: one, where pytest would count it as passed."""
+        if report.when != "call" or not getattr(report, "testbay_flaky", False):
             return None
         return "flaky", "R", ("FLAKY", {"yellow": True})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a flaky test said when it failed."""
-        if getattr(report, "testbay_flaky", False):
-            failed = [fact for fact in getattr(report, "testbay_attempts", []) if fact["outcome"] == "rerun"]
-            self._found[report.nodeid] = [fact["error"] for fact in failed]
+        if getattr(report, "testbay_flaky", False) and (attempts := getattr(report, "testbay_attempts", [])):
+            self._found[report.nodeid] = [fact["error"] for fact in attempts if fact["outcome"] == "rerun"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
