@@ -22,8 +22,8 @@ SPAWNING = {
     *(f"subprocess.{name}" for name in ("getoutput", "getstatusoutput")),
     "pty.spawn",
 }
-# Programs that process.py starts: they import nothing of ours, and become a service, or end one.
-PROGRAMS = ("reaper.py:", "forkserver.py:", "preloading.py:")
+# Programs that testbay.process starts: they import nothing of ours, and become a service, or end one.
+PROGRAMS = ("harness/reaper.py:", "harness/launch/forkserver.py:", "harness/launch/preloading.py:")
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv", "unsetenv")}
 
 
@@ -38,12 +38,12 @@ def used(names: set[str]) -> Iterator[str]:
             else:
                 continue
             for name in sorted(found & names):
-                yield f"{file.name}:{node.lineno} {name}"
+                yield f"{file.relative_to(SOURCE).as_posix()}:{node.lineno} {name}"
 
 
 def test_only_process_spawns() -> None:
     """Process groups, signals and output are handled in one place: testbay.process, and the programs that it starts."""
-    strangers = [use for use in used(SPAWNING) if not use.startswith(("process.py:", *PROGRAMS))]
+    strangers = [use for use in used(SPAWNING) if not use.startswith(("process/starting.py:", *PROGRAMS))]
 
     assert not strangers, "\n".join(strangers)
 
@@ -59,4 +59,4 @@ def test_the_doors_are_where_we_say() -> None:
     """Both doors are in use: a renamed file would make the laws above pass on nothing."""
     doors = {use.partition(":")[0] for use in used(SPAWNING | ENVIRONMENT)}
 
-    assert doors >= {"process.py", "settings.py"}
+    assert doors >= {"process/starting.py", "settings.py"}

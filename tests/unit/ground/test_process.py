@@ -287,7 +287,7 @@ def test_a_signal_before_the_command_is_not_lost(monkeypatch: pytest.MonkeyPatch
         signal.raise_signal(signal.SIGTERM)
         return spawn(*arguments, **options)
 
-    monkeypatch.setattr(process, "spawn", interrupted)
+    monkeypatch.setattr("testbay.process.signals.spawn", interrupted)
 
     with process.run_in_place(["sleep", "60"], env={"PATH": os.environ["PATH"]}) as code:
         assert code == 128 + signal.SIGTERM

@@ -1,0 +1,43 @@
+"""The one door to other processes: start them so that they die with us, know them beyond a reused pid, end them by id.
+
+Kept light on imports: the guard starts through here and its start-up time is a number we publish.
+"""
+
+from testbay.process.identity import (
+    ProcessId,
+    callers,
+    descendants,
+    end,
+    identify,
+    in_session,
+    is_root,
+    session_of,
+    signal_each,
+)
+from testbay.process.signals import ended_by, run_in_place, signal_name, signals_as_errors, signals_ignored
+from testbay.process.starting import LINUX, Child, Completed, die_with_parent, fork, rename, run, spawn
+
+__all__ = [
+    "LINUX",
+    "Child",
+    "Completed",
+    "ProcessId",
+    "callers",
+    "descendants",
+    "die_with_parent",
+    "end",
+    "ended_by",
+    "fork",
+    "identify",
+    "in_session",
+    "is_root",
+    "rename",
+    "run",
+    "run_in_place",
+    "session_of",
+    "signal_each",
+    "signal_name",
+    "signals_as_errors",
+    "signals_ignored",
+    "spawn",
+]

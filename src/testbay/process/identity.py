@@ -1,0 +1,160 @@
+"""Know processes beyond a reused pid, find those that belong together, and end them by id."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from testbay.process.starting import LINUX, run
+
+
+class ProcessId(NamedTuple):
+    """A process that cannot be mistaken for a later one with the same pid: pid and the kernel's start time."""
+
+    pid: int
+    started: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return self.started != "" and _start_time(self.pid) == self.started
+
+
+def identify(pid: int) -> ProcessId:
+    """The identity of a running process; `started` is empty when absent."""
+    return ProcessId(pid, _start_time(pid))
+
+
+def _start_time(pid: int) -> str:
+    if not LINUX:
+        listed = run(["ps", "-o", "state=,lstart=", "-p", str(pid)])
+        state, _, started = listed.out.strip().partition(" ")
+        return "" if state.startswith("Z") else started.strip()
+    fields = _stat_fields(pid)
+    return "" if not fields or fields[0] in "ZX" else fields[19]
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; the name before them may hold spaces and brackets."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def is_root() -> bool:
+    """Whether we run as root, which PostgreSQL refuses to."""
+    return os.geteuid() == 0
+
+
+def in_session(sid: int) -> list[ProcessId]:
+    """Every living process of a session, the leader last so that it cannot reap and restart the others."""
+    members = [identify(pid) for pid in _pids() if _session(pid) == sid]
+    return sorted((m for m in members if m.started), key=lambda m: m.pid == sid)
+
+
+def descendants(pid: int) -> list[ProcessId]:
+    """Every living process below one, whatever its session."""
+    parents = {other: _parent(other) for other in _pids()}
+    found = {pid}
+    while new := {other for other, parent in parents.items() if parent in found} - found:
+        found |= new
+    return [who for who in map(identify, sorted(found - {pid})) if who.started]
+
+
+def session_of(leader: ProcessId) -> list[ProcessId]:
+    """Who is left in the session a process led, also when it is gone itself.
+
+    A session's number is not given to another process while anybody is in it; when its number now belongs to a
+    process that started at another time, the session is long gone and that process is a stranger.
+    """
+    now = identify(leader.pid)
+    return in_session(leader.pid) if now.started in ("", leader.started) else []
+
+
+def _pids() -> Iterable[int]:
+    if LINUX:
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(pid) for pid in run(["ps", "-axo", "pid="]).out.split()]
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
+    """Signal each, wait, then SIGKILL what remains.
+
+    Returns:
+        Those that outlived even that (in an uninterruptible call, or not ours to kill).
+    """
+    left = signal_each(processes, first)
+    left = _wait_gone(left, patience_s)
+    left = signal_each(left, signal.SIGKILL)
+    return _wait_gone(left, 2.0)
+
+
+def signal_each(processes: Iterable[ProcessId], number: int) -> list[ProcessId]:
+    """Signal those that still run, and return them."""
+    living = [p for p in processes if p.alive()]
+    for process in living:
+        try:
+            os.kill(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return living
+
+
+def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]:
+    deadline = time.monotonic() + patience_s
+    while (left := [p for p in processes if p.alive()]) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return left
+
+
+@cache
+def callers() -> list[ProcessId]:
+    """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
+
+    An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
+    has started us in the background: it may return long before us. Its shell has us ignore Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        return []
+    chain = []
+    pid = os.getppid()
+    while pid > 1 and _only_runs_us(pid):
+        chain.append(identify(pid))
+        pid = _parent(pid)
+    return chain
+
+
+def _parent(pid: int) -> int:
+    if not LINUX:
+        return int(run(["ps", "-o", "ppid=", "-p", str(pid)]).out.strip() or 0)
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _only_runs_us(pid: int) -> bool:
+    argv = _command_line(pid)
+    if not argv:
+        return False
+    name = Path(argv[0]).name.lstrip("-")
+    if name in ("make", "gmake"):
+        return True
+    return name in ("sh", "bash", "dash", "zsh", "env", "timeout") and any(not a.startswith("-") for a in argv[1:])
+
+
+def _command_line(pid: int) -> list[str]:
+    if not LINUX:
+        return run(["ps", "-o", "args=", "-p", str(pid)]).out.split()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    except OSError:
+        return []

@@ -1,0 +1,119 @@
+"""Signals that this process gets: turned into one error, held back, or handed on to the command in our place."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import BayError, InterruptedRunError
+from testbay.process.identity import end, identify
+from testbay.process.starting import Child, spawn
+
+
+@contextmanager
+def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: float = 60.0) -> Iterator[int]:
+    """Run a command as if it stood in our place: our terminal, our signals, its exit code (128 + signal).
+
+    A signal that we get is handed on; a command that has not ended `patience_s` after the first one is ended. In the
+    block it has ended, and what must be done then is not interrupted.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    child: Child | None = None
+    early: list[int] = []
+
+    def hand_on(number: int, _frame: object) -> None:
+        if child is None:
+            early.append(number)
+            return
+        if overdue.ident is None:
+            overdue.start()
+        if number != signal.SIGINT or not _in_foreground():  # the terminal sends Ctrl-C to every process there
+            child.send_signal(number)
+
+    overdue = threading.Timer(patience_s, lambda: end([identify(child.pid)] if child else []))
+    overdue.daemon = True
+    with _handlers(hand_on):
+        child = spawn(argv, env=env, death_signal=signal.SIGTERM)
+        for number in early:
+            child.send_signal(number)
+        try:
+            code = child.wait()
+        finally:
+            overdue.cancel()
+        yield code if code >= 0 else 128 - code
+
+
+def _in_foreground() -> bool:
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # no terminal
+        return False
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL`; the real-time signals between the first and the last have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def ended_by(number: int) -> str:
+    """In words, with the likely reason for the one signal that cannot be logged."""
+    why = " (out of memory, or killed by hand)" if number == signal.SIGKILL else ""
+    return f"ended by {signal_name(number)}{why}"
+
+
+@contextmanager
+def signals_as_errors() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal become one error that unwinds through every teardown.
+
+    The error may be raised in the middle of anything, also in a library's callback that wraps or swallows it. Whatever
+    came of it there, it leaves this context as what it is.
+    """
+    received: list[int] = []
+
+    def interrupted() -> InterruptedRunError:
+        todo = "everything was torn down; run it again"
+        return InterruptedRunError(f"interrupted by {signal_name(received[0])}", todo=todo)
+
+    def raise_it(number: int, _frame: object) -> None:
+        received.append(number)
+        raise interrupted()
+
+    with _handlers(raise_it):
+        try:
+            yield
+        except BayError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # the latter comes out of a loop
+            if received:
+                raise interrupted() from error
+            raise
+        if received:
+            raise interrupted()
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """For the moment in which an interruption would leave something behind."""
+    with _handlers(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handlers(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup was asked for; an ignored SIGINT is only a shell's `&`
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
