@@ -24,7 +24,7 @@ from testbay.harness.faults import inject as faults
 from testbay.harness.leases import lease
 from testbay.harness.run import record
 from testbay.harness.stack import stack
-from testbay.manifest import checks, rollout, shapes
+from testbay.manifest import checks, exchange, rollout, shapes, targets
 from testbay.manifest import service as manifest
 from testbay.production.checks import report as checks_report
 
@@ -229,20 +229,20 @@ def inner(name: str, model: type[BaseModel]) -> set[str]:
 def test_reference_lists_every_key_of_a_check(reference: str) -> None:
     """A table for targets, for what all checks have, and for each kind."""
     common = set(checks.EnvCheck.model_fields) - {"source", "required", "forbid", "shape", "same_keys_as"}
-    steps = {f"steps.{name}" for name in checks.Message.model_fields}
+    steps = {f"steps.{name}" for name in exchange.Message.model_fields}
     own = {kind: {*model.model_fields, *steps} - common for kind, model in checks.KINDS.items()}
-    exchange = {field.alias or name for name, field in checks.Exchange.model_fields.items()}
-    step = {f"step.{name}" for name in set(checks.Step.model_fields) - set(checks.Exchange.model_fields)}
+    asked = {field.alias or name for name, field in exchange.Exchange.model_fields.items()}
+    step = {f"step.{name}" for name in set(checks.Step.model_fields) - set(exchange.Exchange.model_fields)}
     expected = {
         "Targets": {
-            *checks.Target.model_fields,
-            *inner("live", checks.Live),
+            *targets.Target.model_fields,
+            *inner("live", targets.Live),
             *inner("deployment", rollout.Deployment),
             *inner("railway", rollout.Railway),
         },
         "Checks": common,
         "Defaults of checks": set(checks.Defaults.model_fields),
-        "Checks: http": exchange | {"each", "latency", *(f"latency.{name}" for name in checks.Latency.model_fields)},
+        "Checks: http": asked | {"each", "latency", *(f"latency.{name}" for name in checks.Latency.model_fields)},
         "Checks: websocket": own["websocket"],
         "Checks: env": own["env"] - steps,
         "Shapes": set(shapes.KNOWN),

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from testbay.manifest.checks import Target
 from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
+from testbay.manifest.targets import Target
 from testbay.output import Voice
 from testbay.production.checks.report import Report
 from testbay.production.checks.runner import Plan

@@ -8,62 +8,30 @@ from testbay.manifest import shapes
 from testbay.manifest.checkbase import (
     CheckBase,
     Every,
-    Evidence,
     Phase,
     Table,
     check_names,
     check_placeholders,
     refuse,
 )
+from testbay.manifest.exchange import (
+    HTTP_NAMES,
+    MESSAGE_NAMES,
+    METHODS,
+    READS,
+    Exchange,
+    Message,
+    check_messages,
+    check_paths,
+)
 from testbay.manifest.expressions import parse
 from testbay.manifest.fields import CaptureName, Condition, Duration, Instance, Share, Value
 from testbay.manifest.probes import PROBES, Probe
-from testbay.manifest.rollout import Deployment, Railway
+from testbay.manifest.targets import Target
 from testbay.manifest.watching import Watching
 from testbay.text import nearest
 
-METHODS = ("get", "head", "post", "put", "patch", "delete")
-_READS = ("get", "head")
-
-_OF_THE_WAY = {"response_ms", "ip", "certificate"}
-HTTP_NAMES = frozenset({"status", "json", "headers", "text", "elapsed_ms", "expected_sha", "run", *_OF_THE_WAY})
-MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "expected_sha", "run"})
 CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed", "exit_code"})
-
-
-class Live(Table):
-    """How to tell which commit answers: `expect` compares it with `expected_sha`."""
-
-    url: str = Field(pattern="^/")
-    expect: Condition
-    every: Duration = 10.0
-    give_up: Duration = 600.0
-
-    @model_validator(mode="after")
-    def _speaks_of_it(self) -> "Live":
-        found = parse.condition(self.expect)
-        refuse(parse.unknown(found, HTTP_NAMES))
-        if "expected_sha" not in found.names:
-            raise ValueError(f"{self.expect!r} does not say expected_sha, so any build would do")
-        return self
-
-
-class Target(Table):
-    """A deployment. `${NAME}` in its address and headers comes from the environment."""
-
-    base_url: str = Field(pattern=r"^(https?://[^\s/?#]+|\$\{\w+\})\S*$")
-    headers: dict[str, str] = {}
-    writes: bool = False
-    evidence: Evidence = "full"
-    live: Live | None = None
-    deployment: Deployment | None = None
-    railway: Railway | None = None
-
-    @model_validator(mode="after")
-    def _asks_for_it(self) -> "Target":
-        if (self.deployment or self.railway) and not self.live:
-            raise ValueError("who knows which commit should answer is of no use without live, which asks for it")
-        return self
 
 
 class Latency(Table):
@@ -72,68 +40,6 @@ class Latency(Table):
     probes: int = Field(default=10, ge=1, le=200)
     slower_than: Share | None = None
     hard_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
-
-
-class Exchange(Table):
-    """One HTTP request and what is expected of its answer."""
-
-    get: str | None = None
-    head: str | None = None
-    post: str | None = None
-    put: str | None = None
-    patch: str | None = None
-    delete: str | None = None
-    body: Any = Field(default=None, alias="json")
-    form: dict[str, str] = {}
-    files: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    follow: bool = False
-    expect: list[Condition] = []
-
-    @property
-    def method(self) -> str:
-        """`get`, or whichever it is; empty for none."""
-        return next((name for name in METHODS if getattr(self, name) is not None), "")
-
-    @property
-    def path(self) -> str:
-        """What is asked for, with its placeholders."""
-        return getattr(self, self.method) if self.method else ""
-
-    @property
-    def has_json(self) -> bool:
-        """Also when it is null."""
-        return "body" in self.model_fields_set
-
-    @model_validator(mode="after")
-    def _sends_one_thing(self) -> "Exchange":
-        if sum(getattr(self, name) is not None for name in METHODS) > 1:
-            raise ValueError(f"more than one of {', '.join(METHODS)}")
-        if self.has_json and (self.form or self.files):
-            raise ValueError("json excludes form and files: a request has one body")
-        if self.method in _READS and (self.has_json or self.form or self.files):
-            raise ValueError(f"{self.method} has no body")
-        return self
-
-    def _sent(self) -> list[Any]:
-        return [self.path, self.body, self.form, self.files, self.headers]
-
-
-class Message(Table):
-    """`send` a text or a table, or wait for a message: for the first one, or with `until` for one that is so."""
-
-    send: Any = None
-    recv: Duration | None = None
-    until: list[Condition] = []
-    expect: list[Condition] = []
-
-    @model_validator(mode="after")
-    def _does_one_thing(self) -> "Message":
-        if (self.send is None) == (self.recv is None):
-            raise ValueError("either send or recv")
-        if self.send is not None and (self.expect or self.until):
-            raise ValueError("nothing can be expected of what is sent: expect belongs to recv")
-        return self
 
 
 class HttpCheck(CheckBase, Exchange):
@@ -149,10 +55,10 @@ class HttpCheck(CheckBase, Exchange):
             raise ValueError(f"one of {', '.join(METHODS)} is missing")
         if not self.expect:
             raise ValueError("expect is missing: what makes it pass?")
-        _check_paths([self.path], self.each)
-        check_placeholders(self._sent(), ["each"] * bool(self.each))
+        check_paths([self.path], self.each)
+        check_placeholders(self.sent, ["each"] * bool(self.each))
         check_names(self.expect, HTTP_NAMES)
-        if self.method not in _READS:
+        if self.method not in READS:
             _check_writes(self, f"it says {self.method}")
             if self.latency:
                 raise ValueError(f"latency asks again and again, which {self.method} must not")
@@ -173,9 +79,9 @@ class WebSocketCheck(CheckBase):
     @model_validator(mode="after")
     def _complete(self) -> "WebSocketCheck":
         known = ["each"] * bool(self.each)
-        _check_paths([self.url], self.each)
+        check_paths([self.url], self.each)
         check_placeholders([self.url, self.headers], known)
-        _check_messages(self.steps, known)
+        check_messages(self.steps, known)
         return self
 
 
@@ -254,9 +160,9 @@ class Step(Exchange):
             raise ValueError("a websocket has steps, and expect belongs to one with recv")
         if self.method and (self.steps or self.close):
             raise ValueError(f"steps and close belong to websocket, not to {self.method}")
-        _check_paths([self.path or self.websocket or ""], [])
-        check_placeholders([*self._sent(), self.websocket], known)
-        _check_messages(self.steps, known)
+        check_paths([self.path or self.websocket or ""], [])
+        check_placeholders([*self.sent, self.websocket], known)
+        check_messages(self.steps, known)
         names = (HTTP_NAMES if self.method else MESSAGE_NAMES) | set(known)
         check_names(self.expect, names)
         for text in (*self.capture.values(), *self.capture_secret.values()):
@@ -285,7 +191,7 @@ class JourneyCheck(CheckBase):
                 except ValueError as error:
                     raise ValueError(f"{part} {number}: {error}") from None
                 known += step.captured
-        writes = [step.method for step in (*self.step, *self.cleanup) if step.method not in ("", *_READS)]
+        writes = [step.method for step in (*self.step, *self.cleanup) if step.method not in ("", *READS)]
         if writes:
             _check_writes(self, f"it says {writes[0]}")
         return self
@@ -344,20 +250,6 @@ class CheckTables(Table):
 def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
     """What cuts a dependency off has one phase only, and needs no other."""
     return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
-
-
-def _check_messages(steps: list[Message], known: list[str]) -> None:
-    for step in steps:
-        check_placeholders(step.send, known)
-        check_names([*step.until, *step.expect], MESSAGE_NAMES | (set(known) - {"each"}))
-
-
-def _check_paths(paths: list[str], each: list[str]) -> None:
-    """A check asks its target alone: what it holds of secrets is not for others."""
-    for path in paths:
-        starts = each if path.startswith("{" + "each}") else [path]
-        if not all(start.startswith("/") for start in starts):
-            raise ValueError(f"{path!r} is not a path on the target: it starts with /")
 
 
 def _check_writes(check: CheckBase, why: str) -> None:

@@ -12,9 +12,10 @@ import pytest
 from testbay import settings
 from testbay.harness.plugin.given import Leases
 from testbay.harness.plugin.session import or_fail
-from testbay.manifest.checks import Check, Target
+from testbay.manifest.checks import Check
 from testbay.manifest.load import load_manifest, manifest_file
 from testbay.manifest.service import Manifest
+from testbay.manifest.targets import Target
 from testbay.output import write_whole
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from testbay.manifest import placeholders
-from testbay.manifest.checks import Target
+from testbay.manifest.targets import Target
 from testbay.production.checks.asking import Asking
 from testbay.production.checks.exchange import tls_trouble
 

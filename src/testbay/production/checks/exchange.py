@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from testbay.manifest import placeholders
-from testbay.manifest.checks import Exchange
+from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.asking import Asking, FoundError, Progress, Scope, parsed
 from testbay.production.checks.charset import text_of

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from testbay.manifest.checks import Exchange, Live
+from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import NotMetError
 from testbay.manifest.expressions.parse import condition
 from testbay.manifest.rollout import Look, Rollout
+from testbay.manifest.targets import Live
 from testbay.production.checks.asking import Asking, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Response, exchange
 from testbay.text import one_line

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from testbay.errors import InterruptedRunError
 from testbay.manifest.checkbase import LIVE, Phase
-from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, Target, WebSocketCheck
+from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
 from testbay.manifest.rollout import Look
+from testbay.manifest.targets import Target
 from testbay.production.checks import gate
 from testbay.production.checks.asking import Asking, FoundError, Passed
 from testbay.production.checks.client import Opening, open_asking

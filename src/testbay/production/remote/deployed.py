@@ -15,8 +15,8 @@ from typing import Any
 from testbay import process
 from testbay.errors import BayError, IncidentsError
 from testbay.manifest.checkbase import Phase
-from testbay.manifest.checks import Target
 from testbay.manifest.rollout import Look, Railway, Rollout
+from testbay.manifest.targets import Target
 from testbay.production.remote import railway
 from testbay.production.remote.github import Api, GitHubAccess, Patience
 from testbay.production.remote.railway import Deployed, RailwayError

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbay.errors import ManifestError
-from testbay.manifest.checks import Check, HttpCheck, Target
+from testbay.manifest.checks import Check, HttpCheck
 from testbay.manifest.service import Manifest
+from testbay.manifest.targets import Target
 from testbay.production.checks import runner
 from testbay.production.checks.asking import Asking
 from testbay.production.checks.client import Opening

@@ -1,25 +1,25 @@
-from testbay.harness.dependencies.postgres.slots import _Strategies, _Strategy
+from testbay.harness.dependencies.postgres.cloning import Strategies, Strategy
 
 
 def test_each_way_of_cloning_is_tried_once_and_the_quickest_stays() -> None:
     """Measured on clones that are wanted anyway."""
-    ways = _Strategies(180_001)
+    ways = Strategies(180_001)
     tried = []
     for seconds in (0.010, 0.030, 0.008):
         tried.append(ways.next())
         ways.note(tried[-1], seconds)
 
     assert tried == [
-        _Strategy("STRATEGY file_copy", "copy"),
-        _Strategy("STRATEGY wal_log"),
-        _Strategy("STRATEGY file_copy", "clone"),
+        Strategy("STRATEGY file_copy", "copy"),
+        Strategy("STRATEGY wal_log"),
+        Strategy("STRATEGY file_copy", "clone"),
     ]
     assert ways.next() == tried[2]
 
 
 def test_a_way_that_is_refused_is_not_tried_again() -> None:
     """Nor when it was the quickest until then; with none left the server decides."""
-    ways = _Strategies(150_018)
+    ways = Strategies(150_018)
     first = ways.next()
     ways.refuse(first)
     second = ways.next()
@@ -31,4 +31,4 @@ def test_a_way_that_is_refused_is_not_tried_again() -> None:
 
 def test_old_servers_know_one_way() -> None:
     """Without a clause."""
-    assert _Strategies(140_010).next() == _Strategy()
+    assert Strategies(140_010).next() == Strategy()

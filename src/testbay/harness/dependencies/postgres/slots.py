@@ -11,7 +11,7 @@ import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import pq, sql
@@ -36,6 +36,7 @@ from testbay.harness.dependencies.postgres.changes import (
     tell,
     tell_prepared,
 )
+from testbay.harness.dependencies.postgres.cloning import Strategies
 from testbay.harness.dependencies.postgres.server import LEASE_MARK, PRISTINE_LOCK, pristine
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 
@@ -43,7 +44,6 @@ _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for a
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
 _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
 _FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
-_METHODS_SINCE = 180_000  # PostgreSQL 18: file_copy_method
 _LEAST_NAME = 40  # of 63 bytes, so that a suffix has room
 
 
@@ -62,7 +62,7 @@ class Cluster:
             # Not before: the migrated database may be `postgres` itself, and what is cloned may have no other sessions.
             self._admin = _connect(replace(ground.endpoint, db="postgres"))
             self._set_aside()
-        self._strategies = _Strategies(self._admin.info.server_version)
+        self._strategies = Strategies(self._admin.info.server_version)
 
     def _set_aside(self) -> None:
         """Keep the migrated database as it is before the first test: everything is cloned from that."""
@@ -124,49 +124,6 @@ class Cluster:
     def close(self) -> None:
         """Only the connection is ours; the template stays for others."""
         self._admin.close()
-
-
-class _Strategy(NamedTuple):
-    """A way to clone: what CREATE DATABASE is told, and from PostgreSQL 18 on how files are copied."""
-
-    clause: str = ""
-    method: str = ""
-
-
-def _strategies(version: int) -> list[_Strategy]:
-    """Those a server knows, by its version number."""
-    if version < STATISTICS_SINCE:
-        return [_Strategy()]
-    if version < _METHODS_SINCE:
-        return [_Strategy("STRATEGY file_copy"), _Strategy("STRATEGY wal_log")]
-    return [
-        _Strategy("STRATEGY file_copy", "copy"),
-        _Strategy("STRATEGY wal_log"),
-        _Strategy("STRATEGY file_copy", "clone"),  # shared blocks where the file system can; refused where it cannot
-    ]
-
-
-class _Strategies:
-    """Which way of cloning is quickest here: each is tried once, on clones that were wanted anyway."""
-
-    def __init__(self, version: int) -> None:
-        self._untried = _strategies(version)
-        self._seconds: dict[_Strategy, float] = {}
-
-    def next(self) -> _Strategy:
-        if self._untried:
-            return self._untried[0]
-        return min(self._seconds, key=self._seconds.__getitem__, default=_Strategy())
-
-    def note(self, strategy: _Strategy, seconds: float) -> None:
-        if strategy in self._untried:
-            self._untried.remove(strategy)
-            self._seconds[strategy] = seconds
-
-    def refuse(self, strategy: _Strategy) -> None:
-        if strategy in self._untried:
-            self._untried.remove(strategy)
-        self._seconds.pop(strategy, None)
 
 
 class Database:

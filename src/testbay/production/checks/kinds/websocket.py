@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from testbay.manifest import placeholders
-from testbay.manifest.checks import Message, WebSocketCheck
+from testbay.manifest.checks import WebSocketCheck
+from testbay.manifest.exchange import Message
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, deadline, judge, parsed
 from testbay.production.checks.exchange import no_answer

@@ -1,0 +1,57 @@
+"""The ways in which a server clones a database, and which of them is quickest here."""
+
+from typing import NamedTuple
+
+from testbay.harness.dependencies.postgres.changes import STATISTICS_SINCE
+
+_METHODS_SINCE = 180_000  # PostgreSQL 18: file_copy_method
+
+
+class Strategy(NamedTuple):
+    """A way to clone: what CREATE DATABASE is told, and from PostgreSQL 18 on how files are copied."""
+
+    clause: str = ""
+    method: str = ""
+
+
+def _known_to(version: int) -> list[Strategy]:
+    """Those a server knows, by its version number."""
+    if version < STATISTICS_SINCE:
+        return [Strategy()]
+    if version < _METHODS_SINCE:
+        return [Strategy("STRATEGY file_copy"), Strategy("STRATEGY wal_log")]
+    return [
+        Strategy("STRATEGY file_copy", "copy"),
+        Strategy("STRATEGY wal_log"),
+        Strategy("STRATEGY file_copy", "clone"),  # shared blocks where the file system can; refused where it cannot
+    ]
+
+
+class Strategies:
+    """Finds the quickest way of cloning here: it tries each once, on clones that were wanted anyway.
+
+    Args:
+        version: The server's version number, as PostgreSQL writes it (`150018`).
+    """
+
+    def __init__(self, version: int) -> None:
+        self._untried = _known_to(version)
+        self._seconds: dict[Strategy, float] = {}
+
+    def next(self) -> Strategy:
+        """The way for the next clone: one that was not tried yet, else the quickest."""
+        if self._untried:
+            return self._untried[0]
+        return min(self._seconds, key=self._seconds.__getitem__, default=Strategy())
+
+    def note(self, strategy: Strategy, seconds: float) -> None:
+        """Remember how long the first clone of this way took."""
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+            self._seconds[strategy] = seconds
+
+    def refuse(self, strategy: Strategy) -> None:
+        """Never propose a way again that the server refused."""
+        if strategy in self._untried:
+            self._untried.remove(strategy)
+        self._seconds.pop(strategy, None)
