@@ -4,7 +4,7 @@ import pytest
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose import reader
-from testbay.manifest.compose.interpolation import InvalidTemplateError, interpolate
+from testbay.manifest.compose.interpolation import InvalidTemplateError, OversizedTextError, interpolate
 from testbay.manifest.compose.reading import ComposeFile, ComposeService, Port
 
 ROOT = Path(__file__).parents[3]
@@ -211,17 +211,19 @@ def test_a_dollar_that_begins_nothing_stays(text: str) -> None:
     assert interpolate(text, nothing) == text
 
 
-@pytest.mark.parametrize("bad", ["${", "${}", "${A", "${A b}", "${1}", "${A:-${B}", "${é}", "${A:-" * 5000])
+@pytest.mark.parametrize("bad", ["${", "${}", "${A", "${A b}", "${1}", "${A:-${B}", "${é}", "${A:-" * 90])
 def test_a_broken_variable_is_known(bad: str) -> None:
     """A brace behind a dollar that begins no variable."""
     with pytest.raises(InvalidTemplateError):
         interpolate(f"x {bad}", nothing)
 
 
-def test_nesting_has_an_end() -> None:
-    """Twenty levels are more than anybody reads."""
-    with pytest.raises(InvalidTemplateError):
-        interpolate("${A:-" * 22 + "}" * 22, nothing)
+@pytest.mark.parametrize("end", ["", "}" * 20_000])
+def test_nesting_has_an_end(end: str) -> None:
+    """A hundred levels are more than anybody reads, and Compose itself waits half a minute for thousands."""
+    assert interpolate("${A:-" * 100 + "x" + "}" * 100, nothing) == "x"
+    with pytest.raises(OversizedTextError, match="nested more than 100 deep"):
+        interpolate("${A:-" * 20_000 + end, nothing)
 
 
 @pytest.mark.parametrize(

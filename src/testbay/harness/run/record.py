@@ -1,7 +1,10 @@
 """The record of a run, run.json: what is written, and in which format."""
 
 import json
-from dataclasses import asdict, dataclass, field
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ from testbay.output import write_whole
 
 FILE = "run.json"
 RAISED = "exception in "  # how the title of a section begins that has what a service raised
+MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
+_EVIDENCE_BYTES = 48 << 20  # of what tests said, all together
+_NO_ROOM: dict[str, Any] = {"trace": "the record has no more room for it: see tests.jsonl beside it", "sections": []}
 FORMAT = 1  # counts changes that an older testbay would read wrongly; a record without it is of format 1
 
 
@@ -45,7 +51,34 @@ class Record:
 
     def save(self, folder: Path) -> None:
         """Replace the run.json in that folder in one step, so that no reader meets half of one."""
-        write_whole(folder / FILE, json.dumps(asdict(self), indent=1))
+        bounded = replace(self, tests=list(_bounded(self.tests)))
+        write_whole(folder / FILE, json.dumps(asdict(bounded), indent=1))
+
+
+def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Tests with what they said, as far as there is room for it: a record that is too large has no reader."""
+    room = _EVIDENCE_BYTES
+    for test in tests:
+        room -= len(json.dumps([test.get("trace"), test.get("sections")])) if "trace" in test else 0
+        yield test if room >= 0 else test | _NO_ROOM
+
+
+def contents(file: Path) -> bytes:
+    """Read a file that may have come from elsewhere.
+
+    Raises:
+        ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.
+    """
+    try:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise ValueError("no ordinary file")
+            data = source.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES >> 20} MiB")
+    return data
 
 
 def problem(found: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 Lookup = Callable[[str], str | None]
 
-_NESTING = 20
+_NESTING = 100
 MOST_CHARACTERS = 1_000_000
 # What a `$` begins; before anything else it is only a dollar. After an operator the word goes on to the closing brace,
 # which a nested variable moves.
@@ -29,10 +29,10 @@ class InvalidTemplateError(ValueError):
 
 
 class OversizedTextError(ValueError):
-    """Variables, which may hold variables, make more of a text than a whole file may be."""
+    """Variables, which may hold variables, make more of a text than a whole file may be, or are nested too deeply."""
 
 
-def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
+def interpolate(text: str, lookup: Lookup) -> str:
     """Fill in `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR:+other}` and `$$`.
 
     A default, message or other may hold variables again, and these are filled in whether or not it is used.
@@ -40,7 +40,7 @@ def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
     Raises:
         UnsetVariableError: A variable is demanded and has no value.
         InvalidTemplateError: A brace behind a dollar begins no variable.
-        OversizedTextError: It gets longer than a file may be.
+        OversizedTextError: It gets longer than a file may be, or is nested deeper than anything that is meant.
     """
     if "$" not in text:
         return text
@@ -53,10 +53,10 @@ def interpolate(text: str, lookup: Lookup, *, nesting: int = 0) -> str:
         if match["escaped"] or match["plain"]:
             done += "$" if match["escaped"] else lookup(match["plain"]) or ""
             continue
-        end = _closing_brace(text, position) if match["name"] and nesting < _NESTING else -1
+        end = _closing_brace(text, position) if match["name"] else -1
         if end < 0:
             raise InvalidTemplateError(text)
-        word = interpolate(text[position:end], lookup, nesting=nesting + 1)
+        word = interpolate(text[position:end], lookup)
         done += _value(match["name"], match["op"], word, lookup)
         position = end + 1
     return done + text[position:]
@@ -72,6 +72,8 @@ def _closing_brace(text: str, position: int) -> int:
     open_braces = 1
     for brace in _BRACE.finditer(text, position):
         open_braces += 1 if brace[0] == "${" else -1
+        if open_braces > _NESTING:
+            raise OversizedTextError(f"variables are nested more than {_NESTING} deep")
         if not open_braces:
             return brace.start()
     return -1

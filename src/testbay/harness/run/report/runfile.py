@@ -11,8 +11,6 @@ from testbay.errors import ManifestError
 from testbay.harness.run import record as records
 from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
-_LARGEST_BYTES = 512 << 20
-
 
 def find(project: Path, asked: str | None) -> Path:
     """The folder of a run: named by its id or a part of it that no other has; without a name the newest.
@@ -44,11 +42,11 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
     """
     file = folder / "run.json"
     try:
-        if file.stat().st_size > _LARGEST_BYTES:
-            raise ManifestError(f"{file}: larger than 512 MB", todo="read it with jq, or delete the run")
-        record = json.loads(file.read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise ManifestError(f"{file}: {error.strerror}", todo="name a run's folder, or its id") from None
+        text = records.contents(file).decode(errors="replace")
+    except ValueError as error:
+        raise ManifestError(f"{file}: {error}", todo="name a run's folder, or its id") from None
+    try:
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"{file}: not a whole record", why=f"{error}", todo="the run was cut off; tests.jsonl beside it has more"
@@ -69,7 +67,7 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
 def _covered(file: Path, mask: Mask) -> tuple[CoveredFile, ...]:
     """Each file that was measured, the least covered first; none where coverage.py left nothing that can be read."""
     try:
-        files: dict[str, Any] = json.loads(file.read_bytes())["files"]
+        files: dict[str, Any] = json.loads(records.contents(file))["files"]
         facts = [
             {
                 "name": name,

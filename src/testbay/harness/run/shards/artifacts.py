@@ -12,7 +12,6 @@ from pydantic_core import from_json
 
 from testbay.errors import ManifestError, TestsDidNotRunError
 from testbay.harness.run import record
-from testbay.harness.run.shards.split import contents
 from testbay.settings import MOST_SHARDS, Shard
 from testbay.text import one_line, visible
 
@@ -157,7 +156,7 @@ def _runs(folder: Path) -> Iterator[Path]:
 def _read(folder: Path) -> Artifact:
     try:
         _harmless(str(folder))
-        data = contents(folder / record.FILE)
+        data = record.contents(folder / record.FILE)
         if newer := record.problem(from_json(data)):
             raise damaged(folder / record.FILE, newer)
         run = ShardRun.model_validate_json(data)

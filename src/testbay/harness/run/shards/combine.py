@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from testbay.errors import TestsDidNotRunError
 from testbay.harness.plugin import coveragerc
 from testbay.harness.run import coveragexml
+from testbay.harness.run.record import contents
 from testbay.harness.run.shards.artifacts import Artifact, damaged
-from testbay.harness.run.shards.split import contents
 from testbay.manifest.service import Manifest
 
 if TYPE_CHECKING:

@@ -5,13 +5,12 @@ import heapq
 import json
 import math
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from testbay.harness.run.record import contents
 from testbay.settings import Shard
 
-_MOST_BYTES = 64 * 2**20
 _MOST_SECONDS = 86400.0
 
 
@@ -33,24 +32,6 @@ def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> lis
         parts[index].append(nodeid)
         heapq.heapreplace(least, (seconds + cost[nodeid], tests + 1, index))
     return parts
-
-
-def contents(file: Path) -> bytes:
-    """What is in a file that came from elsewhere.
-
-    Raises:
-        ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.
-    """
-    try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise ValueError("no ordinary file")
-            data = source.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(error.strerror) from None
-    if len(data) > _MOST_BYTES:
-        raise ValueError(f"larger than {_MOST_BYTES // 2**20} MiB")
-    return data
 
 
 def read_durations(file: Path) -> dict[str, float]:

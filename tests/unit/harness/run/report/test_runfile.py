@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,14 @@ def test_a_record_too_large_to_read_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "run.json").open("wb") as file:
         file.truncate(600 << 20)
 
-    assert refused(tmp_path) == "RUN/run.json: larger than 512 MB\n  do:       read it with jq, or delete the run"
+    assert refused(tmp_path).startswith("RUN/run.json: larger than 128 MiB")
+
+
+def test_a_pipe_in_the_place_of_a_record_is_refused(tmp_path: Path) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "run.json")
+
+    assert refused(tmp_path).startswith("RUN/run.json: no ordinary file")
 
 
 def test_every_text_is_plain(tmp_path: Path) -> None:
