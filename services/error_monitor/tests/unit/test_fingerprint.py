@@ -26,6 +26,29 @@ def plain(root: str = "/app", line: int = 7, kind: str = "ValueError", order: st
     return PLAIN.format(root=root, line=line, type=kind, order=order, place=place)
 
 
+def pooled(function: str) -> str:
+    """What a pool of processes raises again for a worker."""
+    worker = PLAIN.format(root="/app", line=7, type="OSError", order="7", place="stock").replace("load", function)
+    return f"""concurrent.futures.process._RemoteTraceback:
+\"\"\"
+{worker}
+\"\"\"
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/app/shop/main.py", line 3, in main
+    future.result()
+  File "/usr/lib/python3.11/concurrent/futures/_base.py", line 449, in result
+    return self.__get_result()
+OSError: order 7 is not in stock"""
+
+
+def test_a_pool_of_processes_does_not_hide_who_raised() -> None:
+    """Its caller is the same for every fault; the worker's own function tells them apart."""
+    assert name(pooled("load")).key == name(pooled("load")).key != name(pooled("save")).key
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -85,10 +85,18 @@ def _leaves(failure: Failure) -> list[Failure]:
 
 def _caused(failure: Failure) -> tuple[str, ...]:
     """What an own wrapper wraps: one `raise JobFailed() from error` serves many faults."""
-    if failure.cause is None or not failure.raised_from or not failure.frames or not failure.frames[-1].in_app:
+    if failure.cause is None or not failure.raised_from or not failure.frames:
         return ()
     cause = failure.cause
+    if not failure.frames[-1].in_app and not _remote(failure, cause):
+        return ()
     return ("from", (cause.type or "?").rpartition(".")[2], _place(cause, ""))
+
+
+def _remote(failure: Failure, cause: Failure) -> bool:
+    """Tell whether a pool of processes raised the exception of its worker again."""
+    first = (cause.message or "").partition("\n")[0]
+    return cause.type == failure.type and first == (failure.message or "").partition("\n")[0]
 
 
 def _place(failure: Failure, kind: str) -> str:

@@ -32,6 +32,7 @@ RULES = (
         "auth",
         message=r"authentication failed|invalid credentials|access denied for user|bad credentials|invalid password",
     ),
+    _rule("logic", types="panic", message=r"runtime error|nil pointer|out of range|unwrap\(\)|index out of bounds"),
     _rule("configuration", types="ImproperlyConfigured Config*Error SettingsError NoSectionError NoOptionError"),
     _rule("configuration", types="KeyError", message=r"^'(?-i:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'$"),
     _rule(
@@ -100,7 +101,8 @@ RULES = (
         "network",
         message=r"connection (?:was )?(?:refused|reset|aborted|closed|lost)|unreachable|name resolution"
         r"|name or service not known|no route to host|broken pipe|certificate|\btls\b|\bssl\b|handshake|\bdns\b"
-        r"|getaddrinfo|network is down|connect call failed|\[errno (?:10[0-4]|11[0-3]|32|-[235])\]",
+        r"|getaddrinfo|network is down|connect call failed|address already in use"
+        r"|\[errno (?:10[0-4]|11[0-3]|32|-[235])\]",
     ),
     _rule(
         "auth",

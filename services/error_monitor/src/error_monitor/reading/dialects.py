@@ -17,6 +17,25 @@ DOTNET = re.compile(r"(?P<word>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.`+
 DOTNET_LEVELS = {
     "trce": "debug", "dbug": "debug", "info": "info", "warn": "warning", "fail": "error", "crit": "critical",
 }  # fmt: skip
+LOGRUS = re.compile(r"(?P<word>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{4,}\] (?P<message>.*?)(?:\s{2,}\w+=.*)?\s*$")
+LOGRUS_LEVELS = {
+    "TRAC": "debug", "DEBU": "debug", "INFO": "info", "WARN": "warning", "ERRO": "error", "FATA": "critical",
+    "PANI": "critical",
+}  # fmt: skip
+LOGCAT = re.compile(
+    r"\d\d-\d\d (?P<time>\d\d:\d\d:\d\d\.\d{3})\s+(?P<worker>\d+)\s+\d+ (?P<letter>[VDIWEFA]) "
+    r"(?P<logger>[^:]{1,60}?)\s*: "
+)
+LOGCAT_LEVELS = {**RUBY_LEVELS, "V": "debug", "A": "critical"}
+BLUE_GENE = re.compile(
+    r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+ \S+ [A-Z]+ (?P<logger>[A-Z]+) "
+    r"(?P<word>INFO|WARNING|ERROR|SEVERE|FATAL|FAILURE) "
+)
+BLUE_GENE_LEVELS = {
+    "INFO": "info", "WARNING": "warning", "ERROR": "error", "SEVERE": "error", "FATAL": "critical", "FAILURE": "error",
+}  # fmt: skip
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')
+"""The message of klog's structured lines, before its fields."""
 CHANNEL = re.compile(
     r"\s?(?P<logger>[\w-]{1,40})\.(?P<word>DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL|ALERT|EMERGENCY): "
 )
@@ -24,6 +43,12 @@ CHANNEL = re.compile(
 
 Said = tuple[str, str, str | None, str | None, str | None]
 """Level, message, time, logger, worker."""
+
+
+def unquoted(message: str) -> str:
+    """A message without the quotes and fields of klog."""
+    found = QUOTED.match(message)
+    return found[1] if found else message
 
 
 def said(text: str) -> Said | None:
@@ -37,4 +62,15 @@ def said(text: str) -> Said | None:
         return level, message, found["time"], found["logger"] or None, found["worker"]
     if text[4:6] == ": " and (found := DOTNET.match(text)):
         return DOTNET_LEVELS[found["word"]], "", None, found["logger"], None
+    if text[4:5] == "[" and (found := LOGRUS.match(text)):
+        return LOGRUS_LEVELS[found["word"]], found["message"], None, None, None
+    return _dated(text) if text[:1].isdigit() else None
+
+
+def _dated(text: str) -> Said | None:
+    """Records whose times no other logger writes."""
+    if found := LOGCAT.match(text):
+        return LOGCAT_LEVELS[found["letter"]], text[found.end() :], None, found["logger"], found["worker"]
+    if found := BLUE_GENE.match(text):
+        return BLUE_GENE_LEVELS[found["word"]], text[found.end() :], None, found["logger"], None
     return None

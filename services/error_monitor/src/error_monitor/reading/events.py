@@ -69,7 +69,7 @@ def _failure(record: Open) -> Failure | None:
     if isinstance(said, Failure):
         return said
     if isinstance(said, str):
-        return tracebacks.read(said.rstrip("\n").split("\n")) or foreign.read(said.split("\n"))
+        return _printed(said.rstrip("\n").split("\n"))
     if record.phase == "stack":
         return foreign.read([line.text for line in record.lines])
     lines = _inner(record)
@@ -77,6 +77,13 @@ def _failure(record: Open) -> Failure | None:
     if failure and failure.type is None and record.header:
         return _named_above(failure, record)
     return failure
+
+
+def _printed(lines: list[str]) -> Failure | None:
+    """The exception that a field of a JSON record prints."""
+    if any('File "' in text for text in lines):
+        return tracebacks.read(lines) or foreign.read(lines)
+    return foreign.read(lines) or tracebacks.read(lines)
 
 
 def _named_above(failure: Failure, record: Open) -> Failure:
@@ -96,6 +103,8 @@ def _inner(record: Open) -> list[str]:
     if record.header is not None:
         found = tracebacks.START_WITHIN.search(record.header.message)
         texts[0] = found[0] if found else ""
+    if record.call:
+        texts[1] = texts[1][len(record.call) :]
     return texts
 
 

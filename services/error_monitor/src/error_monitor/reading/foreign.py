@@ -4,16 +4,16 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from error_monitor.reading import languages
+from error_monitor.reading import languages, tracebacks
 from error_monitor.reading.event import Failure, Frame
 
 NAMED = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
-    r"(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*)?(?:Error|Exception|Throwable))"
+    r"(?<![\w.$])(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*?)?\.?(?:Error|Exception|Throwable))"
     r"(?: \[\w+\])?(?::(?: (?P<message>.*))?|)$"
-    r"|(?:fatal error: |panic: |thread '[^']*' panicked at )(?P<panic>.*)$"
+    r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' panicked at )(?P<panic>.*)$"
 )
-PANIC = re.compile(r"(?:panic: |fatal error: all goroutines|thread '[^']*' panicked at )")
+PANIC = re.compile(r"(?:panic: |http: panic serving |fatal error: all goroutines|thread '[^']*' panicked at )")
 RUST = re.compile(r"thread '[^']*' (?:\(\d+\) )?panicked at (?:'(?P<message>.*)', )?\S+:\d+:\d+(?P<below>:)?$")
 """Its message stands before the place, or since 1.73 on the next line."""
 JAVA = re.compile(
@@ -53,13 +53,41 @@ def read(lines: Sequence[str]) -> Failure | None:
         return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
         return None
-    name = next((found for text in lines if (found := NAMED.search(text))), None)
-    frames = _go(lines) or [frame for text in lines[: _end(lines)] if (frame := _frame(text))]
+    if (inner := _python(lines)) is not None:
+        return inner
+    name = _name(lines)
+    frames = _go(lines) or [frame for text in lines[_start(lines) : _end(lines)] if (frame := _frame(text))]
     if name is None and not frames:
         return None
     kind = (name["type"] or "panic") if name else None
     message = (name["message"] or name["panic"] or "") if name else None
     return Failure(type=kind, message=message, frames=tuple(reversed(frames)))
+
+
+def whole(text: str) -> bool:
+    """Tell whether a text is an exception of another language with its stack, as a record of JSON carries it."""
+    first, _, rest = text.partition("\n")
+    return bool(NAMED.match(first)) and any(STACK.match(line) for line in rest.split("\n", 20)[:20])
+
+
+def _name(lines: Sequence[str]) -> re.Match[str] | None:
+    """The line that names the exception: alone on a line below the header, else within the header."""
+    alone = next((found for text in lines[1:] if (found := NAMED.match(text))), None)
+    return alone or next((found for text in lines if (found := NAMED.search(text))), None)
+
+
+def _python(lines: Sequence[str]) -> Failure | None:
+    """What Spark's JVM was told by its Python worker: the traceback inside its own exception's message."""
+    for at, text in enumerate(lines[:3]):
+        if text.endswith(": Traceback (most recent call last):"):
+            end = next((end for end in range(at + 1, len(lines)) if STACK.match(lines[end])), len(lines))
+            return tracebacks.read(["Traceback (most recent call last):", *lines[at + 1 : end]])
+    return None
+
+
+def _start(lines: Sequence[str]) -> int:
+    """Where .NET prints the outer exception's own stack, below that of the inner one."""
+    return max((at for at, text in enumerate(lines) if "--- End of inner exception stack trace ---" in text), default=0)
 
 
 def _end(lines: Sequence[str]) -> int:

@@ -25,6 +25,11 @@ NAMES = {
     "emergency": "critical",
     "alert": "critical",
     "panic": "critical",
+    "trc": "debug",
+    "dbg": "debug",
+    "inf": "info",
+    "wrn": "warning",
+    "ftl": "critical",
 }
 WORDS = "|".join(
     sorted((name.upper() for name in NAMES if name not in ("exception", "success")), key=len, reverse=True)
@@ -35,27 +40,28 @@ TIME = (
     r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?(?: [A-Z][\w/+-]+)?"
     r"|\d\d/(?:\d\d|[A-Z][a-z]{2})/\d{2,4}[ :]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
-    r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)"
+    r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    r"|\d{6} \d{6}(?= \d+ [A-Z]))"
 )
 STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
 LEVEL = re.compile(
     rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
-    r"|[\[|(<]\s*(?:[a-z_]\w*:)?((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert))\s*[\]|)>])"
+    r"|[\[|(<]\s*(?:[a-z_]\w*:)?((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert|trc|dbg|inf|wrn|ftl))\s*[\]|)>])"
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)"
 )
 LEADING = re.compile(
     rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]"
     r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)"
 )
-SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)")
-"""winston and its like: `TIME error: message`."""
+SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})")
+"""winston and its like, `TIME error: message`; and Windows, `TIME, Error   SOURCE  message`."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
 TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
 NAMED = re.compile(rf"([\w.$-]{{1,80}})(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)")
-BLANK_TIME = re.compile(rf"\s{{8,}}({WORDS})\s{{2,}}")
-"""rich leaves out a time that it printed on the line before."""
-ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/")
+BLANK_TIME = re.compile(rf"\s{{5,}}({WORDS})\s{{2,}}")
+"""rich leaves out a time that it printed on the line before; FastAPI's command prints none."""
+ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/|\[pid: \d+\|app: ")
 WARNED = re.compile(r"\S+\.py:\d+: \w*Warning: ")
 CRASHED = re.compile(r"Fatal Python error: ")
 
@@ -110,13 +116,19 @@ def header_of(text: str) -> Header | None:
     return _rare(text)
 
 
+def spoken(text: str) -> Header | None:
+    """The header of a line that begins with a level in small letters, as servers write it to syslog."""
+    found = SPOKEN.match(text)
+    return _made(found[1], text, found.end() - 1, None) if found and found[1] else None
+
+
 def _rare(text: str) -> Header | None:
     """Layouts that start neither with a time nor with a level."""
     if said := dialects.said(text):
         level, message, time, logger, worker = said
         return Header(level, message, time=time, logger=logger, worker=worker)
     if found := (GLOG.match(text) or TORNADO.match(text)):
-        return Header(LETTERS[found[1]], text[found.end() :], time=found[2])
+        return Header(LETTERS[found[1]], dialects.unquoted(text[found.end() :]), time=found[2])
     if found := NAMED.match(text):
         made = _made(found[2], text, found.end(), None)
         return Header(made.level, made.message, logger=found[1])
@@ -130,8 +142,9 @@ def _rare(text: str) -> Header | None:
 def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     """A line that starts with a time: its level follows within a few fields, or it has none."""
     end = stamp.end()
-    if spoken := SPOKEN.match(text, end):
-        return _made(spoken[1], text, spoken.end() - 1, stamp[1])
+    if said := SPOKEN.match(text, end):
+        word, at = (said[1], said.end() - 1) if said[1] else (said[2], said.end())
+        return _made(word, text, at, stamp[1])
     if channel := dialects.CHANNEL.match(text, end):
         return Header(level_named(channel["word"]), text[channel.end() :], time=stamp[1], logger=channel["logger"])
     found = LEVEL.search(text, end, end + 140)

@@ -3,7 +3,7 @@
 import re
 
 from error_monitor.reading import foreign, languages, repeated, tracebacks
-from error_monitor.reading.headers import Header
+from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
 
@@ -15,6 +15,7 @@ HINTS = (
     "raceback",
     "xception",
     "rror",
+    "RemoteTraceback",
     "Process ",
     "most recent",
     "ncaught",
@@ -87,11 +88,13 @@ class Joiner:
 
     def _record(self, line: Line, header: Header) -> None:
         """A header begins a record and ends the one before."""
+        starts = "most recent call last" in line.text
+        if self.open and repeated.same_call(self.open, line, header, starts=starts):
+            return
         self._interrupt()
         self.headered, self.fresh, self.stack = True, False, False
         if self.head:
             self.head = []
-        starts = "most recent call last" in line.text
         if header.level in ALARMING:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
             self.open.alone = (
@@ -117,7 +120,7 @@ class Joiner:
     def _whole(self, line: Line) -> None:
         """An application's own JSON record is complete in itself."""
         self._interrupt()
-        self.headered, self.fresh = True, False
+        self.headered, self.fresh, self.head = True, False, []
         if line.exception is not None or line.level in REPORTED:
             self.ended.append(Open(level=line.level, phase="text", lines=[line], traceback=line.exception is not None))
 
@@ -152,6 +155,8 @@ class Joiner:
     def _text(self, line: Line) -> None:
         """A line without a header goes on with what is open, or begins something, or is nothing."""
         calm = self.headered and self.open is None
+        if self.open and self.open.call and not self.open.sure:
+            self._split(self.open)
         if self.open:
             if self.open.phase == "text" and self.waiting and self._resumes(line.text):
                 self._close()
@@ -161,6 +166,13 @@ class Joiner:
                 self.bare -= 1  # a guess: too many of them in a row, and the habit was another one
             self._close()
         self._begin(line, calm=calm)
+
+    def _split(self, record: Open) -> None:
+        """Two calls in one moment: only the first line of the second one has a header, so it is a record of its own."""
+        self._end(Open(level=record.level, phase="text", header=record.header, lines=record.lines[:1]))
+        second = record.lines[1]
+        self.open = None
+        self._record(second, header_of(second.text) or Header(record.level, second.text))
 
     def _begin(self, line: Line, *, calm: bool) -> None:
         """Begin a record without a header, or take up a traceback that was interrupted."""
@@ -175,6 +187,8 @@ class Joiner:
             self._cut(line)
         elif OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
+        elif tracebacks.REMOTE.match(text):
+            self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
         elif foreign.NAMED.match(text) or languages.begins(text):
             self._foreign(line)
         elif line.level in REPORTED and text[:1] not in CONTINUES and not BARE.match(text):

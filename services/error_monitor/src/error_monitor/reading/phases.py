@@ -15,6 +15,7 @@ OPENER = re.compile(
     r"|Exception in worker process"
 )
 """What Python and its servers print before a traceback, without a level."""
+CREATED = re.compile(r"(?:source_traceback|Object created|Task was created)[^(]*\(most recent call last\)")
 QUOTE = '"""'
 KEPT_LINES, SPARE_LINES = 1500, 300
 BLANKS, NOISE = 12, 20
@@ -37,9 +38,15 @@ class Open:
     """Only the collector named a level, and does so for each line: a line of another level is another record."""
     alone: bool = False
     """Tracebacks of this stream have no header, so the next one is not the rest of this record."""
+    sure: bool = False
+    """A second line has stood behind `call`: a formatter writes it, and the message is part of this record."""
+    created: bool = False
+    """asyncio shows where the object was made; the exception follows."""
     quoted: bool = False
     indent: int = 0
     """How far the whole traceback is indented, as rich and tornado print it."""
+    call: str = ""
+    """What stands before each line of the traceback, where the record's first line is its message."""
     gaps: bool = False
     """Lines of other records stand between its own."""
     noise: int = 0
@@ -88,7 +95,8 @@ def _text(record: Open, line: Line) -> bool:
         return False
     if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):
         return False
-    if record.level is None and (foreign.STACK.match(line.text) or len(record.lines) > 4):
+    goes_far = foreign.STACK.match(line.text) or len(record.lines) > 4
+    if record.level is None and not _made_at(record, line) and goes_far:
         return _named(record, line)
     return record.add(line)
 
@@ -170,6 +178,13 @@ def _inside(record: Open, line: Line) -> str:
     """The text without the indent of its traceback."""
     indent = record.indent
     return line.text[indent:] if indent and not line.text[:indent].strip() else line.text
+
+
+def _made_at(record: Open, line: Line) -> bool:
+    """Tell whether a line shows where asyncio made the object that failed."""
+    begins = bool(CREATED.match(line.text))
+    record.created = record.created or begins
+    return begins or (record.created and line.text[0] in " \t")
 
 
 def _opening(line: Line) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from error_monitor.reading.line import Line
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
-SYSLOG = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
+SYSLOG = r"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?"
 LEVELS = r"(?!(?:trace|debug|info|notice|warn|warning|error|err|critical|fatal)\b)"
 
 
@@ -85,6 +85,16 @@ PREFIXES = (
         re.compile(r"\[(?P<worker>(?:pid|PID|worker|process|proc|thread)[ :=#-]?\d+)\](?: |$)"),
     ),
     Prefix(
+        "NATS",
+        "[",
+        re.compile(r"\[(?P<worker>\d+)\] (?=\d{4}/\d\d/\d\d \d\d:)"),
+    ),
+    Prefix(
+        "a collector of supercomputers",
+        "-" + UPPER,
+        re.compile(r"(?:-|[A-Z_]+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d \S+ "),
+    ),
+    Prefix(
         "kubectl logs --prefix",
         "[",
         re.compile(r"\[(?P<service>pod/[\w.-]+(?:/[\w.-]+)?)\](?: |$)"),
@@ -93,7 +103,7 @@ PREFIXES = (
 CLOSING = re.compile(r'"(?:, pipe is closed)?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
-    for first in DIGITS + LOWER + UPPER + "[<"
+    for first in DIGITS + LOWER + UPPER + "[<-"
 }  # fmt: skip
 
 

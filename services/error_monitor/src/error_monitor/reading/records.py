@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from error_monitor.reading import foreign
 from error_monitor.reading.event import Failure
-from error_monitor.reading.headers import level_named
+from error_monitor.reading.headers import LETTERS, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
 
-TEXTS = ("message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "body")
+TEXTS = ("message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body")
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
     "severity_text", "status",
@@ -21,7 +22,7 @@ REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_reques
 EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
     "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
-    "exc", "error", "err",
+    "exc", "error", "err", "full_message",
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
@@ -112,14 +113,24 @@ def _record(line: Line, found: dict[str, Any]) -> None:
         line.worker = _first(tags, ("deploymentInstanceId", "deploymentId", "replicaId")) or line.worker
         line.stream += f"/{line.service}/{line.worker}"
     line.text = _said(fields)
-    line.level = next((level for name in LEVELS if (level := level_named(flat.get(name)))), line.level)
+    line.level = _level(flat) or line.level
     line.time = _first(flat, TIMES) or line.time
     line.logger = _first(flat, LOGGERS)
     line.service = _first(flat, SERVICES) or line.service
     line.request_id = _first(flat, REQUESTS)
-    line.whole = tags is None and "labels" not in found and "textPayload" not in found
     line.exception = _exception(flat, line)
+    wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found
+    line.whole = not wrapped or line.exception is not None
     line.text = line.text.rstrip("\r\n")
+
+
+def _level(flat: Mapping[str, Any]) -> str | None:
+    """The level by its name or number. GELF counts as syslog does; MongoDB writes a letter."""
+    if "short_message" in flat:
+        return PRIORITIES[number] if isinstance(number := flat.get("level"), int) and 0 <= number < 8 else None
+    if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
+        return LETTERS.get(letter[:1])
+    return next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
 
 
 def _said(fields: Mapping[str, Any]) -> str:
@@ -143,6 +154,9 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     for value in values:
         if failure := failure_of(value):
             return failure
+    for value in values:
+        if isinstance(value, str) and foreign.whole(value):
+            return value
     at = line.text.find("Traceback (most recent call last):\n")
     if at >= 0 and line.level in ("warning", "error", "critical") and (at == 0 or line.text[at - 1] == "\n"):
         text, line.text = line.text[at:], line.text[:at].rstrip()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from error_monitor.reading import foreign, languages, tracebacks
+from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
 
@@ -11,6 +12,7 @@ Goes = Callable[[Open, Line], bool]
 BEGINS = re.compile(r"(?:  \+ Exception Group )?Traceback \(most recent call last\):\s*$")
 BELOW = re.compile(r"\s|\[SQL: |\[parameters: |\(Background on this error |DETAIL: |$")
 """What may stand below `Type: message` where the next line of the same logger may as well be another record."""
+CALLED = "Traceback (most recent call last):"
 DIGIT = re.compile(r"\d")
 
 
@@ -18,7 +20,7 @@ def continues(record: Open | None, line: Line, goes_on: Goes) -> bool:
     """Add a line that has the prefix of the line which opened the traceback; False where it is another record."""
     if record is None or not record.traceback or record.header is None:
         return False
-    first = record.lines[0].text
+    first = record.call + CALLED if record.call else record.lines[0].text
     at = languages.rails(first) if record.phase == "stack" else _begins(first)
     if at is None:
         return False
@@ -27,9 +29,31 @@ def continues(record: Open | None, line: Line, goes_on: Goes) -> bool:
         return False
     line.text = whole[at:]
     if _fits(record, line.text) and goes_on(record, line):
+        record.sure = True
         return True
     line.text = whole
     return False
+
+
+def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool:
+    """Add a line whose header another line of the same call has too: a formatter put it before each, oslo's does.
+
+    A traceback below a message of the same moment opens; the stack of another language goes on.
+    """
+    above = record.header
+    if above is None or record.phase != "text" or record.level != header.level or above.logger != header.logger:
+        return False
+    if foreign.STACK.match(header.message):
+        line.text = header.message
+        return record.add(line)
+    begins = BEGINS.search(line.text) if starts else None
+    if begins is None or above.time is None or above.time != header.time or len(record.lines) != 1:
+        return False
+    if not record.lines[0].text.startswith(line.text[: len(line.text) - len(header.message)]):
+        return False
+    record.call = line.text[: begins.start()]
+    record.traceback, record.phase = True, "group" if "Group" in begins[0] else "frames"
+    return record.add(line)
 
 
 def _begins(first: str) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from error_monitor.reading.headers import header_of
+from error_monitor.reading.headers import header_of, spoken
 from error_monitor.reading.joining import Joiner
 from error_monitor.reading.line import Line
 from error_monitor.redaction import redact
@@ -36,6 +36,7 @@ def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
             "headered": joiner.headered,
             "stack": joiner.stack,
             "bare": joiner.bare,
+            "begins": bool(joiner.head),
             "lines": rows(pending[name], budget),
         }
         for name, joiner in joiners.items()
@@ -45,10 +46,12 @@ def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
 def restored(stream: Mapping[str, Any]) -> Joiner:
     """A joiner that has read these lines."""
     joiner = Joiner()
-    joiner.fresh = False
+    joiner.fresh = bool(stream.get("begins"))
     for line in lines(stream["lines"]):
-        header = header_of(line.text)
+        header = header_of(line.text) or (spoken(line.text) if line.worker else None)
         joiner.feed(line, header if header and header.level else None)
+        if joiner.open and joiner.open.call:
+            joiner.open.sure = True
     joiner.headered, joiner.stack = bool(stream["headered"]), bool(stream["stack"])
     joiner.bare = int(stream["bare"])
     return joiner

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from error_monitor.reading import foreign
 from error_monitor.reading.event import Failure, Frame
 from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
 
@@ -32,7 +33,7 @@ def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     return Failure(
         type=_kind(stack),
         message=(_text(stack, SAID) or "")[:MESSAGE_CHARS],
-        frames=tuple(_frame(item) for item in _frames(stack) if isinstance(item, dict)),
+        frames=tuple(_frame(item) for item in _frames(stack) if isinstance(item, dict)) or _printed(stack),
         members=tuple(_members(stack, depth)),
         source=_text(errors, FILES) if isinstance(errors, dict) else None,
         cause=_chained(stacks[1:], depth + 1) if more else None,
@@ -65,6 +66,13 @@ def _frames(stack: Mapping[str, Any]) -> list[Any]:
         if isinstance(value, list):
             return value
     return []
+
+
+def _printed(stack: Mapping[str, Any]) -> tuple[Frame, ...]:
+    """Frames that Node's loggers hand on as one text."""
+    text = _text(stack, STACKS)
+    found = foreign.read(text[:MESSAGE_CHARS].split("\n")) if text else None
+    return found.frames if found else ()
 
 
 def _frame(item: Mapping[str, Any]) -> Frame:

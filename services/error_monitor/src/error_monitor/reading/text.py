@@ -15,6 +15,8 @@ def clean(raw: str | bytes) -> str:
     text = raw[: LINE_CHARS + 2].rstrip("\r\n")[:LINE_CHARS]
     if "\x00" in text:
         text = text.replace("\x00", "")
+    if "#033[" in text:  # rsyslog's spelling
+        text = text.replace("#033[", "\x1b[")
     if "\x1b" in text:
         text = ESCAPES.sub("", text)
     return text.removeprefix("\ufeff")

@@ -7,7 +7,14 @@ ISO = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)(?:[T ]|, )(\d\d:\d\d:\d\d)(?:[.,:](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$"
 )
 EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}$|\d{16}$|\d{19}$")
-FORMATS = ("%d/%b/%Y:%H:%M:%S %z", "%d/%b/%Y:%H:%M:%S", "%m/%d/%y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%y%m%d %H:%M:%S")
+FORMATS = (
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%d/%b/%Y:%H:%M:%S",
+    "%m/%d/%y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%y%m%d %H:%M:%S",
+    "%y%m%d %H%M%S",
+)
 YEARLESS = ("%b %d %H:%M:%S", "%b %d %H:%M:%S.%f")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from error_monitor.reading.event import Failure, Frame
 
-START = re.compile(r"(?P<bars>[ |]*)(?P<group>\+ Exception Group )?Traceback \(most recent call last\):\s*$")
+START = re.compile(r"(?P<bars>[ \t|]*)(?P<group>\+ Exception Group )?Traceback \(most recent call last\):\s*$")
 START_WITHIN = re.compile(r"(?P<group>\+ Exception Group )?Traceback \(most recent call last\):\s*$")
 FRAME = re.compile(r'[\s>|]*File "(?P<file>[^"]*)", line (?P<line>\d+)(?:, in (?P<function>.+?))?\s*$')
 CUT_FRAME = re.compile(r'[ |]*File "[^"]*", line \d+(?:, in .+)?$')
@@ -16,6 +16,8 @@ CHAIN = re.compile(
     rf"[ |]*(?:{CAUSED}"
     r"|During handling of the above exception, another exception occurred:)\s*$"
 )
+REMOTE = re.compile(r"(?:[\w.]+\.)?_?RemoteTraceback:\s*$")
+"""What a process pool prints before the traceback of its worker, in quotes."""
 MEMBER = re.compile(r"(?P<bars>[ |]*)\+[+-]*-+ (?:\d+|\.\.\.) -+\s*$")
 CLOSED = re.compile(r"[ |]*\+-+\s*$")
 BARS = re.compile(r"(?:\s*\|)+ ?")
@@ -112,7 +114,7 @@ def dedented(lines: Sequence[str], start: int) -> Sequence[str]:
 
 def indent_of(text: str) -> int:
     """How far a line is indented."""
-    return len(text) - len(text.lstrip(" "))
+    return len(text) - len(text.lstrip(" \t"))
 
 
 def _opens(text: str) -> bool:

@@ -1,7 +1,7 @@
 """One physical line, unwrapped: prefixes, JSON and time stamps come off, nested ones too."""
 
 from error_monitor.reading import prefixes, records
-from error_monitor.reading.headers import Header, header_of
+from error_monitor.reading.headers import Header, header_of, spoken
 from error_monitor.reading.line import Line
 
 LAYERS = 8
@@ -32,7 +32,7 @@ class Unwrapper:
                 self._held(line)
             header = header_of(line.text)
             if header is None or header.level is not None:
-                return header
+                return header or (spoken(line.text) if line.worker else None)
             line.text, line.time, line.stamped = header.message, line.time or header.time, True
         return None
 
