@@ -4,7 +4,7 @@ Rooms read it from the service (`stack_password`), configure their server with i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from testbay.harness.dependencies import ROOMS
@@ -17,27 +17,34 @@ _ANY = "x"  # stands for a password, to see whether a room would use one
 
 
 def given(
-    manifest: Manifest, services: Mapping[str, ComposeService], engine: str, password: str
+    manifest: Manifest,
+    services: Mapping[str, ComposeService],
+    helpers: Sequence[ComposeService],
+    engine: str,
+    password: str,
 ) -> dict[str, ComposeService]:
     """The services, with the password for each server that can have it and whose clients learn it."""
     can = {name for name in services if _is_ours_to_configure(name, services[name], engine)}
+    closed = {name for name in can if not _why_open(manifest, helpers, engine, name)}
     return {
-        name: replace(service, stack_password=password) if name in can and not _why_open(manifest, name) else service
+        name: replace(service, stack_password=password) if name in closed else service
         for name, service in services.items()
     }
 
 
-def notes(manifest: Manifest, services: Mapping[str, ComposeService], engine: str) -> Iterator[str]:
-    """Which servers would have a password if the manifest did not show that clients do not learn it."""
+def notes(
+    manifest: Manifest, services: Mapping[str, ComposeService], helpers: Sequence[ComposeService], engine: str
+) -> Iterator[str]:
+    """Which servers would have a password if nothing showed that clients do not learn it."""
     for name, service in services.items():
-        why = _why_open(manifest, name)
+        why = _why_open(manifest, helpers, engine, name)
         if why and _is_ours_to_configure(name, service, engine) and _takes_one(name, service):
             yield f"{name} asks for no password, since {why}: other users of this machine can log in"
 
 
 def _is_ours_to_configure(name: str, service: ComposeService, engine: str) -> bool:
     """Embedded servers are, and a container that is started with a file of ours."""
-    return engine == "embedded" or ROOMS[name].configured(service) is not None
+    return engine == "embedded" or ROOMS[name].configured(replace(service, stack_password=_ANY)) is not None
 
 
 def _takes_one(name: str, service: ComposeService) -> bool:
@@ -45,8 +52,10 @@ def _takes_one(name: str, service: ComposeService) -> bool:
     return with_one != ROOMS[name].endpoint(service, 1)
 
 
-def _why_open(manifest: Manifest, name: str) -> str:
+def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str, name: str) -> str:
     """What shows that clients reach a server without asking testbay for its password; empty when nothing does."""
+    if helpers and engine == "compose":
+        return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:
         return f"the manifest fixes its port ({manifest.ports[name]})"
     texts = (*manifest.env.values(), manifest.start or "", manifest.migrate or "")

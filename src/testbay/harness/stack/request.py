@@ -95,7 +95,8 @@ class Request:
 
     def with_password(self, password: str) -> "Request":
         """The request as one stack starts it: with a password where the compose file sets none."""
-        return replace(self, services=passwords.given(self.manifest, self.services, self.engine, password))
+        services = passwords.given(self.manifest, self.services, self.helpers, self.engine, password)
+        return replace(self, services=services)
 
     @cached_property
     def interpreter(self) -> Interpreter:
@@ -143,7 +144,8 @@ def request(
     else:
         notices += containers.left_out(services, helpers)
     servers = _servers(services, choice, settings)
-    notices += [*_notes(services, servers, choice.engine), *passwords.notes(manifest, services, choice.engine)]
+    notices += _notes(services, servers, choice.engine)
+    notices += passwords.notes(manifest, services, helpers, choice.engine)
     return Request(
         manifest=manifest,
         project=project,

@@ -130,6 +130,34 @@ def test_what_the_file_says_of_a_password_is_honoured(asked: ComposeService, pas
 
 
 @pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        (service(image="redis:7-alpine"), []),
+        (service("redis-server", "--save", "", image="docker.io/library/redis:8"), ["--save", ""]),
+        (service("--maxmemory", "1mb", image="valkey/valkey@sha256:ab"), ["--maxmemory", "1mb"]),
+        (service("/etc/own.conf", image="redis:7"), None),
+        (service("redis-server", "/etc/own.conf", image="redis:7"), None),
+        (service("sh", "-c", "redis-server", image="redis:7"), None),
+        (service("--aclfile", "/users", image="redis:7"), None),
+        (service("--requirepass", "own", image="redis:7"), None),
+        (replace(service(image="redis:7"), entrypoint=("/own",)), None),
+        (service(image="team/redis:7"), None),
+        (service(image="bitnami/redis"), None),
+    ],
+)
+def test_a_container_of_an_official_image_is_started_with_the_password(
+    asked: ComposeService, command: list[str] | None
+) -> None:
+    """In a file of its own, where the compose file says nothing else of how it starts or who may log in."""
+    made = dragonfly.configured(replace(asked, stack_password="5ecret"))
+
+    assert (made and (made["command"], made["content"])) == (
+        None if command is None else (["/testbay.conf", *command], 'requirepass "5ecret"\n')
+    )
+    assert dragonfly.configured(asked) is None
+
+
+@pytest.mark.parametrize(
     ("password", "url"), [("", "redis://127.0.0.1:5/0"), ("p:/@?%", "redis://:p%3A%2F%40%3F%25@127.0.0.1:5/0")]
 )
 def test_a_service_finds_it_by_these_variables(password: str, url: str) -> None:

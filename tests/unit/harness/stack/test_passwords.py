@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from testbay.harness.stack import passwords as given_out
 from testbay.harness.stack import request as planning
 from testbay.harness.stack.request import Request
+from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -54,3 +56,15 @@ def test_a_manifest_that_hands_on_more_than_the_port_does_not_open_it(ask: Ask) 
 
     assert passwords(asked) == {"postgres": "secret", "dragonfly": "5ecret", "nats": "5ecret"}
     assert [note for note in asked.notices if "asks for no password" in note] == []
+
+
+def test_a_container_beside_a_server_leaves_it_open(ask: Ask) -> None:
+    """It was given the address that the compose file has, without a password; an embedded stack runs no helper."""
+    asked, helper = ask(), ComposeService(key="worker", image="worker:1")
+
+    def open_to_all(engine: str) -> list[str]:
+        return list(given_out.notes(asked.manifest, asked.services, [helper], engine))
+
+    why = "since the container of 'worker' runs beside it: other users of this machine can log in"
+    assert open_to_all("compose") == [f"nats asks for no password, {why}"]
+    assert open_to_all("embedded") == []

@@ -19,6 +19,7 @@ _OURS = (
     *("unixsocket", "unixsocketperm", "appendfilename", "appenddirname", "appendfsync", "snapshot_cron"),
     *("include", "loadmodule", "aclfile", "masterauth", "masteruser", "replicaof", "slaveof", "rename-command"),
 )
+_LOGINS = ("aclfile", "user", "include")
 # Of KeyDB, and of the modules that are part of Redis 8: Valkey and older servers refuse a file that has them.
 _EXTENSIONS = (
     *("server-threads", "server-thread-affinity", "min-clients-per-thread", "active-replica", "multi-master"),
@@ -26,6 +27,7 @@ _EXTENSIONS = (
 )
 _MODULES = ("search-", "ts-", "bf-", "cf-", "vset-")
 _IN_REDIS = {"dbnum": "databases"}  # Dragonfly's names of what Redis has too
+_OFFICIAL = {"redis": "redis-server", "library/redis": "redis-server", "valkey/valkey": "valkey-server"}
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
 _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command")
@@ -86,6 +88,18 @@ def configuration(settings: Sequence[Setting], password: str) -> str:
     """The text of a redis.conf with these settings."""
     lines = [*settings, *([("requirepass", (password,))] if password else [])]
     return "".join(f"{name} {' '.join(map(_quoted, values))}\n" for name, values in lines)
+
+
+def official_flags(service: ComposeService) -> Sequence[str] | None:
+    """The flags that the server of an official image gets; None for any other way to start one, or to let people in."""
+    name = service.image.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
+    program, *flags = service.command or ("",)
+    if program.startswith("-"):
+        program, flags = "", list(service.command)
+    own = name in _OFFICIAL and service.entrypoint is None and program in ("", _OFFICIAL[name])
+    plain = not flags or flags[0].startswith("--")  # the name of a file would stand in the place of ours
+    guarded = any(setting in _LOGINS for setting, _ in _flag_settings(flags))
+    return flags if own and plain and not guarded else None
 
 
 def _quoted(word: str) -> str:

@@ -38,6 +38,7 @@ OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a 
 
 SHARED = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
 
+_CONFIG = "/testbay.conf"  # in the container, whose entrypoint knows by the ending that the server is meant
 _ANSWER_LIMIT_S = 30.0
 _REFUSALS = (
     *("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password"),
@@ -200,9 +201,13 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
     return _who(endpoint, info)
 
 
-def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
-    """Nothing is needed to share it: it has numbered databases."""
-    return None
+def configured(service: ComposeService) -> Configured | None:
+    """The official image of Redis or Valkey with the stack's password, where the compose file says nothing of one."""
+    flags = image.official_flags(service)
+    if flags is None or not service.stack_password or image.meaning(service).password != service.stack_password:
+        return None
+    text = image.configuration((), service.stack_password)
+    return {"service": service.key, "command": [_CONFIG, *flags], "target": _CONFIG, "content": text}
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:
