@@ -81,12 +81,16 @@ HOME = "{home}"  # stands for the folder of a further server, in the plan of a t
 
 
 class Configured(TypedDict):
-    """A compose service that is started with a configuration file of ours, and the command that names it."""
+    """A compose service that is started with a configuration file of ours, and the command that names it.
+
+    The `environment` comes beside its own: with it, what the compose file runs in the container still gets in.
+    """
 
     service: str
     command: list[str]
     target: str
     content: str
+    environment: dict[str, str]
 
 
 class Published(TypedDict):

@@ -191,5 +191,6 @@ def _configure(made: dict[str, Any], name: str, service: ComposeService) -> None
     server = made["services"][service.key]
     server.pop("entrypoint", None)
     server["command"] = configured["command"]
+    server["environment"] = {**server.get("environment", {}), **configured["environment"]}
     server["configs"] = [*server.get("configs", []), {"source": config, "target": configured["target"]}]
     made.setdefault("configs", {})[config] = {"content": configured["content"]}

@@ -154,6 +154,7 @@ def test_a_container_of_an_official_image_is_started_with_the_password(
     assert (made and (made["command"], made["content"])) == (
         None if command is None else (["/testbay.conf", *command], 'requirepass "5ecret"\n')
     )
+    assert (made and made["environment"]["REDISCLI_AUTH"]) == (None if command is None else "5ecret")
     assert dragonfly.configured(asked) is None
 
 

@@ -207,7 +207,15 @@ def configured(service: ComposeService) -> Configured | None:
     if flags is None or not service.stack_password or image.meaning(service).password != service.stack_password:
         return None
     text = image.configuration((), service.stack_password)
-    return {"service": service.key, "command": [_CONFIG, *flags], "target": _CONFIG, "content": text}
+    # A health check of the compose file goes on asking `redis-cli ping`, or `valkey-cli ping`.
+    clients = dict.fromkeys(("REDISCLI_AUTH", "VALKEYCLI_AUTH"), service.stack_password)
+    return {
+        "service": service.key,
+        "command": [_CONFIG, *flags],
+        "target": _CONFIG,
+        "content": text,
+        "environment": clients,
+    }
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:

@@ -125,7 +125,7 @@ def configured(service: ComposeService) -> Configured | None:
         return None
     command = [*meant.container_flags, "--config", _CONFIG]
     text = meant.text(embedded=False) + _accounts(service.stack_password)
-    return {"service": service.key, "command": command, "target": _CONFIG, "content": text}
+    return {"service": service.key, "command": command, "target": _CONFIG, "content": text, "environment": {}}
 
 
 def _accounts(password: str) -> str:
