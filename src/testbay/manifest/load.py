@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from testbay.errors import ManifestError
 from testbay.manifest import faults
-from testbay.manifest.service import TESTS, Manifest
+from testbay.manifest.service import Manifest
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -78,9 +78,7 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def _check_files(manifest: Manifest) -> None:
-    usual = manifest.tests_dir is None or manifest.tests_dir.exists()  # who only checks a deployment has no tests here
-    tests = manifest.tests or (None if usual or manifest.check else TESTS[0])
-    named = {"tests": tests, "migrations": manifest.migrations, "source": manifest.source}
+    named = {"tests": manifest.tests, "migrations": manifest.migrations, "source": manifest.source}
     for key, relative in named.items():
         if relative is not None and not (manifest.root / relative).exists():
             raise ManifestError(

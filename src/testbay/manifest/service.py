@@ -171,12 +171,13 @@ class Manifest(_Strict):
 
     @property
     def tests_dir(self) -> Path | None:
-        """The folder of the integration tests; None where pytest's own `testpaths` says it."""
+        """The folder of the integration tests; None where pytest finds them: by its `testpaths`, else from here on."""
         if self.tests is not None:
             return self.root / self.tests
-        if (usual := self.root / TESTS[0]).is_dir():
-            return usual
-        return None if _has_testpaths(self.root) else self.root / TESTS[1]
+        own, shared = (self.root / name for name in TESTS)
+        if own.is_dir():
+            return own
+        return shared if shared.is_dir() and not _has_testpaths(self.root) else None
 
     def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
         """The compose files: the service's own choice, else those that Compose finds in the project."""

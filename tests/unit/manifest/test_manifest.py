@@ -235,6 +235,13 @@ def test_the_source_is_src_unless_named(service: Service, project: Path) -> None
     assert service().tests_dir == folder / "tests/integration"
 
 
+def test_without_a_folder_for_tests_pytest_looks_for_them(tmp_path: Path) -> None:
+    """In a small project a test may lie beside the program; who runs a command alone may have none at all."""
+    (tmp_path / "testbay.toml").write_text('service = "shop"\nneeds = []\n', encoding="utf-8")
+
+    assert load_manifest(tmp_path).tests_dir is None
+
+
 def test_the_project_is_found_from_any_folder_in_it(service: Service, project: Path) -> None:
     """The nearest folder upwards with the compose file or services/."""
     inner = service().tests_dir or project
