@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,23 +37,23 @@ def test_any_bytes(lines: list[bytes]) -> None:
     assert all(classify(event).reason for event in events)
 
 
-@COMMON
-@given(st.sampled_from(TEXTS), st.data())
-def test_any_cut(text: str, data: st.DataObject) -> None:
-    """A scan may end after any line: the state is JSON, and the events are those of one scan."""
-    lines = text.removesuffix("\n").split("\n")
-    cut = data.draw(st.integers(0, len(lines)))
-    whole = Reader()
-    expected = [*whole.feed(lines), *whole.flush()]
-
+def cut_after(lines: list[str], count: int) -> list[Any]:
+    """The events of two scans; the first one ends after so many lines."""
     first = Reader()
-    events = first.feed(lines[:cut])
+    events = first.feed(lines[:count])
     second = Reader.restore(json.loads(json.dumps(first.state())))
     if not second.number:
-        second.number = cut
-    events += [*second.feed(lines[cut:]), *second.flush()]
+        second.number = count
+    return [described(event) for event in (*events, *second.feed(lines[count:]), *second.flush())]
 
-    assert [described(event) for event in events] == [described(event) for event in expected]
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_any_cut(text: str) -> None:
+    """A scan may end after any line: the state is JSON, and the events are those of one scan."""
+    lines = text.removesuffix("\n").split("\n")
+    whole = cut_after(lines, 0)
+
+    assert [cut_after(lines, count) for count in range(len(lines) + 1)] == [whole] * (len(lines) + 1)
 
 
 @COMMON

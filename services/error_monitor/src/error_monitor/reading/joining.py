@@ -76,6 +76,11 @@ class Joiner:
         records = [record for record in (self.waiting, self.open) if record]
         return [line for record in records for line in (*record.lines, *record.blanks)] or self.head
 
+    def cut_off(self) -> bool:
+        """Tell whether what is pending is the rest of a traceback whose beginning was never seen."""
+        record = self.waiting or self.open
+        return bool(self.head) or bool(record and not record.header and record.lines[0].text[:1] in CONTINUES)
+
     def _taken(self) -> list[Open]:
         ended, self.ended = self.ended, []
         return ended

@@ -36,7 +36,7 @@ def kept(joiners: Mapping[str, Joiner]) -> list[dict[str, Any]]:
             "headered": joiner.headered,
             "stack": joiner.stack,
             "bare": joiner.bare,
-            "begins": bool(joiner.head),
+            "begins": joiner.cut_off(),
             "lines": rows(pending[name], budget),
         }
         for name, joiner in joiners.items()
@@ -47,10 +47,11 @@ def restored(stream: Mapping[str, Any]) -> Joiner:
     """A joiner that has read these lines."""
     joiner = Joiner()
     joiner.fresh = bool(stream.get("begins"))
-    for line in lines(stream["lines"]):
+    pending = lines(stream["lines"])
+    for line in pending:
         header = header_of(line.text) or (spoken(line.text) if line.worker else None)
         joiner.feed(line, header if header and header.level else None)
-        if joiner.open and joiner.open.call:
+        if joiner.open and joiner.open.call and line is not pending[-1]:
             joiner.open.sure = True
     joiner.headered, joiner.stack = bool(stream["headered"]), bool(stream["stack"])
     joiner.bare = int(stream["bare"])
