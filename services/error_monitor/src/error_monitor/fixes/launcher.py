@@ -4,11 +4,13 @@ Usage: python launcher.py ORDERS; ORDERS is a JSON file. The results are a tar o
 library: the interpreter is that of the service under test.
 """
 
+import ctypes
 import io
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,6 +20,7 @@ from typing import Any
 KEPT = ("run.json", "junit.xml", "coverage.json", "tests.jsonl", "report.html")
 FILE_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 200_000
+_CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2): orphans become children of this process
 
 
 def main(orders: dict[str, Any]) -> None:
@@ -36,6 +39,7 @@ def main(orders: dict[str, Any]) -> None:
             target = work / file.relative_to(edits)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
+    ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
     log = work.parent / "output.log"
     with log.open("wb") as output:
         done = subprocess.run(
@@ -46,7 +50,16 @@ def main(orders: dict[str, Any]) -> None:
             stderr=output,
             check=False,
         )
+    _end_children()
     _hand_out(work, log, done.returncode)
+
+
+def _end_children() -> None:
+    """End what the command left behind, daemons too, which are ours now: nothing may rewrite results while we read."""
+    while children := Path("/proc/thread-self/children").read_text(encoding="ascii").split():
+        for child in map(int, children):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def _hand_out(work: Path, log: Path, code: int) -> None:

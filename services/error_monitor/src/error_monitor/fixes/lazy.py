@@ -3,10 +3,12 @@
 import ast
 import builtins
 from collections import Counter
+from collections.abc import Mapping
 
 from error_monitor.fixes.records import RefusedError
 
 BROAD = {"Exception", "BaseException"}
+EMPTY = {"dict", "list", "set", "tuple", "frozenset", "int", "float", "str", "bytes", "bool", "Decimal", "object"}
 QUIET = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "print"}
 
 
@@ -21,7 +23,7 @@ def check(before: ast.Module | None, after: ast.Module, kind: str, path: str) ->
         if known[ast.dump(handler)]:
             known[ast.dump(handler)] -= 1
             continue
-        caught = _caught(handler)
+        caught = _caught(handler, _aliases(after))
         if (not caught or caught & BROAD) and not _raises(handler):
             raise RefusedError(4, f"{path} only catches the exception: a new handler takes everything")
         if _covers(caught, kind) and _is_quiet(handler.body):
@@ -34,9 +36,30 @@ def _handlers(tree: ast.Module) -> list[ast.ExceptHandler]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
 
 
-def _caught(handler: ast.ExceptHandler) -> set[str]:
-    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return {ast.unparse(one).rpartition(".")[2] for one in kinds if one is not None}
+def _caught(handler: ast.ExceptHandler, aliases: Mapping[str, ast.expr]) -> set[str]:
+    """The bare names of what a handler takes; computed ones count as everything."""
+    waiting, found, seen = [handler.type], set(), set[str]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, ast.Tuple):
+            waiting += one.elts
+        elif isinstance(one, ast.Name) and one.id in aliases and one.id not in seen:
+            seen.add(one.id)
+            waiting.append(aliases[one.id])
+        elif one is not None:
+            found.add(ast.unparse(one).rpartition(".")[2] if isinstance(one, ast.Name | ast.Attribute) else "Exception")
+    return found
+
+
+def _aliases(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that stand for exceptions, or for a tuple of them."""
+    return {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute | ast.Tuple)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _covers(caught: set[str], kind: str) -> bool:
@@ -71,7 +94,12 @@ def _quiet(statement: ast.stmt) -> bool:
 
 
 def _constant(value: ast.expr) -> bool:
+    """A value that says nothing of what failed: a literal, a plain name, or an empty or converted literal."""
     leaves = (ast.Constant, ast.List, ast.Dict, ast.Tuple, ast.Set, ast.Load, ast.UnaryOp, ast.USub)
+    if isinstance(value, ast.Name):
+        return True
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in EMPTY:
+        return all(_constant(one) for one in value.args)
     return all(isinstance(node, leaves) for node in ast.walk(value))
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from error_monitor.fixes import lazy, weakening
+from error_monitor.fixes import hiding, lazy, weakening, writing
 from error_monitor.fixes.checkout import HIDDEN, Checkout
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.records import Answer, Edit, RefusedError
@@ -32,13 +32,21 @@ def check(answer: Answer, checkout: Checkout, settings: FixSettings, kind: str) 
     """
     if answer.test is None or not answer.patch:
         raise RefusedError(4, "the answer has no test, or no change: a fix needs both")
-    edits = [answer.test, *answer.patch]
+    try:
+        _check(answer, answer.test, checkout, settings, kind)
+    except RecursionError as exc:
+        raise RefusedError(4, "the answer nests deeper than anybody writes") from exc
+
+
+def _check(answer: Answer, test: Edit, checkout: Checkout, settings: FixSettings, kind: str) -> None:
+    edits = [test, *answer.patch]
     _sizes(edits)
     for edit in edits:
         _path(edit, checkout)
     _places(answer, checkout, settings)
     _secrets(edits)
     for edit in edits:
+        writing.check(checkout.text(edit.path) or "", edit.content, edit.path)
         before, after = _tree(checkout.text(edit.path), edit.path), _tree(edit.content, edit.path)
         if after is None:
             raise RefusedError(4, f"{edit.path} is empty: a fix does not delete files")
@@ -47,6 +55,7 @@ def check(answer: Answer, checkout: Checkout, settings: FixSettings, kind: str) 
         else:
             weakening.check_source(before, after, edit.path)
             lazy.check(before, after, kind, edit.path)
+            hiding.check(before, after, kind, edit.path)
 
 
 def _sizes(edits: list[Edit]) -> None:
@@ -63,7 +72,7 @@ def _path(edit: Edit, checkout: Checkout) -> None:
     """A path is plain, inside the checkout, and no part of it is a link or forbidden."""
     path = edit.path
     parts = PurePosixPath(path).parts
-    if not _PATH.fullmatch(path) or ".." in parts or "." in parts or "//" in path:
+    if not _PATH.fullmatch(path) or ".." in parts or "." in parts or "//" in path or "/./" in path:
         raise RefusedError(4, f"{_said(path)} is not a plain path of a Python file inside the repository")
     if FORBIDDEN.search(path) or HIDDEN.search(path):
         raise RefusedError(4, f"{_said(path)} is a file that a fix may not touch")
@@ -72,6 +81,8 @@ def _path(edit: Edit, checkout: Checkout) -> None:
         at = at / part
         if at.is_symlink():
             raise RefusedError(4, f"{_said(path)} leads through a symbolic link")
+        if at != checkout.root / path and at.exists() and not at.is_dir():
+            raise RefusedError(4, f"{_said(path)} would make a folder of a file")
     if at.is_dir():
         raise RefusedError(4, f"{_said(path)} is a folder")
 
@@ -84,6 +95,8 @@ def _places(answer: Answer, checkout: Checkout, settings: FixSettings) -> None:
         raise RefusedError(4, f"the test {_said(answer.test.path)} is not a test_*.py below {_below(settings)[1]}")
     if checkout.text(answer.test.path) is not None:
         raise RefusedError(4, f"the test {answer.test.path} would replace a file: a fix brings a new one")
+    if answer.test.path.lower() in {file.lower() for file in checkout.files}:
+        raise RefusedError(4, f"the test {answer.test.path} would replace a file where case does not count")
     sources, _ = _below(settings)
     changed = 0
     for edit in answer.patch:

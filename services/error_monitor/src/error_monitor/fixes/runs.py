@@ -98,7 +98,16 @@ def _failures(junit: bytes) -> list[str]:
         return []
     if tree is None:
         return []
-    return [node.text or "" for kind in ("failure", "error") for node in tree.iter(kind)]
+    return [
+        _raised(node.text or "", node.get("message", "")) for kind in ("failure", "error") for node in tree.iter(kind)
+    ]
+
+
+def _raised(text: str, message: str) -> str:
+    """A printed failure without what its message adds: a test may put a whole traceback into that."""
+    text, message = text.rstrip(), message.rstrip()
+    first, _, more = message.partition("\n")
+    return text[: -len(more)] if more and text.endswith(f"{first}\n{more}") else text
 
 
 Lines = dict[str, frozenset[int]]

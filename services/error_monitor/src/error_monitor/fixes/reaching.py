@@ -1,0 +1,70 @@
+"""What a fix has no use for: processes, the environment, the interpreter's innards, pytest's own parts."""
+
+import ast
+from collections.abc import Iterator
+
+REACHES = {
+    "subprocess", "multiprocessing", "ctypes", "socket", "pty", "signal", "atexit", "gc", "inspect", "importlib",
+    "builtins", "_pytest", "pluggy", "shutil", "marshal", "pickle", "code", "codeop", "runpy", "resource", "_thread",
+    "testbay", "coverage", "site", "faulthandler", "types", "urllib", "requests", "aiohttp", "http", "ftplib",
+    "smtplib", "threading", "concurrent", "sysconfig", "linecache", "mmap", "pdb", "pkgutil", "zipimport", "trace",
+}  # fmt: skip
+"""Modules that a fix has no use for, but a program that wants out or wants to be believed has."""
+TEST_MODULES = {"pytest", "unittest", "nose", "doctest", "hypothesis", "conftest"}
+"""A service that imports them asks whether it is tested."""
+CALLS = {"eval", "exec", "compile", "__import__", "globals", "breakpoint", "setattr", "delattr"}
+CALLED = CALLS | {"locals", "vars", "input"}
+"""Names that are harmless as a variable."""
+SYSTEM = {
+    "_exit", "system", "popen", "fork", "forkpty", "kill", "killpg", "execv", "execve", "execvp", "execl", "execle",
+    "execlp", "spawnv", "spawnl", "spawnve", "posix_spawn", "putenv", "unsetenv", "abort", "dup2", "Popen",
+    "create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell", "run_in_executor",
+}  # fmt: skip
+PLACES = ("/proc/", "/dev/", ".testbay", "tests.jsonl", "junit.xml", "coverage.json", "_pytest", "pluggy")
+"""Where the results of a run are, or the descriptors of who reads them, or pytest's parts by name."""
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+INNARDS = {
+    "__globals__", "__code__", "__subclasses__", "__builtins__", "__bases__", "__mro__", "__closure__", "f_globals",
+    "f_locals", "f_back", "tb_frame", "gi_frame", "__getattribute__", "modules", "settrace", "setprofile", "gettrace",
+    "getprofile", "_getframe", "_current_frames", "argv", "orig_argv", "meta_path", "path_hooks", "addaudithook",
+    "excepthook", "unraisablehook", "displayhook", "__dict__", "__setattr__", "__delattr__", "__loader__", "__spec__",
+    "attrgetter", "methodcaller", "__wrapped__", "__defaults__", "__kwdefaults__", "__func__",
+}  # fmt: skip
+_BY_NAME = ENVIRONMENT | SYSTEM | INNARDS
+
+
+def found(nodes: list[ast.AST]) -> str:
+    """What one of these nodes reaches for, or nothing."""
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return next((said for node in nodes if (said := _reach(node, is_called=id(node) in called))), "")
+
+
+def _reach(node: ast.AST, *, is_called: bool) -> str:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return next(_imported(node), "")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return f"{node.func.id}()" if node.func.id in CALLED or _is_indirect(node) else ""
+    if isinstance(node, ast.Name):
+        is_dunder = node.id.startswith("__") and node.id in INNARDS
+        return node.id if node.id in CALLS or is_dunder or (node.id == "getattr" and not is_called) else ""
+    if isinstance(node, ast.Attribute):
+        return node.attr if node.attr in _BY_NAME else ""
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    return next((place for place in PLACES if place in text), "")
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+    yield from (name for name in modules if name.partition(".")[0] in REACHES)
+    if isinstance(node, ast.ImportFrom):
+        yield from (one.name for one in node.names if one.name in _BY_NAME)
+        yield from (f"everything of {node.module}" for one in node.names if one.name == "*")
+
+
+def _is_indirect(call: ast.Call) -> bool:
+    """A `getattr` whose name is computed, or is one of those that are refused by name."""
+    assert isinstance(call.func, ast.Name)
+    if call.func.id != "getattr":
+        return False
+    name = call.args[1] if len(call.args) > 1 else None
+    return not isinstance(name, ast.Constant) or name.value in _BY_NAME
