@@ -93,8 +93,7 @@ class Voice:
 
     def _tame(self, text: str) -> str:
         """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: runners obey both."""
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+        text = _spelled(text)
         return disarmed(text) if self._github else text
 
     def detail(self, text: str) -> None:
@@ -173,7 +172,14 @@ class Voice:
         self._annotations += 1
         where = {"file": file, "line": str(line) if file and line > 0 else "", "title": title}
         properties = ",".join(f"{key}={_property(value)}" for key, value in where.items() if value)
-        self._print(f"::error {properties}::{_message(message)}")
+        self._print(f"::error {properties}::{_spelled(_message(message))}")
+
+
+def _spelled(text: str) -> str:
+    """With what is not printable spelled out, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _message(text: str) -> str:
@@ -202,19 +208,23 @@ def write_whole(file: Path, text: str) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def records_of(project: Path) -> Path:
-    """The folder `.testbay` of a project, made if need be: what is kept there is not for other users of the machine.
+def records_of(project: Path, kind: str) -> Path:
+    """The folder of a project's records of one kind, made if need be: `.testbay` is not for other users of the machine.
 
     Raises:
-        OSError: It cannot be written, or another user made it.
+        OSError: It cannot be written, another user made it, or it is a link, which a repository can hold: the oldest
+            records are removed, and must not be somebody's other files.
     """
     folder = project / ".testbay"
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.lstat().st_uid not in (os.geteuid(), project.stat().st_uid):
-        raise PermissionError(errno.EPERM, "another user made it")
+    for made in (folder, folder / kind):
+        made.mkdir(parents=True, exist_ok=True)
+        if made.lstat().st_uid not in (os.geteuid(), project.stat().st_uid):
+            raise PermissionError(errno.EPERM, "another user made it")
+        if made.is_symlink():
+            raise PermissionError(errno.ELOOP, "it is a symbolic link")
     folder.chmod(0o700)
     write_whole(folder / ".gitignore", "*\n")
-    return folder
+    return folder / kind
 
 
 def append_summary(text: str, target: Path) -> str:

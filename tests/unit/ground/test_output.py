@@ -208,9 +208,22 @@ def test_the_folder_of_records_is_its_owners(tmp_path: Path) -> None:
     (tmp_path / ".testbay").mkdir(mode=0o755)
     (tmp_path / ".testbay/.gitignore").symlink_to(tmp_path / "kept")
 
-    folder = records_of(tmp_path)
+    folder = records_of(tmp_path, "runs").parent
     assert (folder.stat().st_mode & 0o777, (tmp_path / "kept").read_text()) == (0o700, "mine")
     assert (folder / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("link", [".testbay", ".testbay/runs"])
+def test_a_link_in_the_place_of_records_is_refused(tmp_path: Path, link: str) -> None:
+    """A repository can hold one, and where it leads the oldest folders would be removed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(elsewhere)
+
+    with pytest.raises(PermissionError, match="it is a symbolic link"):
+        records_of(tmp_path, "runs")
+    assert (list(elsewhere.iterdir()), elsewhere.stat().st_mode & 0o777) == ([], 0o755)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
@@ -221,5 +234,5 @@ def test_a_folder_of_records_that_another_user_made_is_refused(tmp_path: Path) -
     os.lchown(tmp_path / ".testbay", 65533, 65533)
 
     with pytest.raises(PermissionError, match="another user made it"):
-        records_of(tmp_path)
+        records_of(tmp_path, "runs")
     assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from testbay.errors import EngineUnavailableError
 from testbay.output import records_of
 
+_KIND = "runs"
 _KEPT_RUNS = 20
 _LEAST_ROOM_BYTES = 256 << 10
 
@@ -20,7 +21,7 @@ def run_id(who: str, unique: str) -> str:
 
 def runs(project: Path) -> Path:
     """Where a project's runs are; the folder need not be there."""
-    return project / ".testbay" / "runs"
+    return project / ".testbay" / _KIND
 
 
 def make(project: Path, name: str) -> Path:
@@ -31,14 +32,14 @@ def make(project: Path, name: str) -> Path:
     """
     folder = runs(project) / name
     try:
-        records_of(project)
+        records_of(project, _KIND)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         _check_room(folder)
     except OSError as error:
         raise EngineUnavailableError(
             f"{project / '.testbay'}: cannot keep the run's record here",
             why=str(error.strerror),
-            todo="make the folder writable, with room on its disk",
+            todo="make the folder writable and no link, with room on its disk",
         ) from None
     for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir())[:-_KEPT_RUNS]:
         shutil.rmtree(stale, ignore_errors=True)

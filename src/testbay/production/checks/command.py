@@ -180,12 +180,10 @@ def _past(where: Place | None) -> Past | None:
 
 def report_file(asked: Asked) -> Path:
     """Where the report goes; the oldest ones beyond the newest hundred go."""
-    folder = asked.project / ".testbay" / "checks"
     try:
-        records_of(asked.project)
-        folder.mkdir(exist_ok=True)
+        folder = records_of(asked.project, "checks")
     except OSError as error:
-        raise _unkept(folder, error) from None
+        raise _unkept(asked.project / ".testbay" / "checks", error) from None
     for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
         stale.unlink(missing_ok=True)
     now = datetime.now(UTC)
@@ -193,7 +191,7 @@ def report_file(asked: Asked) -> Path:
 
 
 def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
-    todo = "make the folder writable, or some room"
+    todo = "make the folder writable and no link, or some room"
     return EngineUnavailableError(f"{folder}: cannot keep the report here", why=str(error.strerror), todo=todo)
 
 
