@@ -13,6 +13,7 @@ from subprocess import SubprocessError
 
 from testbay import process
 from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.manifest.environments import environment, python_of
 from testbay.manifest.service import Manifest
 
 _OLDEST = (3, 11)  # what our plugin is written for
@@ -78,14 +79,14 @@ class Interpreter:
 
 
 def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
-    """The manifest's `python`, else that of the active environment, else the one that runs testbay.
+    """The manifest's `python`, else that of the active environment, of .venv/ or venv/, else the one that runs testbay.
 
     Raises:
         ManifestError: The manifest names none that is there.
     """
     if manifest.python:
         named = manifest.root / manifest.python
-        program = _of_environment(named) if named.is_dir() else named
+        program = python_of(named) if named.is_dir() else named
         if not program.is_file() or not os.access(program, os.X_OK):
             raise ManifestError(
                 f"{manifest.file}: python = {manifest.python!r} is not a Python program",
@@ -93,11 +94,8 @@ def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
                 todo="name an interpreter or a virtual environment, as seen from the manifest's folder",
             )
         return _unless_ours(program, f"python in {manifest.file.name}")
-    # conda activates its base in every shell, which says nothing about this project.
-    conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
-    for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
-        if active and (program := _of_environment(Path(active))).is_file():
-            return _unless_ours(program, name)
+    if found := environment(manifest.root, environ):
+        return _unless_ours(*found)
     return Interpreter(program=Path(sys.executable))
 
 
@@ -109,10 +107,6 @@ def bridge(cache_dir: Path) -> str:
     with suppress(FileExistsError):  # each call makes the same link
         (folder / "testbay").symlink_to(package, target_is_directory=True)
     return str(folder)
-
-
-def _of_environment(folder: Path) -> Path:
-    return folder / "bin" / "python"
 
 
 def _unless_ours(program: Path, said: str) -> Interpreter:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbay.errors import ManifestError
-from testbay.init import manifest, servers, testing, workflow
+from testbay.init import installed, manifest, servers, testing, workflow
 from testbay.init.project import Project
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.load import load_manifest, manifest_file
@@ -38,20 +38,22 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
         raise ManifestError(
             f"{project.root}: the program is in {' and '.join(inner)}: nothing was written",
             why="this folder names no package and has no Python file outside of those",
-            todo=f"cd {inner[0].rstrip('/')} && testbay init (a compose file here serves every folder below)",
+            todo=f"cd {inner[0].rstrip('/')} && testbay init; so in each (a compose file here serves all)",
         )
     made = manifest.draft(project, environ)
     voice.say(f"{manifest.FILE}: what this project says of itself")
-    for line in (*made.keys, *made.env):
-        voice.detail(f"{f'{line.key} = {line.value}':<45} from {line.source}")
+    for line in made.text.splitlines()[1:]:
+        voice.detail(line)
     for text in made.missing:
         voice.say(f"not found: {text}")
     write(project.root / manifest.FILE, made.text, voice)
     if made.servers.missing:
-        write(project.root / TEST_FILE, servers.compose_text(made.servers), voice)
+        write(project.root / TEST_FILE, servers.compose_text(made.servers, made.fixed), voice)
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
     load_manifest(project.root)  # what was written is read as `testbay run` reads it
+    if lacking := installed.absent(project, environ):
+        voice.say(f"not installed: {lacking}")
     voice.say("next: testbay run")
 
 

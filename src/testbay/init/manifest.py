@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from testbay.init import entry, migrations, servers, testing, variables
+from testbay.init import addresses, entry, migrations, servers, settingsfiles, testing, variables
+from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project
 from testbay.init.servers import Servers
 
@@ -21,6 +22,7 @@ class Draft:
     servers: Servers
     needs_test: bool
     missing: list[str] = field(default_factory=list)
+    fixed: Mapping[str, FixedAddress] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -46,16 +48,45 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     keys += [migration] if migration else []
     keys += [tests or Finding(key="tests", value='"tests"', source="a first test was written there")]
     keys += entry.entry(project)
+    unread = variables.unread(project, found.needs)
+    alembic = ["postgres"] if settingsfiles.alembic_is_fixed(project) and "postgres" in found.needs else []
+    fixed = addresses.fixed(project, [*unread, *alembic])
+    keys += _ports(found, fixed, variables.portless(project))
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
+    env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += [settings] if (settings := testing.django_settings(project)) else []
-    return Draft(
-        keys=keys, env=env, servers=found, needs_test=tests is None, missing=_missing(project, found, migration)
-    )
+    env += [options] if (options := testing.django_files(project)) else []
+    missing = [*_missing(project, found, migration), *_unled(found, unread, fixed), *testing.overruled(project)]
+    return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=fixed)
+
+
+def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[str, str]) -> list[Finding]:
+    """The ports at which the program looks for servers, whatever its environment says."""
+    ports = {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
+    ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
+    ports = {need: said for need, said in ports.items() if need in found.needs}
+    value = ", ".join(f"{found.name(need)} = {port}" for need, (port, _) in ports.items())
+    source = "; ".join(where for _, where in ports.values())
+    return [Finding(key="ports", value=f"{{ {value} }}", source=source)] if ports else []
+
+
+def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:
+    """What is said of servers to which no variable and no fixed address leads."""
+    far = [address for address in fixed.values() if not address.is_local]
+    lines = [
+        f"a way to {found.name(one.need)}: {one.where} names the host {one.host!r}, which only its network knows; "
+        "read it from a variable of the environment, and name that in `env`"
+        for one in far
+    ]
+    return lines + [
+        f"a variable that leads the program to {found.name(need)} (`env`): testbay explain reference/commands"
+        for need in unread
+        if need not in fixed
+    ]
 
 
 def _missing(project: Project, found: Servers, migration: Finding | None) -> list[str]:
     lines = [f"a compose file to use: {text}" for text in found.refused]
-    lines += testing.lacking(project)
     if not project.packages and (inner := project.inner):
         lines.append(
             f"packages of this folder; {' and '.join(inner)} name some: `testbay init` there, if that is the program"
@@ -66,14 +97,9 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
         others = ", ".join(found.others)
         lines.append(f"a server of testbay's own for {others}: `also` starts it in Docker, or the tests do without")
     if not found.needs:
-        lines.append("no server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
-    if project.code:
-        lines += [
-            f"no variable that leads the program to {need} (`env`): testbay explain reference/commands"
-            for need in variables.unread(project, found.needs)
-        ]
+        lines.append("a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if "postgres" in found.needs and migration is None and project.code and not found.scripts:
-        lines.append("no migrations: the database is empty (`migrate`, `migrations`)")
+        lines.append("migrations: the database starts without tables (`migrate`, `migrations`)")
     return lines
 
 
@@ -85,8 +111,8 @@ def _name(project: Project) -> Finding:
 
 
 def _needs(found: Servers) -> Finding:
-    value = ", ".join(f'"{need}"' for need in found.needs)
-    return Finding(key="needs", value=f"[{value}]", source="; ".join(found.needs.values()) or "nothing was found")
+    value = ", ".join(f'"{found.name(need)}"' for need in found.needs)
+    return Finding(key="needs", value=f"[{value}]", source="; ".join(found.needs.values()) or "no server was found")
 
 
 def _aligned(lines: list[Finding]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
 _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
 
 
@@ -32,6 +33,16 @@ def named(project: Readable) -> dict[str, str]:
     for file, texts in _lists(project):
         found |= dict.fromkeys(map(_package, texts), file)
     return {name: file for name, file in found.items() if name}
+
+
+def extras(project: Readable) -> dict[str, str]:
+    """Every extra that a requirement asks for, and the requirement with its file: a driver is often one."""
+    found: dict[str, str] = {}
+    for file, texts in _lists(project):
+        for text in texts:
+            if match := _EXTRAS.match(text):
+                found |= dict.fromkeys(re.split(r"[\s,]+", match[1].lower().strip()), f"{file}: {match[0].strip()}")
+    return found
 
 
 def requirement_files(root: Path) -> list[str]:
@@ -61,10 +72,17 @@ def _pyproject(project: Readable) -> list[str]:
         *project.table("tool", "pdm", "dev-dependencies").values(),
         project.table("tool", "uv").get("dev-dependencies"),
         *(env.get(key) for env in hatch if isinstance(env, dict) for key in ("dependencies", "extra-dependencies")),
-        *(list(_table(group, "dependencies")) for group in poetry),
-        *(list(_table(group, "dev-dependencies")) for group in poetry),
+        *(_poetry(_table(group, key)) for group in poetry for key in ("dependencies", "dev-dependencies")),
     ]
     return [text for texts in lists if isinstance(texts, list) for text in texts if isinstance(text, str)]
+
+
+def _poetry(table: dict[str, Any]) -> list[str]:
+    """Poetry's keys as requirements, with their extras."""
+    said = {name: value.get("extras") if isinstance(value, dict) else None for name, value in table.items()}
+    return [
+        f"{name}[{','.join(map(str, extras))}]" if isinstance(extras, list) else name for name, extras in said.items()
+    ]
 
 
 def _table(group: Any, key: str) -> dict[str, Any]:

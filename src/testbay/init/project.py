@@ -45,6 +45,17 @@ class Source:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
+    @cached_property
+    def imports(self) -> list[str]:
+        """The packages that are imported at its top; what stands below `try` or `if` may be missing."""
+        found = []
+        for statement in self.tree.body if self.tree else ():
+            if isinstance(statement, ast.Import):
+                found += [alias.name.partition(".")[0] for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
+                found.append(statement.module.partition(".")[0])
+        return found
+
     @property
     def is_test(self) -> bool:
         """Whether it belongs to the tests."""
@@ -57,6 +68,7 @@ class Project:
     """A folder with a program in it. Paths are relative to `root`."""
 
     root: Path
+    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what was found out once
 
     def text(self, name: str) -> str:
         """A file's text; empty for one that is missing, too large or not text."""

@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
-from testbay.init import dynaconf
+from testbay.init import clients, dynaconf
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import SettingsClasses
 from testbay.init.variable import Read, last, sample_of, text_of
@@ -19,6 +20,12 @@ _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACH
 
 def reads(project: Project) -> list[Read]:
     """Each name once; a read with a default before one without."""
+    if "reads" not in project.known:
+        project.known["reads"] = _reads(project)
+    return list(project.known["reads"])
+
+
+def _reads(project: Project) -> list[Read]:
     found: dict[str, Read] = {}
     classes = SettingsClasses(project)
     for read in dynaconf.reads(project):
@@ -31,7 +38,11 @@ def reads(project: Project) -> list[Read]:
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
-    return list(found.values())
+    made = clients.taken(project)
+    return [
+        replace(read, client=made.get(read.name.lower()) or made.get(read.target.lower(), ""))
+        for read in found.values()
+    ]
 
 
 def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
@@ -42,17 +53,25 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     at_import = {node for statement in _at_import(source.tree.body) for node in ast.walk(statement)}
     declared = _declared(source.tree)
     prefixes = dict(_prefixed(source.tree, ""))
+    targets = clients.assigned(source.tree)
     for node in ast.walk(source.tree):
         where = f"{source.path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
             if name := text_of(node.slice):
-                yield Read(name=name, default="", required=node in at_import, where=where)
+                yield Read(name=name, default="", required=node in at_import, where=where, target=targets.get(node, ""))
         elif isinstance(node, ast.Call) and (name := _asked(node)):
             name = prefixes.get(node, "") + name
             required = node in at_import and name not in declared and _raises(node)
             cast = next((ast.unparse(word.value) for word in node.keywords if word.arg == "cast"), "")
             sample = sample_of(cast or last(node.func))
-            yield Read(name=name, default=_default(node), required=required, where=where, sample=sample)
+            yield Read(
+                name=name,
+                default=_default(node),
+                required=required,
+                where=where,
+                sample=sample,
+                target=targets.get(node, ""),
+            )
         elif isinstance(node, ast.ClassDef) and classes.is_settings(node):
             yield from classes.fields(node, source)
 

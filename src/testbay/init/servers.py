@@ -1,5 +1,6 @@
 """Which servers a project needs: by the images of its compose files, and by the clients among its packages."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbay.errors import ManifestError
+from testbay.init import packages, variables
+from testbay.init.addresses import FixedAddress
 from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
@@ -26,14 +29,23 @@ _OTHER_SERVERS = re.compile(
 )
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
-    "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool asyncpg aiopg pg8000",
-    "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis huey walrus",
+    "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000",
+    "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis django-rq huey walrus saq"
+    " redis-om flask-redis taskiq-redis fastapi-limiter aiocache",
     "nats": "nats-py nats-python",
 }
+_EXTRAS = {"postgres": r"^(postgres|asyncpg|psycopg|aiopg)", "dragonfly": r"^(redis|valkey|hiredis)", "nats": r"^nats"}
 _IMAGES = {
     "postgres": "postgres:18",
+    "redis": "redis:8",
+    "valkey": "valkey/valkey:9",
     "dragonfly": "docker.dragonflydb.io/dragonflydb/dragonfly",
     "nats": "nats:2.12",
+}
+_MODULES = {  # what sources import, where no file names packages
+    "postgres": ("psycopg", "psycopg2", "asyncpg", "aiopg", "pg8000"),
+    "dragonfly": ("redis", "valkey", "rq", "arq", "celery", "django_redis"),
+    "nats": ("nats",),
 }
 
 
@@ -53,6 +65,13 @@ class Servers:
     refused: tuple[str, ...] = ()
     scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
+
+    def name(self, need: str) -> str:
+        """A dependency's name as the project's files have it: `redis` or `valkey` where they do not say Dragonfly."""
+        if need != "dragonfly":
+            return need
+        said = f"{self.images.get(need, '')} {self.needs.get(need, '')}".lower()
+        return next((name for name in ("dragonfly", "valkey") if name in said), "redis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +103,12 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         for need, (key, image) in one.images.items():
             needs.setdefault(need, f"{one.name}: {key} ({image})")
             images.setdefault(need, image)
-    for need, clients in _CLIENTS.items():
-        if client := project.has(*clients.split()):
-            needs.setdefault(need, f"{project.packages[client]}: {client}")
+    clients = _clients(project)
+    if (
+        usual and clients and usual[0].parent != project.root
+    ):  # of a repository of several programs: not all are for this
+        needs = {need: where for need, where in needs.items() if need in clients}
+    needs = clients | needs
     if usual and usual[0].name == TEST_FILE and not seen[0].refused:  # it stays as it is, and testbay takes no other
         needs = {need: where for need, where in needs.items() if need in seen[0].images}
     whole = [one for one in seen if needs.keys() <= one.images.keys() and not one.refused]
@@ -100,6 +122,23 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         scripts=whole[0].scripts if whole else (),
         others=next((one.others for one in whole or seen if one.others), ()),
     )
+
+
+def _clients(project: Project) -> dict[str, str]:
+    """The servers whose clients are among the packages; where no file names packages, among the imports."""
+    named = {need: project.has(*clients.split()) for need, clients in _CLIENTS.items()}
+    found = {need: f"{project.packages[client]}: {client}" for need, client in named.items() if client}
+    for need, names in _EXTRAS.items():
+        said = [where for extra, where in packages.extras(project).items() if re.search(names, extra)]
+        found |= {need: said[0]} if said and need not in found else {}
+    found = variables.needed(project) | found
+    if project.packages:
+        return found
+    imported = ((name, source) for source in project.code for name in source.imports)
+    for name, source in imported:
+        for need in (need for need, names in _MODULES.items() if name in names):
+            found.setdefault(need, f"{source.path}: import {name}")
+    return found
 
 
 def _layers(one: _Seen, root: Path) -> list[Path]:
@@ -137,15 +176,23 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
     return _Seen(names=names, images=images, scripts=scripts, others=others)
 
 
-def compose_text(found: Servers) -> str:
-    """A compose file with the servers alone; their data is thrown away."""
+def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
+    """A compose file with the servers alone; their data is thrown away. `logins` stand in the program itself."""
     lines = [
         "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
         "services:",
     ]
     for need in found.needs:
-        image = found.images.get(need) or _IMAGES[need]
-        lines += [f"  {need}:", f"    image: {image}"]
-        lines += ["    environment:", "      POSTGRES_PASSWORD: testbay"] if need == "postgres" else []
+        name = found.name(need)
+        lines += [f"  {name}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
+        lines += ["    environment:", *_login(logins.get(need))] if need == "postgres" else []
         lines += ["    command: -js"] if need == "nats" else []
     return "\n".join(lines) + "\n"
+
+
+def _login(said: FixedAddress | None) -> list[str]:
+    values = {"USER": said.user, "PASSWORD": said.password, "DB": said.db} if said else {}
+    values = {name: value for name, value in values.items() if value}
+    if "PASSWORD" not in values:
+        values |= {"HOST_AUTH_METHOD": "trust"} if values else {"PASSWORD": "testbay"}
+    return [f"      POSTGRES_{name}: {json.dumps(value).replace('$', '$$')}" for name, value in values.items()]

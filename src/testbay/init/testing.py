@@ -9,6 +9,8 @@ from pathlib import Path
 from testbay.init.project import Finding, Project
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
+_DJANGO_FILES = "tests.py test_*.py *_tests.py"
+_OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 FIRST_TEST = "tests/test_servers.py"
 _TESTS = {
     "postgres": '''def test_a_database_of_its_own(postgres):
@@ -78,15 +80,27 @@ def django_settings(project: Project) -> Finding | None:
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source="manage.py")
 
 
+def django_files(project: Project) -> Finding | None:
+    """The option by which pytest takes tests.py, as Django's own runner does."""
+    files = [source.path for source in project.sources if source.path.name == "tests.py"]
+    said = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
+    if not files or "django" not in project.text("manage.py") or "python_files" in said:
+        return None
+    return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={_DJANGO_FILES}'\"", source=str(files[0]))
+
+
+def overruled(project: Project) -> list[str]:
+    """Lines by which a .env file wins over the environment, and so over testbay."""
+    found = ((source, _OVERRIDES.search(source.text)) for source in project.code if (project.root / ".env").is_file())
+    return [
+        f"a way past .env: {source.path} calls {match[0]}, which puts .env above testbay's values"
+        for source, match in found
+        if match
+    ]
+
+
 def first_test(needs: list[str]) -> str:
     """A test for each server, for a project that has none."""
     head = ['"""Real servers, for each test as new: the first tests, to be replaced by yours."""', ""]
     head += ["import asyncio", ""] if "nats" in needs else []
     return "\n".join([*head, "\n" + "\n\n".join(_TESTS[need] for need in needs)])
-
-
-def lacking(project: Project) -> list[str]:
-    """What tests will miss that a package brings."""
-    if "django" in project.text("manage.py") and not project.has("pytest-django"):
-        return ["pytest-django is not among the packages: pytest runs Django's tests with it"]
-    return []

@@ -20,13 +20,18 @@ _SAMPLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """A variable; `required` when the program does not start without it, `sample` a value that its type takes."""
+    """A variable; `required` when the program does not start without it, `sample` a value that its type takes.
+
+    `target` is the name that its value gets, `client` the server whose client is made with it, where that is seen.
+    """
 
     name: str
     default: str
     required: bool
     where: str
     sample: str = "test"
+    target: str = ""
+    client: str = ""
 
 
 def sample_of(kind: str) -> str:

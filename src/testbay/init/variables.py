@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from testbay.init.project import Finding, Project
 from testbay.init.reads import reads
+from testbay.init.variable import Read
 
 _WORDS = {
     "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY"},
@@ -20,7 +21,17 @@ _KINDS = {
     "password": {"PASSWORD", "PASS", "PASSWD", "PWD"},
     "db": {"NAME", "DB", "DATABASE", "DBNAME"},
 }
-_SCHEMES = {"postgres": "postgres", "redis": "dragonfly", "valkey": "dragonfly", "nats": "nats"}
+_JOINED = re.compile(
+    r"(^|_)(PG|DB|REDIS|POSTGRES|NATS)(?=(HOST|PORT|USER|USERNAME|PASSWORD|PASS|NAME|DATABASE|UR[IL])$)"
+)
+_SCHEMES = {
+    "postgres": "postgres",
+    "asyncpg": "postgres",
+    "psycopg": "postgres",
+    "redis": "dragonfly",
+    "valkey": "dragonfly",
+    "nats": "nats",
+}
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _ENGINE = "django.db.backends.postgresql"
 # What every command gets anyway.
@@ -45,7 +56,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         words = read.name.upper().split("_")
-        meaning = _meaning(read.name, example or read.default)
+        meaning = _meaning(read, example)
         if meaning and meaning.need in needs:
             value = _template(meaning, project)
             if _EXPORTED.get(read.name) != value:
@@ -56,33 +67,43 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
 
 
-def _meaning(name: str, example: str) -> _Meaning | None:
-    """What a variable stands for: by an example of its value, else by the words of its name."""
-    if match := re.match(r"(\w+)(\+\w+)?://", example):
+def _meaning(read: Read, example: str) -> _Meaning | None:
+    """What a variable stands for: by an example of its value, by its name, else by the client it is for."""
+    if re.search(r"\b(dbname|host)=\w", example or read.default):
+        return _Meaning(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
+    if match := re.match(r"(\w+)(\+\w+)?://", example or read.default):
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
-                return _Meaning(need=need, kind="url", scheme=match[0] if match[2] else "")
+                own = match[2] or (need == "postgres" and match[1] != "postgresql")
+                return _Meaning(need=need, kind="url", scheme=match[0] if own else "")
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
-    words = re.sub(r"^PG(?=[A-Z])", "PG_", name.upper()).split("_")
+    words = _JOINED.sub(r"\1\2_", read.name.upper()).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     if words[-1] in _WORDS["nats"] or (kind and len(words) == 1 and kind != "url"):
         return None
     before = set(words[:-1]) or set(words)
     need = next((need for need, names in _WORDS.items() if names & before), "")
+    if read.client and not (need and kind) and kind in ("", "url"):
+        need, kind = read.client, "url"
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 
 def _template(meaning: _Meaning, project: Project) -> str:
     if meaning.kind != "url" or meaning.need != "postgres":
         return f"{{{meaning.need}.{meaning.kind}}}"
-    scheme = meaning.scheme or _sqlalchemy_scheme(project)
+    scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
+    scheme = scheme or _sqlalchemy_scheme(project)
     return f"{scheme}{_PARTS}" if scheme else "{postgres.url}"
+
+
+def _has_sqlalchemy(project: Project) -> bool:
+    return bool(project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"))
 
 
 def _sqlalchemy_scheme(project: Project) -> str:
     """SQLAlchemy takes psycopg2 for a plain `postgresql://`, until 2.1; a project with another driver names it."""
-    if not project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"):
+    if not _has_sqlalchemy(project):
         return ""
     texts = "".join(source.text for source in project.code)
     if re.search(r"""replace\(\s*["']postgres(ql)?:""", texts) or "drivername=" in texts:
@@ -100,9 +121,34 @@ def _quoted(text: str) -> str:
 
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
-    """Servers whose address the program reads from no variable that was found."""
-    found = [
-        _meaning(read.name, project.examples.get(read.name, ("", ""))[0] or read.default) for read in reads(project)
-    ]
-    told = {meaning.need for meaning in found if meaning}
-    return [need for need in needs if need not in told]
+    """Servers whose address the program reads from no variable that was found; none where it has no source."""
+    told = {meaning.need for _, meaning in _meant(project)}
+    return [need for need in needs if need not in told] if project.code else []
+
+
+def portless(project: Project) -> dict[str, str]:
+    """Servers whose host is read from a variable and whose port is not, with the variable."""
+    kinds: dict[str, set[str]] = {}
+    hosts: dict[str, str] = {}
+    for read, meaning in _meant(project):
+        kinds.setdefault(meaning.need, set()).add(meaning.kind)
+        if meaning.kind == "host":
+            hosts.setdefault(meaning.need, f"{read.where} reads {read.name}")
+    return {need: where for need, where in hosts.items() if not {"port", "url"} & kinds[need]}
+
+
+def needed(project: Project) -> dict[str, str]:
+    """Servers that a default or an example of a variable names by a URL, with the variable."""
+    found: dict[str, str] = {}
+    for read, meaning in _meant(project):
+        said = project.examples.get(read.name, ("", ""))[0] or read.default
+        if "://" in said and not said.startswith("sqlite"):
+            found.setdefault(meaning.need, f"{read.where}: {read.name}")
+    return found
+
+
+def _meant(project: Project) -> Iterator[tuple[Read, _Meaning]]:
+    """Each variable that stands for a part of a server's address."""
+    for read in reads(project):
+        if meaning := _meaning(read, project.examples.get(read.name, ("", ""))[0]):
+            yield read, meaning

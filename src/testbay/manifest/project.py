@@ -86,6 +86,12 @@ def find_service(name: str | None, project: Path, here: Path | None = None) -> M
         return load_manifest(next(iter(folders.values())))
     if name in folders:
         return load_manifest(folders[name])
-    known = ", ".join(folders) or "none: a service is a folder with [tool.testbay] in its pyproject.toml"
+    if not folders:
+        raise ManifestError(
+            f"{project} has no manifest",
+            why="neither a testbay.toml nor [tool.testbay] in a pyproject.toml is in it or in its folders",
+            todo="`testbay init`, in the folder of the program, writes one from the program's own files",
+        )
+    known = ", ".join(folders)
     what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
     raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")

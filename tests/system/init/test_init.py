@@ -61,8 +61,8 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
     lines = [line for line in bay.run("init").lines if line.startswith("not found: ")]
 
     assert lines == [
-        "not found: no variable that leads the program to postgres (`env`): testbay explain reference/commands",
-        "not found: no migrations: the database is empty (`migrate`, `migrations`)",
+        "not found: migrations: the database starts without tables (`migrate`, `migrations`)",
+        "not found: a variable that leads the program to postgres (`env`): testbay explain reference/commands",
     ]
 
 
@@ -70,7 +70,7 @@ def test_an_empty_folder_says_what_it_lacks(bay: Bay) -> None:
     """A project of no packages needs no server, as far as anybody can tell."""
     (bay.project / "requirements.txt").unlink()
 
-    assert "not found: no server" in bay.run("init").out
+    assert "not found: a server" in bay.run("init").out
 
 
 def test_a_folder_that_may_not_be_written_is_an_error(bay: Bay) -> None:

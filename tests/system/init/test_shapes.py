@@ -60,9 +60,9 @@ MANIFESTS = {
     },
     "redis_worker": {
         "service": "redis_worker",
-        "needs": ["dragonfly"],
+        "needs": ["redis"],
         "tests": "tests",
-        "env": {"REDIS_HOST": "{dragonfly.host}", "REDIS_PORT": "{dragonfly.port}"},
+        "env": {"REDIS_HOST": "{redis.host}", "REDIS_PORT": "{redis.port}"},
     },
     "nats_service": {"service": "echo_service", "needs": ["nats"], "tests": "tests"},
     "library": {"service": "pg_outbox", "needs": ["postgres"], "tests": "tests"},
@@ -91,6 +91,7 @@ def own(request: pytest.FixtureRequest, tmp_path: Path, environment: Path) -> It
     assert made.left() == []
 
 
+@pytest.mark.timeout(600)  # two commands of eight seconds of CPU: minutes beside other suites
 def test_project_is_green_without_an_edit(own: Own) -> None:
     """Two commands: the manifest says what the project's files say, and the tests run on real servers."""
     begun = own.type("testbay init")

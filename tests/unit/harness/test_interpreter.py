@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness import interpreter
+from testbay.manifest.environments import environment as environment_of
 from testbay.manifest.service import Manifest
 
 
@@ -17,6 +18,20 @@ def environment(tmp_path: Path) -> Path:
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
     return tmp_path / "shop"
+
+
+@pytest.mark.parametrize(("package", "below"), [("pytest", ""), ("pytest", "services/shop"), ("ruff", "")])
+def test_the_projects_own_environment_runs_the_tests(tmp_path: Path, package: str, below: str) -> None:
+    """In its folder or above it in the same repository, where nothing is activated; one without pytest does not."""
+    folder = tmp_path / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").touch(mode=0o755)
+    (folder / "lib/python3.13/site-packages" / package).mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+
+    found = environment_of(tmp_path / below, {})
+
+    assert found == ((folder / "bin/python", str(folder)) if package == "pytest" else None)
 
 
 @pytest.mark.parametrize(

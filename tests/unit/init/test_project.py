@@ -115,6 +115,9 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("redis", 'getenv("CELERY_BROKER_URL", "amqp://guest@localhost//")', ""),
         ("psycopg", 'getenv("DB_SERVICE_URL", "http://localhost:8000")', ""),
         ("psycopg", 'getenv("APP_DB_URL", "sqlite:///app.db")', 'APP_DB_URL = "{postgres.url}"'),
+        ("psycopg", 'getenv("DBHOST")', 'DBHOST = "{postgres.host}"'),
+        ("psycopg", 'create_engine(environ["WAREHOUSE"])', 'WAREHOUSE = "{postgres.url}"'),
+        ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
         ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
     ],
 )

@@ -340,9 +340,8 @@ def test_a_project_without_services_says_what_one_is(project: Path) -> None:
     with pytest.raises(ManifestError) as refused:
         find_service("shop", project)
 
-    assert refused.value.why == (
-        f"services of {project}: none: a service is a folder with [tool.testbay] in its pyproject.toml"
-    )
+    assert refused.value.what == f"{project} has no manifest"
+    assert refused.value.todo == "`testbay init`, in the folder of the program, writes one from the program's own files"
 
 
 def test_a_manifest_cannot_be_changed(service: Service) -> None:

@@ -145,6 +145,14 @@ def test_the_stored_secret_proves_the_password(password: str) -> None:
     assert hmac.new(block, b"Server Key", hashlib.sha256).digest() == server_key
 
 
+def test_pg8000_gets_as_many_rounds_as_it_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its library refuses a server that asks for fewer."""
+    (tmp_path / "scramp.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert postgres._scram_secret("pw").startswith("SCRAM-SHA-256$4096:")
+
+
 def text_row(value: bytes) -> bytes:
     """One row of one text column, as the protocol writes it."""
     column = b"x\0" + struct.pack("!IHIhih", 0, 0, 25, -1, -1, 0)

@@ -1,0 +1,146 @@
+"""Addresses of servers that stand in the sources themselves, where no variable of the environment leads elsewhere."""
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from testbay.init import settingsfiles
+from testbay.init.project import Project, Source
+from testbay.init.variable import last
+
+PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
+_SCHEMES = {
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "redis": "dragonfly",
+    "valkey": "dragonfly",
+    "nats": "nats",
+}
+_LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 # what a client may be told to connect to
+_URL = re.compile(
+    r"(?P<scheme>postgres(?:ql)?|redis|valkey|nats)(?:\+\w+)?://(?:(?P<user>[\w.-]*)(?::(?P<password>[\w.!$-]*))?@)?"
+    r"(?P<host>[\w.-]+)(?::(?P<port>\d{2,5}))?(?:/(?P<db>[\w-]+))?"
+)
+_WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "hostname": "host"}
+_KEYS = ("host", "port", "user", "password", "db")
+_OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
+_OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedAddress:
+    """Where the sources look for a server, and as whom."""
+
+    need: str
+    host: str
+    port: int
+    where: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    db: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine, and not a name that only containers know."""
+        return self.host in _LOCAL
+
+
+def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
+    """The first address of each of these servers: in the program, else in its tests."""
+    tests = [source for source in project.sources if source.is_test]
+    constants = dict(pair for source in project.code for pair in _constants(source))
+    found: dict[str, FixedAddress] = {}
+    for source in (*project.code, *tests):
+        for address in _addresses(source, constants) if source.tree else ():
+            if address.need in needs:
+                found.setdefault(address.need, address)
+    for where, named in settingsfiles.groups(project):
+        for address in _of_settings(named, where):
+            if address.need in needs:
+                found.setdefault(address.need, address)
+    return found
+
+
+def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
+    for text in named.values():
+        yield from _of_text(text, where)
+    known = _known(named)
+    if need := _of_dict(" ".join((*named, *named.values())), known):
+        yield _address(need, known, where)
+
+
+def _constants(source: Source) -> Iterator[tuple[str, str]]:
+    """`HOST = "localhost"` at the top of a module: the name, and the value as text."""
+    for statement in source.tree.body if source.tree else ():
+        if isinstance(statement, ast.Assign) and (text := _text(statement.value, {})):
+            yield last(statement.targets[0]), text
+
+
+def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
+    """A literal, a name of the project's that holds one, or an f-string of both; empty for another thing."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, constants) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return _text(node.value, constants)
+    return constants.get(last(node), "")
+
+
+def _addresses(source: Source, constants: Mapping[str, str]) -> Iterator[FixedAddress]:
+    assert source.tree is not None
+    for node in ast.walk(source.tree):
+        where = f"{source.path}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            yield from _of_text(_text(node, constants), where)
+        elif isinstance(node, ast.Call):
+            words = {word.arg: _text(word.value, constants) for word in node.keywords if word.arg}
+            named = _known(words)
+            if need := _of_call(node, named):
+                yield _address(need, named, where)
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            named = _known({_text(key, {}): _text(value, constants) for key, value in pairs if key})
+            if need := _of_dict(ast.unparse(node), named):
+                yield _address(need, named, where)
+
+
+def _of_text(text: str, where: str) -> Iterator[FixedAddress]:
+    """A URL, or the words of libpq: `host=localhost dbname=shop`."""
+    if match := _URL.match(text):
+        yield _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
+    elif "host=" in text and ("dbname=" in text or "user=" in text):
+        yield _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
+
+
+def _known(words: Mapping[str, str]) -> dict[str, str]:
+    """Their names as testbay has them."""
+    short = {name.lower(): text for name, text in words.items()}
+    return {_WORDS.get(name, name): text for name, text in short.items()}
+
+
+def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
+    """Which server a client is made for; one without arguments takes the usual address."""
+    name, bare = last(call.func), not call.args and not call.keywords
+    if name in _OF_REDIS and (bare or named.get("host")):
+        return "dragonfly"
+    if bare and name == "connect" and isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats":
+        return "nats"
+    return "postgres" if name in _OF_POSTGRES and named.get("host") and {"db", "user"} & named.keys() else ""
+
+
+def _of_dict(text: str, named: Mapping[str, str]) -> str:
+    """Which server settings in a mapping are for, as Django and connection pools take them."""
+    if not named.get("host"):
+        return ""
+    if "postgres" in text or named.get("port") == "5432":
+        return "postgres"
+    return "dragonfly" if named.get("port") == "6379" else ""
+
+
+def _address(need: str, named: Mapping[str, str], where: str) -> FixedAddress:
+    said = {key: named.get(key, "") for key in _KEYS}
+    port = int(said["port"]) if said["port"].isdigit() else PORTS[need]
+    rest = {key: said[key] for key in ("user", "password", "db")} if need == "postgres" else {}
+    return FixedAddress(need=need, host=said["host"] or "localhost", port=port, where=where, **rest)

@@ -1,0 +1,48 @@
+"""Addresses of servers in settings files that no variable overrules: INI, TOML, YAML and JSON, read line by line."""
+
+import re
+from collections.abc import Iterator
+
+from testbay.init.project import Project
+
+_NAMES = ("*.ini", "*.cfg", "*.conf", "*.toml", "*.yaml", "*.yml", "*.json")
+_FOLDERS = ("", "config/", "conf/", "settings/", "etc/")
+_OTHERS = re.compile(
+    r"compose|^(testbay|pyproject|poetry|Pipfile|package|tox|pytest|setup|mypy|ruff|\.)|lock", re.IGNORECASE
+)
+_LINE = re.compile(r"\s*\"?([\w.]+)\"?\s*[:=]\s*\"?'?([^\"'#,]+)")
+_OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]ettings|create_(async_)?engine")
+
+
+def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
+    """Keys with values that stand together, and where the first one stands."""
+    names = sorted(
+        {
+            file.name if not folder else f"{folder}{file.name}"
+            for folder in _FOLDERS
+            for pattern in _NAMES
+            for file in (project.root / folder).glob(pattern)
+        }
+    )
+    for name in names:
+        if not _OTHERS.search(name.rpartition("/")[2]) and (name != "alembic.ini" or alembic_is_fixed(project)):
+            yield from _of(name, project.text(name))
+
+
+def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    found: dict[str, str] = {}
+    start = 0
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        if (match := _LINE.match(line)) and match[2].strip():
+            start, found[match[1].lower()] = start if found else number, match[2].strip()
+        elif found and not line.strip().startswith(("#", ";")):
+            yield f"{name}:{start}", found
+            found = {}
+
+
+def alembic_is_fixed(project: Project) -> bool:
+    """Whether Alembic's script takes the address in alembic.ini, whatever the environment says."""
+    if not re.search(r"(?m)^sqlalchemy\.url\s*=\s*postgresql", project.text("alembic.ini")):
+        return False
+    scripts = [source.text for source in project.sources if source.path.name == "env.py"]
+    return bool(scripts) and not any(_OVERRULED.search(text) for text in scripts)

@@ -1,0 +1,35 @@
+"""The virtual environment of a project: the active one, else the one in the project's folder."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_USUAL = (".venv", "venv")
+
+
+def python_of(folder: Path) -> Path:
+    """The Python program of a virtual environment."""
+    return folder / "bin" / "python"
+
+
+def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | None:
+    """The Python program of a project's environment, and where it was named; None without one.
+
+    An environment that no variable names has to have pytest: another one was not made for the tests.
+    """
+    # conda activates its base in every shell, which says nothing about this project.
+    conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
+    for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
+        if active and python_of(Path(active)).is_file():
+            return python_of(Path(active)), name
+    for folder in _folders(root):
+        for name in _USUAL:
+            if python_of(folder / name).is_file() and any((folder / name).glob("lib/python3*/site-packages/pytest")):
+                return python_of(folder / name), str(folder / name)
+    return None
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The project's folder, and those above it in the same repository."""
+    above = (root, *root.parents)
+    top = next((folder for folder in above if (folder / ".git").exists()), root)
+    yield from above[: above.index(top) + 1]

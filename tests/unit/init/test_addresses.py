@@ -1,0 +1,134 @@
+"""Servers whose address stands in the sources: the port is fixed, and the login is the program's."""
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import manifest, servers
+from testbay.init.project import Project
+
+DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "localhost"}}'
+
+
+@pytest.mark.parametrize(
+    ("packages", "text", "ports"),
+    [
+        ("redis", "import redis\nr = redis.Redis()", "{ redis = 6379 }"),
+        ("redis", 'r = redis.Redis(host="127.0.0.1", port=6380)', "{ redis = 6380 }"),
+        ("redis", 'HOST = "localhost"\nr = redis.Redis(host=HOST, port=6379)', "{ redis = 6379 }"),
+        ("celery", 'app = Celery(broker="redis://localhost")', "{ redis = 6379 }"),
+        ("valkey", 'r = valkey.from_url("valkey://localhost:7000/1")', "{ valkey = 7000 }"),
+        ("nats-py", "import nats\nasync def go():\n    await nats.connect()", "{ nats = 4222 }"),
+        ("nats-py", 'PORT = 4333\nurl = f"nats://localhost:{PORT}"', "{ nats = 4333 }"),
+        ("django\npsycopg", DJANGO, "{ postgres = 5432 }"),
+        ("psycopg", 'c = psycopg.connect("host=localhost port=5433 dbname=shop user=me")', "{ postgres = 5433 }"),
+        ("psycopg2", 'c = psycopg2.connect(host="localhost", user="me", dbname="shop")', "{ postgres = 5432 }"),
+        ("redis", 'r = redis.Redis(host=getenv("REDIS_HOST", "localhost"))', "{ redis = 6379 }"),
+        ("redis", 'r = redis.Redis(getenv("REDIS_HOST"), int(getenv("REDIS_PORT")))', ""),
+        ("redis", 'r = redis.Redis(host="cache")', ""),
+        ("redis", 'r = httpx.get("http://localhost:6379")', ""),
+    ],
+)
+def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:
+    """A variable that leads elsewhere leaves it free; a host of a container's network is no port of this machine."""
+    made = manifest.draft(add(project, {"requirements.txt": packages, "app.py": text}), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ([ports] if ports else [])
+
+
+def test_a_host_that_only_containers_know_is_said(project: Project) -> None:
+    """With the line that names it."""
+    made = manifest.draft(add(project, {"requirements.txt": "redis", "a.py": 'r = Redis(host="cache")'}), {})
+
+    [said] = made.missing
+
+    assert said == (
+        "a way to redis: a.py:1 names the host 'cache', which only its network knows; "
+        "read it from a variable of the environment, and name that in `env`"
+    )
+
+
+def test_the_compose_file_has_the_programs_own_login(project: Project) -> None:
+    """Where the program asks for a database as somebody, no other user would do."""
+    found = add(project, {"requirements.txt": "asyncpg", "a.py": 'u = "postgresql://me:p$w@localhost:5432/shop"'})
+    made = manifest.draft(found, {})
+
+    text = servers.compose_text(made.servers, made.fixed)
+
+    assert text.splitlines()[3:] == [
+        "    image: postgres:18",
+        "    environment:",
+        '      POSTGRES_USER: "me"',
+        '      POSTGRES_PASSWORD: "p$$w"',
+        '      POSTGRES_DB: "shop"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("packages", "image"),
+    [("redis", "redis:8"), ("valkey", "valkey/valkey:9"), ("nats-py", "nats:2.12"), ("psycopg", "postgres:18")],
+)
+def test_the_compose_file_names_the_servers_own_image(project: Project, packages: str, image: str) -> None:
+    """A project of Redis clients gets Redis."""
+    made = manifest.draft(add(project, {"requirements.txt": packages}), {})
+
+    assert f"    image: {image}" in servers.compose_text(made.servers, {}).splitlines()
+
+
+def test_a_program_of_a_repository_gets_its_own_servers(project: Project) -> None:
+    """The compose file above it has those of the other programs, too."""
+    text = "services: {db: {image: postgres:17}, bus: {image: nats:2.12}}"
+    add(project, {"compose.yml": text, "worker/requirements.txt": "nats-py", ".git/HEAD": ""})
+
+    found = servers.servers(Project(root=project.root / "worker"), {})
+
+    assert found.needs == {"nats": "../compose.yml: bus (nats:2.12)"}
+
+
+def test_imports_speak_where_no_file_names_packages(project: Project) -> None:
+    """A folder of scripts and notebooks."""
+    found = servers.servers(add(project, {"load.py": "import psycopg2\nfrom redis import Redis\n"}), {})
+
+    assert found.needs == {"postgres": "load.py: import psycopg2", "dragonfly": "load.py: import redis"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ports"),
+    [
+        ("config.ini", "[database]\nhost = localhost\nport = 5432\nname = stock\n", ["{ postgres = 5432 }"]),
+        ("config/app.yaml", "db:\n  url: postgresql://me@localhost:5433/stock\n", ["{ postgres = 5433 }"]),
+        ("alembic.ini", "[alembic]\nsqlalchemy.url = postgresql://a:b@localhost/x\n", ["{ postgres = 5432 }"]),
+        ("pyproject.toml", '[tool.x]\nurl = "postgresql://localhost/x"\n', []),
+        ("config.ini", "[web]\nhost = localhost\nport = 8000\n", []),
+    ],
+)
+def test_settings_files_fix_addresses(project: Project, name: str, text: str, ports: list[str]) -> None:
+    """Those that the program reads itself; not those of tools."""
+    files = {
+        "requirements.txt": "psycopg",
+        "app.py": "x = 1",
+        "alembic/env.py": "engine_from_config(section)",
+        name: text,
+    }
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
+@pytest.mark.parametrize(
+    ("requirement", "need"), [("tortoise-orm[asyncpg]", "postgres"), ("x[all,redis]>=2", "dragonfly"), ("x[y]", "")]
+)
+def test_an_extra_names_a_server(project: Project, requirement: str, need: str) -> None:
+    """Where the driver is named by nothing else."""
+    found = servers.servers(add(project, {"requirements.txt": requirement}), {})
+
+    assert list(found.needs) == ([need] if need else [])
+
+
+def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
+    """Such a program never sees the servers of its tests."""
+    made = manifest.draft(add(project, {".env": "", "a.py": "load_dotenv(override=True)"}), {})
+
+    assert made.missing[-1] == (
+        "a way past .env: a.py calls load_dotenv(override=True), which puts .env above testbay's values"
+    )

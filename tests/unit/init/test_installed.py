@@ -1,0 +1,50 @@
+"""What the Python of the tests has of what the project imports."""
+
+import sys
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import installed
+from testbay.init.project import Project
+
+SOURCES = {
+    "app/main.py": "import os\nimport app.db\nimport notthere\ntry:\n    import northis\nexcept ImportError: ...\n"
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "command"),
+    [
+        ({}, "notthere", "pip install notthere"),
+        ({"requirements.txt": "notthere"}, "notthere", "pip install -r requirements.txt"),
+        ({"uv.lock": ""}, "notthere", "uv sync"),
+        ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
+        (
+            {
+                "pyproject.toml": '[build-system]\nrequires = ["x"]\n[project]\nname = "x"',
+                "src/mine/a.py": "",
+                "b.py": "import mine",
+            },
+            "mine, notthere",
+            "pip install -e .",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_said(project: Project, files: dict[str, str], names: str, command: str) -> None:
+    """With the command that installs it; what may be missing, and what is the project's own, is left out."""
+    said = installed.absent(add(project, SOURCES | files), {})
+
+    assert said == f"{names} in {sys.executable}: {command}"
+
+
+def test_a_complete_environment_says_nothing(project: Project) -> None:
+    """The standard library, the project's own modules, and what is installed."""
+    assert installed.absent(add(project, {"a.py": "import json\nimport b\nimport pytest", "b.py": ""}), {}) == ""
+
+
+def test_django_needs_its_plugin(project: Project) -> None:
+    """Plain pytest does not set Django up."""
+    files = {"manage.py": "import django", "requirements.txt": "Django", "django.py": ""}
+
+    assert installed.absent(add(project, files), {}).endswith(": pip install -r requirements.txt pytest-django")
