@@ -7,7 +7,8 @@ SHELL := bash
 .PHONY: help setup lint fix test-fast test test-all integration-test check pictures lock clean
 
 # A worker for each processor; tests/conftest.py says what goes where.
-PYTEST := .venv/bin/python -m pytest -n logical
+# Images of Python forbid bytecode; without it each of the hundreds of Pythons that tests start compiles us anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n logical
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

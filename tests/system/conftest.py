@@ -61,7 +61,8 @@ class Bay:
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         # Plugins of libraries that happen to be installed beside us: importing them takes longer than most suites here.
-        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:langsmith_plugin -p no:valkey"}
+        without = " ".join(f"-p no:{name}" for name in ("langsmith_plugin", "valkey", "hypothesispytest", "anyio"))
+        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": without}
         self.name = "shop"
         self._others = docker_things()
 

@@ -42,7 +42,7 @@ def test_loops_of_plugins_are_used(guest: Guest, plugin: str) -> None:
     guest.tools("asyncpg", *(["pytest-asyncio"] if plugin == "asyncio" else []))
     tests = {"tests/test_it.py": TESTS.replace("MARK", plugin), "tests/test_peer.py": PEER}
     guest.write({"testbay.toml": BOTH, "tests/conftest.py": ANYIO, **tests})
-    done = guest.pytest("-q", "--testbay-strict")
+    done = guest.pytest("-q", "--testbay-strict", PYTEST_ADDOPTS="-p no:hypothesispytest")
 
     assert (done.code, "5 passed" in done.out) == (0, True), done.out
 
