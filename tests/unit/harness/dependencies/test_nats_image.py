@@ -129,3 +129,18 @@ def test_tls_flags_are_left_out_and_named() -> None:
         ["-DV"],
         ("service 'bus': embedded leaves out its TLS flags",),
     )
+
+
+@pytest.mark.parametrize(
+    ("environment", "login"),
+    [
+        ({"NATS_USERNAME": "n", "NATS_PASSWORD": "p"}, image.Login()),
+        ({"NATS_ENABLE_AUTH": "yes", "NATS_USERNAME": "n", "NATS_PASSWORD": "p"}, image.Login("n", "p")),
+        ({"NATS_ENABLE_AUTH": "yes", "NATS_TOKEN": "t"}, image.Login("", "t")),
+    ],
+)
+def test_bitnami_asks_for_a_login_only_when_told(environment: dict[str, str], login: image.Login) -> None:
+    """Its variables alone let everyone in."""
+    asked = ComposeService(key="bus", image="bitnami/nats:2", environment=environment)
+
+    assert image.meaning(asked).login == login

@@ -145,6 +145,28 @@ def test_the_stored_secret_proves_the_password(password: str) -> None:
     assert hmac.new(block, b"Server Key", hashlib.sha256).digest() == server_key
 
 
+@pytest.mark.parametrize(
+    ("zone", "found"),
+    [
+        ("Europe/Vienna", ["timezone=Europe/Vienna"]),
+        ("", []),
+        ("../UTC", []),
+        ("Nowhere/Land", []),
+    ],
+)
+def test_the_server_has_the_containers_zone(tmp_path: Path, zone: str, found: list[str]) -> None:
+    """As the image's initdb takes it from TZ; what the server has no file of would keep it from starting."""
+    for name in ("Europe/Vienna", "UTC"):
+        file = tmp_path / "share/timezone" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    server = Server(program=tmp_path / "bin/postgres", version="18.1", source="wheel")
+
+    argv = postgres.plan(service(POSTGRES_PASSWORD="pw", TZ=zone), server, tmp_path)["argv"]
+
+    assert [word for word in argv if "timezone=" in word] == found
+
+
 def test_pg8000_gets_as_many_rounds_as_it_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its library refuses a server that asks for fewer."""
     (tmp_path / "scramp.py").touch()

@@ -63,7 +63,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     if _kind(best) != kind:
         return replace(best, note=f"{_kind(best)} {'.'.join(best.version.split('.')[:2])} stand-in")
     if wanted and wanted[1] != best.version.partition(".")[0]:
-        return replace(best, note=f"another major version than {service.image}")
+        return replace(best, note=f"another major version than {service.image.partition('@')[0]}")
     return best
 
 

@@ -99,7 +99,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
         ManifestError: Its configuration cannot be read, or admits no user that testbay knows.
     """
     started = container.started(service, PROGRAMS)
-    flags = started.words
+    flags = (*started.words, *_bitnami(service))
     named = _flag(flags, *_CONFIG_FLAGS)
     configuration, note = _configuration(service, named) if named else ((), "")
     values = {entry.key.lower(): entry.value for entry in configuration}
@@ -117,6 +117,17 @@ def meaning(service: ComposeService) -> NatsMeaning:
         notes=(*started.notes, *([note] if note else []), *([_shared(service)] if own_access else [])),
         left_out=(f"service {service.key!r}: embedded leaves out {' and '.join(left_out)}",) if left_out else (),
     )
+
+
+def _bitnami(service: ComposeService) -> tuple[str, ...]:
+    """The login that bitnami's image makes of its variables, as flags."""
+    asked = service.environment.get("NATS_ENABLE_AUTH", "").lower() in ("yes", "true", "1")
+    if "bitnami" not in service.image or not asked:
+        return ()
+    if token := container.variable(service, "NATS_TOKEN"):
+        return ("--auth", token)
+    user, password = (container.variable(service, name) for name in ("NATS_USERNAME", "NATS_PASSWORD"))
+    return ("--user", user or "nats", "--pass", password)
 
 
 def _shared(service: ComposeService) -> str:

