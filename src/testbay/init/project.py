@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ class Project:
 
     def text(self, name: str) -> str:
         """A file's text; empty for one that is missing, too large or not text."""
+        path = self.root / name
         try:
-            with (self.root / name).open("rb") as file:
+            with path.open("rb") if path.is_file() else BytesIO() as file:  # a pipe would be waited for
                 content = file.read(_LIMIT_BYTES + 1)
             return content.decode() if len(content) <= _LIMIT_BYTES else ""
         except (OSError, ValueError):

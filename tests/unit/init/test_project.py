@@ -1,5 +1,7 @@
 """What `testbay init` reads in a project's files: nothing is executed, and nothing of a stranger's stops it."""
 
+import os
+
 import pytest
 from tests.unit.init.conftest import add
 
@@ -33,6 +35,13 @@ def test_a_broken_pyproject_is_read_as_far_as_it_goes(project: Project, text: st
     (project.root / "pyproject.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
 
     assert project.packages.keys() <= {"x"}
+
+
+def test_a_pipe_is_not_waited_for(project: Project) -> None:
+    """Not as pyproject.toml either."""
+    os.mkfifo(project.root / "pyproject.toml")
+
+    assert (project.text("pyproject.toml"), project.pyproject) == ("", {})
 
 
 def test_servers_are_found_by_image_and_by_client(project: Project) -> None:

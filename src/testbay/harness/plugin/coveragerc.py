@@ -24,7 +24,7 @@ def read(named: str, folders: Sequence[Path]) -> Rules:
 def _of(file: Path) -> Rules:
     """Its sections without `coverage:` or `tool.coverage` before their names; what cannot be read is left out."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
         if file.suffix == ".toml":
             document = tomllib.loads(text)
             tables = document.get("tool", {}).get("coverage") or (document if file.name == ".coveragerc.toml" else {})

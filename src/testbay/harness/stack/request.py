@@ -112,7 +112,7 @@ class Request:
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
             return []
-        files = sorted((self.manifest.root / self.manifest.migrations).rglob("*.sql"))
+        files = sorted(f for f in (self.manifest.root / self.manifest.migrations).rglob("*.sql") if f.is_file())
         return [["reading", str(migrate.READING)], *([file.name, migrate.digest(file)] for file in files)]
 
 

@@ -1,5 +1,6 @@
 """The project's own settings of coverage.py, completed for a run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_settings_are_found_where_coverage_looks(tmp_path: Path, name: str, text
     assert "*/made.py" in str(read.get_option("run:omit"))
     assert (read.get_option("report:fail_under"), read.get_option("run:source")) == (90.5, ["src"])
     assert coveragerc.fail_under(tmp_path / "made") == 90.5
+
+
+def test_a_pipe_holds_no_settings(tmp_path: Path) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / ".coveragerc")
+
+    assert coveragerc.read(".coveragerc", [tmp_path]) == {}
 
 
 def test_lists_of_toml_stay_lists(tmp_path: Path) -> None:
