@@ -6,6 +6,7 @@ import functools
 import gzip
 import html
 import json
+import quopri
 import urllib.parse
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +28,7 @@ _BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
 def forms(value: str) -> frozenset[str]:
     """What a reader, or a one-line program, turns back into the value, or into one of its lines.
 
-    As it is, in upper and lower case, reversed, as hex digits, in base32, base64 and base85 (all alphabets, wherever it
+    As it is, in upper and lower case, reversed, as numbers, in base32, base64 and base85 (all alphabets, wherever it
     stands in a longer text), quoted as URLs, JSON, XML and Python do it. A value or line that is too short has none.
     """
     wholes = {value, value.strip(), *(line.strip() for line in value.splitlines())}
@@ -57,12 +58,16 @@ def _written(text: str) -> Iterator[str]:
 
 
 def _digits(raw: bytes) -> Iterator[str]:
-    """Each byte as two digits, bare or as URLs, programs, JSON and dumps write a byte, in both cases."""
+    """Each byte as a number: as URLs, programs, JSON, HTML, mails and dumps write one, hex digits in both cases."""
     for digits in (raw.hex(), raw.hex().upper()):
         yield digits
         pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
         yield from (":".join(pairs), " ".join(pairs))
         yield from ("".join(f"{before}{pair}" for pair in pairs) for before in ("%", "\\x", "\\u00"))
+        yield from ("0x" + between.join(pairs) for between in (",0x", ", 0x"))
+        yield "&#x" + ";&#x".join(pairs)
+    yield from (between.join(map(str, raw)) for between in (",", ", ", ";&#"))
+    yield "".join(f"\\{byte:03o}" for byte in raw)
 
 
 def _base64(raw: bytes) -> Iterator[str]:
@@ -104,6 +109,7 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
         yield encoded
         yield encoded.replace("/", "\\/")
         yield json.dumps(encoded, ensure_ascii=plain_ascii)[1:-1]  # JSON kept in JSON, as test records do
+    yield quopri.encodestring(raw).decode().replace("=\n", "")
     yield repr(text)[1:-1]
     yield repr(raw)[2:-1]
     for quotes in (True, False):

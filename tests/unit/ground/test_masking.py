@@ -3,6 +3,7 @@ import gzip
 import html
 import io
 import json
+import quopri
 import secrets
 import sqlite3
 import tracemalloc
@@ -38,6 +39,12 @@ TEXTS: dict[str, Writer] = {
     "URL, every byte": lambda value: "".join(f"%{byte:02X}" for byte in value.encode()),
     "URL in a URL": lambda value: urllib.parse.quote(urllib.parse.quote(value, safe=""), safe=""),
     "every byte escaped": lambda value: "".join(f"\\x{byte:02x}" for byte in value.encode()),
+    "list of bytes": lambda value: json.dumps(list(value.encode())),
+    "list in C": lambda value: ", ".join(f"0x{byte:02x}" for byte in value.encode()),
+    "character references": lambda value: "".join(f"&#{byte};" for byte in value.encode()),
+    "hex references": lambda value: "".join(f"&#x{byte:X};" for byte in value.encode()),
+    "octal": lambda value: "".join(f"\\{byte:03o}" for byte in value.encode()),
+    "mail": lambda value: quopri.encodestring(value.encode(), quotetabs=False).decode(),
     "hex dump": lambda value: value.encode().hex(" ", 2),
     "URL": lambda value: urllib.parse.quote(value, safe=""),
     "URL path": urllib.parse.quote,
