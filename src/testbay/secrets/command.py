@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import re
+import resource
 import shlex
 import stat
 import time
@@ -109,6 +110,7 @@ def execute(
         began = time.time()
         env = {name: value for name, value in settings.environ.items() if not name.startswith(_OURS)}
         env |= {secret.name: secret.value for secret in found}
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # it would hold them
         try:
             with process.run_in_place(command, env=env) as code:
                 _search(project, settings.environ, found, began, root=manifest.root)

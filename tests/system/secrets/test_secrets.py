@@ -4,6 +4,7 @@ The real command reads the standard variables; moto's server plays AWS (what it 
 """
 
 import json
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -41,6 +42,18 @@ def test_the_exit_code_is_the_command_s(shop: Shop) -> None:
     assert shop.python("raise SystemExit(7)").code == 7
     assert shop.python("import os; os.kill(os.getpid(), 9)").code == 128 + 9
     assert shop.run("shop", "--", "no-such-program").code == 10
+
+
+def test_a_crash_dumps_no_memory(shop: Shop) -> None:
+    """A core file would hold every secret, in a folder that may be uploaded."""
+    allowed = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (allowed[1], allowed[1]))
+    try:
+        done = shop.python("import resource; print(resource.getrlimit(resource.RLIMIT_CORE)[0])")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, allowed)
+
+    assert done.lines[-1] == "0"
 
 
 def test_the_service_can_be_left_out(shop: Shop) -> None:
