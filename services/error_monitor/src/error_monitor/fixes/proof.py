@@ -62,9 +62,15 @@ class Proving:
         if found.problem:
             raise RefusedError(5, f"the new test with the patch: {found.problem}")
         wanted = set(runs[0].tests)
-        if found.having("passed") != wanted or set(found.tests) != wanted or found.exit_code:
-            again = " after it had passed: it is a flake" if number > 1 else ""
+        if not found.tests:
+            raise RefusedError(5, f"the {found.name}: it ended with code {found.exit_code} before any test ran")
+        again = " after it had passed: it is a flake" if number > 1 else ""
+        if found.having("failed") | found.having("error"):
             raise RefusedError(5, f"the new test fails with the patch{again}")
+        if found.having("passed") != wanted or set(found.tests) != wanted:
+            raise RefusedError(5, f"other tests ran with the patch than on the base{again}")
+        if found.exit_code:
+            raise RefusedError(5, f"no test fails with the patch, but the run ends with code {found.exit_code}{again}")
 
     async def _suite(self, runs: list[Outcome], both: Sequence[Edit], answer: Answer) -> None:
         before = await self._run(runs, "whole suite on the base", [], "")

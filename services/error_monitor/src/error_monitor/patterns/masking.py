@@ -36,8 +36,8 @@ MASK = re.compile(
     rf"|\b(?=[A-Z]){DAYS},? {MONTHS} [ \d]\d [\d:]{{5,8}}(?: [A-Z]{{3,4}})?(?: \d{{4}})?"
     rf"|\b(?:(?=[A-Z])(?:{DAYS},? )?{MONTHS} [ \d]?\d(?:,? \d{{4}})?|\d{{1,2}} {MONTHS} \d{{4}})(?: [\d:]{{5,8}})?\b"
     r"|(?=\d)\d{4}[-/]\d\d(?:[-/]\d\d)?(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b"
-    r"|(?P<equals>(?<=[\w\])])=)(?:\"(?:[^\"\\]|\\.){0,2000}?\"|(?=[^\s=>])[^\s,;&|)\]}]+)"
-    r"|(?P<flag>[=:] )(?i:true|false|null|none|yes|no|on|off)(?=\s*(?:[,;|)\]}]|$))"
+    r"|(?P<equals>(?<=[\w\])])=)(?:\"(?:[^\"\\]|\\.){0,2000}?\"|[\w.$:-]{1,100}\{[^{}]{0,200}\}|(?=[^\s=>])[^\s,;&|)\]}]+)"
+    r"|(?P<flag>[=:] {1,3})(?i:true|false|null|none|yes|no|on|off)(?=\s*(?:[,;|)\]}]|$))"
     r"|(?<=\()/[^()]*(?=\))"
     r"|(?<![\w/.])(?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.@%+=~{}$-]*(?:[/\\][\w.@%+=~{}$#-]+)*/?"
     r"|(?P<empty>(?<=\w )\(\))"
@@ -49,7 +49,8 @@ MASK = re.compile(
     rf"(?: ?{UNITS}(?![\w-]))?"
 )
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
-RUNS = re.compile(r"\*(?:[\s,;:/|x]*\*)+")
+RUNS = re.compile(r"\*(?:[\s,;:/|x]*(?:\*|(?<=\* )\(\*\)(?= [a-z])))+")
+"""Values that follow each other are one: a list may be longer the next time, and a size stand in two units."""
 SPACES = re.compile(r"\s+")
 
 
