@@ -24,6 +24,7 @@ class GitHost(Peer):
         self.pulls: list[dict[str, Any]] = []
         self.writes: list[str] = []
         self.archives: dict[str, bytes] = {}
+        self.messages: list[str] = []
         self.most_open = 0
         self.fault: Callable[[str], tuple[int, bool] | None] = lambda _: None
 
@@ -66,6 +67,10 @@ class GitHost(Peer):
         if found := re.fullmatch(r"/(?:git/)?commits/(\w+)", path):
             sha = self.refs.get(f"heads/{found[1]}", found[1])
             return (200, json.dumps(self.objects[sha])) if sha in self.objects else _said(404, "Not Found")
+        if path == "/commits":
+            return 200, json.dumps([{"commit": {"message": one}} for one in self.messages])
+        if found := re.fullmatch(r"/compare/(\w+)\.\.\.(\w+)", path):
+            return 200, json.dumps({"status": "identical" if found[1] == found[2] else "diverged"})
         if found := re.fullmatch(r"/tarball/(\w+)", path):
             return (200, self.archives[found[1]]) if found[1] in self.archives else _said(404, "Not Found")
         if found := re.fullmatch(r"/issues/(\d+)/labels", path):

@@ -84,10 +84,21 @@ def clone(folder: Path) -> str:
     for name, content in {**files, "tests/test_orders.py": TESTS}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
-    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Base"]):
-        subprocess.run([*git, *words], check=True)
-    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    _git(folder, "init", "-q", "-b", "main")
+    return commit(folder, "src/shop/orders.py", ORDERS)
+
+
+def commit(folder: Path, name: str, content: str) -> str:
+    """A commit of all that is there, with one file changed; its id."""
+    (folder / name).write_text(content, encoding="utf-8")
+    _git(folder, "add", "-A")
+    _git(folder, "commit", "-q", "-m", "Base")
+    return _git(folder, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *words: str) -> str:
+    argv = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid", *words]
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def answer(**changes: Any) -> dict[str, Any]:

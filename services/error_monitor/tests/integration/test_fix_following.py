@@ -1,0 +1,166 @@
+"""The ladder with stand-ins for model, GitHub and jail: cheats end at the fourth rung, merges are followed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness import cheats, shop
+from harness.git_host import GitHost
+from harness.messages_api import MessagesApi, call
+from harness.recorded_jail import RecordedJail
+
+from error_monitor.database import Database
+from error_monitor.fixes import checkout, rails
+from error_monitor.fixes.follow import follow
+from error_monitor.fixes.ladder import Ladder
+from error_monitor.fixes.options import FixSettings
+from error_monitor.fixes.records import Answer, Edit, RefusedError
+from error_monitor.patterns.queries import Queries, Wanted
+from error_monitor.scanning.once import scan_once
+from error_monitor.settings import Settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from testbay.fixtures import Lease
+
+ORDERS = "src/shop/orders.py"
+MERGE, OTHER = "b" * 40, "c" * 40
+MERGED = {"merged": True, "merge_commit_sha": MERGE}
+DEPLOYED = """INSERT INTO error_monitor.deploys (service, commit, deployed_at)
+    SELECT services[1], %s, now() - interval '30 minutes' FROM error_monitor.patterns"""
+SEEN = """INSERT INTO error_monitor.occurrences (fingerprint, minute, source, service, events)
+    SELECT fingerprint, date_trunc('minute', now() - interval '5 minutes'), 'x', '', 2 FROM error_monitor.patterns"""
+EARLIER = "UPDATE error_monitor.fixes SET merged_at = now() - interval '1 hour'"
+
+
+class World:
+    """One pattern, one ladder, and who is around it."""
+
+    def __init__(self, env: Mapping[str, str], model: MessagesApi, github: GitHost) -> None:
+        self.env, self.model, self.github = env, model, github
+        self.settings = Settings.from_env(env)
+        self.clone = Path(env["ERROR_MONITOR_FIX_CLONE"])
+
+    @asynccontextmanager
+    async def ladder(self) -> AsyncIterator[tuple[Ladder, str]]:
+        """A ladder on a database that is open, and the pattern."""
+
+        async def choose(_: FixSettings) -> RecordedJail:
+            return RecordedJail(lambda: asyncio.sleep(0))
+
+        database = Database(self.settings)
+        await database.open()
+        try:
+            (row,), _ = await Queries(database).patterns(Wanted())
+            yield Ladder(self.settings.fixes, database, [], choose=choose), row["fingerprint"]
+        finally:
+            await database.close()
+
+    async def climbed(self, ladder: Ladder, fingerprint: str) -> Mapping[str, Any]:
+        """The fix at the end of one climb."""
+        fix_id, owned = await ladder.start(fingerprint, "scan")
+        assert owned is not None
+        await ladder.climb(owned)
+        return await self.fix(ladder, fix_id)
+
+    async def fix(self, ladder: Ladder, fix_id: int) -> Mapping[str, Any]:
+        """The fix as the page shows it."""
+        found = await ladder.questions.fix(fix_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def world(bay: "Lease", tmp_path: Path) -> Iterator[World]:
+    log = tmp_path / "shop.log"
+    log.write_text(shop.LOG * 3)
+    with MessagesApi() as model, GitHost() as github:
+        github.add_commit(shop.clone(tmp_path / "clone"))
+        env = {
+            **bay.exports, **model.environ, **github.environ, **shop.SETTINGS, "LOG_FILES": str(log),
+            "ERROR_MONITOR_FIX_CLONE": str(tmp_path / "clone"), "ERROR_MONITOR_SETTLE_S": "0", "LOG_LEVEL": "ERROR",
+            "ERROR_MONITOR_DB_TIMEOUT_S": "15", "AUTO_FIX_ENABLED": "true", "ERROR_MONITOR_FIX_QUIET_AFTER_S": "0",
+        }  # fmt: skip
+        asyncio.run(scan_once(Settings.from_env(env), None, ""))
+        yield World(env, model, github)
+
+
+def deploy(postgres: "psycopg.Connection[Any]", commit: str, *, is_seen: bool = False) -> None:
+    """Half an hour ago, half an hour after the merge; the pattern was seen since then or not."""
+    postgres.execute(EARLIER)
+    postgres.execute(DEPLOYED, (commit,))
+    if is_seen:
+        postgres.execute(SEEN)
+
+
+FATES: dict[str, tuple[Mapping[str, Any], str, tuple[str, bool] | None]] = {
+    "closed": ({"merged": False}, "", None),
+    "merged": (MERGED, "", None),
+    "merged, and not deployed": (MERGED, "", (OTHER, True)),
+    "reverted": (MERGED, f"Revert it\n\nThis reverts commit {MERGE}.", None),
+    "stopped": (MERGED, "", (MERGE, False)),
+    "returned": (MERGED, "", (MERGE, True)),
+}
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_a_pull_request_is_followed(world: World, postgres: "psycopg.Connection[Any]", fate: str) -> None:
+    """Closed, merged, reverted; and, in a build that has the merge, whether the pattern stopped or returned."""
+    pull, said, deployed = FATES[fate]
+    postgres.autocommit = True
+    world.model.replies = [[call("submit", shop.answer())]]
+    world.github.messages = [said]
+
+    async def lived() -> list[str]:
+        async with world.ladder() as (ladder, fingerprint):
+            opened = await world.climbed(ladder, fingerprint)
+            world.github.pulls[0] |= {"state": "closed", **pull}
+            await follow(ladder.settings, ladder.store, ladder.questions)
+            if deployed:
+                deploy(postgres, deployed[0], is_seen=deployed[1])
+            await follow(ladder.settings, ladder.store, ladder.questions)
+            return [opened["state"], (await world.fix(ladder, opened["fix_id"]))["state"]]
+
+    assert asyncio.run(lived()) == ["opened", fate.partition(",")[0]]
+
+
+def cheating(name: str) -> dict[str, Any]:
+    """The answer with a cheat in its test or in its change."""
+    is_test = name in cheats.TESTS
+    text = (cheats.TESTS if is_test else cheats.SOURCES)[name][0]
+    test = {"path": cheats.NEW, "content": text if is_test else cheats.TEST}
+    return shop.answer(test=test, patch=[{"path": ORDERS, "content": cheats.GOOD if is_test else text}])
+
+
+@pytest.mark.parametrize("name", ["returns early", "a part of pytest", "a lower level", "an alias"])
+def test_a_cheat_ends_at_the_fourth_rung(world: World, name: str) -> None:
+    """With the reason that the rails give, and nothing is written to GitHub."""
+    world.github.add_commit(shop.commit(world.clone, ORDERS, cheats.SOURCE))
+    world.model.replies = [[call("submit", cheating(name))]]
+
+    async def ended() -> Mapping[str, Any]:
+        async with world.ladder() as (ladder, fingerprint):
+            return await world.climbed(ladder, fingerprint)
+
+    fix = asyncio.run(ended())
+    assert (fix["state"], fix["rung"], world.github.writes) == ("refused", 4, []), fix["reason"]
+
+
+def test_the_rails_refuse_every_cheat_in_a_checkout(world: World) -> None:
+    """Each for a rail: none reaches the proof."""
+    commit = shop.commit(world.clone, ORDERS, cheats.SOURCE)
+    rungs = {}
+    with checkout.unpacked(asyncio.run(checkout.archived(str(world.clone), commit)), commit) as base:
+        for name in (*cheats.TESTS, *cheats.SOURCES):
+            given = cheating(name)
+            test, patch = Edit(**given.pop("test")), tuple(Edit(**one) for one in given.pop("patch"))
+            answer = rails.compared(Answer(**given, test=test, patch=patch), base)
+            with pytest.raises(RefusedError) as refused:
+                rails.check(answer, base, world.settings.fixes, "KeyError")
+            rungs[name] = refused.value.rung
+
+    assert rungs == dict.fromkeys(cheats.TESTS | cheats.SOURCES, 4)
