@@ -4,12 +4,14 @@ Usage: testbay exec error_monitor -- .venv/bin/python bench/scan.py [--lines 100
 
 Writes a log of a web service (requests, warnings, errors, tracebacks; one line in 25 belongs to an error), reads it
 with one scan, and prints lines per second, processor time, peak memory, the longest callback of the event loop and how
-late a timer was at worst. Each contestant is a process of its own. Drain3 is not a dependency:
-`uv pip install --target DIR drain3`, then PYTHONPATH=DIR.
+late a timer was at worst. Each contestant is a process of its own. Drain3 is not a dependency: it is fetched into a
+folder that is removed, unless PYTHONPATH leads to it. Exit code 1: the scan reads fewer lines per second of processor
+time than Drain3, or blocked the event loop for more than 50 ms.
 """
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import random
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 SEED = 7
+BLOCKED_MS = 50
 WAYS = ("orders", "users", "carts", "search", "health")
 TRACE = """Traceback (most recent call last):
   File "/srv/shop/.venv/lib/python3.11/site-packages/starlette/routing.py", line 74, in app
@@ -47,11 +50,12 @@ def main() -> None:
     elif args.child == "drain3":
         drain3(args.log)
     else:
-        compare(args.lines, args.profile)
+        sys.exit(compare(args.lines, args.profile))
 
 
-def compare(lines: int, profile: Path | None) -> None:
-    """Each contestant in a process of its own, on one file."""
+def compare(lines: int, profile: Path | None) -> int:
+    """Each contestant in a process of its own, on one file; 1 where the scan is behind."""
+    rates, blocked_ms = {}, 0.0
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "shop.log"
         written = write(log, lines)
@@ -59,11 +63,26 @@ def compare(lines: int, profile: Path | None) -> None:
         for name in ("scan", "drain3"):
             argv = [sys.executable, __file__, "--child", name, "--log", str(log)]
             argv += ["--profile", str(profile)] if profile and name == "scan" else []
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            env = {**os.environ, **(fetched(Path(folder)) if name == "drain3" else {})}
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
             if done.returncode:
                 print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
                 continue
-            print(row(name, written, json.loads(done.stdout.splitlines()[-1])))
+            found = json.loads(done.stdout.splitlines()[-1])
+            rates[name] = written / found["cpu_s"]
+            blocked_ms = max(blocked_ms, found.get("callback_ms", 0.0))
+            print(row(name, written, found))
+    ratio = rates["scan"] / rates["drain3"] if len(rates) == 2 else 0.0
+    print(f"{ratio:.2f} x Drain3 per second of processor time, longest block of the event loop {blocked_ms:.1f} ms")
+    return int((ratio < 1 and profile is None) or blocked_ms > BLOCKED_MS)
+
+
+def fetched(folder: Path) -> dict[str, str]:
+    """Where Drain3 is found, fetched if it is nowhere."""
+    if importlib.util.find_spec("drain3"):
+        return {}
+    subprocess.run(["uv", "pip", "install", "--quiet", "--target", str(folder / "drain3"), "drain3"], check=False)
+    return {"PYTHONPATH": os.pathsep.join([str(folder / "drain3"), os.environ.get("PYTHONPATH", "")])}
 
 
 def row(name: str, lines: int, found: dict[str, Any]) -> str:

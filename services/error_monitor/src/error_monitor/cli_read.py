@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
 
 
 def _group(args: argparse.Namespace) -> int:
-    if not args.file.is_file():
+    if not args.file.exists() or args.file.is_dir():  # a pipe is read as it comes: /dev/stdin, say
         return _refuse(f"group: no such file: {args.file}")
     for event in _lines(args.file) if args.each_line else events(args.file):
         sys.stdout.write(json.dumps(_row(event), ensure_ascii=False) + "\n")

@@ -1,6 +1,8 @@
 """group and explain, as a person and the scorer call them."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,17 @@ def test_group(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (4, "error", "resource"),
     ]
     assert [row["fingerprint"] == rows[0]["fingerprint"] for row in rows] == [True, True, False]
+
+
+def test_group_reads_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log that is longer than the disk comes by a pipe; it is read as it comes."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        written = threads.submit(pipe.write_text, LOG)
+        code = cli.main(["group", "--jsonl", str(pipe)])
+
+    assert (code, written.result(), len(capsys.readouterr().out.splitlines())) == (0, len(LOG), 3)
 
 
 def test_group_each_line(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

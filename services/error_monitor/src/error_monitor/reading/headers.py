@@ -31,6 +31,7 @@ NAMES = {
     "wrn": "warning",
     "ftl": "critical",
 }
+CALM = ("info", "debug")
 WORDS = "|".join(
     sorted((name.upper() for name in NAMES if name not in ("exception", "success")), key=len, reverse=True)
 )
@@ -165,6 +166,9 @@ def _fields(between: str) -> bool:
 
 def _made(level: str, text: str, at: int, time: str | None, before: str = "") -> Header:
     """A header whose level ends at `at`: what follows is worker, logger and message."""
+    level = NAMES.get(level.lower(), level)
+    if level in CALM and "most recent call last" not in text:
+        return Header(level, text[at:], time=time)  # nothing of it is kept: most lines end here
     worker = None
     at += text.startswith(("'", '"'), at)  # level='error'
     if found := WORKER.match(text, at):
@@ -189,7 +193,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
     message = text[at:].rstrip()
     if quoted := LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)):
         said = quoted[1] or quoted[2] or quoted[3] or message
-        return Header(NAMES.get(level.lower(), level), said, time=time, logger=logger, worker=worker)
+        return Header(level, said, time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
         message = message[: found.start()]
-    return Header(NAMES.get(level.lower(), level), message.strip(), time=time, logger=logger, worker=worker)
+    return Header(level, message.strip(), time=time, logger=logger, worker=worker)

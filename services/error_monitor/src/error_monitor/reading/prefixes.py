@@ -85,6 +85,21 @@ PREFIXES = (
         re.compile(r"\[(?P<worker>(?:pid|PID|worker|process|proc|thread)[ :=#-]?\d+)\](?: |$)"),
     ),
     Prefix(
+        "aws logs tail",
+        DIGITS,
+        re.compile(rf"(?P<time>{ISO})[ \t](?P<service>[\w.$\[\]-]+(?:/[\w.$\[\]-]+){{2,}})(?: |$)"),
+    ),
+    Prefix(
+        "Fly.io",
+        DIGITS,
+        re.compile(rf"(?P<time>{ISO}) (?P<service>[a-z][\w-]*)\[(?P<worker>\w+)\] [a-z]{{3}} \[\w+\] ?"),
+    ),
+    Prefix(
+        "Render",
+        UPPER,
+        re.compile(rf"(?P<time>{SYSLOG}) [AP]M  "),
+    ),
+    Prefix(
         "NATS",
         "[",
         re.compile(r"\[(?P<worker>\d+)\] (?=\d{4}/\d\d/\d\d \d\d:)"),

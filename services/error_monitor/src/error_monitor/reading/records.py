@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from error_monitor.reading import foreign
+from error_monitor.reading import foreign, tracebacks
 from error_monitor.reading.event import Failure
 from error_monitor.reading.headers import LETTERS, level_named
 from error_monitor.reading.line import Line
@@ -28,6 +28,8 @@ KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
+DOCKER = {"log", "stream", "time", "attrs"}
+"""The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
@@ -57,7 +59,7 @@ def unwrap(line: Line) -> bool:
 def _docker(line: Line, found: dict[str, Any]) -> None:
     """Docker's json-file. A log without its newline goes on in the next object."""
     line.text = found["log"]
-    line.partial = not line.text.endswith("\n")
+    line.partial = found.keys() <= DOCKER and not line.text.endswith("\n")
     line.text = line.text.rstrip("\r\n")
     line.time = line.time or _text(found.get("time"))
     line.stream += f"/{found.get('stream', '')}"
@@ -77,9 +79,8 @@ def journald(line: Line, found: Mapping[str, Any]) -> None:
     line.time = _first(found, ("__REALTIME_TIMESTAMP",))
     if "\n" in line.text:  # one message of several lines is a record of its own
         line.whole = True
-        at = line.text.find("Traceback (most recent call last):\n")
-        if at >= 0:
-            line.exception, line.text = line.text[at:], line.text[:at].rstrip()
+        if found_at := tracebacks.BELOW.search(line.text):
+            line.exception, line.text = line.text[found_at.start() :], line.text[: found_at.start()].rstrip()
             line.level = line.level if line.level in ("warning", "error", "critical") else "error"
 
 
@@ -157,9 +158,8 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     for value in values:
         if isinstance(value, str) and foreign.whole(value):
             return value
-    at = line.text.find("Traceback (most recent call last):\n")
-    if at >= 0 and line.level in ("warning", "error", "critical") and (at == 0 or line.text[at - 1] == "\n"):
-        text, line.text = line.text[at:], line.text[:at].rstrip()
+    if line.level in ("warning", "error", "critical") and (begins := tracebacks.BELOW.search(line.text)):
+        text, line.text = line.text[begins.start() :], line.text[: begins.start()].rstrip()
         return text
     return failure_of({"type": kind, "message": said})
 

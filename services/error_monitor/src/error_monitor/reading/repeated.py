@@ -12,6 +12,8 @@ Goes = Callable[[Open, Line], bool]
 BEGINS = re.compile(r"(?:  \+ Exception Group )?Traceback \(most recent call last\):\s*$")
 BELOW = re.compile(r"\s|\[SQL: |\[parameters: |\(Background on this error |DETAIL: |$")
 """What may stand below `Type: message` where the next line of the same logger may as well be another record."""
+FINE = re.compile(r":\d\d[.,]\d{3}")
+"""A time so exact that two lines which share it are of one call."""
 CALLED = "Traceback (most recent call last):"
 DIGIT = re.compile(r"\d")
 
@@ -28,7 +30,8 @@ def continues(record: Open | None, line: Line, goes_on: Goes) -> bool:
     if at == 0 or DIGIT.sub("0", first[:at]) != DIGIT.sub("0", whole[:at].ljust(at)):
         return False
     line.text = whole[at:]
-    if _fits(record, line.text) and goes_on(record, line):
+    is_one_call = record.phase == "message" and FINE.search(first[:at]) and first[:at] == whole[:at]
+    if (is_one_call or _fits(record, line.text)) and goes_on(record, line):
         record.sure = True
         return True
     line.text = whole

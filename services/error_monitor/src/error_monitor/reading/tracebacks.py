@@ -39,7 +39,9 @@ ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]")
 COMPILED = re.compile(r"\w+\.\w")
 """Cython names a function with its module, and its file relative to where it was built."""
 TYPELIKE = re.compile(r"(?:[\w<>]+\.)+\w+$|[A-Z]\w*$|\w*(?:error|exception)$")
-ESCAPED = re.compile(r"Traceback \(most recent call last\):(?P<newline>\\n|#012)\s")
+BELOW = re.compile(r"(?m)^[ \t]*(?:\+ Exception Group )?Traceback \(most recent call last\):[ \t]*\n")
+"""Where a traceback begins on a line of its own, below other lines of a text."""
+ESCAPED = re.compile(r"(?: *\+ Exception Group )?Traceback \(most recent call last\):(?P<newline>\\n|#012)\s")
 MEMBERS = 50
 CAUSES = 5
 
@@ -78,6 +80,7 @@ def frame(file: str, function: str | None, line: int | None, code: str | None = 
 
 def read(lines: Sequence[str], depth: int = 0) -> Failure | None:
     """Read the traceback in these lines, or None where they hold none."""
+    lines = _at_margin(lines)
     failure = _last(lines)
     if failure is None or depth >= CAUSES:
         return failure
@@ -88,6 +91,13 @@ def read(lines: Sequence[str], depth: int = 0) -> Failure | None:
     if cause is None or cause.type is None:
         return failure
     return replace(failure, cause=cause, raised_from=lines[chained].startswith(CAUSED))
+
+
+def _at_margin(lines: Sequence[str]) -> Sequence[str]:
+    """Lines without the indent that all of a traceback has; a group's own stands for its depth."""
+    first = next((at for at, text in enumerate(lines) if _opens(text)), -1)
+    found = START.match(lines[first]) if first >= 0 else None
+    return dedented(lines, first) if found and not found["group"] else lines
 
 
 def _chains(text: str) -> bool:
