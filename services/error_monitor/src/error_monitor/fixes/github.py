@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from error_monitor import tls
 from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.records import LaterError, RefusedError
 
@@ -42,7 +43,9 @@ class GitHub:
         }
         if settings.github_token:
             headers["Authorization"] = f"Bearer {settings.github_token}"
-        self._client = httpx.AsyncClient(base_url=settings.github_url, headers=headers, timeout=timeout_s)
+        self._client = httpx.AsyncClient(
+            base_url=settings.github_url, headers=headers, timeout=timeout_s, verify=tls.verify(settings.github_url)
+        )
 
     @property
     def owner(self) -> str:

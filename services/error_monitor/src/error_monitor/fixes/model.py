@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
+from error_monitor import tls
 from error_monitor.fixes import tools
 from error_monitor.fixes.checkout import Checkout
 from error_monitor.fixes.options import FixSettings
@@ -51,6 +52,7 @@ class Model:
             base_url=settings.api_url,
             timeout=settings.api_timeout_s,
             max_retries=0,  # a retry is a call: the budget counts it
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=tls.verify(settings.api_url)),
         )
 
     async def close(self) -> None:

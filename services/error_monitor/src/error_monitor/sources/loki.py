@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from error_monitor import tls
 from error_monitor.settings import Loki, Settings
 from error_monitor.sources.records import SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, Entry, Limits, Timeline, TooMuchError
@@ -25,7 +26,9 @@ class LokiSource:
         if loki.token:
             headers["Authorization"] = f"Bearer {loki.token}"
         self._loki = loki
-        self._client = httpx.AsyncClient(base_url=loki.url, headers=headers, timeout=settings.source_timeout_s)
+        self._client = httpx.AsyncClient(
+            base_url=loki.url, headers=headers, timeout=settings.source_timeout_s, verify=tls.verify(loki.url)
+        )
         self._limits = Limits(
             cap=loki.limit,
             grain_ns=1,

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from error_monitor import tls
 from error_monitor.settings import Railway, Settings
 from error_monitor.sources.records import SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, Entry, Limits, Timeline
@@ -33,7 +34,7 @@ class RailwaySource:
         # A project's token has a header of its own; that of an account or team is a bearer token. Both are tried.
         self._headers = [{"Project-Access-Token": railway.token}, {"Authorization": f"Bearer {railway.token}"}]
         self._railway = railway
-        self._client = httpx.AsyncClient(timeout=settings.source_timeout_s)
+        self._client = httpx.AsyncClient(timeout=settings.source_timeout_s, verify=tls.verify(railway.url))
         self._limits = Limits(
             cap=railway.limit,
             grain_ns=1_000_000,

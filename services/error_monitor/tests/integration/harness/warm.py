@@ -1,7 +1,7 @@
 """An interpreter that has loaded the service and its libraries, and forks itself to become the service.
 
 Loading takes a process a second; here it is done once: the libraries untraced, the service's own modules after coverage
-has begun. Each process inherits what was measured by then, and saves it with its own.
+has begun. What was measured by then is saved once, and each process saves only its own.
 
 Usage: warm.py DESCRIPTOR COVERAGE_RULES; each line on standard input, a JSON object {"argv", "env", "log"}, starts
 `python -m error_monitor ARGV…`. The descriptor is told `started PID` in that order, and `ended PID CODE` as it happens.
@@ -51,13 +51,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for pytest, which then ends us
     gc.disable()
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    if rules := sys.argv[2]:
-        os.environ["COVERAGE_PROCESS_START"] = rules
-        coverage.process_startup()
-    for module in OWN:
-        importlib.import_module(module)
+    _load(sys.argv[2])
     report = int(sys.argv[1])
     woken, waker = os.pipe()
     asked_for = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select sees what was not read
@@ -81,6 +75,19 @@ def main() -> None:
                 _become(asked)
                 return
             os.write(report, f"started {pid}\n".encode())
+
+
+def _load(rules: str) -> None:
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    measured = None
+    if rules:
+        os.environ["COVERAGE_PROCESS_START"] = rules
+        measured = coverage.process_startup()
+    for module in OWN:
+        importlib.import_module(module)
+    if measured is not None:
+        measured.save()
 
 
 def _reap(report: int) -> None:
