@@ -15,20 +15,24 @@ _MAKERS = {
     "asyncpg.create_pool": "postgres",
     "ConnectionPool": "postgres",
     "AsyncConnectionPool": "postgres",
+    "NatsBroker": "nats",
+    "RedisBroker": "dragonfly",
     "from_url": "dragonfly",
     "from_dsn": "dragonfly",
     "nats.connect": "nats",
 }
+_COMMON = ("url", "uri", "dsn", "conninfo", "connection", "environ", "settings", "config", "os", "env", "value")
 _WORDS = ("url", "dsn", "conninfo", "servers")
 
 
 def taken(project: Project) -> dict[str, str]:
-    """The server by the lower-case name of what its client is made with: a variable, a setting or the variable read."""
+    """The server by what its client is made with, in lower case: a variable, a setting, `MODULE.py:name`."""
     found: dict[str, str] = {}
     for source in project.code:
         for node in ast.walk(source.tree) if source.tree else ():
             if isinstance(node, ast.Call) and (need := _maker(node.func)):
-                found |= {name.lower(): need for argument in _arguments(node) for name in _names(argument)}
+                for name in (name for argument in _arguments(node) for name in _names(argument)):
+                    found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
 
 
@@ -53,6 +57,15 @@ def _arguments(call: ast.Call) -> list[ast.expr]:
 
 
 def _names(argument: ast.expr) -> Iterator[str]:
-    for node in ast.walk(argument):
-        if isinstance(node, ast.expr) and (name := last(node) or text_of(node)):
-            yield name
+    """What the whole of it is: a name, a setting or a variable that is read; a part of a text says nothing."""
+    if isinstance(argument, ast.Name):
+        yield from (f":{argument.id}", *([argument.id] if argument.id.lower() not in _COMMON else []))
+    elif isinstance(argument, ast.Attribute):
+        yield from [argument.attr] if argument.attr.lower() not in _COMMON else []
+    elif isinstance(argument, ast.Subscript):
+        yield from filter(None, [text_of(argument.slice)])
+    elif isinstance(argument, ast.Call):
+        inner = [*argument.args[:1], *([argument.func.value] if isinstance(argument.func, ast.Attribute) else [])]
+        yield from (
+            name for part in inner for name in (filter(None, [text_of(part)]) if text_of(part) else _names(part))
+        )

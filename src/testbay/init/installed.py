@@ -22,6 +22,13 @@ _TOOLS = {  # by a file that only this tool writes
     "pdm.lock": "pdm install",
     "Pipfile": "pipenv install --dev",
 }
+_PACKAGES = {
+    "psycopg2": "psycopg2-binary",
+    "yaml": "PyYAML",
+    "dotenv": "python-dotenv",
+    "nats": "nats-py",
+    "PIL": "Pillow",
+}
 _SCRIPTS = ("setup.py", "noxfile.py", "fabfile.py", "locustfile.py", "conf.py", "dodo.py")
 _ASIDE = {"docs", "doc", "scripts", "examples", "example", "notebooks", "bench", "benchmarks", "tools", "deploy"}
 _SHOWN = 5
@@ -47,7 +54,9 @@ def _command(project: Project, lacking: list[str]) -> str:
     """What installs the project's packages, as its files name them."""
     tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
     named = workflow.packages(project)
-    words = tool or (f"pip install {named}" if named else f"pip install {' '.join(lacking[:_SHOWN])}")
+    words = tool or (
+        f"pip install {named}" if named else f"pip install {' '.join(_PACKAGES.get(name, name) for name in lacking)}"
+    )
     return words if "pytest_django" not in lacking or project.has("pytest-django") else f"{words} pytest-django"
 
 

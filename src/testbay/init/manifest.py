@@ -56,7 +56,12 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += [settings] if (settings := testing.django_settings(project)) else []
     env += [options] if (options := testing.django_files(project)) else []
-    missing = [*_missing(project, found, migration), *_unled(found, unread, fixed), *testing.overruled(project)]
+    missing = [
+        *_missing(project, found, migration),
+        *_unled(found, unread, fixed),
+        *testing.overruled(project),
+        *testing.own_servers(project),
+    ]
     return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=fixed)
 
 

@@ -1,7 +1,7 @@
 """Every variable of the environment that a program reads, with its default: from the syntax trees of its sources."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from testbay.init import clients, dynaconf
@@ -39,10 +39,13 @@ def _reads(project: Project) -> list[Read]:
             if known is None or (read.default and not known.default):
                 found[read.name] = read
     made = clients.taken(project)
-    return [
-        replace(read, client=made.get(read.name.lower()) or made.get(read.target.lower(), ""))
-        for read in found.values()
-    ]
+    return [replace(read, client=read.client or _client(read, made)) for read in found.values()]
+
+
+def _client(read: Read, made: Mapping[str, str]) -> str:
+    """The server whose client is made with it: by its own name, or by the name that its value gets."""
+    here = f"{read.where.rpartition(':')[0]}:{read.target}".lower()
+    return made.get(read.name.lower()) or made.get(here) or made.get(read.target.lower(), "")
 
 
 def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from testbay.init.project import Project, Source
 from testbay.init.variable import Read, last, sample_of, text_of
 
+_DSNS = {"PostgresDsn": "postgres", "RedisDsn": "dragonfly", "NatsDsn": "nats"}
 _LONG = 1000
 _DEPTH = 5  # of classes in classes: more is a circle
 
@@ -73,10 +74,12 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
             continue
         name, default, required = _field(field, prefix)
         required = required and "None" not in kind and "Optional" not in kind
+        client = next((need for word, need in _DSNS.items() if word in kind), "")
         where = f"{source.path}:{field.lineno}"
         sample = sample_of(kind)
         sample = sample * -(-_shortest(field) // len(sample)) if sample.isalpha() and _shortest(field) else sample
-        yield Read(name=name, default=default, required=required, where=where, sample=sample), field.annotation
+        read = Read(name=name, default=default, required=required, where=where, sample=sample, client=client)
+        yield read, field.annotation
 
 
 def _shortest(field: ast.AnnAssign) -> int:

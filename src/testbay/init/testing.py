@@ -11,6 +11,8 @@ from testbay.init.project import Finding, Project
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
+_STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
+_OWN = ("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-docker", "pytest-docker-compose")
 FIRST_TEST = "tests/test_servers.py"
 _TESTS = {
     "postgres": '''def test_a_database_of_its_own(postgres):
@@ -96,6 +98,16 @@ def overruled(project: Project) -> list[str]:
         f"a way past .env: {source.path} calls {match[0]}, which puts .env above testbay's values"
         for source, match in found
         if match
+    ]
+
+
+def own_servers(project: Project) -> list[str]:
+    """Tests that start servers themselves, whatever testbay has ready for them."""
+    found = ((source, next(filter(_STARTERS.get, source.imports), "")) for source in project.sources if source.is_test)
+    named = [f"{source.path}: it starts {_STARTERS[name]} of its own ({name})" for source, name in found if name]
+    by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
+    return [
+        f"a way past {said}; a fixture that gives DATABASE_URL instead needs none" for said in (*named, *by_package)
     ]
 
 

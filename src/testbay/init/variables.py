@@ -84,7 +84,7 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
         return None
     before = set(words[:-1]) or set(words)
     need = next((need for need, names in _WORDS.items() if names & before), "")
-    if read.client and not (need and kind) and kind in ("", "url"):
+    if read.client:
         need, kind = read.client, "url"
     return _Meaning(need=need, kind=kind) if need and kind else None
 
@@ -138,11 +138,11 @@ def portless(project: Project) -> dict[str, str]:
 
 
 def needed(project: Project) -> dict[str, str]:
-    """Servers that a default or an example of a variable names by a URL, with the variable."""
+    """Servers that a variable is for by its default, its example, its type or the client that takes it."""
     found: dict[str, str] = {}
     for read, meaning in _meant(project):
         said = project.examples.get(read.name, ("", ""))[0] or read.default
-        if "://" in said and not said.startswith("sqlite"):
+        if (read.client or "://" in said) and not said.startswith("sqlite"):
             found.setdefault(meaning.need, f"{read.where}: {read.name}")
     return found
 

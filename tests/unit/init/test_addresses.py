@@ -132,3 +132,21 @@ def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
     assert made.missing[-1] == (
         "a way past .env: a.py calls load_dotenv(override=True), which puts .env above testbay's values"
     )
+
+
+@pytest.mark.parametrize(
+    ("packages", "conftest", "said"),
+    [
+        (
+            "x",
+            "from testcontainers.postgres import P",
+            "tests/conftest.py: it starts containers of its own (testcontainers)",
+        ),
+        ("pytest-postgresql", "", "requirements.txt: pytest-postgresql starts a server of its own"),
+    ],
+)
+def test_tests_with_servers_of_their_own_are_said(project: Project, packages: str, conftest: str, said: str) -> None:
+    """They pass testbay's by, and may need Docker."""
+    made = manifest.draft(add(project, {"requirements.txt": packages, "tests/conftest.py": conftest}), {})
+
+    assert made.missing[-1] == f"a way past {said}; a fixture that gives DATABASE_URL instead needs none"
