@@ -7,7 +7,8 @@ from testbay.errors import ManifestError
 from testbay.init import installed, manifest, servers, testing, workflow
 from testbay.init.project import Project
 from testbay.manifest.compose.finding import TEST_FILE
-from testbay.manifest.load import load_manifest, manifest_file
+from testbay.manifest.files import manifest_file
+from testbay.manifest.load import load_manifest
 from testbay.output import Voice
 
 

@@ -1,6 +1,5 @@
 """Reading a manifest: `[tool.testbay]` in a pyproject.toml, or the same keys in a testbay.toml (as ruff does)."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from pydantic import ValidationError
 
 from testbay.errors import ManifestError
 from testbay.manifest import faults
+from testbay.manifest.files import manifest_file, read_table
 from testbay.manifest.service import Manifest
 
 
@@ -41,40 +41,6 @@ def _checks(table: dict[str, Any]) -> dict[str, Any]:
     from testbay.manifest import checks
 
     return dict(checks.CheckTables(**found))
-
-
-def manifest_file(folder: Path) -> Path | None:
-    """The file in `folder` that holds a manifest, testbay.toml first."""
-    if (folder / "testbay.toml").is_file():
-        return folder / "testbay.toml"
-    pyproject = folder / "pyproject.toml"
-    if pyproject.is_file():
-        tools = _toml(pyproject).get("tool")
-        return pyproject if isinstance(tools, dict) and "testbay" in tools else None
-    return None
-
-
-def read_table(file: Path) -> dict[str, Any]:
-    """The table of a manifest, not yet judged.
-
-    Raises:
-        ManifestError: Not TOML, or not a table.
-    """
-    document = _toml(file)
-    table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
-    for reserved in ("file", "root"):
-        if not isinstance(table, dict) or reserved in table:
-            raise ManifestError(
-                f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference/manifest`"
-            )
-    return table
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
 
 
 def _check_files(manifest: Manifest) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
-from testbay.manifest.load import load_manifest, manifest_file, read_table
-from testbay.manifest.service import Manifest
+from testbay.manifest.files import manifest_file, read_table
 from testbay.text import nearest
+
+if TYPE_CHECKING:
+    from testbay.manifest.service import Manifest
 
 _NOT_SERVICES = ("node_modules", "site-packages", "tests", "test", "venv", "build", "dist")
 
@@ -71,12 +74,14 @@ def _name_of(folder: Path) -> str:
     return str(table.get("service", folder.name))
 
 
-def find_service(name: str | None, project: Path, here: Path | None = None) -> Manifest:
+def find_service(name: str | None, project: Path, here: Path | None = None) -> "Manifest":
     """The manifest of a service by name; without one, of the service `here` belongs to, else of the only one.
 
     Raises:
         ManifestError: Unknown, or several and none named.
     """
+    from testbay.manifest.load import load_manifest  # pydantic: a session of plain pytest asks only where manifests are
+
     if name is None and here is not None:
         inside = (folder for folder in (here, *here.parents) if project in folder.parents)
         if found := next(filter(manifest_file, inside), None):

@@ -13,7 +13,8 @@ from testbay import settings
 from testbay.harness.plugin.given import Leases
 from testbay.harness.plugin.session import or_fail
 from testbay.manifest.checks import Check
-from testbay.manifest.load import load_manifest, manifest_file
+from testbay.manifest.files import manifest_file
+from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
 from testbay.manifest.targets import Target
 from testbay.output import write_whole

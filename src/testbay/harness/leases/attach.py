@@ -133,7 +133,8 @@ def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
 
 def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignore[name-defined] # noqa: F821
     """The service whose folder the tests are in, else the project's only one."""
-    from testbay.manifest.load import load_manifest, manifest_file
+    from testbay.manifest.files import manifest_file
+    from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_service
 
     for candidate in (folder, *folder.parents):

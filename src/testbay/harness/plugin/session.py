@@ -273,7 +273,7 @@ def is_meant(root: Path) -> bool:
 def _nearest_manifest(folder: Path, root: Path) -> Path:
     if "TESTBAY_STACK" in settings.environ():
         return root
-    from testbay.manifest.load import manifest_file
+    from testbay.manifest.files import manifest_file
 
     inside = (place for place in (folder, *folder.parents) if place.is_relative_to(root))
     return next(filter(manifest_file, inside), root)

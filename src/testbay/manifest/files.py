@@ -1,0 +1,41 @@
+"""Where manifests are, and their tables as they were written. Light on imports: each pytest session asks for them."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from testbay.errors import ManifestError
+
+
+def manifest_file(folder: Path) -> Path | None:
+    """The file in `folder` that holds a manifest, testbay.toml first."""
+    if (folder / "testbay.toml").is_file():
+        return folder / "testbay.toml"
+    pyproject = folder / "pyproject.toml"
+    if pyproject.is_file():
+        tools = _toml(pyproject).get("tool")
+        return pyproject if isinstance(tools, dict) and "testbay" in tools else None
+    return None
+
+
+def read_table(file: Path) -> dict[str, Any]:
+    """The table of a manifest, not yet judged.
+
+    Raises:
+        ManifestError: Not TOML, or not a table.
+    """
+    document = _toml(file)
+    table = document if file.name == "testbay.toml" else document["tool"]["testbay"]
+    for reserved in ("file", "root"):
+        if not isinstance(table, dict) or reserved in table:
+            raise ManifestError(
+                f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference/manifest`"
+            )
+    return table
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
