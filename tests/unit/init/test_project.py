@@ -127,7 +127,6 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'getenv("DBHOST")', 'DBHOST = "{postgres.host}"'),
         ("psycopg", 'create_engine(environ["WAREHOUSE"])', 'WAREHOUSE = "{postgres.url}"'),
         ("nats-py", "class C(BaseSettings):\n    broker_url: NatsDsn", 'BROKER_URL = "{nats.url}"'),
-        ("psycopg", 'connect(conninfo=environ["A_DATABASE"])', ""),
         ("psycopg", 'psycopg.connect(conninfo=environ["A_DATABASE"])', 'A_DATABASE = "{postgres.url}"'),
         ("psycopg", 'url = getenv("API")\nhttpx.get(url)\nX = create_engine(c.url)', ""),
         ("psycopg", "create_engine(f\"postgresql://{getenv('DB_USER')}@x\")", 'DB_USER = "{postgres.user}"'),
