@@ -7,6 +7,7 @@ from testbay.errors import BayError, ManifestError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import builds, programs
+from testbay.harness.stack import cachefolder
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.needs import BUILT_IN
 from testbay.output import Voice
@@ -72,6 +73,7 @@ def add(image: str, chosen: Settings, voice: Voice) -> None:
     place = builds.home(chosen.cache_dir) / build.name
     if not place.exists():
         voice.progress(f"fetching {build.package}")
+    cachefolder.make(chosen.cache_dir)
     bin_dir = builds.add(build, chosen.cache_dir, chosen.environ)
     server = next((one for one in programs.everything(chosen.environ) if one.bin_dir == bin_dir), None)
     voice.say(_line("PostgreSQL", server, f"postgres:{build.major}") + _features(server) if server else str(bin_dir))

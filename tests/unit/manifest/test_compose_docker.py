@@ -73,6 +73,7 @@ def test_a_reading_that_was_the_same_is_not_asked_for_again(read: Read, plugin: 
     read(text + "\n")
 
     assert (first, first.reader, asked) == (second, "Docker Compose 2.99.0", 2)
+    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
     assert len(calls(tmp_path)) == 4
     assert {note.read_text(encoding="utf-8") for note in (tmp_path / "cache/compose").iterdir()} == {
         "Docker Compose 2.99.0"

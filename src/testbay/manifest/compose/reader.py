@@ -102,7 +102,8 @@ class _Judge:
         """Remember that the readings are the same. The note holds no value of them."""
         if self._seal is not None:
             with contextlib.suppress(OSError):
-                self._seal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                for made in (self._seal.parents[1], self._seal.parent):  # `mkdir` opens a missing parent to all
+                    made.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._seal.write_text(name, encoding="utf-8")
 
 
