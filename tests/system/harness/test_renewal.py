@@ -13,7 +13,9 @@ from tests.system.conftest import ENGINES, Bay, checkout
 
 from testbay import settings
 from testbay.harness.dependencies.dragonfly.server import SHARED
+from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats.slots import Talk
+from testbay.harness.dependencies.postgres import state
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.pool import Pool
@@ -340,3 +342,15 @@ def test_the_stack_s_folder_has_the_locks(leasing: Pool) -> None:
     leasing.give_back(lease)
 
     assert (home / f"{lease.name}.lock").exists()
+
+
+def test_an_archive_that_never_ends_is_ended(leasing: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its SQL may be a stranger's: it can undo every time-out of the server's, and outlive every cancellation."""
+    monkeypatch.setattr(state, "RESTORE_LIMIT_S", 0.5)
+    file = tmp_path / state.FILE
+    for_ever = "LOOP BEGIN PERFORM pg_sleep(1000); EXCEPTION WHEN query_canceled THEN END; END LOOP"
+    file.write_text(f"-- roles: []\nSET statement_timeout = 0; DO $$BEGIN {for_ever}; END$$;\n")
+    endpoint = Endpoint(**{**leasing.tenancy["endpoints"]["postgres"], "db": "restored"})
+
+    with pytest.raises(OSError, match="terminating connection due to administrator command"):
+        state.restore(endpoint, file)

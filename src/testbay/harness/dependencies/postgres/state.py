@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ from testbay.harness.world import Clock
 FILE = "postgres.sql"
 LIMIT_BYTES = 40 << 20
 
+RESTORE_LIMIT_S = 60.0
 _CONNECT_LIMIT_S = 5
 _ROLES = "-- roles: "
 _DUMP = (
@@ -163,10 +165,27 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
                 _run(session, "CREATE ROLE {}", role)
         _run(session, "DROP DATABASE IF EXISTS {} WITH (FORCE)", endpoint.db)
         _run(session, "CREATE DATABASE {} TEMPLATE template0", endpoint.db)
-    with _session(endpoint) as session:
+    with _session(endpoint) as session, _bounded(session, endpoint):
         session.execute("SET client_encoding = 'UTF8'")
         session.execute(text)
     return []
+
+
+@contextmanager
+def _bounded(session: psycopg.Connection[Any], endpoint: Endpoint) -> Iterator[None]:
+    """End a session that takes too long. The file may come from a stranger: it can undo a time-out of the server's."""
+
+    def end() -> None:
+        with suppress(OSError), _session(replace(endpoint, db="template1")) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (session.info.backend_pid,))
+
+    timer = threading.Timer(RESTORE_LIMIT_S, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _run(session: psycopg.Connection[Any], statement: str, name: str) -> None:
