@@ -29,9 +29,9 @@ def up(
     from testbay.harness.stack import commands
 
     manifest, project, chosen = asked(service, engine, cold=cold)
-    idle_s = configuration.duration(idle, "--idle") if keep else None
+    idle_s = configuration.duration(idle, "--idle")
     voice = Voice(sys.stderr, environ=chosen.environ)
-    commands.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s)
+    commands.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s if keep else None)
 
 
 @app.command()

@@ -34,6 +34,7 @@ _CLIENTS = {
     " redis-om flask-redis taskiq-redis fastapi-limiter aiocache",
     "nats": "nats-py nats-python",
 }
+_SORTING = 'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" # texts sort by code point, with and without Docker'
 _EXTRAS = {"postgres": r"^(postgres|asyncpg|psycopg|aiopg)", "dragonfly": r"^(redis|valkey|hiredis)", "nats": r"^nats"}
 _IMAGES = {
     "postgres": "postgres:18",
@@ -185,7 +186,7 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     for need in found.needs:
         name = found.name(need)
         lines += [f"  {name}:", f"    image: {found.images.get(need) or _IMAGES[name]}"]
-        lines += ["    environment:", *_login(logins.get(need))] if need == "postgres" else []
+        lines += ["    environment:", *_login(logins.get(need)), f"      {_SORTING}"] if need == "postgres" else []
         lines += ["    command: -js"] if need == "nats" else []
     return "\n".join(lines) + "\n"
 

@@ -60,6 +60,7 @@ def test_the_compose_file_has_the_programs_own_login(project: Project) -> None:
         '      POSTGRES_USER: "me"',
         '      POSTGRES_PASSWORD: "p$$w"',
         '      POSTGRES_DB: "shop"',
+        '      POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" # texts sort by code point, with and without Docker',
     ]
 
 
