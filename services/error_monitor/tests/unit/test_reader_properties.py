@@ -27,13 +27,17 @@ def described(event: Any) -> tuple[Any, ...]:
 @COMMON
 @given(LINES)
 def test_any_bytes(lines: list[bytes]) -> None:
-    """The reader takes any bytes; events lie within them and no line belongs to two."""
+    """The reader takes any bytes; events lie within them and no line belongs to two.
+
+    A line with carriage returns inside is several, as AWS Lambda writes them.
+    """
     reader = Reader()
     events = [*reader.feed(lines), *reader.flush()]
 
     taken = [set(event.lines or range(event.first_line, event.last_line + 1)) for event in events]
     assert all(numbers <= set(range(1, len(lines) + 1)) for numbers in taken)
-    assert sum(map(len, taken)) == len(set().union(*taken))
+    single = {number for number, line in enumerate(lines, 1) if b"\r" not in line.rstrip(b"\r\n")}
+    assert sum(len(numbers & single) for numbers in taken) == len(set().union(*taken) & single)
     assert all(classify(event).reason for event in events)
 
 
