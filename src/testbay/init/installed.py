@@ -9,7 +9,7 @@ from subprocess import SubprocessError
 from testbay import process
 from testbay.init import workflow
 from testbay.init.project import Project
-from testbay.manifest.environments import environment
+from testbay.manifest.environments import environment, without_pytest
 
 _ASK = """
 import importlib.util, json, sys
@@ -36,7 +36,10 @@ _SHOWN = 5
 
 def absent(project: Project, environ: Mapping[str, str]) -> str:
     """What the project imports and that Python does not have, with the command that installs it; empty without any."""
-    python = (environment(project.root, environ) or (Path(sys.executable), ""))[0]
+    found = environment(project.root, environ)
+    if found is None and (passed := without_pytest(project.root)):
+        return f"pytest in {passed}, the project's environment: install pytest and pytest-cov there"
+    python = found[0] if found else Path(sys.executable)
     names = sorted(set(_imported(project)))
     names += ["pytest_django"] if "django" in project.text("manage.py") else []
     try:

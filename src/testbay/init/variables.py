@@ -102,7 +102,7 @@ def _has_sqlalchemy(project: Project) -> bool:
 
 
 def _sqlalchemy_scheme(project: Project) -> str:
-    """SQLAlchemy takes psycopg2 for a plain `postgresql://`, until 2.1; a project with another driver names it."""
+    """SQLAlchemy takes psycopg2 for a plain `postgresql://` until 2.1, then psycopg: the project's driver is named."""
     if not _has_sqlalchemy(project):
         return ""
     texts = "".join(source.text for source in project.code)
@@ -111,7 +111,7 @@ def _sqlalchemy_scheme(project: Project) -> str:
     if project.has("asyncpg") and ("create_async_engine" in texts or not project.has("psycopg", "psycopg2-binary")):
         return "postgresql+asyncpg://"
     if project.has("psycopg2", "psycopg2-binary"):
-        return ""
+        return "" if "psycopg2.connect(" in texts else "postgresql+psycopg2://"
     return "postgresql+psycopg://" if project.has("psycopg", "psycopg-binary") else ""
 
 

@@ -21,11 +21,22 @@ def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | No
     for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
         if active and python_of(Path(active)).is_file():
             return python_of(Path(active)), name
-    for folder in _folders(root):
-        for name in _USUAL:
-            if python_of(folder / name).is_file() and any((folder / name).glob("lib/python3*/site-packages/pytest")):
-                return python_of(folder / name), str(folder / name)
-    return None
+    return next(((python_of(folder), folder.name) for folder in _usual(root) if _has_pytest(folder)), None)
+
+
+def without_pytest(root: Path) -> Path | None:
+    """The project's environment that is passed over because it has no pytest."""
+    return next((folder for folder in _usual(root) if not _has_pytest(folder)), None)
+
+
+def _has_pytest(folder: Path) -> bool:
+    return any(folder.glob("lib/python3*/site-packages/pytest"))
+
+
+def _usual(root: Path) -> Iterator[Path]:
+    """The environments under the usual names, the nearest one first."""
+    named = (folder / name for folder in _folders(root) for name in _USUAL)
+    yield from (folder for folder in named if python_of(folder).is_file())
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -31,7 +31,7 @@ def test_the_projects_own_environment_runs_the_tests(tmp_path: Path, package: st
 
     found = environment_of(tmp_path / below, {})
 
-    assert found == ((folder / "bin/python", str(folder)) if package == "pytest" else None)
+    assert found == ((folder / "bin/python", ".venv") if package == "pytest" else None)
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,12 @@ def test_django_needs_its_plugin(project: Project) -> None:
     files = {"manage.py": "import django", "requirements.txt": "Django", "django.py": ""}
 
     assert installed.absent(add(project, files), {}).endswith(": pip install -r requirements.txt pytest-django")
+
+
+def test_an_environment_without_pytest_is_said(project: Project) -> None:
+    """It would be passed over, and the tests would not find what is installed in it."""
+    found = add(project, {".venv/bin/python": "", "a.py": "import flask"})
+
+    assert installed.absent(found, {}) == (
+        f"pytest in {project.root}/.venv, the project's environment: install pytest and pytest-cov there"
+    )

@@ -108,7 +108,8 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
     ("packages", "read", "line"),
     [
         ("psycopg", 'getenv("DATABASE_URL")', ""),
-        ("sqlalchemy\npsycopg2-binary", 'getenv("DATABASE_URL")', ""),
+        ("sqlalchemy\npsycopg2-binary", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg2://{PLAIN}"'),
+        ("sqlalchemy\npsycopg2", 'psycopg2.connect(getenv("DATABASE_URL"))', ""),
         ("sqlalchemy\npsycopg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg://{PLAIN}"'),
         ("sqlmodel\nasyncpg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"'),
         ("asyncpg", 'getenv("X", "postgresql+pg8000://a:b@c/d")', f'X = "postgresql+pg8000://{PLAIN}"'),
