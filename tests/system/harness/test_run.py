@@ -28,6 +28,17 @@ def test_green_run_ends_with_the_closing_lines(ran: tuple[Bay, Done]) -> None:
     )
 
 
+def test_conftests_above_the_suite_are_not_read(bay: Bay) -> None:
+    """Pytest looks for them from the suite's root on, as by hand."""
+    (bay.service / "testbay.toml").write_text('service = "shop"\nneeds = []\n')
+    bay.tests("def test_it(): pass\n")
+    (bay.project / "conftest.py").write_text("raise AssertionError('this is another project')\n")
+
+    done = bay.run("run", "shop", "--no-cov")
+
+    assert done.code == 0, done.out
+
+
 def _port(out: str, title: str) -> str:
     found = re.search(rf"{title}: Running on port (\d+)", out)
     assert found is not None

@@ -42,7 +42,9 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
     if not worker:
         config.pluginmanager.register(copies, "testbay-copies")
     _complete(suite, config, args, copies)
+    highest = config.known_args_namespace.confcutdir  # pytest's own finding: above it no conftest is read or looked for
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
+    config.known_args_namespace.confcutdir = highest
 
 
 def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: ReportCopies) -> None:
