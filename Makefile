@@ -6,9 +6,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup lint fix test-fast test test-all integration-test check pictures lock clean
 
-# A worker for each processor; tests/conftest.py says what goes where.
+# A worker for each processor, or WORKERS=3; tests/conftest.py says what goes where.
 # Images of Python forbid bytecode; without it each of the hundreds of Pythons that tests start compiles us anew.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n logical
+PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n $(or $(WORKERS),logical)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

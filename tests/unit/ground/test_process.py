@@ -297,7 +297,11 @@ def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
     """The terminal sends it to everybody in the foreground: handing it on as well would be a second Ctrl-C."""
     # Without NOFLSH the terminal may throw away what the child answers to Ctrl-C.
     child = "import os, signal, termios as t; flags = t.tcgetattr(0); flags[3] |= t.NOFLSH; t.tcsetattr(0, 0, flags); "
-    child += "signal.signal(2, lambda *_: os.write(1, b'hea' b'rd')); os.write(1, b'ready'); input()"
+    # Held back and waited for: a handler may be called too late, when the signal comes just before a read begins. Our
+    # part is stopped until the first is taken: two that wait to be taken are one.
+    child += "signal.pthread_sigmask(signal.SIG_BLOCK, [2]); os.kill(os.getppid(), 19); os.write(1, b'ready'); "
+    child += "signal.sigwait([2]); os.write(1, b'hea' b'rd'); os.kill(os.getppid(), 18); "
+    child += "signal.sigtimedwait([2], 0.5) and os.write(1, b'hea' b'rd'); input()"
     ours = (
         f"from testbay import process\nwith process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}}): pass"
     )
