@@ -43,7 +43,7 @@ def taken(name: str, port: int, who: str) -> EngineUnavailableError:
     return EngineUnavailableError(
         f"{name}: port {port}, which the manifest asks for, is taken",
         why=f"held by {who}",
-        todo="end that program, or take `ports` out of the manifest: the next free port is then used",
+        todo="end that program; or let yours read its port from the environment, and take `ports` out of the manifest",
     )
 
 

@@ -14,7 +14,7 @@ _HEALTH = re.compile(r"health|ready|readiness|live|ping|status|heartbeat", re.IG
 
 def entry(project: Project) -> list[Finding]:
     """`start` and `ready`, where both are known: a start that never answers helps no test."""
-    if "django" in project.text("manage.py"):
+    if project.manage:
         return _django(project)
     for source in project.code:
         for name, kind, factory in _apps(source):
@@ -108,7 +108,7 @@ def _django(project: Project) -> list[Finding]:
             paths = re.findall(r"""\bpath\(\s*["']([^"'<]*)["']""", source.text)
             healthy = [path for path in paths if _HEALTH.search(path)]
             if healthy:
-                start = '"python manage.py runserver --noreload {port}"'
+                start = f'"python {project.manage} runserver --noreload {{port}}"'
                 ready = Finding(key="ready", value=f'"/{healthy[0]}"', source=str(source.path))
-                return [Finding(key="start", value=start, source="manage.py"), ready]
+                return [Finding(key="start", value=start, source=project.manage), ready]
     return []

@@ -41,7 +41,7 @@ def absent(project: Project, environ: Mapping[str, str]) -> str:
         return f"pytest in {passed}, the project's environment: install pytest and pytest-cov there"
     python = found[0] if found else Path(sys.executable)
     names = sorted(set(_imported(project)))
-    names += ["pytest_django"] if "django" in project.text("manage.py") else []
+    names += ["pytest_django"] if project.manage else []
     try:
         asked = process.run([python, "-c", _ASK, json.dumps(names)], cwd=project.root, timeout_s=30)
         lacking = json.loads(asked.out)

@@ -22,8 +22,8 @@ def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | No
         return _command("alembic upgrade head", "pyproject.toml: tool.alembic")
     if project.has("flask-migrate") and (project.root / "migrations/env.py").is_file():
         return _command("flask db upgrade", "migrations/env.py, Flask-Migrate")
-    if "django" in project.text("manage.py"):
-        return _command("python manage.py migrate --noinput", "manage.py")
+    if project.manage:
+        return _command(f"python {project.manage} migrate --noinput", project.manage)
     return _target(project) or _alembic_below(project) or _sql(project, scripts)
 
 

@@ -89,6 +89,13 @@ class Project:
         except (ValueError, RecursionError):
             return {}
 
+    @cached_property
+    def manage(self) -> str:
+        """Django's manage.py: here, else in the only folder that has one; empty without one."""
+        inner = sorted(str(file.relative_to(self.root)) for file in self.root.glob("*/manage.py"))
+        names = ["manage.py"] if (self.root / "manage.py").is_file() else inner
+        return names[0] if len(names) == 1 and "django" in self.text(names[0]) else ""
+
     def table(self, *keys: str) -> dict[str, Any]:
         """A table within pyproject.toml; empty when it is missing."""
         found: Any = self.pyproject

@@ -51,7 +51,9 @@ def tests(project: Project) -> Finding | None:
     apart = [
         source for source in project.sources if source.path.name == "tests.py" or source.path.name.startswith("test_")
     ]
-    return Finding(key="tests", value='"."', source=str(apart[0].path)) if apart else None
+    folder = Path(project.manage).parent.as_posix()  # there pytest-django looks for Django's project
+    inside = [source for source in apart if source.path.is_relative_to(folder)] or apart
+    return Finding(key="tests", value=f'"{folder}"', source=str(inside[0].path)) if inside else None
 
 
 def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
@@ -72,21 +74,22 @@ def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
 def django_settings(project: Project) -> Finding | None:
     """DJANGO_SETTINGS_MODULE, where only manage.py names it."""
     said = str(project.pyproject.get("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
-    match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text("manage.py"))
-    if match is None or "DJANGO_SETTINGS_MODULE" in said:
+    match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text(project.manage))
+    if not project.manage or match is None or "DJANGO_SETTINGS_MODULE" in said:
         return None
     package = match[1].rpartition(".")[0]
     for name in ("test", "tests", "testing", "ci"):  # beside the one for development, in a package of settings
-        if package and (file := Path(*package.split("."), f"{name}.py")) in {s.path for s in project.sources}:
+        file = Path(project.manage).parent.joinpath(*package.split("."), f"{name}.py")
+        if package and file in {source.path for source in project.sources}:
             return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{package}.{name}"', source=str(file))
-    return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source="manage.py")
+    return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 
 
 def django_files(project: Project) -> Finding | None:
     """The option by which pytest takes tests.py, as Django's own runner does."""
     files = [source.path for source in project.sources if source.path.name == "tests.py"]
     said = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
-    if not files or "django" not in project.text("manage.py") or "python_files" in said:
+    if not files or not project.manage or "python_files" in said:
         return None
     return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={_DJANGO_FILES}'\"", source=str(files[0]))
 

@@ -173,6 +173,8 @@ def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, s
     [
         ({"alembic.ini": ""}, 'migrate = "alembic upgrade head"'),
         ({"manage.py": "django"}, 'migrate = "python manage.py migrate --noinput"'),
+        ({"app/manage.py": "django"}, 'migrate = "python app/manage.py migrate --noinput"'),
+        ({"a/manage.py": "django", "b/manage.py": "django"}, ""),
         ({"requirements.txt": "flask-migrate", "migrations/env.py": ""}, 'migrate = "flask db upgrade"'),
         ({"pyproject.toml": '[tool.alembic]\nscript_location = "a"'}, 'migrate = "alembic upgrade head"'),
         ({"Makefile": "migrate: ## up\n\tpython -m db.up\n"}, 'migrate = "make migrate"'),
@@ -210,6 +212,7 @@ def test_migrations_are_found(project: Project, files: dict[str, str], line: str
         ({"setup.cfg": "no ini", "tests/test_a.py": "x = 1"}, "tests"),
         ({"tests/integration/test_a.py": "x = 1", "tests/test_b.py": "x = 1"}, "tests/integration"),
         ({"shop/tests.py": "x = 1"}, "."),
+        ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
         ({"shop/app.py": "x = 1"}, ""),
     ],
 )
