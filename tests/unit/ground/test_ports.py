@@ -69,7 +69,8 @@ def test_a_fixed_port_that_is_taken_is_refused(listener: int) -> None:
     assert str(refused.value) == (
         f"nats: port {listener}, which the manifest asks for, is taken\n"
         "  why:      held by another program or stack\n"
-        "  do:       end that program; or let yours read its port from the environment, and take `ports` out of the manifest"
+        "  do:       end that program; or let yours read its port from the environment, "
+        "and take `ports` out of the manifest"
     )
 
 
