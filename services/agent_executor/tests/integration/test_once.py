@@ -112,9 +112,10 @@ def test_unexpected_error_is_tried_three_times(service: Service, bus: Bus, datab
     assert job_row(database, job_id)["attempts"] == 3
 
 
-def test_exhausted_deliveries(service: Service, bus: Bus, faults: Faults) -> None:
+def test_exhausted_deliveries(service: Service, client: httpx.Client, bus: Bus, faults: Faults) -> None:
     """Messages whose deliveries are used up without an outcome, a job and a poison, still get their failed event."""
-    faults.postgres.cut()  # without its database the service takes no message
+    faults.postgres.cut()  # without its database the service takes no message; the pull that has begun comes first
+    eventually(lambda: client.get("/api/health").status_code == 503, "the service to miss its database")
     eventually(lambda: bus.consumer().num_waiting == 0, "the service to have stopped pulling")
     job_id = bus.execute(execute_data(ECHO, {"text": "x"}))
     poison = bus.publish(b"poison")

@@ -15,7 +15,7 @@ from testbay.fixtures import Service
 
 def test_graceful_stop(service: Service, bus: Bus, follow: Callable[[str], Progress]) -> None:
     """On SIGTERM a job about to end ends; one that needs longer is handed back to be delivered at once."""
-    quick, long = execute_data(thinker()), execute_data({**thinker("Think endlessly."), "timeout_s": 3})
+    quick, long = execute_data(thinker()), execute_data({**thinker("Think endlessly."), "timeout_s": 60})
     quick_id, long_id = quick["job_id"], long["job_id"]
     quick_progress, long_progress = follow(quick_id), follow(long_id)
     bus.execute(quick)

@@ -98,7 +98,7 @@ class Bus:
         self._background.run(self._jetstream.purge_stream(STREAM))
         self._background.run(self._jetstream.delete_consumer(STREAM, CONSUMER))
 
-    def take(self, how: str, deadline_s: float = 5.0) -> int:
+    def take(self, how: str, deadline_s: float = 30.0) -> int:
         """Fetch the next message in the service's place and answer it with nak or term; its delivery count."""
         return self._background.run(self._take(how, deadline_s))
 
