@@ -12,7 +12,9 @@ from testbay.init.project import Project
 from testbay.manifest.environments import environment, without_pytest
 
 _ASK = """
-import importlib.util, json, sys
+import sys
+sys.path = [entry for entry in sys.path if entry]  # not the project's own folder: asking runs none of its files
+import importlib.util, json
 names = json.loads(sys.argv[1])
 print(json.dumps([name for name in names if importlib.util.find_spec(name) is None]))
 """

@@ -43,6 +43,14 @@ def test_a_complete_environment_says_nothing(project: Project) -> None:
     assert installed.absent(add(project, {"a.py": "import json\nimport b\nimport pytest", "b.py": ""}), {}) == ""
 
 
+def test_no_file_of_the_project_is_run(project: Project) -> None:
+    """Also one that is called as a module of Python's own."""
+    files = {"a.py": "import nowhere", "json.py": 'open("run", "w")', "importlib.py": 'open("run", "w")'}
+
+    assert installed.absent(add(project, files), {}).startswith(f"nowhere in {sys.executable}: ")
+    assert not (project.root / "run").exists()
+
+
 def test_django_needs_its_plugin(project: Project) -> None:
     """Plain pytest does not set Django up."""
     files = {"manage.py": "import django", "requirements.txt": "Django", "django.py": ""}

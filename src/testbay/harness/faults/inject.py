@@ -6,6 +6,7 @@ servers themselves, and everybody else's leases on them, notice nothing.
 
 import json
 import math
+import os
 import socket
 import sys
 import threading
@@ -39,7 +40,9 @@ class Proxies:
         argv = [sys.executable, "-S", "-m", "testbay.harness.faults.proxy"]  # as for the guard: half the time to start
         env = {"PYTHONPATH": str(Path(__file__).parents[3])}
         with log.open("ab") as output, theirs:
-            self._child = process.spawn(argv, env=env, stdin=theirs.fileno(), output=output, new_session=True)
+            self._child = process.spawn(  # not from the project's folder, whose modules would come before Python's
+                argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True
+            )
         self._log = log
         own(self._child.pid)
         ours.settimeout(_ANSWER_LIMIT_S)
