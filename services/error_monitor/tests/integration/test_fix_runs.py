@@ -34,10 +34,14 @@ def named(text: str) -> str:
     return fingerprint(event).key
 
 
-def left(message: str, text: str) -> Ended:
-    """A run with one failure."""
+def left(message: str, text: str, *tests: str) -> Ended:
+    """A run with one failure in pytest's report, and what testbay recorded of each test."""
     junit = f"<testsuites><testcase><failure message={quoteattr(message, {chr(10): '&#10;'})}>"
-    files = {"exit": "1", "junit.xml": f"{junit}{text.replace('<', '&lt;')}</failure></testcase></testsuites>"}
+    files = {
+        "exit": "1",
+        "tests.jsonl": "".join(f'{{"id": "{n}", "outcome": "{how}"}}\n' for n, how in enumerate(tests or ("failed",))),
+        "junit.xml": f"{junit}{text.replace('<', '&lt;')}</failure></testcase></testsuites>",
+    }
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for name, content in files.items():
@@ -58,6 +62,14 @@ def test_a_traceback_inside_a_message_is_no_evidence(said: str) -> None:
     found = runs.outcome("run", left(f"AssertionError: {said}", f"{PLAIN}{said}"), "")
 
     assert named(FORGED) not in found.fingerprints
+
+
+@pytest.mark.parametrize("tests", [("passed",), ("passed", "passed"), ("skipped",)])
+def test_two_records_that_contradict_each_other_are_none(tests: tuple[str, ...]) -> None:
+    """Who rewrites one record has to rewrite the other in the same way."""
+    found = runs.outcome("run", left("KeyError: 'count'", FORGED, *tests), "")
+
+    assert (found.problem, found.tests) == ("its two records of the tests contradict each other", {})
 
 
 def test_nothing_of_a_run_outlives_its_results(tmp_path: Path) -> None:

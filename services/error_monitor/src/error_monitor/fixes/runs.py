@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from error_monitor.fixes.jail import Ended
@@ -27,13 +27,17 @@ def outcome(name: str, ended: Ended, prefix: str) -> Outcome:
     if ended.problem or not code.lstrip("-").isdigit():
         problem = ended.problem or "the jail ended without a result"
         return Outcome(name=name, exit_code=-1, seconds=ended.seconds, problem=problem, tail=tail)
+    tests, cases = _tests(files.get("tests.jsonl", b"")), _cases(files.get("junit.xml", b""))
+    if not _agree(tests, cases):
+        problem = "its two records of the tests contradict each other"
+        return Outcome(name=name, exit_code=-1, seconds=ended.seconds, problem=problem, tail=tail)
     executed, statements = _coverage(files.get("coverage.json", b""), prefix)
     return Outcome(
         name=name,
         exit_code=int(code),
         seconds=ended.seconds,
-        tests=_tests(files.get("tests.jsonl", b"")),
-        fingerprints=frozenset(_fingerprints(files)),
+        tests=tests,
+        fingerprints=frozenset(_fingerprints(files, cases)),
         executed=executed,
         statements=statements,
         tail=tail,
@@ -75,32 +79,38 @@ def _json(text: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _fingerprints(files: Mapping[str, bytes]) -> set[str]:
+def _agree(tests: Mapping[str, str], cases: Sequence[ET.Element]) -> bool:
+    """Tell whether testbay's record and pytest's own report tell of the same tests: one alone is easier to forge."""
+    bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    if any(ended in ("failed", "error") for ended in tests.values()):
+        return bool(bad)  # pytest counts a test twice whose end fails, too
+    return not bad and len(cases) == len(tests)
+
+
+def _fingerprints(files: Mapping[str, bytes], cases: Sequence[ET.Element]) -> set[str]:
     """The patterns of the failures that pytest reports, and of the service's own log."""
-    texts = [*_failures(files.get("junit.xml", b""))]
+    found = [node for case in cases for kind in ("failure", "error") for node in case.iter(kind)]
+    texts = [_raised(node.text or "", node.get("message", "")) for node in found]
     texts += [
         content.decode("utf-8", "replace")
         for name, content in files.items()
         if name.startswith("logs/") and name.partition("/")[2] not in _NOT_THE_SERVICE
     ]
-    found: set[str] = set()
+    keys: set[str] = set()
     for text in texts:
         reader = Reader()
         events = reader.feed(text.splitlines()) + reader.flush()
-        found |= {fingerprint(event).key for event in events}
-    return found
+        keys |= {fingerprint(event).key for event in events}
+    return keys
 
 
-def _failures(junit: bytes) -> list[str]:
+def _cases(junit: bytes) -> list[ET.Element]:
+    """The tests of pytest's own report."""
     try:
         tree = ET.fromstring(junit.decode("utf-8", "replace")) if junit else None  # noqa: S314 -- expat bounds entities
     except ET.ParseError:
         return []
-    if tree is None:
-        return []
-    return [
-        _raised(node.text or "", node.get("message", "")) for kind in ("failure", "error") for node in tree.iter(kind)
-    ]
+    return [] if tree is None else list(tree.iter("testcase"))
 
 
 def _raised(text: str, message: str) -> str:

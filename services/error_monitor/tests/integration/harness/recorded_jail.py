@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from error_monitor.fixes.jail import Ended, Order
 
-_RED = """<testsuites><testsuite><testcase><failure>Traceback (most recent call last):
+_RED = """Traceback (most recent call last):
   File "/jail/checkout/tests/test_lines_without_count.py", line 5, in test_a_line
     assert total({{"lines": [{{"price": 250}}]}}) == 250
   File "/jail/checkout/src/shop/orders.py", line 6, in {function}
     return sum(line["price"] * line["count"] for line in order["lines"])
-KeyError: 'count'
-</failure></testcase></testsuite></testsuites>"""
+KeyError: 'count'"""
 OLD, NEW = "tests/test_orders.py::test_total", "tests/test_lines_without_count.py::test_a_line"
 FUNCTIONS = ("total", "shipping")
 """Where the recorded fault is raised: each is a pattern."""
@@ -41,14 +40,12 @@ class RecordedJail:
             "tests.jsonl": "".join(json.dumps({"id": name, "outcome": how}) + "\n" for name, how in tests.items()),
             "coverage.json": json.dumps({"files": {"src/shop/orders.py": {"executed_lines": [*range(1, 12)]}}}),
         }
+        failure = f"<failure>{_RED.format(function=FUNCTIONS[0])}</failure>"
+        cases = [f"<testcase>{failure if how == 'failed' else ''}</testcase>" for how in tests.values()]
+        files["junit.xml"] = f"<testsuites>{''.join(cases)}</testsuites>"
         if has_test and not has_patch:
-            files["junit.xml"] = "".join(_RED.format(function=one) for one in FUNCTIONS[:1])
-            files["logs/shop.log"] = "\n".join(_log(one) for one in FUNCTIONS)
+            files["logs/shop.log"] = "\n".join(_RED.format(function=one) for one in FUNCTIONS)
         return Ended(results=_tar(files), seconds=0.1)
-
-
-def _log(function: str) -> str:
-    return _RED.format(function=function).partition("<failure>")[2].partition("</failure>")[0]
 
 
 def _tar(files: dict[str, str]) -> bytes:
