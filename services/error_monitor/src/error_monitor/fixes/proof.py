@@ -80,7 +80,8 @@ class Proving:
                 raise RefusedError(5, f"the {found.name}: {found.problem}")
         bad = after.having("failed") | after.having("error")
         if after.exit_code or bad:
-            raise RefusedError(5, f"the whole suite is not green with the patch: {len(bad)} tests fail")
+            named = f", {min(bad)[:150]!a} among them" if bad else ""
+            raise RefusedError(5, f"the whole suite is not green with the patch: {len(bad)} tests fail{named}")
         lost = before.having("passed") - after.having("passed")
         if lost or len(after.having("passed")) < len(before.having("passed")) + len(runs[0].tests):
             raise RefusedError(5, f"fewer tests than before pass: {len(lost)} are gone")
