@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = Path(__file__).parent / "project"
-_GONE_WITHIN_S = 5.0
+_GONE_WITHIN_S = 30.0  # what is not gone then never goes; on a busy machine the last of it takes a while
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_killed_process_of_ours_leaves_nothing(stack: Bay, victim: str) -> None:
     os.kill(_victim(stack, child.pid, victim), signal.SIGKILL)
     child.communicate(timeout=40)
 
-    assert stack.left(10) == []
+    assert stack.left() == []
 
 
 def _victim(stack: Bay, caller: int, who: str) -> int:
@@ -110,7 +110,7 @@ def test_caller_killed_while_starting_leaves_nothing(stack: Bay) -> None:
         child.kill()
         child.communicate(timeout=40)
 
-    assert stack.left(12) == []
+    assert stack.left() == []
 
 
 def test_kept_stack_is_found_and_ends_when_idle(stack: Bay) -> None:

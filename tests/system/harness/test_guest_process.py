@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from tests.system.fakes.guest import MANIFEST, Guest
+from tests.system.fakes.watched import soon
 
 OLD = """import os, psycopg, pytest
 @pytest.fixture(scope="session")
@@ -115,10 +116,10 @@ def test_forks(postgres):
         os.kill(int(parent), signal.SIGKILL)
         started.wait()
 
-    left = [line for line in guest.left() if not line.startswith(f"{child} ")]
-    os.kill(int(child), signal.SIGKILL)
-
-    assert left == []
+    try:
+        assert soon(lambda: [line.split()[0] for line in guest.left(0)] == [child])
+    finally:
+        os.kill(int(child), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

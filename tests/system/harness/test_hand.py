@@ -119,7 +119,7 @@ def test_idle_stack_ends_itself(bay: Bay) -> None:
     """A kept stack nobody uses is gone after its idle time, without another call."""
     assert bay.run("up", "shop", "--keep", "--idle", "1s").code == 0
 
-    assert bay.left(10) == []
+    assert bay.left() == []
 
 
 def test_up_holds_until_interrupted(bay: Bay) -> None:
