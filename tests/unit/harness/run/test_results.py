@@ -156,8 +156,8 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
 
     assert str(refused.value) == (
         "no test was collected in t\n"
-        "  why:      no file named test_*.py there, or -k / -m left none over\n"
-        "  do:       add a test, or mend `tests` in the manifest"
+        "  why:      no file there has a name that pytest takes (test_*.py, *_test.py), or -k / -m left none over\n"
+        "  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"
     )
 
 
