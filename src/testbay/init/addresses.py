@@ -52,8 +52,9 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     constants = dict(pair for source in project.code for pair in _constants(source))
     found: dict[str, FixedAddress] = {}
     for source in (*project.code, *tests):
+        tries = source.is_test and source.path.name != "conftest.py"  # many a host there is made up
         for address in _addresses(source, constants) if source.tree else ():
-            if address.need in needs:
+            if address.need in needs and (address.is_local or not tries):
                 found.setdefault(address.need, address)
     for where, named in settingsfiles.groups(project):
         for address in _of_settings(named, where):

@@ -109,10 +109,10 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
 
 
 def _name(project: Project) -> Finding:
-    named = project.table("project").get("name") or project.table("tool", "poetry").get("name")
-    name = re.sub(r"[^a-z0-9]+", "_", str(named or project.root.resolve().name).lower()).strip("_")[:63]
+    named, file = project.name
+    name = re.sub(r"[^a-z0-9]+", "_", (named or project.root.resolve().name).lower()).strip("_")[:63]
     name = name if name[:1].isalpha() else f"service_{name}".rstrip("_")
-    return Finding(key="service", value=f'"{name}"', source="pyproject.toml" if named else "the folder's name")
+    return Finding(key="service", value=f'"{name}"', source=file or "the folder's name")
 
 
 def _needs(found: Servers) -> Finding:

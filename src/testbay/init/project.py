@@ -17,6 +17,7 @@ from testbay.init import packages
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
+_SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
@@ -109,6 +110,18 @@ class Project:
         return packages.named(self)
 
     @cached_property
+    def name(self) -> tuple[str, str]:
+        """Its name, and the file that says it; both empty where none does."""
+        named = self.table("project").get("name") or self.table("tool", "poetry").get("name")
+        if isinstance(named, str):
+            return named, "pyproject.toml"
+        if match := re.search(r"^\[metadata\][^\[]*?^name\s*=\s*(\S+)", self.text("setup.cfg"), re.MULTILINE):
+            return match[1], "setup.cfg"
+        if match := re.search(r"""setup\([^()]*?\bname\s*=\s*["']([\w.-]+)["']""", self.text("setup.py")):
+            return match[1], "setup.py"
+        return "", ""
+
+    @cached_property
     def inner(self) -> list[str]:
         """The folders, two levels deep at most, that name packages of their own."""
         files = [file for deep in ("*/", "*/*/") for name in _NAMES_PACKAGES for file in self.root.glob(deep + name)]
@@ -143,8 +156,12 @@ class Project:
 
     @property
     def code(self) -> list[Source]:
-        """The program's own sources, without its tests and migrations."""
-        return [source for source in self.sources if not source.is_test and "migrations" not in source.path.parts]
+        """The program's own sources, without its tests and migrations, and without what only shows how it is used."""
+        return [
+            source
+            for source in self.sources
+            if not source.is_test and "migrations" not in source.path.parts and source.path.parts[0] not in _SHOWN
+        ]
 
     def has(self, *packages: str) -> str:
         """The first of these packages that the project depends on; empty when it names none of them."""

@@ -9,6 +9,7 @@ from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import SettingsClasses
 from testbay.init.variable import Read, last, sample_of, text_of
 
+_ASIDE = ("scripts", "tools", "ci")
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
@@ -30,11 +31,13 @@ def _reads(project: Project) -> list[Read]:
     classes = SettingsClasses(project)
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
-    besides = [
-        s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.path.name == "conftest.py"
-    ]
+    besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
+    besides.sort(key=lambda source: source.path.name != "conftest.py")
     for source in [*project.code, *besides]:
-        for read in _of_source(source, classes):
+        # A test may set what it tries; the program imports no script for CI.
+        tries = source.path.parts[0] in _ASIDE or (source.is_test and source.path.name != "conftest.py")
+        for one in _of_source(source, classes):
+            read = replace(one, required=False) if tries else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
@@ -57,6 +60,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     declared = _declared(source.tree)
     prefixes = dict(_prefixed(source.tree, ""))
     targets = clients.assigned(source.tree)
+    ors = {node.values[0]: text_of(node.values[1]) for node in ast.walk(source.tree) if isinstance(node, ast.BoolOp)}
     for node in ast.walk(source.tree):
         where = f"{source.path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
@@ -69,7 +73,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
             sample = sample_of(cast or last(node.func))
             yield Read(
                 name=name,
-                default=_default(node),
+                default=_default(node) or ors.get(node, ""),
                 required=required,
                 where=where,
                 sample=sample,

@@ -53,6 +53,9 @@ def tests(project: Project) -> Finding | None:
     ]
     folder = Path(project.manage).parent.as_posix()  # there pytest-django looks for Django's project
     inside = [source for source in apart if source.path.is_relative_to(folder)] or apart
+    whole = os.path.commonpath([source.path.parent.as_posix() for source in inside]) if inside else ""
+    own = not project.manage and Path(whole).name in ("tests", "test")
+    folder = whole if own else folder  # else another app may get tests of its own
     return Finding(key="tests", value=f'"{folder}"', source=str(inside[0].path)) if inside else None
 
 

@@ -9,12 +9,12 @@ from testbay.init.reads import reads
 from testbay.init.variable import Read
 
 _WORDS = {
-    "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY"},
+    "postgres": {"PG", "PSQL", "POSTGRES", "POSTGRESQL", "DB", "DATABASE", "SQL", "SQLALCHEMY", "PSYCOPG2"},
     "dragonfly": {"REDIS", "VALKEY", "DRAGONFLY", "CACHE", "CELERY", "BROKER", "QUEUE", "RQ", "ARQ"},
     "nats": {"NATS"},
 }
 _KINDS = {
-    "url": {"URL", "URI", "DSN", "SERVERS", "BACKEND"},
+    "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND"},
     "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
     "port": {"PORT"},
     "user": {"USER", "USERNAME"},
@@ -23,6 +23,10 @@ _KINDS = {
 }
 _JOINED = re.compile(
     r"(^|_)(PG|DB|REDIS|POSTGRES|NATS)(?=(HOST|PORT|USER|USERNAME|PASSWORD|PASS|NAME|DATABASE|UR[IL])$)"
+)
+# Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER is no user of PostgreSQL.
+_OTHERS = re.compile(
+    r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL)(_|$)"
 )
 _SCHEMES = {
     "postgres": "postgres",
@@ -78,9 +82,10 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
                 return _Meaning(need=need, kind="url", scheme=match[0] if own else "")
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
-    words = _JOINED.sub(r"\1\2_", read.name.upper()).split("_")
+    name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", read.name.upper())
+    words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
-    if words[-1] in _WORDS["nats"] or (kind and len(words) == 1 and kind != "url"):
+    if words[-1] in _WORDS["nats"] or _OTHERS.search(name) or (kind and len(words) == 1 and kind != "url"):
         return None
     before = set(words[:-1]) or set(words)
     need = next((need for need, names in _WORDS.items() if names & before), "")

@@ -312,3 +312,29 @@ def test_a_folder_without_packages_leads_to_those_that_have_some(project: Projec
     assert made.missing[0] == (
         "packages of this folder; apps/x/ and backend/ name some: `testbay init` there, if that is the program"
     )
+
+
+def test_what_only_shows_or_tries_demands_nothing(project: Project) -> None:
+    """Examples are not started, a variable that a script or a test needs is not guessed; the tests' own servers are."""
+    needed = 'import os\nTOKEN = os.environ["TOKEN"]\n'
+    tested = (
+        needed + 'URL = os.environ.get("SHOP_PG_DSN") or "postgresql:///shop"\nos.environ.get("SHOP_SQL_MYSQL_DB")\n'
+    )
+    files = {"examples/app.py": APP + needed, "scripts/a.py": needed, "shop/tests/test_a.py": tested}
+
+    made = manifest.draft(add(project, files | {"setup.py": 'setup(name="a-shop", install_requires=["psycopg"])'}), {})
+
+    assert lines(made.keys) == ['service = "a_shop"', 'needs = ["postgres"]', 'tests = "shop/tests"']
+    assert lines(made.env) == ['SHOP_PG_DSN = "{postgres.url}"']
+
+
+def test_a_host_that_a_test_makes_up_is_no_address(project: Project) -> None:
+    """An address of this machine in a test is one; nothing is said of the other."""
+    files = {
+        "tests/test_a.py": 'URL = "redis://endpoint:1/0"\nx = Redis(host="localhost", port=6390)\n',
+        "a.py": "import redis\n",
+    }
+
+    made = manifest.draft(add(project, files | {"requirements.txt": "redis"}), {})
+
+    assert "ports = { redis = 6390 }" in lines(made.keys)
