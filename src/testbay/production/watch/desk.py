@@ -24,7 +24,10 @@ _EVIDENCE = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How one check is. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses."""
+    """How one check is. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses.
+
+    One that `has_passed` is well until an outage begins; of one that never did, nothing good is known.
+    """
 
     verdict: Verdict | Literal["unknown"] = "unknown"
     at: float = 0.0
@@ -37,6 +40,7 @@ class Standing:
     evidence: tuple[str, ...] = ()
     kind: str = ""
     took_s: float | None = None
+    has_passed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +209,7 @@ class Desk:
             unheld=0,
             kind=one.result.kind,
             took_s=took_s,
+            has_passed=True,
         )
         if not now.incident:
             first = before.since if before.verdict == "pass" else one.at

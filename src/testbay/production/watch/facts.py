@@ -49,7 +49,7 @@ def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> No
         return "unknown"
     if standing.incident:
         return standing.verdict if standing.verdict != "pass" else "fail"  # not well again yet
-    return "pass" if standing.at else "unknown"
+    return "pass" if standing.verdict == "pass" or standing.has_passed else "unknown"
 
 
 def checks(watcher: Watcher, now: float) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def report(watcher: Watcher, service: str, target: str, now: float) -> Report | 
 def _result(one: Stands) -> Result:
     standing = one.standing
     is_known = one.state != "unknown"
-    said = standing.said if is_known else "it was not asked for three rounds"
+    said = standing.said if is_known or standing.bad else "it was not asked for three rounds"
     return Result(
         check=one.series.check,
         instance=one.series.instance,

@@ -2,6 +2,7 @@
 
 from testbay.production.checks.report import Result, Verdict
 from testbay.production.history.slowness import Series
+from testbay.production.watch import facts
 from testbay.production.watch.courier import Courier
 from testbay.production.watch.desk import Desk, Etiquette, Heard
 
@@ -34,6 +35,16 @@ def test_one_bad_round_is_no_outage() -> None:
         hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
 
     assert made.incidents == {}
+
+
+def test_what_never_passed_is_not_well_before_its_outage() -> None:
+    """A failed round is no outage yet, and nothing says that the check was ever well; after a good one it was."""
+    made, said = desk("a"), []
+    for moment, verdict in enumerate(("fail", "pass", "fail", "fail")):
+        hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
+        said.append(facts._state(made.standings[HEALTH], 60, moment, skips=False))
+
+    assert said == ["unknown", "pass", "pass", "fail"]
 
 
 def test_checks_that_fail_for_one_cause_are_one_message() -> None:
