@@ -4,6 +4,7 @@ faults.jsonl holds the tracebacks as Python prints them.
 """
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,33 @@ def test_a_wrapper_changes_nothing(wrapper: str) -> None:
 def test_each_fault_has_a_name_of_its_own() -> None:
     """So one name for all would not do."""
     assert len({name for fault in FAULTS for name in named(fault["text"])}) == len(FAULTS)
+
+
+def cut(lines: list[str], count: int) -> list[str]:
+    """The names of the events where one scan ended after so many lines and another went on."""
+    first = Reader()
+    events = first.feed(lines[:count])
+    second = Reader.restore(json.loads(json.dumps(first.state())))
+    return [fingerprint(event).key for event in (*events, *second.feed(lines[count:]), *second.flush())]
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_scan_may_end_inside_of_any_wrapper(wrapper: str) -> None:
+    """The event is whole with the next one, under the same name."""
+    for fault in FAULTS:
+        lines = WRAPPERS[wrapper](fault["text"]).split("\n")
+        places = {1, len(lines) // 2, len(lines) - 1}
+        assert [cut(lines, at) for at in places] == [named(fault["text"])] * len(places), fault["name"]
+
+
+@pytest.mark.parametrize("other", range(1, len(FAULTS)))
+def test_two_services_do_not_mix(other: int) -> None:
+    """Their lines stand between each other, and each traceback is whole."""
+    chance = random.Random(other)  # noqa: S311 -- chance that can be repeated
+    for number, fault in enumerate(FAULTS):
+        neighbour = FAULTS[(number + other) % len(FAULTS)]
+        one = each("web-1     | ")(served(fault["text"])).split("\n")
+        two = each("worker-1  | ")(logged(neighbour["text"])).split("\n")
+        mixed = [(one if one and (not two or chance.random() < 0.5) else two).pop(0) for _ in range(len(one + two))]
+
+        assert sorted(named("\n".join(mixed))) == sorted(named(fault["text"]) + named(neighbour["text"]))
