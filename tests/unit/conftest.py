@@ -164,8 +164,12 @@ def run(tmp_path: Path) -> Pytest:
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
-    """Asks the checks of a manifest; the text is what follows its `service`, the port that of the deployment."""
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Asks the checks of a manifest; the text is what follows its `service`, the port that of the deployment.
+
+    A check that fails is asked again after a moment, instead of half a second and a whole one.
+    """
+    monkeypatch.setattr("testbay.production.checks.runner._FIRST_PAUSE_S", 0.01)
 
     def start(text: str, port: int = 9, *, environ: dict[str, str] | None = None, **more: Any) -> Report:
         (tmp_path / "tests/integration").mkdir(parents=True, exist_ok=True)
