@@ -96,6 +96,8 @@ def level_named(word: object) -> str | None:
     if isinstance(word, bool):
         return None
     if isinstance(word, int | float):
+        if not 0 < word < 100:  # the status of an HTTP answer, say
+            return None
         return "debug" if word < 30 else ("info", "warning", "error", "critical")[min(int(word) // 10, 6) - 3]
     return NAMES.get(word.strip().lower()) if isinstance(word, str) else None
 

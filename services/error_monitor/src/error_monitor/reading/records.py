@@ -120,7 +120,8 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.service = _first(flat, SERVICES) or line.service
     line.request_id = _first(flat, REQUESTS)
     line.exception = _exception(flat, line)
-    wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found
+    is_bare = not line.level and "\n" not in line.text  # Filebeat and Vector leave the level in the line
+    wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
     line.text = line.text.rstrip("\r\n")
 
