@@ -28,6 +28,8 @@ _SPANS = """
 select series, start_s / :width * :width, sum(passed), sum(failed), sum(stale), sum(errors), sum(took_us), sum(timed)
 from sums where width_s = 3600 and start_s >= :since and start_s < :until group by series, start_s / :width"""
 
+_PROVEN = "select series from sums where passed > 0 union select series from rounds where verdict = 0"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
@@ -63,10 +65,11 @@ def entries(db: sqlite3.Connection, now: float, days: int = 90) -> list[Entry]:
     current = _current(db, names)
     incidents = list(reversed(store.newest_incidents(db, _MOST_INCIDENTS, now - days * DAY_S)))
     spans = _spans(db, now, days)
+    proven = frozenset(names[number] for (number,) in db.execute(_PROVEN) if number in names)
     made: list[Entry] = []
     for key in sorted({(one.service, one.target) for one in names.values()}):
         ours = {number: one for number, one in names.items() if (one.service, one.target) == key}
-        bad = _Bad.of([one for one in incidents if (one.service, one.target) == key])
+        bad = _Bad.of([one for one in incidents if (one.service, one.target) == key], proven)
         moments = {moment for number in ours for moment in spans.get(number, {})}
         for moment in sorted(moments):
             end = min(moment + _width(moment, now), now)
@@ -120,13 +123,14 @@ def _current(db: sqlite3.Connection, names: Mapping[int, Series]) -> set[Series]
 
 @dataclass(frozen=True, kw_only=True)
 class _Bad:
-    """When each check was part of an incident."""
+    """When each check was part of an incident, and which were ever good."""
 
+    proven: frozenset[Series]
     spans: Mapping[Series, Sequence[tuple[float, float, Verdict]]]
     turns: Sequence[float]
 
     @classmethod
-    def of(cls, incidents: Iterable[Incident]) -> "_Bad":
+    def of(cls, incidents: Iterable[Incident], proven: frozenset[Series]) -> "_Bad":
         spans: dict[Series, list[tuple[float, float, Verdict]]] = {}
         turns: set[float] = set()
         for one in incidents:
@@ -134,7 +138,7 @@ class _Bad:
             for member in one.members:
                 spans.setdefault(member, []).append((one.opened, end, one.kind))
             turns |= {one.opened} | ({one.closed} if one.closed else set())
-        return cls(spans={series: sorted(found) for series, found in spans.items()}, turns=sorted(turns))
+        return cls(proven=proven, spans={series: sorted(found) for series, found in spans.items()}, turns=sorted(turns))
 
     def at(self, series: Series, moment: float) -> Verdict | None:
         found = self.spans.get(series, ())
@@ -143,12 +147,13 @@ class _Bad:
 
 
 def _outcome(series: Series, span: tuple[int, float | None] | None, bad: _Bad, at: float) -> Outcome | None:
-    if span is None or not span[0]:
+    verdict = bad.at(series, at) or ("pass" if series in bad.proven else None)  # fail closed: no outage is no proof
+    if span is None or not span[0] or verdict is None:
         return None
     return Outcome(
         check=series.check,
         instance=series.instance,
-        verdict=bad.at(series, at) or "pass",
+        verdict=verdict,
         median_ms=None if span[1] is None else round(span[1], 3),
         probes=span[0] if span[1] is not None else 0,
     )

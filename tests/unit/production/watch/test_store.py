@@ -73,6 +73,18 @@ def test_pages_and_lines_are_made_of_it(tmp_path: Path) -> None:
     assert "check-1" in view.files(folder, now)["index.html"]
 
 
+def test_a_check_that_never_passed_is_in_no_line_as_well(tmp_path: Path) -> None:
+    """A failed round that is no outage yet proves nothing; beside a good one it is as it was."""
+    made = WatchStore(tmp_path)
+    new, old = Series("shop", "prod", "new"), Series("shop", "prod", "old")
+    rounds = [(new, 1), (old, 0), (old, 1)]
+    made.write([(one, "http", Told(START * 1000, verdict, 1)) for one, verdict in rounds], Changes())
+    made.close()
+    [line] = export.history(tmp_path, datetime.fromtimestamp(START + 60, UTC)).entries
+
+    assert [(one.check, one.verdict) for one in line.outcomes] == [("old", "pass")]
+
+
 def test_one_watcher_at_a_time(tmp_path: Path) -> None:
     """The second one is refused, and may begin when the first has ended."""
     first = WatchStore(tmp_path)
