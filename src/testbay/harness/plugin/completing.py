@@ -1,6 +1,7 @@
 """A suite's own settings under `testbay run`: pytest's arguments are completed, and none of the suite's overridden."""
 
 import shutil
+import sys
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,14 @@ def _may_have_workers(known: Any) -> bool:
     return is_open and not watches and not any("::" in word for word in known.file_or_dir)
 
 
+def _monitors() -> bool:
+    """Tell whether coverage.py can measure by `sys.monitoring` here, and does not by itself: it does from 3.14 on."""
+    from coverage.config import CoverageConfig
+
+    asked = settings.environ().get("COVERAGE_CORE")
+    return not asked and (3, 12) <= sys.version_info < (3, 14) and hasattr(CoverageConfig(), "core")
+
+
 def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list[str]:
     """The arguments for pytest-cov that the suite does not give itself."""
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
@@ -82,6 +91,8 @@ def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list
     rules = coveragerc.read(known.cov_config, [Path.cwd(), config.rootpath])
     source = "" if given else suite.source
     rules = coveragerc.completed(rules, run_dir, source, everything=suite.coverage == "all")
+    if _monitors() and not (known.cov_branch or known.cov_context) and coveragerc.may_monitor(rules):
+        rules["run"]["core"] = "sysmon"
     if known.cov_fail_under is not None:
         rules.setdefault("report", {})["fail_under"] = str(known.cov_fail_under)
     if not (run_dir / "coveragerc").exists():  # a worker's controller has written both

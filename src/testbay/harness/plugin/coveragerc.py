@@ -9,6 +9,7 @@ from typing import Any
 Rules = dict[str, dict[str, str]]
 _FILES = (".coveragerc", ".coveragerc.toml", "setup.cfg", "tox.ini", "pyproject.toml")
 _CHOOSE = ("source", "source_pkgs", "source_dirs", "include")  # any of them says what is measured
+_BEYOND_MONITORING = ("branch", "core", "dynamic_context", "plugins", "timid")
 _PATTERNS = ("source", "source_dirs", "include", "omit")
 
 
@@ -71,6 +72,13 @@ def _moved(word: str, folder: Path, key: str) -> str:
 def words(text: str) -> list[str]:
     """The entries of a list: by lines or commas."""
     return [word.strip() for line in text.splitlines() for word in line.split(",") if word.strip()]
+
+
+def may_monitor(rules: Rules) -> bool:
+    """Tell whether `sys.monitoring` of Python 3.12 and 3.13 measures all that is asked for: it knows lines alone."""
+    run = rules.get("run", {})
+    asks = any(run.get(key, "").lower() not in ("", "0", "false", "no", "off") for key in _BEYOND_MONITORING)
+    return not asks and not {"greenlet", "eventlet", "gevent"} & set(words(run.get("concurrency", "")))
 
 
 def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> Rules:

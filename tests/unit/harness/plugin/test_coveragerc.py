@@ -81,3 +81,20 @@ def test_settings_at_the_root_of_a_workspace_keep_their_paths(tmp_path: Path) ->
     rules = coveragerc.read(".coveragerc", [tmp_path / "a", tmp_path])
 
     assert rules == {"run": {"source": f"{tmp_path}/lib\ninstalled", "omit": f"{tmp_path}/lib/made.py\n*/x.py"}}
+
+
+@pytest.mark.parametrize(
+    ("run", "may"),
+    [
+        ({}, True),
+        ({"branch": "false", "concurrency": "thread\nmultiprocessing"}, True),
+        ({"branch": "True"}, False),
+        ({"core": "ctrace"}, False),
+        ({"plugins": "django_coverage_plugin"}, False),
+        ({"dynamic_context": "test_function"}, False),
+        ({"concurrency": "thread, gevent"}, False),
+    ],
+)
+def test_monitoring_where_it_measures_all(run: dict[str, str], may: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Python 3.12 and 3.13 tell `sys.monitoring` no branches, and coverage.py gives it no contexts or plugins."""
+    assert coveragerc.may_monitor({"run": run}) is may
