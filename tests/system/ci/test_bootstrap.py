@@ -36,8 +36,10 @@ name = "tiny"
 version = "1"
 """
 
-# A uv that stops in the middle of installing until told to go on; everything else the real one does.
+# A uv that stops in the middle of installing until told to go on; everything else the real one does. Without the trap,
+# bash goes on after a Ctrl-C that its `sleep` was too young to hear.
 SLOW_UV = """#!/bin/bash
+trap 'trap - INT; kill -INT $$' INT
 if [[ $1 == pip ]]; then touch "$PWD/installing"; while [[ -e $PWD/installing ]]; do sleep 0.05; done; fi
 exec "{uv}" "$@"
 """
