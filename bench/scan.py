@@ -4,9 +4,9 @@ Usage: testbay exec error_monitor -- .venv/bin/python bench/scan.py [--lines 100
 
 Writes a log of a web service (requests, warnings, errors, tracebacks; one line in 25 belongs to an error), reads it
 with one scan, and prints lines per second, processor time, peak memory, the longest callback of the event loop and how
-late a timer was at worst. Each contestant is a process of its own. Drain3 is not a dependency: it is fetched into a
-folder that is removed, unless PYTHONPATH leads to it. Exit code 1: the scan reads fewer lines per second of processor
-time than Drain3, or blocked the event loop for more than 50 ms.
+late a timer was at worst. Each contestant is a process of its own, in turns. Drain3 is not a dependency: it is fetched
+into a folder that is removed, unless PYTHONPATH leads to it. Exit code 1: the scan reads fewer lines per second of
+processor time than Drain3, or blocked the event loop for more than 50 ms.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from typing import Any
 
 SEED = 7
 BLOCKED_MS = 50
+TURNS = 2
+"""Each contestant's better one counts: what else the machine does slows a process down, and speeds none up."""
 WAYS = ("orders", "users", "carts", "search", "health")
 TRACE = """Traceback (most recent call last):
   File "/srv/shop/.venv/lib/python3.11/site-packages/starlette/routing.py", line 74, in app
@@ -60,7 +62,7 @@ def compare(lines: int, profile: Path | None) -> int:
         log = Path(folder) / "shop.log"
         written = write(log, lines)
         print(f"{written} lines, {log.stat().st_size / 1e6:.0f} MB")
-        for name in ("scan", "drain3"):
+        for name in ("scan", "drain3") * TURNS:
             argv = [sys.executable, __file__, "--child", name, "--log", str(log)]
             argv += ["--profile", str(profile)] if profile and name == "scan" else []
             env = {**os.environ, **(fetched(Path(folder)) if name == "drain3" else {})}
@@ -69,7 +71,7 @@ def compare(lines: int, profile: Path | None) -> int:
                 print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
-            rates[name] = written / found["cpu_s"]
+            rates[name] = max(rates.get(name, 0.0), written / found["cpu_s"])
             blocked_ms = max(blocked_ms, found.get("callback_ms", 0.0))
             print(row(name, written, found))
     ratio = rates["scan"] / rates["drain3"] if len(rates) == 2 else 0.0
