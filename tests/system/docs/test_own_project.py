@@ -25,6 +25,7 @@ def own(tmp_path: Path) -> Iterator[Own]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # 20 seconds of CPU: minutes beside other suites
 def test_project_of_ones_own(own: Own) -> None:
     """Every command of the page works in a project that knows of testbay by a table, a compose file and a package."""
     [where] = own.type("python -c 'import testbay; print(testbay.__file__)'").lines
