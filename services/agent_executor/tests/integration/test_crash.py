@@ -17,7 +17,7 @@ def test_redelivery_after_kill(
     database: Database,
 ) -> None:
     """A job whose service was killed mid-way continues from its checkpoint in the next process, and ends once."""
-    data = execute_data(thinker())
+    data = execute_data(thinker("Think at length."))
     progress = follow(data["job_id"])
     bus.execute(data)
     progress.until("token", node="think")
