@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -170,8 +171,9 @@ def _handler(peer: Peer) -> Callable[..., BaseHTTPRequestHandler]:
             content = said.encode() if isinstance(said, str) else said
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if peer.broken else content)
+            with suppress(ConnectionError):  # the one who asked was killed, or has waited enough
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2] if peer.broken else content)
             self.close_connection = peer.broken
 
         do_GET = do_POST = _do  # noqa: N815
