@@ -6,7 +6,7 @@ servers themselves, and everybody else's leases on them, notice nothing.
 
 import json
 import math
-import os
+import select
 import socket
 import sys
 import threading
@@ -37,12 +37,11 @@ class Proxies:
 
     def __init__(self, log: Path, own: Callable[[int], None]) -> None:
         ours, theirs = socket.socketpair()
-        argv = [sys.executable, "-S", "-m", "testbay.harness.faults.proxy"]  # as for the guard: half the time to start
+        # -S as for the guard: half the time to start. -P, or the project's modules would come before Python's.
+        argv = [sys.executable, "-P", "-S", "-m", "testbay.harness.faults.proxy"]
         env = {"PYTHONPATH": str(Path(__file__).parents[3])}
         with log.open("ab") as output, theirs:
-            self._child = process.spawn(  # not from the project's folder, whose modules would come before Python's
-                argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True
-            )
+            self._child = process.spawn(argv, env=env, stdin=theirs.fileno(), output=output, new_session=True)
         self._log = log
         own(self._child.pid)
         ours.settimeout(_ANSWER_LIMIT_S)
@@ -53,8 +52,15 @@ class Proxies:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
-        return self._child.poll() is None
+        """Whether it still runs. When it is killed, its end of the channel closes before the kernel calls it ended."""
+        if self._child.poll() is not None:
+            return False
+        waiting = select.poll()
+        waiting.register(self._channel, select.POLLIN)
+        try:
+            return not waiting.poll(0) or self._channel.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            return False
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Have something done; it is when this returns.
@@ -278,8 +284,7 @@ class Faults:
         Raises:
             ProxyGoneError: The proxy was killed.
         """
-        if not self._proxies.is_alive:
-            raise self._proxies.gone()
+        self._proxies.ask(do="answer")  # one that was killed a moment ago may still look alive
         for link in self._links.values():
             link.heal()
 
