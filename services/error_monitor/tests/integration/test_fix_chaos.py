@@ -29,7 +29,8 @@ from error_monitor.settings import Settings
 if TYPE_CHECKING:
     from testbay.fixtures import Lease
 
-ROUNDS = int(os.environ.get("FIX_ROUNDS", "3"))  # a measurement takes 300
+ROUNDS = int(os.environ.get("FIX_ROUNDS", "3"))  # a measurement takes 300, at once or from where one ended
+FIRST = int(os.environ.get("FIX_FIRST", "0"))
 FAULTS = {"kill": 4, "freeze": 4, "session": 2, "answer": 3, "github": 5}
 STEPS = 300  # of both instances in a round, after which the faults end
 
@@ -171,7 +172,7 @@ def test_one_proven_pull_request_whatever_happens(
     _, github, env = told
     postgres.autocommit = True
     seen: Counter[str] = Counter()
-    for seed in range(ROUNDS):
+    for seed in range(FIRST, FIRST + ROUNDS):
         postgres.execute("TRUNCATE error_monitor.fixes, error_monitor.fix_steps, error_monitor.fix_calls")
         chaos = Chaos(seed, postgres)
         github.refs, github.pulls, github.writes = {"heads/main": github.refs["heads/main"]}, [], []
