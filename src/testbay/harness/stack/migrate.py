@@ -84,9 +84,19 @@ def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str
 _COMPLAINT = re.compile(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.MULTILINE)
 
 
+_LOST = re.compile(r"connection to server (?:at .* failed: server closed the connection|was lost)")
+
+
 def _failed(file: Path, said: str) -> BayError:
     """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE may be one that it includes."""
     place = _COMPLAINT.search(said)
+    if _LOST.search(said):
+        return MigrationError(
+            f"migration {file.name} is not applied: PostgreSQL ended the connection",
+            why="the server ended, or another program ended it; the migration itself may be right",
+            todo="run it again; if that happens each time, look for what ends it: memory, a full disk, another program",
+            evidence=said.strip()[:4000],
+        )
     if place is None:
         where, message = "", said.strip().partition("\n")[0]
     else:

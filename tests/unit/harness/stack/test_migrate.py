@@ -228,6 +228,21 @@ def test_missing_extension_blames_the_server(tmp_path: Path, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        'psql: error: connection to server at "localhost" (127.0.0.1), port 1 failed: server closed the connection',
+        "psql:1.sql:3: fatal: connection to server was lost",
+    ],
+)
+def test_a_server_that_ends_is_no_fault_of_the_migration(said: str) -> None:
+    """The advice is not to mend a file that was never asked."""
+    failed = migrate._failed(Path("1.sql"), said)
+
+    assert failed.what == "migration 1.sql is not applied: PostgreSQL ended the connection"
+    assert failed.todo.startswith("run it again; ")
+
+
+@pytest.mark.parametrize(
     ("command", "why"),
     [
         ("no-such-program", "could not run: [Errno 2] No such file or directory: 'no-such-program'"),
