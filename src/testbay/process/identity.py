@@ -122,13 +122,14 @@ def callers() -> list[ProcessId]:
     """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
 
     An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
-    has started us in the background: it may return long before us. Its shell has us ignore Ctrl-C.
+    has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the
+    background its shell has us ignore Ctrl-C.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         return []
     chain = []
     pid = os.getppid()
-    while pid > 1 and _only_runs_us(pid):
+    while pid > 1 and _session(pid) == os.getsid(0) and _only_runs_us(pid):
         chain.append(identify(pid))
         pid = _parent(pid)
     return chain

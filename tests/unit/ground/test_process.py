@@ -202,7 +202,7 @@ def test_nohup_is_respected() -> None:
 
 
 def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
-    """The shell of a script and make; the end of whoever started those is no reason to stop."""
+    """The shell of a script and make; the end of whoever started those, or set us apart, is no reason to stop."""
     code = "from testbay import process; print(len(process.callers()))"
     (tmp_path / "run.sh").write_text(f'"{sys.executable}" -c "{code}"; exit\n', encoding="utf-8")
     (tmp_path / "Makefile").write_text("all:\n\t@sh run.sh; exit\n", encoding="utf-8")
@@ -210,8 +210,9 @@ def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
 
     script = process.run(["sh", "run.sh"], cwd=tmp_path, env=environ)
     through_make = process.run(["make", "-s"], cwd=tmp_path, env=environ)
+    detached = process.run(["sh", "-c", "setsid sh run.sh; exit"], cwd=tmp_path, env=environ)
 
-    assert (script.out, through_make.out) == ("1\n", "3\n")
+    assert (script.out, through_make.out, detached.out) == ("1\n", "3\n", "1\n")
 
 
 def test_a_process_can_be_named() -> None:
