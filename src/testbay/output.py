@@ -213,7 +213,7 @@ def records_of(project: Path, kind: str) -> Path:
 
     Raises:
         OSError: It cannot be written, another user made it, or it is a link, which a repository can hold: the oldest
-            records are removed, and must not be somebody's other files.
+            records are removed, and must not be other files.
     """
     folder = project / ".testbay"
     for made in (folder, folder / kind):

@@ -24,7 +24,7 @@ _KINDS = {
 _JOINED = re.compile(
     r"(^|_)(PG|DB|REDIS|POSTGRES|NATS)(?=(HOST|PORT|USER|USERNAME|PASSWORD|PASS|NAME|DATABASE|UR[IL])$)"
 )
-# Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER is no user of PostgreSQL.
+# Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER does not name a user of PostgreSQL.
 _OTHERS = re.compile(
     r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL)(_|$)"
 )

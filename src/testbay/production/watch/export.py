@@ -147,7 +147,7 @@ class _Bad:
 
 
 def _outcome(series: Series, span: tuple[int, float | None] | None, bad: _Bad, at: float) -> Outcome | None:
-    verdict = bad.at(series, at) or ("pass" if series in bad.proven else None)  # fail closed: no outage is no proof
+    verdict = bad.at(series, at) or ("pass" if series in bad.proven else None)  # fail closed
     if span is None or not span[0] or verdict is None:
         return None
     return Outcome(
