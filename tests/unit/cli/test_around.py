@@ -19,7 +19,7 @@ def test_a_misspelt_option_is_refused_before_anything_starts(word: str) -> None:
 
 @pytest.mark.parametrize("words", [["--cov=shop"], ["--collect-only"], ["--", "--engne"]])
 def test_options_of_the_other_program_pass(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here they come as far as the folder, which is no project."""
+    """Here the commands come as far as the folder, and find that it holds no project."""
     monkeypatch.chdir(tmp_path)
 
     done = CliRunner().invoke(harness.app, ["run", *words])

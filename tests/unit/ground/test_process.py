@@ -202,7 +202,7 @@ def test_nohup_is_respected() -> None:
 
 
 def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
-    """The shell of a script and make; the end of whoever started those, or set us apart, is no reason to stop."""
+    """Make and the shell of a script run us; what started those, or set us apart, may end before us."""
     code = "from testbay import process; print(len(process.callers()))"
     (tmp_path / "run.sh").write_text(f'"{sys.executable}" -c "{code}"; exit\n', encoding="utf-8")
     (tmp_path / "Makefile").write_text("all:\n\t@sh run.sh; exit\n", encoding="utf-8")

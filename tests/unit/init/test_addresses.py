@@ -29,7 +29,7 @@ DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "N
     ],
 )
 def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:
-    """A variable that leads elsewhere leaves it free; a host of a container's network is no port of this machine."""
+    """A variable that leads elsewhere leaves the port free; so does a host that only a network of containers knows."""
     made = manifest.draft(add(project, {"requirements.txt": packages, "app.py": text}), {})
 
     assert [line.value for line in made.keys if line.key == "ports"] == ([ports] if ports else [])
@@ -48,7 +48,7 @@ def test_a_host_that_only_containers_know_is_said(project: Project) -> None:
 
 
 def test_the_compose_file_has_the_programs_own_login(project: Project) -> None:
-    """Where the program asks for a database as somebody, no other user would do."""
+    """The compose file that is written has the user, password and database that the program asks for."""
     found = add(project, {"requirements.txt": "asyncpg", "a.py": 'u = "postgresql://me:p$w@localhost:5432/shop"'})
     made = manifest.draft(found, {})
 

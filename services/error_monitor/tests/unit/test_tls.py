@@ -9,7 +9,7 @@ from error_monitor.tls import verify
 
 @pytest.mark.parametrize("url", ["https://api.invalid/v1", "HTTPS://api.invalid", "", "api.invalid"])
 def test_https_trusts_what_is_usual(url: str) -> None:
-    """So does what is no address at all: a client that cannot tell must not trust less carefully."""
+    """A text that cannot be read as an address counts as HTTPS: in doubt the client checks certificates."""
     assert verify(url) is True
 
 

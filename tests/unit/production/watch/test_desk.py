@@ -38,7 +38,7 @@ def test_one_bad_round_is_no_outage() -> None:
 
 
 def test_what_never_passed_is_not_well_before_its_outage() -> None:
-    """A failed round is no outage yet, and nothing says that the check was ever well; after a good one it was."""
+    """A failed round opens no outage yet and does not prove that the check was ever well; a good round proves it."""
     made, said = desk("a"), []
     for moment, verdict in enumerate(("fail", "pass", "fail", "fail")):
         hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ def test_pages_and_lines_are_made_of_it(tmp_path: Path) -> None:
 
 
 def test_a_check_that_never_passed_is_in_no_line_as_well(tmp_path: Path) -> None:
-    """A failed round that is no outage yet proves nothing; beside a good one it is as it was."""
+    """A failed round without an outage proves nothing; beside a good round the verdict stays as it was."""
     made = WatchStore(tmp_path)
     new, old = Series("shop", "prod", "new"), Series("shop", "prod", "old")
     rounds = [(new, 1), (old, 0), (old, 1)]

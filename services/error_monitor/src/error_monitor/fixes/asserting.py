@@ -10,7 +10,7 @@ Test = ast.FunctionDef | ast.AsyncFunctionDef
 FIXTURES = {"request", "pytestconfig", "pytester", "testdir"}
 """Fixtures that hand out pytest's own objects."""
 FILES = {"cwd", "getcwd", "rglob", "glob", "iterdir", "scandir", "listdir", "walk", "chdir", "home", "expanduser"}
-"""How a program looks for files that nobody told it of: the results of its run, say."""
+"""How a program looks for files whose place it was not told: the results of its run, say."""
 COMPARES = {
     "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__contains__",
     "__instancecheck__", "__subclasscheck__",

@@ -12,7 +12,7 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def check(before: str, after: str, path: str) -> None:
-    """Refuse another encoding, and characters that nobody sees or that some readers take for the end of a line.
+    """Refuse another encoding, and characters that are invisible or that some readers take for the end of a line.
 
     Python decodes a file by its coding line, but the rails read it as UTF-8. Coverage, diffs and Python disagree about
     where a line ends.
@@ -28,4 +28,4 @@ def check(before: str, after: str, path: str) -> None:
     more = Counter(after) - Counter(before)
     unseen = [one for one in more if one not in "\n\t" and unicodedata.category(one) in _UNSEEN]
     if unseen:
-        raise RefusedError(4, f"{path} contains the character U+{ord(unseen[0]):04X}, which nobody sees")
+        raise RefusedError(4, f"{path} contains the character U+{ord(unseen[0]):04X}, which is invisible")
