@@ -104,7 +104,7 @@ class HistoryError(BayError):
 
 
 class NotDeliveredError(BayError):
-    """What was found could not be told: to Slack, or to a Pushgateway."""
+    """A finding could not be delivered to Slack or to a Pushgateway."""
 
     exit_code = 26
 

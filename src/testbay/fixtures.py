@@ -1,4 +1,4 @@
-"""What the fixtures give, for the annotations of a test, and how a test waits; elsewhere names may move."""
+"""The types of the fixtures, for a test's annotations, and `eventually`; other names may move."""
 
 from testbay.harness.faults.inject import Faults
 from testbay.harness.leases.lease import Lease

@@ -28,7 +28,7 @@ class Log(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What was written to a log in some time: its last lines as they can be shown, and how many came before them."""
+    """A part of a log: its last lines as they can be shown, and how many came before them."""
 
     lines: list[str]
     hidden: int
@@ -51,7 +51,7 @@ def tail(log: Path, lines: int = 12) -> str:
 
 
 def window(log: Path, start: int, relevant: Callable[[list[str]], list[str]] = list) -> Window:
-    """What was written to a log since it was `start` bytes long.
+    """Read the part of a log that was written since it was `start` bytes long.
 
     Args:
         log: The file; one that is not there has nothing.
@@ -70,7 +70,7 @@ def since(log: Path, start: int) -> list[str]:
 
 
 def _read(log: Path, start: int) -> tuple[list[str], int]:
-    """Its lines as they can be shown, and how many came before them."""
+    """Read the lines as they can be shown, and count those before them."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)

@@ -22,7 +22,7 @@ def plain(words: str) -> str:
 
 
 def code(words: str, limit: int = 500) -> str:
-    """The same, as code."""
+    """Escape a text and show it as code."""
     return f"<code>{plain(words if len(words) <= limit else words[:limit] + '…')}</code>"
 
 

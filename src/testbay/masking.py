@@ -26,7 +26,7 @@ _BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
 
 @functools.lru_cache(64)  # one text after the other is masked with the same few values
 def forms(value: str) -> frozenset[str]:
-    """What a reader, or a one-line program, turns back into the value, or into one of its lines.
+    """List the forms that a reader, or a one-line program, turns back into the value, or into one of its lines.
 
     As it is, in upper and lower case, reversed, as numbers, in base32, base64 and base85 (all alphabets, wherever it
     stands in a longer text), quoted as URLs, JSON, XML and Python do it. A value or line that is too short has none.
@@ -36,7 +36,7 @@ def forms(value: str) -> frozenset[str]:
 
 
 def values_of(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """What the environment has for names of secrets; one with a star means every variable that it fits."""
+    """List the environment's values of secrets; a name with a star means every variable that it fits."""
     return [environ[name] for pattern in names for name in fnmatch.filter(environ, pattern) if environ[name]]
 
 
@@ -80,7 +80,7 @@ def _base64(raw: bytes) -> Iterator[str]:
 
 
 def _base32(raw: bytes) -> Iterator[str]:
-    """The same for groups of five bytes."""
+    """Encode in base 32, by groups of five bytes."""
     for offset in range(5):
         first, last = -(-offset * 8 // 5), (offset + len(raw)) * 8 // 5
         for encode in (base64.b32encode, base64.b32hexencode):
@@ -146,7 +146,7 @@ def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
 
 
 def _shortened(text: str, found: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """What stands before and behind three dots, where a form begins or ends like that."""
+    """Find the texts before and behind three dots, where a form begins or ends like that."""
     for at, after in _places(text, _DOTS):
         before, behind = text[max(0, at - _TELLING) : at], text[after : after + _TELLING]
         for form in found:
@@ -157,13 +157,13 @@ def _shortened(text: str, found: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _overlap(one: str, other: str) -> int:
-    """How many characters the end of one and the beginning of the other have in common; few are none."""
+    """Count the characters that the end of one and the beginning of the other share; few count as none."""
     sizes = range(min(len(one), len(other)), _TELLING - 1, -1)
     return next((size for size in sizes if one.endswith(other[:size])), 0)
 
 
 def masked_cut(text: str, values: Iterable[str]) -> str:
-    """The same for a text that may have been cut before: also without the beginning of a value, as much as is there."""
+    """Mask a text that may have been cut before: also the beginning of a value, as much of it as is there."""
     values = sorted(values, key=len, reverse=True)
     text = masked(text, values)
     for value in values:
@@ -172,7 +172,7 @@ def masked_cut(text: str, values: Iterable[str]) -> str:
 
 
 def _without_beginning(text: str, value: str) -> str:
-    """As much of the value as stands there goes, wherever its first characters do."""
+    """Remove the beginning of the value, as much as stands there, wherever its first characters do."""
     head = value[:SHORTEST]
     at = text.find(head) if head.strip() else -1
     while at >= 0:
@@ -265,7 +265,7 @@ class _SpentError(Exception):
 
 
 class _Budget:
-    """How many unpacked bytes are still looked at."""
+    """The number of unpacked bytes that may still be searched."""
 
     def __init__(self) -> None:
         self._left = _UNPACKED_BYTES

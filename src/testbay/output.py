@@ -92,7 +92,7 @@ class Voice:
                 os.close(sink)
 
     def _tame(self, text: str) -> str:
-        """What is not printable spelled out; no `::name::` behind blanks, no `##[name]` anywhere: runners obey both."""
+        """Spell out unprintable characters, and break `::name::` and `##[name]`, which runners obey."""
         text = _spelled(text)
         return disarmed(text) if self._github else text
 
@@ -101,7 +101,7 @@ class Voice:
         self.say(f"    {text}")
 
     def progress(self, text: str) -> None:
-        """What is being waited for right now: a line that replaces itself, on a terminal only."""
+        """Show what the caller waits for right now: a line that replaces itself, on a terminal only."""
         if not self._live:
             return
         self._clear()
@@ -152,7 +152,7 @@ class Voice:
         self.say(f"{mark} {text}")
 
     def error(self, error: BayError) -> None:
-        """What happened, why, what to do, where the evidence and more is; also as an annotation in GitHub Actions."""
+        """Print an error: what happened, why, what to do, where the evidence is; in GitHub Actions as an annotation."""
         self.say(f"error: {error}\n  more:     testbay explain {error.exit_code}")
         self.annotate(error.what, title=type(error).__name__)
 
@@ -183,12 +183,12 @@ def _spelled(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    """As the runner unescapes it: an annotation is one line."""
+    """Escape a message as the runner unescapes it: an annotation is one line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    """The same where a colon or a comma would end it."""
+    """Escape a property, which a colon or a comma would also end."""
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 

@@ -65,7 +65,7 @@ def _bindable(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as far as this user may see."""
+    """Name the process that listens on a port, as far as this user may see."""
     import psutil  # only when a port is taken: it costs more than finding a free one
 
     unknown = "another program (the system does not say which)"

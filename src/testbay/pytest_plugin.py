@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What a suite can ask for, and the option `testbay run` gives."""
+    """Add a suite's settings, and the option of `testbay run`."""
     group = parser.getgroup("testbay")
     group.addoption(
         "--testbay-strict",
@@ -193,7 +193,7 @@ def valkey(dragonfly: "Redis") -> "Redis":
 
 @pytest.fixture
 def postgres_async(bay: "Lease") -> AsyncPostgres:
-    """How a coroutine reaches the test's own migrated database; with pytest-asyncio, anyio or a loop of its own.
+    """Access for a coroutine to the test's own migrated database; with pytest-asyncio, anyio or a loop of its own.
 
     Example:
         async with postgres_async.connect() as connection:
@@ -204,7 +204,7 @@ def postgres_async(bay: "Lease") -> AsyncPostgres:
 
 @pytest.fixture
 def postgres_asyncpg(bay: "Lease") -> Asyncpg:
-    """The same with asyncpg, where that is installed.
+    """Access for asyncpg to the test's own migrated database, where asyncpg is installed.
 
     Example:
         async with postgres_asyncpg.connect() as connection:
@@ -215,7 +215,7 @@ def postgres_asyncpg(bay: "Lease") -> Asyncpg:
 
 @pytest.fixture
 def dragonfly_async(bay: "Lease") -> AsyncRedis:
-    """How a coroutine reaches the test's own, empty keyspace.
+    """Access for a coroutine to the test's own, empty keyspace.
 
     Example:
         async with dragonfly_async.connect() as client:
@@ -237,7 +237,7 @@ def redis_async(dragonfly_async: AsyncRedis) -> AsyncRedis:
 
 @pytest.fixture
 def nats(bay: "Lease") -> Nats:
-    """How to reach the test's own NATS account, which has the manifest's streams.
+    """Access to the test's own NATS account, which has the manifest's streams.
 
     Example:
         async with nats.connect() as client:
@@ -263,7 +263,7 @@ def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
 
 @pytest.fixture
 def faults(bay: "Lease", request: pytest.FixtureRequest) -> "Faults":
-    """What breaks the way to the test's dependencies, for its clients and for the service; healed when the test ends.
+    """Faults on the way to the test's dependencies, for its clients and for the service; healed when the test ends.
 
     Example:
         with faults.nats.cut():

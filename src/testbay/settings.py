@@ -28,7 +28,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a call was asked for. Units stand in the names; `environ` is the caller's whole environment."""
+    """The settings of a call. Units stand in the names; `environ` is the caller's whole environment."""
 
     engine: str = "auto"
     cache_dir: Path

@@ -1,4 +1,4 @@
-"""What the Tab key offers behind a command: names of this project that cannot be harmful in a shell's line."""
+"""Tab completion: names of this project, none of which can do harm in a shell's line."""
 
 import re
 from collections.abc import Callable, Iterable

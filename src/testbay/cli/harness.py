@@ -145,7 +145,7 @@ def exec_(
 
 @app.command()
 def doctor() -> None:
-    """What this machine can do, and what is missing. Example: testbay doctor."""
+    """Show what this machine can do, and what is missing. Example: testbay doctor."""
     from testbay.harness import doctor as checkup
 
     chosen = configuration.load()

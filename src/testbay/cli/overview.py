@@ -41,7 +41,7 @@ class GroupedCommands(TyperGroup):
 
 
 def sentence(text: str | None) -> str:
-    """What a command's help says before its details and its example."""
+    """Extract the first sentences of a command's help, before its details and its example."""
     first = (text or "").partition("\n\n")[0].partition("Example:")[0]
     return " ".join(first.split())
 

@@ -30,7 +30,7 @@ _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of a compose file: which dependencies, and which services they are said to be."""
+    """A question about a compose file: which dependencies, and which services are named as theirs."""
 
     files: list[Path]
     needs: dict[str, str] = field(default_factory=dict)  # the dependency → the name it was asked by
@@ -39,7 +39,7 @@ class Question:
 
 
 def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings) -> Question:
-    """What to ask: of the files named, else of the project's, with its manifest where there is one.
+    """Compose the question for the files named, else for the project's, with its manifest where there is one.
 
     Raises:
         ManifestError: The compose file is missing, or `needs` names a dependency that is not known.

@@ -1,4 +1,4 @@
-"""What this machine can do and what is missing, looked at the way a run would, without starting anything."""
+"""The doctor: this machine's abilities and faults, examined as a run would, without starting anything."""
 
 import contextlib
 import os
@@ -66,7 +66,7 @@ def _auto(files: list[list[Path]], settings: Settings) -> str:
 
 
 def _needed(folder: Path) -> set[str]:
-    """What the project's services need; nothing where no service can be read."""
+    """List the dependencies of the project's services; empty where no service can be read."""
     found: set[str] = set()
     with contextlib.suppress(BayError):
         for place in service_folders(find_project(folder)).values():

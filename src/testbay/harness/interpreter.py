@@ -39,7 +39,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """Which of pytest, pytest_cov, pytest_timeout, xdist and testbay it has.
+        """The installed ones of pytest, pytest_cov, pytest_timeout, xdist and testbay.
 
         Raises:
             EngineUnavailableError: It does not start, or is too old.

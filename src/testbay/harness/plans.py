@@ -1,4 +1,4 @@
-"""What a guard is told. Light on imports: its start-up time is a number, and `dataclasses` alone is a sixth of it."""
+"""The plans for a guard. Light on imports: its start-up time is a number, and `dataclasses` alone is a sixth of it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ class Preparation(TypedDict):
 
 
 class ProcessPlan(TypedDict):
-    """How the embedded engine runs one server.
+    """The plan of one server for the embedded engine.
 
     `{port}` in argv becomes the port the guard could hold. `prepare` makes the folder `data`, unless the `template` (a
     folder of the cache, empty for none) can be copied there. `stop_signal` throws the data away, `pause_signal` keeps
@@ -104,7 +104,7 @@ class Published(TypedDict):
 
 
 class ComposePlan(TypedDict):
-    """What the compose engine brings up: the document of a compose file, into which the guard writes its ports.
+    """The plan for the compose engine: the document of a compose file, into which the guard writes its ports.
 
     `dependencies` maps compose service keys to our names for them; `helpers` are further ports to publish, which
     callers are not told of; `env` is what the document takes from the environment.
@@ -119,12 +119,12 @@ class ComposePlan(TypedDict):
 
 
 def name_of(stack_id: str) -> str:
-    """What a stack's servers and its compose project are called."""
+    """Name a stack's servers and its compose project."""
     return f"testbay-{stack_id}"
 
 
 class StackPlan(TypedDict):
-    """What a guard is told, as JSON, when it is started."""
+    """The plan of a stack, which its guard gets as JSON when it starts."""
 
     id: str
     home: str
@@ -143,7 +143,7 @@ class StackPlan(TypedDict):
 
 
 class Tenancy(TypedDict):
-    """What a test process must know to lease on a running stack; kept in its record, which only its owner may read.
+    """The facts with which a test process leases on a running stack; kept in its record, which only its owner may read.
 
     `endpoints` are the fields of `Endpoint`; `env` is what the manifest maps, `fixed` what is the same for every lease;
     `further` is the plan of a server of a lease's own, where a dependency gets one; `logs` are the stack's, by name;

@@ -31,7 +31,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no htt
 
 
 class Service:
-    """What the `service` fixture gives. Start, stop and restart as a test needs it; the log grows through all of it.
+    """The `service` fixture. Start, stop and restart the service as a test needs it; the log grows through all of it.
 
     Args:
         tenancy: The stack it belongs to: how the manifest starts it and what path answers.
@@ -90,11 +90,11 @@ class Service:
 
     @property
     def logs(self) -> str:
-        """What it has said so far."""
+        """The log so far."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def condition(self) -> str:
-        """How its process is, in words."""
+        """The condition of its process, in words."""
         if self._child is None:
             return f"{self.name}: not running"
         code = self._child.poll()

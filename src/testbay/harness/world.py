@@ -71,7 +71,7 @@ def real() -> Iterator[None]:
 
 
 def really(call: Callable[P, T]) -> Callable[P, T]:
-    """The same function, in the real world."""
+    """Wrap a function so that it runs in the real world."""
 
     @wraps(call)
     def outside(*args: P.args, **kwargs: P.kwargs) -> T:

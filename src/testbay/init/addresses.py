@@ -116,13 +116,13 @@ def _of_text(text: str, where: str) -> Iterator[FixedAddress]:
 
 
 def _known(words: Mapping[str, str]) -> dict[str, str]:
-    """Their names as testbay has them."""
+    """Translate the names to testbay's own."""
     short = {name.lower(): text for name, text in words.items()}
     return {_WORDS.get(name, name): text for name, text in short.items()}
 
 
 def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
-    """Which server a client is made for; one without arguments takes the usual address."""
+    """Name the server that a client is made for; one without arguments takes the usual address."""
     name, bare = last(call.func), not call.args and not call.keywords
     if name in _OF_REDIS and (bare or named.get("host")):
         return "dragonfly"
@@ -132,7 +132,7 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
 
 
 def _of_dict(text: str, named: Mapping[str, str]) -> str:
-    """Which server settings in a mapping are for, as Django and connection pools take them."""
+    """Name the server that settings in a mapping are for, as Django and connection pools take them."""
     if not named.get("host"):
         return ""
     if "postgres" in text or named.get("port") == "5432":

@@ -57,7 +57,7 @@ def _arguments(call: ast.Call) -> list[ast.expr]:
 
 
 def _names(argument: ast.expr) -> Iterator[str]:
-    """What the whole of it is: a name, a setting or a variable that is read; a part of a text says nothing."""
+    """List the meaning of a whole argument: a name, a setting or a variable; a part of a text says nothing."""
     if isinstance(argument, ast.Name):
         yield from (f":{argument.id}", *([argument.id] if argument.id.lower() not in _COMMON else []))
     elif isinstance(argument, ast.Attribute):

@@ -1,4 +1,4 @@
-"""How a project's service is started, and which of its paths answers when it is ready."""
+"""The start of a project's service, and the path that answers when it is ready."""
 
 import ast
 import re
@@ -79,7 +79,7 @@ def _ready(project: Project, kind: str) -> tuple[str, str]:
 
 
 def _routes(source: Source) -> Iterator[tuple[str, str]]:
-    """What `@app.get("/path")` and `@app.route("/path")` say, of an app and not of a part with a prefix of its own."""
+    """List the paths of `@app.get("/path")` and `@app.route("/path")`, of an app and not of a part with a prefix."""
     if source.tree is None or ("@" not in source.text):
         return
     for function in ast.walk(source.tree):

@@ -37,7 +37,7 @@ _SHOWN = 5
 
 
 def absent(project: Project, environ: Mapping[str, str]) -> str:
-    """What the project imports and that Python does not have, with the command that installs it; empty without any."""
+    """List the imports that the project's Python lacks, with the command that installs them; empty without any."""
     found = environment(project.root, environ)
     if found is None and (passed := without_pytest(project.root)):
         return f"pytest in {passed}, the project's environment: install pytest and pytest-cov there"
@@ -56,7 +56,7 @@ def absent(project: Project, environ: Mapping[str, str]) -> str:
 
 
 def _command(project: Project, lacking: list[str]) -> str:
-    """What installs the project's packages, as its files name them."""
+    """Compose the command that installs the project's packages, as its files name them."""
     tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
     named = workflow.packages(project)
     words = tool or (

@@ -36,7 +36,7 @@ class Draft:
 
 
 def draft(project: Project, environ: Mapping[str, str]) -> Draft:
-    """What the project's files say, as a manifest; `environ` is what compose files may ask for."""
+    """Draft a manifest from the project's files; `environ` holds the variables that compose files may ask for."""
     found = servers.servers(project, environ)
     tests = testing.tests(project)
     keys = [_name(project), _needs(found)]
@@ -76,7 +76,7 @@ def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[
 
 
 def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:
-    """What is said of servers to which no variable and no fixed address leads."""
+    """Describe the servers to which no variable and no fixed address leads."""
     far = [address for address in fixed.values() if not address.is_local]
     lines = [
         f"a way to {found.name(one.need)}: {one.where} names the host {one.host!r}, which only its network knows; "

@@ -1,4 +1,4 @@
-"""How a project's database gets its tables."""
+"""The creation of a project's tables."""
 
 import configparser
 import re

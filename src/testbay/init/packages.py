@@ -14,11 +14,11 @@ _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requi
 
 
 class Readable(Protocol):
-    """What is asked of a project."""
+    """The project, as far as its packages are read from it."""
 
     @property
     def root(self) -> Path:
-        """Its folder."""
+        """The project's folder."""
 
     def text(self, name: str) -> str:
         """The text of a file."""

@@ -1,4 +1,4 @@
-"""What a project says of itself: its settings, its packages, its sources. Everything is read, nothing is executed."""
+"""The files of a project: its settings, its packages, its sources. Everything is read, nothing is executed."""
 
 import ast
 import os
@@ -111,7 +111,7 @@ class Project:
 
     @cached_property
     def name(self) -> tuple[str, str]:
-        """Its name, and the file that says it; both empty where none does."""
+        """The project's name, and the file that gives it; both empty where none does."""
         named = self.table("project").get("name") or self.table("tool", "poetry").get("name")
         if isinstance(named, str):
             return named, "pyproject.toml"

@@ -1,4 +1,4 @@
-"""Which servers a project needs: by the images of its compose files, and by the clients among its packages."""
+"""The servers that a project needs: by the images of its compose files, and by the clients among its packages."""
 
 import json
 import os
@@ -52,7 +52,7 @@ _MODULES = {  # what sources import, where no file names packages
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What is needed, each with where that was seen, and the images that were named.
+    """The needed servers, each with the place that shows the need, and the images that were named.
 
     `compose` are the files that the manifest has to name; empty where the usual ones serve. `missing` is True when no
     file has every server; `refused` says why files cannot be used. `scripts` are the folders of scripts that the

@@ -83,14 +83,14 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
 
 
 def _shortest(field: ast.AnnAssign) -> int:
-    """How long its value is at least, as `min_length` says."""
+    """Read the least length of a field's value from `min_length`."""
     words = [node for node in ast.walk(field) if isinstance(node, ast.keyword) and node.arg == "min_length"]
     numbers = [word.value.value for word in words if isinstance(word.value, ast.Constant)]
     return next((number for number in numbers if isinstance(number, int) and number < _LONG), 0)
 
 
 def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
-    """Its variable's name, its default as text, and whether it has none."""
+    """Read a field: its variable's name, its default as text, and whether it has none."""
     assert isinstance(field.target, ast.Name)
     name, value = (prefix + field.target.id).upper(), field.value
     if isinstance(value, ast.Call) and last(value.func) == "Field":

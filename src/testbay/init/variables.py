@@ -72,7 +72,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
 
 
 def _meaning(read: Read, example: str) -> _Meaning | None:
-    """What a variable stands for: by an example of its value, by its name, else by the client it is for."""
+    """Interpret a variable: by an example of its value, by its name, else by the client it is for."""
     if re.search(r"\b(dbname|host)=\w", example or read.default):
         return _Meaning(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
     if match := re.match(r"(\w+)(\+\w+)?://", example or read.default):

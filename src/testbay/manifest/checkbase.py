@@ -1,4 +1,4 @@
-"""What every kind of check has in common: its id, its phases, how often and how long it is asked."""
+"""The common part of all kinds of check: id, phases, how often and how long it is asked."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ class Table(BaseModel):
 
 
 class CheckBase(Table):
-    """What every kind of check says. `every` is the time from one round of `testbay watch` to the next."""
+    """The keys of every kind of check. `every` is the time from one round of `testbay watch` to the next."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     phases: list[Phase] = []

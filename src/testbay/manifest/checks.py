@@ -35,7 +35,7 @@ CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed
 
 
 class Latency(Table):
-    """How often a check that passed is asked again for its response time, and what is too slow."""
+    """The judgement of response times: how often a check that passed is asked again, and the limit."""
 
     probes: int = Field(default=10, ge=1, le=200)
     slower_than: Share | None = None
@@ -208,7 +208,7 @@ KINDS: dict[str, type[CheckBase]] = {
 
 
 class Defaults(Table):
-    """What each check is taken to say that does not say it itself, of whatever kind it is."""
+    """The defaults of each check, of whatever kind it is."""
 
     timeout: Duration | None = None
     attempts: int | None = Field(default=None, ge=1, le=10)
@@ -248,7 +248,7 @@ class CheckTables(Table):
 
 
 def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
-    """What cuts a dependency off has one phase only, and needs no other."""
+    """Fill in the usual keys; a check that cuts a dependency off has its one phase."""
     return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
 
 

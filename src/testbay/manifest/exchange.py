@@ -38,12 +38,12 @@ class Exchange(Table):
 
     @property
     def path(self) -> str:
-        """What is asked for, with its placeholders."""
+        """The path of the request, with its placeholders."""
         return getattr(self, self.method) if self.method else ""
 
     @property
     def has_json(self) -> bool:
-        """Also when it is null."""
+        """Tell whether the table has a JSON body, also when that is null."""
         return "body" in self.model_fields_set
 
     @model_validator(mode="after")

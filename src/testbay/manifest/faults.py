@@ -1,4 +1,4 @@
-"""What is wrong in a manifest: the key, the fault, and the nearest name that is valid there."""
+"""The faults of a manifest: the key, the mistake, and the nearest name that is valid there."""
 
 from typing import Any, get_args
 
@@ -33,7 +33,7 @@ def explain(error: ValidationError) -> str:
 
 
 def of_check(error: ValidationError, table: dict[str, Any]) -> str:
-    """Which check it is about: they are not counted by hand."""
+    """Name the check that the error is about, so that a reader does not count checks by hand."""
     match _fault(error)["loc"]:
         case ("check", int(number), *_) if isinstance(table["check"][number], dict):
             name = table["check"][number].get("id")

@@ -1,4 +1,4 @@
-"""What the keys of a manifest's checks may hold: durations, conditions, percentages, each refused when it is read."""
+"""The values of the keys of checks: durations, conditions, percentages, each refused when it is read."""
 
 import re
 from typing import Annotated, Any

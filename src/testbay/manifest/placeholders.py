@@ -25,7 +25,7 @@ def names_in(value: Any) -> set[str]:
 
 
 def unknown(value: Any, known: Iterable[str]) -> str:
-    """Why a placeholder in it can never be filled, or nothing."""
+    """Say why a placeholder can never be filled; empty when each can."""
     for name in sorted(names_in(value) - set(known)):
         if not name.startswith(SECRET):
             said = ", ".join([*(f"{{{name}}}" for name in sorted(known)), "{secret.NAME}"])

@@ -36,7 +36,7 @@ REDIS_READS = frozenset(
 
 
 class _Probe(CheckBase):
-    """It is asked of what is deployed, whatever answers before a merge."""
+    """The base of checks that ask the deployment, whatever answers before a merge."""
 
     @property
     def asked_in(self) -> list[Phase]:
@@ -75,7 +75,7 @@ class TlsCheck(_Probe):
 
 
 class DnsCheck(_Probe):
-    """What a name stands for, at the resolver of the system or at `server`."""
+    """The check of a name, at the resolver of the system or at `server`."""
 
     kind: Literal["dns"]
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")

@@ -12,7 +12,7 @@ _Id = Annotated[str, Field(pattern=r"^([\w-]{1,100}|\$\{\w+\})$")]
 
 
 class Deployment(BaseModel):
-    """Who knows what was deployed: the environment of that name, in GitHub's deployments."""
+    """The source of deploys: the environment of that name, in GitHub's deployments."""
 
     model_config = STRICT
 
@@ -31,7 +31,7 @@ class Railway(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What the platform that deploys says of a target.
+    """The state of a target's deploy, as the platform tells it.
 
     `expected` should answer; it is empty where that is unknown, and `said` is why. The commits in `under_way` are on
     their way there, and may answer already. `lost` is why the expected one never will.

@@ -56,7 +56,7 @@ class Stream(_Strict):
 
 
 class NatsTable(_Strict):
-    """What the service expects to find in NATS."""
+    """The streams and consumers that the service expects to find in NATS."""
 
     streams: list[Stream] = []
 
@@ -78,7 +78,7 @@ class Aws(_Strict):
 
 
 class Manifest(_Strict):
-    """What testbay knows of one service. `root` is the service's folder, `file` where this was read."""
+    """The manifest of one service. `root` is the service's folder, `file` the file of the manifest."""
 
     service: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     needs: list[str] = list(dependencies.BUILT_IN)
@@ -166,7 +166,7 @@ class Manifest(_Strict):
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
-        """Which of the secrets the environment has; `APP_*` when it has one of those."""
+        """Tell for each secret whether the environment has it; `APP_*` is there when one of those is."""
         return {name: any(environ[one] for one in fnmatch.filter(environ, name)) for name in self.secrets}
 
     @property
@@ -190,7 +190,7 @@ class Manifest(_Strict):
 
     @property
     def source_dir(self) -> Path:
-        """What coverage measures: `source`, else the service's src/, else its folder."""
+        """The folder that coverage measures: `source`, else the service's src/, else its folder."""
         return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())
 
 

@@ -37,7 +37,7 @@ def shape(text: str) -> str:
 
 
 def fault(shape: str, value: str) -> str:
-    """Why a value is not of a shape, in words of ours alone; empty if it is."""
+    """Say why a value is not of a shape, in words of ours alone; empty if it is."""
     if value != value.strip():
         return "it begins or ends with white space"
     if secret := _SECRET.fullmatch(shape):

@@ -80,7 +80,7 @@ class Maintenance(Table):
 
 
 class Watching(Table):
-    """How `testbay watch` judges and tells.
+    """The rules by which `testbay watch` judges and tells.
 
     An outage counts after so many failed rounds in a row, and is over after so many good ones. `again` is how often
     people are reminded of one that goes on. `keep` is how long every round is kept; sums are kept for years.

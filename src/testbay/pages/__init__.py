@@ -1,4 +1,4 @@
-"""What our pages are made with: templates that escape every value, one style, a policy that lets nothing else in."""
+"""The ground of our pages: templates that escape every value, one style, a policy that lets nothing else in."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ _HERE = Path(__file__).parent
 
 
 def environment(folder: Path) -> jinja2.Environment:
-    """Of the templates in a folder, and of those that all pages share."""
+    """Load the templates of a folder, and those that all pages share."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _HERE]),
         autoescape=True,

@@ -31,7 +31,7 @@ _FOUND = pytest.StashKey[list[Result]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `testbay check` gives, which loads this plugin by name."""
+    """Add the option with which `testbay check` loads this plugin."""
     group = parser.getgroup("testbay")
     group.addoption("--testbay-checks", metavar="FILE", help="where the report of the checks goes")
     group.addoption("--testbay-check", action="append", default=[], metavar="ID", help="only this check")
@@ -77,7 +77,7 @@ class CheckItems:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, "Outcome[pytest.TestReport]", None]:
-        """What was found goes with pytest's own report, also from a worker to its controller."""
+        """Attach the finding to pytest's own report, also on the way from a worker to its controller."""
         outcome = yield
         found = [vars(result) for result in item.stash.get(_FOUND, [])]
         if outcome.get_result().when == "call":

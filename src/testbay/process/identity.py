@@ -65,7 +65,7 @@ def descendants(pid: int) -> list[ProcessId]:
 
 
 def session_of(leader: ProcessId) -> list[ProcessId]:
-    """Who is left in the session a process led, also when it is gone itself.
+    """List the processes of the session that one led, also when the leader is gone.
 
     A session's number is not given to another process while anybody is in it; when its number now belongs to a
     process that started at another time, the session is long gone and that process is a stranger.

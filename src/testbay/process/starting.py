@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None  # loaded before an
 
 
 class Completed(NamedTuple):
-    """What a finished command left: exit code (negative: the signal), standard output and standard error as text."""
+    """The end of a command: exit code (negative: the signal), standard output and standard error as text."""
 
     code: int
     out: str

@@ -103,7 +103,7 @@ class Database:
         await self.fetch("SELECT 1")
 
     def pool_numbers(self) -> dict[str, int]:
-        """How full the pool is: `used` of at most `size` connections."""
+        """Count the pool's connections: `used` of at most `size`."""
         stats = self.pool.get_stats()
         opened, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
         return {

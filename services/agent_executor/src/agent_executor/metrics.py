@@ -1,4 +1,4 @@
-"""What this process counts about itself, for Prometheus and for /metrics/summary."""
+"""The counters of this process, for Prometheus and for /metrics/summary."""
 
 from collections import deque
 from dataclasses import dataclass, field

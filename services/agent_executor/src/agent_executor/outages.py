@@ -1,4 +1,4 @@
-"""Which errors mean "a dependency is away", and how to outlast them."""
+"""The errors that mean "a dependency is away", and the retries that outlast them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What crosses the service's borders: the event's data, requests, and the jobs row."""
+"""The records that cross the service's borders: the event's data, requests, and the jobs row."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -78,7 +78,7 @@ class AgentPage(BaseModel):
 
 
 class TaskAccepted(BaseModel):
-    """What POST /api/tasks answers; `created` is false when the job_id was known already."""
+    """The answer to POST /api/tasks; `created` is false when the job_id was known already."""
 
     job_id: str
     trace_id: str
@@ -112,12 +112,12 @@ class Job(BaseModel):
         return self.state in FINAL_STATES
 
     def outcome(self) -> dict[str, Any]:
-        """How the job ended, as its last stream event and its status event tell it."""
+        """The end of the job, as its last stream event and its status event tell it."""
         return {"state": self.state, "result": self.result, "error": self.error}
 
 
 class JobView(BaseModel):
-    """What GET /api/tasks/{job_id} shows of a job."""
+    """The answer to GET /api/tasks/{job_id}."""
 
     job_id: str
     trace_id: str

@@ -17,7 +17,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the service was told; secrets stay out of its repr."""
+    """The service's settings; secrets stay out of its repr."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Which code this is."""
+"""The version of the code that runs."""
 
 import subprocess
 from functools import cache

@@ -1,4 +1,4 @@
-"""What this process counts about itself, and what the database knows, for Prometheus."""
+"""The counters of this process and of the database, for Prometheus."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

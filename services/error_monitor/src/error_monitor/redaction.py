@@ -47,7 +47,7 @@ def _rule(words: str, pattern: str, replacement: Replacement) -> Rule:
 
 
 def _kept_lines(found: re.Match[str]) -> str:
-    """As many lines as before: a line of a record stays a line."""
+    """Keep the number of lines, so that each line of a record stays a line."""
     return REDACTED + "\n" * found[0].count("\n")
 
 

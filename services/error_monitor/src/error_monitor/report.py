@@ -15,7 +15,7 @@ _MOST_LINES = 20
 
 
 async def report(settings: Settings, severities: list[str], quiet_after_s: float) -> dict[str, Any]:
-    """What there is to tell of: a check for each pattern that is severe enough.
+    """Report a check for each pattern that is severe enough.
 
     It fails while the pattern is seen, passes when it was resolved or has been quiet for so long, and says nothing
     of a pattern that a person ignores.

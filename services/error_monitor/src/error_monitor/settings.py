@@ -42,7 +42,7 @@ class Railway:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the service was told; secrets stay out of its repr."""
+    """The service's settings; secrets stay out of its repr."""
 
     enabled: bool
     monitor: str
@@ -119,7 +119,7 @@ class Settings:
 
     @property
     def lease_s(self) -> float:
-        """How long a holder that is not heard of keeps the lease; with the watch of the others below two beats."""
+        """The seconds for which a silent holder keeps the lease; with the watch of the others below two beats."""
         return self.heartbeat_s * 1.5
 
     @property

@@ -50,7 +50,7 @@ __all__ = [
 
 
 class Dependency(Protocol):
-    """What a room answers; modules satisfy it."""
+    """The interface of a room; modules satisfy it."""
 
     NAME: str
     TITLE: str
@@ -66,7 +66,7 @@ class Dependency(Protocol):
         """
 
     def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-        """How the embedded engine starts it, the compose file's flags and environment carried over."""
+        """Plan how the embedded engine starts it, the compose file's flags and environment carried over."""
 
     def described(self, service: ComposeService) -> Reading:
         """The service as its image understands it, on either engine.
@@ -76,7 +76,7 @@ class Dependency(Protocol):
         """
 
     def notes(self, service: ComposeService, server: Server) -> tuple[str, ...]:
-        """What a user must know of this machine's server beside that: what it leaves out or does otherwise."""
+        """List the differences of this machine's server that a user must know."""
 
     def endpoint(self, service: ComposeService, port: int) -> Endpoint:
         """Where it will answer and with which credentials."""
@@ -92,7 +92,7 @@ class Dependency(Protocol):
         """The configuration file its container is to be started with, if it needs one to be shared."""
 
     def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
-        """How a server of a lease's own is started, with `{home}` for its folder; None where leases share the one."""
+        """Plan a server of a lease's own, with `{home}` for its folder; None where leases share the one."""
 
     def landlord(self, ground: Ground) -> Landlord:
         """Divide its server among tests; `Undivided(endpoint, what)` where that cannot be done, and `what` is said.
@@ -149,7 +149,7 @@ def room_of(service: ComposeService) -> Dependency | None:
 
 
 def foreign_images() -> dict[str, tuple[str, ...]]:
-    """How the images of dependencies begin that installed packages bring."""
+    """List the image prefixes of the dependencies that installed packages bring."""
     return {name: tuple(ROOMS[name].IMAGES) for name in needs.names() if name not in needs.BUILT_IN}
 
 

@@ -17,7 +17,7 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 
 
 class Started(NamedTuple):
-    """What follows the server's program in the container, and what of the command testbay leaves out, in words."""
+    """The words behind the server's program in the container, and those that testbay leaves out."""
 
     words: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ def host_path(service: ComposeService, inside: str) -> Path | None:
 
 
 def text(service: ComposeService, inside: str) -> str | None:
-    """What a file of the container says; None when the compose file does not put it there.
+    """Read a file of the container; None when the compose file does not put it there.
 
     Raises:
         ManifestError: It is there, and cannot be read.
@@ -116,7 +116,7 @@ def _from_file(service: ComposeService, name: str, file: str) -> str:
 
 
 def started(service: ComposeService, programs: Sequence[str]) -> Started:
-    """What the container's command starts one of these programs with, also behind `sh -c`.
+    """Find the words with which the container's command starts one of these programs, also behind `sh -c`.
 
     Without a program's name it is the image's own entrypoint that adds it in front of the flags, or of a redis.conf.
     """

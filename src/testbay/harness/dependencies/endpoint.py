@@ -35,7 +35,7 @@ class RefusedError(OSError):
 
 
 class Answer(NamedTuple):
-    """What a ready server said: its version, and what a user must know about it."""
+    """The answer of a ready server: its version, and the notes for the user."""
 
     version: str
     note: str = ""

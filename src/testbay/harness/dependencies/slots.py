@@ -1,4 +1,4 @@
-"""What a room answers so that every test can have a part of its server to itself, for next to nothing."""
+"""The interface for slots: a part of a room's server for each test, at next to no cost."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from testbay.harness.world import Clock
 
 
 class Returned(NamedTuple):
-    """What a test's part of a server was found like after the test.
+    """The condition of a test's part of a server after the test.
 
     `left` says in words what the test left open (it has been closed); `ready` whether the part is as new again, or has
     to be remade.
@@ -69,7 +69,7 @@ class Landlord(Protocol):
 
 
 class Ground(NamedTuple):
-    """What a landlord stands on: the server, the stack's folder, and what the stack's guard and the pool do for it.
+    """The surroundings of a landlord: the server, the stack's folder, and the services of the guard and the pool.
 
     `serve` starts a server of a slot's own under a name, from a port on, and returns its port and its log; `unserve`
     ends it; None where slots share the one there is. `another` gives a number up for a further one of the stack's.
@@ -102,11 +102,11 @@ class Undivided:
         self.shared = shared
 
     def slot(self, number: int) -> "Everything":  # noqa: ARG002 - there is only one
-        """What everybody has."""
+        """Give the one part that all share."""
         return Everything(self._endpoint)
 
     def has_room(self) -> bool:
-        """It takes none."""
+        """Tell whether another slot fits: it takes no room."""
         return True
 
     def close(self) -> None:

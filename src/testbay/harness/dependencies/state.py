@@ -1,4 +1,4 @@
-"""What a room answers so that a lease's state can be kept in a file and put back into another one, on either engine."""
+"""The interface for state: a lease's data, kept in a file and put back into another lease, on either engine."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ SHOWN = 200  # characters of a value, in a printed view
 
 
 class Taken(NamedTuple):
-    """What a part's file is to hold, and in words what was left out of it."""
+    """The content of a part's file, and in words what was left out of it."""
 
     text: str
     left_out: str
@@ -29,7 +29,7 @@ class Keeper(Protocol):
     LIMIT_BYTES: int
 
     def keep(self, endpoint: Endpoint) -> Taken:
-        """What is there now.
+        """Take the part's present state.
 
         Raises:
             OSError: The server refused, or did not answer.
@@ -96,7 +96,7 @@ def to_json(data: bytes) -> Any:
 
 
 def from_json(value: Any) -> bytes:
-    """What `to_json` was given; base64 that a secret was taken out of stays as it is."""
+    """Restore the bytes that `to_json` was given; base64 that a secret was taken out of stays as it is."""
     if isinstance(value, str):
         return value.encode()
     try:

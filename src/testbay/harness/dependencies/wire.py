@@ -50,7 +50,7 @@ class Wire:
         return line.strip()
 
     def exactly(self, count: int) -> bytes:
-        """That many bytes; none when the server announced a negative number."""
+        """Read that many bytes; none when the server announced a negative number."""
         while len(self._buffer) < count:
             self._more()
         data, self._buffer = self._buffer[: max(0, count)], self._buffer[max(0, count) :]

@@ -12,7 +12,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Engine(Protocol):
-    """What a guard asks of an engine."""
+    """The engine, as a guard uses it."""
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Start everything the plan names; `report` gets facts to record as they come to be (ports, pids, project).

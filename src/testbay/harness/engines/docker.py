@@ -114,7 +114,7 @@ def _unreachable(address: str, said: str) -> EngineUnavailableError:
 
 
 def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
-    """Those that are not on this machine."""
+    """List the images that are not on this machine."""
     from docker.errors import ImageNotFound
 
     missing = []
@@ -128,7 +128,7 @@ def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
 
 
 def image_id(daemon: Daemon, image: str) -> str:
-    """What tells an image from a later one of the same name."""
+    """Return the id that tells an image from a later one of the same name."""
     with daemon.client() as client:
         return str(client.images.get(image).id)
 

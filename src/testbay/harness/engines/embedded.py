@@ -55,7 +55,7 @@ class Embedded:
         self._plans[server["name"]] = server
 
     def serve(self, server: ProcessPlan) -> int:
-        """As at the start."""
+        """Start the server as at the stack's start."""
         self._further.add(server["name"])
         self._hold(server)
         self._prepare(server)
@@ -63,7 +63,7 @@ class Embedded:
         return self._ports[server["name"]]
 
     def unserve(self, name: str) -> None:
-        """Its port is free afterwards."""
+        """End the server; its port is free afterwards."""
         if name not in self._further:
             return
         self._further.remove(name)
@@ -195,7 +195,7 @@ def _programs(program: str) -> list[str]:
 
 @contextlib.contextmanager
 def _cage(server: ProcessPlan, programs: list[str]) -> Iterator[Callable[[], None] | None]:
-    """What confines a child to its cage; nothing where the kernel has none, or for what is not a server of ours."""
+    """Confine a child to its cage; yield None where the kernel has none, or for a server that is not ours."""
     caged = server["caged"] and all(map(sandbox.is_program, programs))
     ruleset = sandbox.cage(programs, server["reads"], [server["home"]]) if caged else None
     if ruleset is None:
@@ -217,7 +217,7 @@ def _unconfined(server: ProcessPlan) -> EngineUnavailableError:
 
 
 def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
-    """No server runs as root: give it another user, and the right to look into root's own folders.
+    """Run no server as root: give it another user, and the right to look into root's own folders.
 
     The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
     the programs to a world-readable place.

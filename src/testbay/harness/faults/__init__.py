@@ -1,1 +1,1 @@
-"""What breaks a test's way to its dependencies on purpose."""
+"""Faults that a test puts on the way to its dependencies."""

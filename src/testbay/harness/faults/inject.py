@@ -222,7 +222,7 @@ class Link:
 
 
 class Faults:
-    """What the `faults` fixture gives: the ways to the dependencies of one lease. All are healed when the test ends.
+    """The `faults` fixture: the ways to the dependencies of one lease. All are healed when the test ends.
 
     Args:
         proxies: Where the ways lead through.

@@ -133,7 +133,7 @@ class Door:
             connection.reshape(self._shape, time.monotonic())
 
     def _shut(self) -> None:
-        """Who stands before it has been told that it is connected, and is let in first."""
+        """Close the listener; a client that waits before it has been told that it is connected, and is let in first."""
         while self.admit():
             pass
         if self._listener is not None:

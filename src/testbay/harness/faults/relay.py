@@ -26,7 +26,7 @@ _SPARE = 4
 
 
 class Treatment(NamedTuple):
-    """What happens to bytes on their way. Latency and `drop_after_bytes` are of what the server says."""
+    """The treatment of bytes on their way. Latency and `drop_after_bytes` are of what the server says."""
 
     is_frozen: bool = False
     latency_s: float = 0.0
@@ -60,13 +60,13 @@ class Flow:
         self._is_free_at = 0.0  # when `bandwidth` lets the next byte pass
 
     def reshape(self, shape: Treatment) -> None:
-        """What is held need not wait for its time any more; counting begins anew."""
+        """Take another treatment: held bytes need not wait for their time any more, and counting begins anew."""
         self._held = deque((0.0, data) for _, data in self._held)
         self._is_free_at = 0.0
         self.left_bytes = shape.drop_after_bytes if self._chance else None
 
     def room(self, shape: Treatment) -> int:
-        """How many bytes may be read now."""
+        """Count the bytes that may be read now."""
         if self._has_ended or shape.is_frozen or len(self._held) >= _HELD_PIECES:
             return 0
         if shape.is_plain:

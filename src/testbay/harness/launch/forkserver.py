@@ -120,7 +120,7 @@ def _become(request: dict[str, Any], written: dict[str, str | None], preloading:
 
 
 def _begin_anew(copies: dict[str, str]) -> None:
-    """What an interpreter has of its own from its first moment on, and what copied the environment."""
+    """Renew what an interpreter sets at its first moment, and every copy of the environment."""
     for name, copy in copies.items():
         if module := sys.modules.get(name):
             getattr(module, copy).os_environ = module.read_environ()
@@ -133,7 +133,7 @@ def _begin_anew(copies: dict[str, str]) -> None:
 
 
 def _run_module(request: dict[str, Any], _: ModuleType) -> None:
-    """As `python -m`."""
+    """Run a module as `python -m` does."""
     import runpy
 
     sys.argv[:] = ["-m", *request["arguments"]]
@@ -143,7 +143,7 @@ def _run_module(request: dict[str, Any], _: ModuleType) -> None:
 
 
 def _run_file(request: dict[str, Any], module: ModuleType) -> None:
-    """As `python FILE`."""
+    """Run a file as `python FILE` does."""
     sys.argv[:] = [request["file"], *request["arguments"]]
     file = os.path.join(request["cwd"], request["file"].removeprefix("./"))  # noqa: PTH118 - as Python writes it
     if not sys.flags.safe_path:

@@ -1,4 +1,4 @@
-"""How the processes of one service are started: as a fork of a warm interpreter where that is safe, else cold."""
+"""Starts of one service's processes: as a fork of a warm interpreter where that is safe, else cold."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Which modules a service loads until it answers: learned at a start, kept until its environment changes."""
+"""The modules that a service loads until it answers: learned at a start, kept until its environment changes."""
 
 import hashlib
 import importlib.metadata
@@ -78,7 +78,7 @@ def _valid(names: Sequence[str]) -> list[str]:
 
 
 def own_names(root: Path, env: Mapping[str, str]) -> list[str]:
-    """What the service's own packages and modules are called: nothing of them is loaded ahead."""
+    """List the names of the service's own packages and modules: nothing of them is loaded ahead."""
     names = {file.stem for folder in (root, root / "src") for file in folder.glob("*.py")}
     names |= {file.parent.name for folder in (root, root / "src") for file in folder.glob("*/__init__.py")}
     for variable in _RULES:
@@ -103,7 +103,7 @@ def _installed_from(root: Path) -> set[str]:
 
 
 def _lock() -> str:
-    """What changes when a package is installed, removed or replaced."""
+    """Digest the installed packages, which changes when one is installed, removed or replaced."""
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     names = [name for folder in folders if Path(folder).is_dir() for name in os.listdir(folder)]  # noqa: PTH208
     installed = sorted(name for name in names if name.endswith(("-info", ".pth")))

@@ -97,7 +97,7 @@ class Watch:
 
 
 class Environment(os._Environ):  # type: ignore[type-arg] # noqa: SLF001 - the very class, to stand in for it
-    """What `os.environ` is while libraries are loaded: it knows which variables they read, and which module does."""
+    """The stand-in of `os.environ` while libraries are loaded: it notes which module reads which variable."""
 
     reads: dict[str, tuple[str | None, str]] = {}  # noqa: RUF012 - there is one environment
     whole = ""  # the module that looked at all of them
@@ -194,7 +194,7 @@ def _shared_memory() -> set[str]:
 
 
 def _unsafe(descriptors: dict[str, str], shared: set[str]) -> str:
-    """What a fork would not carry over, or share with its brothers; empty when there is nothing of the kind."""
+    """Say what a fork would lose, or share with its brothers; empty when there is nothing of the kind."""
     if (threads := len(os.listdir("/proc/self/task"))) > 1:  # noqa: PTH208
         return f"its libraries start threads as they are imported ({threads - 1})"
     opened = [where for number, where in _descriptors().items() if where not in (descriptors.get(number), *_HARMLESS)]

@@ -21,7 +21,7 @@ _SHEBANG = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class PythonProgram:
-    """What Python is asked to run: a module, or a file. `options` are the interpreter's own."""
+    """A Python command: a module or a file to run. `options` are the interpreter's own."""
 
     options: tuple[str, ...] = ()
     module: str = ""

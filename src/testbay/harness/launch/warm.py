@@ -28,7 +28,7 @@ _CHANGES_ALWAYS = "PYTEST_CURRENT_TEST"
 def request(
     program: PythonProgram, argv: Sequence[str], env: Mapping[str, str], cwd: str, record: Path | None
 ) -> dict[str, Any]:
-    """What the fork server is asked for each start; `record` gets the names of the modules that the process loads."""
+    """Compose the request of one start; `record` gets the names of the modules that the process loads."""
     return {
         "name": Path(program.file or "python").name,
         "argv": list(argv),
@@ -128,7 +128,7 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """Its process, and its session."""
+        """The id of its process, and of its session."""
         return self._child.pid
 
     @property
@@ -151,7 +151,7 @@ class ForkServer:
         return self._answer
 
     def differs(self, env: Mapping[str, str]) -> str:
-        """Which variable has been read with another value than this, and by what; empty when none."""
+        """Name a variable that was read with another value than this, and the reader; empty when there is none."""
         answer = self.loaded()
         read = {
             name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)

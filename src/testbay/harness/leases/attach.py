@@ -104,7 +104,7 @@ def _endpoint(lease: Lease, name: str) -> Endpoint:
 
 
 def await_end(run: str) -> None:
-    """Until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
+    """Wait until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
 
     Raises:
         LeftBehindError: It is still there after ten seconds, and cannot be ended.
@@ -182,7 +182,7 @@ def _started(asked: "Request", run: str) -> "Stack":
 
 
 def _await_noted(stack: "Stack", run: str) -> None:
-    """Until the run stands in the record, where the pool, and the next worker, look."""
+    """Wait until the run stands in the record, where the pool and the next worker look."""
     deadline = Clock.monotonic() + _NOTED_WITHIN_S
     while registry.read(stack.home).get("run") != run:
         stack.check(0.001)

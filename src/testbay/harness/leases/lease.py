@@ -28,7 +28,7 @@ class Reach:
 
     @property
     def dsn(self) -> str:
-        """What PostgreSQL's world calls it."""
+        """The address of the database, under the name that PostgreSQL's clients give it."""
         return self.url
 
 
@@ -54,7 +54,7 @@ class Lease:
 
     @property
     def name(self) -> str:
-        """What its parts are called, as far as their servers have names for them."""
+        """The name of its parts, as far as their servers have names for them."""
         return f"lease{self._number}"
 
     @property
@@ -90,7 +90,7 @@ class Lease:
 
     @property
     def placeholders(self) -> dict[str, str]:
-        """What the manifest's `start` may have in braces."""
+        """The values of the names in braces in the manifest's `start`."""
         return exports.placeholders({name: self._endpoint(name) for name in self._slots}, self.exports)
 
     @property
@@ -112,12 +112,12 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """The same slice past the proxies, for looking on while the way is cut; without faults this one."""
+        """The same slice past the proxies, for looking on while the way is cut; without faults this lease."""
         return self._direct or self
 
     @property
     def faults(self) -> Faults:
-        """What breaks the way to its parts.
+        """The faults on the way to its parts.
 
         Raises:
             ManifestError: It was taken without.

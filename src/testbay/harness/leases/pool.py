@@ -59,7 +59,7 @@ class Pool:
 
     @property
     def mark(self) -> str:
-        """What everything is started with that a test starts: the guard finds it by this when we are gone."""
+        """The mark in the environment of all that a test starts, by which the guard finds it when we are gone."""
         if not self._mark:
             self._mark = secrets.token_hex(16)
             self._line.say({"do": "mark", "mark": self._mark})
@@ -82,13 +82,13 @@ class Pool:
         return found
 
     def facts(self) -> list[str]:
-        """What runs and which migrations it has, in a line each."""
+        """The servers and the applied migrations, a line each."""
         applied = [name for name, _ in registry.read(self._home).get("migrations", [])]
         return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
 
     @property
     def shared(self) -> list[str]:
-        """What leases on this stack have in common, in words."""
+        """The parts that leases on this stack have in common, in words."""
         return [lord.shared for lord in self._landlords.values() if lord.shared]
 
     def warm(self) -> None:
@@ -122,7 +122,7 @@ class Pool:
             raise _refused(error) from error
 
     def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
-        """What the test left open, in words; the lease is ready again now or in a moment.
+        """Take a lease back, and return in words what the test left open; the lease is ready again now or in a moment.
 
         With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
         """
@@ -137,7 +137,7 @@ class Pool:
         return left
 
     def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
-        """The same slice reached through proxies, with faults whose chance begins with `seed`; `close` these.
+        """Put proxies before a lease, with faults whose chance begins with `seed`; `close` these.
 
         Raises:
             EngineUnavailableError: The proxy cannot do it, or is gone.

@@ -1,1 +1,1 @@
-"""What testbay does inside pytest, one part of a session's work in each module; `pytest_plugin.py` joins them."""
+"""The parts of testbay inside pytest, a module for each part of a session's work; `pytest_plugin.py` joins them."""

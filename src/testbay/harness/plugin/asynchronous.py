@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AsyncPostgres:
-    """How to reach the lease's database with psycopg's asynchronous connection."""
+    """The access of psycopg's asynchronous connections to the lease's database."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -31,7 +31,7 @@ class AsyncPostgres:
 
 
 class Asyncpg:
-    """How to reach the lease's database with asyncpg.
+    """The access of asyncpg to the lease's database.
 
     Raises:
         ManifestError: It is not installed.
@@ -58,7 +58,7 @@ class Asyncpg:
 
 
 class AsyncRedis:
-    """How to reach the lease's keyspace with redis-py's asynchronous client."""
+    """The access of redis-py's asynchronous client to the lease's keyspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -23,7 +23,7 @@ def read(named: str, folders: Sequence[Path]) -> Rules:
 
 
 def _of(file: Path) -> Rules:
-    """Its sections without `coverage:` or `tool.coverage` before their names; what cannot be read is left out."""
+    """Read the sections without `coverage:` or `tool.coverage` before their names; skip what cannot be read."""
     try:
         text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
         if file.suffix == ".toml":
@@ -82,7 +82,7 @@ def may_monitor(rules: Rules) -> bool:
 
 
 def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> Rules:
-    """The same with the run's folder; `source` is measured where the project does not say what is.
+    """Complete the rules with the run's folder; `source` is measured where the project names no source.
 
     With `everything` each Python process is measured that the tests start.
     """
@@ -101,13 +101,13 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
 
 
 def of_the_service(rules: Rules, source: Sequence[str]) -> Rules:
-    """The same for the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
+    """Adapt the rules to the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
     run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(source)} if source else {})
     return rules | {"run": run}
 
 
 def write(rules: Rules, file: Path) -> None:
-    """As coverage.py reads it."""
+    """Write the rules in the format of coverage.py."""
     parsed = configparser.RawConfigParser()
     parsed.read_dict(rules)
     with file.open("w", encoding="utf-8") as out:

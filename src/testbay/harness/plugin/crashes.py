@@ -1,4 +1,4 @@
-"""Why a worker of pytest-xdist crashed, told by the process that is left: how it ended, where it was, the logs."""
+"""Crashes of pytest-xdist's workers, told by the process that is left: how it ended, where it was, the logs."""
 
 import faulthandler
 import itertools
@@ -66,7 +66,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def _ending(worker: Any) -> str:
-    """How the worker's process ended, as far as the library that started it tells."""
+    """Say how the worker's process ended, as far as the library that started it tells."""
     popen: Any = getattr(getattr(worker, "_io", None), "popen", None)
     try:
         code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended
@@ -78,7 +78,7 @@ def _ending(worker: Any) -> str:
 
 
 def _frames(stack: str) -> list[str]:
-    """Of what faulthandler wrote: the error, and the thread it was in down to where pytest called the test."""
+    """Take from faulthandler's text the error, and the frames of its thread down to where pytest called the test."""
     lines = visible(stack).splitlines()
     error = [line for line in lines if line.startswith("Fatal Python error")]
     from_thread = itertools.dropwhile(lambda line: not line.startswith("Current thread"), lines)

@@ -1,4 +1,4 @@
-"""Why a test failed, beside its traceback: what every server and the service logged while it ran, and how they are."""
+"""The evidence of a failed test: what every server and the service logged while it ran, and their condition."""
 
 import json
 import os
@@ -26,13 +26,13 @@ _failed = pytest.StashKey[bool]()
 
 
 class EvidenceSource(Protocol):
-    """Who knows what there is to see."""
+    """A source of facts about the stack."""
 
     def logs(self) -> Mapping[str, Log]:
         """Every log by title, the most telling one first."""
 
     def facts(self) -> list[str]:
-        """What is worth knowing about the stack in one line each."""
+        """The facts worth knowing about the stack, in one line each."""
 
     def root(self) -> Path:
         """The folder of the service's program."""
@@ -58,7 +58,7 @@ class Windows:
             self._marks.setdefault(log.file, _size(log.file))
 
     def cut(self, named: Callable[[Path], str] = str, *, lags: bool = False) -> dict[str, str]:
-        """What was logged since they were opened or last cut, by title; `named` is how a log is named that has more."""
+        """Cut the logs since they were opened or last cut, by title; `named` names a log that has more."""
         self._await_settled(lags=lags)
         texts = {}
         for title, log in sorted(self._logs.items(), key=lambda one: not one[1].tested):  # the rest as it was opened
@@ -81,7 +81,7 @@ class Windows:
         return [(title, log) for title, log in self._logs.items() if log.tested]
 
     def _await_settled(self, *, lags: bool) -> None:
-        """Until they have stopped growing, but not for long: a busy server never does."""
+        """Wait until they have stopped growing, but not for long: a busy server never does."""
         files = list(self._marks) if lags else [log.file for _, log in self._tested]
         if not files:
             return
@@ -105,7 +105,7 @@ class Windows:
 
     @classmethod
     def from_json(cls, text: bytes) -> "Windows":
-        """Those of the process that crashed; none when it left none."""
+        """Read the windows of the process that crashed; empty when it left none."""
         windows = cls()
         for title, (file, databases, tested, mark) in json.loads(text or b"{}").items():
             windows._logs[title] = Log(Path(file), databases, tested)
@@ -167,7 +167,7 @@ class Evidence:
         return report
 
     def _take_secrets_out(self, report: pytest.TestReport) -> None:
-        """Of what pytest itself shows: the values in a traceback, what the test printed."""
+        """Take the secrets out of pytest's own sections: the values in a traceback, the output of the test."""
         text = report.longreprtext
         if (masked := self._mask(text)) != text:
             report.longrepr = masked

@@ -1,4 +1,4 @@
-"""What the fixtures `testbay` and `nats` give to a test: leases, services and connections."""
+"""The values of the fixtures `testbay` and `nats`: leases, services and connections."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -56,7 +56,7 @@ class Leases:
 
 
 class Nats:
-    """What the `nats` fixture gives: how to connect to the lease's account."""
+    """The `nats` fixture: the access to the lease's account."""
 
     def __init__(self, url: str) -> None:
         self.url = url

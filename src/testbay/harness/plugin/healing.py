@@ -46,7 +46,7 @@ class Healing:
                 through.faults.close()
 
     def facts(self) -> list[str]:
-        """What is broken at the moment, for a test's report."""
+        """The present faults, for a test's report."""
         found = [words for faults in self._open for words in faults.on]
         return [f"faults: {', '.join(found)}"] if found else []
 

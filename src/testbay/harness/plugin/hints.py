@@ -21,7 +21,7 @@ _LIMIT = 1000
 
 
 def hint(error: BaseException) -> str:
-    """What to do about an error that testbay knows the reason of; else nothing."""
+    """Advise on an error whose reason testbay knows; empty for all others."""
     said = f"{type(error).__name__}: {error}"[:_LIMIT]
     if found := _SCOPE.search(said):
         return (

@@ -1,4 +1,4 @@
-"""What a failed test leaves behind: the state of its leases, before anything of it is torn down.
+"""The state of a failed test's leases, kept before anything of it is torn down.
 
 Nothing heavy is imported before a test has failed.
 """
@@ -94,7 +94,7 @@ class Keeping:
         return str(folder.relative_to(folder.parents[4]))
 
     def _run_folder(self) -> Path:
-        """That of `testbay run`, else one of this pytest's own, made when the first test fails."""
+        """Find the folder of `testbay run`, else make one for this pytest when the first test fails."""
         if known := settings.environ().get("TESTBAY_RUN_DIR"):
             return Path(known)
         from testbay.harness.stack import registry
@@ -112,7 +112,7 @@ class Keeping:
         return target
 
     def _stack(self) -> dict[str, Any]:
-        """What the record of a plain pytest says of the stack; empty under `testbay run`, which knows it."""
+        """The facts about the stack in the record of a plain pytest; empty under `testbay run`, which knows it."""
         if "TESTBAY_RUN_DIR" in settings.environ():
             return {}
         tenancy = self._pool().tenancy
@@ -141,7 +141,7 @@ class Keeping:
 
 
 def _logs(report: pytest.TestReport) -> dict[str, str]:
-    """Those of the service and the servers, cut to the test, as the report shows them."""
+    """Collect the logs of the service and the servers, cut to the test, as the report shows them."""
     ours = getattr(report, "testbay_sections", [])
     logs = [(title, text) for title, text in report.sections if title in ours and title.endswith(_LOG)]
     found = {title.removesuffix(_LOG): text for title, text in logs}

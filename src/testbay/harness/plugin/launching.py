@@ -34,7 +34,7 @@ def is_known(home: Path) -> bool:
 
 
 class Ran(NamedTuple):
-    """What a command of the project's left: its exit code, negative for a signal, and what it said."""
+    """The end of one of the project's commands: its exit code, negative for a signal, and its output."""
 
     code: int
     out: str
@@ -79,7 +79,7 @@ class Launching:
         return self._services
 
     def service(self, pool: "Pool", lease: "Lease", *, start: str, ready: str, env: Mapping[str, str]) -> "Service":
-        """Its log is in the stack's folder and gone with it; `testbay run` copies it, masked, to its other logs."""
+        """Start the service. Its log goes with the stack's folder; `testbay run` copies it, masked, to its own logs."""
         from testbay.harness import service
 
         program = {"start": start} if start else {}

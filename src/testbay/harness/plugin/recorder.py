@@ -36,12 +36,12 @@ class Recorder:
         self.facts: list[dict[str, Any]] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What is about to run, after -k, --lf and the like had their say."""
+        """Record which tests are about to run, after -k, --lf and the like."""
         self._plan([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """The same under xdist, where only the workers collect; each sees all tests."""
+        """Record them under xdist, where only the workers collect; each sees all tests."""
         self._plan(ids)
 
     def _plan(self, ids: list[str]) -> None:
@@ -112,7 +112,7 @@ def append(file: Path, facts: list[dict[str, Any]]) -> None:
 
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:
-    """What a phase came to, in plain values. Texts are bounded and hold nothing that a terminal would obey."""
+    """Put the end of a phase into plain values. Texts are bounded and hold nothing that a terminal would obey."""
     outcome: str = report.outcome if report.outcome in _OUTCOMES else "rerun"
     failed = outcome in ("failed", "rerun")
     fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": outcome}
@@ -143,7 +143,7 @@ def _bounded(text: str) -> str:
 
 
 def _masked(fact: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    """What a test can have said; looking for secrets takes its time, so only there."""
+    """Mask the texts that a test can have written; the search for secrets takes its time, so it looks nowhere else."""
     texts = {name: mask(fact[name]) for name in ("error", "trace", "reason") if name in fact}
     sections = [(title, mask(text)) for title, text in fact.get("sections", ())]
     return fact | texts | ({"sections": sections} if sections else {})

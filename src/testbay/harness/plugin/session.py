@@ -1,4 +1,4 @@
-"""What a pytest process holds of a stack: its pool, the leases that are taken, the services that run on them."""
+"""The stack as a pytest process holds it: its pool, the leases that are taken, the services that run on them."""
 
 import sys
 import warnings
@@ -60,7 +60,7 @@ class Leasing:
             self._begin(with_service=True)
 
     def pytest_report_header(self) -> str | None:
-        """Which servers, when `testbay run` has started them already."""
+        """Name the servers, when `testbay run` has started them already."""
         if not (home := settings.environ().get("TESTBAY_STACK")):
             return None
         from testbay.harness.leases import pool
@@ -187,7 +187,7 @@ class Leasing:
         return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
-        """Which servers, which migrations, and how the service is."""
+        """The servers, the migrations, and the service's condition."""
         attached = self._attached()
         if attached is None:
             return []
@@ -287,7 +287,7 @@ def _wants_a_lease(item: pytest.Item) -> bool:
 
 
 def or_fail(call: Callable[[], T]) -> T:
-    """What it returns. An error of ours fails the test with its own words alone: pytest would add what led to it."""
+    """Return the call's result; let an error of ours fail the test with its own words alone."""
     try:
         return call()
     except BayError as error:

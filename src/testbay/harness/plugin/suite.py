@@ -1,4 +1,4 @@
-"""What `testbay run` asks of the pytest that it starts. Not that pytest itself: importing it costs a run its time."""
+"""The options of the pytest that `testbay run` starts, apart from that pytest: importing it costs a run its time."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What `testbay run` asks of pytest, handed over in a file.
+    """The options of a run's pytest, handed over in a file.
 
     `collect` is the argument that says where the tests are; empty where the suite's `testpaths` do. The suite's own
     setting beats `timeout_s`, unless it was `timeout_asked` for. With more than one of `workers` pytest-xdist runs the

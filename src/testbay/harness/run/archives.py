@@ -62,7 +62,7 @@ class Part(_Fact):
 
 
 class Archive(_Fact):
-    """What `archive.json` says. `missing` are the dependencies whose state could not be kept, and why."""
+    """The content of `archive.json`. `missing` are the dependencies whose state could not be kept, and why."""
 
     format: Literal[1]
     testbay: Text
@@ -171,7 +171,7 @@ def _looked_at(folder: Path) -> Kept:
 
 
 def read(folder: Path) -> Archive:
-    """What an archive says of itself.
+    """Read an archive's description of itself.
 
     Raises:
         ManifestError: It does not exist, or is not one that this testbay reads.

@@ -20,7 +20,7 @@ FORMAT = 1  # counts changes that an older testbay would read wrongly; a record 
 
 @dataclass(kw_only=True)
 class Record:
-    """What a run leaves in run.json. Times are seconds; `steps` and `startup` are relative to `started`.
+    """The content of run.json. Times are seconds; `steps` and `startup` are relative to `started`.
 
     `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
     """

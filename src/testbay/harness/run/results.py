@@ -1,4 +1,4 @@
-"""What the tests did: read from the record the plugin wrote, counted against what was planned, put into words."""
+"""The results of the tests: read from the plugin's record, counted against what was planned, put into words."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Results:
     unmeasured: list[str] = field(default_factory=list)
 
     def count(self, outcome: str) -> int:
-        """How many tests passed, failed or were skipped in the end."""
+        """Count the tests that passed, failed or were skipped in the end."""
         ended = {test["id"]: test["outcome"] for test in self.tests}
         return list(ended.values()).count(outcome)
 
@@ -61,7 +61,7 @@ class Results:
 
 
 def read(run_dir: Path) -> Results:
-    """What a run's folder tells, also of a pytest that was killed half-way."""
+    """Read the results from a run's folder, also of a pytest that was killed half-way."""
     facts = _facts(run_dir / "tests.jsonl")
     return Results(
         counts=next((fact["counts"] for fact in facts if "counts" in fact), {}),
@@ -172,7 +172,7 @@ def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[s
 
 
 def keep(results: Results, run_dir: Path) -> None:
-    """How long tests took and what was flaky, in files of their own: others ask for no more."""
+    """Keep the durations and the flaky tests in files of their own: their readers need no more."""
     write_whole(run_dir / "durations.json", json.dumps(results.durations, indent=0))
     if results.flaky:
         write_whole(run_dir / "flaky.json", json.dumps(results.flaky, indent=1))

@@ -81,7 +81,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 
 def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict[str, str]:
-    """What our plugin needs in the pytest of another environment; what that lacks is said."""
+    """Prepare the pytest of another environment for our plugin; report a package that it lacks."""
     run.voice.detail(f"Python: {python.program} ({python.said})")
     for module, what in (("pytest_cov", "coverage"), ("pytest_timeout", "limit for a test that hangs")):
         if python.lacks(module):

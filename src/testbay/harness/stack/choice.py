@@ -1,4 +1,4 @@
-"""Which engine, and why: the words that stand in the first lines, in run.json and in the summary."""
+"""The choice of an engine and its reason, as the first lines, run.json and the summary give it."""
 
 from collections.abc import Callable
 from typing import NamedTuple

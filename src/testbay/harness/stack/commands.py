@@ -86,7 +86,7 @@ def up(
 
 
 def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
-    """Until Ctrl-C, which is how it is meant to end."""
+    """Wait until Ctrl-C, the usual end."""
     try:
         with process.signals_as_errors():
             for endpoint in stack.endpoints.values() if voice.is_watched else ():

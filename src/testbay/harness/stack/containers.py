@@ -38,7 +38,7 @@ _ANYBODY = 0o1777
 def document(
     compose: ComposeFile, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]
 ) -> dict[str, Any]:
-    """What is handed to Compose, without the ports, which only the guard knows."""
+    """Compose the document for Compose, without the ports, which only the guard knows."""
     chosen = {service.key for service in (*servers.values(), *helpers)}
     own_volumes: dict[str, Any] = {}
     services = {}
@@ -61,7 +61,7 @@ def document(
 
 
 def variables(services: Sequence[ComposeService]) -> dict[str, str]:
-    """What secrets and configs of the file take from the environment, by the variable's name."""
+    """Map the variables of the file's secrets and configs, which Compose reads from the environment, to values."""
     found = {}
     for service in services:
         for granted in (*service.secrets, *service.configs):

@@ -91,7 +91,7 @@ def _leads_back(name: str, names: set[str]) -> bool:
 
 
 def _other_layout(folder: Path) -> str:
-    """What to do about a folder that another tool has laid out."""
+    """Advise on a folder that another tool has laid out."""
     found: dict[str, Iterator[Path] | list[Path]] = {
         "alembic upgrade head": folder.glob("env.py"),
         "python manage.py migrate": folder.glob("[0-9]*_*.py"),
@@ -152,7 +152,7 @@ def _version(match: re.Match[str]) -> tuple[int, ...]:
 
 
 def _by_dependence(files: list[Path]) -> list[Path]:
-    """The same order, except that what a file of yoyo's names in `-- depends:` comes before it."""
+    """Order the files as before, except that what a file of yoyo's names in `-- depends:` comes before it."""
     by_stem = {file.name.removesuffix(".sql"): file for file in files}
     before = {file: _depends(file) for file in files}
     if not any(before.values()):
@@ -182,7 +182,7 @@ def _text(file: Path) -> str:
 
 
 def upward(file: Path) -> Upward:
-    """What of a migration is to be applied.
+    """Split off the part of a migration that is to be applied.
 
     Raises:
         MigrationError: The text depends on its tool, or it is not clear where the way down begins.

@@ -1,4 +1,4 @@
-"""What a stack, or a lease on it, exports: the variables a service and its tests find their dependencies by."""
+"""The variables that a stack, or a lease on it, exports, by which a service and its tests find their dependencies."""
 
 import re
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
 
 
 def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str]) -> dict[str, str]:
-    """What a command of the manifest may have in braces: `postgres.url`, and every exported name."""
+    """List the names in braces for the manifest's commands: `postgres.url`, and every exported name."""
     found = dict(exported)
     for name, endpoint in endpoints.items():
         if name in ROOMS:

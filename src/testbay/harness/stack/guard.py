@@ -238,7 +238,7 @@ class Worker:
             self._report_started()
 
     def _report_started(self) -> None:
-        """What callers have started, for the process that has to end it."""
+        """Report the processes that callers have started, to the process that has to end them."""
         callers = self._callers.values()
         sessions = [session for caller in callers for session in caller.sessions]
         self._report({"sessions": sessions, "marks": [mark for caller in callers for mark in caller.marks]})

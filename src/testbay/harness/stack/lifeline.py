@@ -50,7 +50,7 @@ class Lifeline:
             self._deaf = True
 
     def events(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """What the guard said, as soon as there is news; nothing after `wait_s`, or once one of `also` can be read.
+        """Return the guard's news as soon as there are any; nothing after `wait_s`, or once one of `also` can be read.
 
         Raises:
             GuardGoneError: The connection ended.

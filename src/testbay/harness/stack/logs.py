@@ -93,7 +93,7 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class WhichLogs:
-    """Which logs: of the stacks or the newest run of a service or an id, of one server alone, and how many lines."""
+    """A choice of logs: of the stacks or the newest run of a service or an id, or of one server; and the length."""
 
     which: str | None
     only: str | None

@@ -31,7 +31,7 @@ def missing_numbers(files: list[Path]) -> list[int]:
 
 
 def digest(file: Path) -> str:
-    """What tells a changed migration from the one that was applied."""
+    """Digest a migration, to tell a changed one from the one that was applied."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Who may log in to a stack's servers: a password of the stack's own where the compose file sets none.
+"""The passwords of a stack's servers: one of the stack's own where the compose file sets none.
 
 Rooms read it from the service (`stack_password`), configure their server with it and export it in their URLs.
 """
@@ -35,7 +35,7 @@ def given(
 def notes(
     manifest: Manifest, services: Mapping[str, ComposeService], helpers: Sequence[ComposeService], engine: str
 ) -> Iterator[str]:
-    """Which servers would have a password if nothing showed that clients do not learn it."""
+    """Name the servers that ask for no password, since something shows that clients would not learn it."""
     for name, service in services.items():
         why = _why_open(manifest, helpers, engine, name)
         if why and _is_ours_to_configure(name, service, engine) and _takes_one(name, service):
@@ -53,7 +53,7 @@ def _takes_one(name: str, service: ComposeService) -> bool:
 
 
 def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str, name: str) -> str:
-    """What shows that clients reach a server without asking testbay for its password; empty when nothing does."""
+    """Name the sign that clients reach a server without asking testbay for its password; empty when there is none."""
     if helpers and engine == "compose":
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:

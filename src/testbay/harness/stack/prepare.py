@@ -1,4 +1,4 @@
-"""What a service finds before its tests run: the model decided on, streams made, migrations applied."""
+"""The preparation of a service's tests: the model decided on, streams made, migrations applied."""
 
 import io
 import time
@@ -16,7 +16,7 @@ from testbay.output import Voice
 
 
 def decide_model(asked: Request) -> str:
-    """Which model answers: `live` or `replay`; empty when the manifest names no replay.
+    """Decide which model answers: `live` or `replay`; empty when the manifest names no replay.
 
     Raises:
         SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
@@ -39,7 +39,7 @@ def decide_model(asked: Request) -> str:
 
 
 def announce(asked: Request, voice: Voice, model: str) -> None:
-    """What a reader must know before anything starts."""
+    """Announce what a reader must know before anything starts."""
     for notice in asked.notices:
         voice.detail(f"note: {notice}")
     if model == "replay" and asked.manifest.replay is not None:

@@ -69,7 +69,7 @@ def start(asked: Request, stages: Stages) -> Stack:
 
 @contextmanager
 def prepared(asked: Request, stages: Stages) -> Iterator[Stack]:
-    """The same for the length of a block: the stack ends with it.
+    """Prepare a stack for the length of a block: the stack ends with it.
 
     Raises:
         BayError: It cannot be started, prepared or ended.

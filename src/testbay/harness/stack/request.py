@@ -52,16 +52,16 @@ class Request:
 
     @property
     def said(self) -> str:
-        """What is started, how, and why so."""
+        """The servers to start, the engine, and the reason for it."""
         return f"{', '.join(self.manifest.needs) or 'no dependency'} ({self.engine}: {self.reason})"
 
     def shared(self, name: str) -> str:
-        """What tests have in common of a dependency, in words; empty where each has all of it to itself."""
+        """Say what tests share of a dependency; empty where each has all of it to itself."""
         return "" if name in further(self) else ROOMS[name].described(self.services[name]).shared
 
     @property
     def key(self) -> str:
-        """What must be equal for a stack to be reused: configuration, versions, and the code that reads them."""
+        """The digest of all that must be equal for a stack to be reused: configuration, versions, our own code."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
         services = [asdict(replace(one, stack_password="")) for one in (*self.services.values(), *self.helpers)]
         versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
@@ -162,7 +162,7 @@ def request(
 
 
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:
-    """What a user must know of how the services are read, and what of them this machine's servers leave out."""
+    """List what a user must know of how the services are read, and what this machine's servers leave out of them."""
     for name, service in services.items():
         yield from ROOMS[name].described(service).notes
         if engine == "embedded":
@@ -200,7 +200,7 @@ def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[Co
 
 
 def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
-    """What the stack's guard is told."""
+    """Plan the stack for its guard."""
     data_dir = _ram_disk(home) / name_of(stack_id)
     processes = _native_plans(asked, data_dir) if asked.engine == "embedded" else []
     if asked.replay and asked.manifest.replay is not None:
@@ -274,7 +274,7 @@ def _data_folders(manifest: Manifest) -> list[str]:
 
 
 def further(asked: Request) -> dict[str, ProcessPlan]:
-    """Which dependency a lease gets a server of its own for, and how that is started: where it is cheap, and native."""
+    """Plan a server of its own for a lease, by dependency: where that is cheap, and native."""
     if asked.engine != "embedded":
         return {}
     plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}

@@ -52,11 +52,11 @@ class Stack:
     _stopped: dict[str, Any] | None = field(default=None, repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What tier 3 exports (docs/reference/commands.md): every dependency's names, then what the manifest maps."""
+        """The exported variables (docs/reference/commands.md): every dependency's names, then the manifest's."""
         return exports.exports(self.endpoints, self.request.manifest.mapped, self._fixed())
 
     def _fixed(self) -> dict[str, str]:
-        """What leads to the stand-in, which answers everybody alike."""
+        """The variables that lead to the stand-in, which answers all callers alike."""
         recorded = self.request.manifest.replay
         if recorded is None or REPLAY not in self.endpoints:
             return {}
@@ -64,7 +64,7 @@ class Stack:
         return {name: text.replace(PORT, port) for name, text in recorded.env.items()}
 
     def tenancy(self) -> Tenancy:
-        """What a test process must know to lease on this stack."""
+        """The facts that a test process needs to lease on this stack."""
         manifest = self.request.manifest
         return {
             "engine": self.request.engine,
@@ -84,7 +84,7 @@ class Stack:
         }
 
     def command_environment(self) -> dict[str, str]:
-        """What a command gets: the caller's environment and the stack's variables; the project's Python first on PATH.
+        """The environment of a command: the caller's variables and the stack's; the project's Python first on PATH.
 
         Last on the PATH are clients of the servers, for a machine that has none.
         """
@@ -116,7 +116,7 @@ class Stack:
         self.line.say({"do": "own", "sid": sid})
 
     def mark(self) -> str:
-        """What a process is started with that the guard is to end with us, also when it left its session."""
+        """Make a mark for a process's environment, by which the guard ends it with us even outside its session."""
         mark = secrets.token_hex(16)
         self.line.say({"do": "mark", "mark": mark})
         return mark
@@ -174,7 +174,7 @@ class Stack:
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """What is new. Bad news are kept for `check`: they may come together with what another caller waits for."""
+        """Read the guard's news. Bad ones are kept for `check`: they may come with what another caller waits for."""
         events = self.line.events(wait_s, also)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)

@@ -22,7 +22,7 @@ _PLUGIN_FOLDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeAnswer:
-    """What Compose made of the files: a model, or the words it refuses with; neither when it did not answer."""
+    """Compose's answer to the files: a model, or the words it refuses with; neither when it did not answer."""
 
     model: dict[str, Any] | None = None
     refusal: str = ""

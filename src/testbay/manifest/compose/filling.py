@@ -55,7 +55,7 @@ def unset_in(value: Any) -> Iterator[ManifestError]:
 
 
 def blanks_in(value: Any) -> Iterator[str]:
-    """What says that a variable is not set, of every text below that has a gap in its place."""
+    """List the messages about variables that are not set, from every text below that has a gap in their place."""
     if isinstance(value, Filled):
         yield from (said for said in value.origin.split(", ") if said.endswith(" is not set"))
     elif isinstance(value, (dict, list)):

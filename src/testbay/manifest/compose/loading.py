@@ -112,7 +112,7 @@ def _extended(services: dict[str, Any], file: Path, variables: Variables, read: 
 
 
 class _Extending:
-    """What `extends` of one project resolves to, each file read once."""
+    """The resolution of one project's `extends`, each file read once."""
 
     def __init__(self, variables: Variables, read: Reader) -> None:
         self._variables = variables

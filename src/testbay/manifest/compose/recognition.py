@@ -1,4 +1,4 @@
-"""Which server a compose service is, by the whole name of its image and by what its command starts."""
+"""The server behind a compose service: by the whole name of its image and by its command."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from testbay.manifest.compose.recognition import TITLES, is_replica, room_of, ro
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What is started of a compose file. `left_out` has a line for every other service, with the reason.
+    """The part of a compose file that is started. `left_out` has a line for every other service, with the reason.
 
     `servers` are by the name of the dependency; `helpers` are in the order in which they start.
     """

@@ -18,7 +18,7 @@ PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 
 @dataclass(frozen=True, kw_only=True)
 class Variables:
-    """What `$NAME` means in one project, or in what it includes.
+    """The values of `$NAME` in one project, or in what it includes.
 
     `asked` collects every name that was looked up, `filled` how many characters texts had with their variables.
     """

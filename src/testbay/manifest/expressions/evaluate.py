@@ -1,4 +1,4 @@
-"""What an expression comes to. Types are kept apart; nothing is converted, and nothing costs more than it shows."""
+"""Evaluation of expressions. Types are kept apart; nothing is converted, and nothing costs more than it shows."""
 
 import ast
 import math
@@ -169,7 +169,7 @@ def _within(item: Any, holder: Any) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """As Python, but True is not 1."""
+    """Compare as Python does, except that True is not 1."""
     if _kind(left) != _kind(right):
         return False
     if isinstance(left, list | tuple):
@@ -219,7 +219,7 @@ _EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
 
 
 def told(tree: ast.expr, values: Mapping[str, Any]) -> str:
-    """Why it is not true: both sides of a comparison, else the value of each path."""
+    """Explain why the tree is not true: both sides of a comparison, else the value of each path."""
     if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
         left, right = (value_of(side, values) for side in (tree.left, tree.comparators[0]))
         word = _WORDS[type(tree.ops[0])]

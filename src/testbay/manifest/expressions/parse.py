@@ -39,7 +39,7 @@ class Expression:
     names: frozenset[str] = field(repr=False, compare=False)
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What it comes to.
+        """Evaluate the expression.
 
         Raises:
             NotMetError: A key is missing, or types do not go together.
@@ -120,7 +120,7 @@ def expression(text: str) -> Expression:
 
 
 def unknown(found: Expression, known: Iterable[str]) -> str:
-    """Why a name in it can never have a value, or nothing."""
+    """Say why a name in the expression can never have a value; empty when each can."""
     known = sorted(known)
     for name in sorted(found.names - set(known)):
         close = [_JSON[name]] if name in _JSON else difflib.get_close_matches(name, known, 1)
@@ -130,7 +130,7 @@ def unknown(found: Expression, known: Iterable[str]) -> str:
 
 
 def _refusal(node: ast.AST) -> str:
-    """Why this has no place in a condition, or nothing."""
+    """Say why a node has no place in a condition; empty when it has."""
     if isinstance(node, ast.Call):
         return "calls are not allowed"
     if isinstance(node, ast.Attribute) and node.attr.startswith("__"):

@@ -1,4 +1,4 @@
-"""What every check is asked with, and how one says that it found something."""
+"""The surroundings of every check: what it asks with, and the finding that it raises."""
 
 import asyncio
 import math
@@ -72,16 +72,16 @@ class Asking:
 
     @property
     def left_s(self) -> float:
-        """Until the run is over."""
+        """The seconds until the run is over."""
         return self.deadline - time.monotonic()
 
     def names(self, **more: Any) -> dict[str, Any]:
-        """What a condition can speak of besides the answer."""
+        """List the values that a condition can name besides the answer."""
         expected = self.expected_sha or Missing("no commit is expected (--commit names one)")
         return {"run": {"id": self.run_id}, "expected_sha": expected, **more}
 
     def scope(self, **known: Any) -> "Scope":
-        """What placeholders stand for."""
+        """List the values of placeholders."""
         return Scope(self, known)
 
     def masked(self, text: str) -> str:
@@ -91,7 +91,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Scope:
-    """What `{name}` stands for in one check."""
+    """The values of `{name}` in one check."""
 
     asking: Asking
     known: dict[str, Any]
@@ -116,7 +116,7 @@ class Scope:
 
 @dataclass
 class Progress:
-    """How far an exchange came; `said` ends the sentence that it took too long."""
+    """The progress of an exchange; `said` ends the sentence that it took too long."""
 
     said: str = ""
 

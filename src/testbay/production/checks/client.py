@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """What there is to know before anything is asked. `secrets` are names of variables, `*` allowed.
+    """The facts that must be there before anything is asked. `secrets` are names of variables, `*` allowed.
 
     `keep_alive_s` is how long a connection waits for the next request; 0 is a connection for each.
     """
@@ -144,7 +144,7 @@ def run_id() -> str:
 
 
 def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Of the certificates that come with us, or of those that the environment names."""
+    """Trust the certificates that come with us, or those that the environment names."""
     import certifi
 
     file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")

@@ -27,7 +27,7 @@ _SERVED = ("http", "websocket", "journey")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the command line said."""
+    """The arguments of the command line."""
 
     manifest: Manifest
     project: Path
@@ -100,14 +100,14 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
 
 
 def _annotate(report: Report, voice: Voice) -> None:
-    """What is wrong, beside the run in GitHub Actions; before a merge each is a test, pinned to its place."""
+    """Annotate each fault in GitHub Actions; before a merge each check is a test, pinned to its place."""
     for result in report.results:
         if result.verdict not in ("pass", "skip"):
             voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
 
 
 def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
-    """Why it cannot be kept, if so; then nothing of it is."""
+    """Write the report; when it cannot be kept, keep nothing of it and return the error."""
     try:
         write_whole(file, report.as_json())
     except OSError as error:
@@ -169,7 +169,7 @@ def _known(manifest: Manifest, target: Target | None) -> list[str]:
 
 
 def _past(where: Place | None) -> Past | None:
-    """What is found there. That it cannot be read is a verdict of those that need it, not the end of all others."""
+    """Load the past runs. A failure is a verdict for those that need them, not the end of all others."""
     if where is None:
         return None
     try:

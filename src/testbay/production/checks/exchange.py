@@ -47,7 +47,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What came back; `trouble` is why its body is of no use, if so."""
+    """A response; `trouble` says why its body is of no use, if so."""
 
     asked: str
     status: int
@@ -61,7 +61,7 @@ class Response:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What conditions can speak of."""
+        """The values that conditions can name."""
         text: Any = self._text_of(self.body)
         data: Any = Missing(self.trouble) if self.trouble else parsed(text, f"the answer ({self._kind})")
         text = Missing(self.trouble) if self.trouble else text
@@ -154,7 +154,7 @@ async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "ai
 
 
 def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.FormData | None":
-    """What a request carries; a form can be sent once, so that each redirect needs its own."""
+    """Build the content of a request; a form can be sent once, so that each redirect needs its own."""
     import aiohttp
 
     if table.has_json:

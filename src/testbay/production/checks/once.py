@@ -27,7 +27,7 @@ def result_of(
     instance: str = "",
     attempts: int = 1,
 ) -> Result:
-    """As it is reported."""
+    """Turn a finding into the result that is reported."""
     verdict: Verdict = "pass" if isinstance(found, Passed) else found.verdict
     name, kind = (check, LIVE) if isinstance(check, str) else (check.id, check.kind)
     return Result(
@@ -44,7 +44,7 @@ def result_of(
 
 
 async def attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
-    """What a check comes to; a journey adds the result of its cleanup."""
+    """Ask a check once; a journey adds the result of its cleanup."""
     try:
         # Or another check's cookie would log it in, or not, as it happens.
         async with client(asking.client.connector, direct=asking.direct, owner=False) as own:
@@ -72,7 +72,7 @@ async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Res
 
 
 async def _probed(asking: Asking, check: Probe) -> Passed:
-    """What needs no HTTP; only who asks it loads what that takes."""
+    """Ask a probe, which needs no HTTP; only its caller loads what the probe takes."""
     from testbay.production.checks.kinds import servers, sockets
 
     match check.kind:
@@ -110,7 +110,7 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
 
 
 async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
-    """What it comes to; an interrupt that comes while it is under way is obeyed when it is done."""
+    """Await the cleanup; an interrupt that comes meanwhile is obeyed when the cleanup is done."""
     task = asyncio.ensure_future(cleanup)
     try:
         return await asyncio.shield(task)

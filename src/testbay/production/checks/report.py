@@ -1,4 +1,4 @@
-"""What a run of checks found: one record, as JSON for what comes after (history, incidents, pages)."""
+"""The report of a run of checks: one record, as JSON for its readers (history, incidents, pages)."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one check came to.
+    """The result of one check.
 
     `check` is its id in the manifest; `live` for the gate that waits for a deploy, `<id>/cleanup` for a journey's
     cleanup. `instance` is the value of `each`, else empty. `said` is one line. `attempts` counts how often it was

@@ -29,7 +29,7 @@ ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run: checks of one service, in one phase, against at most one target.
+    """The plan of a run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell, unless
     `look` asks the platform that deploys. `past` is what response times are compared with. `secrets` are names of
@@ -82,7 +82,7 @@ async def _run(plan: Plan) -> Report:
 
 
 async def report(plan: Plan) -> Report:
-    """The same, inside of a running loop."""
+    """Run the plan inside of a running loop."""
     started = datetime.now(UTC)
     asking, trouble = open_asking(
         Opening(
@@ -155,7 +155,7 @@ async def _all(plan: Plan, asking: Asking) -> list[Result]:
 
 
 def _of_that_build(result: Result, gate: Verdict) -> Result:
-    """What passed, passed on a build that may be another one than the expected."""
+    """Mark a result as one of a build that may be another than the expected one."""
     if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in HARMLESS:
         return result
     if gate == "error":
@@ -201,14 +201,14 @@ async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
 
 
 def _run_url(environ: Mapping[str, str]) -> str:
-    """Of the workflow run that we are in."""
+    """Compose the address of the workflow run that we are in."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
     run_id = environ.get("GITHUB_RUN_ID", "")
     return f"{server}/{repository}/actions/runs/{run_id}" if server and repository and run_id else ""
 
 
 def names(check: Check) -> list[str]:
-    """What its results are called: its id, and with what."""
+    """List the names of a check's results: its id, and those of its parts."""
     found = [check.id]
     found += [f"{check.id}/{verdicts.KIND}"] if isinstance(check, HttpCheck) and check.latency else []
     found += [f"{check.id}/cleanup"] if isinstance(check, JourneyCheck) and check.cleanup else []

@@ -17,7 +17,7 @@ def address(peer: Any) -> Any:
 
 
 def certificate(tls: Any) -> Any:
-    """What a verified certificate says, for conditions."""
+    """List the facts of a verified certificate, for conditions."""
     found: Mapping[str, Any] = {}
     with suppress(ValueError, AttributeError):
         found = tls.getpeercert() or {}

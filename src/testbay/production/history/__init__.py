@@ -1,1 +1,1 @@
-"""What the reports of checks become over time, and whether a check has become slower."""
+"""The history of checks, from their reports, and the judgement whether a check has become slower."""

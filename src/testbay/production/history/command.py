@@ -35,7 +35,7 @@ class Place:
 
     @property
     def option(self) -> str:
-        """As it is typed."""
+        """The option as it is typed."""
         return shlex.join(["--branch", self.branch.name] if self.branch else ["--history", str(self.folder)])
 
     def read(self, now: datetime) -> History:
@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is too slow: as the command line says, else as the manifest says of each service's check."""
+    """The limits of slowness: the command line's, else the manifest's for each service's check."""
 
     slower_than: float | None = None
     hard_ms: float | None = None
@@ -127,7 +127,7 @@ def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
 
 
 def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Limits:
-    """Of the command line, and of the project that `start` is in, if it is in one.
+    """Collect the limits of the command line, and of the project that `start` is in, if it is in one.
 
     Raises:
         ManifestError: Not a percentage above zero, or not a time above zero; a manifest that cannot be used.

@@ -1,4 +1,4 @@
-"""What runs of checks came to over time: a line of JSON for each run and target, in a file for each month.
+"""The entries of the history: a line of JSON for each run and target, in a file for each month.
 
 A line has what later runs compare with, not what was said: a year of six checks every six hours is about a megabyte.
 Two histories are merged by taking the lines of both, so it does not matter who wrote first. Anyone who can write to the
@@ -43,7 +43,7 @@ Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one check came to, `instance` being the value of its `each`; no median where nothing was timed."""
+    """The outcome of one check, `instance` being the value of its `each`; no median where nothing was timed."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -71,7 +71,7 @@ class Entry:
 
     @cached_property
     def run_id(self) -> str:
-        """The same for the same run, by whatever it was recorded, and how often."""
+        """Identify the run: equal for one run, whatever recorded it, and however often."""
         facts = [self.service, self.phase, self.target, self.started, self.run_url]
         return sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -89,7 +89,7 @@ class Entry:
 
     @cached_property
     def line(self) -> str:
-        """As it is kept; what is default is left out."""
+        """Write the entry as one line; defaults are left out."""
         record = asdict(self)
         record["outcomes"] = [{k: v for k, v in one.items() if v not in ("", None, 0)} for one in record["outcomes"]]
         kept = {key: value for key, value in record.items() if value not in ("", None)}

@@ -27,7 +27,7 @@ _LEAST_MS, _MOST_MS = 0.001, 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What counts as slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs.
+    """The rule for slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs.
 
     Without `slower_than` nothing does.
     """
@@ -135,18 +135,18 @@ def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
 
 
 def _time(found_ms: float | None) -> float | None:
-    """As measured; zero, and what no clock has shown, do not count: with it every ratio may be made up."""
+    """Return the time if it counts; zero, and what no clock has shown, do not: with it every ratio may be made up."""
     return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
 
 
 def rule(check: str, said: Latency) -> Rule:
-    """What a manifest says of a check. The control is what others are held against: only if it says so is it judged."""
+    """Make the rule that a manifest sets for a check; the control, to which others are held, has none by default."""
     usual = None if check == CONTROL else Rule().slower_than
     return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
 
 
 def judge(found: Sequence[Sample], rule: Rule | None = None) -> Slowness:
-    """What the newest runs say, the oldest first."""
+    """Judge the samples, which begin with the oldest."""
     rule = rule or Rule()
     window = tuple(found[-rule.needs :])
     # A control that is missing in one of the runs would make that run a giant among ratios: then none is divided.
@@ -173,7 +173,7 @@ def _word(ratio: float, p: float, rule: Rule) -> Word:
 
 
 def chance(high: Sequence[float], low: Sequence[float]) -> float:
-    """How often chance alone puts `high` as far above `low` as it is: the one-sided p of Mann and Whitney's U.
+    """Compute how often chance alone puts `high` as far above `low` as it is: the one-sided p of Mann and Whitney's U.
 
     Exact, also with ties: of all ways to choose so many of the ranks, the part whose sum is as large. Ranks are
     doubled, which makes the shared rank of equal values a whole number.
@@ -219,7 +219,7 @@ def explain(finding: Slowness) -> list[str]:
 
 
 def summary(finding: Slowness) -> list[str]:
-    """What a verdict rests on, and since when it is so if it is slower."""
+    """List the grounds of a verdict, and the beginning of the slowness."""
     lines = []
     cut = len(finding.samples) - finding.rule.recent
     if cut > 0:

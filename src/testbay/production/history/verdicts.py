@@ -20,7 +20,7 @@ KIND = "latency"
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What a run is compared with, or why that cannot be read; and the option that names it."""
+    """The past that a run is compared with, or the reason why it cannot be read; and the option that names it."""
 
     found: History | HistoryError
     option: str

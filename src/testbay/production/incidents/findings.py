@@ -18,7 +18,7 @@ _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRun:
-    """What a run found. Runs are ordered by when they began: the id decides between two of one moment.
+    """The findings of a run. Runs are ordered by when they began: the id decides between two of one moment.
 
     Args:
         id: The same when the same workflow run is run again.
@@ -36,7 +36,7 @@ class CheckRun:
         return digest("scope", self.report.service, self.report.target)
 
     def results(self, check: str) -> list[Result]:
-        """What came of a check, an entry for each instance; none if it was not in this run."""
+        """List the results of a check, one for each instance; none if it was not in this run."""
         return [result for result in self.report.results if result.check == check]
 
     def troubles(self, kind: Kind) -> dict[str, str]:
@@ -65,7 +65,7 @@ class CheckRun:
         return all(found and found <= enough for found in verdicts)
 
     def still_known(self, checks: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the checks that the manifest still has."""
+        """Select the checks that the manifest still has."""
         known = self.report.known
         return tuple(check for check in checks if not known or check in known)
 
@@ -100,7 +100,7 @@ def masked(report: Report, mask: Callable[[str], str]) -> Report:
 
 
 def cause(result: Result) -> str:
-    """What two checks of a target have in common when one thing is wrong with both.
+    """Name the cause, which two checks of a target share when one thing is wrong with both.
 
     An old build, or a monitor that cannot ask, is one thing whatever was asked, and so is slowness. Else it is what the
     checks said, in the same words: without the request and the path of an address, and without measured numbers.

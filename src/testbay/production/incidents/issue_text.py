@@ -1,4 +1,4 @@
-"""What people read: an issue's title and body, and the comments below it. The most useful line comes first."""
+"""The texts of incidents: an issue's title and body, and the comments below it. The most useful line comes first."""
 
 import re
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Writer:
         return "\n\n".join([f"{marker.write(state)}\n{sections[0]}", *filter(None, sections[1:]), self._foot()]) + "\n"
 
     def news(self, action: Action) -> str:
-        """What those who follow an issue should hear, once in a run; empty when there is nothing."""
+        """Compose the comment for those who follow an issue, once in a run; empty when there is no news."""
         state, was = action.state, action.was
         if was is None or action.verb == "duplicate":
             return ""
@@ -82,7 +82,7 @@ class Writer:
         return f"**{self._names(state.failing)} {trouble}**: {where}, since {clock_time(state.started)}{lasting}."
 
     def _checks(self, state: State) -> str:
-        """Those that fail now first; then what else this issue is about."""
+        """List the checks of an issue: those that fail now first."""
         ordered = [*state.failing, *(check for check in state.checks if check not in state.failing)]
         lines = [line for check in ordered[:_MOST_CHECKS] for line in self._check(check)]
         more = len(ordered) - _MOST_CHECKS
@@ -162,7 +162,7 @@ def clock_time(when: datetime) -> str:
 
 
 def length(span: timedelta) -> str:
-    """How long something lasted, for people."""
+    """Put a length of time into words."""
     minutes = max(0, round(span.total_seconds() / 60))
     days, hours = divmod(minutes // 60, 24)
     parts = [f"{days} d"] * bool(days) + [f"{hours} h"] * bool(hours) + [f"{minutes % 60} min"] * (not days)

@@ -12,7 +12,7 @@ from testbay.text import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """What we need to know of one. `updated_at` is as GitHub writes it, which sorts as it should."""
+    """The fields of an issue that we use. `updated_at` is as GitHub writes it, which sorts as it should."""
 
     number: int
     is_open: bool
@@ -58,7 +58,7 @@ class Issues:
         return _issue(self._api.call("PATCH", f"issues/{number}", fields))
 
     def comments(self, number: int) -> list[str]:
-        """What was written below it, the oldest first."""
+        """List the comments below an issue, the oldest first."""
         return [str(item.get("body") or "") for item in self._api.pages(f"issues/{number}/comments", per_page="100")]
 
     def comment(self, number: int, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What an incident remembers from run to run: one line of JSON, hidden on top of its issue."""
+"""The memory of an incident from run to run: one line of JSON, hidden on top of its issue."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ Checks = Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What an issue is about, and how far it has come.
+    """The state of an issue: its checks, and its progress.
 
     `scope` is whose it is: service and target. `key` is the cause it was opened for, `checks` every check it has had.
     `failing` are those of its last bad run. `seen` and `run` name the newest report it knows, `good` the good runs in a
@@ -85,7 +85,7 @@ def rewrite(body: str, state: State) -> str:
 
 
 def read(body: str) -> State | None:
-    """What `write` wrote, if the body begins with it; None for anything else, as a person may have edited it.
+    """Read the state that `write` put first in a body; None for anything else, as a person may have edited it.
 
     Raises:
         IncidentsError: A newer testbay wrote it.

@@ -1,4 +1,4 @@
-"""Which issues there should be after a run of checks, and what is to be done for that. Nothing here calls GitHub."""
+"""The plan for the issues after a run of checks. Nothing here calls GitHub."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicat
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What a team may want otherwise. `tells` is whether Slack hears of the turns that incidents take."""
+    """The choices of a team. `tells` is whether Slack hears of the turns that incidents take."""
 
     close_after: int = 2
     reopen_within: timedelta = timedelta(hours=24)
@@ -35,7 +35,7 @@ class Tracked:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """What is to be done with an issue: what it remembered, if there is one, and what it will."""
+    """The change that one issue needs: what it remembered, if it exists, and what it will."""
 
     verb: Verb
     state: State
@@ -43,7 +43,7 @@ class Action:
 
 
 def plan(tracked: Iterable[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
-    """What is still to be done, the most urgent first; nothing when the issues say what the run found.
+    """List the changes that are due, the most urgent first; none when the issues say what the run found.
 
     It may be carried out in part: another plan, after another look, leads on from there.
     """
@@ -65,7 +65,7 @@ def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: CheckRun, policy: Polic
 
 
 def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run: CheckRun) -> State:
-    """How an incident begins."""
+    """Make the first state of an incident."""
     return State(
         scope=run.scope,
         kind=kind,
@@ -92,7 +92,7 @@ Kept = list[tuple[Tracked, State]]
 
 
 def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
-    """Those that stay, with what they take over, and an action for each that is another one's duplicate.
+    """Close duplicates: return the issues that stay, with what they take over, and an action for each of the others.
 
     The lowest number stays, whichever run looks: two runs that opened one each at the same time come to the same end.
     """
@@ -140,7 +140,7 @@ def _home(check: str, key: str, kept: Kept) -> int:
 
 
 def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, policy: Policy) -> list[Action]:
-    """What an open issue needs, with the state it has after the sweep."""
+    """List the changes that an open issue needs, with the state it has after the sweep."""
     taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
     if not run.is_news_to(state):
         return taken_over
@@ -186,7 +186,7 @@ def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, po
 
 
 def _latest(state: State, past: Sequence[Tracked]) -> Tracked | None:
-    """Of the closed issues with the same cause, or with all the checks, the one that was closed last."""
+    """Find the last closed of the issues with the same cause, or with all the checks."""
     same = [one for one in past if one.state.key == state.key or set(state.checks) <= set(one.state.checks)]
     return max(same, key=lambda one: one.state.seen, default=None)
 

@@ -213,7 +213,7 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckR
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a call may ask for."""
+    """The options of a call."""
 
     label: str = "testbay-incident"
     close_after: int = 2

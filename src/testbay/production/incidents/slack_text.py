@@ -1,4 +1,4 @@
-"""What Slack hears of incidents: each opening and each end, once."""
+"""The messages to Slack about incidents: each opening and each end, once."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def untold(tracked: Sequence[Tracked], writer: Writer) -> list[Tracked]:
 
 
 def turns(state: State) -> str:
-    """What is to be told of it, in a few words."""
+    """Put the news of an incident into a few words."""
     words = ", then ".join(_WORDS[turn] for turn in state.untold).capitalize()
     if state.untold[-1] == "closed" and state.recovered:
         return f"{words} after {length(state.recovered - state.started)}"

@@ -1,4 +1,4 @@
-"""What has to arrive at an address that is a secret or takes one: sent again while that helps, and shown nowhere."""
+"""Delivery to an address that is a secret or takes one: sent again while that helps, and shown nowhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ Wait = Callable[[int, float | None], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the other side said in the end, as a status or as text."""
+    """The last answer of the other side, as a status or as text."""
 
     status: int
     text: str
@@ -94,6 +94,6 @@ def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Heade
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long the other side asks us to wait, if it says so in seconds."""
+    """Read the pause that the other side asks for; None unless it is in seconds."""
     text = headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None

@@ -1,4 +1,4 @@
-"""Which commit should answer, and what the platform that deploys says of it."""
+"""The commit that should answer, and the word of the platform that deploys it."""
 
 import asyncio
 import functools
@@ -50,7 +50,7 @@ def _head(root: Path, environ: Mapping[str, str]) -> str:
 
 
 def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[str, str]) -> Look | None:
-    """How to ask the platform of a target: for the commit where the caller expects none, else how far it is."""
+    """Prepare the question to a target's platform: which commit, where the caller expects none, else how far it is."""
     if target is None:
         return None
     if expected:
@@ -88,7 +88,7 @@ def on_github(environment: str, environ: Mapping[str, str], patience: Patience |
 
 
 def _failed(error: BayError, expected: str = "") -> Rollout:
-    """What a look-up that failed says."""
+    """Describe a failed look-up as a rollout."""
     parts = {"why": error.why, "do": error.todo, "evidence": error.evidence}
     evidence = tuple(f"{name}: {text}" for name, text in parts.items() if text)
     return Rollout(expected=expected, said=error.what, evidence=evidence)
@@ -155,7 +155,7 @@ async def on_railway(service: Railway, environ: Mapping[str, str]) -> Rollout:
 
 
 async def watch(service: Railway, expected: str, environ: Mapping[str, str]) -> Rollout:
-    """How far the deployment of a commit is. That Railway cannot be asked is said, and changes nothing."""
+    """Look up the deployment of a commit. A failure to ask Railway is reported, and changes nothing."""
     try:
         found = await railway.newest(service, environ)
     except RailwayError as error:

@@ -62,7 +62,7 @@ def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 async def ask(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
 ) -> "tuple[httpx.Response, str]":
-    """The same for a caller that has a loop.
+    """Ask inside the caller's loop.
 
     Raises:
         UnusableError: Asking is impossible.

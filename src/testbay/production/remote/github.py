@@ -31,7 +31,7 @@ class UnsureError(IncidentsError):
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubAccess:
-    """Which repository, and what opens it."""
+    """The repository, and the token that opens it."""
 
     api_url: str
     repository: str
@@ -39,7 +39,7 @@ class GitHubAccess:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "GitHubAccess":
-        """As GitHub Actions names them.
+        """Read the access from the variables of GitHub Actions.
 
         Raises:
             IncidentsError: One is missing, or the token would travel where others can read it.
@@ -74,7 +74,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 class Patience:
-    """How long all calls together may take, and how long to wait between two of them."""
+    """The limit of time for all calls together, and the pause between two of them."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Patience:
         self._ends = clock() + budget_s
 
     def left_s(self) -> float:
-        """What is left of it."""
+        """The seconds that are left."""
         return self._ends - self.clock()
 
     def wait(self, attempt: int, asked_s: float | None = None) -> bool:
@@ -103,7 +103,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubAnswer:
-    """What GitHub said, as JSON, and where the rest of it is."""
+    """An answer of GitHub, as JSON, and the address of the rest of it."""
 
     data: Any
     following: str | None
@@ -111,7 +111,7 @@ class GitHubAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fault:
-    """Why no answer came, and what to do about it."""
+    """The reason why no answer came, and the remedy."""
 
     what: str
     why: str = ""
@@ -221,7 +221,7 @@ def _no_use(method: str, path: str, what: str) -> IncidentsError:
 
 
 def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool) -> _Fault:
-    """What a status other than 2xx means for us."""
+    """Interpret a status other than 2xx."""
     status, headers = response.status_code, response.headers
     what = f"status {status}"
     if status in _MOMENTARY:

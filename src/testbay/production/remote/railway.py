@@ -1,4 +1,4 @@
-"""What Railway says of a service's deployments: one query to its public GraphQL API."""
+"""Railway's deployments of a service: one query to its public GraphQL API."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ class RailwayError(BayError):
 
 
 class BusyError(RailwayError):
-    """It may give one when it is asked again."""
+    """Railway did not answer now, and may when it is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class _Access:
 
 
 async def newest(service: Railway, environ: Mapping[str, str], *, tries: int = 1) -> list[Deployed]:
-    """Its newest deployments, the newest first.
+    """List the service's latest deployments, the newest first.
 
     Raises:
         RailwayError: A variable is not set, or no usable answer came.

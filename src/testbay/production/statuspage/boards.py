@@ -1,4 +1,4 @@
-"""What is known of each target: its runs, its checks, and how each of them is as far as the page can know."""
+"""The boards of the targets: runs, checks, and the state of each as far as the page can know."""
 
 import itertools
 import statistics
@@ -101,7 +101,7 @@ def name_of(*parts: str) -> str:
 
 
 def interval(runs: Iterable[Entry]) -> timedelta | None:
-    """How long it usually takes from one scheduled run to the next; none while there were fewer than four."""
+    """Estimate the time from one scheduled run to the next; None while there were fewer than four."""
     moments = [run.moment for run in runs if run.phase == "scheduled"][-_GAPS - 1 :]
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
     return timedelta(seconds=round(statistics.median(gap.total_seconds() for gap in gaps))) if len(gaps) > 2 else None
@@ -161,7 +161,7 @@ def _checks(runs: Sequence[Entry], fresh: datetime) -> Iterator[Check]:
 
 
 def _recent(runs: Sequence[Entry]) -> list[Key]:
-    """What was in the last runs of each phase, the newest first."""
+    """List the checks in the last runs of each phase, the newest first."""
     seen: Counter[Phase] = Counter()
     found: dict[Key, None] = {}
     for run in reversed(runs):
@@ -172,12 +172,12 @@ def _recent(runs: Sequence[Entry]) -> list[Key]:
 
 
 def _base(key: Key) -> Key:
-    """Of `health/latency`, which has no result while `health` fails and is in the manifest all the same: `health`."""
+    """Name the check that a key belongs to: `health` for `health/latency`, which has no result while `health` fails."""
     return key[0].partition("/")[0], key[1]
 
 
 def _state(points: Sequence[Point], fresh: datetime, newest: datetime) -> State:
-    """As it was found last; a good word is not believed when it should have been renewed long ago.
+    """Give the last found state; a good one is not believed when it should have been renewed long ago.
 
     A check that only a deploy asks is believed for as long as the target is asked anything.
     """

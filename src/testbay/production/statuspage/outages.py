@@ -21,7 +21,7 @@ class _Span(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """What began in one run of a target. `before` is the last run that was well, `end` the first that was again.
+    """An outage that began in one run of a target. `before` is the last run that was well, `end` the first well again.
 
     Without an end it goes on, or it is not asked any more. Some of the checks are named, and all of them counted.
     """
@@ -37,12 +37,12 @@ class Outage:
     goes_on: bool
 
     def lasted(self, now: datetime) -> timedelta:
-        """As far as runs can tell."""
+        """Measure the outage, as far as runs can tell."""
         return (self.end.moment if self.end else now) - self.first.moment
 
 
 def outages(boards: Iterable[Board]) -> list[Outage]:
-    """Those that go on, then the newest first."""
+    """List the outages: those that go on, then the newest first."""
     found = [one for board in boards for one in _of(board)]
     found.sort(key=lambda one: one.first.moment, reverse=True)
     return sorted(found, key=lambda one: not one.goes_on)

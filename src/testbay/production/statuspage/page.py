@@ -1,4 +1,4 @@
-"""What the page says: of each target as much as there is room for, and what was left out."""
+"""The content of the page: of each target as much as there is room for, and a note of what was left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,14 +76,14 @@ class Page:
 
     @property
     def headline_when_old(self) -> str:
-        """What to read instead of good news from `believed_until` on."""
+        """The headline that replaces good news from `believed_until` on."""
         first = min((board for board in self.boards if board.late_from > self.now), key=lambda one: one.late_from)
         text = f"othing is known since {wording.when(first.newest.moment)}"
         return f"N{text}" if len(self.boards) == 1 else f"{first.name}: n{text}"
 
 
 def headline(board: Board) -> str:
-    """How a target is, in some words."""
+    """Describe a target's state in some words."""
     every = board.having(*STATES)
     count = len(board.having(board.state))
     many = f"{count} of {len(every)} checks {'is' if count == 1 else 'are'}"
@@ -100,7 +100,7 @@ def headline(board: Board) -> str:
 
 
 def draw(known: History, now: datetime, title: str | None) -> Page:
-    """What the page says of a history."""
+    """Draw the page of a history."""
     found = boards(known.entries, now)
     every = outages(found)
     services = {board.newest.service for board in found}

@@ -1,4 +1,4 @@
-"""How often a check passed: shares of runs, and a strip of cells for the last 90 days or, at first, for each run."""
+"""The share of passed checks, and a strip of cells for the last 90 days or, at first, for each run."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -20,7 +20,7 @@ _FEWEST = 30  # cells: three runs are no three walls
 
 @dataclass(frozen=True, kw_only=True)
 class Uptime:
-    """Of how many runs how many passed; what could not be asked, or found an old build, counts for neither."""
+    """The counts of runs and of passed ones; a run that could not ask, or found an old build, counts for neither."""
 
     window: str
     passed: int
@@ -73,7 +73,7 @@ def strip(points: Sequence[Point], now: datetime, runs: Sequence[Entry] = ()) ->
 
 
 def since(points: Sequence[Point], moment: datetime) -> Sequence[Point]:
-    """Those that are not older."""
+    """Select the points that are not older than a moment."""
     return points[bisect_left(points, moment, key=lambda point: point.run.moment) :]
 
 

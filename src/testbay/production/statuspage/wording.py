@@ -44,7 +44,7 @@ def length(span: timedelta) -> str:
 
 
 def roughly(span: timedelta) -> str:
-    """The same, rounded to a quarter of an hour where that is enough."""
+    """Round a length of time to a quarter of an hour where that is enough, and put it into words."""
     quarter = timedelta(minutes=15)
     return length(round(span / quarter) * quarter if span > 4 * quarter else span)
 

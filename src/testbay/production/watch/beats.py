@@ -34,7 +34,7 @@ class Jobs:
         return placeholders.with_environment(check.token, self.environ)[0]
 
     def judge(self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], now: float) -> Passed:
-        """What the newest calls mean, the newest first.
+        """Judge a heartbeat by its calls, which begin with the newest.
 
         Raises:
             FoundError: The job failed, is late, or takes too long; or its token is not a secret.

@@ -107,7 +107,7 @@ def _by_apprise(name: str, url: str) -> Send:
 
 @contextmanager
 def _heard(url: str) -> Iterator[list[str]]:
-    """What the library says, instead of on the terminal: without the address and every part of it."""
+    """Collect the library's words, instead of on the terminal: without the address and every part of it."""
     said: list[str] = []
     secrets = _parts(url)
 

@@ -42,7 +42,7 @@ _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]*):(?P<port>\d{1,5})")
 
 @dataclass(frozen=True, kw_only=True)
 class WatchAsked:
-    """What the command line said. Without `for_s` it goes on until a signal."""
+    """The arguments of the command line. Without `for_s` the watcher goes on until a signal."""
 
     manifests: Sequence[Manifest]
     settings: Settings
@@ -145,7 +145,7 @@ def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watc
 
 
 def _jobs(made: _Made, now: float) -> Jobs:
-    """Those that may call in.
+    """List the jobs that may call in.
 
     Raises:
         ManifestError: Two of them have one name, which their address would not tell apart.

@@ -73,7 +73,7 @@ class Courier:
         return None
 
     def _letter(self, notice: Notice, together: Sequence[Notice], now: float) -> tuple[Sequence[Notice], Letter | None]:
-        """What to say, and which notices that settles; without a letter nothing is left to say."""
+        """Write the letter, and name the notices that it settles; without a letter nothing is left to say."""
         if notice.kind == "channel":
             why = self.trouble.get(notice.about)
             return [notice], words.unreachable(notice.about, why) if why else None
@@ -94,7 +94,7 @@ class Courier:
             self.desk.note(replace(notice, state="sent"))
 
     def failed(self, errand: Errand, why: str, now: float) -> None:
-        """It did not; it is sent again, later each time, and the other channels hear of it once."""
+        """Note a failed delivery: it is sent again, later each time, and the other channels hear of it once."""
         self.busy.discard(errand.channel)
         attempts = max(one.attempts for one in errand.notices) + 1
         is_first = attempts >= TELLS_OTHERS_AFTER and errand.channel not in self.trouble
@@ -134,7 +134,7 @@ class Courier:
         return self.lost + sum(1 for one in self.desk.notices.values() if one.attempts)
 
     def complaint(self) -> NotDeliveredError | None:
-        """How the watcher ends when it could not tell."""
+        """The error with which a watcher ends that could not tell its news."""
         if not self.untold:
             return None
         names = sorted({one.channel for one in self.desk.notices.values() if one.attempts}) or ["a channel"]

@@ -40,7 +40,7 @@ class Cycle:
     _called: float = float("-inf")
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Ask in rounds until the task is cancelled."""
         while True:
             began = time.monotonic()
             written = await self.beat()
@@ -94,7 +94,7 @@ class Cycle:
             self.courier.sent(errand, self.recorder.clock())
 
     async def _call(self) -> None:
-        """Who watches the watcher hears that it lives; that it cannot be reached is said once."""
+        """Tell the watcher's own watcher that it lives; a failure to reach it is reported once."""
         tally = self.recorder.tally
         try:
             reply = await asyncio.get_running_loop().run_in_executor(self._hands, _called, self.alive)

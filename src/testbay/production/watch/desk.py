@@ -1,4 +1,4 @@
-"""What counts as an outage, which checks it takes in, and what has to be told of it: rules alone, without a clock.
+"""The rules of outages: when one begins, which checks it takes in, and what is told of it; without a clock.
 
 A check is bad after so many failed rounds in a row, and well again after so many good ones. Checks of a target that
 fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
@@ -24,7 +24,7 @@ _EVIDENCE = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How one check is. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses.
+    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses.
 
     One that `has_passed` is well until an outage begins; of one that never did, nothing good is known.
     """
@@ -109,7 +109,7 @@ class Happening:
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What a round found."""
+    """The findings of one round."""
 
     series: Series
     result: Result
@@ -119,7 +119,7 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Changes:
-    """What has to be written down since the last time."""
+    """The changes since the last time, which are to be written down."""
 
     standings: dict[Series, Standing] = field(default_factory=dict)
     incidents: dict[int, Incident] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class Desk:
                 self.changes.standings[one.series] = now
 
     def rule(self, service: str) -> Etiquette:
-        """Of a service; the usual one for a service that is not watched any more."""
+        """Look up the rule of a service; the usual one for a service that is not watched any more."""
         return self.rules.get(service, Etiquette())
 
     def tick(self, now: float) -> None:
@@ -277,7 +277,7 @@ class Desk:
         self.note(replace(notice, id=self.last_notice))
 
     def note(self, notice: Notice) -> None:
-        """How far a message is; what nothing waits for any more is let go."""
+        """Note the progress of a message; one that nothing waits for any more is let go."""
         self.changes.notices[notice.id] = notice
         if notice.state in ("waiting", "sending"):
             self.notices[notice.id] = notice
@@ -300,7 +300,7 @@ class Desk:
         self.changes.incidents[incident.id] = incident
 
     def drain(self) -> Changes:
-        """What has to be written down; it is asked for once."""
+        """Hand over the changes to write down, once."""
         found, self.changes = self.changes, Changes()
         return found
 

@@ -33,7 +33,7 @@ _PROVEN = "select series from sums where passed > 0 union select series from rou
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Of how many rounds since a moment how many passed, of those that passed or failed."""
+    """The counts since a moment: of the rounds that passed or failed, and of those that passed."""
 
     passed: int
     counted: int

@@ -1,4 +1,4 @@
-"""How everything stands right now, for programs; a good word that should have been renewed is not believed."""
+"""The present state of everything, for programs; a good word that should have been renewed is not believed."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ def checks(watcher: Watcher, now: float) -> dict[str, Any]:
 
 
 def report(watcher: Watcher, service: str, target: str, now: float) -> Report | None:
-    """How a target stands, as `testbay check --json` would write it: what `testbay incidents` reads."""
+    """Report a target's state as `testbay check --json` would write it, for `testbay incidents`."""
     spot = next((one for one in watcher.spots if one.key == (service, target)), None)
     if spot is None:
         return None

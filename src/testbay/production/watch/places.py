@@ -1,4 +1,4 @@
-"""What is watched: every check of the phase `scheduled` at every target, each with what it is asked with."""
+"""The watched places: every check of the phase `scheduled` at every target, each with what it is asked with."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

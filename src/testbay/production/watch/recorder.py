@@ -20,7 +20,7 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 @dataclass(kw_only=True)
 class Tally:
-    """What the watcher counts of itself. `lateness` has a count for each of the buckets, and one beyond them."""
+    """The watcher's counts of itself. `lateness` has a count for each of the buckets, and one beyond them."""
 
     asked: int = 0
     skipped: int = 0

@@ -8,7 +8,7 @@ from testbay.production.checks.report import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """How far a deploy of one target is. `given_up` is the deploy that took too long: it excuses nothing any more."""
+    """The progress of one target's deploy. `given_up` is the deploy that took too long: it excuses nothing any more."""
 
     served: str = ""
     rolling_since: float | None = None
@@ -23,7 +23,7 @@ class Passage:
 def observed(
     before: Passage, served: str, verdict: Verdict, rollout: Rollout, *, now: float, give_up_s: float
 ) -> Passage:
-    """What an answer of the target, and of the platform that deploys, makes of it.
+    """Take in an answer of the target, and of the platform that deploys.
 
     `verdict` says whether a build answers that may: it passes also for one that is on its way. `arrived` is true once,
     when another build than before answers for good.

@@ -66,7 +66,7 @@ class Schedule:
         return True
 
     def end(self, key: int) -> None:
-        """It was answered, or was not."""
+        """End a question, whether it was answered or not."""
         self._asking.discard(key)
 
     def hurry(self, keys: Iterable[int], now_s: float) -> None:

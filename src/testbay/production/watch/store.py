@@ -76,7 +76,7 @@ class WatchStore:
         os.close(self._lock)
 
     def load(self, desk: Desk) -> None:
-        """What was known when the last watcher ended; a message that it was sending may have arrived."""
+        """Load what was known when the last watcher ended; a message that it was sending may have arrived."""
         read = self._connection.execute
         names = {number: series for series, number in self._series.items()}
         for number, record in read("select series, record from standings"):
@@ -260,18 +260,18 @@ def happenings(connection: sqlite3.Connection, incident: int) -> list[Happening]
 
 
 def newest_incidents(connection: sqlite3.Connection, count: int, since: float = 0.0) -> list[Incident]:
-    """Those that go on or ended after a moment, the newest first."""
+    """List the incidents that go on or ended after a moment, the newest first."""
     query = "select record from incidents where closed=0 or closed>=? order by opened desc limit ?"
     return [_INCIDENT.validate_json(record) for (record,) in connection.execute(query, (since, count))]
 
 
 def facts(connection: sqlite3.Connection) -> dict[str, Any]:
-    """What the watcher left word of."""
+    """Read the facts that the watcher left."""
     return {name: json.loads(value) for name, value in connection.execute("select name, value from facts")}
 
 
 def add_note(folder: Path, incident: int | None, text: str, author: str) -> Incident:
-    """What a person adds to the time line of an incident; of the newest one where none is named.
+    """Add a person's note to the time line of an incident; of the newest one where none is named.
 
     Raises:
         HistoryError: The incident does not exist, or the history cannot be written.

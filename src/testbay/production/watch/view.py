@@ -1,4 +1,4 @@
-"""What the live page shows, drawn from the history by the same hands as the static page, and refreshed by itself."""
+"""The live page, drawn from the history as the static page is, and refreshed by itself."""
 
 import sqlite3
 from collections.abc import Sequence

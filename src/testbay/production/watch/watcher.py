@@ -47,7 +47,7 @@ class Watcher:
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Until `stopping` is set; what is being asked then is heard, if it ends soon."""
+        """Watch until `stopping` is set; an answer that is awaited then is heard, if it comes soon."""
         jobs = [(spot, job) for spot in self.spots for job in spot.jobs]
         loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -241,7 +241,7 @@ async def _looked(look: Look) -> Rollout:
 
 
 def place_names(spots: Sequence[Spot]) -> dict[str, Any]:
-    """What pages need to know of the checks: how often each is asked, in the order of the manifest."""
+    """List the facts of the checks that pages need: the interval of each, in the order of the manifest."""
     return {
         "checks": [[*job.series, job.every_s, job.check.kind] for spot in spots for job in spot.jobs],
     }

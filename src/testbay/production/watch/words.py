@@ -1,4 +1,4 @@
-"""What people are told of an incident: a line for a lock screen, and a few more for who opens it."""
+"""The words about an incident: a line for a lock screen, and a few more for its reader."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,21 +24,21 @@ class Letter:
 
 
 def opened(incident: Incident, now: float, *, maybe_again: bool = False) -> Letter:
-    """It began."""
+    """Write that an incident began."""
     return Letter(
         title=f"{_where(incident)}: {trouble(incident)}", lines=_facts(incident, now, maybe_again), tone="bad"
     )
 
 
 def goes_on(incident: Incident, now: float, *, maybe_again: bool = False) -> Letter:
-    """It still does."""
+    """Write that an incident goes on."""
     lasting = lasted(now - incident.opened)
     title = f"{_where(incident)}: still, after {lasting}: {trouble(incident)}"
     return Letter(title=title, lines=_facts(incident, now, maybe_again), tone="bad")
 
 
 def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> Letter:
-    """It is over; `was_told` says whether its beginning was news already."""
+    """Write that an incident is over; `was_told` says whether its beginning was news already."""
     span = lasted(incident.closed - incident.opened)
     names = _names(incident)
     what = f"well again after {span}: {names}" if was_told else f"was down for {span}, and is well again: {names}"

@@ -18,7 +18,7 @@ _NAMES_PER_CALL = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Which role, in which region; `environ` holds what else says who we are."""
+    """The role to assume and its region; `environ` holds the rest of the identity."""
 
     role: str = ""
     region: str = ""

@@ -1,4 +1,4 @@
-"""What AWS refuses, in words of ours: an answer is read and never shown, since it may quote anything."""
+"""The refusals of AWS, in words of ours: an answer is read and never shown, since it may quote anything."""
 
 import re
 import time
@@ -50,7 +50,7 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
-    """What AWS answers; a fault between AWS and the identity provider passes, and is worth asking again."""
+    """Ask AWS; a fault between AWS and the identity provider passes, and is worth asking again."""
     from botocore import exceptions as boto
 
     for attempt, pause_s in enumerate((*_PAUSES_S, None), 1):

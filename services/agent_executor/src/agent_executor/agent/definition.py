@@ -1,4 +1,4 @@
-"""What an agent definition may say, and everything that can be wrong with one, found before it runs."""
+"""The definition of an agent, and every fault that one can have, found before it runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

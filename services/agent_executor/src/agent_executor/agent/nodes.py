@@ -1,4 +1,4 @@
-"""What the three kinds of node do when the graph reaches them."""
+"""The three kinds of node in a graph, and how each runs."""
 
 import json
 from collections.abc import Awaitable
@@ -28,7 +28,7 @@ def _latest(_left: str, right: str) -> str:
 
 
 class State(TypedDict):
-    """What is checkpointed between steps."""
+    """The state of a graph that is checkpointed between steps."""
 
     _input: dict[str, Any]
     _outputs: Annotated[dict[str, Any], _merge]

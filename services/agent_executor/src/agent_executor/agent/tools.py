@@ -54,7 +54,7 @@ class Tool:
             raise self._failed(str(exc)) from None
 
     def specification(self) -> dict[str, Any]:
-        """How the model is told about this tool."""
+        """Describe this tool to the model."""
         parameters = self.arguments.model_json_schema()
         return {
             "type": "function",

@@ -1,4 +1,4 @@
-"""How a route reaches the running service."""
+"""Access of a route to the running service."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What operators ask: health, version, metrics, routes."""
+"""The routes for operators: health, version, metrics, routes."""
 
 from typing import Any
 

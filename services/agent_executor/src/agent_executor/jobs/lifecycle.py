@@ -1,4 +1,4 @@
-"""What happens to a job whatever happens to us: exactly one final state, exactly one final event."""
+"""The life of a job: exactly one final state and one final event, however the process ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -36,7 +36,7 @@ class Puller:
 
     @property
     def active(self) -> int:
-        """How many messages are being handled."""
+        """The number of messages that are being handled."""
         return len(self._active)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Who may ask, and how a question that cannot be answered is answered."""
+"""The rights of a caller, and the answer to a question that cannot be answered."""
 
 import base64
 import binascii

@@ -71,7 +71,7 @@ async def dashboard(monitor: Monitor, wanted: Wanted) -> dict[str, Any]:
 
 
 async def _sources(monitor: Monitor) -> list[dict[str, Any]]:
-    """Those that are set up, and how each did when it was last asked."""
+    """List the sources that are set up, each with the outcome of its last read."""
     stored = {row["source"]: row for row in await monitor.queries.sources(monitor.settings.monitor)}
     empty = {"failures": 0, "error": "", "ok_at": None, "failed_at": None, "next_try_at": None}
     return [{**empty, **stored.get(one.name, {}), "source": one.name} for one in monitor.sources]

@@ -70,7 +70,7 @@ def bars(hours: Sequence[int]) -> list[dict[str, int]]:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in the largest unit that says enough."""
+    """Say how long ago a moment was, in the largest unit that is exact enough."""
     if moment is None:
         return "never"
     seconds = max(0, (now - moment).total_seconds())

@@ -45,7 +45,7 @@ class Filters(BaseModel):
         return {name: value for name, value in given.items() if value != ""} if isinstance(given, dict) else given
 
     def wanted(self, **more: Any) -> Wanted:
-        """As the question that the tables are asked."""
+        """Turn the request into the question that the tables are asked."""
         return Wanted(**(self.model_dump() | more))
 
 
@@ -128,7 +128,7 @@ async def one(request: Request, fingerprint: str) -> dict[str, Any]:
 
 @reading.get("/gaps")
 async def gaps(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
-    """What could not be read, the newest first."""
+    """List the gaps in what was read, the newest first."""
     rows, total = await of(request).queries.gaps(limit)
     return {"total": total, "gaps": rows}
 

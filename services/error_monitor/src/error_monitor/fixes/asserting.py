@@ -55,7 +55,7 @@ def named(node: ast.AST | None) -> str:
 
 
 def _wrong(node: ast.AST) -> str:
-    """What is wrong with a node wherever it stands in a test's file."""
+    """Name the fault of a node wherever it stands in a test's file."""
     if isinstance(node, ast.If) and named(node.test) != "TYPE_CHECKING":
         return "decides by itself what it tests: a test has no `if`"
     if isinstance(node, _DECIDES):

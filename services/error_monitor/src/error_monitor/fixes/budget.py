@@ -10,7 +10,7 @@ _LOCK = 7_310_203_551_998_002  # two instances that reserve at once take turns
 
 
 class Spending:
-    """What one fix spends. A call is booked at its worst before it is made; a crash leaves that booked."""
+    """The spending of one fix. A call is booked at its worst before it is made; a crash leaves that booked."""
 
     def __init__(self, database: Database, budget: Budget, fix_id: int, most_out: int) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What the model is told: the pattern as data, and the source around its own frames."""
+"""The model's prompt: the pattern as data, and the source around its own frames."""
 
 import json
 import re

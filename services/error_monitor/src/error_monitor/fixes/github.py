@@ -147,7 +147,7 @@ class GitHub:
             raise LaterError("GitHub's answer is not JSON") from exc
 
     def _trouble(self, method: str, path: str, status: int, headers: httpx.Headers) -> Exception:
-        """What may pass is tried again later; the rest is a reason."""
+        """Make the error of a failed answer: a passing fault is tried again later; any other is a reason to give up."""
         is_limit = status == 429 or (
             status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
         )

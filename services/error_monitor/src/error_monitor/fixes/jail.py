@@ -33,7 +33,7 @@ _HOSTS = "127.0.0.1 localhost jail\n::1 localhost\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command in the jail ended; `problem` says which limit ended it."""
+    """The end of a command in the jail; `problem` names the limit that ended it."""
 
     results: bytes
     seconds: float

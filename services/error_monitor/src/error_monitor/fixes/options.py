@@ -25,7 +25,7 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What may be spent, checked before each call of the model."""
+    """The limits of spending, checked before each call of the model."""
 
     calls_per_hour: int
     tokens_per_day: int
@@ -43,7 +43,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one run in the jail may use."""
+    """The resources that one run in the jail may use."""
 
     wall_s: float
     memory_bytes: int
@@ -53,7 +53,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class FixSettings:
-    """What fixes were told; secrets stay out of the repr."""
+    """The settings of fixes; secrets stay out of the repr."""
 
     enabled: bool
     model: str

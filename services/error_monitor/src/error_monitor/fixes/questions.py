@@ -1,4 +1,4 @@
-"""What is asked of the tables of fixes: by the ladder, the API and the page."""
+"""The queries on the tables of fixes: for the ladder, the API and the page."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ class FixQuestions:
         )
 
     async def events_since(self, fingerprint: str, moment: Any) -> int:
-        """How often the pattern was seen in the minutes after a moment."""
+        """Count the pattern's events in the minutes after a moment."""
         row = await self._database.fetch_one(
             """SELECT coalesce(sum(events), 0)::bigint AS events FROM error_monitor.occurrences
                WHERE fingerprint = %s AND minute >= date_trunc('minute', %s::timestamptz) + interval '1 minute'""",
@@ -110,7 +110,7 @@ class FixQuestions:
         return int(row["events"]) if row else 0
 
     async def events_since_last_fix(self) -> int:
-        """How many events there were since the newest pull request was opened; all of them where there is none."""
+        """Count the events since the newest pull request was opened; all of them where there is none."""
         row = await self._database.fetch_one(
             """SELECT coalesce(sum(events), 0)::bigint AS events FROM error_monitor.occurrences
                WHERE minute > coalesce((SELECT max(opened_at) FROM error_monitor.fixes), '-infinity')"""
@@ -118,7 +118,7 @@ class FixQuestions:
         return int(row["events"]) if row else 0
 
     async def pulls_today(self) -> int:
-        """How many pull requests were opened in the last 24 hours."""
+        """Count the pull requests that were opened in the last 24 hours."""
         row = await self._database.fetch_one(
             "SELECT count(*) AS pulls FROM error_monitor.fixes WHERE opened_at > now() - interval '1 day'"
         )

@@ -1,4 +1,4 @@
-"""What a fix has no use for: processes, the environment, the interpreter's innards, pytest's own parts."""
+"""The names that a fix has no use for: processes, the environment, the interpreter's innards, pytest's own parts."""
 
 import ast
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _BY_NAME = ENVIRONMENT | SYSTEM | INNARDS
 
 
 def found(nodes: list[ast.AST]) -> str:
-    """What one of these nodes reaches for, or nothing."""
+    """Name the first thing that these nodes reach for; empty when there is none."""
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return next((said for node in nodes if (said := _reach(node, is_called=id(node) in called))), "")
 

@@ -43,7 +43,7 @@ class Edit:
 
     @property
     def fresh(self) -> str:
-        """What is new in it; all of it where that is not known."""
+        """The part of it that is new; all of it where that is not known."""
         return self.content if self.added is None else self.added
 
 

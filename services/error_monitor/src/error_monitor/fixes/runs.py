@@ -58,7 +58,7 @@ def _files(archive: bytes) -> dict[str, bytes]:
 
 
 def _tests(lines: bytes) -> dict[str, str]:
-    """How each test ended, over setup, call and teardown."""
+    """Read each test's outcome, over setup, call and teardown."""
     found: dict[str, str] = {}
     for line in lines.splitlines():
         entry = _json(line)

@@ -35,7 +35,7 @@ def _barred(earlier: Sequence[Mapping[str, Any]], settings: FixSettings) -> str:
 
 
 def _bars(fix: Mapping[str, Any], settings: FixSettings) -> str:
-    """Why one earlier fix bars another."""
+    """Say why one earlier fix bars another; empty when it does not."""
     name = f"fix {fix['fix_id']}"
     living = {
         "working": f"{name} is being worked on",

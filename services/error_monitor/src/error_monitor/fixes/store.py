@@ -163,7 +163,7 @@ class FixStore:
         await self._write(owned, 0, "", changes, fields, is_passed=True)
 
     async def judged(self, fix_id: int, was: str, state: str, reason: str, merge_commit: str = "") -> None:
-        """What became of a pull request; a row that has changed since is left alone."""
+        """Record the end of a pull request; a row that has changed since is left alone."""
         async with self._database.pool.connection() as connection, connection.transaction():
             done = await connection.execute(
                 """UPDATE error_monitor.fixes SET state = %(state)s, rung = 7, reason = %(reason)s, updated_at = now(),

@@ -28,7 +28,7 @@ class Watch:
                 return f"it used more than {self._limits.memory_bytes // (1024 * 1024)} MiB of memory"
 
     def used(self) -> tuple[int, int]:
-        """How many processes there are, and the memory that is their own."""
+        """The number of processes, and the memory that is their own."""
         children: dict[int, list[int]] = {}
         for entry in os.scandir("/proc"):
             if entry.name.isdigit() and (parent := _parent(int(entry.name))) is not None:

@@ -1,4 +1,4 @@
-"""What a change may not do to tests and to the way that they run, compared as syntax trees."""
+"""The changes that a fix may not make to tests and to the way they run, compared as syntax trees."""
 
 import ast
 from collections import Counter

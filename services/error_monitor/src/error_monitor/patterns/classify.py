@@ -1,4 +1,4 @@
-"""What kind of error an event is: the first rule that fits decides, and says why."""
+"""The kind of an error: the first rule that fits decides, and says why."""
 
 import re
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def _category(event: Event) -> tuple[str, str]:
 
 
 def _of_failure(failure: Failure, depth: int) -> tuple[str, str]:
-    """Of an exception; where it only wraps others, of its members or its cause."""
+    """Classify an exception; one that only wraps others is classified by its members or its cause."""
     kind, message = failure.type or "", failure.message or ""
     if failure.members and kind.endswith("Group"):
         return _of_failure(failure.members[0], depth + 1) if depth < 5 else ("unknown", "nested groups")

@@ -84,7 +84,7 @@ def _leaves(failure: Failure) -> list[Failure]:
 
 
 def _caused(failure: Failure) -> tuple[str, ...]:
-    """What an own wrapper wraps: one `raise JobFailed() from error` serves many faults."""
+    """List the errors that an own wrapper wraps: one `raise JobFailed() from error` serves many faults."""
     if failure.cause is None or not failure.raised_from or not failure.frames:
         return ()
     cause = failure.cause

@@ -114,7 +114,7 @@ class Queries:
         return [row["service"] for row in rows]
 
     async def sources(self, monitor: str) -> list[DictRow]:
-        """How each source is doing."""
+        """List the sources, each with its condition."""
         return await self._database.fetch(
             """SELECT source, failures, error, ok_at, failed_at, next_try_at FROM error_monitor.sources
                WHERE monitor = %s ORDER BY source""",
@@ -122,7 +122,7 @@ class Queries:
         )
 
     async def gaps(self, limit: int) -> tuple[list[DictRow], int]:
-        """What could not be read, the newest first, and how often that was."""
+        """List the gaps, the newest first, and count them all."""
         rows = await self._database.fetch(
             """SELECT source, stream, kind, detail, since, until, found_at, count(*) OVER () AS total
                FROM error_monitor.gaps ORDER BY gap_id DESC LIMIT %s""",

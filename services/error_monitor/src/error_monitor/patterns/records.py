@@ -1,4 +1,4 @@
-"""What the store writes: a step of a scan, as rows."""
+"""The rows that the store writes for one step of a scan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """Who writes: every write proves that this fence is the newest."""
+    """The holder of the right to write: every write proves that its fence is the newest."""
 
     monitor: str
     instance: UUID
@@ -39,7 +39,7 @@ class Writer:
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """How far a stream was read. Version 0 was never written."""
+    """The position up to which a stream was read. Version 0 was never written."""
 
     stream: str
     source: str
@@ -50,7 +50,7 @@ class Cursor:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one transaction writes: events, gaps, and the cursor that is behind them."""
+    """The content of one transaction: events, gaps, and the cursor behind them."""
 
     cursor: Cursor
     lines: int

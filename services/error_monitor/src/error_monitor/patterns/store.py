@@ -59,7 +59,7 @@ class Store:
         self._database = database
 
     async def cursor(self, stream: str, source: str) -> Cursor:
-        """How far a stream was read."""
+        """Look up the position up to which a stream was read."""
         row = await self._database.fetch_one(
             "SELECT position, readers, version FROM error_monitor.cursors WHERE stream = %s", (stream,)
         )

@@ -1,4 +1,4 @@
-"""What the source says about a message: the line that raised shows which words of it are values."""
+"""Templates of messages from the source: the line that raised shows which words are values."""
 
 import re
 from collections.abc import Sequence

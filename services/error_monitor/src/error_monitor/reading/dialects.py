@@ -52,7 +52,7 @@ def unquoted(message: str) -> str:
 
 
 def said(text: str) -> Said | None:
-    """What the first line of a record says; None where it is another dialect."""
+    """Parse the first line of a record; None where it is another dialect."""
     if text.startswith("PHP ") and (found := PHP.match(text)):
         return PHP_LEVELS.get(found["kind"], "critical"), text[found.end() :], None, PHP_LOGGER, None
     if text[1:3] == ", " and (found := RUBY.match(text)):

@@ -50,7 +50,7 @@ def _label(text: str | None) -> str | None:
 
 
 def _header(record: Open) -> str | None:
-    """What the record says beside its exception: the message, with the lines that go on with it."""
+    """Collect the record's text beside its exception: the message, with the lines that continue it."""
     if record.header is None:
         line = record.lines[0]
         return line.text if line.whole else None

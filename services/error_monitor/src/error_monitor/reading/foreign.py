@@ -77,7 +77,7 @@ def _name(lines: Sequence[str]) -> re.Match[str] | None:
 
 
 def _python(lines: Sequence[str]) -> Failure | None:
-    """What Spark's JVM was told by its Python worker: the traceback inside its own exception's message."""
+    """Parse the traceback of a Python worker inside the message of Spark's JVM exception."""
     for at, text in enumerate(lines[:3]):
         if text.endswith(": Traceback (most recent call last):"):
             end = next((end for end in range(at + 1, len(lines)) if STACK.match(lines[end])), len(lines))

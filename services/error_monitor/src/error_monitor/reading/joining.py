@@ -1,4 +1,4 @@
-"""What belongs together: the lines of one stream, joined to records."""
+"""Records, joined from the lines of one stream."""
 
 import re
 

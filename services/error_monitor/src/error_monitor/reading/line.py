@@ -7,7 +7,7 @@ from error_monitor.reading.event import Failure
 
 @dataclass(slots=True)
 class Line:
-    """What is left of a line after its wrappers were peeled off, and what the wrappers said.
+    """A line without its wrappers, and the facts that the wrappers gave.
 
     `stream` tells apart what several processes wrote into one pipe. `whole` marks an application's own JSON record:
     nothing continues it. `exception` is the traceback that such a record carries, as text or already read.

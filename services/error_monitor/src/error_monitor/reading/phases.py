@@ -1,4 +1,4 @@
-"""How a record goes on: one function a phase, each decides about one line."""
+"""The phases of a record: one function for each, which decides about one line."""
 
 import re
 from collections.abc import Callable

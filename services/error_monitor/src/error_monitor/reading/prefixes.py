@@ -1,4 +1,4 @@
-"""What collectors put before every line. A format is one row."""
+"""The prefixes that collectors put before every line; a row for each format."""
 
 import re
 from dataclasses import dataclass

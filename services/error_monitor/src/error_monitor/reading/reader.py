@@ -33,7 +33,7 @@ class Reader:
         return reader
 
     def state(self) -> dict[str, Any]:
-        """What is open and what was learnt, as JSON, redacted and bounded; empty after `flush`."""
+        """The open lines and the learnt formats, as JSON, redacted and bounded; empty after `flush`."""
         streams = state.kept(self.joiners)
         pieces = state.rows(list(self.unwrapper.pieces.values()), state.CHARS)
         return {"number": self.number, "streams": streams, "pieces": pieces} if streams or pieces else {}

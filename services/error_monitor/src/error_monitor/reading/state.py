@@ -1,4 +1,4 @@
-"""What a reader keeps between two scans: the lines of what is open, redacted and bounded."""
+"""The state that a reader keeps between two scans: the open lines, redacted and bounded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -83,7 +83,7 @@ def _row(line: Line, text: str) -> dict[str, Any]:
 
 
 def _fitting(found: Sequence[Mapping[str, Any]], chars: int) -> int:
-    """How many rows fit."""
+    """Count the rows that fit."""
     for count, row in enumerate(found):
         chars -= len(row["text"]) + ROW_CHARS
         if chars < 0:

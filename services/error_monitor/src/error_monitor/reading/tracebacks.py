@@ -1,4 +1,4 @@
-"""What a printed traceback says: type, message and frames of the exception that is printed last."""
+"""Parser of printed tracebacks: type, message and frames of the exception that is printed last."""
 
 import re
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ def dedented(lines: Sequence[str], start: int) -> Sequence[str]:
 
 
 def indent_of(text: str) -> int:
-    """How far a line is indented."""
+    """Measure a line's indentation."""
     return len(text) - len(text.lstrip(" \t"))
 
 

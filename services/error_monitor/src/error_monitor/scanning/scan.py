@@ -20,7 +20,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a scan came to."""
+    """The outcome of a scan."""
 
     scan_id: int
     lines: int

@@ -1,4 +1,4 @@
-"""What passes between a source and a scan: a cursor in, lines and a new cursor out."""
+"""The records that pass between a source and a scan: a cursor in, lines and a new cursor out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """What one read brought. `has_more` says that the next read will bring something at once."""
+    """The lines of one read. `has_more` says that the next read will bring something at once."""
 
     position: Position
     batches: Sequence[Batch] = field(default=())
@@ -48,7 +48,7 @@ class Chunk:
 
 
 class Stream(Protocol):
-    """What is read with one cursor. `key` is the same for ever, and for every instance that reads the same."""
+    """A stream that is read with one cursor. `key` never changes, and is equal in all instances that read it."""
 
     @property
     def key(self) -> str: ...
@@ -69,7 +69,7 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     async def streams(self) -> Sequence[Stream]:
-        """What is there now.
+        """List the streams that exist now.
 
         Raises:
             SourceError: There is no usable answer.

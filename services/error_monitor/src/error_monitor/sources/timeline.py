@@ -132,7 +132,7 @@ class Timeline:
 
 
 def digest(entry: Entry) -> str:
-    """The same for one line of one origin and time."""
+    """Digest a line: equal for one line of one origin and time."""
     text = f"{entry.time_ns}\0{entry.origin}\0{entry.text}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=9).hexdigest()
 
@@ -155,7 +155,7 @@ def batches(entries: Sequence[Entry]) -> list[Batch]:
 
 
 def _fresh(entries: Sequence[Entry], seen: dict[str, list[int]]) -> list[Entry]:
-    """Those that were not read before; two lines that are equal in everything count as two."""
+    """Select the entries that were not read before; two lines that are equal in everything count as two."""
     left = Counter({key: value[1] for key, value in seen.items()})
     fresh = []
     for entry in entries:

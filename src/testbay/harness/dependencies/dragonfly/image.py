@@ -1,4 +1,4 @@
-"""What the images of Redis, Valkey, KeyDB and Dragonfly make of a compose service: password, port, settings."""
+"""The images of Redis, Valkey, KeyDB and Dragonfly: password, port and settings of a compose service."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def _quoted(word: str) -> str:
 
 
 def _environment_flags(service: ComposeService) -> list[str]:
-    """What redis-stack and bitnami's images add to the command line."""
+    """List the flags that redis-stack and bitnami's images add to the command line."""
     said = " ".join(service.environment.get(name, "") for name in _ENVIRONMENT_FLAGS)
     try:
         return shlex.split(said)

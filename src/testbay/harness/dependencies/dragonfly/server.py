@@ -166,7 +166,7 @@ def described(service: ComposeService) -> Reading:
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
-    """What this machine's server leaves out: modules, and settings of another family."""
+    """List what this machine's server leaves out: modules, and settings of another family."""
     meant = image.meaning(service)
     said = list(meant.left_out)
     _, missing = _understood(meant, service, server)
@@ -230,7 +230,7 @@ def log_in(wire: Wire, endpoint: Endpoint) -> None:
 
 
 def _who(endpoint: Endpoint, info: str) -> Answer:
-    """Which server it says it is; one that the image did not promise stands in for it.
+    """Identify the server; one that the image did not promise stands in for it.
 
     Dragonfly and Valkey also tell a redis_version, that of the protocol: theirs is looked for first.
     """

@@ -47,7 +47,7 @@ class OwnServers:
 
 
 class _Part:
-    """What both kinds of slot do: keep a connection, and empty what is theirs once no client is connected."""
+    """The common part of both kinds of slot: a connection that is kept, and emptying once no client is connected."""
 
     _emptying: tuple[Sequence[bytes], ...]
 

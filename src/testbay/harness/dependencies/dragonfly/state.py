@@ -102,7 +102,7 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
 
 
 def _commands(fact: dict[str, Any]) -> list[list[Any]]:
-    """What makes the key: the commands are ours, whatever the file says."""
+    """List the commands that create the key: the commands are ours, whatever the file says."""
     key, value, ttl_ms = from_json(fact["key"]), fact["value"], fact["ttl_ms"]
     made: list[list[Any]]
     match fact["type"]:

@@ -1,4 +1,4 @@
-"""What the NATS image makes of a compose service: port, login, settings, and whether leases can have accounts."""
+"""The NATS image: port, login, settings, and whether leases can have accounts."""
 
 import posixpath
 import re
@@ -41,7 +41,7 @@ _INCLUDES = 20
 
 
 class Login(NamedTuple):
-    """How a client names itself: a password without a user is a token."""
+    """The login of a client: a password without a user is a token."""
 
     user: str = ""
     password: str = ""
@@ -187,7 +187,7 @@ def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, A
 
 
 def _logins(values: Mapping[str, Any]) -> Iterator[Login]:
-    """Of the authorization block, then of the accounts that have JetStream, then of the others."""
+    """List the logins: of the authorization block, then of the accounts that have JetStream, then of the others."""
     yield from _of_block(values.get("authorization"))
     accounts = values.get("accounts")
     blocks = {name: block for name, block in accounts.items() if isinstance(block, dict)} if accounts else {}

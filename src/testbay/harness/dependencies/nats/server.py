@@ -114,12 +114,12 @@ def described(service: ComposeService) -> Reading:
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:  # noqa: ARG001 - the Protocol's
-    """What of the configuration has no counterpart outside a container."""
+    """List the settings that have no counterpart outside a container."""
     return image.meaning(service).left_out
 
 
 def configured(service: ComposeService) -> Configured | None:
-    """The same accounts in a container; a service with a login of its own keeps its configuration."""
+    """Configure the same accounts in a container; a service with a login of its own keeps its configuration."""
     meant = image.meaning(service)
     if meant.own_access:
         return None
@@ -219,7 +219,7 @@ def delete_stream(session: "Session", name: str) -> None:
 
 
 def refusal_of(answer: dict[str, Any]) -> str:
-    """Why JetStream refused; empty when it did not."""
+    """Say why JetStream refused; empty when it did not."""
     error = answer.get("error")
     return str(error.get("description", error) if isinstance(error, dict) else error or "")
 

@@ -108,14 +108,14 @@ class Account:
         return Returned()
 
     def _traffic(self, told: Mapping[str, Any]) -> tuple[int, int]:
-        """How many are connected, and how many messages others have sent so far; -1 from an old server."""
+        """Count the connected clients and the messages that others have sent so far; -1 from an old server."""
         assert self._talk is not None
         for account in told.get("data", {}).get("account_statz") or ():
             return int(account["conns"]), int(account["received"]["msgs"]) - self._talk.session().asked
         return -1, -1
 
     def _connz(self, *, listening: bool = False) -> Call:
-        """How the server is asked who is in the account, and what they are subscribed to if wanted."""
+        """Build the request for the clients of the account, with their subscriptions where wanted."""
         return Call(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.CONNZ", {"subscriptions": listening})
 
     def _await_alone(self, told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ class Talk:
             return request, b""
 
     def end(self, begun: "tuple[Call, bytes]") -> dict[str, Any]:
-        """Its answer."""
+        """Read the answer to a request that has begun."""
         request, inbox = begun
         try:
             if inbox:

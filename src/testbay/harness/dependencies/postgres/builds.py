@@ -65,7 +65,7 @@ def _builds() -> list[Build]:
 
 
 def this_system() -> str:
-    """What the packages call this machine: `linux-x64`, `darwin-arm64`."""
+    """Name this machine as the packages do: `linux-x64`, `darwin-arm64`."""
     machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine())
     return f"{sys.platform}-{machine}"
 
@@ -165,7 +165,7 @@ def _unpack(file: Path, scratch: Path, build: Build) -> Path:
 
 
 def _is_wanted(member: tarfile.TarInfo) -> bool:
-    """Not what is there to compile extensions with."""
+    """Tell whether a member is wanted: files that only compile extensions are not."""
     inside = member.name.removeprefix(f"{_FOLDER}/")
     compiling = inside.startswith(("include/", "lib/postgresql/pgxs/", "lib/pkgconfig/")) or inside.endswith(".a")
     return member.name.startswith(f"{_FOLDER}/") and not compiling

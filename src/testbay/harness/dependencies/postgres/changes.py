@@ -1,4 +1,4 @@
-"""What a test changed in its database, told by the server's own statistics, and how rows are taken out again.
+"""The changes that a test made in its database, told by the server's own statistics, and their removal.
 
 They count every row that was written, in catalogs too, and are complete once every session but ours has ended. A
 session that switches `track_counts` off, which only a superuser can, is not seen. Source of the rules:

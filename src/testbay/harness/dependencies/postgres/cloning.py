@@ -15,7 +15,7 @@ class Strategy(NamedTuple):
 
 
 def _known_to(version: int) -> list[Strategy]:
-    """Those a server knows, by its version number."""
+    """List the strategies that a server of this version knows."""
     if version < STATISTICS_SINCE:
         return [Strategy()]
     if version < _METHODS_SINCE:

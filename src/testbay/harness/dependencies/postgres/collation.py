@@ -19,7 +19,7 @@ class Order(NamedTuple):
 
 
 def order(service: ComposeService, meant: image.PostgresMeaning, server: Server) -> Order:
-    """How a cluster of this server is made to sort as the image does, as near as this machine can."""
+    """Choose how a cluster of this server sorts as the image does, as near as this machine can."""
     plain = f"--locale={'C.UTF-8' if process.LINUX else 'C'}"
     if image.is_code_point(meant.locale) and not meant.icu:
         return Order(("--locale=C",) if meant.locale.lower() in ("c", "posix") else (plain,))

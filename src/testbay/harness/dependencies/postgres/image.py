@@ -1,4 +1,4 @@
-"""What a PostgreSQL image's entrypoint makes of a compose service: credentials, settings, scripts, order of texts."""
+"""The PostgreSQL image's entrypoint: credentials, settings, scripts and order of texts of a compose service."""
 
 import re
 import shlex
@@ -45,7 +45,7 @@ class Script:
     source: Path | str = field(repr=False)
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """Read the file."""
         return self.source.encode() if isinstance(self.source, str) else self.source.read_bytes()
 
 
@@ -190,7 +190,7 @@ def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _file_settings(
     service: ComposeService, flagged: list[tuple[str, str]]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """What the mounted postgresql.conf says that `config_file` names."""
+    """Read the settings of the mounted postgresql.conf that `config_file` names."""
     named = dict(flagged).get("config_file", "")
     said = container.text(service, named) if named else None
     if said is None:
@@ -215,7 +215,7 @@ def _carried(name: str, value: str) -> bool:
 
 
 def _worth_saying(name: str) -> bool:
-    """What changes how the server behaves towards a test: not where the container keeps its files."""
+    """Tell whether a setting changes how the server treats a test: where the container keeps its files does not."""
     return name.startswith(("ssl", "hba_file", "restore_command")) or not _CONTAINER_ONLY.fullmatch(name)
 
 
@@ -292,7 +292,7 @@ _TWO_WORDS = {
 
 
 def _initdb_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """What the words say about the locale, and those that initdb is given as they are."""
+    """Split the words into those about the locale, and those that initdb is given as they are."""
     asked: dict[str, str] = {}
     others: list[str] = []
     rest = list(words)

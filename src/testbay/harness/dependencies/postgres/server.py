@@ -146,7 +146,7 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
-    """What a user must know of this server beside the image's: what it leaves out, and how its texts sort."""
+    """List the differences of this server from the image's: what it leaves out, and how its texts sort."""
     meant = image.meaning(service)
     wanted = [library for name, value in meant.carried if name == _PRELOADED for library in _libraries(value)]
     lacking = [library for library in wanted if not programs.has_library(server, library)]

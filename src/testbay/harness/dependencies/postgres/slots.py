@@ -237,7 +237,7 @@ class Database:
         return session
 
     def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
-        """What was left open, ended; and what was written, which is only complete once no client is connected."""
+        """End what was left open, and read what was written, which is only complete once no client is connected."""
         session = self._answering()
         others: list[Change] = []
         for _ in patience(_GONE_WITHIN_S):
@@ -263,7 +263,7 @@ class Database:
         return [change for change in changes if change[0] != "plan"]
 
     def _renewal(self, changes: list[Change]) -> list[bytes] | None:
-        """What to tell the server so that the database is as a fresh clone without doubt; None when nothing would."""
+        """List the statements that make the database as a fresh clone without doubt; None when none would."""
         shape = self._cluster.shape
         kinds = {kind for kind, _, _ in changes}
         if shape is None or not shape.can_tell:
@@ -300,7 +300,7 @@ def _reset(session: Session) -> bytes:
 
 @functools.cache
 def _closed() -> pq.abc.PGconn:
-    """What a connection that was taken back is left with."""
+    """Make a closed connection, which stands in for one that was taken back."""
     dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1")  # refused at once, and closed anyway
     dead.finish()
     return dead

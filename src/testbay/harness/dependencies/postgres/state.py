@@ -75,7 +75,7 @@ def _too_large(sizes: Mapping[str, int]) -> list[str]:
 
 
 def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None:
-    """What it writes; None when that is too much.
+    """Run pg_dump and return its output; None when that is too long.
 
     Raises:
         OSError: pg_dump failed, took too long, or is missing; its words, or what to do.

@@ -77,7 +77,7 @@ class _Part(BaseModel):
 
 
 class RecordedDependency(_Part):
-    """What the server itself said it is."""
+    """A dependency as the server itself reported it."""
 
     name: Line
     title: Line = ""
@@ -96,7 +96,7 @@ class RecordedStep(_Part):
 
 
 class Share(_Part):
-    """Which shard of how many a run was."""
+    """The place of a run among its shards."""
 
     number: int
     of: int
@@ -145,7 +145,7 @@ class Attempt(_Part):
 
     @property
     def evidence(self) -> list[tuple[str, str]]:
-        """What explains it, the cause first: what the service raised, the traceback, everything else."""
+        """The explanations, the cause first: what the service raised, the traceback, everything else."""
         found = [(title, text) for title, text in self.sections if text]
         raised = [one for one in found if one[0].startswith(RAISED)]
         trace = [("traceback", self.trace)] if self.trace else []
@@ -159,7 +159,7 @@ class Attempt(_Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """What became of a test over all its attempts."""
+    """A test with the outcome of all its attempts."""
 
     __test__ = False  # the name starts with "Test"; pytest must not collect it
     id: str
@@ -167,13 +167,13 @@ class Test:
 
     @property
     def outcome(self) -> str:
-        """What failed anywhere, even in its teardown, failed; what was to be tried again and was not, too."""
+        """The outcome: failed if any phase failed, the teardown too, or if another attempt was due and did not come."""
         outcomes = {attempt.outcome for attempt in self.attempts}
         return next((o for o in ("failed", "passed", "skipped") if o in outcomes), "failed")
 
     @property
     def flaky(self) -> bool:
-        """It failed, and passed when it was tried again."""
+        """Tell whether it failed, and passed when it was tried again."""
         return self.outcome == "passed" and any(attempt.outcome == "rerun" for attempt in self.attempts)
 
     @property
@@ -193,7 +193,7 @@ class Test:
 
     @property
     def duration_s(self) -> float:
-        """Of all attempts together."""
+        """The seconds of all attempts together."""
         return sum(attempt.whole_s for attempt in self.attempts)
 
 
@@ -247,7 +247,7 @@ class RecordedRun(_Part):
 
     @property
     def flaky(self) -> list[Test]:
-        """Those that needed another attempt."""
+        """The tests that needed another attempt."""
         return [test for test in self.tests if test.flaky]
 
     @property
@@ -268,7 +268,7 @@ class RecordedRun(_Part):
 
     @property
     def silent(self) -> list[str]:
-        """What was planned and never reported."""
+        """The tests that were planned and never reported."""
         reported = {attempt.id for attempt in self.attempts}
         return [nodeid for nodeid in self.planned if nodeid not in reported]
 
@@ -287,7 +287,7 @@ class RecordedRun(_Part):
 
     @property
     def length_s(self) -> float:
-        """How long it took, as far as that was recorded."""
+        """The seconds that it took, as far as they were recorded."""
         return self.duration_s or max((step.start_s + step.duration_s for step in self.steps), default=0.0)
 
     @property

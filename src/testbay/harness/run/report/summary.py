@@ -106,7 +106,7 @@ def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
 
 
 def _rest(run: RecordedRun) -> Iterable[str]:
-    """What is good to know after that."""
+    """List the remaining remarks."""
     if run.dependencies:
         rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]
         yield table(["Dependency", "Version", "Note"], rows)

@@ -43,7 +43,7 @@ class Chart:
 
 
 def startup(run: RecordedRun) -> Chart | None:
-    """How long each server took, beside the budget for all of them."""
+    """Draw the time of each server's start, beside the budget for all of them."""
     if not run.startup:
         return None
     budget = run.startup_budget_s
@@ -83,7 +83,7 @@ def whole_run(run: RecordedRun) -> Chart | None:
 
 
 def shards(run: RecordedRun) -> Chart | None:
-    """How even the shards were."""
+    """Draw the time of each shard."""
     span = max((shard.duration_s for shard in run.shards), default=0.0) * 1.01
     if not span:
         return None

@@ -41,7 +41,7 @@ class _Read(BaseModel):
 
 
 class ShardPart(_Read):
-    """Which shard a run was, by which durations it was split, and where the code stood that was measured."""
+    """The identity of a shard: its number, the durations that split the tests, and the folder of the measured code."""
 
     number: int = Field(ge=1)
     of: int = Field(ge=1, le=MOST_SHARDS)
@@ -50,7 +50,7 @@ class ShardPart(_Read):
 
 
 class Fact(_Read):
-    """What an attempt at a test came to."""
+    """The outcome of one phase of an attempt at a test."""
 
     id: _Id
     when: _Id = "call"
@@ -123,7 +123,7 @@ class Artifact:
         return str(Shard(self.part.number, self.part.of))
 
     def seconds(self, step: str) -> float:
-        """How long one step took."""
+        """The seconds of one step."""
         return sum(entry.duration_s for entry in self.run.steps if entry.name == step)
 
 
@@ -175,7 +175,7 @@ def _read(folder: Path) -> Artifact:
 
 
 def damaged(file: Path, why: str) -> TestsDidNotRunError:
-    """What to raise where a shard's file cannot be used: what it says is not known, so nothing is proven."""
+    """Make the error for a shard's file that cannot be used: its content is not known, so nothing is proven."""
     return TestsDidNotRunError(
         f"{one_line(str(file))} cannot be used",
         why=one_line(why),

@@ -58,7 +58,7 @@ def _refuse_a_mixture(shards: list[Artifact]) -> None:
 
 
 def _merge(run: Run, shards: list[Artifact]) -> int:
-    """What there is becomes the run's reports and record, also when the proof fails."""
+    """Merge the shards that there are into the run's reports and record, also when the proof fails."""
     with run.voice.step(f"Merge {len(shards)} of {shards[0].part.of} shards of {run.manifest.service}"):
         problem = _problem(shards)
         try:
@@ -76,7 +76,7 @@ def _merge(run: Run, shards: list[Artifact]) -> int:
 
 
 def _problem(shards: list[Artifact]) -> TestsDidNotRunError | None:
-    """Why these are not the whole collection, each test once; the first reason there is."""
+    """Find the first reason why these are not the whole collection, each test once."""
     found = (_missing(shards), _empty(shards), *map(_died, shards), _different(shards), _twice(shards), _left(shards))
     return next(filter(None, found), None)
 
@@ -244,7 +244,7 @@ def _set_end(run: Run, shards: list[Artifact]) -> None:
 
 
 def _summary(shard: Artifact) -> dict[str, Any]:
-    """What a shard did, for the merged record."""
+    """Summarise a shard for the merged record."""
     done = Results(tests=_facts(shard))
     return {
         "shard": shard.name,

@@ -1,4 +1,4 @@
-"""Which tests fall to which shard: as equal parts as the durations of earlier runs allow."""
+"""The split of tests into shards: as equal parts as the durations of earlier runs allow."""
 
 import hashlib
 import heapq
@@ -54,7 +54,7 @@ def _is_duration(value: object) -> bool:
 
 
 def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dict[str, float], list[str]]:
-    """What earlier runs recorded, and a line for each file that is of no use: the one asked for, else those of the
+    """Read the durations of earlier runs, and a line for each file that is of no use: of the file asked for, else of the
     runs kept here, where a newer run counts more.
 
     A shard's own are left out: it may have ended while another of its kind was about to start, and both have to

@@ -28,7 +28,7 @@ def ask(asking: Asking, check: ContainerCheck) -> Passed:
 
 
 def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
-    """Why it is not as expected. Without a healthcheck no rule about health can hold, unless that was accepted."""
+    """Compare a container with what is expected. Without a healthcheck no rule on health holds, unless accepted."""
     accepted = check.no_healthcheck == "accept" and isinstance(facts["health"], Missing)
     try:
         judge([rule for rule in check.expect if not (accepted and "health" in condition(rule).names)], facts)

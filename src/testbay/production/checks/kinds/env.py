@@ -58,7 +58,7 @@ def _forbidden(words: Sequence[str], found: Mapping[str, str]) -> list[str]:
 
 
 def _other_keys(root: Path, check: EnvCheck, found: Mapping[str, str]) -> list[str]:
-    """What only one of the two files has; that a required one is absent was said already."""
+    """List the keys that only one of the two files has; an absent required one is reported elsewhere."""
     assert check.source
     assert check.same_keys_as
     example = _read(root, check.same_keys_as)

@@ -158,7 +158,7 @@ def _failed(what: str, error: BaseException) -> FoundError:
 
 
 def _plain(value: Any) -> Any:
-    """As conditions know it: numbers, texts, truths, and lists of them."""
+    """Convert a value to the types that conditions know: numbers, texts, truths, and lists of them."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):

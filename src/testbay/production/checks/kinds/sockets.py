@@ -144,7 +144,7 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
 
 
 def _last(error: "dns.resolver.LifetimeTimeout") -> str:
-    """What the server that was asked last said."""
+    """Extract the answer of the server that was asked last."""
     asked = error.kwargs.get("errors") or []
     if not asked:
         return "the time was over"

@@ -31,7 +31,7 @@ _NO_CODE = 1005
 
 @dataclass(kw_only=True)
 class Conversation:
-    """What to hold, and what was heard: how many messages, the last ones, the last one's values."""
+    """The conversation to hold, and what was heard: how many messages, the last ones, the last one's values."""
 
     path: str
     headers: Mapping[str, str] = field(repr=False)
@@ -45,7 +45,7 @@ class Conversation:
     values: dict[str, Any] = field(default_factory=dict)
 
     def evidence(self) -> list[str]:
-        """What was heard last, unless a secret is among it."""
+        """The last messages, unless a secret is among them."""
         return [f"heard: {text}" for text in self.last] if self.shown else []
 
 
