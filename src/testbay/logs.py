@@ -84,7 +84,7 @@ def _read(log: Path, start: int) -> tuple[list[str], int]:
 
 
 def _count_lines(log: int, start: int, end: int) -> int:
-    """Without having more than a chunk of it in memory."""
+    """Count lines without having more than a chunk of the log in memory."""
     count = 0
     while start < end and (chunk := os.pread(log, min(_CHUNK_BYTES, end - start), start)):
         count += chunk.count(b"\n")

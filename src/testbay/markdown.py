@@ -42,13 +42,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = LISTED
 
 
 def _shown(text: str, most: int) -> str:
-    """On one line, with a mark for each character that is not printable or turns the line around, and cut."""
+    """Show a text on one line, cut, with a mark for each character that is not printable or turns the line around."""
     shown = "".join(c if c.isprintable() else " " if c in "\t\r\n" else "\ufffd" for c in text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def issue_code(text: str, most: int = 200) -> str:
-    """In a line of prose. A backtick, which would end it, becomes one that looks like it."""
+    """Show code in a line of prose. A backtick, which would end it, becomes one that looks like it."""
     return f"`{_shown(text, most).replace('`', _BACKTICK).strip() or ' '}`"
 
 
@@ -58,7 +58,7 @@ def issue_fence(lines: list[str], most: int = 200) -> str:
 
 
 def issue_title(text: str) -> str:
-    """For an issue's title, which knows no code: the signs that call people or issues lose what follows."""
+    """Write an issue's title, which knows no code: the signs that call people or issues lose what follows."""
     return re.sub(r"([@#])", rf"\1{_JOINER}", _shown(text, 150)).replace("`", "'")
 
 

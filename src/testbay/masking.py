@@ -41,7 +41,7 @@ def values_of(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
 
 
 def long_enough(value: str) -> bool:
-    """Whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
+    """Tell whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
     return len("".join(value.split())) >= SHORTEST
 
 
@@ -197,7 +197,7 @@ class Scan:
         self._overlap = max(map(len, self._needles), default=1) - 1
 
     def finds(self, file: Path) -> bool:
-        """Whether the file holds a form of a value, also inside of gzip and zip.
+        """Tell whether the file holds a form of a value, also inside of gzip and zip.
 
         It is read piece by piece, whatever its size. One that unpacks to more than 4 GiB counts as holding a value:
         nothing vouches for it.
@@ -261,7 +261,7 @@ def _members(stream: IO[bytes], kind: bytes) -> Iterator[IO[bytes]]:
 
 
 class _SpentError(Exception):
-    """More was unpacked than we are willing to look at."""
+    """More bytes were unpacked than we are willing to search."""
 
 
 class _Budget:

@@ -68,7 +68,7 @@ class Voice:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a person reads it as it comes, on a terminal."""
+        """Tell whether a person reads it as it comes, on a terminal."""
         return self._live
 
     def say(self, text: str = "") -> None:
@@ -109,7 +109,7 @@ class Voice:
         self._has_live_line = True
 
     def _safe(self, text: str) -> str:
-        """With a question mark for what the stream's encoding cannot say: no output is worth an exception."""
+        """Put a question mark for what the stream's encoding cannot say: no output is worth an exception."""
         return text.encode(self._encoding, errors="replace").decode(self._encoding)
 
     def _clear(self) -> None:
@@ -176,7 +176,7 @@ class Voice:
 
 
 def _spelled(text: str) -> str:
-    """With what is not printable spelled out, but for the ends of lines."""
+    """Spell out what is not printable, but for the ends of lines."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

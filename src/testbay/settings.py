@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def stacks_dir(self) -> Path:
-        """Where the records of this user's stacks live."""
+        """The folder of the records of this user's stacks."""
         return self.cache_dir / "stacks"
 
     def path_in_workspace(self, folder: Path) -> Path:
@@ -195,7 +195,7 @@ def environ() -> dict[str, str]:
 
 
 def has_variables(prefix: str) -> bool:
-    """Whether a variable of such a name is set."""
+    """Tell whether a variable of such a name is set."""
     return any(name.startswith(prefix) for name in os.environ)
 
 

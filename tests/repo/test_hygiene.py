@@ -76,3 +76,21 @@ def test_every_test_states_its_promise(root: Path, tracked: list[Path]) -> None:
     ]
 
     assert not mute, "\n".join(mute)
+
+
+# A clause that begins like this has no subject of its own; what a test promises may.
+CLAUSE = re.compile(r"(What|Which|How|Why|Who|Where|As|Those|Its?|That|And|Also|Such|Of|Without|With|The same)\b")
+
+
+def test_docstrings_have_a_subject(root: Path, tracked: list[Path]) -> None:
+    """Each docstring of the product stands alone: a noun phrase, or a sentence with a verb."""
+    headless = [
+        f"{file}:{node.body[0].lineno} {text.splitlines()[0]}"
+        for file in code(tracked)
+        if "tests" not in file.parts and "src" in file.parts
+        for node in ast.walk(parsed(root / file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module)
+        if CLAUSE.match(text := ast.get_docstring(node) or "")
+    ]
+
+    assert not headless, "\n".join(headless)

@@ -55,7 +55,7 @@ def _answer() -> int:
 def _root(
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
 ) -> None:
-    """Only here so that --version is listed."""
+    """Exist, so that --version is listed."""
     if version:
         Voice().say(f"testbay {metadata.version('testbay')}")
         raise typer.Exit

@@ -34,7 +34,7 @@ class Interpreter:
 
     @property
     def folder(self) -> str:
-        """Where it and the programs of its environment are."""
+        """The folder of the interpreter and of its environment's programs."""
         return str(self.program.parent)
 
     @cached_property
@@ -67,11 +67,11 @@ class Interpreter:
 
     @property
     def plugin(self) -> str:
-        """Our plugin's name for pytest's `-p`: where testbay is installed, pytest has loaded it under that name."""
+        """The name of our plugin for pytest's `-p`: an installed testbay was loaded by pytest under that name."""
         return "testbay" if not self.said or "testbay" in self.packages else "testbay.pytest_plugin"
 
     def lacks(self, module: str) -> bool:
-        """Whether a plugin of pytest is missing there; testbay's own environment has them all."""
+        """Tell whether a plugin of pytest is missing there; testbay's own environment has them all."""
         return bool(self.said) and module not in self.packages
 
     def _unusable(self, what: str, why: str, todo: str) -> EngineUnavailableError:

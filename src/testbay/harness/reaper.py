@@ -55,7 +55,7 @@ def split(ended: Callable[[int], object]) -> set[int]:
 
 
 def _end_as(status: int) -> None:
-    """By the same signal, or with the same exit code."""
+    """End by the same signal, or with the same exit code."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None

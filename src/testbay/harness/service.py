@@ -73,7 +73,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it answers; the same after a restart."""
+        """The address of the service; the same after a restart."""
         return f"http://127.0.0.1:{self._port}"
 
     @property

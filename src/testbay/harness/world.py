@@ -82,7 +82,7 @@ def really(call: Callable[P, T]) -> Callable[P, T]:
 
 
 def is_faked_as_a_whole() -> bool:
-    """Whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
+    """Tell whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
     gevent = sys.modules.get("gevent.monkey")
     patched = gevent is not None and gevent.is_module_patched("threading")
     return patched or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")

@@ -30,7 +30,7 @@ _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "Post
 
 @dataclass(frozen=True, kw_only=True)
 class FixedAddress:
-    """Where the sources look for a server, and as whom."""
+    """The place where the sources look for a server, and the login."""
 
     need: str
     host: str
@@ -42,7 +42,7 @@ class FixedAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine, and not a name that only containers know."""
+        """Tell whether it is this machine, and not a name that only containers know."""
         return self.host in _LOCAL
 
 

@@ -1,4 +1,4 @@
-"""For which server's client a variable is, where its name does not say it: by the call that takes its value."""
+"""The clients of variables whose name does not tell the server: found by the call that takes the value."""
 
 import ast
 from collections.abc import Iterator

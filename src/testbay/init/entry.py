@@ -45,7 +45,7 @@ def _apps(source: Source) -> Iterator[tuple[str, str, bool]]:
 
 
 def _demands(function: ast.FunctionDef) -> bool:
-    """Whether it cannot be called without arguments."""
+    """Tell whether it cannot be called without arguments."""
     given = len(function.args.defaults)
     return len(function.args.args) > given or any(default is None for default in function.args.kw_defaults)
 
@@ -65,7 +65,7 @@ def _start(project: Project, path: Path, name: str, kind: str, *, factory: bool)
 
 
 def _installed(project: Project) -> bool:
-    """Whether the project is a package of its own, which `pip install -e .` makes importable."""
+    """Tell whether the project is a package of its own, which `pip install -e .` makes importable."""
     return bool(project.table("build-system"))
 
 

@@ -128,5 +128,5 @@ def _aligned(lines: list[Finding]) -> list[str]:
 
 
 def _comment(text: str) -> str:
-    """On one line, without what TOML forbids in a comment."""
+    """Write a comment on one line, without what TOML forbids in it."""
     return "".join(c if c.isprintable() else "?" for c in text)[:200]

@@ -87,7 +87,7 @@ class _Seen:
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """The servers' names, for a person."""
         return " + ".join(self.names)
 
 

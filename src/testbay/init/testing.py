@@ -1,4 +1,4 @@
-"""Where a project's tests are, and what they need to run."""
+"""The tests of a project, and what they need to run."""
 
 import configparser
 import os

@@ -36,7 +36,7 @@ class CheckBase(Table):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """Where it is served, unless the manifest says otherwise; what cuts a dependency off is for a lease only."""
+        """The phases: where it is served, unless the manifest names them; with `without`, on a lease only."""
         return self.phases or (["pre-merge"] if self.without else SERVED)
 
     @model_validator(mode="after")

@@ -98,7 +98,7 @@ class EnvCheck(CheckBase):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """Before a deploy."""
+        """The phases: before a deploy."""
         return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ class ContainerCheck(CheckBase):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """Before a deploy."""
+        """The phases: before a deploy."""
         return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
@@ -217,7 +217,7 @@ class Defaults(Table):
 
 
 class CheckTables(Table):
-    """All of a manifest that is about checks."""
+    """The part of a manifest that is about checks."""
 
     defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
     target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}

@@ -58,7 +58,7 @@ class Exchange(Table):
 
     @property
     def sent(self) -> list[Any]:
-        """All that placeholders may stand in."""
+        """All parts that placeholders may stand in."""
         return [self.path, self.body, self.form, self.files, self.headers]
 
 

@@ -1,4 +1,4 @@
-"""Where manifests are, and their tables as they were written. Light on imports: each pytest session asks for them."""
+"""The files of manifests, and their tables as written. Light on imports: each pytest session asks for them."""
 
 import tomllib
 from pathlib import Path

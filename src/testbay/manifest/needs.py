@@ -16,7 +16,7 @@ def names() -> tuple[str, ...]:
 
 
 def is_known(name: str) -> bool:
-    """Whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
+    """Tell whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
     return name in BUILT_IN or name in names()
 
 

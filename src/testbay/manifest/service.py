@@ -71,7 +71,7 @@ class Replay(_Strict):
 
 
 class Aws(_Strict):
-    """Where the secrets are kept; the variables AWS_ROLE_ARN and AWS_REGION come first."""
+    """The place of the secrets; the variables AWS_ROLE_ARN and AWS_REGION come first."""
 
     role: str | None = Field(default=None, min_length=20, pattern="^arn:")
     region: str | None = Field(default=None, min_length=1)
@@ -195,6 +195,6 @@ class Manifest(_Strict):
 
 
 def _has_testpaths(folder: Path) -> bool:
-    """Whether pytest's settings there may say where the tests are; pytest reads them itself."""
+    """Tell whether pytest's settings there may say where the tests are; pytest reads them itself."""
     files = (folder / name for name in _OF_PYTEST)
     return any("testpaths" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())

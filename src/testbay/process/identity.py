@@ -18,7 +18,7 @@ class ProcessId(NamedTuple):
     started: str
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Tell whether this very process still runs (a zombie does not)."""
         return self.started != "" and _start_time(self.pid) == self.started
 
 
@@ -45,7 +45,7 @@ def _stat_fields(pid: int) -> list[str]:
 
 
 def is_root() -> bool:
-    """Whether we run as root, which PostgreSQL refuses to."""
+    """Tell whether we run as root, which PostgreSQL refuses to."""
     return os.geteuid() == 0
 
 
@@ -119,7 +119,7 @@ def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]
 
 @cache
 def callers() -> list[ProcessId]:
-    """Our chain of parents that only exists to run us, as it was when first asked: make, and shells that run a script.
+    """List our chain of parents that only exists to run us, as it was when first asked: make, and shells with a script.
 
     An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
     has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the

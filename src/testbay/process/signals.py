@@ -65,7 +65,7 @@ def signal_name(number: int) -> str:
 
 
 def ended_by(number: int) -> str:
-    """In words, with the likely reason for the one signal that cannot be logged."""
+    """Describe a signal, with the likely reason for the one that cannot be logged."""
     why = " (out of memory, or killed by hand)" if number == signal.SIGKILL else ""
     return f"ended by {signal_name(number)}{why}"
 
@@ -102,7 +102,7 @@ def signals_as_errors() -> Iterator[None]:
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """For the moment in which an interruption would leave something behind."""
+    """Ignore signals for the moment in which an interruption would leave something behind."""
     with _handlers(signal.SIG_IGN):
         yield
 

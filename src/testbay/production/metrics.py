@@ -72,7 +72,7 @@ def run_of(report: Report, where: Place) -> Exposition:
 
 
 def write(run: Exposition, file: Path, voice: Voice) -> None:
-    """For node_exporter's textfile collector, which sees the old file or the new one, never half of one.
+    """Write for node_exporter's textfile collector, which sees the old file or the new one, never half of one.
 
     Raises:
         ManifestError: The collector would not read such a file, or it cannot be written.
@@ -90,7 +90,7 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
 
 
 def printed(run: Exposition) -> str:
-    """In the text format."""
+    """Print in the text format."""
     from prometheus_client import generate_latest
 
     return generate_latest(registry(run)).decode()

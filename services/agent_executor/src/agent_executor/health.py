@@ -1,4 +1,4 @@
-"""Is everything we need there? Answered within the time-out, whatever the dependencies do."""
+"""The health of all that we need, told within the time-out, whatever the dependencies do."""
 
 import asyncio
 import time

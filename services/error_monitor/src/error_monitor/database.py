@@ -74,7 +74,7 @@ class Database:
             yield cursor
 
     async def _check(self, connection: Connection) -> None:
-        """Whether a connection still works, asked before it is given out."""
+        """Tell whether a connection still works, asked before it is given out."""
         with _hung_up_after(self._timeout_s, connection):
             await AsyncConnectionPool.check_connection(connection)
 

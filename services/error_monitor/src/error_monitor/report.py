@@ -58,5 +58,5 @@ def _result(pattern: Mapping[str, Any], since: datetime) -> dict[str, Any]:
 
 
 def as_json(found: Mapping[str, Any]) -> str:
-    """For a file or a pipe; GitHub's runner would obey `##[` wherever it stands."""
+    """Write the report for a file or a pipe; GitHub's runner would obey `##[` wherever it stands."""
     return json.dumps(found, indent=1).replace("##[", "##\\u005b")

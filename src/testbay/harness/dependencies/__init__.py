@@ -79,7 +79,7 @@ class Dependency(Protocol):
         """List the differences of this machine's server that a user must know."""
 
     def endpoint(self, service: ComposeService, port: int) -> Endpoint:
-        """Where it will answer and with which credentials."""
+        """Make the endpoint: its address and credentials."""
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> Answer:
         """Ask it something that only a ready server can answer.

@@ -134,7 +134,7 @@ def started(service: ComposeService, programs: Sequence[str]) -> Started:
 
 
 def _unwrapped(words: list[str]) -> list[str]:
-    """Without the programs that only run another one."""
+    """Remove the programs that only run another one."""
     while words:
         name = PurePosixPath(words[0]).name
         if name in _WRAPPERS:

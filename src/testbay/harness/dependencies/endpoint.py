@@ -10,7 +10,7 @@ from testbay.errors import EngineUnavailableError
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where one running dependency answers and who it is.
+    """The address and the identity of one running dependency.
 
     `shared` says in words what all leases have in common because the compose file wants it so; empty when nothing.
     `identity` is a name our own server tells when asked, so that a stranger on its port is not taken for it; `version`
@@ -62,7 +62,7 @@ class Reading:
 
 
 def check_identity(endpoint: Endpoint, said: str) -> None:
-    """Whether the server that answered is ours.
+    """Tell whether the server that answered is ours.
 
     Raises:
         OSError: It tells another name: another server got the port first.
@@ -96,7 +96,7 @@ class Server:
 
     @property
     def reads(self) -> list[str]:
-        """Where the program's own files are: beside it, in its prefix, and the libraries of a wheel or of Homebrew."""
+        """The folders of the program's own files: beside it, in its prefix, and those of a wheel's libraries."""
         program = self.program.resolve()
         prefix = program.parent.parent
         folders = [self.program.parent, program.parent, *(prefix / name for name in ("lib", "lib64", "share"))]

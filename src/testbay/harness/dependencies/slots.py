@@ -62,10 +62,10 @@ class Landlord(Protocol):
         """
 
     def has_room(self) -> bool:
-        """Whether the server can well have one more slot than it must."""
+        """Tell whether the server can well have one more slot than it must."""
 
     def close(self) -> None:
-        """After every slot."""
+        """Close it after every slot."""
 
 
 class Ground(NamedTuple):
@@ -110,7 +110,7 @@ class Undivided:
         return True
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Do nothing: nothing was opened."""
 
 
 class Everything:
@@ -122,7 +122,7 @@ class Everything:
         self.endpoint = endpoint
 
     def take_back(self) -> Steps:
-        """Nothing can be told apart here."""
+        """Take the whole server back as it is: it cannot tell one test's changes."""
         yield from ()
         return Returned()
 

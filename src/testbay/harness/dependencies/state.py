@@ -54,11 +54,11 @@ class Lines:
 
     @property
     def late(self) -> bool:
-        """Whether it has taken too long already."""
+        """Tell whether it has taken too long already."""
         return Clock.monotonic() > self._deadline
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether so much more fits."""
+        """Tell whether so much more fits."""
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:
@@ -72,7 +72,7 @@ class Lines:
         return True
 
     def text(self) -> str:
-        """All of them."""
+        """The text of all lines."""
         return "".join(self._lines)
 
 

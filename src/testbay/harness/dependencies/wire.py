@@ -38,12 +38,12 @@ class Wire:
         self._deadline = Clock.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
-        """All of it."""
+        """Send all the bytes."""
         self._limit()
         self._socket.sendall(data)
 
     def line(self) -> bytes:
-        """Up to the next line feed, without surrounding white space."""
+        """Receive a line up to the next line feed, without surrounding white space."""
         while b"\n" not in self._buffer:
             self._more()
         line, _, self._buffer = self._buffer.partition(b"\n")

@@ -70,7 +70,7 @@ class Compose:
         return held
 
     def _up(self, compose: ComposePlan, file: Path, log: Path, report: Report) -> None:
-        """In a session of its own, recorded: the CLI's plugin would outlive the CLI and go on creating."""
+        """Bring the project up in a recorded session: the CLI's plugin would outlive the CLI and go on creating."""
         files = ["-f", str(file), "--project-directory", compose["folder"], "--env-file", os.devnull]
         argv = ["docker", "compose", "-p", self._project, *files, "up", "-d", "--pull", "never"]
         built = any(service["image"].startswith(BUILT) for service in compose["document"]["services"].values())
@@ -199,7 +199,7 @@ def _state(container: str) -> dict[str, Any]:
 
 
 def _docker(*arguments: str) -> process.Completed:
-    """From the root folder: Compose would read a compose file that lies where it stands."""
+    """Run docker in the root folder: Compose would read a compose file that lies where it runs."""
     try:
         return process.run(["docker", *arguments], cwd=os.sep, timeout_s=_CLI_LIMIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -132,7 +132,7 @@ class Embedded:
                 raise _unconfined(server) from None
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
-        """Nothing of the caller's environment: a server must not inherit secrets, PGDATA or a foreign locale.
+        """Compose an environment without the caller's: a server must not inherit secrets, PGDATA or a foreign locale.
 
         A look at the process tells whose it is.
         """
@@ -157,7 +157,7 @@ class Embedded:
         return [(name, code) for name, code in ended if name not in self._further]
 
     def stop(self) -> list[str]:
-        """All at once, then SIGKILL; a server's own children (PostgreSQL's) are in its session."""
+        """Stop all servers at once, then by SIGKILL; a server's own children (PostgreSQL's) are in its session."""
         for name, child in self._running.items():
             child.send_signal(self._plans[name]["stop_signal"])
         deadline = time.monotonic() + _PATIENCE_S
@@ -188,7 +188,7 @@ def _give_away(home: Path) -> None:
 
 
 def _programs(program: str) -> list[str]:
-    """All that a server may execute: itself; initdb also its postgres, through the shell."""
+    """List all that a server may execute: itself; initdb also its postgres, through the shell."""
     path = Path(program).resolve()
     return [str(path), str(path.with_name("postgres")), sandbox.SHELL] if path.name == "initdb" else [str(path)]
 
@@ -240,7 +240,7 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
 
 
 def _may_set_securebits() -> bool:
-    """Whether root is all of root here: some containers take CAP_SETPCAP away."""
+    """Tell whether root is all of root here: some containers take CAP_SETPCAP away."""
     facts = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return bool(int(facts["CapEff"], 16) >> _CAP_SETPCAP & 1)
 

@@ -63,7 +63,7 @@ class Proxies:
             return False
 
     def ask(self, **command: Any) -> dict[str, Any]:
-        """Have something done; it is when this returns.
+        """Have a command done; return when it is.
 
         Raises:
             ProxyGoneError: It does not run any more.

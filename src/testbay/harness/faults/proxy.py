@@ -77,7 +77,7 @@ class Door:
         return True
 
     def set(self, fault: str, values: dict[str, float]) -> None:
-        """Have a fault; the same one of before is replaced."""
+        """Set a fault; it replaces the same one of before."""
         self._faults[fault] = values
         if fault in _SHUT:
             self._shut()
@@ -102,7 +102,7 @@ class Door:
             self.listen()
 
     def due(self) -> float:
-        """When there is something to do without anybody having said anything."""
+        """Tell the next moment at which something is to be done without any news."""
         waiting = () if self._shape.is_plain else self._connections
         return min([self._opens_at, *(connection.due() for connection in waiting)])
 
@@ -147,7 +147,7 @@ class Door:
         self._connections.clear()
 
     def close(self) -> None:
-        """For good."""
+        """Close it for good."""
         self._shut()
         self._break()
         self._lock.close()
@@ -166,7 +166,7 @@ class Proxy:
         self._is_over = False
 
     def run(self) -> None:
-        """For as long as commands come."""
+        """Serve for as long as commands come."""
         while not self._is_over:
             due = min([door.due() for door in self._doors.values()], default=_NEVER)
             patience_s = None if due == _NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)
@@ -217,7 +217,7 @@ class Proxy:
         return {}
 
     def _open(self, asked: dict[str, Any]) -> int:
-        """On a port that was not in use lately: a client that an earlier test forgot knows none but its own."""
+        """Open a door on a port that was not in use lately: a client that an earlier test forgot knows only its own."""
         port, lock = ports.hold(_FIRST_PORT + self._next_port, fixed=False, name=asked["name"])
         self._next_port = (port + 1 - _FIRST_PORT) % _PORTS
         self._doors[port] = Door(self._selector, asked, port, lock)

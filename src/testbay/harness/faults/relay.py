@@ -36,7 +36,7 @@ class Treatment(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether bytes pass at once and for ever."""
+        """Tell whether bytes pass at once and for ever."""
         return self[1:] == _PLAIN[1:]
 
 
@@ -77,7 +77,7 @@ class Flow:
         return min(may_hold - self._held_bytes, _READ_BYTES)
 
     def due(self) -> float:
-        """When there is something to do without anybody having said anything."""
+        """Tell the next moment at which something is to be done without any news."""
         return self._held[0][0] if self._held and not self.is_blocked else _NEVER
 
     def read(self, shape: Treatment, now: float) -> None:
@@ -117,7 +117,7 @@ class Flow:
         return due
 
     def _hold(self, data: Bytes | None, due: float) -> None:
-        """Never before what came before it."""
+        """Hold a piece until it is due, and until all before it are gone."""
         self._held.append((max(due, self._held[-1][0]) if self._held else due, data))
         self._held_bytes += len(data or b"")
 
@@ -173,14 +173,14 @@ class Connection:
         self._watched = {client: 0, server: 0}
 
     def reshape(self, shape: Treatment, now: float) -> None:
-        """From now on."""
+        """Treat all flows like this from now on."""
         self._shape = shape
         for _, coming, _ in self._ends:
             coming.reshape(shape)
         self.wake(now)
 
     def due(self) -> float:
-        """When to wake it, if nothing happens before."""
+        """Tell the moment to wake it, if nothing happens before."""
         if self._shape.is_plain or self._shape.is_frozen or not self.is_open:
             return _NEVER
         return min(coming.due() for _, coming, _ in self._ends)

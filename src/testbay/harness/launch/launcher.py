@@ -173,7 +173,7 @@ class Launcher:
         return None
 
     def _do_without(self, spoilt: Mapping[str, str]) -> None:
-        """Another interpreter has to load the rest: half of what one of these does may have been done."""
+        """Let another interpreter load the rest: half of what one of these does may have been done."""
         left = [name for name in self._known() or () if name not in spoilt]
         self._modules = left
         if not isinstance(self._preload, list):

@@ -35,7 +35,7 @@ class Learned:
         self._lock = _lock()
 
     def modules(self) -> list[str] | None:
-        """In the order in which they were loaded; None when nothing is known."""
+        """The modules in the order in which they were loaded; None when nothing is known."""
         try:
             with self._file.open("rb") as kept:
                 found = json.loads(kept.read(_MOST_BYTES))

@@ -22,7 +22,7 @@ _PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before wh
 
 
 def allowed_folders() -> tuple[str, ...]:
-    """Where Python's own modules and installed packages are; what lies elsewhere is the project's code."""
+    """List the folders of Python's own modules and of installed packages; all else is the project's code."""
     import site
 
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -61,7 +61,7 @@ class Watch:
         self._allowed = allowed_folders()
 
     def is_own(self, name: str) -> bool:
-        """Whether it is the service's own, or lies where no installed package does."""
+        """Tell whether it is the service's own, or lies where no installed package does."""
         top = name.partition(".")[0]
         if top not in self._known:
             self._known[top] = top in self._own or not all(
@@ -70,7 +70,7 @@ class Watch:
         return self._known[top]
 
     def _places(self, top: str) -> list[str]:
-        """Where it lies; nothing for what is built into Python, or cannot be found."""
+        """Locate a package; empty for what is built into Python, or cannot be found."""
         spec = next(filter(None, self._specs(top)), None)
         if spec is None:
             return []

@@ -133,7 +133,7 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Tell whether it still runs."""
         return self._child.poll() is None
 
     def loaded(self) -> dict[str, Any]:

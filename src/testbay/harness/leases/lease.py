@@ -16,7 +16,7 @@ from testbay.harness.stack import exports
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """Where a lease's part of one dependency answers; `url` (or `dsn`) is what every client takes."""
+    """The address of a lease's part of one dependency; `url` (or `dsn`) is what every client takes."""
 
     name: str
     url: str = field(repr=False)
@@ -112,7 +112,7 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """The same slice past the proxies, for looking on while the way is cut; without faults this lease."""
+        """This slice past the proxies, for looking on while the way is cut; without faults this lease."""
         return self._direct or self
 
     @property

@@ -148,7 +148,7 @@ class Pool:
         return Lease(number, self.tenancy, slots, lease.shared, faults=faults, direct=direct)
 
     def _order(self, orders: list[Future[None]], make: Callable[[], Lease | None]) -> None:
-        """Have a lease made in the background; what comes of it is put where `take` looks."""
+        """Have a lease made in the background; the outcome is put where `take` looks."""
 
         def work() -> None:
             try:
@@ -194,7 +194,7 @@ class Pool:
         )
 
     def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], tuple[int, Path]]:
-        """Has the stack's guard start a server like `plan`; it ends with this process, or when told to."""
+        """Give a function that has the guard start a server like `plan`, which ends with this process or on demand."""
 
         def serve(name: str, first_port: int) -> tuple[int, Path]:
             whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}

@@ -128,7 +128,7 @@ def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_mixed(lines: Sequence[str]) -> bool:
-    """Whether a traceback has frames of the project."""
+    """Tell whether a traceback has frames of the project."""
     for line in lines:
         bare = _BAR.sub("", line)
         if (found := _FRAME.match(bare)) and not is_library(found["file"]):

@@ -25,7 +25,7 @@ class ReportCopies:
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """After pytest and its plugins have written them."""
+        """Complete the reports after pytest and its plugins have written them."""
         for ours, theirs in self.wanted:
             if ours.exists():
                 theirs.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
 
 
 def _may_have_workers(known: Any) -> bool:
-    """Whether neither the suite nor the caller says how the tests are spread, nor wants to see them one by one."""
+    """Tell whether neither the suite nor the caller says how the tests are spread, nor wants to see them one by one."""
     is_open = getattr(known, "numprocesses", 0) is None and known.dist == "no" and not known.tx
     watches = known.usepdb or known.trace or known.collectonly or known.capture == "no"
     return is_open and not watches and not any("::" in word for word in known.file_or_dir)

@@ -20,7 +20,7 @@ _ENDS_WITHIN_S = 5.0
 
 
 class Crashes:
-    """In the controller. It opens files for every worker, which leaves its notes there and its stack when it crashes.
+    """The controller's part: it opens files for each worker, which leaves its notes there, and its stack at a crash.
 
     The files have no name: they are gone with the controller, however it ends. A worker reaches them through /proc, so
     elsewhere than on Linux there are none, and only how the worker ended is told.
@@ -32,7 +32,7 @@ class Crashes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Before a worker starts."""
+        """Prepare a worker before it starts."""
         opened = {what: cast("IO[bytes]", tempfile.TemporaryFile()) for what in ("notes", "stack")}  # noqa: SIM115
         self._files[node.gateway.id] = opened
         for what, file in opened.items():
@@ -86,7 +86,7 @@ def _frames(stack: str) -> list[str]:
 
 
 def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
-    """In a worker: where it leaves that for its controller; None elsewhere, or where that cannot be reached."""
+    """Open a worker's file for its controller; None elsewhere, or where that cannot be reached."""
     try:
         return open(worker[f"testbay_{what}"], "r+b", buffering=0) if worker else None  # noqa: PTH123 - kept open
     except (OSError, KeyError):
@@ -94,5 +94,5 @@ def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
 
 
 def keep_stack(file: IO[bytes]) -> None:
-    """When a signal such as SIGSEGV ends this process, its Python stack is written there. Keep the file open."""
+    """Write this process's Python stack there when a signal such as SIGSEGV ends it. Keep the file open."""
     faulthandler.enable(file)

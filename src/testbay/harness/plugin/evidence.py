@@ -38,21 +38,21 @@ class EvidenceSource(Protocol):
         """The folder of the service's program."""
 
     def lasting(self, log: Path) -> str:
-        """Where a log can be read when the stack is gone."""
+        """Name the file of a log that is still there when the stack is gone."""
 
     def lags(self) -> bool:
-        """Whether the logs come a moment later than what they tell: those of containers do."""
+        """Tell whether the logs come a moment later than what they tell: those of containers do."""
 
 
 class Windows:
-    """From where on each log belongs to the test that runs. Sizes, not times: the clock of a container may be wrong."""
+    """The offsets where each log's part for the running test begins. Sizes, since a container's clock may differ."""
 
     def __init__(self) -> None:
         self._logs: dict[str, Log] = {}
         self._marks: dict[Path, int] = {}
 
     def open(self, found: Mapping[str, Log]) -> None:
-        """From now on, for logs that are not open yet; they stay open when their lease or service is gone."""
+        """Open logs that are not open yet, from now on; they stay open when their lease or service is gone."""
         self._logs |= found
         for log in found.values():
             self._marks.setdefault(log.file, _size(log.file))
@@ -98,7 +98,7 @@ class Windows:
         return any(cause.last_exception(logs.since(file, self._marks[file]), Path()) for file in files)
 
     def as_json(self) -> bytes:
-        """For another process, should this one crash."""
+        """Write the windows for another process, should this one crash."""
         marks = self._marks
         facts = {t: [str(log.file), log.databases, log.tested, marks[log.file]] for t, log in self._logs.items()}
         return json.dumps(facts).encode()
@@ -157,7 +157,7 @@ class Evidence:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """They are cut with the failing phase; what the teardown of a failed test logs is a second cut."""
+        """Cut the logs with the failing phase; what the teardown of a failed test logs is a second cut."""
         report = yield
         if report.failed:
             self._take_secrets_out(report)
@@ -210,7 +210,7 @@ class Causes:
     """Tells each cause whole at the end: pytest cuts its own short lines where the terminal ends."""
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Before pytest's short lines."""
+        """Print before pytest's short lines."""
         failed = [report for word in ("failed", "error") for report in terminalreporter.stats.get(word, ())]
         told = {report.nodeid: cause for report in failed if (cause := getattr(report, "testbay_cause", ""))}
         if told:
@@ -233,5 +233,5 @@ def _size(file: Path) -> int:
 
 
 def has_failed(item: pytest.Item) -> bool:
-    """Whether a phase of the test has failed so far."""
+    """Tell whether a phase of the test has failed so far."""
     return item.stash.get(_failed, False)

@@ -52,7 +52,7 @@ class Healing:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self) -> Generator[None, None, None]:
-        """Before any fixture ends: the service, say, does not wait for a database that is frozen."""
+        """Heal before any fixture ends: the service, say, does not wait for a database that is frozen."""
         failed = ""
         for faults in self._open:
             try:

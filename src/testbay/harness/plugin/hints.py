@@ -68,7 +68,7 @@ class Hints:
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Before the logs, which have less to do with it."""
+        """Add the hint before the logs, which have less to do with the error."""
         report = yield
         self._add(report, call)
         return report

@@ -56,7 +56,7 @@ class Keeping:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # with the logs already in the report
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """With the first phase that fails."""
+        """Keep the state at the first phase that fails."""
         report = yield
         if report.failed and self._held and self._limit > 0 and _KEPT not in item.stash:
             item.stash[_KEPT] = True
@@ -102,7 +102,7 @@ class Keeping:
         return runfolder.make(Path(registry.read(self._pool().home)["project"]), self._run)
 
     def copied(self, log: Path) -> Path:
-        """Where a log of the stack is when that is gone: `testbay run` copies it by itself."""
+        """Name the copy of a stack's log, for when the stack is gone: `testbay run` makes the copy by itself."""
         folder = self._run_folder()
         target = folder / "logs" / log.name
         if "TESTBAY_RUN_DIR" not in settings.environ():

@@ -23,7 +23,7 @@ _SAID = "testbay_cold_starts"  # in what a worker of xdist hands to its controll
 
 
 def is_known(home: Path) -> bool:
-    """Whether the service of the stack there has been started in this environment before."""
+    """Tell whether the service of the stack there has been started in this environment before."""
     from testbay.harness.launch.learned import Learned
     from testbay.harness.stack import registry
 
@@ -137,7 +137,7 @@ class Launching:
         self._said += getattr(node, "workeroutput", {}).get(_SAID, [])
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
-        """Once, however often it was."""
+        """Tell it once, however often it happened."""
         for line in dict.fromkeys(self._said):
             terminalreporter.write_line(f"testbay: {line}")
 

@@ -21,7 +21,7 @@ class SlowestFirst:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, object, object]:
-        """After all others. An order that was asked for stays: what failed, or is new, comes first."""
+        """Order the tests after all other plugins. An order that was asked for stays: failed, or new, ones first."""
         result = yield
         if any(config.getoption(name, None) for name in ("failedfirst", "newfirst", "stepwise")):
             return result

@@ -23,7 +23,7 @@ class OneReading:
             self.begin()
 
     def begin(self) -> None:
-        """From now on each file is read once. A version of coverage.py with other names inside works as by itself."""
+        """Read each file once from now on. A version of coverage.py with other names inside works as by itself."""
         from coverage import Coverage
 
         make: Callable[[Any, Any], Any] | None = getattr(Coverage, "_get_file_reporter", None)

@@ -180,7 +180,7 @@ class JUnit:
 
     @pytest.hookimpl(tryfirst=True)  # pytest's own hook finishes the test's element
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Before the element is finished."""
+        """Add the properties before the element is finished."""
         from _pytest.junitxml import xml_key  # an element of a report has no public door
 
         xml = self._config.stash.get(xml_key, None)

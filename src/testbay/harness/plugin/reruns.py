@@ -1,4 +1,4 @@
-"""Another chance for a failed test, on a fresh lease, with every attempt on record: a flaky test stays visible."""
+"""Reruns of failed tests, on a fresh lease, with every attempt on record: a flaky test stays visible."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Status = tuple[str, str, tuple[str, dict[str, bool]]]
 
 
 class Reruns:
-    """In the process that runs the tests.
+    """The part in the process that runs the tests.
 
     Args:
         times: How often at most a test is run again.
@@ -61,7 +61,7 @@ def _forget_failed_fixtures(item: pytest.Item) -> None:
 
 
 class Flaky:
-    """In the process that sees every report: counts, tells, and with the policy `fail` turns the run red."""
+    """The part in the process that sees every report: counts, tells, and with the policy `fail` turns the run red."""
 
     def __init__(self, policy: str) -> None:
         self._policy = policy

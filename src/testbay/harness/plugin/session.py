@@ -32,7 +32,7 @@ _PLUGIN = "testbay.pytest_plugin"  # where our fixtures are
 
 
 class Leasing:
-    """This process's pool of leases: opened once the collected tests are known to want one."""
+    """The process's pool of leases: opened once the collected tests are known to want one."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -78,7 +78,7 @@ class Leasing:
                 self._begin(with_service=any("service" in getattr(item, "fixturenames", ()) for item in session.items))
 
     def _begin(self, *, with_service: bool) -> None:
-        """Have the stack of the tests in the present folder; a test that asks for a lease is told why it gets none."""
+        """Warm the stack of the tests in the present folder; a test that asks for a lease hears why it gets none."""
         try:
             self.pool().warm()
         except BayError:
@@ -195,19 +195,19 @@ class Leasing:
         return [*said, *self.healing.facts(), *attached.pool.facts()]
 
     def root(self) -> Path:
-        """Where the service's program is, from which its files are named."""
+        """The folder of the service's program, from which its files are named."""
         attached = self._attached()
         return Path.cwd() if attached is None else Path(attached.pool.tenancy["root"])
 
     def lasting(self, log: Path) -> str:
-        """Where a log of the stack can be read when that is gone; from here, if that is shorter."""
+        """Name the file of a stack's log that is still there when the stack is gone; relative, if that is shorter."""
         attached = self._attached()
         if attached is not None and log.is_relative_to(attached.pool.home):
             log = self.keeping.copied(log)
         return str(log.relative_to(Path.cwd())) if log.is_relative_to(Path.cwd()) else str(log)
 
     def mask(self, text: str) -> str:
-        """Without the values of the manifest's secrets, or anything that GitHub's runner would obey."""
+        """Mask the values of the manifest's secrets, and all that GitHub's runner would obey."""
         environ = settings.environ()
         if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
             text = disarmed(text)
@@ -235,7 +235,7 @@ class Leasing:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """After the last fixture: what cannot be ended is said, and is the exit code."""
+        """End the leases after the last fixture: one that cannot be ended is reported, and is the exit code."""
         try:
             self.pytest_unconfigure()
         except BayError as error:
@@ -260,7 +260,7 @@ class Leasing:
 
 
 def is_meant(root: Path) -> bool:
-    """Whether the tests there are of a project that has a manifest."""
+    """Tell whether the tests there are of a project that has a manifest."""
     from testbay.manifest.project import find_project, service_folders
 
     try:
@@ -280,7 +280,7 @@ def _nearest_manifest(folder: Path, root: Path) -> Path:
 
 
 def _wants_a_lease(item: pytest.Item) -> bool:
-    """Whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
+    """Tell whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
     info = getattr(item, "_fixtureinfo", None)
     behind = info.name2fixturedefs.get("testbay", ()) if info is not None else ()
     return any(definition.func.__module__ == _PLUGIN for definition in behind)

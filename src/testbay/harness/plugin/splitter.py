@@ -21,7 +21,7 @@ class Splitter:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, object, object]:
-        """After everybody else, wrappers such as --lf included: what -k and -m leave over is what is split."""
+        """Split the tests after all other plugins, wrappers such as --lf included: what -k and -m leave over."""
         result = yield
         collected = [item.nodeid for item in items]
         self._note(collected)
@@ -32,7 +32,7 @@ class Splitter:
         return result
 
     def _note(self, collected: list[str]) -> None:
-        """In one step: workers write at the same time."""
+        """Write the note in one step: workers write at the same time."""
         scratch = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         scratch.write_text(json.dumps(self._asked | {"collected": collected}), encoding="utf-8")
         scratch.replace(self._file)

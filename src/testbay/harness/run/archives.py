@@ -78,7 +78,7 @@ class Archive(_Fact):
 
     @property
     def when(self) -> datetime:
-        """When it was made; the beginning of time if that is not readable."""
+        """The time of its making; the beginning of time if that is not readable."""
         with suppress(ValueError):
             return datetime.fromisoformat(self.time).astimezone(UTC)
         return _NEVER
@@ -207,7 +207,7 @@ def refused(folder: Path, why: str) -> ManifestError:
 
 
 def check(folder: Path, archive: Archive) -> None:
-    """Whether every part is there as it was written.
+    """Tell whether every part is there as it was written.
 
     Raises:
         ManifestError: One is not.

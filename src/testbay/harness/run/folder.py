@@ -20,7 +20,7 @@ def run_id(who: str, unique: str) -> str:
 
 
 def runs(project: Path) -> Path:
-    """Where a project's runs are; the folder need not be there."""
+    """Locate a project's runs; the folder need not be there."""
     return project / ".testbay" / _KIND
 
 

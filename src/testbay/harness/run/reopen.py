@@ -103,7 +103,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
 
 
 def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:
-    """Our own look at a part, as it was kept: of the streams always, of the keys without a client."""
+    """View a part as it was kept: of the streams always, of the keys without a client; None for all else."""
     if words == ["nats"]:
         from testbay.harness.dependencies.nats import state as nats_archive
 
@@ -120,7 +120,7 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
 
 
 def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
-    """Our look at one file of an archive.
+    """View one file of an archive.
 
     Raises:
         ManifestError: It is not what testbay writes.

@@ -84,7 +84,7 @@ def _facts(file: Path) -> list[dict[str, Any]]:
 
 
 def _is_shaped(fact: object) -> bool:
-    """Whether it can be one of the recorder's."""
+    """Tell whether it can be one of the recorder's."""
     if not isinstance(fact, dict) or ("id" in fact and not {"when", "outcome"} <= fact.keys()):
         return False
     return all(_SHAPES[name](value) for name, value in fact.items() if name in _SHAPES)
@@ -215,7 +215,7 @@ def _counted(results: Results) -> list[str]:
 
 
 def _is_empty_shard(results: Results) -> bool:
-    """More shards than tests: all of them are elsewhere."""
+    """Tell whether a shard is empty, since there are more shards than tests."""
     return bool(results.collected) and not results.planned
 
 

@@ -55,7 +55,7 @@ class Run:
         self._clock = time.monotonic()
 
     def mask(self, text: str) -> str:
-        """Without the values of the manifest's secrets."""
+        """Mask the values of the manifest's secrets."""
         return masking.masked(text, self._secrets) if self._secrets else text
 
     @contextmanager

@@ -145,7 +145,7 @@ def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, An
 
 
 def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
-    """Whether a mount of a server could hold anybody's data: all but single files and folders of configuration."""
+    """Tell whether a mount of a server could hold anybody's data: all but single files and folders of configuration."""
     if volume.type != "bind":
         return volume.type != "tmpfs"
     target, source = PurePosixPath(volume.target), Path(volume.source)

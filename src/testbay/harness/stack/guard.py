@@ -86,7 +86,7 @@ def _undertake(worker: int, home: Path) -> None:
 
 
 def _engine(name: str) -> Engine:
-    """Only the engine that is used is imported: a guard's start-up time is a number we publish."""
+    """Make the engine, and import no other: a guard's start-up time is a number we publish."""
     if name == "compose":
         from testbay.harness.engines.compose import Compose
 

@@ -37,7 +37,7 @@ class Copies:
         self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
 
     def path_of(self, log: Path) -> Path:
-        """Where the copy of a log is."""
+        """Locate the copy of a log."""
         return self._target / log.name
 
     def catch_up(self) -> None:
@@ -93,7 +93,7 @@ class _Copy:
             self._write(lines + newline)
 
     def _cut(self, text: bytes) -> int:
-        """Where a line without an end may be cut: before what may be the beginning of a value, and within none."""
+        """Find where a line without an end may be cut: before what may be the beginning of a value, and within none."""
         for held in range(_HELD_BYTES, min(len(text), 4 * _HELD_BYTES), _HELD_BYTES // 4):
             at = len(text) - held
             near = text[max(0, at - _HELD_BYTES) :]

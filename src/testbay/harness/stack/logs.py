@@ -82,7 +82,7 @@ class Logs:
             self._say(path, log.new())
 
     def there(self) -> bool:
-        """Whether one of the folders is still there: a stack's goes with the stack."""
+        """Tell whether one of the folders is still there: a stack's goes with the stack."""
         return any(folder.is_dir() for folder in self._folders)
 
     def _say(self, path: Path, lines: Iterable[str]) -> None:

@@ -138,7 +138,7 @@ _MADE_BY_TOOLS = ("__pycache__", "node_modules")
 
 
 def newest_change(root: Path) -> float:
-    """When a file or folder of the service was last changed (seconds since 1970), leaving out what tools make there."""
+    """Date the last change in the service's folder (seconds since 1970), without the files that tools make there."""
     newest = 0.0
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if not name.startswith(".") and name not in _MADE_BY_TOOLS]

@@ -142,7 +142,7 @@ def _migrated_at(kept: Stack) -> float:
 
 
 def _keep(stack: Stack, voice: Voice) -> None:
-    """After a cold start: what was just made is worth keeping."""
+    """Keep what a cold start has just made."""
     if stack.request.template and not stack.warm and not stack.joined:
         stack.save_template(voice.progress)
         voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")

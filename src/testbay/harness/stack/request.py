@@ -1,4 +1,4 @@
-"""From manifest and compose file to a plan: which dependencies, from which services, run by which programs."""
+"""The plan of a stack, from manifest and compose file: which dependencies, which services, which programs."""
 
 import hashlib
 import json
@@ -226,7 +226,7 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
 
 
 def _ram_disk(otherwise: Path) -> Path:
-    """Where data lives that will not be missed: in memory where there is room, as compose's tmpfs does.
+    """Choose the place of data that will not be missed: in memory where there is room, as compose's tmpfs does.
 
     Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
     """
@@ -265,7 +265,7 @@ def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
 
 
 def _data_folders(manifest: Manifest) -> list[str]:
-    """Where files for `COPY … FROM` and the like may lie: the sandbox lets the database read them, and no others."""
+    """List the folders of files for `COPY … FROM` and the like: the sandbox lets the database read no others."""
     root = manifest.root.resolve()
     tests = manifest.tests_dir.resolve() if manifest.tests_dir else root
     folders = [root / part for part in (tests.relative_to(root).parts[:1] if tests.is_relative_to(root) else ())]
@@ -318,7 +318,7 @@ def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessP
 
 
 def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
-    """Where a dependency of a stack answers, and how our own server there is told from a stranger's."""
+    """Make the endpoint of a stack's dependency, with the mark that tells our own server from a stranger's."""
     if name == REPLAY:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
     plain = ROOMS[name].endpoint(asked.services[name], port)

@@ -86,7 +86,7 @@ def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
 
 
 def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str]) -> None:
-    """In bash, as the image does; `psql` and its kin find the server by libpq's variables."""
+    """Run a script in bash, as the image does; `psql` and its kin find the server by libpq's variables."""
     shell = shutil.which("bash")
     if shell is None:
         raise _failed(script, "no bash on this machine", "")

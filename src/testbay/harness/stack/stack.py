@@ -96,7 +96,7 @@ class Stack:
         return {**given, "PATH": path, **self.environment()}
 
     def client_environment(self) -> dict[str, str]:
-        """For a person's command: what makes a plain `psql` (pg_dump, pgcli …) reach the stack's database."""
+        """The environment of a person's command: a plain `psql` (pg_dump, pgcli …) reaches the stack's database."""
         rooms = {"postgres": postgres, "dragonfly": dragonfly}
         known = (
             room.client_environment(self.endpoints[name]) for name, room in rooms.items() if name in self.endpoints
@@ -299,7 +299,7 @@ def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
 
 
 def _wait_collected(home: Path) -> list[str]:
-    """After a guard was killed its other half finishes within a moment; if both were, we collect the record."""
+    """Wait for a killed guard's other half, which ends within a moment; if both were killed, collect the record."""
     deadline = time.monotonic() + 5
     while home.exists() and time.monotonic() < deadline:
         registry.collect_dead(home.parent)

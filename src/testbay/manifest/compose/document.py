@@ -48,7 +48,7 @@ class Replaced:
 
 
 class _Strict(yaml.SafeLoader):
-    """Only the composer is used: it makes nodes and leaves it to us what they mean."""
+    """A loader whose composer alone is used: it makes nodes and leaves their meaning to us."""
 
 
 def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ class Unset(str):
 
     @classmethod
     def of(cls, problem: ManifestError) -> "Unset":
-        """In the place of a value."""
+        """Make one in the place of a value."""
         made = cls("")
         made.problem = problem
         return made

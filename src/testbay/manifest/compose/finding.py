@@ -19,7 +19,7 @@ _MOST_READS = 2_000
 
 
 class UnboundedError(ManifestError):
-    """More than a compose file can need, made of little; Compose itself might never end with it."""
+    """The files are longer than a compose file can need, made of little; Compose itself might never end with them."""
 
 
 class Files:

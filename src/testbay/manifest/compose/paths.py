@@ -14,7 +14,7 @@ def absolute(text: str, folder: Path) -> str:
 
 
 def is_remote(text: str) -> bool:
-    """Whether a path names something on another machine."""
+    """Tell whether a path names something on another machine."""
     return bool(_REMOTE.match(text))
 
 

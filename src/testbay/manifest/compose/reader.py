@@ -108,7 +108,7 @@ class _Judge:
 
 
 def _alike(one: ComposeFile, other: ComposeFile) -> bool:
-    """Whether two readings say the same of every service."""
+    """Tell whether two readings say the same of every service."""
     return _comparable(one) == _comparable(other)
 
 

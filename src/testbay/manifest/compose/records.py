@@ -1,4 +1,4 @@
-"""From what `docker compose config` prints, or our own reader makes in its place, to the records of a reading."""
+"""The records of a reading, from the output of `docker compose config` or of our own reader in its place."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any

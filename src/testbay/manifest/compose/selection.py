@@ -74,7 +74,7 @@ class _Choice:
         self._foreign = foreign
 
     def is_active(self, service: ComposeService) -> bool:
-        """Whether a plain `docker compose up` starts it."""
+        """Tell whether a plain `docker compose up` starts it."""
         active = self._reading.active_profiles
         return not service.profiles or "*" in active or bool(active & set(service.profiles))
 

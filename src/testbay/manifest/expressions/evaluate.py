@@ -148,7 +148,7 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
 
 
 def plain(value: Any) -> bool:
-    """Whether it holds no other values."""
+    """Tell whether it holds no other values."""
     return value is None or isinstance(value, str | bool | int | float)
 
 
@@ -200,7 +200,7 @@ def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:
 
 
 def reckonable(value: float) -> bool:
-    """Whether a number can be reckoned with and shown."""
+    """Tell whether a number can be reckoned with and shown."""
     return value.bit_length() <= _MAX_BITS if isinstance(value, int) else math.isfinite(value)
 
 

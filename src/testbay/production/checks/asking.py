@@ -85,7 +85,7 @@ class Asking:
         return Scope(self, known)
 
     def masked(self, text: str) -> str:
-        """Without any form of a secret, and without the beginning of one that was cut off."""
+        """Remove every form of a secret, and the beginning of one that was cut off."""
         return masking.masked_cut(text, self.secrets) if self.secrets else text
 
 

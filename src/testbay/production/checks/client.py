@@ -1,4 +1,4 @@
-"""With what a target is asked: its address and headers, whom to trust over TLS, and what nothing may show."""
+"""The client of a target: address and headers, trusted certificates, and the words that nothing may show."""
 
 import fnmatch
 import functools
@@ -43,7 +43,7 @@ class Opening:
 
 
 def open_asking(plan: Opening) -> tuple[Asking, str]:
-    """With what to ask, and why that cannot be done, if so."""
+    """Open what checks ask with, or say why that cannot be done."""
     import aiohttp
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
@@ -93,7 +93,7 @@ def client(
     owner: bool = True,
     jar: "aiohttp.abc.AbstractCookieJar | None" = None,
 ) -> "aiohttp.ClientSession":
-    """With cookies of its own, unless it is given others."""
+    """Make a client with cookies of its own, unless it is given others."""
     import aiohttp
 
     made = aiohttp.ClientSession(

@@ -179,7 +179,7 @@ def _past(where: Place | None) -> Past | None:
 
 
 def report_file(asked: Asked) -> Path:
-    """Where the report goes; the oldest ones beyond the newest hundred go."""
+    """Choose the file of the report, and remove the oldest reports beyond the newest hundred."""
     try:
         folder = records_of(asked.project, "checks")
     except OSError as error:

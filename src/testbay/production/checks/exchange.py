@@ -176,14 +176,14 @@ def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.Form
 
 
 def _stays(home: "URL", url: "URL") -> bool:
-    """Whether what is sent there is sent to the target; from http to https it may go."""
+    """Tell whether what is sent there is sent to the target; from http to https it may go."""
     if (home.scheme, url.scheme, url.explicit_port) == ("http", "https", None):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
 def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
-    """Where a redirect leads that was not followed, without what may be a key, and how to follow it."""
+    """Describe a redirect that was not followed, without what may be a key, and how to follow it."""
     from yarl import URL
 
     to = response.headers.get("location")
@@ -224,7 +224,7 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
 
 
 def no_answer(asked: str, error: BaseException) -> FoundError:
-    """In words, why no answer came, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
+    """Explain why no answer came, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
@@ -258,7 +258,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def tls_trouble(error: ssl.SSLError) -> str:
-    """In words."""
+    """Explain an error of TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     words = (error.reason or str(error)).replace("_", " ").lower()

@@ -120,6 +120,6 @@ async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
 
 
 def masked(asking: Asking, result: Result) -> Result:
-    """Without what has become known as a secret."""
+    """Mask the words that have become known as secrets."""
     said, *evidence = (asking.masked(text) for text in (result.said, *result.evidence))
     return replace(result, said=said, evidence=tuple(evidence), instance=asking.masked(result.instance))

@@ -86,7 +86,7 @@ class Report:
         return next(worst, 0 if "pass" in found else NOTHING_ASKED)
 
     def as_json(self) -> str:
-        """For a file, a pipe or `from_json`."""
+        """Write the report for a file, a pipe or `from_json`."""
         head = {"version": VERSION, "exit_code": self.exit_code}
         text = json.dumps({**head, **vars(self), "results": [vars(one) for one in self.results]}, indent=1) + "\n"
         return text.replace("##[", "##\\u005b")  # the same JSON: GitHub's runner would obey it wherever it stands

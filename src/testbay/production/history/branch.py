@@ -139,7 +139,7 @@ class Branch:
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """In a GitHub job its token, for a checkout that keeps none. By variables: an argument or a file would be seen."""
+    """Give git the token of a GitHub job, for a checkout that keeps none, by variables, which are not seen."""
     token = environ.get("GITHUB_TOKEN")
     if environ.get("GITHUB_ACTIONS") != "true" or not token:
         return {}

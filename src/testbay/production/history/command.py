@@ -25,7 +25,7 @@ WATCHED = "watch.db"  # in a folder that `testbay watch` keeps
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a history is: in a folder, or on a branch of the clone one stands in."""
+    """The place of a history: a folder, or a branch of the clone one stands in."""
 
     folder: Path
     branch: Branch | None = None

@@ -77,7 +77,7 @@ class Entry:
 
     @cached_property
     def moment(self) -> datetime:
-        """When it started.
+        """The start of the run.
 
         Raises:
             ValueError: Not a time in a zone.
@@ -167,7 +167,7 @@ def _is_good(one: Entry) -> bool:
 
 
 def bounded(entries: Iterable[Entry], now: datetime) -> tuple[Entry, ...]:
-    """Without what is too old, and without the oldest when there is too much."""
+    """Drop the entries that are too old, and the oldest when there are too many."""
     young = [one for one in entries if one.moment > now - timedelta(days=KEPT_DAYS)]
     room = KEPT_BYTES
     for at in range(len(young) - 1, -1, -1):
@@ -216,7 +216,7 @@ def wanted(names: Iterable[str], now: datetime, until: datetime | None = None) -
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file of this name is part of a history."""
+    """Tell whether a file of this name is part of a history."""
     return _FILE.fullmatch(name) is not None
 
 

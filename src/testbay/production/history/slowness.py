@@ -40,7 +40,7 @@ class Rule:
 
     @property
     def needs(self) -> int:
-        """So many runs."""
+        """The number of runs that it needs."""
         return self.recent + self.before
 
 
@@ -69,12 +69,12 @@ class Slowness:
 
     @property
     def is_bad(self) -> bool:
-        """Whether a person should look."""
+        """Tell whether a person should look."""
         return self.word in ("slower", "over the limit")
 
     @property
     def turn(self) -> int:
-        """Where in the window it most likely became slower: the cut that sets the two parts furthest apart (CUSUM)."""
+        """The likely begin of the slowness in the window: the cut that sets its two parts furthest apart (CUSUM)."""
         levels = [math.log(level) for level in self.levels]
         count = len(levels)
 
@@ -85,7 +85,7 @@ class Slowness:
 
     @property
     def said(self) -> str:
-        """In one sentence."""
+        """The verdict in one sentence."""
         rule = self.rule
         if self.word == "over the limit":
             return f"over the limit: {self.samples[-1].median_ms:.4g} ms in the newest run, hard_ms is {rule.hard_ms:g}"
@@ -192,7 +192,7 @@ def chance(high: Sequence[float], low: Sequence[float]) -> float:
 
 @lru_cache(maxsize=16)  # without ties it is the same every time
 def _ways(ranks: tuple[int, ...], chosen: int) -> Counter[int]:
-    """In how many ways so many of the ranks have a sum, for each sum."""
+    """Count the ways in which so many of the ranks have a sum, for each sum."""
     ways = [Counter({0: 1}), *(Counter[int]() for _ in range(chosen))]
     for rank in ranks:
         for size in range(chosen, 0, -1):

@@ -40,7 +40,7 @@ def judged(report: Report, checks: Sequence[Check], past: Past | None) -> Report
 
 
 def _with_this_run(past: History, report: Report) -> list[Entry]:
-    """Once, and as the newest: also if it was recorded already, or if another clock is ahead of ours."""
+    """Add this run as the newest, once: also if it was recorded already, or if another clock is ahead of ours."""
     this = entry(report)
     return [*(one for one in past.entries if one.run_id != this.run_id), this]
 

@@ -35,11 +35,11 @@ class Writer:
 
     @property
     def _tells(self) -> bool:
-        """Whether the issue shows what was answered; the run's own report always does."""
+        """Tell whether the issue shows what was answered; the run's own report always does."""
         return self.run.report.evidence == "full"
 
     def title(self, state: State) -> str:
-        """Where, and what is wrong."""
+        """Compose the title: the place, and what is wrong."""
         report = self.run.report
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
@@ -157,7 +157,7 @@ def comment_mark(run: CheckRun) -> str:
 
 
 def clock_time(when: datetime) -> str:
-    """For people, in UTC."""
+    """Write a time for people, in UTC."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -82,7 +82,7 @@ def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run
 
 
 def _turned(state: State, turn: Turn, policy: Policy) -> State:
-    """With one more turn to tell of; where nothing is told, an end whose beginning was not told is dropped."""
+    """Add one more turn to tell of; where nothing is told, an end whose beginning was not told is dropped."""
     if turn in ENDS and state.untold and not policy.tells:
         return replace(state, untold=())
     return replace(state, untold=(*state.untold, turn)[-MOST_UNTOLD:])
@@ -165,7 +165,7 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, 
 
 
 def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
-    """For each a new issue, or the last one about the same opened again, or nothing if a newer run saw its end."""
+    """Begin each with a new issue, or the last one about the same opened again; skip one whose end a newer run saw."""
     actions: list[Action] = []
     again: dict[int, Action] = {}
     for state in states:

@@ -96,7 +96,7 @@ class Reconciler:
             raise failed
 
     def _known(self, listed: list[Issue]) -> list[Tracked]:
-        """With what we wrote ourselves, where the list does not have it yet."""
+        """Add the issues that we wrote ourselves, where the list does not have them yet."""
         latest = {issue.number: issue for issue in listed}
         for number, own in self._own.items():
             if number not in latest or latest[number].updated_at <= own.updated_at:

@@ -30,7 +30,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where to send to, under a name that may be shown. `secrets` are shown nowhere, nor is the address itself."""
+    """The address of a receiver, under a name that may be shown. `secrets` and the address are shown nowhere."""
 
     name: str
     url: str = field(repr=False)
@@ -76,7 +76,7 @@ def _why(what: str) -> str:
 
 
 class _UnansweredError(Exception):
-    """Nothing that could be used came back."""
+    """No answer came that could be used."""
 
 
 def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Headers]":

@@ -63,7 +63,7 @@ def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[st
 
 
 async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
-    """In a thread that is not waited for: to_thread's would hold up an interrupt until GitHub answered."""
+    """Call in a thread that is not waited for: to_thread's would hold up an interrupt until GitHub answered."""
     done: Future[Rollout] = Future()
 
     def run() -> None:

@@ -15,7 +15,7 @@ TO_MEND = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FIL
 
 
 def is_private(url: str) -> bool:
-    """Whether what is sent there is hidden on the way: https, or this machine."""
+    """Tell whether what is sent there is hidden on the way: https, or this machine."""
     with suppress(ValueError):
         parts = urlsplit(url)
         local = parts.hostname in ("127.0.0.1", "::1", "localhost")
@@ -26,11 +26,11 @@ def is_private(url: str) -> bool:
 
 
 class UnusableError(Exception):
-    """Nothing can be asked from here: a proxy or a certificate that the environment names is invalid."""
+    """No request is possible from here: a proxy or a certificate that the environment names is invalid."""
 
 
 class TooMuchError(Exception):
-    """More, or slower, than we are willing to read."""
+    """The answer is longer, or slower, than we are willing to read."""
 
 
 class TooSlowError(TooMuchError):

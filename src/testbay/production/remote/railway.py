@@ -46,7 +46,7 @@ class Deployed:
 
 @dataclass(frozen=True, kw_only=True)
 class _Access:
-    """Where Railway is, and what opens it."""
+    """The address of Railway, and the token that opens it."""
 
     url: str
     header: str

@@ -75,7 +75,7 @@ def _link(entry: Entry) -> str:
 
 
 def _as_json(page: Page) -> str:
-    """For programs: a badge, a chat bot, another page."""
+    """Write the page for programs: a badge, a chat bot, another page."""
     facts = {
         "version": 1,
         "made": page.now.isoformat(),

@@ -95,7 +95,7 @@ def boards(entries: Iterable[Entry], now: datetime) -> list[Board]:
 
 
 def name_of(*parts: str) -> str:
-    """On one line, as long as anybody reads."""
+    """Join a name on one line, as long as a person reads."""
     text = one_line(" ".join(part for part in parts if part))
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 

@@ -71,7 +71,7 @@ class Page:
 
     @property
     def believed_until(self) -> datetime | None:
-        """When the runs are so late that the page tells of the past; none when they are, or nothing was asked."""
+        """The time from which the page tells of the past, since runs are late; None when it does already."""
         return min((board.late_from for board in self.boards if board.late_from > self.now), default=None)
 
     @property

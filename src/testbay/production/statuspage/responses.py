@@ -90,7 +90,7 @@ def _path(levels: _Levels, top: float, widest: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """To one, two or five and zeros: an axis that ends at 3.7182 ms helps little."""
+    """Round up to one, two or five and zeros: an axis that ends at 3.7182 ms helps little."""
     value = max(value, 1.0)
     power = 10.0 ** math.floor(math.log10(value))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= value)

@@ -51,7 +51,7 @@ class Strip:
 
 
 def shares(points: Sequence[Point], now: datetime) -> list[Uptime]:
-    """For each window up to now."""
+    """Count the share for each window up to now."""
     found = []
     for name, days in _WINDOWS.items():
         counts = Counter(point.verdict for point in since(points, now - timedelta(days=days)))
@@ -78,7 +78,7 @@ def since(points: Sequence[Point], moment: datetime) -> Sequence[Point]:
 
 
 def shown_runs(runs: Sequence[Entry], now: datetime) -> Sequence[Entry]:
-    """All of them while there are so few that each can be a cell; else none."""
+    """Select all runs while there are so few that each can be a cell; else none."""
     return runs if len(runs) <= _RUNS and now - runs[0].moment < _YOUNG else ()
 
 

@@ -10,7 +10,7 @@ _DAY = timedelta(days=1)
 
 
 def is_planned(windows: Iterable[Maintenance], zone: str, moment: datetime, *, check: str, target: str) -> bool:
-    """Whether a check of a target is worked on at a moment."""
+    """Tell whether a check of a target is worked on at a moment."""
     return any(_concerns(window, check, target) and _holds(window, zone, moment) for window in windows)
 
 
@@ -34,7 +34,7 @@ def _holds(window: Maintenance, zone: str, moment: datetime) -> bool:
 
 
 def quiet_until(spans: Iterable[str], zone: str, moment: datetime) -> datetime | None:
-    """When the quiet hours end that a moment is in; none if it is in no such."""
+    """Tell when the quiet hours end that a moment is in; None if it is in none."""
     local = moment.astimezone(ZoneInfo(zone))
     found = [end for span in spans if (end := _end_of(span, local))]
     return max(found, default=None)

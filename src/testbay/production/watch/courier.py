@@ -1,4 +1,4 @@
-"""From what is to be told to the people: what goes out now, what waits, and what is done when a channel fails.
+"""The way of news to people: what goes out now, what waits, and what is done when a channel fails.
 
 A message is marked as on its way before it is sent, and that is written down. So what was told is not told again after
 a crash, but for the one message that was being sent: it is sent again, and says so.
@@ -42,7 +42,7 @@ class Courier:
     lost: int = 0
 
     def choose(self, now: float) -> list[Errand]:
-        """At most one message for each channel; they are on their way from now on."""
+        """Choose at most one message for each channel; they are on their way from now on."""
         found = []
         waiting: dict[str, list[Notice]] = {}
         for notice in self.desk.notices.values():

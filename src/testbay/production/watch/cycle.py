@@ -1,4 +1,4 @@
-"""Once a second: judge what was heard, choose what to tell, write both down, and only then send."""
+"""The cycle of the watcher, once a second: judge the answers, choose the news, write both down, and only then send."""
 
 import asyncio
 import sqlite3

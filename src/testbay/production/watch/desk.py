@@ -72,7 +72,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Etiquette:
-    """When an outage of a service counts, and who is told of it."""
+    """The rules of a service's outages: when one counts, and who is told of it."""
 
     after: int = 3
     recovered_after: int = 2
@@ -165,7 +165,7 @@ class Desk:
                 self._post(one.id, "again", number, now)
 
     def forget(self, known: Iterable[Series], now: float) -> None:
-        """Without checks that the manifest has no more: their incidents cannot go on."""
+        """Forget checks that the manifest has no more: their incidents cannot go on."""
         for series in set(self.standings) - set(known):
             gone = self.standings.pop(series)
             if gone.incident in self.incidents:
@@ -306,7 +306,7 @@ class Desk:
 
 
 def _matters(before: Standing, now: Standing) -> bool:
-    """Whether it has to be written down: a good round after a good one is known from the rounds themselves."""
+    """Tell whether it has to be written down: a good round after a good one is known from the rounds themselves."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
 
 
@@ -315,5 +315,5 @@ def _name(series: Series) -> str:
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
-    """Whether a bad round of a check is expected: its target is being deployed, or worked on."""
+    """Tell whether a bad round of a check is expected: its target is being deployed, or worked on."""
     return planned or rollouts.get((series.service, series.target), False)

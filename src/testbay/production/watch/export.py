@@ -40,7 +40,7 @@ class Shares:
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether a folder holds a watcher's history."""
+    """Tell whether a folder holds a watcher's history."""
     return (folder / FILE).is_file()
 
 
@@ -97,7 +97,7 @@ def _fine_from(now: float) -> float:
 
 
 def _spans(db: sqlite3.Connection, now: float, days: int) -> dict[int, dict[float, tuple[int, float | None]]]:
-    """For each check and span: in how many rounds it was asked, and the mean of those that were timed."""
+    """Count for each check and span the rounds in which it was asked, and average those that were timed."""
     found: dict[int, dict[float, tuple[int, float | None]]] = {}
     turn = _fine_from(now)
     since = now - days * DAY_S
@@ -123,7 +123,7 @@ def _current(db: sqlite3.Connection, names: Mapping[int, Series]) -> set[Series]
 
 @dataclass(frozen=True, kw_only=True)
 class _Bad:
-    """When each check was part of an incident, and which were ever good."""
+    """The times when each check was part of an incident, and the checks that were ever good."""
 
     proven: frozenset[Series]
     spans: Mapping[Series, Sequence[tuple[float, float, Verdict]]]
@@ -172,7 +172,7 @@ def _line(key: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]) -
 
 
 def shares(db: sqlite3.Connection, now: float, windows: Mapping[str, int]) -> dict[Series, dict[str, Shares]]:
-    """For each check and window of days, counted by rounds."""
+    """Count the shares for each check and window of days, by rounds."""
     found: dict[Series, dict[str, Shares]] = {}
     names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
     for window, days in windows.items():

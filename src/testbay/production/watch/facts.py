@@ -53,7 +53,7 @@ def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> No
 
 
 def checks(watcher: Watcher, now: float) -> dict[str, Any]:
-    """For `/api/checks`."""
+    """List the checks for `/api/checks`."""
     every = list(stands(watcher, now))
     return {
         "version": 1,

@@ -14,7 +14,7 @@ _CHECK = ("service", "target", "phase", "check", "each")
 
 
 def exposition(watcher: Watcher, now: float) -> bytes:
-    """In the text format."""
+    """Write the numbers in the text format."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     class Collector:

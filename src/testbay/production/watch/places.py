@@ -103,7 +103,7 @@ def _spot(
 
 
 def _asked_once(check: Check) -> Check:
-    """Without further probes and attempts: the next round is soon."""
+    """Strip a check of further probes and attempts: the next round is soon."""
     update: dict[str, Any] = {"attempts": 1}
     if isinstance(check, HttpCheck):
         update["latency"] = None

@@ -1,4 +1,4 @@
-"""From what rounds found to the store: rules first, then one transaction a second, and nothing lost while it cannot."""
+"""The way from findings to the store: rules first, then one transaction a second, and nothing lost while it cannot."""
 
 import json
 import sqlite3

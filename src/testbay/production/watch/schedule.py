@@ -1,4 +1,4 @@
-"""When each check is asked: at fixed distances, spread over them, and never twice to make up for lost time."""
+"""The times of each check: at fixed distances, spread over them, and never twice to make up for lost time."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class Schedule:
 
     @property
     def next_s(self) -> float:
-        """When the next check is due; infinite without checks."""
+        """The time when the next check is due; infinite without checks."""
         return self._waiting[0][0] if self._waiting else float("inf")
 
     def take(self, now_s: float) -> list[Round]:
@@ -59,7 +59,7 @@ class Schedule:
         return found
 
     def begin(self, key: int) -> bool:
-        """Whether a check may be asked now: not while it still is."""
+        """Tell whether a check may be asked now: not while it still is."""
         if key in self._asking:
             return False
         self._asking.add(key)

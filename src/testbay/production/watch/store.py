@@ -103,7 +103,7 @@ class WatchStore:
     def write(
         self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """All of a moment, or nothing of it."""
+        """Write all of a moment, or nothing of it."""
         with self._connection as db:
             numbered = [(self._number(series, kind), *told) for series, kind, told in rounds]
             db.executemany("insert into rounds values (?,?,?,?)", numbered)

@@ -118,7 +118,7 @@ class Watcher:
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
-        """Whether a bad round is expected now."""
+        """Tell whether a bad round is expected now."""
         wish = self.wishes[series.service]
         moment = datetime.fromtimestamp(at, UTC)
         planned = bool(wish.maintenance) and calendar.is_planned(
@@ -225,7 +225,7 @@ class Watcher:
 
 
 def _without_expectation(served: str, rollout: Rollout, *, looks: bool) -> Passed | FoundError | None:
-    """Where no commit is expected any that answers will do, unless the platform should have known one."""
+    """Judge a target where no commit is expected: any answer will do, unless the platform should have known one."""
     if rollout.expected:
         return None
     if looks:

@@ -48,7 +48,7 @@ def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> L
 
 
 def unreachable(channel: str, why: str) -> Letter:
-    """Another channel does not take messages."""
+    """Write that another channel does not take messages."""
     lines = (one_line(why), "What it should have told is sent again until it arrives.")
     return Letter(title=f"testbay watch cannot tell {channel}", lines=lines, tone="warning")
 

@@ -18,7 +18,7 @@ _LONGEST_BYTES = 1 << 16
 
 
 def offered(environ: Mapping[str, str]) -> bool:
-    """Whether this job may ask for a token."""
+    """Tell whether this job may ask for a token."""
     return bool(environ.get("ACTIONS_ID_TOKEN_REQUEST_URL") and environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
 
 

@@ -26,7 +26,7 @@ class Access:
 
 
 def fetch(wanted: Sequence[str], access: Access) -> dict[str, dict[str, str]]:
-    """For each that is wanted its parameters with their values: one, or with `/a/folder/*` all that are in the folder.
+    """Fetch the parameters of each that is wanted, with their values: one, or all in the folder of `/a/folder/*`.
 
     Raises:
         SecretMissingError: AWS is not set up, refuses, fails, or does not have one of them.

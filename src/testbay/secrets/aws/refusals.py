@@ -17,7 +17,7 @@ _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 @contextmanager
 def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
-    """Whatever boto3 raises, as an error of ours.
+    """Turn whatever boto3 raises into an error of ours.
 
     Raises:
         SecretMissingError: AWS is not set up, refuses or fails.

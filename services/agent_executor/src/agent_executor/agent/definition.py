@@ -192,7 +192,7 @@ def _shape_problems(definition: AgentDefinition, entry: str) -> Iterator[Problem
 
 
 def leaves(definition: AgentDefinition, node_id: str) -> list[str]:
-    """Where a node can lead. Without an edge, or with conditions only, it can lead to the end."""
+    """List the nodes that a node can lead to. Without an edge, or with conditions only, it can lead to the end."""
     edges = [edge for edge in definition.edges if edge.source == node_id]
     always = any(edge.when is None for edge in edges)
     return [edge.target for edge in edges] + ([] if always else [END])

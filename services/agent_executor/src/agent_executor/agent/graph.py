@@ -1,4 +1,4 @@
-"""From a checked definition to a LangGraph graph."""
+"""The LangGraph graph of a checked definition."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Watch:
-    """All processes that come from one."""
+    """A process with all its descendants."""
 
     def __init__(self, root: int, limits: Limits) -> None:
         self._root = root

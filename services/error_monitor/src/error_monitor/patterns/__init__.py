@@ -1,4 +1,4 @@
-"""From an error event to its pattern.
+"""The pattern of an error event.
 
 fingerprint.fingerprint(event) -> Fingerprint(key="v1:…", reason="…")
 classify.classify(event) -> Classification(category="…", severity="…", fixable=True, reason="…")

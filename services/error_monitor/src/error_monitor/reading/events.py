@@ -1,4 +1,4 @@
-"""From a joined record to an event: what it says, redacted."""
+"""The event of a joined record, redacted."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -86,12 +86,12 @@ def _python(lines: Sequence[str]) -> Failure | None:
 
 
 def _start(lines: Sequence[str]) -> int:
-    """Where .NET prints the outer exception's own stack, below that of the inner one."""
+    """Find the line where .NET prints the outer exception's own stack, below that of the inner one."""
     return max((at for at, text in enumerate(lines) if "--- End of inner exception stack trace ---" in text), default=0)
 
 
 def _end(lines: Sequence[str]) -> int:
-    """Where the first exception's own stack ends."""
+    """Find the line where the first exception's own stack ends."""
     return next((at for at, text in enumerate(lines) if text.startswith("Caused by: ")), len(lines))
 
 

@@ -37,7 +37,7 @@ def begins(text: str) -> bool:
 
 
 def rails(text: str) -> int | None:
-    """Where `Type (message):` begins, as Rails logs it; None where it does not stand at the end of the line."""
+    """Find where `Type (message):` begins, as Rails logs it; None where it does not stand at the end of the line."""
     if not text.endswith("):"):
         return None
     before, opens, _ = text.partition(" (")

@@ -86,7 +86,7 @@ def goes_on(record: Open, line: Line) -> bool:
 
 
 def _text(record: Open, line: Line) -> bool:
-    """After a header: the rest of its message, or its traceback."""
+    """Take a line after a header: the rest of its message, or its traceback."""
     if record.levelled and _apart(record, line):
         return False
     if begins := _opening(line):

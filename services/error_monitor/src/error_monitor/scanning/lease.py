@@ -48,7 +48,7 @@ class Lease:
 
     @property
     def is_good(self) -> bool:
-        """Whether no other instance can hold the lease now, as far as the last answer of the database reaches."""
+        """Tell whether no other instance can hold the lease now, as far as the last answer of the database reaches."""
         return self._clock() < self._good_until
 
     async def acquire(self) -> int | None:

@@ -43,7 +43,7 @@ class Loop:
 
     @property
     def is_running(self) -> bool:
-        """Whether the loop's task lives, whichever instance scans."""
+        """Tell whether the loop's task lives, whichever instance scans."""
         return self._task is not None and not self._task.done()
 
     @property

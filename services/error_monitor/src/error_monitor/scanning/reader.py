@@ -1,4 +1,4 @@
-"""From lines to what is stored: the readers of a stream, one for each origin, and what they say of an event."""
+"""The stored events of lines: the readers of a stream, one for each origin, and the events that they find."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Readers:
 
     @property
     def kept(self) -> Mapping[str, Any]:
-        """For the cursor."""
+        """The readers' states, for the cursor."""
         return self._open
 
     def _flushed(self, origin: str) -> list[Seen]:
@@ -85,7 +85,7 @@ class Readers:
         )
 
     def _time(self, event: Event, times: Sequence[float] | None, before: int) -> datetime:
-        """When it was: the source knows best, then the line itself; else it is now."""
+        """Date an event: the source knows best, then the line itself; else the time is now."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         found = now
         if times:

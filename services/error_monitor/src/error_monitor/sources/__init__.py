@@ -1,1 +1,1 @@
-"""Where lines come from: a cursor in, lines out. One room per source, one row in the table."""
+"""The sources of lines: a cursor in, lines out. One room per source, one row in the table."""

@@ -31,7 +31,7 @@ class Files:
         return [File(Path(path), self._monitor, self._lookback_s) for path in found]
 
     async def close(self) -> None:
-        """Nothing is kept open between two reads."""
+        """Do nothing: no file is kept open between two reads."""
 
     def _find(self) -> list[str]:
         named = (path for pattern in self._patterns for path in glob.iglob(pattern, recursive=True))  # noqa: PTH207 -- absolute patterns

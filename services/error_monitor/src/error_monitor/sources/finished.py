@@ -12,7 +12,7 @@ from error_monitor.sources.rotation import cut
 
 
 class FinishedFiles:
-    """These files, each read once to its very end."""
+    """A source of these files, each read once to its very end."""
 
     name = "import"
 
@@ -28,7 +28,7 @@ class FinishedFiles:
             raise SourceError(f"{exc.filename}: {exc.strerror or exc}") from exc
 
     async def close(self) -> None:
-        """Nothing is kept open between two reads."""
+        """Do nothing: no file is kept open between two reads."""
 
 
 class FinishedFile:

@@ -37,7 +37,7 @@ class LokiSource:
         )
 
     async def streams(self) -> Sequence[Stream]:
-        """Only the one."""
+        """List the one stream."""
         key = f"loki:{self._loki.url}:{self._loki.tenant}:{self._loki.query}"
         return [Timeline(key, self._fetch, self._limits)]
 

@@ -103,7 +103,7 @@ def official_flags(service: ComposeService) -> Sequence[str] | None:
 
 
 def _quoted(word: str) -> str:
-    """In redis.conf's own quotes, where a line feed or a quotation mark is written with a backslash."""
+    """Quote a word as redis.conf does, where a line feed or a quotation mark is written with a backslash."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
@@ -162,7 +162,7 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
 
 
 def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> bool:
-    """Whether the file says that the server asks for no password, rather than nothing about it."""
+    """Tell whether the file says that the server asks for no password, rather than nothing about it."""
     said = any(name == "requirepass" or (name == "user" and values[:1] == ("default",)) for name, values in settings)
     return said or service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
 

@@ -108,7 +108,7 @@ def _kind(server: Server) -> str:
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """Nothing is ever saved to disk.
+    """Plan the server so that it never saves anything to disk.
 
     Settings are carried in the words of the server, DFLY_ variables to Dragonfly; any other stand-in gets the
     password and the number of databases. The password stands in a file, or in the environment of Dragonfly: never in
@@ -224,7 +224,7 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:
 
 
 def log_in(wire: Wire, endpoint: Endpoint) -> None:
-    """With the password, and the user where the file names one."""
+    """Log in with the password, and the user where the file names one."""
     user = [endpoint.user.encode()] if endpoint.user else []
     ask(wire, b"AUTH", *user, endpoint.password.encode())
 

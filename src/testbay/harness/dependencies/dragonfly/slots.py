@@ -57,7 +57,7 @@ class _Part:
         self._line: Wire | None = None
 
     def _wire(self) -> Wire:
-        """Our connection, opened again if it broke, with a deadline from now on."""
+        """Give our connection, opened again if it broke, with a deadline from now on."""
         if self._line is None:
             self._line = _connect(self.endpoint)
             try:
@@ -69,7 +69,7 @@ class _Part:
         return self._line
 
     def _begin(self, wire: Wire) -> None:
-        """On a new connection."""
+        """Begin on a new connection."""
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -112,7 +112,7 @@ class OwnServer(_Part):
         self.remake()
 
     def remake(self) -> None:
-        """Another server on another port: a forgotten client that connects again is refused."""
+        """Start another server on another port: a forgotten client that connects again is refused."""
         assert self._ground.serve is not None
         self._hang_up()
         last, self._edition = self._name, self._edition + 1
@@ -167,7 +167,7 @@ class Databases:
         return Keyspace(replace(self._ground.endpoint, db=str(number)))
 
     def has_room(self) -> bool:
-        """There are as many as there are."""
+        """Tell whether the server has another database: their number is fixed."""
         return True
 
     def close(self) -> None:
@@ -250,7 +250,7 @@ def _said(client: dict[str, str]) -> str:
 
 
 def _lasting(statistics: str) -> bool:
-    """Whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
+    """Tell whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
     counted = dict(re.findall(r"cmdstat_(\S+?):calls=(\d+)", statistics))
     return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1
 

@@ -209,7 +209,7 @@ def create_stream(session: "Session", stream: Mapping[str, Any]) -> None:
 
 
 def delete_stream(session: "Session", name: str) -> None:
-    """With its messages and consumers.
+    """Delete a stream with its messages and consumers.
 
     Raises:
         OSError: The server refused.

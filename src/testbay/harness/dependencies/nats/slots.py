@@ -136,7 +136,7 @@ class Account:
         self._overseer.begin(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
 
     def remake(self) -> None:
-        """Another account: a forgotten client that connects again meets no test in the old one."""
+        """Take another account: a forgotten client that connects again meets no test in the old one."""
         self._enter(self._ground.another(self._number))
 
     def _hang_up(self) -> None:

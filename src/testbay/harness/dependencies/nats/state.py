@@ -175,7 +175,7 @@ class _Filling:
         return answer
 
     def consumer(self, info: Mapping[str, Any]) -> None:
-        """Before the messages: where only what a consumer waits for is kept, nothing else would be."""
+        """Make a consumer before the messages: a stream that keeps only what a consumer waits for drops all others."""
         config = dict(info["config"])
         if not config.get("durable_name"):
             raise _RefusedError(f"consumer {shown(info['name'])}: not durable; `testbay open TEST nats` shows it")

@@ -76,7 +76,7 @@ def offered(system: str) -> dict[str, Build]:
 
 
 def home(cache_dir: Path) -> Path:
-    """Where the added servers lie."""
+    """Locate the added servers."""
     return cache_dir / "servers"
 
 

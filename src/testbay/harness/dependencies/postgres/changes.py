@@ -198,7 +198,7 @@ def connect(endpoint: Endpoint, **more: Any) -> Session:
 
 
 def prepare(session: Session, question: bytes) -> None:
-    """Once in a session: planning the question costs eight times the answer."""
+    """Prepare the question once in a session: planning it costs eight times the answer."""
     _answer(session.pgconn.prepare(QUESTION, question))
 
 

@@ -125,7 +125,7 @@ def _official(service: ComposeService) -> tuple[str, str, str, str]:
 
 
 def _lets_everyone_in(service: ComposeService) -> bool:
-    """Whether the image is older than February 2020: without a password it starts, and asks nobody for one."""
+    """Tell whether the image is older than February 2020: without a password it starts, and asks nobody for one."""
     number = service.tag.partition("-")[0]
     numbers = tuple(map(int, re.findall(r"\d+", number)))
     if service.repository == "timescaledb":
@@ -317,5 +317,5 @@ def _sorts_by_code_point(service: ComposeService) -> bool:
 
 
 def is_code_point(locale: str) -> bool:
-    """Whether this locale sorts by code point."""
+    """Tell whether this locale sorts by code point."""
     return locale.lower() in _C_LOCALES

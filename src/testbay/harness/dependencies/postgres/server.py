@@ -133,7 +133,7 @@ def described(service: ComposeService) -> Reading:
 
 
 def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tuple[str, ...]:
-    """Where the image keeps its cluster; 18 moved it, and refuses to start with something mounted at the old place."""
+    """List the image's data folders; 18 moved its cluster, and refuses to start with a mount at the old place."""
     said = [value for name, value in meant.settings if name == "data_directory"]
     if folder := service.environment.get("PGDATA"):
         return (folder, *said)
@@ -197,7 +197,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
 
 
 def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
-    """Nothing is needed to share it: it has many databases."""
+    """Need no configuration to share a server: it has many databases."""
     return None
 
 
@@ -221,7 +221,7 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # n
 
 
 def _admin(endpoint: Endpoint, *statements: str) -> None:
-    """On the database every server has, as none can be copied or dropped from inside."""
+    """Run statements on the database every server has, as none can be copied or dropped from inside."""
     arguments = ["-v", "ON_ERROR_STOP=1", *(word for statement in statements for word in ("-c", statement))]
     done = psql(replace(endpoint, db="postgres"), arguments, timeout_s=60)
     if done.code != 0:

@@ -75,7 +75,7 @@ class Cluster:
         return Database(self, number)
 
     def has_room(self) -> bool:
-        """Whether the tests would still get the sessions they need."""
+        """Tell whether the tests would still get the sessions they need."""
         query = "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity"
         return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 
@@ -122,7 +122,7 @@ class Cluster:
             self._admin.execute(query)
 
     def close(self) -> None:
-        """Only the connection is ours; the template stays for others."""
+        """Close the connection alone; the template stays for others."""
         self._admin.close()
 
 
@@ -294,7 +294,7 @@ def _connect(endpoint: Endpoint) -> Session:
 
 
 def _reset(session: Session) -> bytes:
-    """This also has the session's statistics written."""
+    """Reset the session, which also has its statistics written."""
     return RESET if session.info.server_version >= STATISTICS_SINCE else b"DISCARD ALL"
 
 

@@ -153,7 +153,7 @@ class Attempt(_Part):
 
     @property
     def whole_s(self) -> float:
-        """With setup and teardown."""
+        """The seconds with setup and teardown."""
         return self.setup_s + self.duration_s + self.teardown_s
 
 
@@ -274,7 +274,7 @@ class RecordedRun(_Part):
 
     @property
     def starts(self) -> list[RecordedStep]:
-        """When each server was started and how long that took, from the first one's start; from its own shard's."""
+        """The start of each server and its length, from the first one's start; from its own shard's."""
         begin = min((step.start_s for step in self.startup), default=0.0)
         return [
             step.model_copy(update={"start_s": 0.0 if self.shards else step.start_s - begin}) for step in self.startup
@@ -282,7 +282,7 @@ class RecordedRun(_Part):
 
     @property
     def startup_s(self) -> float:
-        """From the first server's start until the last was ready."""
+        """The seconds from the first server's start until the last was ready."""
         return max((step.start_s + step.duration_s for step in self.starts), default=0.0)
 
     @property
@@ -292,7 +292,7 @@ class RecordedRun(_Part):
 
     @property
     def good(self) -> bool:
-        """Whether it was green."""
+        """Tell whether it was green."""
         return self.exit_code == 0
 
     @property

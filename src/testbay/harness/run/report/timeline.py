@@ -16,7 +16,7 @@ _WORST_FIRST = ("failed", "rerun", "skipped", "passed")
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """From where to where, in percent; `kind` is its colour."""
+    """A bar's begin and end, in percent; `kind` is its colour."""
 
     left: float
     width: float

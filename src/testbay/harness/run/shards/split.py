@@ -54,8 +54,8 @@ def _is_duration(value: object) -> bool:
 
 
 def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dict[str, float], list[str]]:
-    """Read the durations of earlier runs, and a line for each file that is of no use: of the file asked for, else of the
-    runs kept here, where a newer run counts more.
+    """Read the durations of earlier runs, and a line for each file of no use: of the file asked for, else of the runs
+    kept here, where a newer run counts more.
 
     A shard's own are left out: it may have ended while another of its kind was about to start, and both have to
     split by the same durations.

@@ -39,7 +39,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
 
 
 def _is_empty(value: str) -> bool:
-    """Nothing, white space, or quotes around that: not everything that reads such a file takes quotes away."""
+    """Tell whether a value is empty: white space, or quotes around that, since not every reader takes quotes away."""
     return not value.strip().strip("'\"").strip()
 
 

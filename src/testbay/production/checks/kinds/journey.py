@@ -99,7 +99,7 @@ class Journey:
         return talk.values
 
     def _keep_secrets(self, step: Step, values: dict[str, Any]) -> None:
-        """Before anything of the answer is shown."""
+        """Remember the secrets before anything of the answer is shown."""
         for text in step.capture_secret.values():
             try:
                 found = expression(text).value(values)

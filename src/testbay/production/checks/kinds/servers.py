@@ -149,7 +149,7 @@ def _url(asking: Asking, text: str) -> str:
 
 
 def _failed(what: str, error: BaseException) -> FoundError:
-    """In words: those of every other check where there was no connection, else the library's."""
+    """Explain a failure: as every other check does where there was no connection, else in the library's words."""
     causes = (error, error.__cause__, error.__context__)
     if any(isinstance(cause, ConnectionError | socket.gaierror | ssl.SSLError) for cause in causes):
         return no_answer(what, error)
