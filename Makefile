@@ -19,7 +19,7 @@ setup: ## make .venv with the locked packages (every other target does it too)
 lint: ## ruff, mypy, ShellCheck, and the workflows' linters
 	scripts/lint
 
-fix: ## let ruff format and mend what it can
+fix: ## let ruff format and fix what it can
 	scripts/lint --fix
 
 test-fast: ## unit tests and the laws of the house, in a minute

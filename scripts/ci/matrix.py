@@ -77,7 +77,7 @@ def manifest(folder: Path) -> dict[str, Any]:
         file = folder / "pyproject.toml"
         return dict(tomllib.loads(file.read_text(encoding="utf-8"))["tool"]["testbay"])
     except (ValueError, KeyError, TypeError) as error:
-        fail(f"{file} holds no manifest: {error}", "mend it (docs/reference/manifest.md)")
+        fail(f"{file} holds no manifest: {error}", "fix it (docs/reference/manifest.md)")
 
 
 def fail(what: str, todo: str) -> NoReturn:

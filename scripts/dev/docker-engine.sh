@@ -39,7 +39,7 @@ step() { # <what> <command…>: runs it unattended, shows its output only when i
   shift
   if ! DEBIAN_FRONTEND=noninteractive "$@" </dev/null >"$WORK/step.log" 2>&1; then
     tail -n 15 "$WORK/step.log" | sed 's/^/  | /' >&2
-    die 1 "failed: $what ($*)" "the lines above say why; often a package mirror or a full disk" "mend that, run this again"
+    die 1 "failed: $what ($*)" "the lines above say why; often a package mirror or a full disk" "fix that, run this again"
   fi
   say "$what ($((SECONDS - started)) s)"
 }

@@ -97,7 +97,7 @@ main() { # SUITE [-- COMMAND…]
   [[ $# == 0 || ${1:-} == -- ]] || die 2 "unknown argument $1" "a command stands behind --" "… $suite -- make lint"
   ((EUID == 0)) || die 2 "a machine needs root" "you are $(id -un)" "run this as root"
   if [[ $# -gt 1 ]]; then commands=$(printf ' %q' "${@:2}") && commands=${commands# }; else commands=$(readme_commands); fi
-  [[ -n $commands ]] || die 1 "the README names no command" "its section has another form" "mend readme_commands here"
+  [[ -n $commands ]] || die 1 "the README names no command" "its section has another form" "fix readme_commands here"
 
   make_system "$suite"
   machine=$(mktemp -d /tmp/testbay-machine.XXXXXX)

@@ -38,4 +38,4 @@ def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{file}: not TOML", why=str(error), todo="mend the line it names") from None
+        raise ManifestError(f"{file}: not TOML", why=str(error), todo="fix the line it names") from None

@@ -50,5 +50,5 @@ def _check_files(manifest: Manifest) -> None:
             raise ManifestError(
                 f"{manifest.file}: {key} = {relative!r} does not exist",
                 why=f"it is looked for in {manifest.root}",
-                todo="create it or mend the path",
+                todo="create it or fix the path",
             )

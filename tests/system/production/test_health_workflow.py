@@ -47,7 +47,7 @@ def test_what_was_found_is_seen_at_the_run(shop: Production) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a dozen runs
 @pytest.mark.parametrize(
-    ("before", "wrong", "mended"),
+    ("before", "wrong", "fixed"),
     [
         pytest.param([], [BAD], "open", id="opening"),
         pytest.param([[BAD]], [BAD], "open", id="updating"),
@@ -55,7 +55,7 @@ def test_what_was_found_is_seen_at_the_run(shop: Production) -> None:
     ],
 )
 def test_a_github_that_fails_makes_it_red_and_the_next_run_mends_it(
-    shop: Production, before: list[list[str]], wrong: list[str], mended: str
+    shop: Production, before: list[list[str]], wrong: list[str], fixed: str
 ) -> None:
     """From each call of the run on, in turn: never two issues for a fault, never a run that is green without them."""
     shop.keep("list", "check", "incidents")
@@ -69,7 +69,7 @@ def test_a_github_that_fails_makes_it_red_and_the_next_run_mends_it(
             break
         assert run.results["incidents"] == "failure", run.log
         assert shop.run(*wrong).results["incidents"] == "success"
-        assert state(shop) == mended
+        assert state(shop) == fixed
     assert call > 3
 
 

@@ -65,7 +65,7 @@ def test_a_gateway_fails_at_each_call_in_turn(fault: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("done", [False, True], ids=["not-done", "done-all-the-same"])
 def test_a_gateway_stays_broken_from_each_call_on(*, done: bool) -> None:
-    """The run is red, never green over issues that do not match; there are never two, and the next run mends it."""
+    """The run is red, never green over issues that do not match; there are never two, and the next run fixes it."""
     for at in range(calls_of_an_outage()):
         with FakeGitHub() as github:
             monitor = Monitor(github)

@@ -199,7 +199,7 @@ def test_an_error_keeps_the_token_to_itself(railway: FakeRailway) -> None:
 
 
 def test_a_proxy_of_no_use_is_told(railway: FakeRailway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to mend, instead of the end of all checks."""
+    """With what to fix, instead of the end of all checks."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     service = Railway(project="a", environment="b", service="c")
     with pytest.raises(client.RailwayError, match="it cannot be asked from here") as refused:

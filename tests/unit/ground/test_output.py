@@ -11,7 +11,7 @@ from testbay import output
 from testbay.errors import BayError, ManifestError
 from testbay.output import Voice, records_of, write_whole
 
-ERROR = ManifestError("bad: 100%\nkey", why="a typo", todo="mend it")
+ERROR = ManifestError("bad: 100%\nkey", why="a typo", todo="fix it")
 
 
 def test_a_pipe_gets_plain_lines(recording: Any) -> None:
@@ -59,7 +59,7 @@ def test_github_gets_folds_and_annotations(recording: Any) -> None:
         "error: bad: 100%",
         "key",
         "  why:      a typo",
-        "  do:       mend it",
+        "  do:       fix it",
         "  more:     testbay explain 10",
     ]
     assert lines[6] == "::error title=ManifestError::bad: 100%25%0Akey"

@@ -179,7 +179,7 @@ def test_a_missing_folder_is_found_at_load(service: Service, project: Path, key:
     assert str(refused.value) == (
         f"{folder / 'pyproject.toml'}: {key} = 'not/there' does not exist\n"
         f"  why:      it is looked for in {folder}\n"
-        f"  do:       create it or mend the path"
+        f"  do:       create it or fix the path"
     )
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
     with pytest.raises(ManifestError) as refused:
         load_manifest(tmp_path)
 
-    assert (refused.value.what, refused.value.todo) == (f"{file}: not TOML", "mend the line it names")
+    assert (refused.value.what, refused.value.todo) == (f"{file}: not TOML", "fix the line it names")
     assert refused.value.why
 
 

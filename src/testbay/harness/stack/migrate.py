@@ -107,7 +107,7 @@ def _failed(file: Path, said: str) -> BayError:
     return MigrationError(
         f"migration {file.name} failed{where}: {message}",
         why="the database refused the statement below" if place else "psql could not run it",
-        todo=f"mend {file}",
+        todo=f"fix {file}",
         evidence=said.strip()[:4000],
     )
 
@@ -171,7 +171,7 @@ def run_command(
         with log.open("wb") as output:
             child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
     except (OSError, ValueError) as error:
-        raise MigrationError(f"{what} could not run: {error}", todo="mend the manifest's `migrate`") from None
+        raise MigrationError(f"{what} could not run: {error}", todo="fix the manifest's `migrate`") from None
     code = await_end(child, own, what, _TIMEOUT_S)
     if code != 0:
         raise _command_failed(what, command, code, tail(log, 20))

@@ -168,7 +168,7 @@ def _streams(stack: Stack, voice: Voice) -> None:
     try:
         nats.create_streams(stack.endpoints["nats"], [stream.model_dump() for stream in streams])
     except OSError as error:
-        raise MigrationError(f"NATS refused a stream: {error}", todo="mend nats.streams in the manifest") from None
+        raise MigrationError(f"NATS refused a stream: {error}", todo="fix nats.streams in the manifest") from None
     voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")
 
 

@@ -111,8 +111,8 @@ def _binary(node: ast.BinOp, values: Mapping[str, Any]) -> Any:
     try:
         result = ARITHMETIC[type(node.op)](left, right)
     except ArithmeticError:
-        raise NotMetError(f"{ast.unparse(node)} cannot be reckoned with {left} and {right}") from None
-    if not reckonable(result):
+        raise NotMetError(f"{ast.unparse(node)} cannot be computed with {left} and {right}") from None
+    if not computable(result):
         raise NotMetError(f"{ast.unparse(node)} is too large")
     return result
 
@@ -194,13 +194,13 @@ def _truth(node: ast.expr, values: Mapping[str, Any]) -> bool:
 
 def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:
     value = value_of(node, values)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not reckonable(value):
-        raise NotMetError(f"{ast.unparse(node)} is {show(value)} ({_kind(value)}), no number to reckon with")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not computable(value):
+        raise NotMetError(f"{ast.unparse(node)} is {show(value)} ({_kind(value)}), not a number to compute with")
     return value
 
 
-def reckonable(value: float) -> bool:
-    """Tell whether a number can be reckoned with and shown."""
+def computable(value: float) -> bool:
+    """Tell whether a number can be computed with and shown."""
     return value.bit_length() <= _MAX_BITS if isinstance(value, int) else math.isfinite(value)
 
 
@@ -262,8 +262,8 @@ def _kind(value: Any) -> str:
 
 def show(value: Any) -> str:
     """A value as it is written in a condition, shortened."""
-    if isinstance(value, int) and not reckonable(value):
-        return "a number beyond reckoning"
+    if isinstance(value, int) and not computable(value):
+        return "a huge number"
     if isinstance(value, Mapping):
         return f"{{{_names(value)}}}"
     if isinstance(value, list | tuple):

@@ -17,9 +17,9 @@ from testbay.manifest.expressions.evaluate import (
     ORDER,
     PATHS,
     NotMetError,
+    computable,
     paths,
     plain,
-    reckonable,
     show,
     told,
     value_of,
@@ -136,7 +136,7 @@ def _refusal(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute) and node.attr.startswith("__"):
         return f"{node.attr!r} is not allowed"
     if isinstance(node, ast.Constant):
-        fits = not isinstance(node.value, int | float) or reckonable(node.value)
+        fits = not isinstance(node.value, int | float) or computable(node.value)
         return "" if plain(node.value) and fits else f"{show(node.value)} is not allowed"
     if isinstance(node, ast.Subscript):
         inner = node.slice.operand if isinstance(node.slice, ast.UnaryOp) else node.slice

@@ -193,7 +193,7 @@ def _unsettled(numbers: Iterable[int]) -> IncidentsError:
     return IncidentsError(
         f"GitHub: the issues do not settle: {', '.join(f'#{number}' for number in sorted(numbers))}",
         why="the list does not show them yet, or another run is changing them at the same time",
-        todo="run it again; the next run mends it in any case",
+        todo="run it again; the next run fixes it in any case",
     )
 
 

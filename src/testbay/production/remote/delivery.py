@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from testbay.errors import NotDeliveredError
 from testbay.masking import masked
-from testbay.production.remote.exchange import TO_MEND, TooMuchError, UnusableError, exchange
+from testbay.production.remote.exchange import TO_FIX, TooMuchError, UnusableError, exchange
 from testbay.text import one_line
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
         try:
             answer, headers = _once(to, method, content)
         except UnusableError as error:
-            what, todo = f"{to.name} is not reached: it cannot be asked from here", TO_MEND
+            what, todo = f"{to.name} is not reached: it cannot be asked from here", TO_FIX
             raise NotDeliveredError(what, why=to.hidden(str(error)), todo=todo) from None
         except _UnansweredError as error:
             what, evidence = "no answer", to.hidden(str(error))

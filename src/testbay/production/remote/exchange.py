@@ -11,7 +11,7 @@ from testbay.errors import InterruptedRunError
 if TYPE_CHECKING:
     import httpx
 
-TO_MEND = "mend the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+TO_FIX = "fix the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
 
 
 def is_private(url: str) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from testbay.errors import IncidentsError
 from testbay.masking import masked
 from testbay.production.remote.delivery import retry_after_s
-from testbay.production.remote.exchange import TO_MEND, TooMuchError, UnusableError, exchange, is_private
+from testbay.production.remote.exchange import TO_FIX, TooMuchError, UnusableError, exchange, is_private
 from testbay.text import one_line
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Api:
         try:
             response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
         except UnusableError as error:
-            return _Fault(what="it cannot be asked from here", why=str(error), todo=TO_MEND)
+            return _Fault(what="it cannot be asked from here", why=str(error), todo=TO_FIX)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return _Fault(what="no connection", why=str(error), again=True)
         except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:

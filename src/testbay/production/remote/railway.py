@@ -11,7 +11,7 @@ from testbay.errors import BayError
 from testbay.manifest import placeholders
 from testbay.manifest.rollout import Railway
 from testbay.masking import masked
-from testbay.production.remote.exchange import TO_MEND, TooMuchError, TooSlowError, UnusableError, ask, is_private
+from testbay.production.remote.exchange import TO_FIX, TooMuchError, TooSlowError, UnusableError, ask, is_private
 from testbay.text import one_line
 
 API_URL = "https://backboard.railway.com/graphql/v2"
@@ -111,7 +111,7 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
     except TooMuchError:
         raise RailwayError(f"Railway: the answer is larger than {most >> 20} MiB", todo=_TODO) from None
     except UnusableError as error:
-        raise RailwayError("Railway: it cannot be asked from here", why=str(error), todo=TO_MEND) from None
+        raise RailwayError("Railway: it cannot be asked from here", why=str(error), todo=TO_FIX) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
     return _read(response.status_code, text, access.shown(text))

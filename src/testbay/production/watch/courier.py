@@ -141,7 +141,7 @@ class Courier:
         return NotDeliveredError(
             f"{plural(self.untold, 'message')} could not be told: {', '.join(names)}",
             why="; ".join(sorted(set(self.trouble.values()))[:3]) or "the channel did not take them",
-            todo="mend the channel; the next testbay watch sends what waits",
+            todo="fix the channel; the next testbay watch sends what waits",
         )
 
 

@@ -2,7 +2,7 @@
 
 A check is bad after so many failed rounds in a row, and well again after so many good ones. Checks of a target that
 fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
-rounds outside of them as count anywhere make it news. So what a deploy or planned work breaks and mends is not told,
+rounds outside of them as count anywhere make it news. So what a deploy or planned work breaks and fixes is not told,
 and what outlives them is.
 """
 

@@ -91,7 +91,7 @@ def _values(session: "Session", wanted: list[str], access: Access) -> dict[str, 
         raise SecretMissingError(
             f"Parameter Store has no {', '.join(missing)}",
             why=f"the name in the manifest, the region ({session.region_name}) or the account is another",
-            todo=f"aws ssm describe-parameters --region {session.region_name} lists what is there; mend the manifest",
+            todo=f"aws ssm describe-parameters --region {session.region_name} lists what is there; fix the manifest",
         )
     return found
 

@@ -39,7 +39,7 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
         raise SecretMissingError(
             f"AWS cannot be reached ({type(error).__name__})",
             why=f"{guess}the network, a proxy or AWS_ENDPOINT_URL is in the way",
-            todo="mend AWS_REGION or the network, then run it again",
+            todo="fix AWS_REGION or the network, then run it again",
         ) from None
     except (boto.BotoCoreError, ValueError) as error:
         raise SecretMissingError(

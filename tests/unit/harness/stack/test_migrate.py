@@ -133,7 +133,7 @@ def test_a_failure_names_file_line_and_message(said: str, what: str, why: str) -
     """The whole of what psql said is the evidence."""
     error = migrate._failed(Path("/m/2.sql"), said)
 
-    assert (error.what, error.why, error.todo, error.evidence) == (what, why, "mend /m/2.sql", said.strip())
+    assert (error.what, error.why, error.todo, error.evidence) == (what, why, "fix /m/2.sql", said.strip())
 
 
 def test_endless_output_is_cut() -> None:
@@ -235,7 +235,7 @@ def test_missing_extension_blames_the_server(tmp_path: Path, said: str) -> None:
     ],
 )
 def test_a_server_that_ends_is_no_fault_of_the_migration(said: str) -> None:
-    """The advice is not to mend a file that was never asked."""
+    """The advice is not to fix a file that was never asked."""
     failed = migrate._failed(Path("1.sql"), said)
 
     assert failed.what == "migration 1.sql is not applied: PostgreSQL ended the connection"

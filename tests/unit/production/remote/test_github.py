@@ -165,7 +165,7 @@ def test_an_answer_is_not_unpacked(answers: Answers) -> None:
     ],
 )
 def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str) -> None:
-    """With what to mend, instead of a traceback."""
+    """With what to fix, instead of a traceback."""
     monkeypatch.setenv(name, value)
     access = GitHubAccess(api_url="https://127.0.0.1:9", repository="acme/shop", token=TOKEN)
     with pytest.raises(IncidentsError, match="it cannot be asked from here") as refused:
