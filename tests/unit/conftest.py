@@ -6,14 +6,14 @@ import shlex
 import socket
 import socketserver
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.warm import Warm
 
 from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
@@ -144,21 +144,29 @@ def listen() -> Iterator[Listen]:
         yield start
 
 
+# Nothing of this machine: other people's plugins cost seconds and change what is reported.
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+
+
+@pytest.fixture(scope="session")
+def warm_pytest() -> Iterator[Warm]:
+    """A Python that has imported pytest; our plugin is imported by each run, since pytest rewrites it."""
+    environ = {**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"}
+    with closing(Warm("pytest", "_pytest", "pytest", environ=environ)) as python:
+        yield python
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Pytest:
-    """Runs pytest on a small file, with the plugin as `testbay run` loads it."""
+def run(tmp_path: Path, warm_pytest: Warm) -> Pytest:
+    """Runs pytest on a small file, with the plugin as `testbay run` loads it; both outputs are one."""
 
     def start(text: str, *arguments: str, record: bool = True) -> subprocess.CompletedProcess[str]:
         (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
-        argv = [sys.executable, "-m", "pytest", "-p", "testbay.pytest_plugin", "-p", "no:cacheprovider", "test_it.py"]
+        argv = ["-p", "testbay.pytest_plugin", "-p", "no:cacheprovider", "test_it.py"]
         argv += ["-W", "error", "--strict-config", "--strict-markers"]  # as a suite may have it
         argv += ["--testbay-record", str(tmp_path / "tests.jsonl")] if record else []
-        # Nothing of this machine: other people's plugins cost seconds and change what is reported.
-        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-        environ = {**os.environ, **alone, "PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('TOOL', '')}"}
-        return subprocess.run(
-            [*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-        )
+        environ = {**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('TOOL', '')}"}
+        return warm_pytest.run([*argv, *arguments], cwd=tmp_path, environ=environ)
 
     return start
 

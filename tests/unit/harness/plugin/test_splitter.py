@@ -1,19 +1,18 @@
 """What a shard does inside pytest, on a small file; the plugin is loaded as `testbay run` loads it."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from tests.unit.conftest import ALONE, ROOT
+from tests.warm import Warm
 
 from testbay.harness.run import results
 from testbay.harness.run.shards import split as shards
 from testbay.settings import Shard
 
-ROOT = Path(__file__).parents[4]
 TESTS = """
 import pytest
 @pytest.mark.parametrize("of", ["a", "ü", "雪", "a b"])
@@ -25,19 +24,17 @@ Pytest = Callable[..., int]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Pytest:
+def run(tmp_path: Path, warm_pytest: Warm) -> Pytest:
     """Runs pytest as a shard of what the file holds; its exit code."""
 
     def start(text: str, shard: Shard, *arguments: str, **durations: float) -> int:
         (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
         shards.hand_down(tmp_path / "shard.json", shard, {f"test_it.py::{key}": s for key, s in durations.items()})
-        argv = [sys.executable, "-m", "pytest", "-p", "testbay.pytest_plugin", "test_it.py", "-W", "error"]
+        argv = ["-p", "testbay.pytest_plugin", "test_it.py", "-W", "error"]
         argv += ["--testbay-record", str(tmp_path / "tests.jsonl"), "--testbay-shard", str(tmp_path / "shard.json")]
-        environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-        environ |= {"PYTHONPATH": str(ROOT / "src")}
+        environ = {**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"}
         (tmp_path / "tests.jsonl").unlink(missing_ok=True)
-        done = subprocess.run([*argv, *arguments], cwd=tmp_path, env=environ, capture_output=True, check=False)
-        return done.returncode
+        return warm_pytest.run([*argv, *arguments], cwd=tmp_path, environ=environ).returncode
 
     return start
 
