@@ -72,8 +72,9 @@ class Warm:
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 argv = [sys.executable, __file__, str(theirs.fileno()), *self._order]
+                null = subprocess.DEVNULL  # on a terminal, a call's output would be buffered in another way
                 self._python = subprocess.Popen(
-                    argv, cwd="/", env=self._environ, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                    argv, cwd="/", env=self._environ, stdin=null, stdout=null, pass_fds=[theirs.fileno()]
                 )
 
     def close(self) -> None:

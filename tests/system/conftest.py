@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import LEFT_OUT, REQUIRED
+from tests.warm import Warm
 
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker
@@ -50,6 +51,15 @@ class Done:
         return self.out.splitlines()
 
 
+def _usual_environ() -> dict[str, str]:
+    """Our variables without those of the run that we are in."""
+    foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+
+
+WARM = Warm("testbay", "testbay", environ=_usual_environ())
+
+
 class Bay:
     """The testbay command in one project, with a cache folder nobody else uses."""
 
@@ -57,8 +67,7 @@ class Bay:
         self.project = project
         self.cache = cache
         self.service = project / "services" / "shop"
-        foreign = ("TESTBAY_", "GITHUB_", "COV", "PYTEST_")  # of the run that we are in
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        self.environ = _usual_environ()
         self.environ |= {"TESTBAY_CACHE_DIR": str(cache), "TESTBAY_ENGINE": "embedded", "CI": ""}
         # Plugins of libraries that happen to be installed beside us: importing them takes longer than most suites here.
         without = " ".join(f"-p no:{name}" for name in ("langsmith_plugin", "valkey", "hypothesispytest", "anyio"))
@@ -85,9 +94,8 @@ class Bay:
 
     def run(self, *arguments: str, **environ: str) -> Done:
         """Run it to its end."""
-        child = self.start(*arguments, **environ)
-        out, _ = child.communicate(timeout=90)
-        return Done(child.returncode, out)
+        done = WARM.run(arguments, cwd=self.project, environ=self.environ | environ)
+        return Done(done.returncode, done.stdout)
 
     def type(self, line: str, **environ: str) -> Done:
         """A command line at the shell's prompt, in the project's folder."""
@@ -308,7 +316,8 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = bay.run("run", "shop", PYTHONDONTWRITEBYTECODE="")
                 assert done.code == 0, done.out
     _TEMPLATES.append(shared / "cache/templates")
-    yield
+    with contextlib.closing(WARM):
+        yield
     _TEMPLATES.clear()
 
 
