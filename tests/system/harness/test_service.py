@@ -38,6 +38,15 @@ def test_three_lives(service):
 """
 
 
+LEAVES_A_FILE_OPEN = """
+import signal
+
+left_open = open(__file__ + ".out", "a")
+left_open.write("kept ")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+"""
+
+
 def test_coverage_has_every_process_but_a_killed_one(bay: Bay) -> None:
     """A process that is ended saves what was measured; with one that is killed it is lost, and no more than that."""
     bay.tests(TESTS)
@@ -54,9 +63,10 @@ def test_coverage_has_every_process_but_a_killed_one(bay: Bay) -> None:
 
 
 def test_lines_measured_in_a_warm_start_are_those_of_a_cold_one(bay: Bay) -> None:
-    """Libraries are loaded before the measuring begins, and the service's own code after it."""
+    """Libraries are loaded before the measuring begins, the service's own code after it; open files are written."""
     bay.tests("def test_it(service):\n    service.client.get('/first')\n")
-    (bay.service / "src/shop/serve.py").write_text(SERVE, encoding="utf-8")
+    serve = bay.service / "src/shop/serve.py"
+    serve.write_text(SERVE.replace("\nclass", f"{LEAVES_A_FILE_OPEN}\nclass"), encoding="utf-8")
     manifest = bay.service / "testbay.toml"
     kept = manifest.read_text(encoding="utf-8")
     measured = []
@@ -69,6 +79,7 @@ def test_lines_measured_in_a_warm_start_are_those_of_a_cold_one(bay: Bay) -> Non
         measured.append(json.loads((folder / "coverage.json").read_text(encoding="utf-8"))["files"])
 
     assert measured[0] == measured[1] == measured[2]
+    assert serve.with_name("serve.py.out").read_text(encoding="utf-8") == "kept kept kept "
 
 
 STARTS = """

@@ -6,15 +6,19 @@ for each start, with two descriptors: the service's output, and where its proces
 Each message is JSON behind its length.
 """
 
+import atexit
+import contextlib
 import ctypes
 import gc
 import importlib.machinery
 import importlib.util
+import io
 import json
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -163,5 +167,31 @@ def _tell(error: BaseException) -> NoReturn:
     sys.exit(1)
 
 
+def _end(code: int) -> NoReturn:
+    """End as Python does, without its last step, which takes every library apart and copies the memory of the fork.
+
+    That step costs five times the rest of a start and an end. It also flushes files that were left open; so does this.
+    """
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for the threads that are no daemons
+    atexit._run_exitfuncs()  # noqa: SLF001 - coverage saves what it measured, logging flushes
+    for found in gc.get_objects():  # the service's: what was there before the fork is frozen, and not among them
+        if isinstance(found, io.IOBase):
+            with contextlib.suppress(OSError, ValueError):
+                found.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        sys.exit(code)  # nothing reads it, or it is closed: Python knows what to make of that
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    main()()
+    run_service = main()
+    try:
+        run_service()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        _end(ended.code or 0)
+    _end(0)

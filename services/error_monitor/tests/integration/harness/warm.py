@@ -7,6 +7,7 @@ Usage: warm.py DESCRIPTOR COVERAGE_RULES; each line on standard input, a JSON ob
 `python -m error_monitor ARGV…`. The descriptor is told `started PID` in that order, and `ended PID CODE` as it happens.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -16,6 +17,7 @@ import runpy
 import select
 import signal
 import sys
+import threading
 from typing import Any
 
 import coverage
@@ -114,7 +116,21 @@ def _become(asked: dict[str, Any]) -> None:
     gc.freeze()
     gc.enable()
     sys.argv = ["error_monitor", *asked["argv"]]
-    runpy.run_module("error_monitor", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("error_monitor", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        _end(end.code)
+
+
+def _end(code: int) -> None:
+    """End as Python does, without the last step: it takes every library apart, and copies its memory by doing so."""
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for threads
+    atexit._run_exitfuncs()  # noqa: SLF001 - coverage saves what it measured
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
