@@ -2,10 +2,12 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from testbay.init import settingsfiles
+from testbay.init import literals, mentions, settingsfiles
+from testbay.init.literals import text_of
 from testbay.init.project import Project, Source
 from testbay.init.variable import last
 
@@ -49,11 +51,11 @@ class FixedAddress:
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     """The first address of each of these servers: in the program, else in its tests."""
     tests = [source for source in project.sources if source.is_test]
-    constants = dict(pair for source in project.code for pair in _constants(source))
+    shared = constants(project)
     found: dict[str, FixedAddress] = {}
     for source in (*project.code, *tests):
         tries = source.is_test and source.path.name != "conftest.py"  # many a host there is made up
-        for address in _addresses(source, constants) if source.tree else ():
+        for address in of_source(source, shared, mentions.mentioned(source) if source.is_test else ()):
             if address.need in needs and (address.is_local or not tries):
                 found.setdefault(address.need, address)
     for where, named in settingsfiles.groups(project):
@@ -65,49 +67,46 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
 
 def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
     for text in named.values():
-        yield from _of_text(text, where)
+        yield from of_text(text, where)
     known = _known(named)
     if need := _of_dict(" ".join((*named, *named.values())), known):
         yield _address(need, known, where)
 
 
-def _constants(source: Source) -> Iterator[tuple[str, str]]:
-    """`HOST = "localhost"` at the top of a module: the name, and the value as text."""
-    for statement in source.tree.body if source.tree else ():
-        if isinstance(statement, ast.Assign) and (text := _text(statement.value, {})):
-            yield last(statement.targets[0]), text
+def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
+    """The constants of the program's modules, by their names."""
+    return dict(pair for source in project.code for pair in literals.constants(source.tree, defaults=defaults))
 
 
-def _text(node: ast.expr, constants: Mapping[str, str]) -> str:
-    """A literal, a name of the project's that holds one, or an f-string of both; empty for another thing."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | int):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part, constants) for part in node.values)
-    if isinstance(node, ast.FormattedValue):
-        return _text(node.value, constants)
-    return constants.get(last(node), "")
+def of_source(
+    source: Source, shared: Mapping[str, str], left_out: Collection[ast.AST], *, defaults: bool = True
+) -> Iterator[FixedAddress]:
+    """Each address that a source names, by its own constants and by the `shared` ones."""
+    known = {**shared, **dict(literals.constants(source.tree, defaults=defaults))}
+    read = partial(text_of, known=known, defaults=defaults)
+    for node in ast.walk(source.tree) if source.tree else ():
+        if node not in left_out:
+            yield from _of_node(node, read, f"{source.path}:{getattr(node, 'lineno', 0)}")
 
 
-def _addresses(source: Source, constants: Mapping[str, str]) -> Iterator[FixedAddress]:
-    assert source.tree is not None
-    for node in ast.walk(source.tree):
-        where = f"{source.path}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.Constant | ast.JoinedStr):
-            yield from _of_text(_text(node, constants), where)
-        elif isinstance(node, ast.Call):
-            words = {word.arg: _text(word.value, constants) for word in node.keywords if word.arg}
-            named = _known(words)
-            if need := _of_call(node, named):
-                yield _address(need, named, where)
-        elif isinstance(node, ast.Dict):
-            pairs = zip(node.keys, node.values, strict=True)
-            named = _known({_text(key, {}): _text(value, constants) for key, value in pairs if key})
-            if need := _of_dict(ast.unparse(node), named):
-                yield _address(need, named, where)
+def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iterator[FixedAddress]:
+    if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
+        yield from of_text(read(node), where)
+    elif isinstance(node, ast.Call):
+        words = {word.arg: read(word.value) for word in node.keywords if word.arg}
+        named = _known(words)
+        if need := _of_call(node, named):
+            yield _address(need, named, where)
+        elif last(node.func) == "format":
+            yield from of_text(read(node), where)
+    elif isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        named = _known({text_of(key, {}): read(value) for key, value in pairs if key})
+        if need := _of_dict(ast.unparse(node), named):
+            yield _address(need, named, where)
 
 
-def _of_text(text: str, where: str) -> Iterator[FixedAddress]:
+def of_text(text: str, where: str) -> Iterator[FixedAddress]:
     """A URL, or the words of libpq: `host=localhost dbname=shop`."""
     if match := _URL.match(text):
         yield _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)

@@ -30,7 +30,7 @@ def taken(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in project.code:
         for node in ast.walk(source.tree) if source.tree else ():
-            if isinstance(node, ast.Call) and (need := _maker(node.func)):
+            if isinstance(node, ast.Call) and (need := maker(node.func)):
                 for name in (name for argument in _arguments(node) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
@@ -46,7 +46,8 @@ def assigned(tree: ast.Module) -> dict[ast.AST, str]:
     return found
 
 
-def _maker(function: ast.expr) -> str:
+def maker(function: ast.expr) -> str:
+    """The server whose client a call of this makes; empty for another call."""
     name = last(function)
     owner = last(function.value) if isinstance(function, ast.Attribute) else ""
     return _MAKERS.get(f"{owner}.{name}") or _MAKERS.get(name, "")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from testbay.init import addresses, entry, migrations, servers, settingsfiles, testing, variables
+from testbay.init import addresses, entry, insisted, migrations, servers, settingsfiles, testing, variables
 from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project
 from testbay.init.servers import Servers
@@ -50,7 +50,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     keys += entry.entry(project)
     unread = variables.unread(project, found.needs)
     alembic = ["postgres"] if settingsfiles.alembic_is_fixed(project) and "postgres" in found.needs else []
-    fixed = addresses.fixed(project, [*unread, *alembic])
+    fixed = addresses.fixed(project, [*unread, *alembic]) | insisted.insisted(project, found.needs)
     keys += _ports(found, fixed, variables.portless(project))
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
@@ -62,7 +62,8 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *testing.overruled(project),
         *testing.own_servers(project),
     ]
-    return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=fixed)
+    logins = insisted.insisted(project, variables.nameless(project), defaults=True) | fixed
+    return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=logins)
 
 
 def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[str, str]) -> list[Finding]:

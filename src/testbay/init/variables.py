@@ -142,6 +142,14 @@ def portless(project: Project) -> dict[str, str]:
     return {need: where for need, where in hosts.items() if not {"port", "url"} & kinds[need]}
 
 
+def nameless(project: Project) -> list[str]:
+    """Servers that variables lead to, whose database none of them names."""
+    told: dict[str, set[str]] = {}
+    for _, meaning in _meant(project):
+        told.setdefault(meaning.need, set()).add(meaning.kind)
+    return [need for need, kinds in told.items() if not {"url", "db"} & kinds]
+
+
 def needed(project: Project) -> dict[str, str]:
     """Servers that a variable is for by its default, its example, its type or the client that takes it."""
     found: dict[str, str] = {}

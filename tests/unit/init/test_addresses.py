@@ -151,3 +151,58 @@ def test_tests_with_servers_of_their_own_are_said(project: Project, packages: st
     made = manifest.draft(add(project, {"requirements.txt": packages, "tests/conftest.py": conftest}), {})
 
     assert made.missing[-1] == f"a way past {said}; a fixture that gives DATABASE_URL instead needs none"
+
+
+PARTS = 'U = "me"\nH = "localhost"\n'
+CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhost:6379')"
+
+
+@pytest.mark.parametrize(
+    ("files", "ports"),
+    [
+        ({"conftest.py": PARTS + 'URL = f"postgresql://{U}:pw@{H}:5433/shop"'}, ["{ postgres = 5433 }"]),
+        ({"conftest.py": PARTS + 'URL = "postgresql://%s:%s@%s/shop" % (U, "pw", H)'}, ["{ postgres = 5432 }"]),
+        ({"conftest.py": PARTS + 'URL = "postgresql://{}@{h}:{p}/x".format(U, h=H, p=55)'}, ["{ postgres = 55 }"]),
+        ({"conftest.py": PARTS + 'URL = "postgresql://" + U + "@" + H + ":5434/x"'}, ["{ postgres = 5434 }"]),
+        ({"conftest.py": 'os.environ["DATABASE_URL"] = "postgresql://localhost:5435/x"'}, ["{ postgres = 5435 }"]),
+        ({"conftest.py": 'os.environ.setdefault("DATABASE_URL", "postgresql://localhost:5435/x")'}, []),
+        ({"conftest.py": 'URL = os.getenv("DATABASE_URL") or "postgresql://localhost:5435/x"'}, []),
+        ({"config.py": 'class TestingConfig:\n    URL = "postgresql://localhost/x"'}, ["{ postgres = 5432 }"]),
+        ({"config.py": 'class TestSettings(BaseSettings):\n    url: str = "postgresql://localhost/x"'}, []),
+        ({"pytest.ini": "[pytest]\nenv =\n  DATABASE_URL=postgresql://localhost:77/x"}, ["{ postgres = 77 }"]),
+        ({"pytest.ini": "[pytest]\nenv =\n  D:DATABASE_URL=postgresql://localhost:77/x"}, []),
+    ],
+)
+def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, str], ports: list[str]) -> None:
+    """They pass the variables by that the program reads; what the environment replaces does not."""
+    program = {"requirements.txt": "psycopg\npytest-env", "app.py": 'u = os.environ["DATABASE_URL"]'}
+
+    made = manifest.draft(add(project, program | files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
+@pytest.mark.parametrize(
+    ("test", "ports"),
+    [
+        (CONNECTS, ["{ redis = 6379 }"]),
+        ("import fakeredis\n" + CONNECTS, []),
+        (CONNECTS + "\n\ndef test_patched():\n    with patch('app.redis.from_url'):\n        pass", []),
+        ("def test_it():\n    assert parse('redis://localhost:6379').port == 6379", []),
+        ("def test_it():\n    assert app.url == 'redis://localhost:6379'", []),
+        ("@pytest.mark.parametrize('url', ['redis://localhost:6379'])\ndef test_it(url):\n    pass", []),
+    ],
+)
+def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test: str, ports: list[str]) -> None:
+    """A stand-in listens there itself, and a server of the developer's there would stop the run."""
+    made = manifest.draft(add(project, {"requirements.txt": "redis", "app.py": "x = 1", "tests/test_x.py": test}), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
+def test_a_database_that_only_the_tests_name_is_made(project: Project) -> None:
+    """The variables lead to the server, and the name stands in conftest.py."""
+    conftest = 'H = os.getenv("DB_HOST", "localhost")\nURL = f"postgresql://me:pw@{H}:5432/shop_test"'
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
+
+    assert '      POSTGRES_DB: "shop_test"' in servers.compose_text(made.servers, made.fixed).splitlines()

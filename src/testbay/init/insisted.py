@@ -1,0 +1,94 @@
+"""Addresses on which the tests insist, whatever the environment says of a server."""
+
+import ast
+import configparser
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from testbay.init import addresses, mentions
+from testbay.init.addresses import FixedAddress
+from testbay.init.clients import maker
+from testbay.init.project import Project
+from testbay.init.settingsclasses import SettingsClasses
+from testbay.init.variable import last
+
+_DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
+_INI = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
+
+
+def insisted(project: Project, needs: Collection[str], *, defaults: bool = False) -> dict[str, FixedAddress]:
+    """The address of each of these servers that conftest.py, a test or a configuration for tests sets.
+
+    With `defaults` also one that is made of variables' defaults: the environment may say the rest of it.
+    """
+    found: dict[str, FixedAddress] = {}
+    shared = addresses.constants(project, defaults=defaults)
+    of_tests = _of_tests(project, shared, defaults=defaults)
+    for address in (*_of_pytest_env(project), *of_tests, *_of_classes(project, shared)):
+        if address.need in needs and address.is_local:
+            found.setdefault(address.need, address)
+    return found
+
+
+def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:
+    """Those in conftest.py; of another test only what it connects to, or sets for the program."""
+    tests = [source for source in project.sources if source.is_test]
+    for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
+        if source.tree is None:
+            continue
+        left_out = mentions.mentioned(source) | _replaceable(ast.walk(source.tree))
+        if source.path.name != "conftest.py":
+            left_out |= set(ast.walk(source.tree)) - _used(source.tree)
+        yield from addresses.of_source(source, shared, left_out, defaults=defaults)
+
+
+def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAddress]:
+    """Those in `class TestingConfig:`, if its fields are not variables themselves."""
+    classes = SettingsClasses(project)
+    for source in project.code:
+        nodes = list(ast.walk(source.tree)) if source.tree else []
+        for_tests = [node for node in nodes if isinstance(node, ast.ClassDef) and "test" in node.name.lower()]
+        inside = {part for node in for_tests if not classes.is_settings(node) for part in ast.walk(node)}
+        left_out = (set(nodes) - inside) | _replaceable(nodes)
+        if inside:
+            yield from addresses.of_source(source, shared, left_out, defaults=False)
+
+
+def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
+    """Those that pytest-env sets; its `D:` leaves a variable that is set as it is."""
+    if not project.has("pytest-env"):
+        return
+    said = project.table("tool", "pytest", "ini_options").get("env")
+    lists = [("pyproject.toml", said if isinstance(said, list) else str(said or "").splitlines())]
+    lists += [("pyproject.toml", [f"{k}={v}" for k, v in project.table("tool", "pytest_env").items()])]
+    for file, section in _INI:
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read_string(project.text(file))
+        except configparser.Error:
+            continue
+        lists.append((file, parser.get(section, "env", fallback="").splitlines()))
+    for file, lines in lists:
+        for name, _, value in (str(line).strip().partition("=") for line in lines):
+            if "D:" not in name:
+                yield from addresses.of_text(value.strip(), f"{file}: env")
+
+
+def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
+    """What the environment replaces: the defaults of variables, what stands behind `or` and `if`."""
+    found: set[ast.AST] = set()
+    for node in nodes:
+        default = isinstance(node, ast.Call) and last(node.func) in _DEFAULTS
+        if default or isinstance(node, ast.BoolOp | ast.IfExp):
+            found |= set(ast.walk(node))
+    return found
+
+
+def _used(tree: ast.Module) -> set[ast.AST]:
+    """What a test gives to a client, or sets in the environment."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        connects = isinstance(node, ast.Call) and (maker(node.func) or last(node.func) == "setenv")
+        sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
+        if connects or sets:
+            found |= set(ast.walk(node))
+    return found

@@ -1,0 +1,28 @@
+"""Addresses in tests that are only mentioned: to a stand-in, to a parser, in a comparison."""
+
+import ast
+import re
+
+from testbay.init.project import Source
+from testbay.init.variable import last
+
+# Servers of these listen where the tests say; a real one there would take their port.
+_STAND_INS = ("fakeredis", "mockredis", "birdisle", "pytest_postgresql", "pytest_redis", "testing", "py_pglite")
+_PATCHED = re.compile(
+    r"patch(?:\.object|\.dict)?\(\s*[^()]*(redis|valkey|psycopg|asyncpg|nats|connect|engine|pool)", re.IGNORECASE
+)
+_TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock", re.IGNORECASE)
+
+
+def mentioned(source: Source) -> set[ast.AST]:
+    """The parts of a test in which an address is no server's that the test connects to."""
+    if source.tree is None:
+        return set()
+    if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text):
+        return set(ast.walk(source.tree))
+    found: set[ast.AST] = set()
+    for node in ast.walk(source.tree):
+        talks = isinstance(node, ast.Call) and _TAKES_TEXT.search(last(node.func))
+        if talks or isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and last(node.func) == "parametrize"):
+            found |= set(ast.walk(node))
+    return found
