@@ -32,7 +32,7 @@ def init(
 
     chosen = configuration.load()
     voice, here = Voice(environ=chosen.environ), Path.cwd()
-    initialising.execute(here, chosen.environ, voice, ci=ci)
+    initialising.execute(here, chosen.environ, voice, ci=ci, runs=check)
     if check:
         run = Run(load_manifest(here), find_project(here), chosen, voice)
         raise typer.Exit(runs.execute(run, []))

@@ -12,8 +12,10 @@ from testbay.manifest.load import load_manifest
 from testbay.output import Voice
 
 
-def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "") -> None:
+def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "", runs: bool = False) -> None:
     """Write a manifest, and what it needs to run: a compose file, a first test, a workflow. Nothing is overwritten.
+
+    With `runs` the tests follow at once, and the line that says how to run them is left out.
 
     Raises:
         ManifestError: The CI is unknown, or the folder has a manifest and nothing else was asked for.
@@ -32,6 +34,8 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
         _start(project, environ, voice)
     if ci:
         write(root / workflow.FILE, workflow.text(project), voice)
+    if existing is None and not runs:
+        voice.say("next: testbay run")
 
 
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
@@ -55,7 +59,6 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     load_manifest(project.root)  # what was written is read as `testbay run` reads it
     if lacking := installed.absent(project, environ):
         voice.say(f"not installed: {lacking}")
-    voice.say("next: testbay run")
 
 
 def write(file: Path, text: str, voice: Voice) -> None:

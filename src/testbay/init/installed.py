@@ -44,6 +44,7 @@ def absent(project: Project, environ: Mapping[str, str]) -> str:
     python = found[0] if found else Path(sys.executable)
     names = sorted(set(_imported(project)))
     names += ["pytest_django"] if project.manage else []
+    names += ["greenlet"] if any("create_async_engine(" in source.text for source in project.code) else []
     try:
         asked = process.run([python, "-c", _ASK, json.dumps(names)], cwd=project.root, timeout_s=30)
         lacking = json.loads(asked.out)

@@ -24,7 +24,7 @@ def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | No
         return _command("flask db upgrade", "migrations/env.py, Flask-Migrate")
     if project.manage:
         return _command(f"python {project.manage} migrate --noinput", project.manage)
-    return _target(project) or _alembic_below(project) or _sql(project, scripts)
+    return _target(project) or _alembic_below(project) or _tool(project) or _sql(project, scripts)
 
 
 def _command(line: str, source: str) -> Finding:
@@ -56,6 +56,20 @@ def _alembic_below(project: Project) -> Finding | None:
         if location:
             return _command(f"alembic -c {path} upgrade head", str(path))
     return None
+
+
+def _tool(project: Project) -> Finding | None:
+    """The command of aerich or yoyo, which keep migrations as Python."""
+    if project.table("tool", "aerich"):
+        return _command("aerich upgrade", "pyproject.toml: tool.aerich")
+    steps = [source.path.parent for source in project.sources if "yoyo" in source.imports]
+    said = re.search(r"(?m)^sources\s*=\s*([\w./-]+)\s*$", project.text("yoyo.ini"))
+    folder = said[1] if said else next((str(path) for path in steps if re.fullmatch(r"[\w./-]+", str(path))), "")
+    if not folder or not project.has("yoyo-migrations"):
+        return None
+    login = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
+    driver = "" if project.has("psycopg2", "psycopg2-binary") else "+psycopg"  # yoyo takes psycopg2 unless told
+    return _command(f"yoyo apply --batch --database postgresql{driver}://{login} {folder}", f"{folder}, yoyo")
 
 
 def _below(project: Project, name: str) -> Iterator[Path]:

@@ -14,7 +14,7 @@ _WORDS = {
     "nats": {"NATS"},
 }
 _KINDS = {
-    "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND"},
+    "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO"},
     "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
     "port": {"PORT"},
     "user": {"USER", "USERNAME"},

@@ -188,6 +188,12 @@ def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, s
             {"db/m/env.py": "", "db/alembic.ini": "[alembic]\nscript_location = m\n"},
             'migrate = "cd db && alembic upgrade head"',
         ),
+        ({"pyproject.toml": '[tool.aerich]\nlocation = "m"'}, 'migrate = "aerich upgrade"'),
+        (
+            {"requirements.txt": "yoyo-migrations\npsycopg2", "m/1_a.py": "from yoyo import step"},
+            'migrate = "yoyo apply --batch --database postgresql://$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST'
+            ':$POSTGRES_PORT/$POSTGRES_DB m"',
+        ),
         ({"schema.sql": ""}, 'migrations = "."'),
         ({"schema.sql": "", "drop.sql": ""}, ""),
         ({"db/migrations/1_a.sql": ""}, 'migrations = "db/migrations"'),

@@ -25,7 +25,7 @@ from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, select
-from testbay.manifest.needs import BUILT_IN
+from testbay.manifest.needs import ALIASES, BUILT_IN
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -53,7 +53,15 @@ class Request:
     @property
     def said(self) -> str:
         """The servers to start, the engine, and the reason for it."""
-        return f"{', '.join(self.manifest.needs) or 'no dependency'} ({self.engine}: {self.reason})"
+        names = ", ".join(map(self._called, self.manifest.needs)) or "no dependency"
+        return f"{names} ({self.engine}: {self.reason})"
+
+    def _called(self, name: str) -> str:
+        """A dependency as its image has it: `redis` or `valkey`, where that is what stands in the room of Dragonfly."""
+        if name not in ROOMS or name not in self.services:
+            return name
+        title = ROOMS[name].endpoint(self.services[name], 0).title.lower()
+        return title if title in ALIASES else name
 
     def shared(self, name: str) -> str:
         """Say what tests share of a dependency; empty where each has all of it to itself."""
