@@ -11,6 +11,7 @@ _STAND_INS = ("fakeredis", "mockredis", "birdisle", "pytest_postgresql", "pytest
 _PATCHED = re.compile(
     r"patch(?:\.object|\.dict)?\(\s*[^()]*(redis|valkey|psycopg|asyncpg|nats|connect|engine|pool)", re.IGNORECASE
 )
+_IMPORT = "import nats"
 _TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock", re.IGNORECASE)
 
 
@@ -22,7 +23,12 @@ def mentioned(source: Source) -> set[ast.AST]:
         return set(ast.walk(source.tree))
     found: set[ast.AST] = set()
     for node in ast.walk(source.tree):
-        talks = isinstance(node, ast.Call) and _TAKES_TEXT.search(last(node.func))
-        if talks or isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and last(node.func) == "parametrize"):
+        if isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _only_mentions(node, source)):
             found |= set(ast.walk(node))
     return found
+
+
+def _only_mentions(call: ast.Call, source: Source) -> bool:
+    """Whether it connects to no fixed address: `nats.connect()` of the fixture `nats` leads to testbay's server."""
+    fixture = isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats" and _IMPORT not in source.text
+    return fixture or last(call.func) == "parametrize" or bool(_TAKES_TEXT.search(last(call.func)))

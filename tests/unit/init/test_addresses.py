@@ -190,12 +190,15 @@ def test_what_tests_insist_on_fixes_the_port(project: Project, files: dict[str, 
         (CONNECTS + "\n\ndef test_patched():\n    with patch('app.redis.from_url'):\n        pass", []),
         ("def test_it():\n    assert parse('redis://localhost:6379').port == 6379", []),
         ("def test_it():\n    assert app.url == 'redis://localhost:6379'", []),
+        ("async def test_it(nats):\n    await nats.connect()", []),
         ("@pytest.mark.parametrize('url', ['redis://localhost:6379'])\ndef test_it(url):\n    pass", []),
     ],
 )
 def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test: str, ports: list[str]) -> None:
     """A stand-in listens there itself, and a server of the developer's there would stop the run."""
-    made = manifest.draft(add(project, {"requirements.txt": "redis", "app.py": "x = 1", "tests/test_x.py": test}), {})
+    made = manifest.draft(
+        add(project, {"requirements.txt": "redis\nnats-py", "app.py": "x = 1", "tests/test_x.py": test}), {}
+    )
 
     assert [line.value for line in made.keys if line.key == "ports"] == ports
 

@@ -168,6 +168,9 @@ def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, s
     assert [line.value for line in found] == ([f'"{start}"', f'"{ready}"'] if start else [])
 
 
+YOYO_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
+
+
 @pytest.mark.parametrize(
     ("files", "line"),
     [
@@ -191,8 +194,7 @@ def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, s
         ({"pyproject.toml": '[tool.aerich]\nlocation = "m"'}, 'migrate = "aerich upgrade"'),
         (
             {"requirements.txt": "yoyo-migrations\npsycopg2", "m/1_a.py": "from yoyo import step"},
-            'migrate = "yoyo apply --batch --database postgresql://$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST'
-            ':$POSTGRES_PORT/$POSTGRES_DB m"',
+            f'migrate = "yoyo apply --batch --database postgresql://{YOYO_LOGIN} m"',
         ),
         ({"schema.sql": ""}, 'migrations = "."'),
         ({"schema.sql": "", "drop.sql": ""}, ""),
