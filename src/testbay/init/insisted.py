@@ -30,7 +30,7 @@ def insisted(project: Project, needs: Collection[str], *, defaults: bool = False
 
 
 def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) -> Iterator[FixedAddress]:
-    """Those in conftest.py; of another test only what it connects to, or sets for the program."""
+    """Find the addresses in conftest.py, and in another test those that it connects to or sets for the program."""
     tests = [source for source in project.sources if source.is_test]
     for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
         if source.tree is None:
@@ -42,7 +42,7 @@ def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) ->
 
 
 def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAddress]:
-    """Those in `class TestingConfig:`, if its fields are not variables themselves."""
+    """Find the addresses in `class TestingConfig:`, if its fields are not variables themselves."""
     classes = SettingsClasses(project)
     for source in project.code:
         nodes = list(ast.walk(source.tree)) if source.tree else []
@@ -54,7 +54,7 @@ def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAd
 
 
 def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
-    """Those that pytest-env sets; its `D:` leaves a variable that is set as it is."""
+    """Find the addresses that pytest-env sets; its `D:` leaves a variable that is set as it is."""
     if not project.has("pytest-env"):
         return
     said = project.table("tool", "pytest", "ini_options").get("env")
@@ -74,7 +74,7 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
 
 
 def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
-    """What the environment replaces: the defaults of variables, what stands behind `or` and `if`."""
+    """Collect the parts that the environment replaces: defaults of variables, alternatives behind `or` and `if`."""
     found: set[ast.AST] = set()
     for node in nodes:
         default = isinstance(node, ast.Call) and last(node.func) in _DEFAULTS
@@ -84,7 +84,7 @@ def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
 
 
 def _used(tree: ast.Module) -> set[ast.AST]:
-    """What a test gives to a client, or sets in the environment."""
+    """Collect the parts of a test that it gives to a client, or sets in the environment."""
     found: set[ast.AST] = set()
     for node in ast.walk(tree):
         connects = isinstance(node, ast.Call) and (maker(node.func) or last(node.func) == "setenv")

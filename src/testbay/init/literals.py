@@ -1,4 +1,4 @@
-"""What an expression of a source is as text, where literals and constants of the project say it.
+"""Read an expression of a source as text, where literals and constants of the project say it.
 
 With `defaults`, a variable of the environment that is read counts as its default.
 """
