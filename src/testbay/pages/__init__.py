@@ -1,6 +1,7 @@
 """The ground of our pages: templates that escape every value, one style, a policy that lets nothing else in."""
 
 import base64
+import functools
 import hashlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import jinja2
 _HERE = Path(__file__).parent
 
 
+@functools.cache  # compiling a page's templates takes longer than filling them in
 def environment(folder: Path) -> jinja2.Environment:
     """Load the templates of a folder, and those that all pages share."""
     return jinja2.Environment(

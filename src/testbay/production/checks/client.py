@@ -144,11 +144,17 @@ def run_id() -> str:
 
 
 def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust the certificates that come with us, or those that the environment names."""
+    """Trust the certificates that come with us, or those that the environment names; these may be renewed."""
+    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file, capath=folder) if file or folder else _trusting_certifi()
+
+
+@functools.cache
+def _trusting_certifi() -> ssl.SSLContext:
+    """Read its file once: it takes longer than asking a service."""
     import certifi
 
-    file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _password(url: str) -> set[str]:
