@@ -107,11 +107,15 @@ def _wait(argv: list[str], done: StepRun, room: Room) -> None:
         errors="replace",
         start_new_session=True,
     )
+    text = ""
     try:
         text, _ = child.communicate(timeout=max(0.0, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
         text = _end(child)
         raise TimeoutError(f"The action '{done.step.name}' has timed out after {minutes} minutes.") from None
+    except BaseException:  # the test's own time is up: a child that is left turns another test red
+        text = _end(child)
+        raise
     finally:
         for line in text.splitlines():
             room.output.hear(line)

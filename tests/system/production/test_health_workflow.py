@@ -17,6 +17,8 @@ GREEN |= dict.fromkeys(["metrics", "publish"], "skipped")
 RED = GREEN | {"check": "failure"}
 BAD = "health"
 
+pytestmark = pytest.mark.timeout(600)  # up to six runs of a whole workflow each: minutes beside other suites
+
 
 @pytest.fixture
 def shop(tmp_path: Path, github: FakeGitHub) -> Iterator[Production]:
