@@ -13,7 +13,7 @@ from subprocess import SubprocessError
 
 from testbay import process
 from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.manifest.environments import environment, python_of
+from testbay.manifest.environments import environment, python_of, without_pytest
 from testbay.manifest.service import Manifest
 
 _OLDEST = (3, 11)  # what our plugin is written for
@@ -27,10 +27,14 @@ print(json.dumps({"version": sys.version_info[:3], "has": names}))
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
-    """A Python program; `said` is where it was named, empty for the one that runs testbay."""
+    """A Python program; `said` is where it was named, empty for the one that runs testbay.
+
+    `passed_over` is the project's own environment, which has no pytest.
+    """
 
     program: Path
     said: str = ""
+    passed_over: Path | None = None
 
     @property
     def folder(self) -> str:
@@ -96,7 +100,7 @@ def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
         return _unless_ours(program, f"python in {manifest.file.name}")
     if found := environment(manifest.root, environ):
         return _unless_ours(*found)
-    return Interpreter(program=Path(sys.executable))
+    return Interpreter(program=Path(sys.executable), passed_over=without_pytest(manifest.root))
 
 
 def bridge(cache_dir: Path) -> str:

@@ -40,7 +40,7 @@ def absent(project: Project, environ: Mapping[str, str]) -> str:
     """List the imports that the project's Python lacks, with the command that installs them; empty without any."""
     found = environment(project.root, environ)
     if found is None and (passed := without_pytest(project.root)):
-        return f"pytest in {passed}, the project's environment: install pytest and pytest-cov there"
+        return f"pytest in {passed}, the project's environment: {passed}/bin/python -m pip install pytest pytest-cov"
     python = found[0] if found else Path(sys.executable)
     names = sorted(set(_imported(project)))
     names += ["pytest_django"] if project.manage else []

@@ -53,3 +53,14 @@ def test_the_active_environment_runs_the_tests(
     )
 
     assert (found.program, found.said) == (environment / "bin/python" if said else Path(sys.executable), said)
+
+
+def test_an_environment_without_pytest_is_passed_over(service: Callable[..., Manifest]) -> None:
+    """The run says so, since the program's own packages are there."""
+    manifest = service()
+    (manifest.root / ".venv/bin").mkdir(parents=True)
+    (manifest.root / ".venv/bin/python").touch(mode=0o755)
+
+    found = interpreter.choose(manifest, {})
+
+    assert (found.program, found.passed_over) == (Path(sys.executable), manifest.root / ".venv")

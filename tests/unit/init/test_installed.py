@@ -63,5 +63,6 @@ def test_an_environment_without_pytest_is_said(project: Project) -> None:
     found = add(project, {".venv/bin/python": "", "a.py": "import flask"})
 
     assert installed.absent(found, {}) == (
-        f"pytest in {project.root}/.venv, the project's environment: install pytest and pytest-cov there"
+        f"pytest in {project.root}/.venv, the project's environment: "
+        f"{project.root}/.venv/bin/python -m pip install pytest pytest-cov"
     )

@@ -61,6 +61,8 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     python = stack.request.interpreter
     if python.said:
         environ |= _crossing(run, python, environ)
+    elif python.passed_over:
+        run.voice.detail(f"note: {python.passed_over} has no pytest, so testbay's own Python runs the tests")
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
