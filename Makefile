@@ -6,9 +6,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup lint fix test-fast test test-all integration-test check pictures lock clean
 
-# A worker for each processor, or WORKERS=3; tests/conftest.py says what goes where.
+# Tests wait nearly as long as they work: three workers for two processors, or WORKERS=2; tests/conftest.py says what
+# goes where.
 # Images of Python forbid bytecode; without it each of the hundreds of Pythons that tests start compiles us anew.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n $(or $(WORKERS),logical)
+PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest -n $(or $(WORKERS),$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2))))
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import gc
 import importlib
 import os
 import re
@@ -55,6 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workers begin with what takes minutes: at the end, one of them would be waited for."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The tests stay until the end: what Python collects in between passes over them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

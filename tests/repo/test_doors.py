@@ -4,7 +4,7 @@ Ruff bans the dangers, but an exception for one file opens all doors there; this
 """
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import pytest
@@ -27,18 +27,26 @@ PROGRAMS = ("harness/reaper.py:", "harness/launch/forkserver.py:", "harness/laun
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv", "unsetenv")}
 
 
-def used(names: set[str]) -> Iterator[str]:
-    """Each use of one of these in src/testbay, as file:line name; `from os import environ` is one, too."""
+@functools.cache
+def doors() -> dict[str, str]:
+    """Each use of a danger in src/testbay, as file:line name; `from os import environ` is one, too."""
+    found = {}
     for file in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(parsed(file)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                found = {f"{node.value.id}.{node.attr}"}
+                names = {f"{node.value.id}.{node.attr}"}
             elif isinstance(node, ast.ImportFrom):
-                found = {f"{node.module}.{alias.name}" for alias in node.names}
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
             else:
                 continue
-            for name in sorted(found & names):
-                yield f"{file.relative_to(SOURCE).as_posix()}:{node.lineno} {name}"
+            for name in sorted(names & (SPAWNING | ENVIRONMENT)):
+                found[f"{file.relative_to(SOURCE).as_posix()}:{node.lineno} {name}"] = name
+    return found
+
+
+def used(names: set[str]) -> list[str]:
+    """Each use of one of these."""
+    return [use for use, name in doors().items() if name in names]
 
 
 def test_only_process_spawns() -> None:
@@ -57,6 +65,6 @@ def test_only_settings_reads_the_environment() -> None:
 
 def test_the_doors_are_where_we_say() -> None:
     """Both doors are in use: a renamed file would make the laws above pass on nothing."""
-    doors = {use.partition(":")[0] for use in used(SPAWNING | ENVIRONMENT)}
+    found = {use.partition(":")[0] for use in used(SPAWNING | ENVIRONMENT)}
 
-    assert doors >= {"process/starting.py", "settings.py"}
+    assert found >= {"process/starting.py", "settings.py"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.repo.test_hygiene import FILE_WALL, FUNCTION_WALL
-from tests.repo.test_imports import LEVELS, SOURCE, imported, modules, parsed, room
+from tests.repo.test_imports import LEVELS, SOURCE, functions, imported, modules, room
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
@@ -50,12 +50,11 @@ def own_secrets() -> list[str]:
 
 def sizes() -> tuple[int, int]:
     """The lines of the longest file and of the longest function."""
-    files, functions = [0], [0]
+    files, lengths = [0], [0]
     for file in SOURCE.rglob("*.py"):
         files.append(file.read_text(encoding="utf-8").count("\n"))
-        found = (node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-        functions += [(node.end_lineno or 0) - node.lineno + 1 for node in found]
-    return max(files), max(functions)
+        lengths += [(node.end_lineno or 0) - node.lineno + 1 for node in functions(file)]
+    return max(files), max(lengths)
 
 
 def test_the_house_is_printed(record_property: Callable[[str, object], None]) -> None:

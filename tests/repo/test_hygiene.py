@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.repo.test_imports import parsed
+from tests.repo.test_imports import functions, parsed
 
 pytestmark = pytest.mark.xdist_group("laws")  # one worker parses every file, once
 
@@ -57,8 +57,7 @@ def test_functions_stay_below_the_wall(root: Path, tracked: list[Path]) -> None:
     sizes = {
         f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for file in code(tracked)
-        for node in ast.walk(parsed(root / file))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in functions(root / file)
     }
 
     assert {name: size for name, size in sizes.items() if size > FUNCTION_WALL} == {}
@@ -70,9 +69,8 @@ def test_every_test_states_its_promise(root: Path, tracked: list[Path]) -> None:
         f"{file}:{node.lineno} {node.name}"
         for file in code(tracked)
         if "tests" in file.parts and "project" not in file.parts
-        for node in ast.walk(parsed(root / file))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        if not ast.get_docstring(node)
+        for node in functions(root / file)
+        if node.name.startswith("test_") and not ast.get_docstring(node)
     ]
 
     assert not mute, "\n".join(mute)

@@ -180,9 +180,10 @@ def test_a_head_without_an_end_is_given_up(
             while True:
                 client.sendall(more * 1000)
 
-    found = told(ask(check("status == 200", 'timeout = "1s"'), listen(flood)))
+    within_s = "1" if said else "0.3"  # it keeps a processor busy
+    found = told(ask(check("status == 200", f'timeout = "{within_s}s"'), listen(flood)))
 
-    late = "GET /health took longer than 1 s: no answer came"
+    late = f"GET /health took longer than {within_s} s: no answer came"
     assert found == ("fail", f"GET /health: no answer: {said}" if said else late)
 
 
