@@ -91,8 +91,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
     if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it
+        from testbay.harness.plugin.controller import Controller
         from testbay.harness.plugin.crashes import Crashes
 
+        config.pluginmanager.register(Controller(), "testbay-controller")
         config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
     config.pluginmanager.register(JUnit(config), "testbay-junit")
     if target := config.getoption("--testbay-record"):

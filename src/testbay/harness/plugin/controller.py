@@ -1,0 +1,14 @@
+"""The process of pytest-xdist that starts the workers and runs no tests."""
+
+import gc
+
+
+class Controller:
+    """Spares the controller what pytest does for tests."""
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave out of collections what is there now.
+
+        At its end pytest collects five times, to warn of what tests left open: here that is half a second for nothing.
+        """
+        gc.freeze()
