@@ -55,10 +55,15 @@ def _health(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    import gc
+
+    gc.disable()  # what is loaded now lives as long as the process: collections need not look through it
     import uvicorn
 
     from error_monitor.app import create_app
 
+    gc.freeze()
+    gc.enable()
     try:
         app = create_app()
     except SettingsError as exc:

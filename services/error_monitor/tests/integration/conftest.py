@@ -33,7 +33,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Load the libraries while tests are collected. pytest-xdist's controller runs no tests."""
     if not session.config.option.collectonly and not session.config.pluginmanager.hasplugin("dsession"):
         session.stash[LAUNCHER] = Launcher()
-        unwatched.load("docker", "psycopg_pool", "pydantic", "structlog")  # before our own modules do, watched
+        unwatched.load("psycopg_pool", "pydantic", "structlog")  # before our own modules do, watched
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -8,15 +8,14 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
+from typing import TYPE_CHECKING, Any
 
 from error_monitor.sources.railway import nanoseconds
 from error_monitor.sources.records import MAX_LINE_BYTES, Batch, Chunk, Gap, Position, SourceError, Stream
 from error_monitor.sources.timeline import SECOND_NS, moment
+
+if TYPE_CHECKING:
+    import docker
 
 _MOST_LINES = 5000
 _SERVICE_LABEL = "com.docker.compose.service"
@@ -43,6 +42,8 @@ class Containers:
             self._client.close()
 
     def _find(self) -> list[Stream]:
+        import docker  # with what it needs a tenth of the start of a monitor that reads no containers
+
         own = socket.gethostname()
         try:
             if self._client is None:
@@ -56,7 +57,7 @@ class Containers:
                 is_terminal = bool(container.attrs["Config"].get("Tty"))
                 outputs = ("stdout",) if is_terminal else ("stdout", "stderr")
                 found += [Container(container, one, service, self._monitor, self._lookback_s) for one in outputs]
-        except (DockerException, RequestException, OSError) as exc:
+        except _failures() as exc:
             raise SourceError(f"Docker gives no answer: {exc}") from exc
         return found
 
@@ -78,7 +79,7 @@ class Container:
         """The next lines."""
         try:
             return await asyncio.to_thread(self._read, position)
-        except (DockerException, RequestException, OSError) as exc:
+        except _failures() as exc:
             raise SourceError(f"container {self._container.name}: {exc}") from exc
 
     def _read(self, position: Position | None) -> Chunk:
@@ -143,3 +144,10 @@ def _whole(parts: Iterator[bytes]) -> Iterator[bytes]:
             rest = rest[: 2 * MAX_LINE_BYTES]
     if rest:
         yield rest
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """The errors that the client raises; those of its HTTP library are OSErrors."""
+    from docker.errors import DockerException
+
+    return DockerException, OSError

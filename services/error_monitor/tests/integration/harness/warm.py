@@ -24,7 +24,6 @@ import coverage
 
 LIBRARIES = (
     "anyio._backends._asyncio",
-    "docker",
     "fastapi",
     "httpcore",
     "httpx",
