@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import settings
-from testbay.harness import world
 from testbay.harness.plugin import hints, reruns
 from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
@@ -124,7 +123,7 @@ def _leasing(request: pytest.FixtureRequest) -> Leasing:
 
 
 @pytest.fixture
-def bay(testbay: Leases, request: pytest.FixtureRequest) -> "Iterator[Lease]":  # noqa: ARG001 - marks who wants one
+def bay(request: pytest.FixtureRequest) -> "Iterator[Lease]":
     """The test's lease: bay.postgres.dsn, bay.dragonfly.url, bay.nats.url; bay.env starts any process on it.
 
     DATABASE_URL and the like are set in this process too, while the test runs.
@@ -153,8 +152,8 @@ def postgres(bay: "Lease") -> "Iterator[psycopg.Connection[Any]]":
         with closing(connection):
             yield connection
         return
-    yield world.really(database.connection)()
-    world.really(database.end_lending)()
+    yield database.connection()
+    database.end_lending()
 
 
 @pytest.fixture
@@ -164,11 +163,9 @@ def dragonfly(bay: "Lease") -> "Iterator[Redis]":
     Example:
         dragonfly.set("key", "value")
     """
-    from redis import Redis
+    from testbay.harness.dependencies.dragonfly import slots
 
-    from testbay.harness.dependencies.dragonfly.slots import connections
-
-    with Redis(connection_pool=connections(or_fail(lambda: bay.dragonfly).url)) as client:
+    with slots.client(or_fail(lambda: bay.dragonfly).url) as client:
         yield client
         client.connection_pool.disconnect()
 

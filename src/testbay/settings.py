@@ -189,6 +189,25 @@ def without(prefix: str) -> Iterator[None]:
         os.environ.update(taken)
 
 
+@contextmanager
+def exported(values: Mapping[str, str], without: str) -> Iterator[None]:
+    """Set variables for a block, and hide those of a prefix; then the environment is as it was."""
+    environment = os.environ  # that one again, also if a test puts another in its place
+    hidden = [name for name in environment if name.startswith(without) and name not in values]
+    before = {name: environment.get(name) for name in (*hidden, *values)}
+    for name in hidden:
+        del environment[name]
+    environment.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
+
+
 def environ() -> dict[str, str]:
     """A copy of the environment as it is."""
     return dict(os.environ)

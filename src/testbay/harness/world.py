@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,7 +34,8 @@ _REAL: dict[ModuleType, dict[str, Any]] = {
     builtins: {"open": open, "print": print},
 }
 # A module in which nothing has changed is known by one comparison: this is asked at each phase of each test.
-_UNTOUCHED = {module: dict(vars(module)) for module in _REAL}
+_LOOKS = [(module, itemgetter(*names)) for module, names in _REAL.items()]
+_UNTOUCHED = [tuple(names.values()) for names in _REAL.values()]
 
 
 class Clock:
@@ -43,19 +45,21 @@ class Clock:
     sleep = staticmethod(time.sleep)
 
 
+class Disk:
+    """Reaches files as they are; pyfakefs, too, looks in modules alone."""
+
+    stat = staticmethod(os.stat)
+    pwrite = staticmethod(os.pwrite)
+    truncate = staticmethod(os.ftruncate)
+
+
 @contextmanager
 def real() -> Iterator[None]:
     """Put back what a test has replaced, for the block: our own work is not part of what it fakes."""
     patcher = _file_system()
     if patcher is not None:
         patcher.pause()
-    faked = [
-        (module, name, vars(module).get(name, _ABSENT), value)
-        for module, names in _REAL.items()
-        if vars(module) != _UNTOUCHED[module]
-        for name, value in names.items()
-        if vars(module).get(name, _ABSENT) is not value
-    ]
+    faked = [] if _is_untouched() else _faked()
     for module, name, _, value in faked:
         setattr(module, name, value)
     try:
@@ -68,6 +72,22 @@ def real() -> Iterator[None]:
                 setattr(module, name, fake)
         if patcher is not None:
             patcher.resume()
+
+
+def _is_untouched() -> bool:
+    try:
+        return all(look(vars(module)) == real for (module, look), real in zip(_LOOKS, _UNTOUCHED, strict=True))
+    except Exception:  # noqa: BLE001 - a name is gone, or a fake cannot be compared
+        return False
+
+
+def _faked() -> list[tuple[ModuleType, str, Any, Any]]:
+    return [
+        (module, name, vars(module).get(name, _ABSENT), value)
+        for module, names in _REAL.items()
+        for name, value in names.items()
+        if vars(module).get(name, _ABSENT) is not value
+    ]
 
 
 def really(call: Callable[P, T]) -> Callable[P, T]:

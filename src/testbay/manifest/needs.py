@@ -1,5 +1,6 @@
 """The names that a manifest may need: the dependencies that testbay brings, and those of installed packages."""
 
+from collections.abc import Iterable
 from importlib import metadata
 
 from testbay.errors import ManifestError
@@ -13,6 +14,11 @@ GROUP = "testbay.dependencies"  # the entry points by which a package brings a d
 def names() -> tuple[str, ...]:
     """Every dependency that is installed here, the built-in ones first; no package is imported for it."""
     return (*BUILT_IN, *sorted({point.name for point in metadata.entry_points(group=GROUP)} - set(BUILT_IN)))
+
+
+def are_built_in(several: Iterable[str]) -> bool:
+    """Tell whether testbay itself brings all of those dependencies."""
+    return all(name in BUILT_IN for name in several)
 
 
 def is_known(name: str) -> bool:

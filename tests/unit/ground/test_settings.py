@@ -224,3 +224,18 @@ def test_durations_are_for_shards() -> None:
         "--durations: no shard to split off",
         "  do:       add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
     ]
+
+
+def test_variables_of_a_block_are_gone_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the block did with them, or with the environment as a whole."""
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("KEPT", "before")
+    monkeypatch.delenv("MADE", raising=False)
+    names, environment = ("PGHOST", "PGPORT", "KEPT", "MADE"), os.environ
+    with settings.exported({"KEPT": "inside", "MADE": "here", "PGPORT": "5"}, without="PG"):
+        inside = [environment.get(name) for name in names]
+        del environment["KEPT"]
+        monkeypatch.setattr(os, "environ", {})
+
+    assert inside == [None, "5", "inside", "here"]
+    assert [environment.get(name) for name in names] == ["elsewhere", None, "before", None]

@@ -19,7 +19,7 @@ class Returned(NamedTuple):
     ready: bool = True
 
 
-Steps = Generator[None, None, Returned]
+Steps = Generator[Any, None, Returned]  # of None or True: see Slot.take_back
 
 
 class Slot(Protocol):
@@ -32,7 +32,8 @@ class Slot(Protocol):
         """Close what the test left open and make the part as new where that is quick.
 
         A generator: it yields where its server has been asked something and works on it, so that the caller can speak
-        to the others meanwhile.
+        to the others meanwhile. It yields True where the test left nothing open and the rest can wait until the part
+        is wanted again.
 
         Raises:
             OSError: The server refused, or its answer could not be used: the part has to be remade.

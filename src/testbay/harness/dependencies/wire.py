@@ -4,7 +4,7 @@ import socket
 from typing import Self
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.world import Clock
+from testbay.harness.world import Clock, real
 
 _LIMIT_BYTES = 1_000_000
 
@@ -18,8 +18,9 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, *, limit_bytes: int = _LIMIT_BYTES) -> None:
         self._deadline = Clock.monotonic() + timeout_s
-        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with real():  # the rest of it uses nothing that a test can fake
+            self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._limit_bytes = limit_bytes
 

@@ -1,6 +1,7 @@
 """The stack that leases are taken on: the one `testbay run` started for its tests, a kept one, or one of their own."""
 
 import io
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -37,12 +38,13 @@ class Attachment:
     leave: Callable[[], None]
 
 
-def attach(folder: Path, run: str = "") -> Attachment:
+def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
     """Lease on the stack that belongs to this test process.
 
     Args:
         folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.
         run: The same for every worker of one run: they share one stack, the first one starts it.
+        meanwhile: Called in another thread while servers start.
 
     Raises:
         BayError: No manifest was found, or the stack cannot be started.
@@ -56,7 +58,7 @@ def attach(folder: Path, run: str = "") -> Attachment:
     project = find_project(folder)
     asked = request.request(_service(folder, project), project, chosen)
     with process.signals_as_errors(), _one_at_a_time(chosen, run):
-        stack = _joined(asked, run) or _started(asked, run)
+        stack = _joined(asked, run) or _started(asked, run, meanwhile)
     try:
         opened = pool.opened(stack.home, chosen)
     except BaseException:
@@ -167,11 +169,13 @@ def _joined(asked: "Request", run: str = "") -> "Stack | None":
     return stack
 
 
-def _started(asked: "Request", run: str) -> "Stack":
+def _started(asked: "Request", run: str, meanwhile: Callable[[], None]) -> "Stack":
     from testbay.harness.stack import prepare, prepared
 
     prepare.decide_model(asked)
-    stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO()), sets_aside=True))
+    threading.Thread(target=meanwhile, name="testbay-meanwhile").start()
+    # The first lease sets the migrated database aside: nobody else knows yet where that is.
+    stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO())))
     try:
         stack.note({"run": run})
         _await_noted(stack, run)

@@ -50,6 +50,7 @@ class Lease:
         self._tenancy = tenancy
         self._slots = slots
         self._faults = faults
+        self._exported: tuple[dict[str, Endpoint], dict[str, str]] | None = None
         self._direct = direct  # only of one that is reached through proxies
 
     @property
@@ -86,7 +87,9 @@ class Lease:
     def exports(self) -> dict[str, str]:
         """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
         endpoints = {name: self._endpoint(name) for name in self._slots}
-        return exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+        if self._exported is None or self._exported[0] != endpoints:  # they are other ones once a part was remade
+            self._exported = endpoints, exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
+        return dict(self._exported[1])
 
     @property
     def placeholders(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,13 +20,15 @@ from testbay.errors import BayError, EngineUnavailableError
 from testbay.harness import world
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.slots import Ground, Landlord, Returned, Slot
+from testbay.harness.dependencies.slots import Ground, Landlord, Slot
 from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.leases.lease import Lease
+from testbay.harness.leases.returning import Returning
 from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
 from testbay.harness.stack import lifeline, registry
 from testbay.harness.world import Clock
 from testbay.logs import Log
+from testbay.manifest import needs
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
@@ -48,6 +51,7 @@ class Pool:
         self._landlords: dict[str, Landlord] = {}
         self._slots: dict[str, dict[str, Slot]] = {}  # by the lease's name
         self._numbers: dict[str, int] = {}
+        self._returning: dict[str, Returning] = {}
         self._ready: queue.SimpleQueue[Lease | _Failed] = queue.SimpleQueue()
         self._making: list[Future[None]] = []
         self._remaking: list[Future[None]] = []
@@ -70,9 +74,13 @@ class Pool:
         """The stack's folder."""
         return self._home
 
+    @cached_property
+    def _logs(self) -> dict[str, Log]:
+        return {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
+
     def logs(self, held: Sequence[Lease]) -> dict[str, Log]:
         """Every server's log, and what in it is not about leases other than those."""
-        found = {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
+        found = dict(self._logs)
         for lease in held:
             for name, slot in self._slots[lease.name].items():
                 if slot.log is not None:
@@ -101,6 +109,22 @@ class Pool:
         Raises:
             EngineUnavailableError: A server refused to give one.
         """
+        while True:
+            lease = self._next()
+            returning = self._returning.pop(lease.name, None)
+            spoilt = returning.finish() if returning is not None else []
+            if not spoilt:
+                return lease
+            self._remake(lease, spoilt)
+
+    def _next(self) -> Lease:
+        with suppress(queue.Empty):  # most often one is there, and nothing is needed that a test can fake
+            found = self._ready.get_nowait()
+            return found if isinstance(found, Lease) else self._again(found)
+        return self._awaited()
+
+    @world.really
+    def _awaited(self) -> Lease:
         if self._ready.empty() and not _under_way(self._making):
             if not _under_way(self._remaking):
                 self._order(self._making, self._make)
@@ -114,6 +138,7 @@ class Pool:
             ) from None
         return found if isinstance(found, Lease) else self._again(found)
 
+    @world.really
     def _again(self, failed: "_Failed") -> Lease:
         """Do now what failed in the background: it may have met what another test was faking just then."""
         try:
@@ -127,14 +152,19 @@ class Pool:
         With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
         """
         slots = list(self._slots[lease.name].values())
-        found = _taken_back(slots)
-        left = [text for returned in found for text in returned.left]
-        spoilt = [slot for slot, returned in zip(slots, found, strict=True) if renew or not returned.ready]
-        if spoilt:
-            self._order(self._remaking, lambda: _remade(lease, spoilt))
+        returning = Returning(slots, foreign=not needs.are_built_in(self._landlords))
+        left = returning.look()
+        if renew or returning.spoilt:
+            spoilt = returning.finish()
+            self._remake(lease, slots if renew else spoilt)
         else:
+            self._returning[lease.name] = returning
             self._ready.put(lease)
         return left
+
+    @world.really
+    def _remake(self, lease: Lease, spoilt: Sequence[Slot]) -> None:
+        self._order(self._remaking, lambda: _remade(lease, spoilt))
 
     def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
         """Put proxies before a lease, with faults whose chance begins with `seed`; `close` these.
@@ -236,6 +266,7 @@ class Pool:
     def close(self) -> None:
         """Give everything back, and hang up."""
         self._background.shutdown(wait=True, cancel_futures=True)
+        self._returning.clear()
         for slot in (slot for slots in self._slots.values() for slot in slots.values()):
             with suppress(OSError):
                 slot.close()
@@ -252,28 +283,11 @@ class _Failed(NamedTuple):
     make: Callable[[], Lease | None]
 
 
-def _taken_back(slots: Sequence[Slot]) -> list[Returned]:
-    """Step by step in turn: each server works while the others are spoken to."""
-    found: dict[int, Returned] = {}
-    at_work = {index: slot.take_back() for index, slot in enumerate(slots)}
-    while at_work:
-        for index, steps in list(at_work.items()):
-            try:
-                next(steps)
-            except StopIteration as done:
-                found[index] = done.value
-            except Exception:  # noqa: BLE001 - also what a test has put in the place of a function: it is made anew
-                found[index] = Returned(ready=False)
-            if index in found:
-                del at_work[index]
-    return [found[index] for index in range(len(slots))]
-
-
 def _under_way(orders: list[Future[None]]) -> bool:
     return any(not order.done() for order in orders)
 
 
-def _remade(lease: Lease, spoilt: list[Slot]) -> Lease:
+def _remade(lease: Lease, spoilt: Sequence[Slot]) -> Lease:
     for slot in spoilt:
         slot.remake()
     return lease

@@ -1,7 +1,6 @@
 """The evidence of a failed test: what every server and the service logged while it ran, and their condition."""
 
 import json
-import os
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -13,7 +12,7 @@ from testbay.harness import world
 from testbay.harness.plugin import cause
 from testbay.harness.plugin.cause import Raised
 from testbay.harness.run.record import RAISED
-from testbay.harness.world import Clock
+from testbay.harness.world import Clock, Disk
 from testbay.logs import Log
 from testbay.text import visible
 
@@ -137,14 +136,13 @@ class Evidence:
         self._windows = Windows()
         self._notes = notes
 
-    @world.really
     def notice(self) -> None:
         """A lease was taken, a service started: the test is to be shown their logs from here on."""
         self._windows.open(self._source.logs())
         if self._notes is not None:
             text = self._windows.as_json()
-            os.pwrite(self._notes.fileno(), text, 0)
-            self._notes.truncate(len(text))
+            Disk.pwrite(self._notes.fileno(), text, 0)
+            Disk.truncate(self._notes.fileno(), len(text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -227,7 +225,7 @@ def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str],
 
 def _size(file: Path) -> int:
     try:
-        return file.stat().st_size
+        return Disk.stat(file).st_size
     except OSError:
         return 0
 

@@ -3,7 +3,8 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PLUGIN = "testbay.pytest_plugin"  # where our fixtures are
+_REDIS = {"dragonfly", "redis", "valkey"}  # those of one client
 
 
 class Leasing:
@@ -39,6 +41,7 @@ class Leasing:
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._attachments: dict[Path, Attachment | BayError] = {}
         self._places: dict[Path, Path] = {}
+        self._asked_for: set[str] = set()  # every fixture that a test has
         self._now = config.rootpath  # the folder of the tests that run now
         self._held: list[Lease] = []
         self._logs: dict[str, Log] = {}
@@ -73,9 +76,10 @@ class Leasing:
         """Start what the tests will ask for, before any of them holds a session of its own."""
         if self._config.option.collectonly or not any(_wants_a_lease(item) for item in session.items):
             return
+        self._asked_for = {name for item in session.items for name in getattr(item, "fixturenames", ())}
         for self._now in dict.fromkeys(item.path.parent for item in session.items if _wants_a_lease(item)):
             if self._where() not in self._attachments:
-                self._begin(with_service=any("service" in getattr(item, "fixturenames", ()) for item in session.items))
+                self._begin(with_service="service" in self._asked_for)
 
     def _begin(self, *, with_service: bool) -> None:
         """Warm the stack of the tests in the present folder; a test that asks for a lease hears why it gets none."""
@@ -122,7 +126,7 @@ class Leasing:
 
         run = str(self._worker["testrunuid"]) if self._worker is not None else ""
         try:
-            found = attach.attach(where, run)
+            found = attach.attach(where, run, self._load_clients)
         except BayError as error:
             return error
         except OSError as error:  # a full disk
@@ -130,6 +134,12 @@ class Leasing:
         self._attachments[where] = found
         self.evidence.notice()  # what a kept stack has logged so far belongs to no test here
         return found
+
+    def _load_clients(self) -> None:
+        """Import what the first test with a lease will ask for: it takes as long as the servers take to start."""
+        for name in ("psycopg", *(["redis"] if self._asked_for & _REDIS else [])):
+            with suppress(Exception):  # told where it is needed
+                import_module(name)
 
     def _attached(self) -> "Attachment | None":
         found = self._attachments.get(self._where())
@@ -143,25 +153,25 @@ class Leasing:
     def take(self, holder: str, node: pytest.Item | None = None, *, faults: bool = False) -> "Iterator[Lease]":
         """A lease whose variables are in the environment while it is held."""
         pool = or_fail(self.pool)
-        own = or_fail(world.really(pool.take))
+        own = or_fail(pool.take)
         self._held.append(own)
         self.evidence.notice()
         try:
-            with ExitStack() as way, pytest.MonkeyPatch.context() as environment:
-                between = self.healing.between(pool, own)
-                lease = or_fail(world.really(lambda: way.enter_context(between))) if faults else own
-                for name in [name for name in settings.environ() if name.startswith("PG")]:
-                    environment.delenv(name)  # they lead libpq, the service's too, somewhere else
-                for name, value in {**lease.exports, "TESTBAY_MARK": pool.mark}.items():
-                    environment.setenv(name, value)
+            with ExitStack() as way:
+                lease = or_fail(lambda: self._behind_proxies(pool, own, way)) if faults else own
+                # Variables of PG… would lead libpq, the service's too, somewhere else.
+                way.enter_context(settings.exported({**lease.exports, "TESTBAY_MARK": pool.mark}, without="PG"))
                 yield lease
         finally:
             self._held.remove(own)
             rerun = node is not None and has_failed(node) and self._config.getoption("--testbay-reruns") > 0
-            with world.real():
-                left = pool.give_back(own, renew=rerun)
+            left = pool.give_back(own, renew=rerun)
         if left:
             self._complain(f"{holder} left open: {'; '.join(left)}", node)
+
+    @world.really
+    def _behind_proxies(self, pool: "Pool", lease: "Lease", way: ExitStack) -> "Lease":
+        return way.enter_context(self.healing.between(pool, lease))
 
     def service(self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str]) -> "Service":
         """The service on a lease, or another program of the project's."""
@@ -282,7 +292,8 @@ def _nearest_manifest(folder: Path, root: Path) -> Path:
 def _wants_a_lease(item: pytest.Item) -> bool:
     """Tell whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
     info = getattr(item, "_fixtureinfo", None)
-    behind = info.name2fixturedefs.get("testbay", ()) if info is not None else ()
+    known = info.name2fixturedefs if info is not None else {}
+    behind = (definition for name in ("bay", "testbay") for definition in known.get(name, ()))
     return any(definition.func.__module__ == _PLUGIN for definition in behind)
 
 

@@ -1,6 +1,7 @@
 """A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
 
 import contextlib
+import copy
 import functools
 import re
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ _ANSWER_LIMIT_S = 10.0
 _READY_WITHIN_S = 10.0
 _PORTS_EACH = 16  # so many servers later a slot's first port may come again
 _LIST = (b"CLIENT", b"LIST")
+_OURS = " name=testbay "  # in a line of that list: most often it is the only one, and needs no closer look
+_FIELD = re.compile(r"(\S+?)=(\S*)")
+_COUNTED = re.compile(r"cmdstat_(\S+?):calls=(\d+)")
 # Commands that change the server itself, which emptying it would not undo.
 _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", "replicaof", "slaveof", "shutdown")
 
@@ -86,16 +90,23 @@ class _Part:
         """Disconnect the clients that are left, and empty it."""
         try:
             wire = self._wire()
-            tell(wire, _LIST)
+            tell(wire, _LIST, *self._emptying)
             yield
-            left = _await_alone(wire, hear(wire), self._concerns)
-            tell(wire, *self._emptying)
-            yield
-            answers = [hear(wire) for _ in self._emptying]
+            listed, *answers = [hear(wire) for _ in (_LIST, *self._emptying)]
+            others = self._others(listed)
+            left: tuple[str, ...] = ()
+            if others:  # they may write until they are gone
+                left = _await_alone(wire, others, self._others)
+                tell(wire, *self._emptying)
+                answers = [hear(wire) for _ in self._emptying]
         except OSError:
             self._hang_up()
             raise
         return Returned(left, ready=self._is_as_new(left, answers[0]))
+
+    def _others(self, listed: bytes) -> list[dict[str, str]]:
+        """Pick the clients in a list that are neither ours nor of other parts."""
+        return [client for client in _clients(listed) if client.get("name") != "testbay" and self._concerns(client)]
 
 
 class OwnServer(_Part):
@@ -224,14 +235,14 @@ def _connect(endpoint: Endpoint) -> Wire:
     return wire
 
 
-def _await_alone(wire: Wire, listed: bytes, concerns: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
-    """The clients still connected, in words, and disconnected."""
-    clients: list[dict[str, str]] = []
+def _await_alone(
+    wire: Wire, clients: list[dict[str, str]], others: Callable[[bytes], list[dict[str, str]]]
+) -> tuple[str, ...]:
+    """The clients that are still connected after a moment, in words, and disconnected."""
     for _ in patience(_GONE_WITHIN_S):
-        clients = [c for c in _clients(listed) if c.get("name") != "testbay" and concerns(c)]
+        clients = others(ask(wire, *_LIST))
         if not clients:
             return ()
-        listed = ask(wire, *_LIST)
     for client in clients:
         with contextlib.suppress(OSError):  # it may have gone this very moment
             ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
@@ -239,8 +250,9 @@ def _await_alone(wire: Wire, listed: bytes, concerns: Callable[[dict[str, str]],
 
 
 def _clients(listed: bytes) -> list[dict[str, str]]:
+    """Read clients by field, without our own connection if its line says so plainly: most often there is no other."""
     lines = listed.decode(errors="replace").splitlines()
-    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if line]
+    return [dict(_FIELD.findall(line)) for line in lines if line and _OURS not in line]
 
 
 def _said(client: dict[str, str]) -> str:
@@ -251,17 +263,28 @@ def _said(client: dict[str, str]) -> str:
 
 def _lasting(statistics: str) -> bool:
     """Tell whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
-    counted = dict(re.findall(r"cmdstat_(\S+?):calls=(\d+)", statistics))
+    counted = dict(_COUNTED.findall(statistics))
     return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1
 
 
+def client(url: str) -> "redis.Redis":
+    """Copy a client of redis-py, as making one takes longer than many a test; its table of answers is its own."""
+    made = copy.copy(_pattern(url))
+    table = made.response_callbacks
+    made.response_callbacks = type(table).__new__(type(table))
+    dict.update(made.response_callbacks, table)
+    return made
+
+
 @functools.lru_cache(16)
-def connections(url: str) -> "redis.ConnectionPool":
-    """A pool without connections: making one takes longer than many a test, and looking redis-py's version up, too."""
-    import redis
+def _pattern(url: str) -> "redis.Redis":
+    """Make a client whose pool has no connection."""
+    from redis.client import Redis  # a test that puts something in the place of `redis.Redis` means its own clients
+    from redis.connection import ConnectionPool
 
     try:
         from redis.driver_info import DriverInfo
     except ImportError:  # before version 7
-        return redis.ConnectionPool.from_url(url)
-    return redis.ConnectionPool.from_url(url, driver_info=DriverInfo())
+        return Redis(connection_pool=ConnectionPool.from_url(url))
+    # Else redis-py looks its own version up for each connection.
+    return Redis(connection_pool=ConnectionPool.from_url(url, driver_info=DriverInfo()))

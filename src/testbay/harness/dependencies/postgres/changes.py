@@ -14,6 +14,7 @@ from psycopg import pq
 
 from testbay import settings
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.world import real
 
 Session = psycopg.Connection[tuple[Any, ...]]
 Change = tuple[str, str, str]  # its kind, an oid or pid, what else is said of it
@@ -182,7 +183,8 @@ def connect(endpoint: Endpoint, **more: Any) -> Session:
         OSError: The server refuses.
     """
     try:
-        with settings.without("PG"):  # PGHOSTADDR leads elsewhere, PGSERVICE and PGREQUIREAUTH cannot be overridden
+        # PGHOSTADDR leads elsewhere, PGSERVICE and PGREQUIREAUTH cannot be overridden.
+        with real(), settings.without("PG"):
             return psycopg.connect(
                 host=endpoint.host,
                 port=endpoint.port,

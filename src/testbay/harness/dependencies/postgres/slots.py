@@ -136,7 +136,8 @@ class Database:
         self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}{LEASE_MARK}{number}"
         self._edition = 0
         self._renewals = 0
-        self._used = False
+        self._used = False  # lent since it was last made as new
+        self._resetting = False  # the server has been told to make it as new, and was not heard yet
         self._lent: weakref.ref[psycopg.Connection[tuple[Any, ...]]] | None = None
         self._session: psycopg.Connection[tuple[Any, ...]] | None = None
         self._prepared_in: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -184,16 +185,15 @@ class Database:
         if self._session is not None:
             self._session.close()
             self._session = None
+        self._resetting = False
 
     def take_back(self) -> Steps:
         """End every other session, look at what was written, and delete it if that makes the database as new."""
-        self.end_lending()
         with as_oserror():
+            self.end_lending()
+            if self._used:
+                self._reset()
             session = self._mended()
-            tell(session, _reset(session))
-            yield
-            hear(session)
-            self._used = False
             if self._prepared_in is not session:  # asked unprepared, the server's log would have an error for it
                 prepare(session, self._question)
                 self._prepared_in = session
@@ -205,33 +205,42 @@ class Database:
                 return Returned(left, ready=False)
             for message in messages:
                 tell(session, message)
-                yield
+                yield message is messages[-1]
                 for since, _, _ in hear(session):  # only the deletion answers
                     self._since = since.encode()
             return Returned()
 
     def end_lending(self) -> None:
-        """The test's connection stops working; what it had not committed is undone."""
+        """The test's connection stops working; what it had not committed is undone, and the server begins to reset it.
+
+        Nothing of Python's own library is called: a test may still fake it.
+        """
         lent = self._lent() if self._lent is not None else None
         if lent is not None:
             lent.pgconn = _closed()
-        if self._session is not None and self._session.info.transaction_status == pq.TransactionStatus.INTRANS:
-            ask(self._session, b"ROLLBACK")
+        with contextlib.suppress(psycopg.Error, OSError):  # a session that broke is opened again when it is needed
+            if self._used and not self._resetting and self._session is not None and not _is_busy(self._session):
+                self._tell_reset(self._session)
 
     def _reset(self) -> None:
         """Make the session as new, whatever the test before did in it."""
-        session = self._mended()
-        ask(session, _reset(session))
+        if not self._resetting:
+            self._tell_reset(self._mended())
+        self._resetting = False
+        hear(self._answering())
         self._used = False
+
+    def _tell_reset(self, session: Session) -> None:
+        if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            ask(session, b"ROLLBACK")
+        tell(session, _reset(session))
+        self._resetting = True
 
     def _mended(self) -> Session:
         """The session, outside of any transaction; another one if it is closed, or in the middle of something."""
-        session = self._answering()
-        usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
-        busy = session.pgconn.transaction_status not in usual
-        if busy or session.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        if _is_busy(self._answering()):
             self._hang_up()
-            session = self._answering()
+        session = self._answering()
         if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             ask(session, b"ROLLBACK")
         return session
@@ -291,6 +300,13 @@ class Database:
 
 def _connect(endpoint: Endpoint) -> Session:
     return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would take them away behind its back
+
+
+def _is_busy(session: Session) -> bool:
+    """Whether it is in the middle of something, or broken."""
+    usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+    unusual = session.pgconn.transaction_status not in usual
+    return unusual or session.pgconn.pipeline_status != pq.PipelineStatus.OFF
 
 
 def _reset(session: Session) -> bytes:

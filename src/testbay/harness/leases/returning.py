@@ -1,0 +1,53 @@
+"""A lease on its way back: every server works on its part at the same time, and the last answers can wait."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from testbay.harness import world
+from testbay.harness.dependencies.slots import Returned, Slot, Steps
+
+
+class Returning:
+    """Asks each server for its part of one lease, after a test. PostgreSQL, say, deletes rows meanwhile.
+
+    `foreign` says that a part is of a dependency which a package brings: that is asked in the real world.
+    """
+
+    def __init__(self, slots: Sequence[Slot], *, foreign: bool) -> None:
+        # Ours use nothing that a test can fake, but for new connections: see `Wire`.
+        self._world: Callable[[], AbstractContextManager[None]] = world.real if foreign else nullcontext
+        self._slots = slots
+        self._found: dict[int, Returned] = {}
+        self._at_work: dict[int, Steps] = {index: slot.take_back() for index, slot in enumerate(slots)}
+
+    def look(self) -> list[str]:
+        """Tell in words what the test left open; the servers may still be at work when that is known."""
+        waiting = list(reversed(self._at_work))  # the first one, a database, has been told before and works longest
+        with self._world():
+            while waiting:
+                waiting = [index for index in waiting if not self._step(index)]
+        return [text for _, returned in sorted(self._found.items()) for text in returned.left]
+
+    def _step(self, index: int) -> bool:
+        """Take one step; tell whether the rest of them can wait, or there are no more."""
+        try:
+            return next(self._at_work[index]) is True
+        except StopIteration as done:
+            self._found[index] = done.value
+        except Exception:  # noqa: BLE001 - also what a test has put in the place of a function: it is made anew
+            self._found[index] = Returned(ready=False)
+        del self._at_work[index]
+        return True
+
+    @property
+    def spoilt(self) -> list[Slot]:
+        """List the parts that have to be remade, as far as that is known."""
+        return [slot for index, slot in enumerate(self._slots) if index in self._found and not self._found[index].ready]
+
+    def finish(self) -> list[Slot]:
+        """Hear the last answers; list the parts that have to be remade."""
+        with self._world():
+            while self._at_work:
+                for index in list(self._at_work):
+                    self._step(index)
+        return self.spoilt
