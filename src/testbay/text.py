@@ -116,3 +116,14 @@ def line_ranges(numbers: Iterable[int]) -> str:
         else:
             ranges.append([number, number])
     return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def covered(percent: float, precision: int = 0) -> str:
+    """Return a percentage as coverage.py shows it: only nothing at all is 0, and only the whole is 100.
+
+    Example:
+        assert (covered(84.5), covered(99.7), covered(62.5, 2)) == ("84", "99", "62.50")
+    """
+    least = 10.0**-precision
+    shown = percent if percent in (0.0, 100.0) else min(max(round(percent, precision), least), 100.0 - least)
+    return f"{shown:.{precision}f}"

@@ -93,8 +93,9 @@ def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list
     rules = coveragerc.completed(rules, run_dir, source, everything=suite.coverage == "all")
     if _monitors() and not (known.cov_branch or known.cov_context) and coveragerc.may_monitor(rules):
         rules["run"]["core"] = "sysmon"
-    if known.cov_fail_under is not None:
-        rules.setdefault("report", {})["fail_under"] = str(known.cov_fail_under)
+    for name in ("fail_under", "precision"):
+        if (said := getattr(known, f"cov_{name}", None)) is not None:
+            rules.setdefault("report", {})[name] = str(said)
     if not (run_dir / "coveragerc").exists():  # a worker's controller has written both
         coveragerc.write(rules, run_dir / "coveragerc")
         coveragerc.write(coveragerc.of_the_service(rules, given), run_dir / "coveragerc-service")

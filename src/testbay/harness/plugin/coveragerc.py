@@ -3,6 +3,7 @@
 import configparser
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,25 @@ def write(rules: Rules, file: Path) -> None:
         parsed.write(out)
 
 
-def fail_under(file: Path) -> float:
-    """The least percentage that the project accepts; 0 when it says none."""
+@dataclass(frozen=True, kw_only=True)
+class Reporting:
+    """How the project reports its percentage: with how many decimals, and from which one on it is enough."""
+
+    fail_under: float = 0.0
+    precision: int = 0
+
+    def is_low(self, percent: float) -> bool:
+        """Tell whether coverage.py holds it for too little: it compares what it shows, and 100 is only the whole."""
+        if self.fail_under == 100:
+            return percent < self.fail_under
+        decimals = len(f"{self.fail_under:g}".partition(".")[2])
+        return round(percent, max(self.precision, decimals)) < self.fail_under
+
+
+def reporting(file: Path) -> Reporting:
+    """Read how the project reports from its settings; what is no number there counts as not said."""
+    said = _of(file).get("report", {})
     try:
-        return float(_of(file).get("report", {}).get("fail_under", 0))
+        return Reporting(fail_under=float(said.get("fail_under", 0)), precision=int(said.get("precision", 0)))
     except ValueError:
-        return 0.0
+        return Reporting()

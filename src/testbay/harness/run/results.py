@@ -10,8 +10,9 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import TestsDidNotRunError
+from testbay.harness.plugin.coveragerc import Reporting
 from testbay.output import write_whole
-from testbay.text import strict_json, visible
+from testbay.text import covered, strict_json, visible
 
 _NO_TESTS_COLLECTED = 5
 _SHOWN = 20
@@ -146,7 +147,7 @@ def _add_phase(test: dict[str, Any], fact: dict[str, Any]) -> None:
 
 def _coverage(file: Path) -> float | None:
     try:
-        return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 1)
+        return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 4)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -190,15 +191,15 @@ def tests_line(results: Results, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def coverage_line(results: Results, least: float) -> tuple[str, bool]:
+def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
     """`Coverage: 85%`, and whether it holds: it is not less than the project wants, and no worker's data is missing."""
     percent = results.coverage_percent or 0.0
-    low = percent < least
-    wanted = f" (the project's fail_under is {least:g}%)" if low else ""
+    low = project.is_low(percent)
+    wanted = f" (the project's fail_under is {project.fail_under:g}%)" if low else ""
     missing = (
         f" (no data from {', '.join(results.unmeasured)}: what ran there is missing)" if results.unmeasured else ""
     )
-    return f"Coverage: {percent:.0f}%{wanted}{visible(missing)}", not low and not missing
+    return f"Coverage: {covered(percent, project.precision)}%{wanted}{visible(missing)}", not low and not missing
 
 
 def _counted(results: Results) -> list[str]:

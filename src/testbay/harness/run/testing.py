@@ -42,14 +42,14 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         results.keep(done, run.dir)
         coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
         run.record.coverage_percent = done.coverage_percent
-        least = coveragerc.fail_under(run.dir / "coveragerc")
-        low = done.coverage_percent is not None and done.coverage_percent < least
+        project = coveragerc.reporting(run.dir / "coveragerc")
+        low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
         passed = good or (low and not done.count("failed") and not {"failed", "error"} & done.counts.keys())
         run.close(results.tests_line(done, time.monotonic() - began), good=passed)
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
         if done.coverage_percent is not None:
-            text, whole = results.coverage_line(done, least)
+            text, whole = results.coverage_line(done, project)
             run.close(text, good=whole)
     return code
 

@@ -9,6 +9,7 @@ from tests.samples.guests import tool
 from tests.samples.records import record
 from tests.unit.conftest import Pytest
 
+from testbay.harness.plugin.coveragerc import Reporting
 from testbay.harness.run import results
 from testbay.harness.run.report.recorded import RecordedRun
 
@@ -123,6 +124,6 @@ def test_worker_without_coverage_data_is_named(run: Pytest, tmp_path: Path) -> N
     report = ("--cov=.", f"--cov-report=json:{tmp_path / 'coverage.json'}", "-W", "ignore")
     done = run("def test_it():\n    pass\n", "-p", "xdist", "-n", "2", "-p", "pytest_cov", *report)
 
-    text, whole = results.coverage_line(results.read(tmp_path), 0.0)
+    text, whole = results.coverage_line(results.read(tmp_path), Reporting())
 
     assert (text.partition("%")[2], whole) == (" (no data from gw1: what ran there is missing)", False), done.stdout

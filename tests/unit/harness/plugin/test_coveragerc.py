@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from coverage.results import display_covered, should_fail_under
 
 from testbay.harness.plugin import coveragerc
+from testbay.harness.plugin.coveragerc import Reporting
+from testbay.harness.run.results import Results, coverage_line
 
 TOML = """
 [tool.coverage.run]
@@ -34,7 +37,7 @@ def test_settings_are_found_where_coverage_looks(tmp_path: Path, name: str, text
     read = Coverage(config_file=str(tmp_path / "made"))
     assert "*/made.py" in str(read.get_option("run:omit"))
     assert (read.get_option("report:fail_under"), read.get_option("run:source")) == (90.5, ["src"])
-    assert coveragerc.fail_under(tmp_path / "made") == 90.5
+    assert coveragerc.reporting(tmp_path / "made") == Reporting(fail_under=90.5)
 
 
 def test_a_pipe_holds_no_settings(tmp_path: Path) -> None:
@@ -98,3 +101,15 @@ def test_settings_at_the_root_of_a_workspace_keep_their_paths(tmp_path: Path) ->
 def test_monitoring_where_it_measures_all(run: dict[str, str], may: bool) -> None:  # noqa: FBT001 - a column of the table
     """Python 3.12 and 3.13 tell `sys.monitoring` no branches, and coverage.py gives it no contexts or plugins."""
     assert coveragerc.may_monitor({"run": run}) is may
+
+
+@pytest.mark.parametrize("percent", [0.0, 0.2, 49.96, 84.5, 89.4, 89.6, 89.996, 99.6, 99.999, 100.0])
+@pytest.mark.parametrize(("least", "precision"), [(0.0, 0), (90.0, 0), (90.0, 2), (89.5, 0), (100.0, 0)])
+def test_percentage_is_shown_and_judged_as_coverage_does(percent: float, least: float, precision: int) -> None:
+    """Rounded as its own reports are; 99.6 is shown as 99, and enough where 99.5 is wanted."""
+    project = Reporting(fail_under=least, precision=precision)
+
+    text, good = coverage_line(Results(coverage_percent=percent), project)
+
+    assert text.split()[1] == f"{display_covered(percent, precision)}%"
+    assert good is not should_fail_under(percent, least, precision)

@@ -34,7 +34,7 @@ def test_a_finished_run_is_read(tmp_path: Path) -> None:
     folder = run_dir(tmp_path, *facts, coverage={"totals": {"percent_covered": 84.96}})
 
     tests = [ended("a"), ended("b", "failed", error="E")]
-    assert results.read(folder) == Results(planned=["a", "b"], tests=tests, coverage_percent=85.0)
+    assert results.read(folder) == Results(planned=["a", "b"], tests=tests, coverage_percent=84.96)
 
 
 def test_the_phases_of_a_test_are_one_fact(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def html(run: RecordedRun) -> str:
     from testbay import pages
 
     environment = pages.environment(_HERE)
-    environment.filters |= {"duration": wording.duration, "ranges": wording.line_ranges, "plural": wording.plural}
+    used = (wording.duration, wording.covered, wording.plural)
+    environment.filters |= {filter_.__name__: filter_ for filter_ in used} | {"ranges": wording.line_ranges}
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     cases = _cases(run.ended("failed"), 0)
     return environment.get_template("page.html").render(

@@ -7,7 +7,7 @@ from pathlib import Path
 from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
 from testbay.markdown import LISTED, code, fitting, plain, table
 from testbay.output import Voice
-from testbay.text import duration, plural
+from testbay.text import covered, duration, plural
 
 _RUN_BYTES = 200 << 10
 _FAILURE_BYTES = 140 << 10
@@ -50,7 +50,7 @@ def _facts(run: RecordedRun) -> str:
     facts = [
         ", ".join(run.told.values()) or "no test ran",
         f"{len(run.flaky)} flaky" if run.flaky else "",
-        "" if run.coverage_percent is None else f"coverage {run.coverage_percent:.0f} %",
+        "" if run.coverage_percent is None else f"coverage {covered(run.coverage_percent)} %",
         duration(run.length_s),
         f"start-up {_startup(run)}" if run.startup else "",
         f"{run.engine}: {run.engine_reason}" if run.engine else "",

@@ -17,6 +17,7 @@ from testbay.harness.run.shards.artifacts import Artifact, ShardStep
 from testbay.manifest.project import find_service
 from testbay.output import Voice
 from testbay.settings import Settings
+from testbay.text import covered
 
 _SHOWN = 20
 _TESTS_STEP = "Run the tests"
@@ -267,4 +268,4 @@ def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, gree
     if run.record.llm:
         run.close(f"LLM: {run.record.llm}", good=True)
     if run.record.coverage_percent is not None:
-        run.close(f"Coverage: {run.record.coverage_percent:.0f}%", good=True)
+        run.close(f"Coverage: {covered(run.record.coverage_percent)}%", good=True)
