@@ -81,9 +81,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Record the numbers of pytest's last line, which every account of the run repeats."""
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None:
-            return
-        reports = {name: reporter.stats.get(name, ()) for name in _COUNTED}
+        reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
         if unmeasured := _unmeasured(session.config):

@@ -29,7 +29,8 @@ class Results:
     `teardown_s`; as it applies `worker`, `error` (a line), `trace`, `location` (file, line), `sections`, `reason`.
 
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
-    line; empty when pytest did not come to that. `unmeasured` workers returned no coverage data.
+    line. Of a pytest that did not come to its end, `cut_off` names the tests that were being run. `unmeasured` workers
+    returned no coverage data.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Results:
     tests: list[dict[str, Any]] = field(default_factory=list)
     coverage_percent: float | None = None
     unmeasured: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
 
     def count(self, outcome: str) -> int:
         """Count the tests that passed, failed or were skipped in the end."""
@@ -64,14 +66,25 @@ class Results:
 def read(run_dir: Path) -> Results:
     """Read the results from a run's folder, also of a pytest that was killed half-way."""
     facts = _facts(run_dir / "tests.jsonl")
+    counts = next((fact["counts"] for fact in facts if "counts" in fact), None)
+    planned, tests = [nodeid for fact in facts for nodeid in fact.get("planned", [])], _tests(facts)
     return Results(
-        counts=next((fact["counts"] for fact in facts if "counts" in fact), {}),
+        counts=counts or {},
+        cut_off=_cut_off(planned, tests, facts) if counts is None else [],
         collected=_collected(run_dir / "shard.json"),
-        planned=[nodeid for fact in facts for nodeid in fact.get("planned", [])],
-        tests=_tests(facts),
+        planned=planned,
+        tests=tests,
         coverage_percent=_coverage(run_dir / "coverage.json"),
         unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
     )
+
+
+def _cut_off(planned: list[str], tests: list[dict[str, Any]], facts: list[dict[str, Any]]) -> list[str]:
+    """The tests that were set up and came to nothing; else the next one in turn, whose setup then lasted."""
+    reported = {test["id"] for test in tests}
+    silent = [nodeid for nodeid in planned if nodeid not in reported]
+    begun = {fact["id"] for fact in facts if "id" in fact}
+    return [nodeid for nodeid in silent if nodeid in begun] or silent[:1]
 
 
 def _facts(file: Path) -> list[dict[str, Any]]:
@@ -187,6 +200,7 @@ def tests_line(results: Results, seconds: float) -> str:
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
     lines += failed[:_SHOWN]
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
+    lines += [f"   {nodeid}: pytest ended while it ran" for nodeid in results.cut_off]
     lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
     return "\n".join(lines)
 
@@ -234,6 +248,13 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
             f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
             why="the system was out of memory, or it was killed by hand",
             todo="run the first of those below alone",
+            evidence=missing,
+        )
+    if results.cut_off and code > 0:
+        raise TestsDidNotRunError(
+            f"pytest ended while {results.cut_off[0]} ran; {len(silent)} of {len(results.planned)} tests were to go",
+            why="a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
+            todo=f"see its stack above, and run it alone: testbay run -- '{results.cut_off[0]}'",
             evidence=missing,
         )
     if code == _NO_TESTS_COLLECTED and _is_empty_shard(results):

@@ -99,7 +99,7 @@ def test_a_killed_run_is_read_as_far_as_it_came(tmp_path: Path) -> None:
     with (folder / "tests.jsonl").open("a", encoding="utf-8") as out:
         out.write('{"id": "b", "outc')
 
-    assert results.read(folder) == Results(planned=["a", "b"], tests=[ended("a")])
+    assert results.read(folder) == Results(planned=["a", "b"], tests=[ended("a")], cut_off=["b"])
 
 
 def test_a_run_that_never_began_has_no_results(tmp_path: Path) -> None:
@@ -173,6 +173,18 @@ def test_fewer_than_planned_is_not_green() -> None:
         "  evidence: b",
         "            c",
     ]
+
+
+@pytest.mark.parametrize("last", [[phase("b", "setup")], []])
+def test_a_pytest_that_is_cut_off_names_the_test(tmp_path: Path, last: list[dict[str, Any]]) -> None:
+    """A time limit can end all of pytest, with exit code 1: neither the error nor the closing line hides which test."""
+    found = results.read(run_dir(tmp_path, {"planned": ["a", "b", "c"]}, phase("a", "call"), *last))
+
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(found, 1, Path("t"))
+
+    assert refused.value.what == "pytest ended while b ran; 2 of 3 tests were to go"
+    assert results.tests_line(found, 1.0) == "Tests: 1 passed in 1.0s\n   b: pytest ended while it ran"
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-11, "SIGSEGV"), (-40, "signal 40")])
