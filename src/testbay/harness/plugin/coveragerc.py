@@ -117,7 +117,7 @@ def write(rules: Rules, file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporting:
-    """How the project reports its percentage: with how many decimals, and from which one on it is enough."""
+    """The decimals with which a project reports its percentage, and the least that it accepts."""
 
     fail_under: float = 0.0
     precision: int = 0
