@@ -44,13 +44,21 @@ def taken(project: Project) -> dict[str, str]:
 
 
 def assigned(tree: ast.Module) -> dict[ast.AST, str]:
-    """The name to which each part of an assignment's value goes."""
+    """The name to which each part of an assignment's value goes; what a text is made of goes nowhere as a whole."""
     found: dict[ast.AST, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            found |= dict.fromkeys(ast.walk(node.value), last(target))
+            found |= dict.fromkeys(_wholes(node.value), last(target))
     return found
+
+
+def _wholes(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    is_format = isinstance(node, ast.Call) and last(node.func) == "format"
+    if not is_format and not isinstance(node, ast.JoinedStr | ast.BinOp):
+        for child in ast.iter_child_nodes(node):
+            yield from _wholes(child)
 
 
 def maker(function: ast.expr) -> str:

@@ -38,6 +38,8 @@ class Draft:
 def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     """Draft a manifest from the project's files; `environ` holds the variables that compose files may ask for."""
     found = servers.servers(project, environ)
+    asked = insisted.insisted(project, found.needs)
+    found = servers.for_tests(found, asked)
     tests = testing.tests(project)
     keys = [_name(project), _needs(found)]
     if found.compose:
@@ -49,8 +51,9 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     keys += [tests or Finding(key="tests", value='"tests"', source="a first test was written there")]
     keys += entry.entry(project)
     unread = variables.unread(project, found.needs)
+    hostless = [need for need in variables.without("host", project) if need in found.needs]
     alembic = ["postgres"] if settingsfiles.alembic_is_fixed(project) and "postgres" in found.needs else []
-    fixed = addresses.fixed(project, [*unread, *alembic]) | insisted.insisted(project, found.needs)
+    fixed = addresses.fixed(project, [*unread, *hostless, *alembic]) | asked
     keys += _ports(found, fixed, variables.portless(project))
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
@@ -62,7 +65,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *testing.overruled(project),
         *testing.own_servers(project),
     ]
-    logins = insisted.insisted(project, variables.nameless(project), defaults=True) | fixed
+    logins = insisted.insisted(project, variables.without("db", project), defaults=True) | fixed
     return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=logins)
 
 

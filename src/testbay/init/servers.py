@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
@@ -13,6 +13,7 @@ from testbay.init.addresses import FixedAddress
 from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
@@ -56,7 +57,8 @@ class Servers:
 
     `compose` are the files that the manifest has to name; empty where the usual ones serve. `missing` is True when no
     file has every server; `refused` says why files cannot be used. `scripts` are the folders of scripts that the
-    server runs when it is made, `others` the services of a compose file that testbay has no room for.
+    server runs when it is made, `others` the services of a compose file that testbay has no room for. `database` is the
+    one that the files make; empty where they say more than an image and a login, or more servers than PostgreSQL.
     """
 
     needs: dict[str, str]
@@ -66,6 +68,7 @@ class Servers:
     refused: tuple[str, ...] = ()
     scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
+    database: str = ""
 
     def name(self, need: str) -> str:
         """A dependency's name as the project's files have it: `redis` or `valkey` where they do not say Dragonfly."""
@@ -84,6 +87,7 @@ class _Seen:
     refused: str = ""
     scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
+    database: str = ""
 
     @property
     def name(self) -> str:
@@ -122,6 +126,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         refused=tuple(one.refused for one in seen if one.refused and not set(one.names) <= set(named)),
         scripts=whole[0].scripts if whole else (),
         others=next((one.others for one in whole or seen if one.others), ()),
+        database=whole[0].database if whole else "",
     )
 
 
@@ -174,7 +179,26 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
     mounts = [volume for service in reading.services if room_of(service) in found for volume in service.volumes]
     scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
     others = tuple(f"{s.key} ({s.image})" for s in reading.services if _OTHER_SERVERS.search(s.image.lower()))
-    return _Seen(names=names, images=images, scripts=scripts, others=others)
+    return _Seen(
+        names=names, images=images, scripts=scripts, others=others, database=_database(reading.services, found)
+    )
+
+
+def _database(services: Collection[ComposeService], found: Collection[str]) -> str:
+    """The database that the only server makes, if its image and its login are all that the file says of it."""
+    servers = [one for one in services if room_of(one) in found]
+    service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
+    if service is None or service.command or service.configs or any(_SCRIPTS in v.target for v in service.volumes):
+        return ""
+    return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"
+
+
+def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
+    """Put the servers into a file of their own, where tests insist on a database that the project's file lacks."""
+    asked = logins["postgres"].db if "postgres" in logins else ""
+    if not asked or not found.database or asked == found.database or TEST_FILE in found.needs.get("postgres", ""):
+        return found
+    return replace(found, compose=(), missing=True)
 
 
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:

@@ -11,6 +11,7 @@ from testbay.init.project import Finding, Project
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
+_SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
 _OWN = ("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-docker", "pytest-docker-compose")
 FIRST_TEST = "tests/test_servers.py"
@@ -83,7 +84,7 @@ def django_settings(project: Project) -> Finding | None:
     package = match[1].rpartition(".")[0]
     for name in ("test", "tests", "testing", "ci"):  # beside the one for development, in a package of settings
         file = Path(project.manage).parent.joinpath(*package.split("."), f"{name}.py")
-        if package and file in {source.path for source in project.sources}:
+        if package and _SETS.search(project.text(str(file))):  # and no test
             return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{package}.{name}"', source=str(file))
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 

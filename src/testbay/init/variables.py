@@ -142,12 +142,12 @@ def portless(project: Project) -> dict[str, str]:
     return {need: where for need, where in hosts.items() if not {"port", "url"} & kinds[need]}
 
 
-def nameless(project: Project) -> list[str]:
-    """Servers that variables lead to, whose database none of them names."""
+def without(kind: str, project: Project) -> list[str]:
+    """Servers of which variables tell something, but not this part of their address: `host`, `db`."""
     told: dict[str, set[str]] = {}
     for _, meaning in _meant(project):
         told.setdefault(meaning.need, set()).add(meaning.kind)
-    return [need for need, kinds in told.items() if not {"url", "db"} & kinds]
+    return [need for need, kinds in told.items() if not {"url", kind} & kinds]
 
 
 def needed(project: Project) -> dict[str, str]:

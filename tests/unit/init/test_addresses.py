@@ -26,6 +26,7 @@ DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "N
         ("redis", 'r = redis.Redis(getenv("REDIS_HOST"), int(getenv("REDIS_PORT")))', ""),
         ("redis", 'r = redis.Redis(host="cache")', ""),
         ("redis", 'r = httpx.get("http://localhost:6379")', ""),
+        ("psycopg", 'c = psycopg.connect(host="localhost", user=environ["DB_USER"])', "{ postgres = 5432 }"),
     ],
 )
 def test_a_fixed_address_fixes_the_port(project: Project, packages: str, text: str, ports: str) -> None:
@@ -209,3 +210,24 @@ def test_a_database_that_only_the_tests_name_is_made(project: Project) -> None:
     made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
 
     assert '      POSTGRES_DB: "shop_test"' in servers.compose_text(made.servers, made.fixed).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("more", "own"),
+    [
+        ("", True),
+        (", command: postgres -c fsync=off", False),
+        (", volumes: ['./x:/docker-entrypoint-initdb.d']", False),
+    ],
+)
+def test_a_database_beside_that_of_the_compose_file_is_made(project: Project, more: str, *, own: bool) -> None:
+    """In a file for the tests, unless the project's says more of the server than its login."""
+    compose = (
+        "services: {db: {image: 'postgres:15', environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: app}" + more + "}}"
+    )
+    files = {"compose.yml": compose, "tests/conftest.py": 'URL = "postgresql://me:pw@localhost/app_test"'}
+
+    made = manifest.draft(add(project, files | {"x/.keep": ""}), {})
+
+    assert made.servers.missing == own
+    assert (made.servers.images, made.fixed["postgres"].db) == ({"postgres": "postgres:15"}, "app_test")

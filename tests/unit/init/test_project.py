@@ -121,6 +121,8 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
+        ("nats-py", "S = [f\"nats://{getenv('NATS_HOST')}\"]\nnats.connect(S)", 'NATS_HOST = "{nats.host}"'),
+        ("django", 'x = config("DB_CONNECTION")\ndj_database_url.parse(x)', 'DB_CONNECTION = "{postgres.url}"'),
         ("nats-py", 'getenv("PORT")', ""),
         ("redis", 'getenv("CELERY_BROKER_URL", "amqp://guest@localhost//")', ""),
         ("psycopg", 'getenv("DB_SERVICE_URL", "http://localhost:8000")', ""),
@@ -346,3 +348,18 @@ def test_a_host_that_a_test_makes_up_is_no_address(project: Project) -> None:
     made = manifest.draft(add(project, files | {"requirements.txt": "redis"}), {})
 
     assert "ports = { redis = 6390 }" in lines(made.keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "module"),
+    [("from core.settings import *", "core.tests"), ("from django.test import TestCase\n", "core.settings")],
+)
+def test_settings_for_tests_are_no_tests(project: Project, text: str, module: str) -> None:
+    """A file tests.py beside settings.py may be either."""
+    manage = 'django\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")'
+    files = {"manage.py": manage, "core/settings.py": "A = 1", "core/tests.py": text}
+
+    found = testing.django_settings(add(project, files))
+
+    assert found is not None
+    assert found.value == f'"{module}"'

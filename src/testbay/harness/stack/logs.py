@@ -121,6 +121,8 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
     try:
         with process.signals_as_errors():
             logs.last(asked.lines)
+            if asked.follow and not fitting:
+                voice.say(f"# no stack runs that could be followed; this was {folders[0].parent.name}")
             while asked.follow and fitting and logs.there():
                 time.sleep(_POLL_S)
                 logs.catch_up()

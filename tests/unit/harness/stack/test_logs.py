@@ -1,0 +1,25 @@
+"""`testbay logs` where nothing runs."""
+
+from pathlib import Path
+
+import pytest
+
+from testbay.harness.stack import logs
+from testbay.output import Voice
+from testbay.settings import Settings
+
+
+def test_following_a_run_that_is_over_says_so(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its logs come, and the command ends."""
+    folder = tmp_path / ".testbay/runs/20260101-000000-shop-1/logs"
+    folder.mkdir(parents=True)
+    (folder / "postgres.log").write_text("ready\n", encoding="utf-8")
+
+    logs.show(logs.WhichLogs(which=None, only=None, lines=5, follow=True), tmp_path, settings, Voice(environ={}), str)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "postgres | ready",
+        "# no stack runs that could be followed; this was 20260101-000000-shop-1",
+    ]
