@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -49,6 +50,8 @@ def main() -> Callable[[], None]:
     channel.sendall(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
     while True:
         request, (output, status) = _receive(channel)
+        if request["measured"]:
+            _look_around()
         if os.fork() == 0:
             channel.close()
             signal.signal(signal.SIGCHLD, children)
@@ -56,6 +59,17 @@ def main() -> Callable[[], None]:
             return lambda: _become(request, answer["written"], preloading)
         os.close(output)
         os.close(status)
+
+
+@cache
+def _look_around() -> None:
+    """Find the file of every module once: coverage.py wants to know them all as it begins, in each fork anew."""
+    import inspect
+
+    import coverage  # noqa: F401 - a fork then need not
+
+    inspect.stack()
+    gc.freeze()
 
 
 def _beside(file: Path) -> Any:
