@@ -22,6 +22,7 @@ from typing import Any
 _AT_ITS_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "COVERAGE_PROCESS_START")
 _NOT_WRITTEN = "PYTHONDONTWRITEBYTECODE"  # can be changed later
 _MESSAGE_BYTES = 100_000
+ONE_OUTPUT: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 Ended = subprocess.CompletedProcess[str]
 
 
@@ -46,8 +47,7 @@ class Warm:
         request = json.dumps([argv[3:], str(cwd), dict(environ)]).encode()
         alike = _at_its_start(environ) == _at_its_start(self._environ) and len(request) < _MESSAGE_BYTES
         if not alike or not self._turn.acquire(blocking=False):
-            output: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **output)
+            return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **ONE_OUTPUT)
         try:
             return Ended(argv, *self._forked(request))
         except BaseException:

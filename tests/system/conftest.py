@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import LEFT_OUT, REQUIRED
-from tests.warm import Warm
+from tests.warm import ONE_OUTPUT, Warm
 
 from testbay.errors import EngineUnavailableError
 from testbay.harness.engines import docker
@@ -85,11 +85,9 @@ class Bay:
             [sys.executable, "-m", "testbay", *arguments],
             cwd=self.project,
             env=self.environ | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            **ONE_OUTPUT,
         )
 
     def run(self, *arguments: str, **environ: str) -> Done:
@@ -99,16 +97,8 @@ class Bay:
 
     def type(self, line: str, **environ: str) -> Done:
         """A command line at the shell's prompt, in the project's folder."""
-        done = subprocess.run(
-            ["bash", "-c", line],
-            cwd=self.project,
-            env=self.environ | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        argv, env = ["bash", "-c", line], self.environ | environ
+        done = subprocess.run(argv, cwd=self.project, env=env, text=True, check=False, **ONE_OUTPUT)
         return Done(done.returncode, done.stdout)
 
     def run_json(self) -> str:
@@ -125,6 +115,11 @@ class Bay:
         shutil.rmtree(folder)
         folder.mkdir()
         (folder / "test_it.py").write_text(text)
+
+    def measure(self) -> None:
+        """Let its runs measure coverage, as they do where the manifest says nothing of it."""
+        manifest = self.service / "testbay.toml"
+        manifest.write_text(re.sub(r"(?m)^coverage = .*\n", "", manifest.read_text()))
 
     def processes(self) -> list[str]:
         """Every process that works on this project or this cache, as `pid command line`."""
@@ -342,6 +337,7 @@ def bay(tmp_path: Path) -> Iterator[Bay]:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bay, Done]]:
     """A green run of the project, for all tests of a module that only look at what it left."""
     with checkout(tmp_path_factory.mktemp("ran")) as bay:
+        bay.measure()
         yield bay, bay.run("run", "shop")
 
 

@@ -30,6 +30,7 @@ def oldest(tmp_path: Path) -> Iterator[Bay]:
     shutil.copy(REPOSITORY / "docker-compose.test.yml", tmp_path / "project")
     bay = Bay(tmp_path / "project", tmp_path / "cache")
     bay.environ |= {"PATH": f"{environment}/bin:{bay.environ['PATH']}"}
+    bay.measure()
     yield bay
     assert bay.left() == []
 

@@ -22,7 +22,8 @@ def percent(out: str) -> str:
 def test_coverage_is_the_projects_own(guest: Guest) -> None:
     """Its source, its reports, its least percentage: the closing line has its number, and only coverage is red."""
     ini = "[pytest]\naddopts = --cov=app --cov-report=xml --junitxml=out/junit.xml\n"
-    guest.write(PROJECT | {"pytest.ini": ini, ".coveragerc": "[report]\nfail_under = 90\n"})
+    rules = {"pytest.ini": ini, ".coveragerc": "[report]\nfail_under = 90\n", "testbay.toml": MANIFEST}
+    guest.write(PROJECT | rules)
 
     run, hand = guest.run("run"), guest.pytest("-k", "two", "--cov-report=term")
 
@@ -56,7 +57,7 @@ def ask(env): return subprocess.run(ASK, env=env, capture_output=True, text=True
 def test_children(bay):
     assert (ask(dict(os.environ)), ask(bay.env)) == ("False", "True")
 """
-    guest.write({"tests/test_it.py": text})
+    guest.write({"tests/test_it.py": text, "testbay.toml": MANIFEST})
 
     done = guest.run("run")
 

@@ -49,6 +49,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 def test_coverage_has_every_process_but_a_killed_one(bay: Bay) -> None:
     """A process that is ended saves what was measured; with one that is killed it is lost, and no more than that."""
+    bay.measure()
     bay.tests(TESTS)
     (bay.service / "src/shop/serve.py").write_text(SERVE, encoding="utf-8")
     manifest = bay.service / "testbay.toml"
@@ -64,6 +65,7 @@ def test_coverage_has_every_process_but_a_killed_one(bay: Bay) -> None:
 
 def test_lines_measured_in_a_warm_start_are_those_of_a_cold_one(bay: Bay) -> None:
     """Libraries are loaded before the measuring begins, the service's own code after it; open files are written."""
+    bay.measure()
     bay.tests("def test_it(service):\n    service.client.get('/first')\n")
     serve = bay.service / "src/shop/serve.py"
     serve.write_text(SERVE.replace("\nclass", f"{LEAVES_A_FILE_OPEN}\nclass"), encoding="utf-8")

@@ -80,6 +80,7 @@ def add_tests(bay: Bay) -> None:
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
     """A whole run, which records durations, then four shards at once."""
     with checkout(tmp_path_factory.mktemp("there")) as bay:
+        bay.measure()
         add_tests(bay)
         done = bay.run("run", "shop")
         assert done.code == 0, done.out
@@ -98,6 +99,7 @@ Merge = Callable[..., Done]
 def here(tmp_path: Path, sharded: Sharded) -> Iterator[Bay]:
     """Another checkout, as of the job that merges, with the shards' folders as download-artifact leaves them."""
     with checkout(tmp_path) as bay:
+        bay.measure()
         add_tests(bay)
         for number, folder in enumerate(sharded.folders, 1):
             shutil.copytree(folder, artifact(bay, number) / folder.name)
