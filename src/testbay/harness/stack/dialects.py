@@ -5,7 +5,7 @@ yoyo and postgrator have a file for each way. What none of these rules can read 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -38,7 +38,9 @@ _FLYWAY = re.compile(r"(?P<kind>[VBUR])(?P<version>\d+(?:[._]\d+)*)?__.*\.sql")
 _FLYWAY_CALLBACK = re.compile(r"(before|after)[A-Z]\w*?(?:__.*)?\.sql")
 _BACK = re.compile(r"[._-](?:down|undo|rollback|revert|reverse)(?:\.sql)?\.sql$", re.IGNORECASE)
 _DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$", re.IGNORECASE)
-_CODE = re.compile(r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|sh|java|kt|php|exs?|cs|sql\.gz)")
+_CODE = re.compile(
+    r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
+)
 _DEPENDS = re.compile(r"(?im)^\s*--\s*depends:[ \t]*(.*)$")
 
 
@@ -57,9 +59,9 @@ def ordered(folder: Path) -> list[Path]:
     Raises:
         MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
     """
-    files = [file for file in folder.glob("*.sql") if file.is_file()]
+    files = _sql(folder.iterdir() if folder.is_dir() else ())
     if any(_FLYWAY.fullmatch(file.name) for file in files):
-        files = [file for file in folder.rglob("*.sql") if file.is_file()]  # Flyway looks into folders too
+        files = _sql(folder.rglob("*"))  # Flyway looks into folders too
         _refuse_code(folder)
         return _as_flyway(files)
     names = {file.name for file in files}
@@ -71,13 +73,27 @@ def ordered(folder: Path) -> list[Path]:
             todo=_other_layout(folder) or "add one (0001_first.sql), or take `migrations` out of the manifest",
         )
     _refuse_code(folder)
-    return _by_dependence(sorted(files, key=lambda file: (number(file), file.name)))
+    return _by_dependence(sorted(files, key=_place))
 
 
 def number(file: Path) -> int:
     """The leading number of a migration's name; 0 without one."""
-    match = re.match(r"[vV]?(\d+)", file.name)
-    return int(match[1]) if match else 0
+    return _numbers(file)[0]
+
+
+def _numbers(file: Path) -> tuple[int, ...]:
+    match = re.match(r"[vV]?(\d+(?:\.\d+(?![A-Za-z\d]))*)", file.name)
+    return tuple(map(int, match[1].split("."))) if match else (0,)
+
+
+def _sql(files: Iterable[Path]) -> list[Path]:
+    """Choose the files of SQL, `.SQL` too; what begins with a dot is an editor's or a Mac's."""
+    return [file for file in files if file.suffix.lower() == ".sql" and file.name[0] != "." and file.is_file()]
+
+
+def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
+    """Sort by the leading number, 1.10 after 1.2; without one it is the first, and yoyo's `post-apply.sql` the last."""
+    return file.name == "post-apply.sql", _numbers(file), file.name
 
 
 def _leads_back(name: str, names: set[str]) -> bool:

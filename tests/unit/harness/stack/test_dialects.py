@@ -31,6 +31,9 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
         (["1_a.sql", "1_a.undo.sql", "2_b.sql", "2_b.rollback.sql"], ["1_a.sql", "2_b.sql"]),
         (["1_a_up.sql", "1_a_down.sql"], ["1_a_up.sql"]),
         (["1_scale_down.sql"], ["1_scale_down.sql"]),
+        (["1.10_c.sql", "1.2_b.sql", "1_a.sql", "schema.sql"], ["schema.sql", "1_a.sql", "1.2_b.sql", "1.10_c.sql"]),
+        (["2_B.SQL", "1_a.sql", "2_b.DOWN.SQL", "._1_a.sql", ".#1_a.sql"], ["1_a.sql", "2_B.SQL"]),
+        (["1_2fa.sql", "1.2fa.sql", "post-apply.sql"], ["1.2fa.sql", "1_2fa.sql", "post-apply.sql"]),
         (["20240102_b.sql", "20240101_a.sql"], ["20240101_a.sql", "20240102_b.sql"]),
     ],
 )
@@ -50,6 +53,9 @@ def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
     ("files", "what"),
     [
         ({"1_a.sql": "", "2_b.py": ""}, "FOLDER: 2_b.py is a migration that is not SQL"),
+        ({"1_a.sql": "", "2_b.xml": ""}, "FOLDER: 2_b.xml is a migration that is not SQL"),
+        ({"1_a.sql": "", "2_b.psql": ""}, "FOLDER: 2_b.psql is a migration that is not SQL"),
+        ({"1_a.sql": "", "2_b.sql.j2": ""}, "FOLDER: 2_b.sql.j2 is a migration that is not SQL"),
         ({"V1__a.sql": "", "v2__b.sql": ""}, "v2__b.sql: Flyway would skip this migration, "),
         ({"V1__a.sql": "", "afterEachMigrate.sql": ""}, "afterEachMigrate.sql: testbay does not run this callback of "),
         ({"a.sql": "-- depends: b", "b.sql": "-- depends: a"}, "migrations depend on each other: "),
