@@ -1,6 +1,7 @@
 """Every variable of the environment that a program reads, with its default: from the syntax trees of its sources."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import SettingsClasses
 from testbay.init.variable import Read, last, sample_of, text_of
 
+_SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
 _ASIDE = ("scripts", "tools", "ci")
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
@@ -41,8 +43,27 @@ def _reads(project: Project) -> list[Read]:
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
+    for read in (*_of_flask(project), *_of_examples(project)):
+        found.setdefault(read.name, read)
     made = clients.taken(project)
     return [replace(read, client=read.client or _client(read, made)) for read in found.values()]
+
+
+def _of_flask(project: Project) -> Iterator[Read]:
+    """The address that Flask-SQLAlchemy takes from `app.config.from_prefixed_env()`."""
+    for source in project.code if project.has("flask-sqlalchemy") else ():
+        for node in ast.walk(source.tree) if source.tree else ():
+            if isinstance(node, ast.Call) and last(node.func) == "from_prefixed_env":
+                given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "prefix")]
+                name = f"{text_of(given[0]) if given else 'FLASK'}_SQLALCHEMY_DATABASE_URI"
+                yield Read(name=name, default="", required=False, where=f"{source.path}:{node.lineno}")
+
+
+def _of_examples(project: Project) -> Iterator[Read]:
+    """Addresses of servers in the example files, however the program comes to read them."""
+    for name, (value, file) in project.examples.items():
+        if _SERVER.match(value):
+            yield Read(name=name, default="", required=False, where=file)
 
 
 def _client(read: Read, made: Mapping[str, str]) -> str:

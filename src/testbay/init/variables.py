@@ -36,6 +36,7 @@ _SCHEMES = {
     "valkey": "dragonfly",
     "nats": "nats",
 }
+_ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _ENGINE = "django.db.backends.postgresql"
 # What every command gets anyway.
@@ -82,19 +83,29 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
                 return _Meaning(need=need, kind="url", scheme=match[0] if own else "")
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
+    return _by_name(read, example)
+
+
+def _by_name(read: Read, example: str) -> _Meaning | None:
+    """Interpret a variable by the client that it is given to, else by the words of its name."""
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", read.name.upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
-    if words[-1] in _WORDS["nats"] or _OTHERS.search(name) or (kind and len(words) == 1 and kind != "url"):
+    kind = "address" if _ADDRESS.fullmatch(example or read.default) else kind
+    if _OTHERS.search(name):
+        return None
+    if read.client:
+        return _Meaning(need=read.client, kind="url")
+    if words[-1] in _WORDS["nats"] or (len(words) == 1 and kind not in ("", "url")):
         return None
     before = set(words[:-1]) or set(words)
     need = next((need for need, names in _WORDS.items() if names & before), "")
-    if read.client:
-        need, kind = read.client, "url"
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 
 def _template(meaning: _Meaning, project: Project) -> str:
+    if meaning.kind == "address":
+        return f"{{{meaning.need}.host}}:{{{meaning.need}.port}}"
     if meaning.kind != "url" or meaning.need != "postgres":
         return f"{{{meaning.need}.{meaning.kind}}}"
     scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
@@ -139,7 +150,7 @@ def portless(project: Project) -> dict[str, str]:
         kinds.setdefault(meaning.need, set()).add(meaning.kind)
         if meaning.kind == "host":
             hosts.setdefault(meaning.need, f"{read.where} reads {read.name}")
-    return {need: where for need, where in hosts.items() if not {"port", "url"} & kinds[need]}
+    return {need: where for need, where in hosts.items() if not {"port", "url", "address"} & kinds[need]}
 
 
 def without(kind: str, project: Project) -> list[str]:
@@ -147,15 +158,17 @@ def without(kind: str, project: Project) -> list[str]:
     told: dict[str, set[str]] = {}
     for _, meaning in _meant(project):
         told.setdefault(meaning.need, set()).add(meaning.kind)
-    return [need for need, kinds in told.items() if not {"url", kind} & kinds]
+    return [need for need, kinds in told.items() if not {"url", "address", kind} & kinds]
 
 
 def needed(project: Project) -> dict[str, str]:
     """Servers that a variable is for by its default, its example, its type or the client that takes it."""
     found: dict[str, str] = {}
+    examples = {file for _, file in project.examples.values()}
     for read, meaning in _meant(project):
         said = project.examples.get(read.name, ("", ""))[0] or read.default
-        if (read.client or "://" in said) and not said.startswith("sqlite"):
+        read_so = read.where not in examples  # what only an example file names may be of another program
+        if read_so and (read.client or "://" in said) and not said.startswith("sqlite"):
             found.setdefault(meaning.need, f"{read.where}: {read.name}")
     return found
 

@@ -122,6 +122,13 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
         ("nats-py", "S = [f\"nats://{getenv('NATS_HOST')}\"]\nnats.connect(S)", 'NATS_HOST = "{nats.host}"'),
+        ("nats-py", 'BUS = environ["BOT_NATS"]\nnats.connect(BUS)', 'BOT_NATS = "{nats.url}"'),
+        ("redis", 'getenv("REDIS_ADDR", "cache:6379")', 'REDIS_ADDR = "{dragonfly.host}:{dragonfly.port}"'),
+        (
+            "flask-sqlalchemy\npsycopg",
+            "app.config.from_prefixed_env()",
+            f'FLASK_SQLALCHEMY_DATABASE_URI = "postgresql+psycopg://{PLAIN}"',
+        ),
         ("django", 'x = config("DB_CONNECTION")\ndj_database_url.parse(x)', 'DB_CONNECTION = "{postgres.url}"'),
         ("nats-py", 'getenv("PORT")', ""),
         ("redis", 'getenv("CELERY_BROKER_URL", "amqp://guest@localhost//")', ""),
@@ -363,3 +370,12 @@ def test_settings_for_tests_are_no_tests(project: Project, text: str, module: st
 
     assert found is not None
     assert found.value == f'"{module}"'
+
+
+def test_an_example_file_names_variables_that_no_source_does(project: Project) -> None:
+    """Of the servers that are needed; a server that only the example names is not."""
+    example = "CONF_STORE=postgresql+asyncpg://a:b@db/x\nREDIS_URL=redis://cache"
+    made = manifest.draft(add(project, {".env.example": example, "requirements.txt": "asyncpg", "a.py": "x = 1"}), {})
+
+    assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
+    assert list(made.servers.needs) == ["postgres"]
