@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness import environment
 from harness.background import Background
-
-from testbay.fixtures import eventually
+from harness.waiting import eventually
 
 if TYPE_CHECKING:
     # Imported by the fixtures that need them: what the first test does not use is not loaded before it.

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from harness.agents import ECHO, GREETER, new_id
 from harness.bus import Bus
+from harness.waiting import eventually
 
-from testbay.fixtures import Service, eventually
+from testbay.fixtures import Service
 
 
 def test_health(client: httpx.Client) -> None:

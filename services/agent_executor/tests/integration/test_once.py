@@ -10,8 +10,9 @@ from harness.agents import ECHO, SLOW_TEXT, event, execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress
 from harness.rows import Database, insert_job, job_row
+from harness.waiting import eventually
 
-from testbay.fixtures import Faults, Service, eventually
+from testbay.fixtures import Faults, Service
 
 Follow = Callable[[str], Progress]
 

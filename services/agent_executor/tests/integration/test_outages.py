@@ -9,8 +9,9 @@ from harness.agents import ECHO, SLOW_TEXT, execute_data, thinker
 from harness.bus import Bus
 from harness.progress import Progress
 from harness.rows import Database, job_row
+from harness.waiting import eventually
 
-from testbay.fixtures import Faults, Service, eventually
+from testbay.fixtures import Faults, Service
 
 Follow = Callable[[str], Progress]
 

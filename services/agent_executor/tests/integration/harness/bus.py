@@ -10,7 +10,7 @@ from nats.js.api import ConsumerInfo
 
 from harness.agents import event
 from harness.background import Background
-from testbay.fixtures import eventually
+from harness.waiting import eventually
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

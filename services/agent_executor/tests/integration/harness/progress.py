@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from testbay.fixtures import eventually
+from harness.waiting import eventually
 
 if TYPE_CHECKING:
     import redis

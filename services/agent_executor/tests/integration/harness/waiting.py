@@ -1,0 +1,14 @@
+"""Waiting for a service that may share its machine with ten others."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from testbay import fixtures
+
+T = TypeVar("T")
+PATIENCE_S = 60.0
+
+
+def eventually(ask: Callable[[], T], what: str) -> T:
+    """The first answer that is true."""
+    return fixtures.eventually(ask, what, deadline_s=PATIENCE_S)
