@@ -62,7 +62,7 @@ def test_a_kill_leaves_no_value(secretive: Bay, word: list[str]) -> None:
     own = [] if word[0] == "run" else ["testbay", "run", "shop"]
     secretive.environ["PATH"] = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"  # type: ignore[attr-defined]
     child = secretive.start(*word, *own, HOLD="30")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not list(secretive.project.rglob("held")) and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
