@@ -67,7 +67,12 @@ def _from_elsewhere(rules: Rules, folder: Path) -> Rules:
 def _moved(word: str, folder: Path, key: str) -> str:
     if word.startswith(("/", "*")) or (key == "source" and not (folder / word).exists()):
         return word
-    return str(folder / word)
+    return f"{_literal(folder)}/{word}"
+
+
+def _literal(path: object) -> str:
+    """Write a path of ours so that coverage.py takes its `$` for a character, not for a variable."""
+    return str(path).replace("$", "$$")
 
 
 def words(text: str) -> list[str]:
@@ -89,12 +94,12 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
     """
     made = {section: dict(options) for section, options in rules.items()}
     run = made.setdefault("run", {})
-    run |= {"data_file": str(run_dir / "coverage.db"), "parallel": "true"}
+    run |= {"data_file": _literal(run_dir / "coverage.db"), "parallel": "true"}
     run["disable_warnings"] = "\n".join(
         [*words(run.get("disable_warnings", "")), "no-data-collected", "module-not-measured"]
     )
     if source and not any(run.get(key) for key in _CHOOSE):
-        run["source"] = source
+        run["source"] = _literal(source)
     if everything:
         run["sigterm"] = "true"
         run["patch"] = "\n".join(dict.fromkeys([*words(run.get("patch", "")), "subprocess"]))
@@ -103,7 +108,7 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
 
 def of_the_service(rules: Rules, source: Sequence[str]) -> Rules:
     """Adapt the rules to the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
-    run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(source)} if source else {})
+    run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(map(_literal, source))} if source else {})
     return rules | {"run": run}
 
 

@@ -113,3 +113,15 @@ def test_percentage_is_shown_and_judged_as_coverage_does(percent: float, least: 
 
     assert text.split()[1] == f"{display_covered(percent, precision)}%"
     assert good is not should_fail_under(percent, least, precision)
+
+
+def test_path_with_a_dollar_is_no_variable(tmp_path: Path) -> None:
+    """coverage.py replaces `$A` in its settings: what a run adds to them is meant as it stands."""
+    folder = tmp_path / "$A"
+    rules = coveragerc.completed({}, folder, str(folder), everything=False)
+    coveragerc.write(coveragerc.of_the_service(rules, [f"{folder}/app"]), tmp_path / "made")
+
+    read = Coverage(config_file=str(tmp_path / "made"))
+
+    assert read.get_option("run:data_file") == str(folder / "coverage.db")
+    assert read.get_option("run:source") == [f"{folder}/app"]
