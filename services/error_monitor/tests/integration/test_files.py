@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def mine(module_logs: LogFolder, request: pytest.FixtureRequest) -> LogFolder:
     """A folder of the test's own for the monitor that all share; its tracebacks are a pattern of its own."""
     word = re.sub(r"\W", "_", request.node.name.removeprefix("test_"))
+    word += "_again" * (module_logs.path / word).exists()  # a second attempt of a failed test
     (module_logs.path / word).mkdir()
     return LogFolder(module_logs.path / word, word)
 

@@ -23,7 +23,8 @@ class Instance:
     def __init__(self, launcher: Launcher, env: Mapping[str, str], log: Path) -> None:
         self.env = dict(env)
         self.log = log
-        self.port = free_port()
+        self._held = held_port()
+        self.port: int = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/error-monitor"
         self.client = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60, verify=NO_TLS, trust_env=False
@@ -117,6 +118,7 @@ class Instance:
         if self.pid:
             self.stop()
         self.client.close()
+        self._held.close()
 
     def _answers(self) -> bool:
         code = self._launcher.code(self.pid)
@@ -131,9 +133,13 @@ class Instance:
 Make = Callable[..., Instance]
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def held_port() -> socket.socket:
+    """A socket that keeps a port for servers that set SO_REUSEADDR, as asyncio's do: the kernel gives it to no other.
+
+    A port that is only looked for can be taken before the server binds it: by another worker, or by the very connection
+    that asks whether the server answers, which may meet itself there.
+    """
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only now: it has to be free, and may then be shared
+    return held
