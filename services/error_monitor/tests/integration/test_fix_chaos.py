@@ -29,7 +29,7 @@ from error_monitor.settings import Settings
 if TYPE_CHECKING:
     from testbay.fixtures import Lease
 
-ROUNDS = int(os.environ.get("FIX_ROUNDS", "1"))  # .ci/run takes 20, a measurement 300, at once or from where one ended
+ROUNDS = int(os.environ.get("FIX_ROUNDS", "3"))  # .ci/run takes 20, a measurement 300, at once or from where one ended
 FIRST = int(os.environ.get("FIX_FIRST", "0"))
 FAULTS = {"kill": 4, "freeze": 4, "session": 2, "answer": 3, "github": 5}
 STEPS = 300  # of both instances in a round, after which the faults end
