@@ -43,12 +43,11 @@ EXEMPT = {"testbay", "testbay.__main__"}
 
 @functools.cache
 def parsed(file: Path) -> ast.Module:
-    """A file of ours, which many laws look at: all of it stays, and the collector of garbage passes over it."""
-    gc.disable()
+    """A file of ours, which many laws look at."""
+    gc.disable()  # nothing of a tree is garbage
     try:
         return ast.parse(file.read_text(encoding="utf-8"), str(file))
     finally:
-        gc.freeze()
         gc.enable()
 
 
