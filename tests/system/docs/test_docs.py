@@ -157,7 +157,7 @@ def test_files_of_a_run_are_those_the_reference_lists(checkout: Checkout) -> Non
     section = page("reference/records.md").partition("## The record of a run")[2].partition("### ")[0]
     listed = re.findall(r"(?m)^\| `([\w./-]+)`", section)
 
-    assert checkout.type("testbay run agent_executor -- -k test_health").code == 0
+    assert checkout.type("testbay run agent_executor -- -k test_health", TESTBAY_WORKERS="2").code == 0
 
     folder = max((checkout.project / ".testbay/runs").iterdir())
     kept = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
