@@ -164,35 +164,41 @@ async def live(settings: Settings, chaos: Chaos, *, is_broken: bool) -> None:
             await database.real.close()
 
 
-@pytest.mark.timeout(0)  # as many rounds as were asked for
+@pytest.fixture(scope="module")
+def seen() -> Iterator[Counter[str]]:
+    """What happened in this worker's rounds; a single one may end by its faults alone."""
+    counted: Counter[str] = Counter()
+    yield counted
+    print(dict(counted))  # for a measurement with -s
+    assert counted["pull requests"] > 0 or counted["rounds"] < 10
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
 def test_one_proven_pull_request_whatever_happens(
-    told: tuple[MessagesApi, GitHost, Mapping[str, str]], postgres: "psycopg.Connection[Any]"
+    told: tuple[MessagesApi, GitHost, Mapping[str, str]],
+    postgres: "psycopg.Connection[Any]",
+    seen: Counter[str],
+    seed: int,
 ) -> None:
     """At most one open pull request for a pattern, never one without its proof, and no write in a dry run."""
     _, github, env = told
     postgres.autocommit = True
-    seen: Counter[str] = Counter()
-    for seed in range(FIRST, FIRST + ROUNDS):
-        postgres.execute("TRUNCATE error_monitor.fixes, error_monitor.fix_steps, error_monitor.fix_calls")
-        chaos = Chaos(seed, postgres)
-        github.refs, github.pulls, github.writes = {"heads/main": github.refs["heads/main"]}, [], []
-        github.fault = chaos.github
-        is_broken, is_dry = seed % 4 == 1, seed % 4 == 2
-        settings = Settings.from_env({**env, "AUTO_FIX_ENABLED": str(not is_dry).lower()})
+    chaos = Chaos(seed, postgres)
+    github.fault = chaos.github
+    is_broken, is_dry = seed % 4 == 1, seed % 4 == 2
+    settings = Settings.from_env({**env, "AUTO_FIX_ENABLED": str(not is_dry).lower()})
 
-        async def both(*now: Any) -> None:
-            await asyncio.gather(*(live(now[0], now[1], is_broken=now[2]) for _ in range(2)))
+    async def both() -> None:
+        await asyncio.gather(*(live(settings, chaos, is_broken=is_broken) for _ in range(2)))
 
-        asyncio.run(both(settings, chaos, is_broken))
-        heads = Counter(pull["head"]["ref"] for pull in github.pulls if pull["state"] == "open")
-        unproven = [pull["number"] for pull in github.pulls if "whole suite with the patch" not in pull["body"]]
-        rows = postgres.execute(
-            "SELECT branch FROM error_monitor.fixes WHERE jsonb_array_length(proof -> 'runs') = 6"
-            " AND state IN ('proven', 'opened', 'refused') AND branch <> ''"
-        ).fetchall()
-        assert ([head for head, count in heads.items() if count > 1], unproven) == ([], []), seed
-        assert set(heads) <= {row[0] for row in rows}, (seed, heads, rows)
-        assert not ((is_dry or is_broken) and github.writes), (seed, github.writes)
-        seen += chaos.done + Counter({"pull requests": len(heads), "rounds": 1})
-        print(dict(seen))  # for a measurement with -s
-    assert seen["pull requests"] > 0 or ROUNDS < 20  # one round may end by its faults alone
+    asyncio.run(both())
+    heads = Counter(pull["head"]["ref"] for pull in github.pulls if pull["state"] == "open")
+    unproven = [pull["number"] for pull in github.pulls if "whole suite with the patch" not in pull["body"]]
+    rows = postgres.execute(
+        "SELECT branch FROM error_monitor.fixes WHERE jsonb_array_length(proof -> 'runs') = 6"
+        " AND state IN ('proven', 'opened', 'refused') AND branch <> ''"
+    ).fetchall()
+    seen.update(chaos.done, **{"pull requests": len(heads), "rounds": 1})
+    assert ([head for head, count in heads.items() if count > 1], unproven) == ([], [])
+    assert set(heads) <= {row[0] for row in rows}, (heads, rows)
+    assert not ((is_dry or is_broken) and github.writes), github.writes
