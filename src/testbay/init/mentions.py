@@ -16,7 +16,7 @@ _TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock
 
 
 def mentioned(source: Source) -> set[ast.AST]:
-    """The parts of a test in which an address is no server's that the test connects to."""
+    """The parts of a test in which an address is not that of a server the test connects to."""
     if source.tree is None:
         return set()
     if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text):

@@ -151,7 +151,7 @@ class ForkServer:
         return self._answer
 
     def differs(self, env: Mapping[str, str]) -> str:
-        """Name a variable that was read with another value than this, and the reader; empty when there is none."""
+        """Name a variable that was read with another value than this, and the reader; empty without one."""
         answer = self.loaded()
         read = {
             name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)

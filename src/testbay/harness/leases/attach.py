@@ -174,7 +174,7 @@ def _started(asked: "Request", run: str, meanwhile: Callable[[], None]) -> "Stac
 
     prepare.decide_model(asked)
     threading.Thread(target=meanwhile, name="testbay-meanwhile").start()
-    # The first lease sets the migrated database aside: nobody else knows yet where that is.
+    # The first lease sets the migrated database aside: no other process knows yet where that is.
     stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO())))
     try:
         stack.note({"run": run})

@@ -136,7 +136,7 @@ class Reporting:
 
 
 def reporting(file: Path) -> Reporting:
-    """Read how the project reports from its settings; what is no number there counts as not said."""
+    """Read how the project reports from its settings; a value that is not a number counts as not said."""
     said = _of(file).get("report", {})
     try:
         return Reporting(fail_under=float(said.get("fail_under", 0)), precision=int(said.get("precision", 0)))

@@ -53,7 +53,7 @@ def _takes_one(name: str, service: ComposeService) -> bool:
 
 
 def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str, name: str) -> str:
-    """Name the sign that clients reach a server without asking testbay for its password; empty when there is none."""
+    """Name the sign that clients reach a server without asking testbay for its password; empty without one."""
     if helpers and engine == "compose":
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:

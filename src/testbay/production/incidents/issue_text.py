@@ -55,7 +55,7 @@ class Writer:
         return "\n\n".join([f"{marker.write(state)}\n{sections[0]}", *filter(None, sections[1:]), self._foot()]) + "\n"
 
     def news(self, action: Action) -> str:
-        """Compose the comment for those who follow an issue, once in a run; empty when there is no news."""
+        """Compose the comment for those who follow an issue, once in a run; empty without news."""
         state, was = action.state, action.was
         if was is None or action.verb == "duplicate":
             return ""

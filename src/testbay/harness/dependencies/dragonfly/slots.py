@@ -250,7 +250,7 @@ def _await_alone(
 
 
 def _clients(listed: bytes) -> list[dict[str, str]]:
-    """Read clients by field, without our own connection if its line says so plainly: most often there is no other."""
+    """Read clients by field, without our own connection if its line says so plainly: most often it is the only one."""
     lines = listed.decode(errors="replace").splitlines()
     return [dict(_FIELD.findall(line)) for line in lines if line and _OURS not in line]
 

@@ -125,7 +125,7 @@ def _official(service: ComposeService) -> tuple[str, str, str, str]:
 
 
 def _lets_everyone_in(service: ComposeService) -> bool:
-    """Tell whether the image is older than February 2020: without a password it starts, and asks nobody for one."""
+    """Tell whether the image is older than February 2020: without a password it starts, and asks no client for one."""
     number = service.tag.partition("-")[0]
     numbers = tuple(map(int, re.findall(r"\d+", number)))
     if service.repository == "timescaledb":
