@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose import reader
+from testbay.manifest.compose.finding import Files
 from testbay.manifest.compose.interpolation import InvalidTemplateError, OversizedTextError, interpolate
 from testbay.manifest.compose.reading import ComposeFile, ComposeService, Port
 
@@ -353,3 +355,15 @@ def test_passwords_are_not_in_the_text_of_a_file() -> None:
     service = ComposeService(key="db", image="x", environment={"PASSWORD": "hunter2"})
 
     assert "hunter2" not in repr(ComposeFile(path=Path("c.yml"), services=(service,)))
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    """Its files are told apart like all others: a name on Linux is any bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    files, others = Files(), Files()
+    (folder / "c.yml").write_text("services: {}", encoding="utf-8")
+    files.read(folder / "c.yml")
+    others.read(tmp_path / "c.yml")
+
+    assert files.digest() != others.digest()

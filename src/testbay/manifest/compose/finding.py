@@ -48,7 +48,8 @@ class Files:
         """A hash of every file that was asked for."""
         made = hashlib.sha256()
         for path, content in sorted(self._contents.items()):
-            made.update(f"{path}\0{'' if content is None else hashlib.sha256(content).hexdigest()}\0".encode())
+            held = "" if content is None else hashlib.sha256(content).hexdigest()
+            made.update(f"{path}\0{held}\0".encode(errors="surrogateescape"))  # a path need not be UTF-8
         return made.hexdigest()
 
 
