@@ -10,6 +10,7 @@ from testbay.init.variable import last
 
 _READS = ("getenv", "get", "environ", "config", "env", "str")
 _DEPTH = 20  # of expressions in expressions
+_LONGEST = 4096  # characters: a text that is made of itself twice, again and again, would fill the memory
 
 
 def constants(tree: ast.Module | None, *, defaults: bool = True) -> Iterator[tuple[str, str]]:
@@ -26,7 +27,12 @@ def constants(tree: ast.Module | None, *, defaults: bool = True) -> Iterator[tup
 
 
 def text_of(node: ast.expr, known: Mapping[str, str], depth: int = _DEPTH, *, defaults: bool = True) -> str:
-    """A literal, a name in `known`, a variable's default, or a text made of these; empty for another thing."""
+    """A literal, a name in `known`, a variable's default, or a text made of these; empty if it is none or too long."""
+    text = _made(node, known, depth, defaults=defaults)
+    return text if len(text) <= _LONGEST else ""
+
+
+def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value) if isinstance(node.value, str | int) else ""
     if not depth or not isinstance(node, ast.JoinedStr | ast.FormattedValue | ast.BinOp | ast.Call):
@@ -48,6 +54,8 @@ def _operated(node: ast.BinOp, known: Mapping[str, str], depth: int, *, defaults
         return ""
     parts = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
     for part in parts:
+        if len(left) > _LONGEST:
+            return ""
         mark = "%d" if "%d" in left.partition("%s")[0] else "%s"
         left = left.replace(mark, text_of(part, known, depth, defaults=defaults), 1)
     return left
@@ -58,11 +66,13 @@ def _called(node: ast.Call, known: Mapping[str, str], depth: int, *, defaults: b
     name = last(node.func)
     if name == "format" and isinstance(node.func, ast.Attribute):
         text = text_of(node.func.value, known, depth, defaults=defaults)
-        for index, part in enumerate(node.args):
+        filling = [(str(index), part) for index, part in enumerate(node.args)]
+        for mark, part in filling + [(str(word.arg), word.value) for word in node.keywords]:
+            if len(text) > _LONGEST:
+                return ""
             value = text_of(part, known, depth, defaults=defaults)
-            text = text.replace("{}", value, 1).replace(f"{{{index}}}", value)
-        for word in node.keywords:
-            text = text.replace(f"{{{word.arg}}}", text_of(word.value, known, depth, defaults=defaults))
+            first = text.replace("{}", value, 1) if mark.isdigit() else text
+            text = first.replace(f"{{{mark}}}", value)
         return text
     if name in ("int", "str") and len(node.args) == 1:
         return text_of(node.args[0], known, depth, defaults=defaults)
