@@ -110,7 +110,7 @@ class FixQuestions:
         return int(row["events"]) if row else 0
 
     async def events_since_last_fix(self) -> int:
-        """Count the events since the newest pull request was opened; all of them where there is none."""
+        """Count the events since the newest pull request was opened; all of them without one."""
         row = await self._database.fetch_one(
             """SELECT coalesce(sum(events), 0)::bigint AS events FROM error_monitor.occurrences
                WHERE minute > coalesce((SELECT max(opened_at) FROM error_monitor.fixes), '-infinity')"""

@@ -34,7 +34,7 @@ _BY_NAME = ENVIRONMENT | SYSTEM | INNARDS
 
 
 def found(nodes: list[ast.AST]) -> str:
-    """Name the first thing that these nodes reach for; empty when there is none."""
+    """Name the first thing that these nodes reach for; empty without one."""
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return next((said for node in nodes if (said := _reach(node, is_called=id(node) in called))), "")
 
