@@ -1,6 +1,5 @@
-"""Rules for every test: independence of how this run was started, turns for those that run alone, the count."""
+"""Rules for every test: independence of how this run was started, shares of several machines, the count."""
 
-import fcntl
 import functools
 import gc
 import importlib
@@ -8,7 +7,6 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +63,6 @@ def pytest_collection_finish() -> None:
     They are not frozen: Hypothesis would take what it may hold for what nothing refers to.
     """
     gc.set_threshold(20_000, 20, 100)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Workers share the machine; a test marked `alone` waits until the others have finished theirs, and they for it."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return (yield)
-    folder = Path(item.config.getoption("basetemp")).parent  # the controller's
-    how = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
-    with (folder / "turn.lock").open("w") as turn, (folder / "room.lock").open("w") as room:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # held while waiting: others that would go on sharing wait behind it
-        fcntl.flock(room, how)
-        fcntl.flock(turn, fcntl.LOCK_UN)
-        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
