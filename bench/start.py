@@ -24,7 +24,7 @@ from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.engines import docker
 from testbay.harness.plans import PORT
-from testbay.harness.stack import prepare, request, stack
+from testbay.harness.stack import planning, prepare, request, stack
 from testbay.harness.stack.request import Request
 from testbay.manifest.load import load_manifest
 from testbay.output import Voice
@@ -99,7 +99,7 @@ def our_start(asked: Request) -> float:
 
 def raw_start(asked: Request) -> float:
     """The floor: no guard, no record, no teardown to speak of; the same programs, flags, data and questions."""
-    medium = request._ram_disk(Path(tempfile.gettempdir()))  # noqa: SLF001 - the same medium as testbay uses
+    medium = planning.ram_disk(Path(tempfile.gettempdir()))  # the same medium as testbay uses
     with tempfile.TemporaryDirectory(prefix="testbay-raw-", dir=medium) as folder:
         home = Path(folder) / "raw"
         home.mkdir()

@@ -9,7 +9,7 @@ from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import testing
 from testbay.harness.run.run import Run, conclude
-from testbay.harness.stack import prepare, request
+from testbay.harness.stack import planning, prepare, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request
@@ -102,7 +102,7 @@ def _running_line(stack: Stack, name: str) -> str:
     """`PostgreSQL: Running on port 15433 (18.6, embedded)`."""
     endpoint = stack.endpoints[name]
     facts = ", ".join(part for part in (endpoint.version, stack.request.engine, endpoint.note) if part)
-    shared = stack.request.shared(name)
+    shared = planning.shared(stack.request, name)
     return f"{endpoint.title}: Running on port {endpoint.port} ({facts}{f'; tests share {shared}' if shared else ''})"
 
 

@@ -1,25 +1,20 @@
-"""The plan of a stack, from manifest and compose file: which dependencies, which services, which programs."""
+"""The parts of a stack, decided from manifest and compose file: which dependencies, services and programs."""
 
 import hashlib
 import json
-import os
-import shlex
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from testbay import process
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies import ROOMS, foreign_images
-from testbay.harness.dependencies.endpoint import Endpoint, Server
+from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
-from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
 from testbay.harness.stack import cachefolder, containers, migrate, passwords
 from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
@@ -30,8 +25,6 @@ from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
 REPLAY = "replay"
-_REPLAY_PORT = 18500
-_RAM_DISK_ROOM_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +55,6 @@ class Request:
             return name
         title = ROOMS[name].endpoint(self.services[name], 0).title.lower()
         return title if title in ALIASES else name
-
-    def shared(self, name: str) -> str:
-        """Say what tests share of a dependency; empty where each has all of it to itself."""
-        return "" if name in further(self) else ROOMS[name].described(self.services[name]).shared
 
     @property
     def key(self) -> str:
@@ -205,131 +194,3 @@ def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[Co
     compose = reader.read(files, settings.environ, settings.cache_dir)
     foreign = foreign_images() if set(manifest.needs) - set(BUILT_IN) else {}
     return compose, select(compose, manifest.needs, named=manifest.services, also=manifest.also, foreign=foreign)
-
-
-def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
-    """Plan the stack for its guard."""
-    data_dir = _ram_disk(home) / name_of(stack_id)
-    processes = _native_plans(asked, data_dir) if asked.engine == "embedded" else []
-    if asked.replay and asked.manifest.replay is not None:
-        processes.append(_replay_plan(asked.manifest, asked.settings, data_dir / REPLAY))
-    for server in processes:
-        server["log"] = str(logs_dir / f"{server['name']}.log")
-    return {
-        "id": stack_id,
-        "home": str(home),
-        "data_dir": str(data_dir),
-        "key": asked.key,
-        "engine": asked.engine,
-        "reason": asked.reason,
-        "service": asked.manifest.service,
-        "project": str(asked.project),
-        "owner": f"{asked.manifest.root} (pid {os.getpid()})",
-        "watch": watched(),
-        "idle_s": 0.0,
-        "logs_dir": str(logs_dir),
-        "processes": processes,
-        "compose": _compose_plan(asked),
-    }
-
-
-def _ram_disk(otherwise: Path) -> Path:
-    """Choose the place of data that will not be missed: in memory where there is room, as compose's tmpfs does.
-
-    Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - the folder made there has a random name and is its owner's alone
-    try:
-        room = os.statvfs(memory)
-    except OSError:
-        return otherwise
-    return memory if room.f_bavail * room.f_frsize >= _RAM_DISK_ROOM_BYTES and os.access(memory, os.W_OK) else otherwise
-
-
-def watched() -> list[tuple[int, str]]:
-    """Ourselves and those who only exist to run us: whose end is the end of what we asked for."""
-    return [(who.pid, who.started) for who in (process.identify(os.getpid()), *process.callers())]
-
-
-def _port(asked: Request, name: str) -> tuple[int, bool]:
-    """The port a dependency should get, and whether it must be that one."""
-    if fixed := asked.manifest.ports.get(name):
-        return fixed, True
-    room, service = ROOMS[name], asked.services[name]
-    inside = room.described(service).port
-    published = (port.host for port in service.ports if port.container == inside)
-    return next((port for port in published if port), room.DEFAULT_PORT), False
-
-
-def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
-    plans = []
-    for name, service in asked.services.items():
-        server = ROOMS[name].plan(service, asked.servers[name], home / name)
-        server["port"], server["fixed_port"] = _port(asked, name)
-        server["template"] = asked.template if name == "postgres" else ""
-        server["reads"] += _data_folders(asked.manifest) if name == "postgres" else []
-        plans.append(server)
-    return plans
-
-
-def _data_folders(manifest: Manifest) -> list[str]:
-    """List the folders of files for `COPY … FROM` and the like: the sandbox lets the database read no others."""
-    root = manifest.root.resolve()
-    tests = manifest.tests_dir.resolve() if manifest.tests_dir else root
-    folders = [root / part for part in (tests.relative_to(root).parts[:1] if tests.is_relative_to(root) else ())]
-    folders += [(root / manifest.migrations).resolve()] if manifest.migrations else []
-    return [str(folder) for folder in folders if folder.is_dir() and folder != root]
-
-
-def further(asked: Request) -> dict[str, ProcessPlan]:
-    """Plan a server of its own for a lease, by dependency: where that is cheap, and native."""
-    if asked.engine != "embedded":
-        return {}
-    plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
-    return {name: plan for name, plan in plans.items() if plan}
-
-
-def _compose_plan(asked: Request) -> ComposePlan:
-    published: list[Published] = []
-    for name, service in asked.services.items():
-        port, fixed = _port(asked, name)
-        container = ROOMS[name].described(service).port
-        published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
-    document = containers.document(asked.compose, asked.services, asked.helpers) if asked.engine == "compose" else {}
-    return {
-        "document": document,
-        "folder": str(asked.compose.path.parent),
-        "dependencies": {service.key: name for name, service in asked.services.items()},
-        "ports": published,
-        "helpers": [one for helper in asked.helpers for one in _helper_ports(helper)],
-        "env": containers.variables((*asked.services.values(), *asked.helpers)),
-    }
-
-
-def _helper_ports(helper: ComposeService) -> Iterator[Published]:
-    """The ports that the file publishes of a helper: the same where they are free, else the next ones."""
-    for port in helper.ports:
-        if port.host and port.protocol == "tcp":
-            name = f"{helper.key} (port {port.container})"
-            yield {"name": name, "service": helper.key, "container": port.container, "port": port.host, "fixed": False}
-
-
-def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessPlan:
-    assert manifest.replay is not None
-    argv = shlex.split(manifest.replay.start)
-    interpreter = choose_python(manifest, settings.environ)
-    path = os.pathsep.join([interpreter.folder, settings.environ.get("PATH", os.defpath)])
-    if argv[0] in ("python", "python3"):
-        argv[0] = str(interpreter.program)
-    stand_in = process_plan(REPLAY, home, argv, port=_REPLAY_PORT, stop_signal=signal.SIGTERM, env={"PATH": path})
-    return {**stand_in, "cwd": str(manifest.root)}
-
-
-def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
-    """Make the endpoint of a stack's dependency, with the mark that tells our own server from a stranger's."""
-    if name == REPLAY:
-        return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
-    plain = ROOMS[name].endpoint(asked.services[name], port)
-    if asked.engine == "compose":
-        return plain  # Docker publishes the port or fails; no other server can answer there
-    return replace(plain, identity=name_of(stack_id), note=asked.servers[name].note)

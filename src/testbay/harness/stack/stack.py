@@ -16,8 +16,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.plans import PORT, Tenancy
-from testbay.harness.stack import exports, holders, lifeline, registry
-from testbay.harness.stack import request as planning
+from testbay.harness.stack import exports, holders, lifeline, planning, registry
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
 from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.readiness import Progress, await_ready

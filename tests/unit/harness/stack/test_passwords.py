@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.stack import passwords as given_out
-from testbay.harness.stack import request as planning
+from testbay.harness.stack import planning, request
 from testbay.harness.stack.request import Request
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Manifest
@@ -18,7 +18,7 @@ Ask = Callable[..., Request]
 @pytest.fixture
 def ask(service: Callable[..., Manifest], servers: None, settings: Settings, project: Path) -> Ask:
     """Asks for a stack of the service `shop` as one stack starts it."""
-    return lambda keys="": planning.request(service(keys), project, settings).with_password("5ecret")
+    return lambda keys="": request.request(service(keys), project, settings).with_password("5ecret")
 
 
 def passwords(asked: Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.stack import request as planning
+from testbay.harness.stack import planning, request
 from testbay.harness.stack.request import Request
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
@@ -30,11 +30,11 @@ start = "python replay.py --port {port}"
 def ask(service: Service, servers: None, settings: Settings, project: Path) -> Ask:
     """Asks for a stack of the service `shop`; more variables of the caller as keywords."""
 
-    def request(keys: str = "", **environ: str) -> Request:
+    def ask(keys: str = "", **environ: str) -> Request:
         asked = replace(settings, environ={**settings.environ, **environ})
-        return planning.request(service(keys), project, asked)
+        return request.request(service(keys), project, asked)
 
-    return request
+    return ask
 
 
 def test_dependencies_are_matched_by_image(ask: Ask) -> None:
@@ -102,14 +102,14 @@ def test_an_engine_asked_for_by_name_never_falls_back(
 ) -> None:
     """Without Docker, embedded must not stand in for compose."""
     with pytest.raises(EngineUnavailableError):
-        planning.request(service(), project, replace(settings, engine="compose"))
+        request.request(service(), project, replace(settings, engine="compose"))
 
 
 def test_without_docker_auto_says_why_it_is_embedded(
     service: Service, servers: None, settings: Settings, project: Path
 ) -> None:
     """The reason is one loud line of every run."""
-    asked = planning.request(service(), project, replace(settings, engine="auto"))
+    asked = request.request(service(), project, replace(settings, engine="auto"))
 
     assert asked.engine == "embedded"
     assert asked.reason != "asked for"

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import SecretMissingError
-from testbay.harness.stack import prepare
-from testbay.harness.stack import request as planning
+from testbay.harness.stack import prepare, request
 from testbay.harness.stack.request import Request
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
@@ -27,11 +26,11 @@ start = "python replay.py --port {port}"
 def ask(service: Service, servers: None, settings: Settings, project: Path) -> Ask:
     """Asks for a stack of the service `shop` with these keys and settings."""
 
-    def request(keys: str = "", *, key: str = "", **changes: Any) -> Request:
+    def ask(keys: str = "", *, key: str = "", **changes: Any) -> Request:
         asked = replace(settings, environ={**settings.environ, "KEY": key}, **changes)
-        return planning.request(service(keys), project, asked)
+        return request.request(service(keys), project, asked)
 
-    return request
+    return ask
 
 
 @pytest.mark.parametrize(
