@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from testbay.errors import ManifestError
-from testbay.init import installed, manifest, servers, testing, workflow
+from testbay.init import installed, itself, manifest, servers, testing, workflow
 from testbay.init.project import Project
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
@@ -33,7 +33,9 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
     if existing is None:
         _start(project, environ, voice)
     if ci:
-        write(root / workflow.FILE, workflow.text(project), voice)
+        write(workflow.file(project), workflow.text(project), voice)
+        if not itself.requirement():
+            voice.say(f"not found: {itself.ADVICE}")
     if existing is None and not runs:
         voice.say("next: testbay run")
 

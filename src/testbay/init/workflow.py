@@ -1,14 +1,18 @@
 """A workflow for GitHub Actions that runs `testbay run` on every push and pull request."""
 
+import json
 import re
 import shlex
 import sys
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from testbay.init import itself
 from testbay.init.project import Project
+from testbay.manifest.project import find_project, repository
 
 KNOWN = ("github",)
-FILE = ".github/workflows/testbay.yml"
+_FOLDER = ".github/workflows"
 _FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
 _EXTRAS = ("test", "tests", "testing", "dev")
 # Folders in which setuptools looks for no package of a project without a build system.
@@ -19,7 +23,7 @@ _NO_PACKAGES = {
 }
 _TEMPLATE = """\
 # Made by `testbay init --ci github`: the integration tests, on real servers, for every push and pull request.
-name: testbay
+name: NAME
 
 on:
   pull_request:
@@ -36,7 +40,7 @@ concurrency:
 defaults:
   run:
     shell: bash # with -o pipefail
-
+WHERE
 jobs:
   integration:
     name: integration
@@ -68,7 +72,7 @@ CACHED
         uses: actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a # v7.0.1
         with:
           name: testbay-runs
-          path: .testbay/runs/
+          path: RUNS
           include-hidden-files: true # files with a leading dot would be left out, silently
           if-no-files-found: error
           overwrite: true # when only this job is run again
@@ -76,15 +80,40 @@ CACHED
 """
 
 
+def file(project: Project) -> Path:
+    """The place of the workflow: GitHub looks into no other folder than the one at the repository's root."""
+    return repository(project.root) / _FOLDER / f"{'-'.join(['testbay', *_below(project).parts])}.yml"
+
+
 def text(project: Project) -> str:
     """The workflow; the project's own packages are installed as its files name them."""
+    below = _below(project)
     filled = {
+        "NAME": _yaml(" ".join(["testbay", *below.parts])),
         "BRANCH": _branch(project),
+        "WHERE": f"    working-directory: {_yaml(str(below))}\n" if below.parts else "",
         "PYTHON": f"{sys.version_info[0]}.{sys.version_info[1]}",
-        "CACHED": "\n".join(f"            {name}" for name in _lists(project) or ["testbay.toml"]),
+        "CACHED": "\n".join(f"            {below / name}" for name in _lists(project) or ["testbay.toml"]),
         "INSTALL": _install(project),
+        "RUNS": _yaml(f"{_runs(project)}/"),
     }
     return re.sub("|".join(filled), lambda match: filled[match[0]], _TEMPLATE)
+
+
+def _below(project: Project) -> PurePosixPath:
+    """The project's folder, seen from the repository's root."""
+    return PurePosixPath(project.root.resolve().relative_to(repository(project.root)))
+
+
+def _runs(project: Project) -> PurePosixPath:
+    """The folder of the runs, seen from there: it is beside the compose file."""
+    root, kept = repository(project.root), find_project(project.root).resolve()
+    return PurePosixPath(kept.relative_to(root) if kept.is_relative_to(root) else ".") / ".testbay/runs"
+
+
+def _yaml(text: str) -> str:
+    """Write a scalar: as it is where no character of it means something to YAML."""
+    return text if re.fullmatch(r"[A-Za-z0-9._][\w ./-]*", text) else json.dumps(text)
 
 
 def _lists(project: Project) -> list[str]:
@@ -109,7 +138,7 @@ def _install(project: Project) -> str:
         words += [_editable(extras)]
     if groups:
         tool = "python -m pip install uv && uv pip install --system"
-    return " ".join([tool, *words, *groups, "'testbay[embedded]'"])
+    return " ".join([tool, *words, *groups, itself.requirement() or "'testbay[embedded]'"])
 
 
 def packages(project: Project) -> str:
@@ -171,6 +200,7 @@ def _is_package(project: Project) -> bool:
 
 def _branch(project: Project) -> str:
     """The default branch, as far as a checkout knows it."""
-    head = project.text(".git/refs/remotes/origin/HEAD") or project.text(".git/HEAD")
+    root = Project(root=repository(project.root))
+    head = root.text(".git/refs/remotes/origin/HEAD") or root.text(".git/HEAD")
     name = head.strip().rpartition("/")[2]
     return name if re.fullmatch(r"[\w.-]+", name) and head.startswith("ref:") else "main"

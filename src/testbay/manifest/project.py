@@ -40,6 +40,12 @@ def find_project(start: Path) -> Path:
     )
 
 
+def repository(project: Path) -> Path:
+    """The nearest folder above that git keeps; the project's own without one."""
+    real = project.resolve()
+    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
+
+
 def service_folders(project: Path) -> dict[str, Path]:
     """A project's services by name: each folder with a manifest, two levels deep at most.
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from testbay.init import workflow
+from testbay.init import itself, workflow
 from testbay.init.project import Project
 
 APP = '[project]\nname = "a"\nversion = "1"\ndependencies = ["fastapi>=0.1"]\n'
@@ -15,6 +16,13 @@ UV = "python -m pip install uv && uv pip install --system"
 PIP = "python -m pip install"
 
 
+@pytest.fixture
+def from_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let testbay have come from an index."""
+    monkeypatch.setattr(itself, "requirement", lambda: "'testbay[embedded]'")
+
+
+@pytest.mark.usefixtures("from_an_index")
 @pytest.mark.parametrize(
     ("text", "folders", "packages", "line"),
     [
@@ -44,6 +52,7 @@ def test_a_project_is_installed_as_its_files_say(
 ) -> None:
     """The packages of today for the action, and a line for a workflow that stays true."""
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "testbay.toml").touch()
     for name in folders.split():
         (tmp_path / name).mkdir()
     project = Project(root=tmp_path)
@@ -57,3 +66,25 @@ def test_a_file_with_a_strange_name_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "requirements dev;id.txt").touch()
 
     assert workflow.packages(Project(root=tmp_path)) == "-r 'requirements dev;id.txt'"
+
+
+def test_the_workflow_of_a_folder_is_at_the_repositorys_root(tmp_path: Path) -> None:
+    """GitHub looks nowhere else; the steps run in the folder, and the paths of others begin at the root."""
+    folder = tmp_path / "back end/api"
+    folder.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").write_text("ref: refs/heads/trunk\n", encoding="utf-8")
+    for name in ("testbay.toml", "docker-compose.test.yml", "requirements.txt"):
+        (folder / name).touch()
+    project = Project(root=folder)
+
+    text = workflow.text(project)
+    made = yaml.safe_load(text)
+    steps = made["jobs"]["integration"]["steps"]
+
+    assert workflow.file(project) == tmp_path / ".github/workflows/testbay-back end-api.yml"
+    assert made["name"] == "testbay back end api"
+    assert made["defaults"]["run"] == {"shell": "bash", "working-directory": "back end/api"}
+    assert made[True]["push"]["branches"] == ["trunk"]
+    assert steps[1]["with"]["cache-dependency-path"] == "back end/api/requirements.txt\n"
+    assert steps[4]["with"]["path"] == "back end/api/.testbay/runs/"

@@ -5,6 +5,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from testbay.manifest.project import repository
+
 
 def relocate(file: Path, ran_in: Path, project: Path) -> None:
     """Name each file of the report as seen from the root of the repository, which is then its only source.
@@ -26,12 +28,6 @@ def relocate(file: Path, ran_in: Path, project: Path) -> None:
         sources[:] = []
         ET.SubElement(sources, "source").text = "."
     tree.write(file, encoding="utf-8", xml_declaration=True)
-
-
-def repository(project: Path) -> Path:
-    """The nearest folder above that git keeps; the project's own without one."""
-    real = project.resolve()
-    return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
 
 
 def _place(name: str, sources: Sequence[str], ran_in: Path) -> Path | None:
