@@ -180,13 +180,16 @@ class Manifest(_Strict):
         return shared if shared.is_dir() and not _has_testpaths(self.root) else None
 
     def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
-        """The compose files: the service's own choice, else those that Compose finds in the project."""
+        """The compose files: the service's own choice, else those that Compose finds nearest above the manifest."""
         if self.compose:
             named = [self.compose] if isinstance(self.compose, str) else self.compose
             return [self.root / name for name in named]
         from testbay.manifest.compose import reader
+        from testbay.manifest.project import find_project
 
-        return reader.find(project, environ) or [project / TEST_FILE]
+        nearest = find_project(self.root)
+        folder = nearest if nearest.is_relative_to(project) else project
+        return reader.find(folder, environ) or [project / TEST_FILE]
 
     @property
     def source_dir(self) -> Path:

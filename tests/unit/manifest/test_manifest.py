@@ -258,6 +258,30 @@ def test_without_a_compose_file_the_repository_or_the_service_is_the_project(tmp
     assert find_project(tmp_path / "src") == tmp_path
 
 
+@pytest.mark.parametrize(
+    ("present", "taken"),
+    [
+        (["docker-compose.yml"], "docker-compose.yml"),
+        (["backend/docker-compose.yml"], "backend/docker-compose.yml"),
+        (["docker-compose.yml", "backend/compose.yaml"], "backend/compose.yaml"),
+        (["docker-compose.test.yml", "backend/compose.yaml"], "docker-compose.test.yml"),
+    ],
+)
+def test_the_compose_file_is_the_same_from_every_folder(tmp_path: Path, present: list[str], taken: str) -> None:
+    """That of a service in a folder of a larger repository may stand beside its manifest, or above."""
+    backend = tmp_path / "backend"
+    backend.mkdir()
+    (tmp_path / ".git").mkdir()
+    (backend / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
+    for name in present:
+        (tmp_path / name).touch()
+    manifest = load_manifest(backend)
+
+    found = [manifest.compose_files(place, {}) for place in (tmp_path, find_project(backend))]
+
+    assert found == [[tmp_path / taken]] * 2
+
+
 def test_outside_of_a_project_the_error_says_what_makes_one() -> None:
     """The root of the file system is no project."""
     with pytest.raises(ManifestError) as refused:
