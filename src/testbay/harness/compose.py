@@ -14,7 +14,7 @@ from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, found, select
-from testbay.manifest.project import find_project, find_service, service_folders
+from testbay.manifest.project import compose_files, find_project, find_service, service_folders
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -46,7 +46,7 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     """
     asked, named = _needs(needs)
     project, known = _project(folder)
-    theirs = known.compose_files(project, settings.environ) if known else reader.find(project, settings.environ)
+    theirs = compose_files(known, project, settings.environ) if known else reader.find(project, settings.environ)
     if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:
         return Question(files=list(files), needs=asked, named=named)
     if not files and not theirs:

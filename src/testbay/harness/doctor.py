@@ -22,7 +22,7 @@ from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.load import load_manifest
-from testbay.manifest.project import find_project, service_folders
+from testbay.manifest.project import compose_files, find_project, service_folders
 from testbay.output import Voice
 from testbay.settings import Settings
 from testbay.text import plural
@@ -122,7 +122,7 @@ def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
     found: list[list[Path]] = []
     for place in places:
         with contextlib.suppress(BayError):
-            files = load_manifest(place).compose_files(project, settings.environ)
+            files = compose_files(load_manifest(place), project, settings.environ)
             found += [files] if files not in found else []
     return found or [reader.find(project, settings.environ) or [project / TEST_FILE]]
 

@@ -1,6 +1,6 @@
 """The services of a project: where a project begins, which folders are services, and which one is meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,18 @@ def _name_of(folder: Path) -> str:
     file = manifest_file(folder)
     table = read_table(file) if file else {}
     return str(table.get("service", folder.name))
+
+
+def compose_files(manifest: "Manifest", project: Path, environ: Mapping[str, str]) -> list[Path]:
+    """The compose files: the service's own choice, else those that Compose finds nearest above the manifest."""
+    if manifest.compose:
+        named = [manifest.compose] if isinstance(manifest.compose, str) else manifest.compose
+        return [manifest.root / name for name in named]
+    from testbay.manifest.compose import reader
+
+    nearest = find_project(manifest.root)
+    folder = nearest if nearest.is_relative_to(project) else project
+    return reader.find(folder, environ) or [project / TEST_FILE]
 
 
 def find_service(name: str | None, project: Path, here: Path | None = None) -> "Manifest":

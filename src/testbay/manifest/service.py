@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
-from testbay.manifest.compose.finding import TEST_FILE
 from testbay.text import nearest
 
 TESTS = ("tests/integration", "tests")
@@ -178,18 +177,6 @@ class Manifest(_Strict):
         if own.is_dir():
             return own
         return shared if shared.is_dir() and not _has_testpaths(self.root) else None
-
-    def compose_files(self, project: Path, environ: Mapping[str, str]) -> list[Path]:
-        """The compose files: the service's own choice, else those that Compose finds nearest above the manifest."""
-        if self.compose:
-            named = [self.compose] if isinstance(self.compose, str) else self.compose
-            return [self.root / name for name in named]
-        from testbay.manifest.compose import reader
-        from testbay.manifest.project import find_project
-
-        nearest = find_project(self.root)
-        folder = nearest if nearest.is_relative_to(project) else project
-        return reader.find(folder, environ) or [project / TEST_FILE]
 
     @property
     def source_dir(self) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from testbay.errors import ManifestError
 from testbay.manifest.load import load_manifest
-from testbay.manifest.project import find_project, find_service, service_folders
+from testbay.manifest.project import compose_files, find_project, find_service, service_folders
 from testbay.manifest.service import Manifest, NatsTable, Replay, Stream
 
 Service = Callable[..., Manifest]
@@ -277,7 +277,7 @@ def test_the_compose_file_is_the_same_from_every_folder(tmp_path: Path, present:
         (tmp_path / name).touch()
     manifest = load_manifest(backend)
 
-    found = [manifest.compose_files(place, {}) for place in (tmp_path, find_project(backend))]
+    found = [compose_files(manifest, place, {}) for place in (tmp_path, find_project(backend))]
 
     assert found == [[tmp_path / taken]] * 2
 

@@ -21,6 +21,7 @@ from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, select
 from testbay.manifest.needs import ALIASES, BUILT_IN
+from testbay.manifest.project import compose_files
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -188,7 +189,7 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
 
 def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
     """The reading of the service's compose files, and which of their services it is about."""
-    files = manifest.compose_files(project, settings.environ)
+    files = compose_files(manifest, project, settings.environ)
     if not (manifest.needs or manifest.compose or files[0].exists()):
         return ComposeFile(path=files[0], services=()), Selection(servers={})
     compose = reader.read(files, settings.environ, settings.cache_dir)
