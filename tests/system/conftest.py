@@ -123,7 +123,7 @@ class Bay:
 
     def processes(self) -> list[str]:
         """Every process that works on this project or this cache, as `pid command line`."""
-        marks = (str(self.cache).encode(), str(self.project).encode())
+        marks = (os.fsencode(self.cache), os.fsencode(self.project))
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():

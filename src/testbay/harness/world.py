@@ -62,9 +62,14 @@ def real() -> Iterator[None]:
     faked = [] if _is_untouched() else _faked()
     for module, name, _, value in faked:
         setattr(module, name, value)
+    guarded = vars(socket.socket).get("connect")  # by pytest-socket's `--allow-hosts`
+    if guarded is not None:
+        del socket.socket.connect
     try:
         yield
     finally:
+        if guarded is not None:
+            socket.socket.connect = guarded  # type: ignore[method-assign]
         for module, name, fake, _ in faked:
             if fake is _ABSENT:
                 delattr(module, name)
@@ -103,9 +108,13 @@ def really(call: Callable[P, T]) -> Callable[P, T]:
 
 def is_faked_as_a_whole() -> bool:
     """Tell whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
+    return has_green_threads() or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")
+
+
+def has_green_threads() -> bool:
+    """Tell whether gevent has replaced the threads: its sockets have to stay, or all of them would wait for one."""
     gevent = sys.modules.get("gevent.monkey")
-    patched = gevent is not None and gevent.is_module_patched("threading")
-    return patched or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")
+    return gevent is not None and bool(gevent.is_module_patched("threading"))
 
 
 def _file_system() -> Any:

@@ -1,12 +1,13 @@
 """A stranger's settings of pytest and coverage.py count under `testbay run` as they do by hand."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from tests.system.fakes.guest import MANIFEST, Guest
+from tests.system.fakes.guest import MANIFEST, Guest, visiting
 
 TESTBAY = Path(sys.executable).with_name("testbay")
 APP = "def used() -> int:\n    return 1\n\n\ndef unused() -> int:\n    return 2\n"
@@ -33,6 +34,19 @@ def test_coverage_is_the_projects_own(guest: Guest) -> None:
     assert [line for line in run.lines if line.startswith("✅ Tests: 2 passed")] != []
     assert (guest.project / "coverage.xml").exists()
     assert (guest.project / "out/junit.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "coverage"), [(b"a,b [1]", ["✅ Coverage: 89%"]), (b"caf\xe9", [])], ids=["comma", "latin-1"]
+)
+def test_coverage_in_a_folder_with_a_strange_name(tmp_path: Path, name: bytes, coverage: list[str]) -> None:
+    """Where coverage.py itself cannot write the name, the tests run without it, and that is said."""
+    with visiting(tmp_path / os.fsdecode(name), PROJECT | {"testbay.toml": MANIFEST}) as guest:
+        done = guest.run("run")
+
+    assert done.code == 0, done.out
+    assert [line for line in done.lines if line.startswith("✅ Coverage")] == coverage
+    assert ("note: no coverage: coverage.py cannot record this folder's path" in done.out) is not bool(coverage)
 
 
 @pytest.mark.parametrize("how", ["manifest", "option", "addopts"])

@@ -1,6 +1,7 @@
 """A project's own settings of coverage.py, completed with where a run keeps its data."""
 
 import configparser
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,11 @@ def _literal(path: object) -> str:
     return str(path).replace("$", "$$")
 
 
+def _word(path: str) -> str:
+    """Write a path as one entry of a list: from the working folder where the whole path would be parted."""
+    return _literal(os.path.relpath(path) if {",", "\n"} & set(path) and Path(path).is_absolute() else path)
+
+
 def words(text: str) -> list[str]:
     """The entries of a list: by lines or commas."""
     return [word.strip() for line in text.splitlines() for word in line.split(",") if word.strip()]
@@ -99,7 +105,7 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
         [*words(run.get("disable_warnings", "")), "no-data-collected", "module-not-measured"]
     )
     if source and not any(run.get(key) for key in _CHOOSE):
-        run["source"] = _literal(source)
+        run["source"] = _word(source)
     if everything:
         run["sigterm"] = "true"
         run["patch"] = "\n".join(dict.fromkeys([*words(run.get("patch", "")), "subprocess"]))
@@ -108,7 +114,7 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
 
 def of_the_service(rules: Rules, source: Sequence[str]) -> Rules:
     """Adapt the rules to the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
-    run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(map(_literal, source))} if source else {})
+    run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(map(_word, source))} if source else {})
     return rules | {"run": run}
 
 

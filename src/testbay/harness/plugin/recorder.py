@@ -83,6 +83,8 @@ class Recorder:
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
+        if reporter and not any(counts.values()):  # why nothing ran
+            counts["deselected"] = len(reporter.stats.get("deselected", ()))
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
         if unmeasured := _unmeasured(session.config):
             self._write([{"unmeasured": unmeasured}])

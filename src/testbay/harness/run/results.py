@@ -234,6 +234,14 @@ def _is_empty_shard(results: Results) -> bool:
     return bool(results.collected) and not results.planned
 
 
+def _why_signalled(name: str) -> str:
+    if name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"):
+        return "code outside Python crashed, an extension module most often: its stack stands above"
+    if name == "SIGKILL":
+        return "the system was out of memory, or it was killed: by hand, or by a test that kills its process group"
+    return "it was sent by hand, or by a test that signals its own process or process group"
+
+
 def verify(results: Results, code: int, tests_dir: Path) -> int:
     """A run that ran less than it planned is not green, whatever pytest's exit code says; returns what to end with.
 
@@ -246,7 +254,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if code < 0:
         raise TestsDidNotRunError(
             f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
-            why="the system was out of memory, or it was killed by hand",
+            why=_why_signalled(process.signal_name(-code)),
             todo="run the first of those below alone",
             evidence=missing,
         )
@@ -259,6 +267,12 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
         )
     if code == _NO_TESTS_COLLECTED and _is_empty_shard(results):
         return 0
+    if code == _NO_TESTS_COLLECTED and (left_out := results.counts.get("deselected")):
+        raise TestsDidNotRunError(
+            f"no test was left to run in {tests_dir}: {left_out} were deselected",
+            why="-k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then",
+            todo="see `addopts`, PYTEST_ADDOPTS and what stands behind `--`",
+        )
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise TestsDidNotRunError(
             f"no test was collected in {tests_dir}",

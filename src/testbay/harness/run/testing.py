@@ -21,6 +21,13 @@ from testbay.harness.stack.stack import Stack
 
 _PYTEST_PATIENCE_S = 10.0
 _LOOK_S = 0.25  # for what the servers have logged: looking takes its time from the tests
+# With one of these pytest shows something and runs no test.
+_SHOWS = frozenset(
+    {
+        *("--collect-only", "--co", "--setup-plan", "--fixtures", "--funcargs", "--fixtures-per-test"),
+        *("--markers", "--cache-show", "--help", "-h", "--version", "-V"),
+    }
+)
 _POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
@@ -31,7 +38,7 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     try:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
-        if not {"--collect-only", "--co"} & set(pytest_args):
+        if not _SHOWS & set(pytest_args):
             code = results.verify(results.read(run.dir), code, run.collect or run.manifest.root)
         good = code == 0
     finally:
@@ -120,14 +127,35 @@ def _shard_argv(run: Run) -> list[str]:
     return [f"--testbay-shard={run.dir / 'shard.json'}"]  # with =, or pytest looks for its settings beside the file
 
 
+def _where(run: Run) -> str:
+    """Say where the tests are; pytest would take a `[` in an absolute path for the parameters of a test."""
+    if run.collect is None:
+        return ""
+    path = str(run.collect)
+    return f"./{os.path.relpath(path, run.manifest.root)}" if "[" in path else path
+
+
+def _coverage(run: Run) -> str:
+    """Choose what coverage is measured of: nothing where coverage.py could not write the folder's name in its data."""
+    asked = "off" if run.settings.no_coverage else run.manifest.coverage
+    path = f"{run.dir}{run.manifest.root.resolve()}"
+    if asked == "off" or path.encode(errors="ignore").decode() == path:
+        return asked
+    run.voice.detail(
+        "note: no coverage: coverage.py cannot record this folder's path, which is not UTF-8 for Python; "
+        "in a folder with an ordinary name and with LC_ALL=C.UTF-8 it can"
+    )
+    return "off"
+
+
 def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
     """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
     number, order = workers.decide(
         run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
     )
     asked = suite.Suite(
-        collect="" if run.collect is None else str(run.collect),
-        coverage="off" if run.settings.no_coverage else run.manifest.coverage,
+        collect=_where(run),
+        coverage=_coverage(run),
         source=str(run.manifest.source_dir),
         timeout_s=run.settings.test_timeout_s,
         timeout_asked=run.settings.test_timeout_asked,

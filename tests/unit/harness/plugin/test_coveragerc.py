@@ -125,3 +125,16 @@ def test_path_with_a_dollar_is_no_variable(tmp_path: Path) -> None:
 
     assert read.get_option("run:data_file") == str(folder / "coverage.db")
     assert read.get_option("run:source") == [f"{folder}/app"]
+
+
+def test_path_with_a_comma_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """coverage.py parts a list at commas and lines: such a path is named from the working folder."""
+    folder = tmp_path / "a,b\nc"
+    (folder / "app").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    rules = coveragerc.completed({}, folder, str(folder / "app"), everything=False)
+    coveragerc.write(rules, tmp_path / "made")
+
+    read = Coverage(config_file=str(tmp_path / "made"))
+
+    assert (read.get_option("run:source"), read.get_option("run:data_file")) == (["app"], str(folder / "coverage.db"))

@@ -161,6 +161,18 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
     )
 
 
+def test_tests_that_were_all_deselected_are_counted() -> None:
+    """The file names are right then: the arguments are not."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(Results(counts={"deselected": 9}), 5, Path("t"))
+
+    assert str(refused.value) == (
+        "no test was left to run in t: 9 were deselected\n"
+        "  why:      -k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then\n"
+        "  do:       see `addopts`, PYTEST_ADDOPTS and what stands behind `--`"
+    )
+
+
 def test_fewer_than_planned_is_not_green() -> None:
     """Whatever the exit code says: os._exit(0) in a test looks like success."""
     with pytest.raises(TestsDidNotRunError) as refused:
@@ -187,15 +199,23 @@ def test_a_pytest_that_is_cut_off_names_the_test(tmp_path: Path, last: list[dict
     assert results.tests_line(found, 1.0) == "Tests: 1 passed in 1.0s\n   b: pytest ended while it ran"
 
 
-@pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-11, "SIGSEGV"), (-40, "signal 40")])
-def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str) -> None:
-    """With the test that was running first."""
+KILLED = "the system was out of memory, or it was killed: by hand, or by a test that kills its process group"
+CRASHED = "code outside Python crashed, an extension module most often: its stack stands above"
+SENT = "it was sent by hand, or by a test that signals its own process or process group"
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "why"),
+    [(-9, "SIGKILL", KILLED), (-11, "SIGSEGV", CRASHED), (-15, "SIGTERM", SENT), (-40, "signal 40", SENT)],
+)
+def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str, why: str) -> None:
+    """With the test that was running first; a crash is not blamed on the memory."""
     with pytest.raises(TestsDidNotRunError) as refused:
         results.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
 
     assert str(refused.value) == (
         f"{name} ended pytest; 1 of 2 tests were to go\n"
-        "  why:      the system was out of memory, or it was killed by hand\n"
+        f"  why:      {why}\n"
         "  do:       run the first of those below alone\n"
         "  evidence: b"
     )

@@ -1,14 +1,15 @@
 """A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
 
-import contextlib
 import copy
 import functools
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from testbay.harness import world
 from testbay.harness.dependencies.dragonfly.server import SHARED, ask, hear, log_in, probe, tell
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
@@ -222,7 +223,7 @@ class Keyspace(_Part):
 
     def close(self) -> None:
         """Leave it empty."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             ask(self._wire(), b"FLUSHDB")
         self._hang_up()
 
@@ -244,7 +245,7 @@ def _await_alone(
         if not clients:
             return ()
     for client in clients:
-        with contextlib.suppress(OSError):  # it may have gone this very moment
+        with suppress(OSError):  # it may have gone this very moment
             ask(wire, b"CLIENT", b"KILL", b"ID", client.get("id", "0").encode())
     return tuple(_said(client) for client in clients)
 
@@ -278,13 +279,18 @@ def client(url: str) -> "redis.Redis":
 
 @functools.lru_cache(16)
 def _pattern(url: str) -> "redis.Redis":
-    """Make a client whose pool has no connection."""
+    """Make a client whose pool has no connection; it connects also while a test forbids sockets."""
     from redis.client import Redis  # a test that puts something in the place of `redis.Redis` means its own clients
-    from redis.connection import ConnectionPool
+    from redis.connection import Connection, ConnectionPool
 
-    try:
+    class Direct(Connection):
+        def connect(self) -> None:
+            with nullcontext() if world.has_green_threads() else world.real():
+                super().connect()  # type: ignore[no-untyped-call]  # redis does not type it
+
+    options: dict[str, Any] = {"connection_class": Direct}
+    with suppress(ImportError):  # before version 7
         from redis.driver_info import DriverInfo
-    except ImportError:  # before version 7
-        return Redis(connection_pool=ConnectionPool.from_url(url))
-    # Else redis-py looks its own version up for each connection.
-    return Redis(connection_pool=ConnectionPool.from_url(url, driver_info=DriverInfo()))
+
+        options["driver_info"] = DriverInfo()  # else redis-py looks its own version up for each connection
+    return Redis(connection_pool=ConnectionPool.from_url(url, **options))
