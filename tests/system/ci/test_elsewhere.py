@@ -36,12 +36,14 @@ def forge(tmp_path: Path) -> Forge:
     return made
 
 
-def call(forge: Forge, example: int) -> WorkflowRun:
+def call(forge: Forge, example: int, inputs: str = "") -> WorkflowRun:
     """The caller of that place on the page, with our newest commit; embedded, as nothing can be pulled here."""
     text = re.findall(r"(?ms)^```yaml\n(.*?)^```", page("your-ci.md"))[example]
     assert len(text.splitlines()) <= 8
     commit = head(forge.others["OWNER/testbay"])
-    text = re.sub(r"( *)(- |  )(uses: OWNER/\S+@)COMMIT.*", rf"\1\2\g<3>{commit}\n\1  with: {{engine: embedded}}", text)
+    text = re.sub(
+        r"( *)(- |  )(uses: OWNER/\S+@)COMMIT.*", rf"\1\2\g<3>{commit}\n\1  with: {{engine: embedded{inputs}}}", text
+    )
     write(forge.root / ".github/workflows" / FILE, text)
     forge.commit()
     return forge.run(FILE, event="pull_request")
@@ -63,10 +65,14 @@ def test_a_workflow_of_one_job_runs_the_tests(forge: Forge) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # pip installs everything anew
 def test_a_step_runs_the_tests_and_fails_with_them(forge: Forge) -> None:
-    """A red test makes the job red; its reports are kept all the same."""
+    """A red test makes the job red; its reports are kept all the same, also of a folder of the repository."""
     tests = next((forge.root / "tests").glob("test_*.py"))
     tests.write_text(tests.read_text(encoding="utf-8") + RED, encoding="utf-8")
-    run = call(forge, 1)
+    backend = forge.root / "backend"
+    backend.mkdir()
+    for path in [path for path in forge.root.iterdir() if path.name not in (".git", "backend")]:
+        path.rename(backend / path.name)
+    run = call(forge, 1, ", working-directory: backend")
 
     assert run.results == {"integration": "failure"}
     assert "2 passed, 1 failed" in run.jobs[0].summary
