@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -95,6 +95,20 @@ class Recorder:
             self.facts += masked
         else:
             append(self._file, masked)
+
+
+class Verdict:
+    """Records pytest's exit code once all plugins have had their say: what ends the process later may hide it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write it as the last line."""
+        done = yield
+        append(self._file, [{"exit": int(session.exitstatus)}])
+        return done
 
 
 def _unmeasured(config: pytest.Config) -> list[str]:

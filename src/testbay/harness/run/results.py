@@ -30,7 +30,7 @@ class Results:
 
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
     line. Of a pytest that did not come to its end, `cut_off` names the tests that were being run. `unmeasured` workers
-    returned no coverage data.
+    returned no coverage data. `exit_code` is the one that pytest meant to end with.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Results:
     coverage_percent: float | None = None
     unmeasured: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
+    exit_code: int = 0
 
     def count(self, outcome: str) -> int:
         """Count the tests that passed, failed or were skipped in the end."""
@@ -74,6 +75,7 @@ def read(run_dir: Path) -> Results:
         collected=_collected(run_dir / "shard.json"),
         planned=planned,
         tests=tests,
+        exit_code=next((fact["exit"] for fact in facts if "exit" in fact), 0),
         coverage_percent=_coverage(run_dir / "coverage.json"),
         unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
     )
@@ -119,6 +121,7 @@ def _is_pair(value: object) -> bool:
 _SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept"), _is_text),
     **dict.fromkeys(("duration_s", "start"), _is_number),
+    "exit": lambda value: type(value) is int and 0 <= value < 256,
     "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
     **dict.fromkeys(("planned", "unmeasured"), lambda value: isinstance(value, list) and all(map(_is_text, value))),
     "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
@@ -245,6 +248,8 @@ def _why_signalled(name: str) -> str:
 def verify(results: Results, code: int, tests_dir: Path) -> int:
     """A run that ran less than it planned is not green, whatever pytest's exit code says; returns what to end with.
 
+    An exit code 0 does not hide the one that pytest meant: something may call os._exit when the session is over.
+
     Raises:
         TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
     """
@@ -286,4 +291,4 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
             todo="run them alone",
             evidence=missing,
         )
-    return code
+    return code or results.exit_code

@@ -51,7 +51,7 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         run.record.coverage_percent = done.coverage_percent
         project = coveragerc.reporting(run.dir / "coveragerc")
         low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
-        passed = good or (low and not done.count("failed") and not {"failed", "error"} & done.counts.keys())
+        passed = (good or low) and not done.count("failed") and not {"failed", "error"} & done.counts.keys()
         run.close(results.tests_line(done, time.monotonic() - began), good=passed)
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)

@@ -161,6 +161,14 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize(("ended_with", "meant"), [(0, 1), (0, 0), (2, 1), (1, 0)])
+def test_exit_code_that_pytest_meant_is_not_hidden(tmp_path: Path, ended_with: int, meant: int) -> None:
+    """os._exit(0) after the session, at exit for example, makes no failed test green."""
+    found = results.read(run_dir(tmp_path, {"planned": ["a"]}, phase("a", "call"), {"counts": {}}, {"exit": meant}))
+
+    assert results.verify(found, ended_with, Path("t")) == (ended_with or meant)
+
+
 def test_tests_that_were_all_deselected_are_counted() -> None:
     """The file names are right then: the arguments are not."""
     with pytest.raises(TestsDidNotRunError) as refused:
