@@ -154,7 +154,7 @@ def test_the_teardown_counts_too(run: Pytest, tmp_path: Path) -> None:
     lines = (tmp_path / "tests.jsonl").read_text(encoding="utf-8").splitlines()
 
     assert done.returncode == 0
-    assert [(f["when"], f["outcome"]) for f in map(json.loads, lines[1:-1]) if f.get("attempt") != 2] == [
+    assert [(f["when"], f["outcome"]) for f in map(json.loads, lines[1:-2]) if f.get("attempt") != 2] == [
         ("setup", "passed"),
         ("call", "passed"),
         ("teardown", "rerun"),
