@@ -1,12 +1,18 @@
 """Commands around another program: what stands behind the dashes is that program's."""
 
 import difflib
+import shlex
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
+
+from testbay.errors import BayError
+from testbay.manifest.project import find_project, service_folders
 
 _NEAR = 0.85  # --engne is, pytest's --cov and --no-cov are not
 
@@ -34,7 +40,26 @@ class AroundACommand(TyperCommand):
 
 
 def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The service, and what is for pytest: an option, a file or a test's id in the service's place is pytest's, too."""
-    if service and (service.startswith("-") or Path(service.partition("::")[0]).is_file()):
-        return None, [service, *words]
-    return service, list(words)
+    """The service, and what is for pytest: an option, a path or a test's id in the service's place is pytest's, too.
+
+    Raises:
+        typer.BadParameter: What is to be pytest's is another program.
+    """
+    of_pytest = [service] if service and (service.startswith("-") or _is_path(service)) else []
+    words = [*of_pytest, *words]
+    if words and shutil.which(words[0]) and not Path(words[0]).exists():
+        raise typer.BadParameter(
+            f"what stands behind -- goes to pytest, and {words[0]} is a program; "
+            f"to run it on the servers: testbay exec -- {shlex.join(words)}"
+        )
+    return None if of_pytest else service, words
+
+
+def _is_path(word: str) -> bool:
+    """Tell whether it names a file, or a folder that is no service."""
+    path = Path(word.partition("::")[0])
+    if not path.is_dir():
+        return path.is_file()
+    with suppress(BayError):
+        return word not in service_folders(find_project(Path.cwd()))
+    return False

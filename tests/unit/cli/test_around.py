@@ -1,11 +1,12 @@
 """Commands around another program: what is theirs, and what is that program's."""
 
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from testbay.cli import harness
+from testbay.cli import around, harness
 
 
 @pytest.mark.parametrize("word", ["--engne", "--engine-=compose", "--no-cow", "--shards=1/2"])
@@ -25,3 +26,43 @@ def test_options_of_the_other_program_pass(words: list[str], tmp_path: Path, mon
     done = CliRunner().invoke(harness.app, ["run", *words])
 
     assert (done.exit_code, "unknown option" in done.output) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ((None, ["-k", "a"]), (None, ["-k", "a"])),
+        (("shop", []), ("shop", [])),
+        (("-x", ["tests"]), (None, ["-x", "tests"])),
+        (("tests/test_a.py::test_one", []), (None, ["tests/test_a.py::test_one"])),
+        (("tests", ["-x"]), (None, ["tests", "-x"])),
+        (("make", []), ("make", [])),
+        ((None, ["make"]), (None, ["make"])),
+    ],
+)
+def test_a_path_in_the_services_place_is_pytests(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: tuple[str | None, list[str]],
+    understood: tuple[str | None, list[str]],
+) -> None:
+    """A folder, too, unless a service has its name; one with the name of a program is a folder all the same."""
+    for name in ("tests", "make", "shop"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "tests/test_a.py").touch()
+    for name in ("make", "shop"):
+        (tmp_path / name / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
+    (tmp_path / "docker-compose.test.yml").touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert around.service_and_words(*given) == understood
+
+
+def test_another_program_is_not_for_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look for a file of that name, once the servers are there."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(harness.app, ["run", "--", "python", "manage.py", "test", "a b"])
+
+    assert done.exit_code == 2
+    assert "testbay exec -- python manage.py test 'a b'" in re.sub(r"[\s│]+", " ", done.output)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from testbay import settings
 _EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
 _SCOPE = re.compile(r"ScopeMismatch.*function scoped fixture (bay|postgres|dragonfly|nats|service|faults)\b", re.DOTALL)
 _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Authorization Violation", re.IGNORECASE)
+_DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
@@ -33,6 +35,8 @@ def hint(error: BaseException) -> str:
             "testbay: a server without a password in the compose file has one of its stack. REDIS_URL, NATS_URL and "
             "DRAGONFLY_PASSWORD carry it. A port fixed in `ports`, or `requirepass ''` in the compose file, has none"
         )
+    if _DJANGO.match(said) and find_spec("pytest_django") is None:
+        return "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
     if text := _usual_port(said):
         return text
     found = _EXPORTED.search(said)

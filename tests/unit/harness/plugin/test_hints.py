@@ -33,3 +33,28 @@ def test_other_refusals_are_the_suites_own() -> None:
     errors = [OSError("localhost:8000: Connection refused"), OSError("Error 111 connecting to redis:6379. refused")]
 
     assert [hints.hint(error) for error in errors] == ["", ""]
+
+
+class AppRegistryNotReady(Exception):  # noqa: N818 - Django's name
+    """Django's own, by name and message."""
+
+
+class ImproperlyConfigured(Exception):  # noqa: N818 - Django's name
+    """Django's own, by name and message."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AppRegistryNotReady("Apps aren't loaded yet."),
+        ImproperlyConfigured("Requested setting INSTALLED_APPS, but settings are not configured. You must either"),
+    ],
+)
+def test_django_without_its_plugin(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest alone does not set Django up; where the plugin is installed, the error has another cause."""
+    monkeypatch.setattr(hints, "find_spec", lambda _: None)
+    told = hints.hint(error)
+    monkeypatch.setattr(hints, "find_spec", lambda name: name)
+
+    assert told == "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
+    assert hints.hint(error) == ""
