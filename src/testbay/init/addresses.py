@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from testbay.init import literals, mentions, settingsfiles
-from testbay.init.literals import text_of
+from testbay.init.literals import UNKNOWN, text_of
 from testbay.init.project import Project, Source
+from testbay.init.settingsclasses import settings_classes
 from testbay.init.variable import last
 
 PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
@@ -21,10 +22,12 @@ _SCHEMES = {
 }
 _LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 # what a client may be told to connect to
 _URL = re.compile(
-    r"(?P<scheme>postgres(?:ql)?|redis|valkey|nats)(?:\+\w+)?://(?:(?P<user>[\w.-]*)(?::(?P<password>[\w.!$-]*))?@)?"
-    r"(?P<host>[\w.-]+)(?::(?P<port>\d{2,5}))?(?:/(?P<db>[\w-]+))?"
+    r"(?P<scheme>postgres(?:ql)?|redis|valkey|nats)(?:\+\w+)?://"
+    r"(?:(?P<user>[\w.\0-]*)(?::(?P<password>[\w.!$\0-]*))?@)?"
+    r"(?P<host>[\w.\0-]+)(?::(?P<port>[^/?#,\s]*))?(?:/(?P<db>[\w\0-]+))?"
 )
 _WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "hostname": "host"}
+_LAST_PORT = 65_535
 _KEYS = ("host", "port", "user", "password", "db")
 _OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
@@ -70,22 +73,25 @@ def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]
         yield from of_text(text, where)
     known = _known(named)
     if need := _of_dict(" ".join((*named, *named.values())), known):
-        yield _address(need, known, where)
+        yield from _address(need, known, where)
 
 
 def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
-    """The constants of the program's modules, by their names."""
-    return dict(pair for source in project.code for pair in literals.constants(source.tree, defaults=defaults))
+    """The constants of the program's modules, by their names; a field of settings is a default, as a variable's is."""
+    fields = set() if defaults else settings_classes(project).all_fields
+    nodes = ([node for node in source.nodes if node not in fields] for source in project.code)
+    return dict(pair for each in nodes for pair in literals.constants(each, defaults=defaults))
 
 
 def of_source(
     source: Source, shared: Mapping[str, str], left_out: Collection[ast.AST], *, defaults: bool = True
 ) -> Iterator[FixedAddress]:
     """Each address that a source names, by its own constants and by the `shared` ones."""
-    known = {**shared, **dict(literals.constants(source.tree, defaults=defaults))}
+    known = {**shared, **dict(literals.constants(source.nodes, defaults=defaults))}
     read = partial(text_of, known=known, defaults=defaults)
-    for node in ast.walk(source.tree) if source.tree else ():
-        if node not in left_out:
+    pieces = literals.parts(source.nodes)
+    for node in source.nodes:
+        if node not in left_out and node not in pieces:
             yield from _of_node(node, read, f"{source.path}:{getattr(node, 'lineno', 0)}")
 
 
@@ -96,22 +102,22 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
         words = {word.arg: read(word.value) for word in node.keywords if word.arg}
         named = _known(words)
         if need := _of_call(node, named):
-            yield _address(need, named, where)
+            yield from _address(need, named, where)
         elif last(node.func) == "format":
             yield from of_text(read(node), where)
     elif isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         named = _known({text_of(key, {}): read(value) for key, value in pairs if key})
         if need := _of_dict(ast.unparse(node), named):
-            yield _address(need, named, where)
+            yield from _address(need, named, where)
 
 
 def of_text(text: str, where: str) -> Iterator[FixedAddress]:
     """A URL, or the words of libpq: `host=localhost dbname=shop`."""
     if match := _URL.match(text):
-        yield _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
+        yield from _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
     elif "host=" in text and ("dbname=" in text or "user=" in text):
-        yield _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
+        yield from _address("postgres", _known(dict(re.findall(r"(\w+)\s*=\s*'?([^\s']+)", text))), where)
 
 
 def _known(words: Mapping[str, str]) -> dict[str, str]:
@@ -139,8 +145,17 @@ def _of_dict(text: str, named: Mapping[str, str]) -> str:
     return "dragonfly" if named.get("port") == "6379" else ""
 
 
-def _address(need: str, named: Mapping[str, str], where: str) -> FixedAddress:
+def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
+    """The address; none where a part of its host or port is unknown: a wrong one is worse. A login may be unknown."""
     said = {key: named.get(key, "") for key in _KEYS}
-    port = int(said["port"]) if said["port"].isdigit() else PORTS[need]
-    rest = {key: said[key] for key in ("user", "password", "db")} if need == "postgres" else {}
-    return FixedAddress(need=need, host=said["host"] or "localhost", port=port, where=where, **rest)
+    port = said["port"] or str(PORTS[need])
+    if UNKNOWN in said["host"] or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:
+        return
+    rest = {key: said[key] for key in ("user", "password", "db") if UNKNOWN not in said[key]}
+    yield FixedAddress(
+        need=need,
+        host=said["host"] or "localhost",
+        port=int(port),
+        where=where,
+        **(rest if need == "postgres" else {}),
+    )

@@ -36,17 +36,17 @@ def taken(project: Project) -> dict[str, str]:
     """The server by what its client is made with, in lower case: a variable, a setting, `MODULE.py:name`."""
     found: dict[str, str] = {}
     for source in project.code:
-        for node in ast.walk(source.tree) if source.tree else ():
+        for node in source.nodes:
             if isinstance(node, ast.Call) and (need := maker(node.func)):
                 for name in (name for argument in _arguments(node) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
 
 
-def assigned(tree: ast.Module) -> dict[ast.AST, str]:
+def assigned(nodes: list[ast.AST]) -> dict[ast.AST, str]:
     """The name to which each part of an assignment's value goes; what a text is made of goes nowhere as a whole."""
     found: dict[ast.AST, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             found |= dict.fromkeys(_wholes(node.value), last(target))

@@ -59,8 +59,8 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
     load_manifest(project.root)  # what was written is read as `testbay run` reads it
-    if lacking := installed.absent(project, environ):
-        voice.say(f"not installed: {lacking}")
+    for text in installed.absent(project, environ, made.servers.needs if made.needs_test else ()):
+        voice.say(f"not installed: {text}")
 
 
 def write(file: Path, text: str, voice: Voice) -> None:

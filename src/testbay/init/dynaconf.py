@@ -17,14 +17,14 @@ def reads(project: Project) -> Iterator[Read]:
     for source in project.code:
         if source.tree is None or not any(maker in source.text for maker in _MAKERS):
             continue
-        for call in ast.walk(source.tree):
+        for call in source.nodes:
             if isinstance(call, ast.Call) and last(call.func) in _MAKERS:
                 yield from _of(call, project, source)
                 return
 
 
 def _of(call: ast.Call, project: Project, source: Source) -> Iterator[Read]:
-    words = {word.arg: word.value for word in call.keywords if word.arg}
+    words = {word.arg.lower().removesuffix("_for_dynaconf"): word.value for word in call.keywords if word.arg}
     said = words.get("envvar_prefix")
     bare = isinstance(said, ast.Constant) and said.value is False
     prefix = "" if bare else f"{(text_of(said) if said else '') or 'DYNACONF'}_".upper()
@@ -67,7 +67,7 @@ def _asked(source: Source) -> Iterator[tuple[str, int]]:
     """`settings.KEY` and `settings["KEY"]`."""
     if source.tree is None or "settings" not in source.text:
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute) and last(node.value) == "settings":
             yield node.attr, node.lineno
         elif isinstance(node, ast.Subscript) and last(node.value) == "settings" and text_of(node.slice).isidentifier():

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbay.init.project import Finding, Project, Source
+from testbay.init.project import ASIDE, Finding, Project, Source
 
 _ASGI = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic")
 _FACTORIES = ("create_app", "make_app", "build_app", "get_app", "app_factory")
@@ -16,7 +16,7 @@ def entry(project: Project) -> list[Finding]:
     """`start` and `ready`, where both are known: a start that never answers helps no test."""
     if project.manage:
         return _django(project)
-    for source in project.code:
+    for source in (one for one in project.code if one.path.parts[0] not in ASIDE):
         for name, kind, factory in _apps(source):
             start = _start(project, source.path, name, kind, factory=factory)
             path, where = _ready(project, kind)

@@ -8,7 +8,7 @@ from testbay.init import addresses, mentions
 from testbay.init.addresses import FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
-from testbay.init.settingsclasses import SettingsClasses
+from testbay.init.settingsclasses import settings_classes
 from testbay.init.variable import last
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
@@ -35,17 +35,17 @@ def _of_tests(project: Project, shared: Mapping[str, str], *, defaults: bool) ->
     for source in sorted(tests, key=lambda one: one.path.name != "conftest.py"):
         if source.tree is None:
             continue
-        left_out = mentions.mentioned(source) | _replaceable(ast.walk(source.tree))
+        left_out = mentions.mentioned(source) | _replaceable(source.nodes)
         if source.path.name != "conftest.py":
-            left_out |= set(ast.walk(source.tree)) - _used(source.tree)
+            left_out |= set(source.nodes) - _used(source.nodes)
         yield from addresses.of_source(source, shared, left_out, defaults=defaults)
 
 
 def _of_classes(project: Project, shared: Mapping[str, str]) -> Iterator[FixedAddress]:
     """Find the addresses in `class TestingConfig:`, if its fields are not variables themselves."""
-    classes = SettingsClasses(project)
+    classes = settings_classes(project)
     for source in project.code:
-        nodes = list(ast.walk(source.tree)) if source.tree else []
+        nodes = source.nodes
         for_tests = [node for node in nodes if isinstance(node, ast.ClassDef) and "test" in node.name.lower()]
         inside = {part for node in for_tests if not classes.is_settings(node) for part in ast.walk(node)}
         left_out = (set(nodes) - inside) | _replaceable(nodes)
@@ -83,10 +83,10 @@ def _replaceable(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     return found
 
 
-def _used(tree: ast.Module) -> set[ast.AST]:
+def _used(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     """Collect the parts of a test that it gives to a client, or sets in the environment."""
     found: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         connects = isinstance(node, ast.Call) and (maker(node.func) or last(node.func) == "setenv")
         sets = isinstance(node, ast.Assign) and "environ[" in ast.unparse(node.targets[0])
         if connects or sets:

@@ -1,15 +1,16 @@
 """Whether the Python that runs the tests has what the project imports."""
 
 import json
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from subprocess import SubprocessError
 
 from testbay import process
 from testbay.init import workflow
-from testbay.init.project import Project
-from testbay.manifest.environments import environment, without_pytest
+from testbay.init.project import Project, Source
+from testbay.manifest.environments import environment, python_of, without_pytest
 
 _ASK = """
 import sys
@@ -30,50 +31,117 @@ _PACKAGES = {
     "dotenv": "python-dotenv",
     "nats": "nats-py",
     "PIL": "Pillow",
+    "bs4": "beautifulsoup4",
+    "psycopg": "psycopg[binary]",
+    "rest_framework": "djangorestframework",
+    "environ": "django-environ",
+    "corsheaders": "django-cors-headers",
+    "django_filters": "django-filter",
+    "Crypto": "pycryptodome",
+    "attr": "attrs",
+    "grpc": "grpcio",
+    "MySQLdb": "mysqlclient",
 }
 _SCRIPTS = ("setup.py", "noxfile.py", "fabfile.py", "locustfile.py", "conf.py", "dodo.py")
 _ASIDE = {"docs", "doc", "scripts", "examples", "example", "notebooks", "bench", "benchmarks", "tools", "deploy"}
 _SHOWN = 5
+_CLIENTS = {"postgres": "psycopg", "dragonfly": "redis", "nats": "nats"}
+_ALONE = "pip install pytest-django"
 
 
-def absent(project: Project, environ: Mapping[str, str]) -> str:
-    """List the imports that the project's Python lacks, with the command that installs them; empty without any."""
+def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[str] = ()) -> list[str]:
+    """The imports that the project's Python lacks, and what installs them; empty without any.
+
+    `fixtures` are the servers whose fixtures the project's first test takes.
+    """
     found = environment(project.root, environ)
-    if found is None and (passed := without_pytest(project.root)):
-        return f"pytest in {passed}, the project's environment: {passed}/bin/python -m pip install pytest pytest-cov"
-    python = found[0] if found else Path(sys.executable)
-    names = sorted(set(_imported(project)))
+    passed = without_pytest(project.root) if found is None else None
+    python = found[0] if found else python_of(passed) if passed else Path(sys.executable)
+    imported = {name: str(source.path) for source in reversed(project.sources) for name in _imported(project, source)}
+    names = sorted(imported)
     names += ["pytest_django"] if project.manage else []
     names += ["greenlet"] if any("create_async_engine(" in source.text for source in project.code) else []
+    clients = [_CLIENTS[need] for need in fixtures if need in _CLIENTS]
+    lacking = _lacking(python, [*names, *clients], project.root)
+    return [
+        *([_without_pytest(project, passed, python, set(names) & lacking)] if passed else []),
+        *_of_imports(project, python, [name for name in imported if name in lacking], imported, passed=bool(passed)),
+        *_of_tools(python, lacking - set(imported), project),
+    ]
+
+
+def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
+    """Ask this Python for the names that it cannot import; none where it does not start."""
     try:
-        asked = process.run([python, "-c", _ASK, json.dumps(names)], cwd=project.root, timeout_s=30)
-        lacking = json.loads(asked.out)
+        asked = process.run([python, "-c", _ASK, json.dumps(names)], cwd=root, timeout_s=30)
+        return set(json.loads(asked.out))
     except (OSError, SubprocessError, ValueError):
-        return ""
-    if not lacking:
-        return ""
-    more = " …" if len(lacking) > _SHOWN else ""
-    return f"{', '.join(lacking[:_SHOWN])}{more} in {python}: {_command(project, lacking)}"
+        return set()
+
+
+def _without_pytest(project: Project, folder: Path, python: Path, lacking: Collection[str]) -> str:
+    """A project's environment that the tests would pass over; the packages of the project may be missing as well."""
+    others = f" and {', '.join(sorted(lacking)[:_SHOWN])}" if lacking else ""
+    words = [] if project.has("pytest") and lacking else ["pytest"]
+    words += [] if project.has("pytest-cov") and lacking else ["pytest-cov"]
+    first = f"{_command(project, sorted(lacking))} {' '.join(words)}".strip() if lacking else ""
+    command = first or f"{python} -m pip install {' '.join(words)}"
+    return f"pytest{others} in {folder}, the project's environment: {command}"
+
+
+def _of_imports(
+    project: Project, python: Path, lacking: list[str], imported: Mapping[str, str], *, passed: bool
+) -> Iterator[str]:
+    """Say which imports are missing: a package that a file names has a command, another one its place."""
+    unnamed = [name for name in lacking if project.packages and not _is_named(name, project)]
+    named = sorted(set(lacking) - set(unnamed))
+    if named and not passed:
+        more = " …" if len(named) > _SHOWN else ""
+        yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, named)}"
+    if unnamed and not passed:
+        shown = ", ".join(f"{name} ({imported[name]})" for name in sorted(unnamed)[:_SHOWN])
+        yield f"{shown} in {python}: imported, and no file of the project names a package like it"
+
+
+def _is_named(name: str, project: Project) -> bool:
+    """Tell whether a package of the project is called as what is imported: jwt of PyJWT, jose of python-jose."""
+    short = _PACKAGES.get(name, name).partition("[")[0].lower().replace("_", "-")
+    return any(short in package or package.replace("-", "") == short for package in project.packages)
+
+
+def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:
+    """Say what no source imports and its tests need all the same."""
+    if "pytest_django" in lacking:
+        yield f"pytest_django in {python}: {_command(project, []) if project.has('pytest-django') else _ALONE}"
+    if "greenlet" in lacking:
+        yield f"greenlet in {python}, which SQLAlchemy's asyncio needs: {python} -m pip install greenlet"
+    if clients := sorted(lacking - {"pytest_django", "greenlet"}):
+        words = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in clients)
+        yield f"{', '.join(clients)} in {python}, for the fixtures of the first test: {python} -m pip install {words}"
 
 
 def _command(project: Project, lacking: list[str]) -> str:
     """Compose the command that installs the project's packages, as its files name them."""
     tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
     named = workflow.packages(project)
-    words = tool or (
-        f"pip install {named}" if named else f"pip install {' '.join(_PACKAGES.get(name, name) for name in lacking)}"
-    )
-    return words if "pytest_django" not in lacking or project.has("pytest-django") else f"{words} pytest-django"
+    others = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in lacking)
+    return tool or f"pip install {named or others}"
 
 
-def _imported(project: Project) -> Iterator[str]:
-    """The packages that modules import when they are loaded, those of the project's own folders left out."""
-    own = {part for source in project.sources for part in source.path.with_suffix("").parts}
-    own -= set(_below_src(project))
-    for source in project.sources:
-        if source.path.name in _SCRIPTS or _ASIDE & set(source.path.parts):
-            continue
-        yield from (name for name in source.imports if name not in own and name not in sys.stdlib_module_names)
+def _imported(project: Project, source: Source) -> Iterator[str]:
+    """The packages that a module imports when it is loaded, those of the project's own folders left out."""
+    if source.path.name in _SCRIPTS or _ASIDE & set(source.path.parts):
+        return
+    own = _own(project)
+    yield from (name for name in source.imports if name not in own and name not in sys.stdlib_module_names)
+
+
+def _own(project: Project) -> set[str]:
+    if "own" not in project.known:
+        parts = {part for source in project.sources for part in source.path.with_suffix("").parts}
+        project.known["own"] = parts - _below_src(project)
+    own: set[str] = project.known["own"]
+    return own
 
 
 def _below_src(project: Project) -> set[str]:

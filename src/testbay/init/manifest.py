@@ -63,7 +63,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *_missing(project, found, migration),
         *_unled(found, unread, fixed),
         *testing.overruled(project),
-        *testing.own_servers(project),
+        *testing.own_servers(project, found.needs),
     ]
     logins = insisted.insisted(project, variables.without("db", project), defaults=True) | fixed
     return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=logins)

@@ -20,9 +20,9 @@ def mentioned(source: Source) -> set[ast.AST]:
     if source.tree is None:
         return set()
     if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text):
-        return set(ast.walk(source.tree))
+        return set(source.nodes)
     found: set[ast.AST] = set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _only_mentions(node, source)):
             found |= set(ast.walk(node))
     return found

@@ -11,6 +11,8 @@ _SQL_FOLDERS = ("migrations", "db/migrations", "database/migrations", "sql/migra
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
+_GAP = re.compile(r"%\(\w+\)s|\{\{|[\s(=,](?:%s|\$\d|:[a-z]\w*)(?=[\s,);]|$)")
+_QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$|'[^']*'|--[^\n]*", re.DOTALL)
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
 
 
@@ -80,13 +82,20 @@ def _below(project: Project, name: str) -> Iterator[Path]:
 
 def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
     packages = (source.path.parent for source in project.code if source.path.name == "__init__.py")
-    folders = [*map(Path, _SQL_FOLDERS), *(package / name for package in packages for name in ("migrations", "sql"))]
+    inside = [package / name for package in packages for name in ("migrations", "sql")]
+    inside = [folder for folder in inside if any((project.root / folder).glob("*.sql"))]
+    folders = [*map(Path, _SQL_FOLDERS), *(inside if len(inside) == 1 else ())]  # of several, none is the whole
     for folder in [*folders, *map(Path, _ALONE)]:
         whole = (project.root / folder).absolute()
         files = sorted(whole.glob("*.sql"))
-        if not files or whole in scripts or files[0] in scripts:
+        if not files or whole in scripts or files[0] in scripts or _are_templates(project, folder, files):
             continue
         if folder in folders or (len(files) == 1 and _SCHEMA.fullmatch(files[0].name)):
             more = " …" if len(files) > 1 or folder in folders else ""
             return Finding(key="migrations", value=f'"{folder.as_posix()}"', source=f"{folder / files[0].name}{more}")
     return None
+
+
+def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:
+    """Tell whether some file holds a query with gaps, which the program fills and psql would refuse."""
+    return any(_GAP.search(_QUOTED.sub("''", project.text(str(folder / file.name)))) for file in files)

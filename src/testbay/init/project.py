@@ -18,6 +18,7 @@ _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
+ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
@@ -46,6 +47,11 @@ class Source:
                 return ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every part of the syntax tree: walked once, read by all who look for something in it."""
+        return list(ast.walk(self.tree)) if self.tree else []
 
     @cached_property
     def imports(self) -> list[str]:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from testbay.init import clients, dynaconf
-from testbay.init.project import Project, Source
-from testbay.init.settingsclasses import SettingsClasses
+from testbay.init.project import ASIDE, Project, Source
+from testbay.init.settingsclasses import SettingsClasses, settings_classes
 from testbay.init.variable import Read, last, sample_of, text_of
 
 _SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
-_ASIDE = ("scripts", "tools", "ci")
 _OF_OS = ("getenv", "get", "setdefault")
 _OF_PACKAGES = (  # django-environ, environs, decouple
     *("env", "config", "str", "int", "float", "bool", "list", "json", "url", "path"),
@@ -30,14 +29,14 @@ def reads(project: Project) -> list[Read]:
 
 def _reads(project: Project) -> list[Read]:
     found: dict[str, Read] = {}
-    classes = SettingsClasses(project)
+    classes = settings_classes(project)
     for read in dynaconf.reads(project):
         found.setdefault(read.name, read)
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
     besides.sort(key=lambda source: source.path.name != "conftest.py")
     for source in [*project.code, *besides]:
         # A test may set what it tries; the program imports no script for CI.
-        tries = source.path.parts[0] in _ASIDE or (source.is_test and source.path.name != "conftest.py")
+        tries = source.path.parts[0] in ASIDE or (source.is_test and source.path.name != "conftest.py")
         for one in _of_source(source, classes):
             read = replace(one, required=False) if tries else one
             known = found.get(read.name)
@@ -52,7 +51,7 @@ def _reads(project: Project) -> list[Read]:
 def _of_flask(project: Project) -> Iterator[Read]:
     """The address that Flask-SQLAlchemy takes from `app.config.from_prefixed_env()`."""
     for source in project.code if project.has("flask-sqlalchemy") else ():
-        for node in ast.walk(source.tree) if source.tree else ():
+        for node in source.nodes:
             if isinstance(node, ast.Call) and last(node.func) == "from_prefixed_env":
                 given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "prefix")]
                 name = f"{text_of(given[0]) if given else 'FLASK'}_SQLALCHEMY_DATABASE_URI"
@@ -78,11 +77,11 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     ):
         return
     at_import = {node for statement in _at_import(source.tree.body) for node in ast.walk(statement)}
-    declared = _declared(source.tree)
+    declared = _declared(source.nodes)
     prefixes = dict(_prefixed(source.tree, ""))
-    targets = clients.assigned(source.tree)
-    ors = {node.values[0]: text_of(node.values[1]) for node in ast.walk(source.tree) if isinstance(node, ast.BoolOp)}
-    for node in ast.walk(source.tree):
+    targets = clients.assigned(source.nodes)
+    ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
+    for node in source.nodes:
         where = f"{source.path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
             if name := text_of(node.slice):
@@ -150,11 +149,9 @@ def _raises(call: ast.Call) -> bool:
     return last(call.func) not in _OF_OS and not has_default
 
 
-def _declared(tree: ast.Module) -> set[str]:
+def _declared(nodes: list[ast.AST]) -> set[str]:
     """The variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
-    calls = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and last(node.func) in ("Env", "FileAwareEnv")
-    ]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and last(node.func) in ("Env", "FileAwareEnv")]
     return {word.arg for call in calls for word in call.keywords if word.arg and isinstance(word.value, ast.Tuple)}
 
 

@@ -123,7 +123,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         images=images,
         compose=named,
         missing=bool(needs) and not whole,
-        refused=tuple(one.refused for one in seen if one.refused and not set(one.names) <= set(named)),
+        refused=tuple(dict.fromkeys(s.refused for s in seen if s.refused and not set(s.names) <= set(named))),
         scripts=whole[0].scripts if whole else (),
         others=next((one.others for one in whole or seen if one.others), ()),
         database=whole[0].database if whole else "",

@@ -1,8 +1,10 @@
 """pydantic's settings classes: which classes are some, and the variables that their fields stand for."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 from testbay.init.project import Project, Source
 from testbay.init.variable import Read, last, sample_of, text_of
@@ -16,12 +18,18 @@ class SettingsClasses:
     """The classes of a project, by name."""
 
     def __init__(self, project: Project) -> None:
-        nodes = [node for source in project.code if source.tree for node in ast.walk(source.tree)]
+        nodes = [node for source in project.code for node in source.nodes]
+        self._own = re.sub(r"\W", "_", project.name[0]).upper() + "_"
         self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
     def is_settings(self, node: ast.ClassDef) -> bool:
         """Tell whether it is derived from BaseSettings, through classes of the project or at once."""
         return any(last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases)
+
+    @cached_property
+    def all_fields(self) -> set[ast.AST]:
+        """The fields of all of them, as they stand in the sources."""
+        return {field for node in self._classes.values() if self.is_settings(node) for field in node.body}
 
     def _line(self, node: ast.ClassDef) -> list[ast.ClassDef]:
         """The class, then those of the project that it is derived from, the nearest first."""
@@ -37,7 +45,9 @@ class SettingsClasses:
         prefix, delimiter = _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
         seen: set[str] = set()
         for one in line:
-            for read, annotation in _fields(one, prefix, source):
+            for named, annotation in _fields(one, prefix, source):
+                own = prefix.upper() == self._own and named.name.startswith(self._own)
+                read = replace(named, short=named.name.removeprefix(self._own)) if own else named
                 if read.name not in seen:
                     seen.add(read.name)
                     yield from self._nested(self._member(read, annotation), annotation, delimiter, source, _DEPTH)
@@ -65,6 +75,14 @@ class SettingsClasses:
             yield replace(read, sample="{}")
 
 
+def settings_classes(project: Project) -> SettingsClasses:
+    """The classes of a project, looked for once."""
+    if "classes" not in project.known:
+        project.known["classes"] = SettingsClasses(project)
+    found: SettingsClasses = project.known["classes"]
+    return found
+
+
 def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[Read, ast.expr]]:
     for field in node.body:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
@@ -79,7 +97,7 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
         sample = sample_of(kind)
         sample = sample * -(-_shortest(field) // len(sample)) if sample.isalpha() and _shortest(field) else sample
         read = Read(name=name, default=default, required=required, where=where, sample=sample, client=client)
-        yield read, field.annotation
+        yield replace(read, is_json=sample == "[]" and "NoDecode" not in kind), field.annotation
 
 
 def _shortest(field: ast.AnnAssign) -> int:
@@ -101,7 +119,8 @@ def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
         name = alias or name
         if "default_factory" in words:
             return name, "", False
-    default = str(value.value) if isinstance(value, ast.Constant) and value.value is not None else ""
+    first = value.elts[0] if isinstance(value, ast.List | ast.Tuple) and value.elts else value
+    default = str(first.value) if isinstance(first, ast.Constant) and first.value is not None else ""
     return name, default, value is None
 
 

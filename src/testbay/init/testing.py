@@ -3,7 +3,7 @@
 import configparser
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
@@ -14,6 +14,7 @@ _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwri
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
 _OWN = ("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-docker", "pytest-docker-compose")
+_VARIABLES = {"postgres": "DATABASE_URL", "dragonfly": "REDIS_URL", "nats": "NATS_URL"}
 FIRST_TEST = "tests/test_servers.py"
 _TESTS = {
     "postgres": '''def test_a_database_of_its_own(postgres):
@@ -108,14 +109,13 @@ def overruled(project: Project) -> list[str]:
     ]
 
 
-def own_servers(project: Project) -> list[str]:
+def own_servers(project: Project, needs: Collection[str]) -> list[str]:
     """Tests that start servers themselves, whatever testbay has ready for them."""
     found = ((source, next(filter(_STARTERS.get, source.imports), "")) for source in project.sources if source.is_test)
     named = [f"{source.path}: it starts {_STARTERS[name]} of its own ({name})" for source, name in found if name]
     by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
-    return [
-        f"a way past {said}; a fixture that gives DATABASE_URL instead needs none" for said in (*named, *by_package)
-    ]
+    names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"
+    return [f"a way past {said}; a fixture that gives {names} instead needs none" for said in (*named, *by_package)]
 
 
 def first_test(needs: list[str]) -> str:

@@ -23,6 +23,7 @@ class Read:
     """A variable; `required` when the program does not start without it, `sample` a value that its type takes.
 
     `target` is the name that its value gets, `client` the server whose client is made with it, where that is seen.
+    `short` is its name without a prefix that is the project's own; with `is_json` its value is a list in JSON.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Read:
     sample: str = "test"
     target: str = ""
     client: str = ""
+    short: str = ""
+    is_json: bool = False
 
 
 def sample_of(kind: str) -> str:

@@ -19,7 +19,7 @@ _KINDS = {
     "port": {"PORT"},
     "user": {"USER", "USERNAME"},
     "password": {"PASSWORD", "PASS", "PASSWD", "PWD"},
-    "db": {"NAME", "DB", "DATABASE", "DBNAME"},
+    "db": {"NAME", "DB", "DATABASE", "DBNAME", "BASE"},
 }
 _JOINED = re.compile(
     r"(^|_)(PG|DB|REDIS|POSTGRES|NATS)(?=(HOST|PORT|USER|USERNAME|PASSWORD|PASS|NAME|DATABASE|UR[IL])$)"
@@ -65,7 +65,8 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
         if meaning and meaning.need in needs:
             value = _template(meaning, project)
             if _EXPORTED.get(read.name) != value:
-                yield Finding(key=read.name, value=f'"{value}"', source=read.where)
+                text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
+                yield Finding(key=read.name, value=text, source=read.where)
         elif read.required:
             source = f"{read.where} has no default"
             example = example or (_ENGINE if {"DB", "DATABASE", "SQL"} & set(words) and words[-1] == "ENGINE" else "")
@@ -88,7 +89,7 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
 
 def _by_name(read: Read, example: str) -> _Meaning | None:
     """Interpret a variable by the client that it is given to, else by the words of its name."""
-    name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", read.name.upper())
+    name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(example or read.default) else kind

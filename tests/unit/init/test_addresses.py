@@ -3,7 +3,8 @@
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import manifest, servers
+from testbay.init import addresses, insisted, manifest, servers
+from testbay.init.addresses import FixedAddress
 from testbay.init.project import Project
 
 DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "localhost"}}'
@@ -231,3 +232,41 @@ def test_a_database_beside_that_of_the_compose_file_is_made(project: Project, mo
 
     assert made.servers.missing == own
     assert (made.servers.images, made.fixed["postgres"].db) == ({"postgres": "postgres:15"}, "app_test")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'URL = f"redis://localhost:{port}"',
+        'URL = "redis://localhost:" + port',
+        'URL = f"redis://localhost:63{port}"',
+        'URL = "redis://localhost:%d" % port',
+        'URL = "redis://localhost:{}".format(port)',
+        'URL = f"redis://cache{number}:6379"',
+        'Redis(host="localhost", port=port)',
+        'Redis(host="localhost", port=6379 + shift)',
+        'URL = "redis://localhost:99999"',
+    ],
+)
+def test_an_address_of_which_a_part_is_unknown_is_not_guessed(project: Project, text: str) -> None:
+    """Neither the server's usual port nor half a name stands in for it."""
+    files = {"app.py": f"from where import port, number, shift\n{text}\n"}
+
+    assert addresses.fixed(add(project, files), ["dragonfly"]) == {}
+
+
+def test_an_unknown_login_leaves_the_address_known(project: Project) -> None:
+    """The part of a database's name that is known is no name."""
+    text = 'URL = f"postgresql://{user}:{secret}@localhost:5433/shop_{stage}"'
+
+    found = addresses.fixed(add(project, {"app.py": f"from x import user, secret, stage\n{text}\n"}), ["postgres"])
+
+    assert found["postgres"] == FixedAddress(need="postgres", host="localhost", port=5433, where="app.py:2")
+
+
+def test_a_field_of_settings_is_no_address_of_the_tests(project: Project) -> None:
+    """Its variable says another one, so no port has to be free."""
+    settings = 'class S(BaseSettings):\n    host: str = "localhost"\n    port: int = 5432\nsettings = S()\n'
+    test = "connect(host=settings.host, port=settings.port, user='u', dbname='d')\n"
+
+    assert insisted.insisted(add(project, {"app.py": settings, "tests/conftest.py": test}), ["postgres"]) == {}

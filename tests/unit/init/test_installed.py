@@ -35,19 +35,19 @@ def test_what_is_not_installed_is_said(project: Project, files: dict[str, str], 
     """With the command that installs it; what may be missing, and what is the project's own, is left out."""
     said = installed.absent(add(project, SOURCES | files), {})
 
-    assert said == f"{names} in {sys.executable}: {command}"
+    assert said == [f"{names} in {sys.executable}: {command}"]
 
 
 def test_a_complete_environment_says_nothing(project: Project) -> None:
     """The standard library, the project's own modules, and what is installed."""
-    assert installed.absent(add(project, {"a.py": "import json\nimport b\nimport pytest", "b.py": ""}), {}) == ""
+    assert installed.absent(add(project, {"a.py": "import json\nimport b\nimport pytest", "b.py": ""}), {}) == []
 
 
 def test_no_file_of_the_project_is_run(project: Project) -> None:
     """Also one that is called as a module of Python's own."""
     files = {"a.py": "import nowhere", "json.py": 'open("run", "w")', "importlib.py": 'open("run", "w")'}
 
-    assert installed.absent(add(project, files), {}).startswith(f"nowhere in {sys.executable}: ")
+    assert installed.absent(add(project, files), {})[0].startswith(f"nowhere in {sys.executable}: ")
     assert not (project.root / "run").exists()
 
 
@@ -55,14 +55,37 @@ def test_django_needs_its_plugin(project: Project) -> None:
     """Plain pytest does not set Django up."""
     files = {"manage.py": "import django", "requirements.txt": "Django", "django.py": ""}
 
-    assert installed.absent(add(project, files), {}).endswith(": pip install -r requirements.txt pytest-django")
+    assert installed.absent(add(project, files), {}) == [
+        f"pytest_django in {sys.executable}: pip install pytest-django"
+    ]
 
 
 def test_an_environment_without_pytest_is_said(project: Project) -> None:
     """It would be passed over, and the tests would not find what is installed in it."""
     found = add(project, {".venv/bin/python": "", "a.py": "import flask"})
 
-    assert installed.absent(found, {}) == (
-        f"pytest in {project.root}/.venv, the project's environment: "
-        f"{project.root}/.venv/bin/python -m pip install pytest pytest-cov"
+    command = f"{project.root}/.venv/bin/python -m pip install pytest pytest-cov"
+    assert installed.absent(found, {}) == [f"pytest in {project.root}/.venv, the project's environment: {command}"]
+
+
+def test_an_empty_environment_needs_all_packages(project: Project) -> None:
+    """Not pytest alone: the project's own command installs the rest."""
+    found = add(project, {"a.py": "import notthere", "requirements.txt": "notthere\npytest\npytest-cov\n"})
+    (project.root / ".venv/bin").mkdir(parents=True)
+    (project.root / ".venv/bin/python").symlink_to(sys.executable)
+
+    assert installed.absent(found, {}) == [
+        f"pytest and notthere in {project.root}/.venv, the project's environment: pip install -r requirements.txt"
+    ]
+
+
+def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -> None:
+    """The project's own command would not bring it."""
+    found = add(
+        project, {"log.py": "import notthere", "b.py": "import nothere_jwt", "requirements.txt": "py-nothere-jwt"}
     )
+
+    assert installed.absent(found, {}) == [
+        f"nothere_jwt in {sys.executable}: pip install -r requirements.txt",
+        f"notthere (log.py) in {sys.executable}: imported, and no file of the project names a package like it",
+    ]

@@ -379,3 +379,10 @@ def test_an_example_file_names_variables_that_no_source_does(project: Project) -
 
     assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
     assert list(made.servers.needs) == ["postgres"]
+
+
+def test_the_app_of_a_tool_is_not_the_service(project: Project) -> None:
+    """What is in scripts/, tools/ or ci/ is started by hand."""
+    files = {"requirements.txt": "fastapi", "tools/a.py": APP, "shop/main.py": APP}
+
+    assert lines(entry.entry(add(project, files)))[0] == 'start = "uvicorn shop.main:app --port {port}"'

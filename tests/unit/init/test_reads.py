@@ -105,3 +105,10 @@ def test_prefixes_of_environs_and_dynaconf(project: Project) -> None:
     assert {read.name for read in found} == {
         *("A_X", "A_B_Y", "Z", "SHOP_DATABASE_URL", "SHOP_PORT", "SHOP_REDIS__HOST", "SHOP_CACHE_URL", "SHOP_TOKEN"),
     }
+
+
+def test_the_prefix_of_djangos_dynaconf(project: Project) -> None:
+    """In the long form, which its older versions want."""
+    text = 'settings = DjangoDynaconf(__name__, ENVVAR_PREFIX_FOR_DYNACONF="PULP")\nsettings.REDIS_URL\n'
+
+    assert [read.name for read in reads(add(project, {"settings.py": text}))] == ["PULP_REDIS_URL"]

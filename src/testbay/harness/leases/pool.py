@@ -7,6 +7,7 @@ also makes one more than there were, up to a few: a suite whose tests only write
 import queue
 import secrets
 import shutil
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -296,6 +297,13 @@ def _remade(lease: Lease, spoilt: Sequence[Slot]) -> Lease:
 def _refused(error: Exception) -> BayError:
     if isinstance(error, BayError):
         return error
+    if isinstance(error, ModuleNotFoundError):
+        package = {"psycopg": "'psycopg[binary]'", "nats": "nats-py"}.get(error.name or "", error.name)
+        return EngineUnavailableError(
+            f"no lease: {error}",
+            why="the Python of the tests lacks it, and testbay's fixtures speak to the servers with it",
+            todo=f"{sys.executable} -m pip install {package}",
+        )
     return EngineUnavailableError(
         f"no lease: {error}",
         why="a server of the stack refused, or ended",

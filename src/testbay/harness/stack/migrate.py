@@ -17,6 +17,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.stack import dialects
 from testbay.logs import tail
+from testbay.manifest.environments import environment, without_pytest
 
 _TIMEOUT_S = 600.0
 READING = 2  # raised when files are read differently: a template made by the old reading is not used
@@ -171,19 +172,32 @@ def run_command(
         with log.open("wb") as output:
             child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
     except (OSError, ValueError) as error:
-        raise MigrationError(f"{what} could not run: {error}", todo="fix the manifest's `migrate`") from None
+        todo = (
+            "install the program there, or fix the manifest's `migrate`" if error.__class__ is FileNotFoundError else ""
+        )
+        raise MigrationError(
+            f"{what} could not run: {error}",
+            why=f"its PATH begins with {environ.get('PATH', '').partition(os.pathsep)[0]}{_passed(root, environ)}",
+            todo=todo or "fix the manifest's `migrate`",
+        ) from None
     code = await_end(child, own, what, _TIMEOUT_S)
     if code != 0:
-        raise _command_failed(what, command, code, tail(log, 20))
+        raise _command_failed(what, command, code, tail(log, 20), _passed(root, environ))
 
 
-def _command_failed(what: str, command: str, code: int, said: str) -> BayError:
+def _passed(root: Path, environ: Mapping[str, str]) -> str:
+    """A clause about the project's own environment, where it is passed over: often it has what is missing."""
+    folder = None if environment(root, environ) else without_pytest(root)
+    return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
+
+
+def _command_failed(what: str, command: str, code: int, said: str, passed: str = "") -> BayError:
     if lacking := _MISSING_EXTENSION.search(said):
         return _without_extension("`migrate`", lacking["name"] or lacking["file"], said)
     by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
     return MigrationError(
         f"{what} failed with exit code {code}",
-        why="its last lines say",
+        why=f"its last lines say{passed}",
         todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
         evidence=said,
     )

@@ -260,3 +260,17 @@ def test_a_migrate_command_that_cannot_run_is_named(
         migrate.run_command(command, tmp_path, ENVIRON, tmp_path / "log", lambda _: None)
 
     assert failed.value.what == f"migrate = {command!r} {why}"
+
+
+def test_an_environment_that_is_passed_over_is_named(tmp_path: Path) -> None:
+    """It lacks pytest alone, so what the command misses may well be there."""
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").touch()
+
+    with pytest.raises(MigrationError) as failed:
+        migrate.run_command("no-such-program", tmp_path, {"PATH": "/first:/bin"}, tmp_path / "log", lambda _: None)
+
+    assert failed.value.why == (
+        f"its PATH begins with /first; {tmp_path}/.venv is passed over, for it has no pytest: install it there"
+    )
+    assert failed.value.todo == "install the program there, or fix the manifest's `migrate`"

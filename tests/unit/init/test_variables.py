@@ -1,0 +1,26 @@
+"""The lines of `[env]`: what a variable of the program stands for."""
+
+from tests.unit.init.conftest import add
+
+from testbay.init import variables
+from testbay.init.project import Project
+
+PREFIXED = """
+class Settings(BaseSettings):
+    host: str = "127.0.0.1"
+    db_base: str = "shop"
+    nats_hosts: list[str] = ["nats://localhost:4222"]
+    model_config = SettingsConfigDict(env_prefix="NATS_SHOP_")
+"""
+
+
+def test_a_prefix_that_is_the_projects_own_says_nothing_of_a_server(project: Project) -> None:
+    """NATS_SHOP_HOST is where the program listens; a list of addresses is one in JSON."""
+    files = {"pyproject.toml": '[project]\nname = "nats-shop"\n', "settings.py": PREFIXED}
+
+    found = list(variables.environment(add(project, files), {"postgres": "", "nats": ""}))
+
+    assert [f"{line.key} = {line.value}" for line in found] == [
+        'NATS_SHOP_DB_BASE = "{postgres.db}"',
+        """NATS_SHOP_NATS_HOSTS = '["{nats.url}"]'""",
+    ]
