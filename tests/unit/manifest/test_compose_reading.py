@@ -367,3 +367,21 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     others.read(tmp_path / "c.yml")
 
     assert files.digest() != others.digest()
+
+
+@pytest.mark.parametrize(("called", "folder"), [("", "."), ("/elsewhere", "."), (".", "."), ("..", "..")])
+def test_pwd_is_where_compose_is_called(tmp_path: Path, called: str, folder: str) -> None:
+    """In the project's folder or above it; from anywhere else, as if it were called in the folder."""
+    (tmp_path / "compose.yml").write_text("services: {db: {image: x, environment: {AT: $PWD}}}")
+    environ = {"PWD": called and os.path.normpath(tmp_path / called)}
+
+    made = reader.read([tmp_path / "compose.yml"], environ)
+    assert made.services[0].environment["AT"] == os.path.normpath(tmp_path / folder)
+
+
+def test_a_target_has_no_slash_at_its_end(tmp_path: Path) -> None:
+    """Newer Composes say it so, older ones as it stands there."""
+    (tmp_path / "compose.yml").write_text("services: {db: {image: x, volumes: ['./a:/a/b/', '/c/']}}")
+
+    volumes = reader.own_reading([tmp_path / "compose.yml"], {}).services[0].volumes
+    assert [volume.target for volume in volumes] == ["/a/b", "/c"]

@@ -30,8 +30,8 @@ def host_path(service: ComposeService, inside: str) -> Path | None:
             return granted.file
     path = PurePosixPath(inside)
     best: tuple[int, Path | None] = (-1, None)
-    for volume in service.volumes:
-        if path.is_relative_to(volume.target) and len(volume.target) > best[0]:
+    for volume in (*service.built.copied, *service.volumes):
+        if path.is_relative_to(volume.target) and len(volume.target) >= best[0]:
             rest = path.relative_to(volume.target)
             best = (len(volume.target), Path(volume.source) / rest if volume.type == "bind" else None)
     return best[1]
@@ -66,10 +66,26 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
     )
 
 
+def default_file(service: ComposeService, *names: str) -> str:
+    """The first of the configuration files an image reads by itself that the compose file mounts; empty when none is.
+
+    A command, or an entrypoint, stands in the place of the one that names the file.
+    """
+    if service.command or service.entrypoint:
+        return ""
+    return next((name for name in names if holds(service, name)), "")
+
+
+def holds(service: ComposeService, inside: str) -> bool:
+    """Tell whether the compose file says what is at a path of the container."""
+    granted = any(one.target == inside for one in (*service.secrets, *service.configs))
+    return granted or host_path(service, inside) is not None
+
+
 def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
     """Each file that the compose file puts directly into a folder of the container, by name; a string is a content."""
     found: dict[str, Path | str] = {}
-    for volume in service.volumes:
+    for volume in (*service.built.copied, *service.volumes):
         source, target = Path(volume.source), PurePosixPath(volume.target)
         if volume.type == "bind" and str(target) == folder and source.is_dir():
             found |= {file.name: file for file in source.iterdir() if file.is_file()}
@@ -120,8 +136,15 @@ def started(service: ComposeService, programs: Sequence[str]) -> Started:
 
     Without a program's name it is the image's own entrypoint that adds it in front of the flags, or of a redis.conf.
     """
-    words = [*(service.entrypoint or ()), *service.command]
-    words = _unwrapped(words)
+    given = [*(service.entrypoint or ()), *service.command]
+    words = _unwrapped(given)
+    own = next((word for word in given[: len(given) - len(words)] if host_path(service, word)), "")
+    found = _found(service, words, programs)
+    note = f"service {service.key!r}: testbay does not read {own}, which starts its server"
+    return found._replace(notes=(note, *found.notes)) if own else found
+
+
+def _found(service: ComposeService, words: list[str], programs: Sequence[str]) -> Started:
     if words and (words[0].startswith("-") or words[0].endswith(".conf")):
         return Started(tuple(words))
     if words and PurePosixPath(words[0]).name in programs:

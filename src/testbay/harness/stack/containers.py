@@ -14,6 +14,7 @@ from typing import Any
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.engines.compose import BUILT
 from testbay.manifest.compose.reading import ComposeFile, ComposeService, Volume
+from testbay.manifest.compose.recognition import POSTGRES
 
 # Kept by Compose for itself, or a way out of the stack: to another container, to the developer's proxy, to the machine.
 _DROPPED = (
@@ -26,7 +27,8 @@ _CONFIGURATION = (
     *("/docker-entrypoint-initdb.d", "/docker-entrypoint-preinitdb.d", "/etc", "/usr/local", "/run/secrets"),
     *("/certs", "/ssl", "/opt/bitnami", "/bitnami/postgresql/conf"),
 )
-_DATA_FILES = (".rdb", ".aof", ".db", ".sqlite", ".sqlite3")
+_WRITTEN = (".rdb", ".aof", ".db", ".sqlite", ".sqlite3", ".log", ".pid")  # files that a server keeps by itself
+_CLUSTER = PurePosixPath("/var/lib/postgresql/data")  # initdb refuses a folder in which a file lies
 # Their entrypoints begin as root and take a RAM disk over; in other images a fresh volume gets the folder's owner.
 _BEGIN_AS_ROOT = (
     *("postgres", "postgis", "pgvector", "timescaledb", "citus", "redis", "valkey", "keydb", "dragonfly", "nats"),
@@ -134,8 +136,9 @@ def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, An
             targets.append(volume.target)
             yield {"type": "tmpfs", "target": volume.target}
         elif _is_data(name, service, volume):
-            targets.append(volume.target)
-            yield _fresh(service, volume.target, f"{service.key}-{number}", own_volumes)
+            if not _is_a_file(volume):
+                targets.append(volume.target)
+                yield _fresh(service, volume.target, f"{service.key}-{number}", own_volumes)
         else:
             yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
     covered = [*targets, *(str(entry).partition(":")[0] for entry in service.tmpfs)]
@@ -149,13 +152,27 @@ def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
     if volume.type != "bind":
         return volume.type != "tmpfs"
     target, source = PurePosixPath(volume.target), Path(volume.source)
-    if source.is_file():
-        return source.name.endswith(_DATA_FILES)
     data = [PurePosixPath(folder) for folder in ROOMS[name].described(service).data]
+    if source.is_file():
+        return source.name.endswith(_WRITTEN) or (name == POSTGRES and target.parent in (*data, _CLUSTER))
     if any(folder.is_relative_to(target) or target.is_relative_to(folder) for folder in data):
         return True
-    named = any(str(target) in word for word in (*service.command, *service.environment.values()))
-    return not source.is_dir() or not (named or any(target.is_relative_to(folder) for folder in _CONFIGURATION))
+    configures = _names_a_file_of(service, volume) or any(target.is_relative_to(folder) for folder in _CONFIGURATION)
+    return not source.is_dir() or not configures
+
+
+def _is_a_file(volume: Volume) -> bool:
+    """Tell whether a mount is of one file, there or missing: a folder in its place would be taken for it."""
+    is_folder = volume.type != "bind" or Path(volume.source).is_dir()
+    return not is_folder and bool(Path(volume.source).is_file() or PurePosixPath(volume.target).suffix)
+
+
+def _names_a_file_of(service: ComposeService, volume: Volume) -> bool:
+    """Tell whether the service is started with a file of a mounted folder; a folder that it names it may write into."""
+    inside = re.compile(rf"{re.escape(volume.target.rstrip('/'))}/([^\s'\"=:,;]+)")
+    words = (*(service.entrypoint or ()), *service.command, *service.environment.values())
+    found = (Path(volume.source) / name for word in words for name in inside.findall(word))
+    return any(file.is_file() and not file.name.endswith(_WRITTEN) for file in found)
 
 
 def _fresh(service: ComposeService, target: str, name: str, own_volumes: dict[str, Any]) -> dict[str, Any]:

@@ -165,6 +165,9 @@ def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engi
         yield from ROOMS[name].described(service).notes
         if engine == "embedded":
             yield from ROOMS[name].notes(service, servers[name])
+            if service.build:
+                lines = f", without {'; '.join(service.built.left_out)}" if service.built.left_out else ""
+                yield f"service {service.key!r}: embedded reads its Dockerfile and does not build it{lines}"
 
 
 def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:

@@ -41,7 +41,7 @@ class Files:
             raise UnboundedError(f"{path}: more than {_MOST_READS} files are read", todo="include each file once")
         if path not in self._contents:
             self.has_devices |= path.exists() and not (path.is_file() or path.is_dir())
-            self._contents[path] = _read(path)
+            self._contents[path] = read_file(path)
         return self._contents[path]
 
     def digest(self) -> str:
@@ -53,7 +53,12 @@ class Files:
         return made.hexdigest()
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
+    """The content of a file that is as short as compose files are; None when it does not exist.
+
+    Raises:
+        ManifestError: It is a folder, too large, or not ours to read.
+    """
     try:
         if not path.is_file():
             if path.exists():

@@ -36,11 +36,18 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
         ManifestError: A file is missing, or Compose refuses it.
     """
     named = [Path(file).absolute() for file in files]
+    environ = _called_from(named[0].parent, environ)
     compose = docker.program(environ)
     own = OwnReading(named, environ)
     if compose is None or own.source.has_devices or isinstance(own.refusal, (RemoteFileError, UnboundedError)):
         return own.reading()
     return _Judge(compose, own, cache_dir).reading()
+
+
+def _called_from(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of a call in the project's folder or above it: `$PWD` in a file means where Compose is called."""
+    here = environ.get("PWD", "")
+    return environ if here and folder.is_relative_to(here) else {**environ, "PWD": str(folder)}
 
 
 def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:

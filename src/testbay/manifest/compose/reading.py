@@ -51,6 +51,19 @@ class Prerequisite:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Built:
+    """A Dockerfile as far as it can be read: what it begins from, sets and copies; `left_out` are its other lines."""
+
+    base: str = ""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    user: str = ""
+    copied: tuple[Volume, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComposeService:
     """One service of the compose file, interpolated, merged and resolved: what its container would get.
 
@@ -58,6 +71,7 @@ class ComposeService:
     `entrypoint` are words as Compose hands them over (it runs no shell by itself); None is the image's own, an empty
     tuple clears the image's. `problem` refuses a service that demands an unset variable or a missing file.
     `definition` is the whole service as `docker compose config` prints it, for the keys that have no field here.
+    `built` is the Dockerfile of one that is built; `environment`, `command`, `entrypoint` and `user` have what it sets.
     `stack_password` is not of the file: a random one of the stack's, for a server whose file sets none.
     """
 
@@ -79,19 +93,25 @@ class ComposeService:
     networks: tuple[str, ...] = ()
     container_name: str = ""
     build: bool = False
+    built: Built = field(default_factory=Built)
     problem: ManifestError | None = None
     definition: dict[str, Any] = field(default_factory=dict, repr=False)
     stack_password: str = field(default="", repr=False)
 
     @property
+    def based_on(self) -> str:
+        """The image that others know: the one that its Dockerfile begins from, where it is built."""
+        return self.built.base or self.image
+
+    @property
     def repository(self) -> str:
-        """The image's name without registry, tag and digest: `docker.io/library/postgres:15` is `postgres`."""
-        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        """That image's name without registry, tag and digest: `docker.io/library/postgres:15` is `postgres`."""
+        return self.based_on.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
     @property
     def tag(self) -> str:
-        """The image's tag, empty when it names none."""
-        return self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+        """That image's tag, empty when it names none."""
+        return self.based_on.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
 @dataclass(frozen=True, kw_only=True)

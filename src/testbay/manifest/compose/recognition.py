@@ -69,7 +69,7 @@ def _numbered(part: str) -> str:
 
 def room_of(service: ComposeService) -> str:
     """The server that a service is; empty for another thing, a tool of the server's own image included."""
-    room = room_of_image(service.image)
+    room = room_of_image(service.based_on)
     return room if room and starts_server(service) else ""
 
 
@@ -81,7 +81,7 @@ def starts_server(service: ComposeService) -> bool:
     programs = list(_programs(words))
     if any(program in _STARTS_SERVER for program in programs):
         return True
-    if any(program in _STARTS_OTHER for program in programs):
+    if any(program in _STARTS_OTHER for program in programs) or (programs and service.built.base):
         return False
     named = [program.rpartition(".")[0] or program for program in programs]
     return not any(_OF_A_JOB.search(name) for name in named if name)

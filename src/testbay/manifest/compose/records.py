@@ -1,12 +1,14 @@
 """The records of a reading, from the output of `docker compose config` or of our own reader in its place."""
 
+import posixpath
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from testbay.errors import ManifestError
+from testbay.manifest.compose import dockerfile
 from testbay.manifest.compose.finishing import Origins
 from testbay.manifest.compose.interpolation import Lookup
-from testbay.manifest.compose.reading import ComposeService, Granted, Port, Prerequisite, Volume
+from testbay.manifest.compose.reading import Built, ComposeService, Granted, Port, Prerequisite, Volume
 
 
 class RecordMaker:
@@ -25,18 +27,20 @@ class RecordMaker:
         return tuple(self._service(key, made) for key, made in (self._model.get("services") or {}).items())
 
     def _service(self, key: str, made: dict[str, Any]) -> ComposeService:
-        given = (made.get("environment") or {}).items()
-        environment = {name: value for name, value in given if value is not None}
-        origins = self._origins.get(key, {})
-        entrypoint = made.get("entrypoint")
+        built = dockerfile.read(made["build"]) if isinstance(made.get("build"), dict) else Built()
+        given = {name: value for name, value in (made.get("environment") or {}).items() if value is not None}
+        environment = built.environment | given
+        origins = dict.fromkeys(built.environment, "the Dockerfile") | dict.fromkeys(given, "environment")
+        origins |= {name: origin for name, origin in self._origins.get(key, {}).items() if name in given}
+        entrypoint, command = _started(made, built)
         return ComposeService(
             key=key,
             image=made.get("image") or "",
             environment=environment,
-            origins={name: origins.get(name, "environment") for name in environment},
-            command=tuple(made.get("command") or ()),
-            entrypoint=None if entrypoint is None else tuple(entrypoint),
-            user=str(made.get("user") or ""),
+            origins=origins,
+            command=command,
+            entrypoint=entrypoint,
+            user=str(made.get("user") or built.user),
             ports=tuple(_port(port) for port in made.get("ports") or ()),
             expose=tuple(str(port) for port in made.get("expose") or ()),
             volumes=tuple(_volume(volume) for volume in made.get("volumes") or ()),
@@ -48,6 +52,7 @@ class RecordMaker:
             networks=tuple(made.get("networks") or ()),
             container_name=made.get("container_name") or "",
             build=bool(made.get("build")),
+            built=built,
             problem=self._problems.get(key),
             definition=made,
         )
@@ -70,6 +75,14 @@ class RecordMaker:
         )
 
 
+def _started(made: dict[str, Any], built: Built) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The entrypoint and the command; an entrypoint of the compose file clears the command of the Dockerfile."""
+    entrypoint, command = made.get("entrypoint"), tuple(made.get("command") or ())
+    if entrypoint is not None:
+        return tuple(entrypoint), command
+    return built.entrypoint, command or built.command
+
+
 def _port(made: dict[str, Any]) -> Port:
     published = str(made.get("published") or "0").partition("-")[0]
     return Port(
@@ -84,9 +97,14 @@ def _volume(made: dict[str, Any]) -> Volume:
     return Volume(
         type=made.get("type") or "volume",
         source=made.get("source") or "",
-        target=made["target"],
+        target=_clean(made["target"]),
         read_only=bool(made.get("read_only")),
     )
+
+
+def _clean(target: str) -> str:
+    """A path in the container without a slash at its end, as a newer Compose writes it."""
+    return posixpath.normpath(target) if target.startswith("/") else target
 
 
 def _prerequisite(name: str, how: dict[str, Any]) -> Prerequisite:

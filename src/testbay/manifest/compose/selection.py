@@ -84,7 +84,7 @@ class _Choice:
             return self._said(need, self._named[need])
         matching = [service for service in self._reading.services if self._room(service) == need]
         candidates = [service for service in matching if service.key not in self._named.values()]
-        for keep in (self.is_active, lambda service: not is_replica(service)):
+        for keep in (self.is_active, lambda service: not is_replica(service), lambda service: not service.build):
             candidates = [service for service in candidates if keep(service)] or candidates
         if len(candidates) == 1:
             return candidates[0]
@@ -104,10 +104,10 @@ class _Choice:
                 todo="fix the name",
             )
         service = self._services[key]
-        other = room_of_image(service.image)
+        other = room_of_image(service.based_on)
         if other and need in TITLES and other != need:
             raise ManifestError(
-                f"[services] {need} = {key!r}: its image {service.image} is {TITLES[other]}, not {TITLES[need]}",
+                f"[services] {need} = {key!r}: its image {service.based_on} is {TITLES[other]}, not {TITLES[need]}",
                 todo="name the service that is",
             )
         return service

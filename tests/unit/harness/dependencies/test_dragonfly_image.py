@@ -92,3 +92,24 @@ def test_a_stand_in_gets_the_number_of_databases() -> None:
     plan = dragonfly.plan(asked, Server(program=Path("/x/valkey-server"), version="9", source="wheel"), Path("/home"))
 
     assert plan["files"] == {"redis.conf": 'databases "256"\n'}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "command", "password"),
+    [
+        ("eqalpha/keydb", "/etc/keydb/keydb.conf", (), "p w"),
+        ("eqalpha/keydb", "/etc/keydb/keydb.conf", ("keydb-server", "--hz", "5"), ""),
+        ("redis/redis-stack-server", "/redis-stack.conf", (), "p w"),
+        ("bitnami/redis", "/opt/bitnami/redis/mounted-etc/redis.conf", (), "p w"),
+        ("bitnami/valkey", "/opt/bitnami/valkey/mounted-etc/overrides.conf", ("/run.sh", "--hz", "5"), "p w"),
+    ],
+)
+def test_a_file_mounted_over_the_images_own_counts(
+    tmp_path: Path, name: str, place: str, command: tuple[str, ...], password: str
+) -> None:
+    """A command of the compose file stands in the place of the image's, which names the file."""
+    (tmp_path / "given.conf").write_text(CONF)
+    volumes = (Volume(type="bind", source=str(tmp_path / "given.conf"), target=place),)
+    asked = replace(service(*command, name=name, ALLOW_EMPTY_PASSWORD="yes"), volumes=volumes)
+
+    assert image.meaning(asked).password == password

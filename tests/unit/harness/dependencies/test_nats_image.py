@@ -144,3 +144,20 @@ def test_bitnami_asks_for_a_login_only_when_told(environment: dict[str, str], lo
     asked = ComposeService(key="bus", image="bitnami/nats:2", environment=environment)
 
     assert image.meaning(asked).login == login
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "read"),
+    [
+        ("nats:2.10-alpine", "/etc/nats/nats-server.conf", True),
+        ("nats", "/nats-server.conf", True),
+        ("nats", "/etc/nats/nats-server.conf", False),
+    ],
+)
+def test_a_file_mounted_over_the_images_own_counts(tmp_path: Path, name: str, place: str, *, read: bool) -> None:
+    """The image's command names it, another one for Alpine."""
+    (tmp_path / "x.conf").write_text("port: 4333\nauthorization { token: t }")
+    volumes = (Volume(type="bind", source=str(tmp_path / "x.conf"), target=place),)
+    meant = image.meaning(ComposeService(key="bus", image=name, volumes=volumes))
+
+    assert (meant.port, meant.login.password) == ((4333, "t") if read else (4222, ""))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,61 @@ def test_the_reading_says_what_runs_once(tmp_path: Path) -> None:
 
     assert (reading.argv, reading.set_up, reading.port) == (("-c", "jit=off"), ("a.sql",), 5432)
     assert "pw" not in repr(reading)
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "login"),
+    [
+        ("kartoza/postgis:14", {}, ("docker", "docker", "gis", ())),
+        ("kartoza/postgis:14", {"POSTGRES_PASS": "p", "POSTGRES_DBNAME": "a, b,c"}, ("docker", "p", "a", ("b", "c"))),
+        ("kartoza/postgis:14", {"POSTGRES_PASS": "p", "POSTGRES_PASSWORD": "q"}, ("docker", "q", "gis", ())),
+        ("quay.io/sclorg/postgresql-15-c9s", {"POSTGRESQL_ADMIN_PASSWORD": "p"}, ("postgres", "p", "postgres", ())),
+        (
+            "registry.redhat.io/rhel9/postgresql-15",
+            {"POSTGRESQL_USER": "u", "POSTGRESQL_PASSWORD": "p", "POSTGRESQL_DATABASE": "d"},
+            ("u", "p", "d", ()),
+        ),
+    ],
+)
+def test_other_families_of_images_have_variables_of_their_own(
+    name: str, environment: dict[str, str], login: tuple[str, str, str, tuple[str, ...]]
+) -> None:
+    """None of them is refused for the official image's variables."""
+    meant = image.meaning(ComposeService(key="db", image=name, environment=environment))
+
+    assert (meant.user, meant.password, meant.db, meant.further) == login
+
+
+@pytest.mark.parametrize("user", [{}, {"POSTGRESQL_USER": "u"}])
+def test_red_hats_image_refuses_a_missing_password(user: dict[str, str]) -> None:
+    """It wants a user with a password, or the administrator's."""
+    with pytest.raises(ManifestError, match="does not start without POSTGRESQL_PASSWORD"):
+        image.meaning(ComposeService(key="db", image="centos/postgresql-12-centos7", environment=user))
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("postgres:15", "/var/lib/postgresql/data/postgresql.conf"),
+        ("bitnami/postgresql", "/bitnami/postgresql/conf/postgresql.conf"),
+    ],
+)
+def test_a_postgresql_conf_over_the_images_own_counts(tmp_path: Path, name: str, place: str) -> None:
+    """A developer's own data folder is not looked into for one."""
+    (tmp_path / "postgresql.conf").write_text("max_connections = 7")
+    asked = service(name, environment={"POSTGRESQL_PASSWORD": "p"})
+    over = replace(asked, volumes=(mounted(tmp_path / "postgresql.conf", place),))
+    data = replace(asked, volumes=(mounted(tmp_path, place.rpartition("/")[0]),))
+
+    assert (image.meaning(over).carried, image.meaning(data).carried) == ([("max_connections", "7")], [])
+
+
+def test_a_script_that_starts_the_server_is_said(tmp_path: Path) -> None:
+    """It may do anything before: the flags behind it are all that can be read."""
+    (tmp_path / "entrypoint.sh").touch()
+    asked = service(entrypoint=("/own/entrypoint.sh",), command=("-N", "9"), volumes=(mounted(tmp_path, "/own"),))
+
+    assert image.meaning(asked).notes == (
+        "service 'db': testbay does not read /own/entrypoint.sh, which starts its server",
+    )
+    assert image.meaning(asked).carried == [("max_connections", "9")]

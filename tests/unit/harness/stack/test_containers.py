@@ -177,3 +177,43 @@ def test_the_guard_writes_its_ports_into_it() -> None:
         '{"services": {"db": {"environment": {"PW": "p$$w"}, '
         '"ports": [{"target": 5431, "published": "15433", "host_ip": "127.0.0.1"}]}}}'
     )
+
+
+def mounts(folder: Path, *places: str, **facts: Any) -> list[tuple[str, str]]:
+    """What becomes of files and folders mounted from a project: the type of each and its target."""
+    volumes = tuple(
+        Volume(type="bind", source=str(folder / name), target=target)
+        for name, _, target in (place.partition(":") for place in places)
+    )
+    made = document(service(volumes=volumes, **facts))["services"]["db"]["volumes"]
+    return [(mount["type"], mount["target"]) for mount in made]
+
+
+@pytest.mark.parametrize(
+    ("place", "facts", "expected"),
+    [
+        ("own:/opt/own", {"entrypoint": ("/opt/own/start.sh",)}, ("bind", "/opt/own")),
+        ("own:/opt/own", {"environment": {"CERTIFICATE": "/opt/own/start.sh"}}, ("bind", "/opt/own")),
+        ("own:/logs", {"command": ("-c", "log_directory=/logs")}, ("tmpfs", "/logs")),
+        ("own:/logs", {"command": ("--logfile", "/logs/old.log")}, ("tmpfs", "/logs")),
+        ("own:/wal", {"environment": {"POSTGRES_INITDB_WALDIR": "/wal"}}, ("tmpfs", "/wal")),
+        ("own/start.sh:/start.sh", {}, ("bind", "/start.sh")),
+    ],
+)
+def test_a_folder_is_configuration_where_the_service_names_a_file_of_it(
+    tmp_path: Path, place: str, facts: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    """A folder that a server writes into, for logs or for the WAL, is empty and new."""
+    (tmp_path / "own").mkdir()
+    for name in ("start.sh", "old.log"):
+        (tmp_path / "own" / name).touch()
+
+    assert mounts(tmp_path, place, **facts) == [expected, ("tmpfs", DATA["target"])]
+
+
+def test_a_file_in_the_cluster_and_one_that_is_missing_are_left_out(tmp_path: Path) -> None:
+    """Initdb refuses a folder with a file in it, and Docker would make a folder in the place of a missing file."""
+    (tmp_path / "pg_hba.conf").touch()
+    given = ("pg_hba.conf:/var/lib/postgresql/data/pg_hba.conf", "no.sql:/docker-entrypoint-initdb.d/no.sql")
+
+    assert mounts(tmp_path, *given) == [("tmpfs", DATA["target"])]

@@ -28,6 +28,12 @@ _EXTENSIONS = (
 _MODULES = ("search-", "ts-", "bf-", "cf-", "vset-")
 _IN_REDIS = {"dbnum": "databases"}  # Dragonfly's names of what Redis has too
 _OFFICIAL = {"redis": "redis-server", "library/redis": "redis-server", "valkey/valkey": "valkey-server"}
+# The files that an image reads by itself: its own command names the first kind, bitnami's adds the second to the rest.
+_DEFAULTS = (
+    *("/etc/keydb/keydb.conf", "/redis-stack.conf"),
+    *(f"/opt/bitnami/{kind}/mounted-etc/{kind}.conf" for kind in ("redis", "valkey")),
+)
+_OVERRIDES = tuple(f"/opt/bitnami/{kind}/mounted-etc/overrides.conf" for kind in ("redis", "valkey"))
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
 _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command")
@@ -69,6 +75,7 @@ def meaning(service: ComposeService) -> DragonflyMeaning:
     started = container.started(service, PROGRAMS)
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)
+    in_file += [setting for name in _OVERRIDES if container.holds(service, name) for setting in _lines(service, name)]
     settings = (*in_file, *_flag_settings(words))
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
@@ -92,7 +99,7 @@ def configuration(settings: Sequence[Setting], password: str) -> str:
 
 def official_flags(service: ComposeService) -> Sequence[str] | None:
     """The flags that the server of an official image gets; None for any other way to start one, or to let people in."""
-    name = service.image.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
+    name = service.based_on.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
     program, *flags = service.command or ("",)
     if program.startswith("-"):
         program, flags = "", list(service.command)
@@ -132,21 +139,28 @@ def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
 
 def _file_settings(service: ComposeService, words: Sequence[str]) -> tuple[list[Setting], list[str]]:
     """The lines of the mounted redis.conf that the command begins with."""
-    named = words[0] if words and not words[0].startswith("-") else ""
+    named = words[0] if words and not words[0].startswith("-") else container.default_file(service, *_DEFAULTS)
     if not named:
         return [], []
     said = container.text(service, named if named.startswith("/") else f"/data/{named}")
     if said is None:
         return [], [f"service {service.key!r}: testbay cannot read {named}, which the image itself holds"]
-    found: list[Setting] = []
+    return list(_parsed(said)), []
+
+
+def _lines(service: ComposeService, name: str) -> Iterator[Setting]:
+    return _parsed(container.text(service, name) or "")
+
+
+def _parsed(said: str) -> Iterator[Setting]:
+    """The settings of a redis.conf."""
     for line in said.splitlines():
         try:
             name, *values = shlex.split(line, comments=line.lstrip().startswith("#")) or [""]
         except ValueError:
             name, *values = line.split()
         if name:
-            found.append((name.lower(), tuple(values)))
-    return found, []
+            yield name.lower(), tuple(values)
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
@@ -173,20 +187,20 @@ def _secret(rules: Sequence[str]) -> str:
 
 def _variables_of(service: ComposeService) -> tuple[str, ...]:
     """Bitnami's; the official images know none, whatever stands in their environment."""
-    return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.image else ()
+    return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.based_on else ()
 
 
 def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     said = next((values[0] for name, values in reversed(settings) if name == "port" and values), "")
     said = said or service.environment.get("DFLY_port", "")
-    if "bitnami" in service.image:
+    if "bitnami" in service.based_on:
         said = said or next((service.environment.get(f"{kind}_PORT_NUMBER", "") for kind in ("REDIS", "VALKEY")), "")
     return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
 
 
 def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, ...]:
     said = [values[0] for name, values in settings if name == "dir" and values and values[0].startswith("/")]
-    return ("/bitnami" if "bitnami" in service.image else "/data", *said)
+    return ("/bitnami" if "bitnami" in service.based_on else "/data", *said)
 
 
 def _is_carried(name: str, values: tuple[str, ...]) -> bool:

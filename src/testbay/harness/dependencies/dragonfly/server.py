@@ -63,7 +63,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     if _kind(best) != kind:
         return replace(best, note=f"{_kind(best)} {'.'.join(best.version.split('.')[:2])} stand-in")
     if wanted and wanted[1] != best.version.partition(".")[0]:
-        return replace(best, note=f"another major version than {service.image.partition('@')[0]}")
+        return replace(best, note=f"another major version than {service.based_on.partition('@')[0]}")
     return best
 
 
@@ -173,7 +173,7 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
     if missing:
         said.append(f"service {service.key!r}: the stand-in {_kind(server)} has no such settings: {', '.join(missing)}")
     if "redis-stack" in service.repository:
-        said.append(f"service {service.key!r}: {_kind(server)} has none of the modules of {service.image}")
+        said.append(f"service {service.key!r}: {_kind(server)} has none of the modules of {service.based_on}")
     return tuple(said)
 
 

@@ -100,7 +100,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
     """
     started = container.started(service, PROGRAMS)
     flags = (*started.words, *_bitnami(service))
-    named = _flag(flags, *_CONFIG_FLAGS)
+    named = _flag(flags, *_CONFIG_FLAGS) or container.default_file(service, _default(service))
     configuration, note = _configuration(service, named) if named else ((), "")
     values = {entry.key.lower(): entry.value for entry in configuration}
     own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
@@ -119,10 +119,15 @@ def meaning(service: ComposeService) -> NatsMeaning:
     )
 
 
+def _default(service: ComposeService) -> str:
+    """The configuration file that the image's own command names."""
+    return "/etc/nats/nats-server.conf" if "alpine" in service.tag else "/nats-server.conf"
+
+
 def _bitnami(service: ComposeService) -> tuple[str, ...]:
     """The login that bitnami's image makes of its variables, as flags."""
     asked = service.environment.get("NATS_ENABLE_AUTH", "").lower() in ("yes", "true", "1")
-    if "bitnami" not in service.image or not asked:
+    if "bitnami" not in service.based_on or not asked:
         return ()
     if token := container.variable(service, "NATS_TOKEN"):
         return ("--auth", token)

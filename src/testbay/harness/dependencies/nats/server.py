@@ -58,7 +58,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     best = (same or found[::-1])[0]
     major = re.match(r"\d+", service.tag)
     other = major is not None and not best.version.startswith(major[0] + ".")
-    return replace(best, note=f"another major version than {service.image.partition('@')[0]}") if other else best
+    return replace(best, note=f"another major version than {service.based_on.partition('@')[0]}") if other else best
 
 
 def _server(program: Path, source: str) -> Server | None:

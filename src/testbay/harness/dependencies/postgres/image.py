@@ -8,6 +8,7 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
+from testbay.harness.dependencies.postgres import logins
 from testbay.manifest.compose.reading import ComposeService
 
 INIT_FOLDER = "/docker-entrypoint-initdb.d"
@@ -30,10 +31,6 @@ _CONTAINER_ONLY = re.compile(
     r"|log_directory|log_filename|logging_collector|archive_\w+|restore_command|include\w*|krb_\w+|bonjour\w*|cluster_name"
 )
 _SETTING = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)('(?:[^']|'')*'|[^#\s]+)?\s*(?:#.*)?")
-# Images whose entrypoint is the official one's: it refuses to start without a password.
-_OFFICIAL = ("postgres", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb")
-# The first release of each version whose image demands a password: built since 14 February 2020.
-_DEMANDED_SINCE = {(9, 4): 26, (9, 5): 21, (9, 6): 17, (10,): 12, (11,): 7, (12,): 2}
 _C_LOCALES = ("c", "posix", "c.utf8", "c.utf-8", "ucs_basic")
 
 
@@ -53,13 +50,15 @@ class Script:
 class PostgresMeaning:
     """A service as the image's entrypoint understands it. `settings` are what `-c` or a mounted file say, in order.
 
-    `locale` is the one texts sort by in the image; `initdb` are further words for initdb, without a locale among them.
+    `further` are databases that the image makes beside `db`; `locale` is the one texts sort by in the image; `initdb`
+    are further words for initdb, without a locale among them.
     `notes` hold for both engines, `left_out` for the embedded one.
     """
 
     user: str
     password: str = field(repr=False)
     db: str
+    further: tuple[str, ...]
     auth: str
     port: int
     locale: str
@@ -86,16 +85,17 @@ def meaning(service: ComposeService) -> PostgresMeaning:
     flagged = list(_flag_settings(started.words))
     from_file, notes = _file_settings(service, flagged)
     settings = (*from_file, *flagged)
-    user, password, db, auth = _bitnami(service) if _is_bitnami(service) else _official(service)
+    login = logins.login(service)
     locale, icu, initdb = _locale(service)
     scripts, passed_over = _scripts(service)
     container_s = [f"{name} = {value}" for name, value in settings if not _carried(name, value) and _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
     return PostgresMeaning(
-        user=user,
-        password=password,
-        db=db,
-        auth=auth,
+        user=login.user,
+        password=login.password,
+        db=login.db,
+        further=login.further,
+        auth=login.auth,
         port=_port(service, settings),
         locale=locale,
         icu=icu,
@@ -105,61 +105,6 @@ def meaning(service: ComposeService) -> PostgresMeaning:
         notes=(*started.notes, *notes, *passed_over),
         left_out=(left_out,) if container_s else (),
     )
-
-
-def _is_bitnami(service: ComposeService) -> bool:
-    return "bitnami" in service.image
-
-
-def _official(service: ComposeService) -> tuple[str, str, str, str]:
-    user = container.variable(service, "POSTGRES_USER") or "postgres"
-    password = container.variable(service, "POSTGRES_PASSWORD")
-    auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
-    if not password and _lets_everyone_in(service):
-        auth = "trust"
-    if not password and auth != "trust":
-        if service.repository in _OFFICIAL:
-            raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
-        password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
-    return user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256"
-
-
-def _lets_everyone_in(service: ComposeService) -> bool:
-    """Tell whether the image is older than February 2020: without a password it starts, and asks no client for one."""
-    number = service.tag.partition("-")[0]
-    numbers = tuple(map(int, re.findall(r"\d+", number)))
-    if service.repository == "timescaledb":
-        return (0,) < numbers < (1, 6, 1)
-    if service.image.partition(":")[0].endswith("mdillon/postgis"):
-        return True  # its last image is of 2019
-    if service.repository != "postgres" or not numbers or numbers == (9,) or numbers >= (13,):
-        return False
-    parts = 1 if numbers >= (10,) else 2
-    since = _DEMANDED_SINCE.get(numbers[:parts])
-    if since is None or "beta" in number or "rc" in number:
-        return True
-    return numbers[parts:] != () and numbers[parts] < since  # `12` and `9.6` are the last release of theirs
-
-
-def _no_password(service: ComposeService, name: str, unless: str) -> ManifestError:
-    """A refusal that names the variable whose missing value left the password empty."""
-    origin = service.origins.get(name, "").removeprefix("environment, ")
-    empty = f", and it is empty here ({origin})" if name in service.environment else ""
-    return ManifestError(
-        f"service {service.key!r}: {service.image} does not start without {name}",
-        why=f"the image's entrypoint demands a password unless {unless}{empty}",
-        todo="set the variable in the shell or in .env" if empty else f"set {name} in the service's environment",
-    )
-
-
-def _bitnami(service: ComposeService) -> tuple[str, str, str, str]:
-    user = container.variable(service, "POSTGRESQL_USERNAME", "POSTGRESQL_USER", "POSTGRES_USER") or "postgres"
-    password = container.variable(service, "POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD")
-    empty = service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
-    if not password and not empty:
-        raise _no_password(service, "POSTGRESQL_PASSWORD", "ALLOW_EMPTY_PASSWORD is yes")
-    db = container.variable(service, "POSTGRESQL_DATABASE", "POSTGRES_DB") or "postgres"
-    return user, password, db, "scram-sha-256" if password else "trust"
 
 
 def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
@@ -190,8 +135,8 @@ def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _file_settings(
     service: ComposeService, flagged: list[tuple[str, str]]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Read the settings of the mounted postgresql.conf that `config_file` names."""
-    named = dict(flagged).get("config_file", "")
+    """Read the settings of the mounted postgresql.conf that `config_file` names, or of one mounted over the image's."""
+    named = dict(flagged).get("config_file", "") or _over_the_images(service)
     said = container.text(service, named) if named else None
     if said is None:
         note = f"service {service.key!r}: testbay cannot read config_file={named}, which the image itself holds"
@@ -204,6 +149,14 @@ def _file_settings(
     included = [value for name, value in found if name.startswith("include")]
     notes = [f"service {service.key!r}: testbay does not follow include {value} of {named}" for value in included]
     return tuple((name, value) for name, value in found if not name.startswith("include")), tuple(notes)
+
+
+def _over_the_images(service: ComposeService) -> str:
+    """The configuration file that the image reads by itself, where the compose file mounts one in its place."""
+    cluster = service.environment.get("PGDATA") or "/var/lib/postgresql/data"
+    bitnami = [f"{folder}/postgresql/conf/postgresql.conf" for folder in ("/bitnami", "/opt/bitnami")]
+    places = bitnami if "bitnami" in service.based_on else [f"{cluster.rstrip('/')}/postgresql.conf"]
+    return next((place for place in places if any(volume.target == place for volume in service.volumes)), "")
 
 
 def _unquoted(value: str) -> str:

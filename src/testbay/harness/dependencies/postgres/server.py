@@ -52,8 +52,8 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     statements = []
     if secret and programs.major(server) < _LONG_PWFILE_SINCE:
         statements.append(f"ALTER ROLE {_quoted(meant.user)} PASSWORD '{secret}';\n")
-    if meant.db != "postgres":
-        statements.append(f"CREATE DATABASE {_quoted(meant.db)};\n")
+    made = dict.fromkeys(name for name in (meant.db, *meant.further) if name != "postgres")
+    statements += [f"CREATE DATABASE {_quoted(name)};\n" for name in made]
     if statements:
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": "".join(statements)})
@@ -137,7 +137,7 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
     said = [value for name, value in meant.settings if name == "data_directory"]
     if folder := service.environment.get("PGDATA"):
         return (folder, *said)
-    if "bitnami" in service.image:
+    if "bitnami" in service.based_on:
         return ("/bitnami/postgresql", *said)
     if service.repository == "timescaledb-ha":
         return (_HIGH_AVAILABILITY_DATA, *said)

@@ -1,0 +1,113 @@
+"""The login that each family of PostgreSQL images makes of a service's variables."""
+
+import re
+from typing import NamedTuple
+
+from testbay.errors import ManifestError
+from testbay.harness.dependencies import container
+from testbay.manifest.compose.reading import ComposeService
+
+# Images whose entrypoint is the official one's: it refuses to start without a password.
+_OFFICIAL = ("postgres", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb")
+# The first release of each version whose image demands a password: built since 14 February 2020.
+_DEMANDED_SINCE = {(9, 4): 26, (9, 5): 21, (9, 6): 17, (10,): 12, (11,): 7, (12,): 2}
+_SCLORG = re.compile(r"(^|/)(sclorg|centos|rhscl|rhel\d+|fedora)/")
+
+
+class Login(NamedTuple):
+    """A superuser, the database of the tests, how the server asks for the password, and databases beside that one."""
+
+    user: str
+    password: str
+    db: str
+    auth: str
+    further: tuple[str, ...] = ()
+
+
+def login(service: ComposeService) -> Login:
+    """The login of a service's image.
+
+    Raises:
+        ManifestError: The image would refuse to start.
+    """
+    if "bitnami" in service.based_on:
+        return _bitnami(service)
+    if "kartoza/" in service.based_on:
+        return _kartoza(service)
+    if _SCLORG.search(service.based_on):
+        return _sclorg(service)
+    return _official(service)
+
+
+def _official(service: ComposeService) -> Login:
+    user = container.variable(service, "POSTGRES_USER") or "postgres"
+    password = container.variable(service, "POSTGRES_PASSWORD")
+    auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
+    if not password and _lets_everyone_in(service):
+        auth = "trust"
+    if not password and auth != "trust":
+        if service.repository in _OFFICIAL:
+            raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
+        password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
+    return Login(user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256")
+
+
+def _lets_everyone_in(service: ComposeService) -> bool:
+    """Tell whether the image is older than February 2020: without a password it starts, and asks no client for one."""
+    number = service.tag.partition("-")[0]
+    numbers = tuple(map(int, re.findall(r"\d+", number)))
+    if service.repository == "timescaledb":
+        return (0,) < numbers < (1, 6, 1)
+    if service.based_on.partition(":")[0].endswith("mdillon/postgis"):
+        return True  # its last image is of 2019
+    if service.repository != "postgres" or not numbers or numbers == (9,) or numbers >= (13,):
+        return False
+    parts = 1 if numbers >= (10,) else 2
+    since = _DEMANDED_SINCE.get(numbers[:parts])
+    if since is None or "beta" in number or "rc" in number:
+        return True
+    return numbers[parts:] != () and numbers[parts] < since  # `12` and `9.6` are the last release of theirs
+
+
+def _no_password(service: ComposeService, name: str, unless: str) -> ManifestError:
+    """A refusal that names the variable whose missing value left the password empty."""
+    origin = service.origins.get(name, "").removeprefix("environment, ")
+    empty = f", and it is empty here ({origin})" if name in service.environment else ""
+    return ManifestError(
+        f"service {service.key!r}: {service.based_on} does not start without {name}",
+        why=f"the image's entrypoint demands a password unless {unless}{empty}",
+        todo="set the variable in the shell or in .env" if empty else f"set {name} in the service's environment",
+    )
+
+
+def _bitnami(service: ComposeService) -> Login:
+    user = container.variable(service, "POSTGRESQL_USERNAME", "POSTGRESQL_USER", "POSTGRES_USER") or "postgres"
+    password = container.variable(service, "POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD")
+    empty = service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
+    if not password and not empty:
+        raise _no_password(service, "POSTGRESQL_PASSWORD", "ALLOW_EMPTY_PASSWORD is yes")
+    db = container.variable(service, "POSTGRESQL_DATABASE", "POSTGRES_DB") or "postgres"
+    return Login(user, password, db, "scram-sha-256" if password else "trust")
+
+
+def _kartoza(service: ComposeService) -> Login:
+    """Its own variables, under the official ones where both are set; a list of databases is made as a whole."""
+    user = container.variable(service, "POSTGRES_USER") or "docker"
+    password = container.variable(service, "POSTGRES_PASSWORD", "POSTGRES_PASS") or "docker"
+    named = container.variable(service, "POSTGRES_DB", "POSTGRES_DBNAME") or "gis"
+    first, *further = [name for part in named.split(",") if (name := part.strip())] or ["gis"]
+    return Login(user, password, first, "scram-sha-256", tuple(further))
+
+
+def _sclorg(service: ComposeService) -> Login:
+    """The images of Red Hat and CentOS: a user of the project's, or only the administrator's password."""
+    user = container.variable(service, "POSTGRESQL_USER")
+    if not user:
+        admin = container.variable(service, "POSTGRESQL_ADMIN_PASSWORD")
+        if not admin:
+            raise _no_password(service, "POSTGRESQL_PASSWORD", "POSTGRESQL_ADMIN_PASSWORD is set")
+        return Login("postgres", admin, "postgres", "scram-sha-256")
+    password, db = (container.variable(service, f"POSTGRESQL_{name}") for name in ("PASSWORD", "DATABASE"))
+    if not password:
+        raise _no_password(service, "POSTGRESQL_PASSWORD", "only POSTGRESQL_ADMIN_PASSWORD is set")
+    return Login(user, password, db or user, "scram-sha-256")

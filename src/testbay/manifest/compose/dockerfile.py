@@ -1,0 +1,207 @@
+"""The Dockerfile of a service, as far as it can be read without building it: its base image and what lies over that."""
+
+import json
+import posixpath
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from testbay.errors import ManifestError
+from testbay.manifest.compose.finding import read_file
+from testbay.manifest.compose.interpolation import (
+    InvalidTemplateError,
+    OversizedTextError,
+    UnsetVariableError,
+    interpolate,
+)
+from testbay.manifest.compose.reading import Built, Volume
+
+_HEREDOC = re.compile(r"<<-?[\"']?(\w+)")
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
+_FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+as\s+(\S+))?\s*", re.IGNORECASE)
+_HARMLESS = re.compile(r"(chmod|chown|mkdir|echo|true)\b")
+_INTO_FOLDERS = (".d", "")  # endings of a target that is a folder of the image, though no slash says so
+
+
+@dataclass(kw_only=True)
+class _Stage:
+    """One stage of a Dockerfile: the image or the stage it begins from, and its instructions."""
+
+    base: str
+    instructions: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read(build: Mapping[str, Any]) -> Built:
+    """Read the Dockerfile of a `build:`; empty where it cannot be read."""
+    context = Path(str(build.get("context") or "."))
+    text = build.get("dockerfile_inline")
+    if text is None:
+        text = _text(context / str(build.get("dockerfile") or "Dockerfile"))
+    given = build.get("args")
+    arguments = {name: str(value) for name, value in (given if isinstance(given, dict) else {}).items() if value}
+    stages = _stages(str(text), arguments)
+    target = str(build.get("target") or "")
+    chain = _chain(stages, target)
+    return _Layers(context, arguments, chain).built() if chain else Built()
+
+
+def _text(path: Path) -> str:
+    try:
+        return (read_file(path) or b"").decode(errors="replace")
+    except (ManifestError, OSError, ValueError):
+        return ""
+
+
+def _instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Each instruction, its lines joined; what stands in a here-document is passed over."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        whole = line.strip()
+        while whole.endswith("\\"):
+            following = next((more.strip() for more in lines if not more.lstrip().startswith("#")), "")
+            whole = f"{whole[:-1].rstrip()} {following}".strip()
+        name, _, body = whole.partition(" ")
+        if name.upper() in ("RUN", "COPY", "ADD"):
+            for end in _HEREDOC.findall(body):
+                next((more for more in lines if more.strip() == end), "")
+        yield name.upper(), body.strip()
+
+
+def _stages(text: str, arguments: Mapping[str, str]) -> dict[str, _Stage]:
+    """The stages by name, and by number where they have none."""
+    stages: dict[str, _Stage] = {}
+    known: dict[str, str] = {}
+    for name, body in _instructions(text):
+        if name == "FROM" and (match := _FROM.fullmatch(body)):
+            base = _filled(match[1], known.get)
+            stages[(match[2] or str(len(stages))).lower()] = _Stage(base=base)
+        elif stages:
+            list(stages.values())[-1].instructions.append((name, body))
+        elif name == "ARG":
+            variable, _, value = body.partition("=")
+            known[variable] = arguments.get(variable, value.strip("\"'"))
+    return stages
+
+
+def _chain(stages: dict[str, _Stage], target: str) -> list[_Stage]:
+    """The stages that a build's result consists of, the lowest first."""
+    names = list(stages)
+    name = target.lower() if target else (names[-1] if names else "")
+    chain: list[_Stage] = []
+    while name in stages and stages[name] not in chain:
+        chain.insert(0, stages[name])
+        name = stages[name].base.lower()
+    return chain
+
+
+def _filled(text: str, lookup: Callable[[str], str | None]) -> str:
+    try:
+        return interpolate(text, lookup)
+    except (InvalidTemplateError, OversizedTextError, UnsetVariableError):
+        return text
+
+
+class _Layers:
+    """One pass over the instructions of a build's result."""
+
+    def __init__(self, context: Path, arguments: Mapping[str, str], chain: list[_Stage]) -> None:
+        self._context = context
+        self._arguments = arguments
+        self._chain = chain
+        self._known: dict[str, str] = {}
+        self._environment: dict[str, str] = {}
+        self._folder = PurePosixPath("/")
+        self._copied: list[Volume] = []
+        self._command: tuple[str, ...] = ()
+        self._entrypoint: tuple[str, ...] | None = None
+        self._user = ""
+        self._left_out: list[str] = []
+
+    def built(self) -> Built:
+        for stage in self._chain:
+            for name, body in stage.instructions:
+                self._take(name, body)
+        return Built(
+            base=self._chain[0].base,
+            environment=self._environment,
+            command=self._command,
+            entrypoint=self._entrypoint,
+            user=self._user,
+            copied=tuple(self._copied),
+            left_out=tuple(self._left_out),
+        )
+
+    def _take(self, name: str, body: str) -> None:
+        if name == "ARG":
+            variable, _, value = body.partition("=")
+            self._known[variable] = self._arguments.get(variable, value.strip("\"'"))
+        elif name == "ENV":
+            self._environment |= {key: self._with_variables(value) for key, value in _assignments(body)}
+        elif name == "WORKDIR":
+            self._folder /= self._with_variables(body)
+        elif name == "USER":
+            self._user = self._with_variables(body)
+        elif name == "CMD":
+            self._command = _words(body)
+        elif name == "ENTRYPOINT":
+            self._entrypoint, self._command = _words(body), ()
+        elif name in ("COPY", "ADD") and (copied := self._copies(body)):
+            self._copied += copied
+        elif name in ("COPY", "ADD") or (name == "RUN" and not _HARMLESS.match(body)):
+            self._left_out.append(f"{name} {body}"[:60])
+
+    def _with_variables(self, text: str) -> str:
+        return _filled(text, lambda name: self._environment.get(name, self._known.get(name)))
+
+    def _copies(self, body: str) -> list[Volume]:
+        """Files of the context, each with its place in the image; empty for those of another stage or address."""
+        *flags, rest = re.split(r"(?:(?<=^)|(?<=\s))(--\S+)\s+", body)
+        if any(flag.startswith("--from") for flag in flags):
+            return []
+        words = _words(rest) if rest.startswith("[") else tuple(_split(rest))
+        *sources, target = (self._with_variables(word) for word in words) if words else ("",)
+        inside = posixpath.normpath(self._folder / target)
+        files = [file for source in sources for file in self._found(source)]
+        into = target.endswith("/") or len(files) > 1 or PurePosixPath(target).suffix in _INTO_FOLDERS
+        places = [inside if file.is_dir() or not into else posixpath.join(inside, file.name) for file in files]
+        return [Volume(type="bind", source=str(file), target=to) for file, to in zip(files, places, strict=True)]
+
+    def _found(self, source: str) -> list[Path]:
+        plain = posixpath.normpath(f"/{source}").lstrip("/")  # nothing above the context is in it
+        if not re.search(r"[*?\[]", plain):
+            return [file for file in (self._context / plain,) if file.exists()]
+        return sorted(self._context.glob(plain))[:1000]
+
+
+def _assignments(body: str) -> Iterator[tuple[str, str]]:
+    if not _ASSIGNED.match(body):
+        name, _, value = body.partition(" ")
+        yield name, value.strip()
+        return
+    for word in _split(body):
+        name, _, value = word.partition("=")
+        yield name, value
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _words(body: str) -> tuple[str, ...]:
+    """The exec form is a list; the other one is a line for a shell."""
+    if body.startswith("["):
+        try:
+            words = json.loads(body)
+        except (ValueError, RecursionError):
+            words = None
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            return tuple(words)
+    return ("/bin/sh", "-c", body) if body else ()
