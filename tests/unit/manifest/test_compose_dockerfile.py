@@ -113,3 +113,22 @@ def test_the_compose_file_comes_before_the_dockerfile(tmp_path: Path) -> None:
     assert (given.environment, given.entrypoint, given.command) == ({"A": "image", "B": "file"}, ("x",), ())
     assert given.origins == {"A": "the Dockerfile", "B": "environment"}
     assert (given.repository, given.tag, given.image) == ("postgres", "15", "")
+
+
+BOMBS = {
+    "growing variables": "FROM x\nENV A=" + "x" * 99 + "\n" + "ENV A=$A$A\n" * 60,
+    "a long variable often": "FROM x\nENV A=" + "x" * 9000 + "\n" + "".join(f"ENV B{n}=$A\n" for n in range(9000)),
+    "lines that go on": "FROM x\nRUN a" + "\\\na" * 200_000,
+    "stages": "FROM x\nRUN y\n" * 60_000,
+    "a folder of folders": "FROM x\nCOPY */*/*/*/*/* /docker-entrypoint-initdb.d/",
+    "everything below": "FROM x\nCOPY ** ../../**/* /docker-entrypoint-initdb.d/",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_dockerfile_of_a_stranger_costs_nothing(name: str) -> None:
+    """Its context may be the whole machine, its text a page that grows."""
+    made = dockerfile.read({"context": "/", "dockerfile_inline": BOMBS[name]})
+
+    assert sum(map(len, made.environment.values())) <= 1_000_000
+    assert [volume.source.count("/") for volume in made.copied if volume.source.count("/") > 1] == []

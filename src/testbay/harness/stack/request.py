@@ -24,6 +24,7 @@ from testbay.manifest.needs import ALIASES, BUILT_IN
 from testbay.manifest.project import compose_files
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
+from testbay.text import one_line
 
 REPLAY = "replay"
 
@@ -166,7 +167,9 @@ def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engi
         if engine == "embedded":
             yield from ROOMS[name].notes(service, servers[name])
             if service.build:
-                lines = f", without {'; '.join(service.built.left_out)}" if service.built.left_out else ""
+                lines = (
+                    one_line(f", without {'; '.join(service.built.left_out)}", 200) if service.built.left_out else ""
+                )
                 yield f"service {service.key!r}: embedded reads its Dockerfile and does not build it{lines}"
 
 

@@ -6,11 +6,13 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from testbay.errors import ManifestError
-from testbay.manifest.compose.finding import read_file
+from testbay.manifest.compose.finding import UnboundedError, read_file
 from testbay.manifest.compose.interpolation import (
     InvalidTemplateError,
     OversizedTextError,
@@ -23,6 +25,10 @@ _HEREDOC = re.compile(r"<<-?[\"']?(\w+)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+as\s+(\S+))?\s*", re.IGNORECASE)
 _HARMLESS = re.compile(r"(chmod|chown|mkdir|echo|true)\b")
+_WILD = re.compile(r"[*?\[]")
+_MOST_FILES = 10_000
+_MOST_STAGES = 200
+_MOST_FILLED = 1_000_000
 _INTO_FOLDERS = (".d", "")  # endings of a target that is a folder of the image, though no slash says so
 
 
@@ -42,10 +48,11 @@ def read(build: Mapping[str, Any]) -> Built:
         text = _text(context / str(build.get("dockerfile") or "Dockerfile"))
     given = build.get("args")
     arguments = {name: str(value) for name, value in (given if isinstance(given, dict) else {}).items() if value}
-    stages = _stages(str(text), arguments)
-    target = str(build.get("target") or "")
-    chain = _chain(stages, target)
-    return _Layers(context, arguments, chain).built() if chain else Built()
+    try:
+        chain = _chain(_stages(str(text), arguments), str(build.get("target") or ""))
+        return _Layers(context, arguments, chain).built() if chain else Built()
+    except UnboundedError:
+        return Built()
 
 
 def _text(path: Path) -> str:
@@ -61,11 +68,11 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        whole = line.strip()
-        while whole.endswith("\\"):
-            following = next((more.strip() for more in lines if not more.lstrip().startswith("#")), "")
-            whole = f"{whole[:-1].rstrip()} {following}".strip()
-        name, _, body = whole.partition(" ")
+        parts = [line.strip()]
+        while parts[-1].endswith("\\"):
+            parts[-1] = parts[-1][:-1].rstrip()
+            parts.append(next((more.strip() for more in lines if not more.lstrip().startswith("#")), ""))
+        name, _, body = " ".join(parts).strip().partition(" ")
         if name.upper() in ("RUN", "COPY", "ADD"):
             for end in _HEREDOC.findall(body):
                 next((more for more in lines if more.strip() == end), "")
@@ -76,12 +83,14 @@ def _stages(text: str, arguments: Mapping[str, str]) -> dict[str, _Stage]:
     """The stages by name, and by number where they have none."""
     stages: dict[str, _Stage] = {}
     known: dict[str, str] = {}
+    stage: _Stage | None = None
     for name, body in _instructions(text):
         if name == "FROM" and (match := _FROM.fullmatch(body)):
-            base = _filled(match[1], known.get)
-            stages[(match[2] or str(len(stages))).lower()] = _Stage(base=base)
-        elif stages:
-            list(stages.values())[-1].instructions.append((name, body))
+            stage = stages[(match[2] or str(len(stages))).lower()] = _Stage(base=_filled(match[1], known.get))
+            if len(stages) > _MOST_STAGES:
+                raise UnboundedError(f"more than {_MOST_STAGES} stages")
+        elif stage:
+            stage.instructions.append((name, body))
         elif name == "ARG":
             variable, _, value = body.partition("=")
             known[variable] = arguments.get(variable, value.strip("\"'"))
@@ -93,9 +102,9 @@ def _chain(stages: dict[str, _Stage], target: str) -> list[_Stage]:
     names = list(stages)
     name = target.lower() if target else (names[-1] if names else "")
     chain: list[_Stage] = []
-    while name in stages and stages[name] not in chain:
-        chain.insert(0, stages[name])
-        name = stages[name].base.lower()
+    while name in stages:
+        chain.insert(0, stages.pop(name))
+        name = chain[0].base.lower()
     return chain
 
 
@@ -119,6 +128,7 @@ class _Layers:
         self._copied: list[Volume] = []
         self._command: tuple[str, ...] = ()
         self._entrypoint: tuple[str, ...] | None = None
+        self._filled = 0
         self._user = ""
         self._left_out: list[str] = []
 
@@ -156,7 +166,11 @@ class _Layers:
             self._left_out.append(f"{name} {body}"[:60])
 
     def _with_variables(self, text: str) -> str:
-        return _filled(text, lambda name: self._environment.get(name, self._known.get(name)))
+        made = _filled(text, lambda name: self._environment.get(name, self._known.get(name)))
+        self._filled += len(made)
+        if self._filled > _MOST_FILLED:
+            raise UnboundedError(f"variables make more than {_MOST_FILLED} characters of a Dockerfile")
+        return made
 
     def _copies(self, body: str) -> list[Volume]:
         """Files of the context, each with its place in the image; empty for those of another stage or address."""
@@ -173,9 +187,13 @@ class _Layers:
 
     def _found(self, source: str) -> list[Path]:
         plain = posixpath.normpath(f"/{source}").lstrip("/")  # nothing above the context is in it
-        if not re.search(r"[*?\[]", plain):
+        if not _WILD.search(plain):
             return [file for file in (self._context / plain,) if file.exists()]
-        return sorted(self._context.glob(plain))[:1000]
+        folder, _, names = plain.rpartition("/")
+        if _WILD.search(folder) or not (self._context / folder).is_dir():
+            return []  # folders below folders could be the whole machine
+        found = islice((self._context / folder).iterdir(), _MOST_FILES)
+        return sorted(file for file in found if fnmatchcase(file.name, names))
 
 
 def _assignments(body: str) -> Iterator[tuple[str, str]]:
