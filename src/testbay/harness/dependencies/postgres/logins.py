@@ -14,8 +14,8 @@ _DEMANDED_SINCE = {(9, 4): 26, (9, 5): 21, (9, 6): 17, (10,): 12, (11,): 7, (12,
 _SCLORG = re.compile(r"(^|/)(sclorg|centos|rhscl|rhel\d+|fedora)/")
 
 
-class Login(NamedTuple):
-    """A superuser, the database of the tests, how the server asks for the password, and databases beside that one."""
+class Superuser(NamedTuple):
+    """The superuser, the database of the tests, how the server asks for the password, and databases beside that one."""
 
     user: str
     password: str
@@ -24,7 +24,7 @@ class Login(NamedTuple):
     further: tuple[str, ...] = ()
 
 
-def login(service: ComposeService) -> Login:
+def login(service: ComposeService) -> Superuser:
     """The login of a service's image.
 
     Raises:
@@ -39,7 +39,7 @@ def login(service: ComposeService) -> Login:
     return _official(service)
 
 
-def _official(service: ComposeService) -> Login:
+def _official(service: ComposeService) -> Superuser:
     user = container.variable(service, "POSTGRES_USER") or "postgres"
     password = container.variable(service, "POSTGRES_PASSWORD")
     auth = service.environment.get("POSTGRES_HOST_AUTH_METHOD", "")
@@ -49,7 +49,7 @@ def _official(service: ComposeService) -> Login:
         if service.repository in _OFFICIAL:
             raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
         password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
-    return Login(user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256")
+    return Superuser(user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256")
 
 
 def _lets_everyone_in(service: ComposeService) -> bool:
@@ -80,34 +80,34 @@ def _no_password(service: ComposeService, name: str, unless: str) -> ManifestErr
     )
 
 
-def _bitnami(service: ComposeService) -> Login:
+def _bitnami(service: ComposeService) -> Superuser:
     user = container.variable(service, "POSTGRESQL_USERNAME", "POSTGRESQL_USER", "POSTGRES_USER") or "postgres"
     password = container.variable(service, "POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD")
     empty = service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
     if not password and not empty:
         raise _no_password(service, "POSTGRESQL_PASSWORD", "ALLOW_EMPTY_PASSWORD is yes")
     db = container.variable(service, "POSTGRESQL_DATABASE", "POSTGRES_DB") or "postgres"
-    return Login(user, password, db, "scram-sha-256" if password else "trust")
+    return Superuser(user, password, db, "scram-sha-256" if password else "trust")
 
 
-def _kartoza(service: ComposeService) -> Login:
+def _kartoza(service: ComposeService) -> Superuser:
     """Its own variables, under the official ones where both are set; a list of databases is made as a whole."""
     user = container.variable(service, "POSTGRES_USER") or "docker"
     password = container.variable(service, "POSTGRES_PASSWORD", "POSTGRES_PASS") or "docker"
     named = container.variable(service, "POSTGRES_DB", "POSTGRES_DBNAME") or "gis"
     first, *further = [name for part in named.split(",") if (name := part.strip())] or ["gis"]
-    return Login(user, password, first, "scram-sha-256", tuple(further))
+    return Superuser(user, password, first, "scram-sha-256", tuple(further))
 
 
-def _sclorg(service: ComposeService) -> Login:
+def _sclorg(service: ComposeService) -> Superuser:
     """The images of Red Hat and CentOS: a user of the project's, or only the administrator's password."""
     user = container.variable(service, "POSTGRESQL_USER")
     if not user:
         admin = container.variable(service, "POSTGRESQL_ADMIN_PASSWORD")
         if not admin:
             raise _no_password(service, "POSTGRESQL_PASSWORD", "POSTGRESQL_ADMIN_PASSWORD is set")
-        return Login("postgres", admin, "postgres", "scram-sha-256")
+        return Superuser("postgres", admin, "postgres", "scram-sha-256")
     password, db = (container.variable(service, f"POSTGRESQL_{name}") for name in ("PASSWORD", "DATABASE"))
     if not password:
         raise _no_password(service, "POSTGRESQL_PASSWORD", "only POSTGRESQL_ADMIN_PASSWORD is set")
-    return Login(user, password, db or user, "scram-sha-256")
+    return Superuser(user, password, db or user, "scram-sha-256")
