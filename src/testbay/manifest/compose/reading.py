@@ -105,12 +105,12 @@ class ComposeService:
 
     @property
     def repository(self) -> str:
-        """That image's name without registry, tag and digest: `docker.io/library/postgres:15` is `postgres`."""
+        """The name of `based_on` without registry, tag and digest: `docker.io/library/postgres:15` is `postgres`."""
         return self.based_on.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
     @property
     def tag(self) -> str:
-        """That image's tag, empty when it names none."""
+        """The tag of `based_on`, empty when it names none."""
         return self.based_on.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 

@@ -91,7 +91,7 @@ def _bitnami(service: ComposeService) -> Superuser:
 
 
 def _kartoza(service: ComposeService) -> Superuser:
-    """Its own variables, under the official ones where both are set; a list of databases is made as a whole."""
+    """The login of kartoza's image: the official variables come before its own; it makes every database of a list."""
     user = container.variable(service, "POSTGRES_USER") or "docker"
     password = container.variable(service, "POSTGRES_PASSWORD", "POSTGRES_PASS") or "docker"
     named = container.variable(service, "POSTGRES_DB", "POSTGRES_DBNAME") or "gis"
