@@ -2,16 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_BEGINS = "Traceback (most recent call last):"
 _HEAD = re.compile(r"Traceback \(most recent call last\)")
+_IN_ONE_LINE = ("Traceback (most recent call last):\\n", '"exc_type"', '"stack_trace"')
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*Traceback \((?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*Traceback \((?:[^'\\]|\\.)*'""")
 _BAR = re.compile(r"^\s*[|│]\s?")  # of an exception group, or of a traceback that `rich` draws
 _FRAME = re.compile(r'^(?P<indent>\s*)(?:> )?File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _RICH_FRAME = re.compile(r"^(?P<file>\S.*?\.py):(?P<line>\d+) in ")
-_RAISED = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(?:: (?P<said>.*))?$")
+_RAISED = re.compile(r"^(?P<kind>[A-Za-z_](?:\w|\.(?:<locals>)?)*)(?:: (?P<said>.*))?$")
+_LEVELS = {"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL"}
 _ENDINGS = {"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"}  # what a stop looks like
 _LIBRARIES = ("/site-packages/", "/dist-packages/", "/lib/python3")
 _STANDARD = f"{Path(json.__file__).parents[1]}/"
@@ -48,23 +52,50 @@ def last_exception(lines: Sequence[str], root: Path) -> Raised | None:
     return found
 
 
-def _spread(lines: Iterable[str]) -> Iterator[str]:
-    """Lines of a traceback that a logger wrote into one line of JSON stand apart."""
-    for line in lines:
-        if _HEAD.search(line) and line.lstrip().startswith("{"):
-            try:
-                yield from (part for text in _texts(json.loads(line)) for part in text.splitlines())
-            except (ValueError, RecursionError):
-                yield line
+def _spread(lines: Sequence[str]) -> Iterator[str]:
+    """Yield lines so that each of a traceback stands apart, also where a logger wrote it into one, or prefixed each."""
+    cut = 0
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
+        head = _HEAD.search(line)
+        if any(mark in line for mark in _IN_ONE_LINE) and (inner := list(_inner(line))):
+            yield from inner
+        elif head and _FRAME.match(following[head.start() :]):
+            cut = head.start()  # of a time, or of a process's name as honcho writes it
+            yield line[cut:]
+        elif cut and not _BAR.match(line):
+            yield line[cut:]
+            cut = cut if line[cut : cut + 1].isspace() else 0  # the exception itself ends it
         else:
             yield line
 
 
+def _inner(line: str) -> Iterator[str]:
+    """Yield the lines of the tracebacks in one line of JSON, or in a quoted text of one (logfmt, a `repr`)."""
+    try:
+        yield from (part for text in _texts(json.loads(line[line.index("{") :])) for part in text.splitlines())
+    except (ValueError, RecursionError):
+        if found := _QUOTED.search(line):
+            text = found[0][1:-1]
+            for escaped, meant in (("\\n", "\n"), ('\\"', '"'), ("\\'", "'"), ("\\\\", "\\")):
+                text = text.replace(escaped, meant)
+            yield from text.splitlines()
+
+
 def _texts(value: Any) -> Iterator[str]:
+    """Yield the tracebacks in what a logger wrote as JSON: as texts, structlog's frames, the fields of ECS."""
     if isinstance(value, str) and _HEAD.search(value):
         yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, list):
+        for inner in reversed(value):  # structlog begins with the last exception of a chain
+            yield from _texts(inner)
+    elif isinstance(value, dict) and {"exc_type", "frames"} <= value.keys():
+        frames = [frame for frame in value["frames"] or () if isinstance(frame, dict)]
+        places = [f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in f' for frame in frames]
+        yield "\n".join([_BEGINS, *places, f"{value['exc_type']}: {value.get('exc_value')}"])
+    elif isinstance(value, dict):
+        if isinstance(stack := value.get("stack_trace"), str) and "type" in value and not _HEAD.search(stack):
+            yield f"{_BEGINS}\n{stack.rstrip()}\n{value['type']}: {value.get('message')}"
+        for inner in value.values():
             yield from _texts(inner)
 
 
@@ -78,6 +109,8 @@ def _raised(lines: Sequence[str], root: Path) -> Raised | None:
         if (frame := _FRAME.match(line) or _RICH_FRAME.match(line)) and not is_library(frame["file"]):
             place = f"{_seen_from(root, frame['file'])}:{frame['line']}"
         if (found := _RAISED.match(line)) and not _BAR.match(whole.replace("|", " ")):
+            if found["kind"] in _LEVELS:
+                return None  # the next thing that was logged
             return Raised(
                 kind=found["kind"].rpartition(".")[2],
                 said=(found["said"] or "").strip(),

@@ -60,10 +60,10 @@ def ordered(folder: Path) -> list[Path]:
         MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
     """
     files = _sql(folder.iterdir() if folder.is_dir() else ())
-    if any(_FLYWAY.fullmatch(file.name) for file in files):
-        files = _sql(folder.rglob("*"))  # Flyway looks into folders too
+    deep = _sql(folder.rglob("*"))  # Flyway looks into folders too
+    if any(_FLYWAY.fullmatch(file.name) for file in files or deep):
         _refuse_code(folder)
-        return _as_flyway(files)
+        return _as_flyway(deep)
     names = {file.name for file in files}
     files = [file for file in files if not _leads_back(file.name, names)]
     if not files:

@@ -59,15 +59,40 @@ KeyError: 'first'
 During handling of the above exception, another exception occurred:
 
 {PLAIN}"""
+SAID = 'relation "items" does not exist'
+FRAMES = f"""  File "{LIBRARY}/uvicorn/run.py", line 1, in run
+    await app()
+  File "/shop/app.py", line 20, in create
+    db.execute()
+"""
+STRUCTLOG = {
+    "exc_type": "UndefinedTable",
+    "exc_value": SAID,
+    "frames": [{"filename": "/shop/app.py", "lineno": 20, "name": "create"}],
+}
 SHAPES = {
     "plain": PLAIN,
     "group": GROUP,
     "json": json.dumps({"event": "failed", "deep": [{"exception": PLAIN}]}),
+    "json-behind-a-time": f"10:00:00 app {json.dumps({'exc_info': PLAIN})}",
+    "structlog": json.dumps({"event": "failed", "exception": [STRUCTLOG, STRUCTLOG | {"exc_type": "KeyError"}]}),
+    "ecs": json.dumps({"error": {"type": "UndefinedTable", "message": SAID, "stack_trace": FRAMES}}),
+    "logfmt": f"level=error exception={json.dumps(PLAIN)} path=/items",
+    "repr": f"failed: {PLAIN!r} (/items)",
+    "prefixed": "".join(f"10:00:0{n % 10} web.1 | {line}\n" for n, line in enumerate(PLAIN.splitlines())),
+    "local": PLAIN.replace("psycopg.errors.", "shop.create.<locals>."),
     "loguru": LOGURU,
     "rich": RICH,
     "chained": CHAINED,
     "stopped": PLAIN + 'Traceback (most recent call last):\n  File "/shop/app.py", line 1, in f\nKeyboardInterrupt\n',
 }
+
+
+def test_what_is_logged_next_is_not_the_exception() -> None:
+    """A traceback that was cut off, or ends as none does, blames no line that comes later."""
+    lines = [*PLAIN.splitlines()[:-2], "INFO:     127.0.0.1 - 200", "Listening: yes"]
+
+    assert cause.last_exception(lines, ROOT) is None
 
 
 @pytest.mark.parametrize("shape", SHAPES)

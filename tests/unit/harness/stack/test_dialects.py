@@ -42,6 +42,15 @@ def test_files_apply_as_by_their_own_tool(tmp_path: Path, names: list[str], orde
     assert [file.name for file in dialects.ordered(folder(tmp_path, *names))] == order
 
 
+def test_flyway_may_have_folders_alone(tmp_path: Path) -> None:
+    """A folder for each release: versions are in order across them."""
+    for name in ("2/V10__c.sql", "1/V1__a.sql", "2/V2__b.sql"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert [file.name for file in dialects.ordered(tmp_path)] == ["V1__a.sql", "V2__b.sql", "V10__c.sql"]
+
+
 def test_dependence_of_yoyo_comes_before_the_name(tmp_path: Path) -> None:
     """`-- depends:` names what must be there."""
     made = folder(tmp_path, **{"a.sql": "-- depends: z\n", "z.sql": ""})
