@@ -29,6 +29,24 @@ def test_line_of_a_failure_is_the_readers(guest: Guest) -> None:
     assert 'error: migration 0001_items.sql failed at line 4: syntax error at or near "TABL"' in done.out
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("BEGIN;\nCREATE TABLE items ();\n", "leaves a transaction open: PostgreSQL takes back what it did"),
+        ("\\connect template1\nSELECT 1;\n", "ends in another database: template1"),
+    ],
+    ids=["open", "elsewhere"],
+)
+def test_migration_whose_work_is_not_there_is_refused(guest: Guest, text: str, said: str) -> None:
+    """Psql itself ends well; nothing of the file would be in the tests' database."""
+    guest.write({"migrations/0001_items.sql": text, "tests/test_it.py": READS})
+
+    done = guest.run("run")
+
+    assert (done.code, done.lines[-3]) == (13, "❌ Migrations: failed"), done.out
+    assert f"error: migration 0001_items.sql {said}" in done.out
+
+
 def test_migrate_and_start_run_as_a_shell_reads_them(guest: Guest) -> None:
     """Both halves, with what the stack exports."""
     create = "psql -qc 'CREATE TABLE items (id int)' && psql {postgres.url} -qc \"INSERT INTO items VALUES ($ONE)\""

@@ -92,6 +92,9 @@ REFUSALS = {
     "throttled at STS": ((WEB, 400, "Throttling"), "AWS throttles this account: refused 2 times in a row"),
     "keys": ((GET, 400, "UnrecognizedClientException"), "AWS does not know the credentials in use"),
     "fault": ((GET, 500, "InternalServerError"), "AWS failed: InternalServerError, 2 times in a row"),
+    "role": ((WEB, 400, "ValidationError"), f"AWS refuses {WEB}: ValidationError"),
+    "region": ((WEB, 403, "RegionDisabledException"), f"AWS refuses {WEB}: RegionDisabledException"),
+    "path": ((GET, 400, "ValidationException"), f"AWS refuses {GET}: ValidationException"),
     "odd code": ((GET, 500, f"<{TOLD}>"), "AWS failed: an unknown error, 2 times in a row"),
 }
 

@@ -20,7 +20,7 @@ from testbay.logs import tail
 from testbay.manifest.environments import environment, without_pytest
 
 _TIMEOUT_S = 600.0
-READING = 2  # raised when files are read differently: a template made by the old reading is not used
+READING = 3  # raised when files are read differently: a template made by the old reading is not used
 
 
 def missing_numbers(files: list[Path]) -> list[int]:
@@ -70,16 +70,41 @@ def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str
             folder = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="testbay-")))
             target = str(folder / file.name)
             Path(target).write_text(part.text, encoding="utf-8", errors="surrogateescape")
-        arguments = ["-b", "-v", "ON_ERROR_STOP=1", *(["-1"] if part.one_transaction else []), "-f", target]
+        end = ["-1"] if part.one_transaction else ["-c", _AT_END.format(db=endpoint.db.replace("'", "''"))]
+        arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", target, *end]
         try:
             done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
         except OSError as error:
             raise MigrationError(
                 f"migration {file.name} did not end: {error}", todo="look for a lock it waits on"
             ) from None
+    if how := _ENDED.search(done.err):
+        raise _ended_badly(file.name, endpoint.db, how)
     if done.code != 0:
         raise _failed(file, done.err.replace(target, file.name))
     return f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else ""
+
+
+# Outside a transaction block both times are this statement's own.
+_AT_END = """DO $$ BEGIN
+IF now() <> statement_timestamp() THEN RAISE 'testbay: open'; END IF;
+IF current_database() <> '{db}' THEN RAISE 'testbay: elsewhere: %', current_database(); END IF;
+END $$"""
+_ENDED = re.compile(r"^(?:psql:[^\n]*?)?ERROR:\s+testbay: (?P<how>open|elsewhere: (?P<db>.*))$", re.MULTILINE)
+
+
+def _ended_badly(name: str, db: str, how: re.Match[str]) -> MigrationError:
+    if how["db"] is None:
+        return MigrationError(
+            f"migration {name} leaves a transaction open: PostgreSQL takes back what it did",
+            why="a BEGIN in it has no COMMIT",
+            todo="end it with COMMIT; or leave BEGIN out",
+        )
+    return MigrationError(
+        f"migration {name} ends in another database: {how['db']}",
+        why=f"tests and leases have {db}, where nothing is of what follows its \\connect",
+        todo=f"leave \\connect out, or return: \\connect {db}",
+    )
 
 
 _COMPLAINT = re.compile(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.MULTILINE)

@@ -84,12 +84,18 @@ def _refused(error: "ClientError", role: str, evidence: str) -> SecretMissingErr
     facts = {
         "role": role or "the credentials in use",
         "permission": "ssm:" + _word(error.operation_name),
+        "operation": _word(error.operation_name),
         "attempts": answer.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1,
         "code": code,
         "setup": SETUP,
     }
-    what, why, todo = _explain(code, str(answer.get("Error", {}).get("Message")), str(error.operation_name))
-    said = _sentence(answer.get("Error", {}).get("Message")) if code in _TRUST and code != "AccessDenied" else ""
+    texts = _explain(code, str(answer.get("Error", {}).get("Message")), str(error.operation_name))
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if texts is _FAILED and code not in ("IDPCommunicationError", "InvalidIdentityToken") and status // 100 == 4:
+        texts = _REFUSED
+    what, why, todo = texts
+    quoted = texts is _REFUSED or (code in _TRUST and code != "AccessDenied")
+    said = _sentence(answer.get("Error", {}).get("Message")) if quoted else ""
     told = f"{code} from {_word(error.operation_name)}{f': {said}' if said else ''}\n{evidence}".strip()
     return SecretMissingError(what.format(**facts), why=why.format(**facts), todo=todo.format(**facts), evidence=told)
 
@@ -150,6 +156,11 @@ _FAILED = (
     "AWS failed: {code}, {attempts} times in a row",
     "a fault at AWS, or something between it and us that answers in its place",
     "run it again; health.aws.amazon.com tells of faults",
+)
+_REFUSED = (
+    "AWS refuses {operation}: {code}",
+    "a role, a parameter's path or the region is not as AWS wants it; its own words are below, without names",
+    "compare aws.role, the paths in `secrets` and the region with what is there ({setup})",
 )
 _NOT_ACCEPTED = (
     "AWS does not accept this job's OIDC token",
