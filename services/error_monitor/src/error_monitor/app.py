@@ -9,10 +9,12 @@ from fastapi.responses import RedirectResponse
 
 from error_monitor import __version__, logs
 from error_monitor.api import fixes, page, routes
+from error_monitor.api.access import PREFIX
 from error_monitor.monitor import Monitor
 from error_monitor.settings import Settings, SettingsError
 
-PREFIX = "/error-monitor"
+# The page last: its path is the empty one, and routes are tried in order.
+_ROUTERS = (routes.public, routes.reading, routes.writing, fixes.reading, fixes.writing, page.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -24,7 +26,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.from_env()
     logs.configure(settings.log_level)
     app = FastAPI(title="error-monitor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    attach(app, settings)
+    _watch(app, settings)
+    for router in _ROUTERS:  # as they are: `include_router` would make each route anew, at the first request
+        app.router.routes.extend(router.routes)
 
     @app.get("/", include_in_schema=False)
     def home() -> RedirectResponse:
@@ -39,13 +43,16 @@ def attach(app: FastAPI, settings: Settings | None = None) -> Monitor:
     Raises:
         SettingsError: The environment is not usable.
     """
-    settings = settings or Settings.from_env()
+    monitor = _watch(app, settings or Settings.from_env())
+    for router in _ROUTERS:
+        app.include_router(router)
+    return monitor
+
+
+def _watch(app: FastAPI, settings: Settings) -> Monitor:
     settings.check_serving()
     monitor = Monitor(settings)
     app.state.error_monitor = monitor
-    # The page last: its path is the empty one, and routes are tried in order.
-    for router in (routes.public, routes.reading, routes.writing, fixes.reading, fixes.writing, page.router):
-        app.include_router(router, prefix=PREFIX)
     inner = app.router.lifespan_context
 
     @asynccontextmanager

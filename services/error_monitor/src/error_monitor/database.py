@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString
@@ -28,20 +29,43 @@ AWAY = (
 NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn)
 
 
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool whose connections are checked before they are given out.
+
+    The library can check, too, but waits a second after the second dead connection, two after the third and so on:
+    after a restart of the server that is most of the outage.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> Connection:
+        """A connection that answers."""
+        ends, dead = time.monotonic() + (self.timeout if timeout is None else timeout), 0
+        while True:
+            connection = await super().getconn(max(0.0, ends - time.monotonic()))
+            try:
+                with _hung_up_after(self.timeout, connection):
+                    await AsyncConnectionPool.check_connection(connection)
+            except BaseException as exc:
+                await self.putconn(connection)
+                if not isinstance(exc, Exception):
+                    raise
+            else:
+                return connection
+            dead += 1
+            await asyncio.sleep(dead > self.max_size)  # new connections die, too: wait a second between them
+
+
 class Database:
     """A pool that survives the server going away: dead connections are noticed before they are used."""
 
     def __init__(self, settings: Settings) -> None:
-        self._timeout_s = settings.db_timeout_s
         self._patience_s = settings.db_timeout_s * 4
-        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self.pool = Pool(
             settings.database_url,
             min_size=1,
             max_size=settings.db_pool_max,
             timeout=settings.db_timeout_s,
             # Give a failed attempt up soon: the next caller then starts a fresh one at once.
             reconnect_timeout=settings.db_timeout_s / 4,
-            check=self._check,
             open=False,
             name="error-monitor",
             kwargs={
@@ -72,11 +96,6 @@ class Database:
         """A cursor on a pooled connection, in autocommit."""
         async with self.pool.connection() as connection, connection.cursor() as cursor:
             yield cursor
-
-    async def _check(self, connection: Connection) -> None:
-        """Tell whether a connection still works, asked before it is given out."""
-        with _hung_up_after(self._timeout_s, connection):
-            await AsyncConnectionPool.check_connection(connection)
 
     @asynccontextmanager
     async def _patient(self) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:

@@ -15,6 +15,8 @@ from error_monitor import logs
 from error_monitor.database import AWAY, NOT_MIGRATED
 from error_monitor.monitor import Monitor
 
+PREFIX = "/error-monitor"
+
 log = logs.get(__name__)
 
 # A header for each: Chromium reads only the first challenge of a header, and would never ask for the password.

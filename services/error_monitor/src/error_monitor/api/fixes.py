@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from error_monitor.api.access import ApiError, Guarded, bearer, of, reader
+from error_monitor.api.access import PREFIX, ApiError, Guarded, bearer, of, reader
 
-reading = APIRouter(route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
-writing = APIRouter(route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
+reading = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
+writing = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
 
 
 class Asked(BaseModel):

@@ -14,11 +14,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from error_monitor.api import overview
-from error_monitor.api.access import Guarded, of, reader
+from error_monitor.api.access import PREFIX, Guarded, of, reader
 from error_monitor.api.routes import Filters
 from error_monitor.patterns.queries import ORDERS
 
-router = APIRouter(route_class=Guarded, include_in_schema=False)
+router = APIRouter(prefix=PREFIX, route_class=Guarded, include_in_schema=False)
 
 _HERE = Path(__file__).parent
 _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")

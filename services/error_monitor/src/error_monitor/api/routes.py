@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from error_monitor import __version__
 from error_monitor.api import overview
-from error_monitor.api.access import ApiError, Guarded, bearer, of, reader
+from error_monitor.api.access import PREFIX, ApiError, Guarded, bearer, of, reader
 from error_monitor.patterns.queries import Wanted
 from error_monitor.scanning.lease import LeaseLostError
 
@@ -18,9 +18,9 @@ State = Literal["open", "resolved", "regressed", "ignored"]
 Order = Literal["new", "last_seen", "first_seen", "events", "severity"]
 Text = Annotated[str | None, Field(max_length=200)]
 
-public = APIRouter(route_class=Guarded, tags=["error-monitor"])
-reading = APIRouter(route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
-writing = APIRouter(route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
+public = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"])
+reading = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
+writing = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(bearer)])
 
 
 class Filters(BaseModel):
