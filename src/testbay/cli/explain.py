@@ -18,6 +18,10 @@ _HEADING = re.compile(r"(?m)^(?=#{1,3} )")
 _EVERY_CODE = "## Exit codes"
 
 
+def _offered(incomplete: str) -> list[str]:
+    return [name for name in subjects() if name.startswith(incomplete)]
+
+
 @app.command()
 def explain(
     what: Annotated[
@@ -25,6 +29,7 @@ def explain(
         typer.Argument(
             metavar="[WHAT]...",
             help="An exit code, an error's message or class, a page, its section; the pages' list if left out.",
+            autocompletion=_offered,
         ),
     ] = None,
 ) -> None:
@@ -39,6 +44,15 @@ def _pages() -> Path:
     """The folder of the documentation: in the package, or beside its source in a checkout."""
     inside = _PACKAGE / "docs"
     return inside if inside.is_dir() else _PACKAGE.parents[1] / "docs"
+
+
+def subjects() -> list[str]:
+    """The exit codes, the classes of errors and the pages that can be asked for."""
+    folder = _pages()
+    text = (folder / "troubleshooting.md").read_text(encoding="utf-8") if folder.is_dir() else ""
+    codes = re.findall(r"(?m)^## Exit (\d+):", text)
+    classes = sorted(set(re.findall(r"`(\w+Error)`", text)))
+    return [*codes, *classes, *(_name(file, folder) for file in sorted(folder.rglob("*.md")) if file.stem != "README")]
 
 
 def explanation(asked: str, folder: Path) -> str:

@@ -48,7 +48,13 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", help="So many of each log; -1 means all.", metavar="N")] = 50,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="One server alone, such as postgres.", metavar="NAME", show_default=False),
+        typer.Option(
+            "--only",
+            help="One server alone, such as postgres.",
+            metavar="NAME",
+            show_default=False,
+            autocompletion=completion.one_of("postgres", "redis", "valkey", "dragonfly", "nats"),
+        ),
     ] = None,
 ) -> None:
     """Show what the servers of a running stack log, or what those of the newest run logged.

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from testbay import settings as configuration
+from testbay.cli import completion
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -17,7 +18,14 @@ def init(
     *,
     check: Annotated[bool, typer.Option("--check", help="Run the tests with it at once.")] = False,
     ci: Annotated[
-        str, typer.Option("--ci", help="Write a workflow, too: github.", metavar="CI", show_default=False)
+        str,
+        typer.Option(
+            "--ci",
+            help="Write a workflow, too: github.",
+            metavar="CI",
+            show_default=False,
+            autocompletion=completion.one_of("github"),
+        ),
     ] = "",
 ) -> None:
     """Write a manifest for the project in this folder, from its own files. Nothing is overwritten.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from testbay import ports, process
 from testbay.errors import BayError, EngineUnavailableError
-from testbay.harness.dependencies import ROOMS, Dependency, room_of
+from testbay.harness.dependencies import ROOMS, Dependency, called, room_of
+from testbay.harness.dependencies import title as title_of
 from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import embedded, sandbox
 from testbay.harness.stack import registry
@@ -48,7 +49,7 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
     needed = _needed(folder) or ROOMS.keys()
     missing = [] if docker else [name for name in needed if name in native and not native[name][0]]
     if all(good for good, _ in project):
-        lacks = ", ".join(ROOMS[name].TITLE for name in missing)
+        lacks = ", ".join(native[name][1].partition(":")[0] for name in missing)
         ready = "This project can run here: testbay run"
         voice.verdict(f"This project cannot run here: no server for {lacks}" if lacks else ready, good=not lacks)
     return next((native[name][2] for name in missing), 0)
@@ -129,13 +130,14 @@ def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
 
 def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> tuple[bool, str, int]:
     service = next(_services_of(room, files, settings), ComposeService(key=room.NAME, image=room.IMAGES[0]))
+    title = title_of(service, room)
     try:
         server = room.find(service, settings.environ)
     except BayError as error:
-        return False, f"{room.TITLE}: {error.what}; {error.todo}", error.exit_code
+        return False, f"{title}: {error.what}; {error.todo}", error.exit_code
     if room.NAME == "postgres" and not process.is_root() and not _has_name():
         why = f"user {os.geteuid()} has no name, and initdb refuses such a user; {embedded.NAMELESS}"
-        return False, f"{room.TITLE}: {why}", EngineUnavailableError.exit_code
+        return False, f"{title}: {why}", EngineUnavailableError.exit_code
     note = f"; {server.note}" if server.note else ""
     wanted = next((p.host for p in service.ports if p.host), room.DEFAULT_PORT)
     held = (
@@ -143,7 +145,7 @@ def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> 
         if ports.is_free(wanted)
         else f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
     )
-    return True, f"{room.TITLE} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
+    return True, f"{title} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
 
 
 def _has_name() -> bool:
@@ -192,7 +194,7 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
     for each in files:
         yield _said(partial(_compose, each, settings))
     for name, place in folders.items():
-        yield _said(partial(_service, name, place))
+        yield _said(partial(_service, name, place, settings, files))
     if not folders:
         yield (
             False,
@@ -204,13 +206,17 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
 
 def _compose(files: list[Path], settings: Settings) -> str:
     read = reader.read(files, settings.environ, settings.cache_dir)
-    keys = [f"{service.key} ({room.NAME})" if (room := room_of(service)) else service.key for service in read.services]
+    rooms = [(service.key, service, room_of(service)) for service in read.services]
+    keys = [f"{key} ({called(service, room)})" if room else key for key, service, room in rooms]
     names = ", ".join(file.name for file in files)
     return f"compose file {names}: {', '.join(keys)}"
 
 
-def _service(name: str, place: Path) -> str:
-    return f"service {name}: needs {', '.join(load_manifest(place).needs)}"
+def _service(name: str, place: Path, settings: Settings, files: list[list[Path]]) -> str:
+    needs = load_manifest(place).needs
+    seen = {need: next(_services_of(ROOMS[need], files, settings), None) for need in needs if need in ROOMS}
+    said = (called(service, ROOMS[need]) if (service := seen.get(need)) else need for need in needs)
+    return f"service {name}: needs {', '.join(said)}"
 
 
 def _said(tell: Callable[[], str]) -> Finding:

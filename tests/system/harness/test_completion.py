@@ -52,6 +52,7 @@ def pressed(bay: Bay, *words: str) -> list[str]:
     [
         pytest.param(("re",), ["report"], id="commands"),
         pytest.param(("run", ""), ["shop"], id="services"),
+        pytest.param(("explain", "NotR"), ["NotReadyError"], id="errors"),
         pytest.param(("up", "--engine", "e"), ["embedded"], id="engines"),
         pytest.param(("check", "shop", "--id", ""), ["health"], id="check-ids"),
         pytest.param(("check", "--phase", "pre-"), ["pre-merge", "pre-deploy"], id="phases"),

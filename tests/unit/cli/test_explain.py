@@ -51,3 +51,11 @@ def test_what_is_unknown_is_said(asked: str) -> None:
     """With what there is."""
     with pytest.raises(ManifestError, match="nonsense"):
         explain.explanation(asked, DOCS)
+
+
+def test_all_that_tab_offers_is_explained() -> None:
+    """Exit codes, classes of errors and pages."""
+    offered = explain.subjects()
+
+    assert {"12", "130", "NotReadyError", "your-ci", "reference/manifest"} <= set(offered)
+    assert [word for word in offered if not explain.explanation(word, DOCS)] == []

@@ -1,3 +1,4 @@
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,3 +144,21 @@ def test_a_user_without_a_name_is_told_before_initdb_refuses(
         "❌ PostgreSQL: user 54321 has no name, and initdb refuses such a user; give this user a line"
     )
     assert heard.text.splitlines()[-1] == "❌ This project cannot run here: no server for PostgreSQL"
+
+
+@pytest.mark.usefixtures("servers")
+def test_redis_is_called_redis(service: Service, settings: Settings, project: Path, recording: Any) -> None:
+    """Where the compose file names it, in every line."""
+    service()
+    compose = project / "docker-compose.test.yml"
+    text = compose.read_text(encoding="utf-8")
+    compose.write_text(re.sub(r"image: \S*dragonfly\S*", "image: redis:8", text), encoding="utf-8")
+    heard = recording()
+
+    doctor.report(settings, project, heard.voice)
+
+    assert "; dragonfly 1.39 stand-in)" in lines(heard.text, "✅ Redis")[0]
+    assert lines(heard.text, "✅ compose", "✅ service") == [
+        "✅ compose file docker-compose.test.yml: db (postgres), cache (redis), queue (nats)",
+        "✅ service shop: needs postgres, redis, nats",
+    ]

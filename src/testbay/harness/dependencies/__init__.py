@@ -148,6 +148,20 @@ def room_of(service: ComposeService) -> Dependency | None:
     )
 
 
+def title(service: ComposeService, room: Dependency) -> str:
+    """The server's title as its image has it: Redis or Valkey, where that is what stands in the room of Dragonfly."""
+    try:
+        return room.endpoint(service, 0).title
+    except ManifestError:  # the image would refuse to start, which a run says
+        return room.TITLE
+
+
+def called(service: ComposeService, room: Dependency) -> str:
+    """The dependency's name as its image has it."""
+    name = title(service, room).lower()
+    return name if name in needs.ALIASES else room.NAME
+
+
 def foreign_images() -> dict[str, tuple[str, ...]]:
     """List the image prefixes of the dependencies that installed packages bring."""
     return {name: tuple(ROOMS[name].IMAGES) for name in needs.names() if name not in needs.BUILT_IN}

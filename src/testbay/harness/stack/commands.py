@@ -13,7 +13,7 @@ from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehi
 from testbay.harness.stack import child as command_line
 from testbay.harness.stack import lifeline, prepare, prepared, registry, request
 from testbay.harness.stack import stack as stacks
-from testbay.harness.stack.logs import Logs
+from testbay.harness.stack.logs import Logs, renamed
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
@@ -79,7 +79,8 @@ def up(
             command_line.close(stack)
             raise
         if idle_s is None:
-            _hold(stack, voice, Logs([stack.home], voice, known.of(project, settings.environ)))
+            names = renamed((one.name, one.title) for one in stack.endpoints.values())
+            _hold(stack, voice, Logs([stack.home], voice, known.of(project, settings.environ), names=names))
         else:
             stack.leave()
             voice.say(f"# stack {stack.id} stays until unused for {idle_s:g} s; testbay down {stack.id} ends it")

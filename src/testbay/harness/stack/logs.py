@@ -1,14 +1,18 @@
 """`testbay logs`: what the servers of a stack log, or those of the newest run logged, as one stream of lines."""
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from testbay import process
 from testbay.errors import InterruptedRunError, ManifestError
 from testbay.harness.run import folder as runs
 from testbay.harness.stack import registry
+from testbay.manifest.needs import ALIASES
 from testbay.output import Voice
 from testbay.settings import Settings
 
@@ -54,7 +58,15 @@ class GrowingLog:
 class Logs:
     """The logs in some folders, each line behind the name of its server."""
 
-    def __init__(self, folders: Iterable[Path], voice: Voice, mask: Mask, only: str | None = None) -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        voice: Voice,
+        mask: Mask,
+        only: str | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._names = names or {}  # redis, where that is what stands in the room of Dragonfly
         self._folders = list(folders)
         self._voice = voice
         self._mask = mask
@@ -66,7 +78,7 @@ class Logs:
         for path in sorted(path for folder in self._folders for path in folder.glob("*.log")):
             if path.stem not in _NO_SERVER and self._only in (None, path.stem):
                 self._logs.setdefault(path, GrowingLog(path=path))
-        return [path.stem for path in self._logs]
+        return [self._called(path) for path in self._logs]
 
     def last(self, lines: int) -> None:
         """Say the last lines of each log; a negative number means all of them."""
@@ -86,9 +98,12 @@ class Logs:
         return any(folder.is_dir() for folder in self._folders)
 
     def _say(self, path: Path, lines: Iterable[str]) -> None:
-        width = max(len(path.stem) for path in self._logs)
+        width = max(len(self._called(path)) for path in self._logs)
         for line in lines:
-            self._voice.say(f"{path.stem:{width}} | {self._mask(line)}")
+            self._voice.say(f"{self._called(path):{width}} | {self._mask(line)}")
+
+    def _called(self, path: Path) -> str:
+        return self._names.get(path.stem, path.stem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +125,10 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
     records = [record for record in registry.living(settings.stacks_dir) if record.get("project") == str(project)]
     fitting = [record["id"] for record in records if asked.which in (None, record["id"], record["service"])]
     folders = [settings.stacks_dir / name for name in fitting] or [_newest(project, asked.which)]
-    logs = Logs(folders, voice, mask, asked.only)
+    names = _names([record for record in records if record["id"] in fitting], folders[0].parent)
+    logs = Logs(folders, voice, mask, ALIASES.get(asked.only or "", asked.only), names)
     if not logs.find():
-        there = Logs(folders, voice, mask).find()
+        there = Logs(folders, voice, mask, names=names).find()
         raise ManifestError(
             f"no log of {asked.only or 'a server'} in {folders[0]}",
             why=f"there are: {', '.join(there)}" if there else "no server has logged anything yet",
@@ -128,6 +144,20 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
                 logs.catch_up()
     except InterruptedRunError:
         return  # Ctrl-C is how it is meant to end
+
+
+def _names(records: Iterable[Mapping[str, Any]], run: Path) -> dict[str, str]:
+    """Read the names that differ from those of the logs in the stacks' records, else in that of the run."""
+    told = [each for record in records for each in record.get("endpoints", {}).values()]
+    if not told:
+        with suppress(OSError, ValueError, AttributeError):
+            told = json.loads((run / "run.json").read_bytes()).get("dependencies", [])
+    return renamed((each["name"], str(each["title"])) for each in told if isinstance(each, dict) and "title" in each)
+
+
+def renamed(titles: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The servers that are called otherwise than their logs: `redis`, in the room of Dragonfly."""
+    return {name: title.lower() for name, title in titles if title.lower() in ALIASES}
 
 
 def _newest(project: Path, which: str | None) -> Path:

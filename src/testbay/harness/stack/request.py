@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError
-from testbay.harness.dependencies import ROOMS, foreign_images
+from testbay.harness.dependencies import ROOMS, called, foreign_images
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
@@ -20,7 +20,7 @@ from testbay.harness.stack.choice import Choice, choose
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, select
-from testbay.manifest.needs import ALIASES, BUILT_IN
+from testbay.manifest.needs import BUILT_IN
 from testbay.manifest.project import compose_files
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
@@ -52,11 +52,7 @@ class Request:
         return f"{names} ({self.engine}: {self.reason})"
 
     def _called(self, name: str) -> str:
-        """A dependency as its image has it: `redis` or `valkey`, where that is what stands in the room of Dragonfly."""
-        if name not in ROOMS or name not in self.services:
-            return name
-        title = ROOMS[name].endpoint(self.services[name], 0).title.lower()
-        return title if title in ALIASES else name
+        return called(self.services[name], ROOMS[name]) if name in ROOMS and name in self.services else name
 
     @property
     def key(self) -> str:

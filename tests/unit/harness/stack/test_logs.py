@@ -23,3 +23,18 @@ def test_following_a_run_that_is_over_says_so(
         "postgres | ready",
         "# no stack runs that could be followed; this was 20260101-000000-shop-1",
     ]
+
+
+@pytest.mark.parametrize("only", [None, "redis", "dragonfly"])
+def test_a_log_is_called_as_its_server(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str], only: str | None
+) -> None:
+    """Redis, in the room of Dragonfly; both names choose it."""
+    run = tmp_path / ".testbay/runs/20260101-000000-shop-1"
+    (run / "logs").mkdir(parents=True)
+    (run / "logs/dragonfly.log").write_text("ready\n", encoding="utf-8")
+    (run / "run.json").write_text('{"dependencies": [{"name": "dragonfly", "title": "Redis"}]}', encoding="utf-8")
+
+    logs.show(logs.WhichLogs(which=None, only=only, lines=5, follow=False), tmp_path, settings, Voice(environ={}), str)
+
+    assert capsys.readouterr().out.splitlines() == ["redis | ready"]
