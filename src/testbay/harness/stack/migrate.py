@@ -20,6 +20,7 @@ from testbay.logs import tail
 from testbay.manifest.environments import environment, without_pytest
 
 _TIMEOUT_S = 600.0
+WENT_ON = "psql went on after ERROR: "
 READING = 3  # raised when files are read differently: a template made by the old reading is not used
 
 
@@ -110,6 +111,8 @@ def _ended_badly(name: str, db: str, how: re.Match[str]) -> MigrationError:
 _COMPLAINT = re.compile(r"^psql:(.+?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.MULTILINE)
 
 
+# Its two spaces tell it from what other programs log; a psql that reads its standard input names no file.
+_COMPLAINT_OF_PSQL = re.compile(r"^(?:psql:.+?:\d+: )?ERROR:  (\S.*)$", re.MULTILINE)
 _LOST = re.compile(r"connection to server (?:at .* failed: server closed the connection|was lost)")
 
 
@@ -182,10 +185,11 @@ def run_command(
     own: Callable[[int], None],
     *,
     values: Mapping[str, str] | None = None,
-) -> None:
+) -> str:
     """Run the manifest's `migrate` command in the service's folder, in a session that `own` is told of.
 
-    `values` are what its placeholders stand for.
+    `values` are what its placeholders stand for. Returns the error after which a psql among it went on, if one did:
+    its exit code does not tell.
 
     Raises:
         MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
@@ -208,6 +212,8 @@ def run_command(
     code = await_end(child, own, what, _TIMEOUT_S)
     if code != 0:
         raise _command_failed(what, command, code, tail(log, 20), _passed(root, environ))
+    complaint = _COMPLAINT_OF_PSQL.search(tail(log, 1000))
+    return f"{WENT_ON}{complaint[1]}" if complaint else ""
 
 
 def _passed(root: Path, environ: Mapping[str, str]) -> str:

@@ -85,9 +85,11 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
         began = time.time()
         values = exports.placeholders(stack.endpoints, stack.environment())
         log = stack.home / "migrate.log"
-        migrate.run_command(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
+        said = migrate.run_command(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
+        if said:
+            voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         stack.note({"migrated_at": began})
-        return [manifest.migrate]
+        return [manifest.migrate, *([said] if said else [])]
     if not manifest.migrations:
         _keep(stack, voice)
         return []

@@ -186,6 +186,21 @@ def test_a_migrate_command_runs_in_the_services_folder(tmp_path: Path) -> None:
     assert (said, len(handed)) == ((f"{tmp_path}\n", "postgresql://x\n"), 1)
 
 
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("psql:a.sql:2: ERROR:  no table\n", "psql went on after ERROR: no table"),
+        ("ERROR:  no table\nLINE 1: x\n", "psql went on after ERROR: no table"),
+        ("ERROR: of another program\nINFO psql\n", ""),
+    ],
+)
+def test_psql_that_goes_on_after_an_error_is_told(tmp_path: Path, printed: str, told: str) -> None:
+    """Its exit code is 0 unless ON_ERROR_STOP is set: the database may lack what the file should make."""
+    command = f"printf {shlex.quote(printed)} >&2; true"
+
+    assert migrate.run_command(command, tmp_path, ENVIRON, tmp_path / "log", lambda _: None) == told
+
+
 def test_a_failed_migrate_command_shows_its_last_words(tmp_path: Path) -> None:
     """And the command that runs it by hand."""
     command = "sh -c 'echo out; echo err >&2; exit 3'"
