@@ -6,6 +6,7 @@ Imported with the plugin, before any test can have changed something.
 import builtins
 import io
 import os
+import pathlib
 import queue
 import select
 import selectors
@@ -28,9 +29,10 @@ from testbay import settings
 P = ParamSpec("P")
 T = TypeVar("T")
 _ABSENT = object()
-_MODULES = (os, io, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
-_REAL: dict[ModuleType, dict[str, Any]] = {
+_MODULES = (os, os.path, io, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
+_REAL: dict[ModuleType | type, dict[str, Any]] = {
     **{module: {name: value for name, value in vars(module).items() if callable(value)} for module in _MODULES},
+    pathlib.Path: {name: value for name, value in vars(pathlib.Path).items() if callable(value) and name[0] != "_"},
     builtins: {"open": open, "print": print},
 }
 # A module in which nothing has changed is known by one comparison: this is asked at each phase of each test.
@@ -86,7 +88,7 @@ def _is_untouched() -> bool:
         return False
 
 
-def _faked() -> list[tuple[ModuleType, str, Any, Any]]:
+def _faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
     return [
         (module, name, vars(module).get(name, _ABSENT), value)
         for module, names in _REAL.items()

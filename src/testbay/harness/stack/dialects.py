@@ -29,6 +29,7 @@ _NO_TRANSACTION = re.compile(
 # What the tool itself would replace or decide; psql would not.
 _UNREADABLE = {
     "goose's ENVSUB": re.compile(r"(?im)^\s*--\s*\+goose\s+ENVSUB\s+ON\b"),
+    "Play's `;;`": re.compile(r"(?s)^(?:#[^\n]*\n|\s)*#\s*-+\s*!Ups\b.*;;"),
     "a context, label or precondition of Liquibase": re.compile(
         r"(?im)^\s*--\s*(?:changeset\b.*\b(?:context(?:filter)?|labels|dbms):|preconditions?\b)"
     ),
@@ -64,6 +65,12 @@ def ordered(folder: Path) -> list[Path]:
     if any(_FLYWAY.fullmatch(file.name) for file in files or deep):
         _refuse_code(folder)
         return _as_flyway(deep)
+    if (folder / "committed").is_dir():
+        raise MigrationError(
+            f"{folder} has its migrations in committed/, as graphile-migrate keeps them",
+            why="testbay applies the *.sql directly in that folder",
+            todo='migrations = "…/committed", or let its own tool do it: migrate = "graphile-migrate migrate"',
+        )
     names = {file.name for file in files}
     files = [file for file in files if not _leads_back(file.name, names)]
     if not files:
@@ -212,10 +219,12 @@ def upward(file: Path) -> Upward:
     _refuse_unclear(file, marks)
     kept, up, cut_at = [], marks[0].way == "down", 0
     ways = {mark.line: mark.way for mark in marks}
+    hashes = lines[marks[0].line - 1].startswith("#")  # `# --- !Ups` is a comment for Play alone
     for place, line in enumerate(lines, 1):
         up = ways[place] == "up" if place in ways else up
         cut_at = cut_at or (0 if up or place not in ways else place)
-        kept.append(line if up or place < marks[0].line else "\n")
+        is_sql = not (hashes and line.startswith("#")) and (up or place < marks[0].line)
+        kept.append(line if is_sql else "\n")
     return Upward(
         text="".join(kept), cut_at=cut_at, one_transaction=bool(marks[0].tool) and not _NO_TRANSACTION.search(text)
     )

@@ -123,6 +123,24 @@ def test_way_down_may_come_first(tmp_path: Path) -> None:
     assert dialects.upward(file).text == "\n\n-- migrate:up\nCREATE\n"
 
 
+def test_comments_that_psql_does_not_know_are_left_blank(tmp_path: Path) -> None:
+    """Those of Play begin with a hash."""
+    text = "# Users\n\n# --- !Ups\nCREATE\n# --- !Downs\nDROP\n"
+
+    part = dialects.upward(folder(tmp_path, **{"1.sql": text}) / "1.sql")
+
+    assert (part.text, part.cut_at) == ("\n\n\nCREATE\n\n\n", 5)
+
+
+def test_migrations_of_graphile_are_not_passed_over(tmp_path: Path) -> None:
+    """Its `current.sql` beside them is none that was committed."""
+    (tmp_path / "committed").mkdir()
+    (tmp_path / "current.sql").touch()
+
+    with pytest.raises(MigrationError, match="has its migrations in committed/, as graphile-migrate keeps them"):
+        dialects.ordered(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -143,6 +161,7 @@ def test_ordinary_comment_is_not_a_marker(tmp_path: Path, text: str) -> None:
     [
         ("1.sql", "SELECT 1;\n-- down\nSELECT 2;\n", "migration 1.sql: line 2 seems to begin a way down, and no line"),
         ("1.sql", "-- +goose ENVSUB ON\n", "migration 1.sql has goose's ENVSUB, which psql does not know"),
+        ("1.sql", "# --- !Ups\nA;;B;\n# --- !Downs\n", "migration 1.sql has Play's `;;`, which psql does not know"),
         ("V1__a.sql", "SELECT '${schema}'", "migration V1__a.sql has the placeholder ${schema} of Flyway, which psql"),
     ],
 )

@@ -292,5 +292,6 @@ def _pattern(url: str) -> "redis.Redis":
     with suppress(ImportError):  # before version 7
         from redis.driver_info import DriverInfo
 
-        options["driver_info"] = DriverInfo()  # else redis-py looks its own version up for each connection
+        # Else redis-py looks its own version up for each connection, in a file.
+        options["driver_info"] = world.really(DriverInfo)()
     return Redis(connection_pool=ConnectionPool.from_url(url, **options))

@@ -1,0 +1,42 @@
+"""What a test has replaced is put back while testbay itself works, and only then."""
+
+import builtins
+import io
+import os
+import pathlib
+import socket
+import time
+
+import pytest
+
+from testbay.harness import world
+
+NAMES = [
+    *((builtins, "open"), (io, "open"), (os, "open"), (os.path, "exists"), (time, "monotonic"), (socket, "socket")),
+    *((pathlib.Path, "open"), (pathlib.Path, "read_text"), (pathlib.Path, "mkdir"), (pathlib.Path, "is_file")),
+]
+
+
+@pytest.mark.parametrize(("place", "name"), NAMES, ids=lambda value: getattr(value, "__name__", value))
+def test_what_a_test_fakes_is_real_for_a_while(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> None:
+    """Functions of modules, and the methods of `Path`."""
+    genuine = getattr(place, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, lambda *_, **__: 1 / 0)
+        with world.real():
+            inside = getattr(place, name)
+        fake = getattr(place, name)
+
+    assert (inside is genuine, fake is genuine) == (True, False)
+
+
+def test_hosts_that_a_test_may_not_reach_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-socket's `--allow-hosts` guards `connect` of the class itself."""
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "connect", None, raising=False)
+        with world.real():
+            inside = vars(socket.socket).get("connect")
+        guarded = "connect" in vars(socket.socket)
+
+    assert (inside, guarded) == (None, True)
