@@ -84,7 +84,7 @@ inside() { # <machine> <system> <command line>
 }
 
 readme_commands() { # prints the README's own
-  sed -n '/^## In this repository/,/^You need/ s/^\$ \(make [a-z-]*\).*/\1/p' "$REPOSITORY/README.md"
+  sed -n '/^## In this repository/,/^## Read on/ s/^\$ \(make [a-z-]*\).*/\1/p' "$REPOSITORY/README.md"
 }
 
 main() { # SUITE [-- COMMAND…]
