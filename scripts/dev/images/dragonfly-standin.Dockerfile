@@ -2,7 +2,8 @@
 ARG BASE
 FROM ${BASE}
 COPY dragonfly-standin-entrypoint.sh /usr/local/bin/
+RUN ln -s dragonfly-standin-entrypoint.sh /usr/local/bin/docker-entrypoint.sh && install -d -m 1777 /data
 USER redis
-WORKDIR /tmp
+WORKDIR /data
 EXPOSE 6379
-ENTRYPOINT ["dragonfly-standin-entrypoint.sh"]
+ENTRYPOINT ["docker-entrypoint.sh"]
