@@ -65,3 +65,13 @@ start = "echo {{DATABASE_URL}} > url.txt && python -m http.server -b 127.0.0.1 {
     done = guest.run("run")
 
     assert done.code == 0, done.out
+    assert "made nothing" not in done.out
+
+
+def test_a_migration_of_another_database_is_told(guest: Guest) -> None:
+    """A command whose address is written down ends well, and nothing has come into the stack."""
+    guest.write({"testbay.toml": 'service = "guest"\nneeds = ["postgres"]\nmigrate = "true"\n'})
+
+    done = guest.run("exec", "--", "true")
+
+    assert "note: `migrate` ended well and made nothing in the stack's database" in done.out

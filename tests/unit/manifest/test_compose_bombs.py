@@ -17,6 +17,7 @@ BOMBS = {
         "compose.yaml": "x0: &a0 [a, a, a, a]\n"
         + "".join(f"x{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 9))
     },
+    "an anchor in itself": {"compose.yaml": f"a: &a\n  <<: *a\n{SERVICE}"},
     "merge keys": {
         "compose.yaml": "x0: &a0 {k: v}\n"
         + "".join(f"x{at}: &a{at} {{<<: [*a{at - 1}, *a{at - 1}, *a{at - 1}]}}\n" for at in range(1, 25))

@@ -14,6 +14,11 @@ from testbay.harness.stack.set_up import set_up
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
+_ELSEWHERE = (
+    "`migrate` ended well and made nothing in the stack's database. Where an address is written down (alembic.ini, "
+    "settings, .env), it migrated that database instead: have it take DATABASE_URL"
+)
+
 
 def decide_model(asked: Request) -> str:
     """Decide which model answers: `live` or `replay`; empty when the manifest names no replay.
@@ -63,7 +68,9 @@ def describe(stack: Stack, voice: Voice) -> None:
 def _moved(stack: Stack, name: str) -> str:
     service = stack.request.services.get(name)
     wanted = next((p.host for p in service.ports if p.host), 0) if service else 0
-    return f", as port {wanted} is taken" if wanted and stack.endpoints[name].port != wanted else ""
+    if not wanted or stack.endpoints[name].port == wanted:
+        return ""
+    return f", as port {wanted} is taken: tests with that port written down reach its owner's data, not this server"
 
 
 def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -> list[str]:
@@ -89,6 +96,8 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
         if said:
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         stack.note({"migrated_at": began})
+        if "postgres" in stack.endpoints and postgres.is_untouched(stack.endpoints["postgres"]):
+            voice.detail(f"note: {_ELSEWHERE}")
         return [manifest.migrate, *([said] if said else [])]
     if not manifest.migrations:
         _keep(stack, voice)

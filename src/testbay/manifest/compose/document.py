@@ -93,8 +93,9 @@ class _Tree:
         if self._nodes > _LIMIT_NODES:
             said = f"{self._path}: aliases make more than {_LIMIT_NODES} entries"
             raise UnboundedError(said, todo="a compose file is a page of text")
-        if id(node) in self._open:
-            raise ValueError(f"{_line(node)}: an anchor contains itself")
+        if id(node) in self._open:  # some Composes never end with one
+            said = f"{self._path}: {_line(node)}: an anchor contains itself"
+            raise UnboundedError(said, todo="take its own name out of it")
         if node.tag == "!reset":
             return Reset()
         self._open.add(id(node))

@@ -113,3 +113,11 @@ def test_a_file_mounted_over_the_images_own_counts(
     asked = replace(service(*command, name=name, ALLOW_EMPTY_PASSWORD="yes"), volumes=volumes)
 
     assert image.meaning(asked).password == password
+
+
+def test_the_quotes_of_an_endless_line_are_not_read(tmp_path: Path) -> None:
+    """A stranger's file would be read for minutes."""
+    (tmp_path / "redis.conf").write_text("requirepass '" + "a" * 900_000 + "\nport 6390\n")
+    volumes = (Volume(type="bind", source=str(tmp_path), target="/c"),)
+
+    assert image.meaning(replace(service("redis-server", "/c/redis.conf"), volumes=volumes)).port == 6390

@@ -1,6 +1,7 @@
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,25 @@ def test_a_ready_server_answered_for_jetstream(listen: Listen) -> None:
         connected,
     )
     assert rest == [b"PUB $JS.API.INFO INBOX.1 2\r\n{}\r\n", b"PONG\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        (b'"jetstream": false', ()),
+        (b'"jetstream": true', (message({"error": {"description": "jetstream not enabled for account"}}),)),
+    ],
+)
+def test_a_container_with_its_own_login_may_lack_jetstream(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch, said: bytes, answers: tuple[bytes, ...]
+) -> None:
+    """Its configuration is the project's: nobody waits for what it does not enable."""
+    monkeypatch.setattr(sys.modules[__name__], "INFO", INFO.replace(b"}", b", " + said + b"}"))
+    port = listen(a_server(GREETED, *answers))
+
+    assert nats.probe(replace(at(port), shared=nats.SHARED), 5) == Answer(
+        "2.12.4", "without JetStream, as its configuration has it"
+    )
 
 
 def test_an_answer_to_somebody_else_is_left_aside(listen: Listen) -> None:

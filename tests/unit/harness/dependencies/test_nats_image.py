@@ -161,3 +161,9 @@ def test_a_file_mounted_over_the_images_own_counts(tmp_path: Path, name: str, pl
     meant = image.meaning(ComposeService(key="bus", image=name, volumes=volumes))
 
     assert (meant.port, meant.login.password) == ((4333, "t") if read else (4222, ""))
+
+
+def test_a_configuration_that_includes_itself_is_refused(tmp_path: Path) -> None:
+    """It would have no end."""
+    with pytest.raises(ManifestError, match=r"it includes nats\.conf, more than 20 files deep"):
+        image.meaning(service(tmp_path, "include nats.conf"))

@@ -34,6 +34,7 @@ _DEFAULTS = (
     *(f"/opt/bitnami/{kind}/mounted-etc/{kind}.conf" for kind in ("redis", "valkey")),
 )
 _OVERRIDES = tuple(f"/opt/bitnami/{kind}/mounted-etc/overrides.conf" for kind in ("redis", "valkey"))
+_LONGEST_LINE = 4096  # of a redis.conf, as far as its quotes are read
 _ENVIRONMENT_FLAGS = ("REDIS_ARGS", "REDIS_EXTRA_FLAGS", "VALKEY_EXTRA_FLAGS")
 # Those of them that a test can notice.
 _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "rename-command")
@@ -155,12 +156,19 @@ def _lines(service: ComposeService, name: str) -> Iterator[Setting]:
 def _parsed(said: str) -> Iterator[Setting]:
     """The settings of a redis.conf."""
     for line in said.splitlines():
-        try:
-            name, *values = shlex.split(line, comments=line.lstrip().startswith("#")) or [""]
-        except ValueError:
-            name, *values = line.split()
+        name, *values = _words(line)
         if name:
             yield name.lower(), tuple(values)
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line with its quotes, as far as these can be read."""
+    if len(line) > _LONGEST_LINE:
+        return line.split()
+    try:
+        return shlex.split(line, comments=line.lstrip().startswith("#")) or [""]
+    except ValueError:
+        return line.split()
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:

@@ -161,8 +161,10 @@ def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, d
             yield entry
             continue
         inner = PurePosixPath(posixpath.normpath(path.parent / str(entry.value)))
+        if depth > _INCLUDES:
+            raise UnreadableError(f"it includes {entry.value}, more than {_INCLUDES} files deep")
         said = container.text(service, str(inner))
-        if said is None or depth > _INCLUDES:
+        if said is None:
             raise UnreadableError(f"it includes {entry.value}, which is not mounted")
         yield from _with_includes(service, inner, said, depth=depth + 1)
 

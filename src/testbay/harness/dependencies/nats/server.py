@@ -40,6 +40,7 @@ OVERSEER = "overseer"  # the account that is told who is connected to the others
 _MAIN = "main"  # the stack's own account
 _CONFIG = "/testbay-nats.conf"
 ANSWER_LIMIT_S = 30.0
+_WITHOUT_JETSTREAM = "without JetStream, as its configuration has it"
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -171,13 +172,22 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """JetStream's account information: the port answers before JetStream does."""
+    """JetStream's account information, as the port answers before JetStream does.
+
+    A container with a login of its own keeps its configuration, which need not enable JetStream.
+    """
     with Wire(endpoint, timeout_s) as wire:
         session = Session(wire, endpoint)
-        if refusal := refusal_of(session.request("$JS.API.INFO", {})):
-            raise OSError(refusal)
         check_identity(endpoint, str(session.info.get("server_name")))
-        return Answer(str(session.info.get("version", "unknown")))
+        version = str(session.info.get("version", "unknown"))
+        if endpoint.shared and not session.info.get("jetstream"):
+            return Answer(version, _WITHOUT_JETSTREAM)
+        refusal = refusal_of(session.request("$JS.API.INFO", {}))
+        if endpoint.shared and refusal == "jetstream not enabled for account":
+            return Answer(version, _WITHOUT_JETSTREAM)
+        if refusal:
+            raise OSError(refusal)
+        return Answer(version)
 
 
 def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:

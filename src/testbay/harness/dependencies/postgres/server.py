@@ -39,6 +39,8 @@ _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does
 _DATA_MOVED_IN = 18
 _HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _PRELOADED = "shared_preload_libraries"
+_FIRST_OF_USERS = 16384  # https://www.postgresql.org/docs/current/system-catalog-initial-data.html: FirstNormalObjectId
+_CATALOGS = ("pg_class", "pg_proc", "pg_namespace", "pg_type")
 
 find = programs.find
 
@@ -286,6 +288,15 @@ def psql(
         return process.run([*argv, *arguments], env=env, cwd=cwd, timeout_s=timeout_s)
     except TimeoutExpired:
         raise OSError(f"psql did not answer within {timeout_s:g} s") from None
+
+
+def is_untouched(endpoint: Endpoint) -> bool:
+    """Tell whether a database is as the server made it: without a table, a function or a schema of anybody's."""
+    made = " OR ".join(f"EXISTS (SELECT FROM {one} WHERE oid >= {_FIRST_OF_USERS})" for one in _CATALOGS)
+    try:
+        return psql(endpoint, ["-At", "-c", f"SELECT {made}"], timeout_s=10).out.strip() == "f"
+    except OSError:
+        return False
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
