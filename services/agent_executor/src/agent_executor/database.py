@@ -1,5 +1,6 @@
 """The PostgreSQL pool. Every statement of this process, the checkpointer's included, is counted here."""
 
+import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,27 @@ from typing_extensions import override
 from agent_executor.metrics import QueryLog
 from agent_executor.settings import Settings
 
-Connection = psycopg.AsyncConnection[DictRow]
+TRUST_S = 1.0
+"""For so long an answer counts for the next statements, too: the socket of a session that ended since says so."""
+
+
+class Connection(psycopg.AsyncConnection[DictRow]):
+    """A connection that knows when it was last seen to answer."""
+
+    answered_at = float("-inf")
+
+    async def check(self) -> None:
+        """Ask the server, unless it answered just now and nothing came since: its goodbye could be read."""
+        if time.monotonic() - self.answered_at < TRUST_S and not _has_something_to_read(self.fileno()):
+            return
+        await AsyncConnectionPool.check_connection(self)
+        self.answered_at = time.monotonic()
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    asked = select.poll()
+    asked.register(descriptor, select.POLLIN)
+    return bool(asked.poll(0))
 
 
 def _text(query: Any) -> str:
@@ -48,13 +69,14 @@ class Database:
         self._log = log
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             settings.database_url,
+            connection_class=Connection,
             min_size=settings.db_pool_min,
             max_size=max(settings.db_pool_max, settings.db_pool_min),
             timeout=settings.db_timeout_s,
             # Give a failed attempt up soon: the next caller then starts a fresh one at once, instead of
             # waiting out the pool's exponential back-off after the server is long since back.
             reconnect_timeout=settings.db_timeout_s / 4,
-            check=AsyncConnectionPool.check_connection,
+            check=Connection.check,
             open=False,
             name="agent-executor",
             kwargs={

@@ -1,5 +1,7 @@
 """One service process for each pytest process, on a lease of its own, and clients for the tests."""
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     from harness.progress import Progress
 
     from testbay.fixtures import Lease, Leases, Service
+
+
+def pytest_collection_finish() -> None:
+    """End coverage's watch over the tests themselves, which doubles their time: the service runs in its own process."""
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type] # what ends it, says its documentation
+
+
+def pytest_sessionfinish() -> None:
+    """Hold what the above relies on."""
+    assert "agent_executor" not in sys.modules, "the tests load the service: its lines count only if they are watched"
 
 
 @pytest.fixture(scope="session")

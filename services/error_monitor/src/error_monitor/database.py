@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from error_monitor.settings import Settings
 
-Connection = psycopg.AsyncConnection[DictRow]
+TRUST_S = 1.0
+"""For so long an answer counts for the next statements, too: the socket of a session that ended since says so."""
 
 # Errors that mean "the database is away, full or being restored": the work is tried again later. A transaction that
 # was refused has left nothing behind.
@@ -27,6 +29,26 @@ AWAY = (
     TimeoutError,
 )
 NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn)
+
+
+class Connection(psycopg.AsyncConnection[DictRow]):
+    """A connection that knows when it was last seen to answer."""
+
+    answered_at = float("-inf")
+
+    async def check(self, patience_s: float) -> None:
+        """Ask the server, unless it answered just now and nothing came since: its goodbye could be read."""
+        if time.monotonic() - self.answered_at < TRUST_S and not _has_something_to_read(self.fileno()):
+            return
+        with _hung_up_after(patience_s, self):
+            await AsyncConnectionPool.check_connection(self)
+        self.answered_at = time.monotonic()
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    asked = select.poll()
+    asked.register(descriptor, select.POLLIN)
+    return bool(asked.poll(0))
 
 
 class Pool(AsyncConnectionPool[Connection]):
@@ -42,8 +64,7 @@ class Pool(AsyncConnectionPool[Connection]):
         while True:
             connection = await super().getconn(max(0.0, ends - time.monotonic()))
             try:
-                with _hung_up_after(self.timeout, connection):
-                    await AsyncConnectionPool.check_connection(connection)
+                await connection.check(self.timeout)
             except BaseException as exc:
                 await self.putconn(connection)
                 if not isinstance(exc, Exception):
@@ -61,6 +82,7 @@ class Database:
         self._patience_s = settings.db_timeout_s * 4
         self.pool = Pool(
             settings.database_url,
+            connection_class=Connection,
             min_size=1,
             max_size=settings.db_pool_max,
             timeout=settings.db_timeout_s,

@@ -21,6 +21,7 @@ import threading
 from typing import Any
 
 import coverage
+from coverage.files import canonical_filename
 
 LIBRARIES = (
     "anyio._backends._asyncio",
@@ -89,6 +90,9 @@ def _load(rules: str) -> None:
         importlib.import_module(module)
     if measured is not None:
         measured.save()
+        for module in list(sys.modules.values()):  # found once here, and not by each process anew
+            if file := getattr(module, "__file__", None):
+                canonical_filename(file)
 
 
 def _reap(report: int) -> None:
