@@ -10,7 +10,20 @@ import pytest
 from testbay import settings
 
 _EXPORTED = re.compile(r"\b(DATABASE_URL|POSTGRES_[A-Z]+|REDIS_URL|DRAGONFLY_[A-Z]+|NATS_URL)\b")
-_SCOPE = re.compile(r"ScopeMismatch.*function scoped fixture (bay|postgres|dragonfly|nats|service|faults)\b", re.DOTALL)
+_UNSET = re.compile(
+    r"(?i)\b(database_url|redis_url|nats_url)\b(?=\s+field required|.{0,80}\b(?:not set|not found|missing)\b)",
+    re.DOTALL,
+)
+_SETS = re.compile(
+    r"\b((PG)(?:HOST|PORT|USER|PASSWORD|DATABASE)|(DB)_(?:HOST|PORT|USER|PASSWORD|NAME)"
+    r"|(REDIS|VALKEY)_(?:HOST|PORT|PASSWORD|DB)|(NATS)_(?:HOST|PORT))\b"
+)
+_NO_ADDRESS = re.compile(r'on socket "[^"]*\.s\.PGSQL\.|Expected string or URL object, got None')
+_SCOPE = re.compile(
+    r"ScopeMismatch.*function scoped fixture "
+    r"(bay|(?:postgres|dragonfly|redis)(?:_async|_asyncpg)?|valkey|nats|service|faults)\b",
+    re.DOTALL,
+)
 _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Authorization Violation", re.IGNORECASE)
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
@@ -39,11 +52,19 @@ def hint(error: BaseException) -> str:
         return "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
     if text := _usual_port(said):
         return text
-    found = _EXPORTED.search(said)
-    if found is None or found[1] in settings.environ():
+    return _unset(said)
+
+
+def _unset(said: str) -> str:
+    found = _EXPORTED.search(said) or _UNSET.search(said)
+    name = found[1].upper() if found else "DATABASE_URL" if _NO_ADDRESS.search(said) else ""
+    if not name and (one := _SETS.search(said)) and one[1] not in settings.environ():
+        kind = next(filter(None, one.groups()[1:]))
+        return f'testbay: {one[1]} is set where the manifest says `exports = ["{kind}"]`'
+    if not name or name in settings.environ():
         return ""
     return (
-        f"testbay: {found[1]} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
+        f"testbay: {name} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
         "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`"
     )
 

@@ -58,3 +58,42 @@ def test_django_without_its_plugin(error: Exception, monkeypatch: pytest.MonkeyP
 
     assert told == "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
     assert hints.hint(error) == ""
+
+
+UNSET = {
+    "key": KeyError("DATABASE_URL"),
+    "pydantic": ValueError("1 validation error for Settings\ndatabase_url\n  Field required [type=missing]"),
+    "environs": ValueError('Environment variable "DATABASE_URL" not set'),
+    "decouple": ValueError("DATABASE_URL not found. Declare it as envvar or define a default value."),
+    "sqlalchemy": TypeError("Expected string or URL object, got None"),
+    "psycopg": OSError('connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file'),
+}
+
+
+@pytest.mark.parametrize("error", UNSET.values(), ids=UNSET)
+def test_address_that_only_a_run_or_a_lease_sets(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a suite's settings say that they have none; where it is set, the error has another cause."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    told = hints.hint(error)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/shop")
+
+    assert told.startswith("testbay: DATABASE_URL is set for the whole run by `testbay run`; with plain pytest only")
+    assert hints.hint(error) == ""
+
+
+@pytest.mark.parametrize(("name", "kind"), [("PGHOST", "PG"), ("DB_NAME", "DB"), ("REDIS_PORT", "REDIS")])
+def test_names_that_the_manifest_exports_when_asked(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that does it is named."""
+    monkeypatch.delenv(name, raising=False)
+
+    assert hints.hint(KeyError(name)) == f'testbay: {name} is set where the manifest says `exports = ["{kind}"]`'
+
+
+@pytest.mark.parametrize("name", ["bay", "postgres", "postgres_async", "postgres_asyncpg", "redis", "valkey", "nats"])
+def test_fixture_of_one_test_in_a_wider_scope(name: str) -> None:
+    """Each of ours leads to the lease of a wider scope."""
+    said = f"ScopeMismatch: You tried to access the function scoped fixture {name} with a session scoped request object"
+
+    assert hints.hint(RuntimeError(said)).startswith(
+        f"testbay: `{name}` is one test's. For a wider scope override `bay`"
+    )
