@@ -161,13 +161,14 @@ def test_a_line_without_its_end_is_waited_for(module_monitor: Instance, mine: Lo
 
 def test_bytes_that_are_no_text(module_monitor: Instance, mine: LogFolder) -> None:
     """NUL bytes and broken UTF-8 are stored as what can be shown, and the lines around them are read."""
-    for raw in (b"ERROR nul \0 byte\n", b"ERROR broken \xff\xfe\n", b"ERROR \xed\xa0\x80 surrogate\n"):
+    spelled = rb'{"level": "error", "message": "spelled \u0000 \ud800", "service": "\u0000"}' + b"\n"
+    for raw in (b"ERROR nul \0 byte\n", b"ERROR broken \xff\xfe\n", b"ERROR \xed\xa0\x80 surrogate\n", spelled):
         mine.write(b"fine\n" + raw)
         mine.fail(1)
     module_monitor.scan()
 
-    shown = [module_monitor.counts(words=word) for word in ("nul ", "broken", "surrogate")]
-    assert (counted(module_monitor, mine), [list(one.values()) for one in shown]) == (3, [[1], [1], [1]])
+    shown = [module_monitor.counts(words=word) for word in ("nul ", "broken", "surrogate", "spelled")]
+    assert (counted(module_monitor, mine), [list(one.values()) for one in shown]) == (4, [[1]] * 4)
 
 
 def test_a_line_of_many_megabytes(module_monitor: Instance, mine: LogFolder) -> None:

@@ -8,7 +8,10 @@ import pytest
 from error_monitor import cli_read
 from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import fingerprint
+from error_monitor.patterns.store import as_jsonb, rows
 from error_monitor.reading.reader import Reader
+from error_monitor.scanning.reader import Readers
+from error_monitor.sources.records import Batch
 
 CHARS = 64_000
 UNITS = [
@@ -73,3 +76,16 @@ def test_many_streams() -> None:
 
     assert len(events + reader.flush()) == 2_000
     assert len(reader.joiners) == 0
+
+
+def test_what_json_spells_is_stored() -> None:
+    """A NUL or half of a surrogate pair in a log's JSON reaches no table: PostgreSQL would refuse the whole scan."""
+    spelled = r'"\u0000\ud800"'
+    pending = rf'{{"log": "Traceback (most recent call last): " , "stream": {spelled}, "time": ""}}'
+    lines = [rf'{{"level": "error", "message": {spelled}, "service": {spelled}}}'.encode(), pending.encode()]
+    readers = Readers({})
+    seen = readers.feed([Batch(origin="", service="", lines=lines)])
+    stored = [as_jsonb(one).obj for one in (*rows("files", seen), readers.kept)]
+
+    assert seen
+    assert not any(bad in json.dumps(stored) for bad in (r"\u0000", r"\ud8"))

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from error_monitor.database import Connection, Database
 from error_monitor.fixes.records import Answer, Edit, Proof
-from error_monitor.patterns.store import storable
+from error_monitor.patterns.store import as_jsonb, storable
 
 LEASE_S = 120.0
 MOST_INTERRUPTED = 3
@@ -203,15 +203,7 @@ async def _step(connection: Connection, fix_id: int, rung: int, reason: str, *, 
 
 
 def _json(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(_storable(value))
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, Mapping):
-        return {key: _storable(one) for key, one in value.items()}
-    return [_storable(one) for one in value] if isinstance(value, list | tuple) else value
+    return None if value is None else as_jsonb(value)
 
 
 def edits(row: DictRow) -> tuple[Edit | None, Sequence[Edit]]:

@@ -1,7 +1,7 @@
 """Every write of a scan. Events and the cursor behind them are one transaction, and each proves its fence."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from error_monitor.patterns.weights import weigh
 from error_monitor.scanning.lease import LeaseLostError
 
 _MOST_SERVICES = 50
+_KEPT = ("fingerprint", "type", "message", "frame", "level", "category", "severity", "fixable", "reason")
 
 PATTERNS = """
 INSERT INTO error_monitor.patterns AS known (fingerprint, type, message, frame, level, category, severity, fixable,
@@ -80,8 +81,8 @@ class Store:
                 {
                     "stream": cursor.stream,
                     "source": cursor.source,
-                    "position": Jsonb(cursor.position),
-                    "readers": Jsonb(cursor.readers),
+                    "position": as_jsonb(cursor.position),
+                    "readers": as_jsonb(cursor.readers),
                     "version": cursor.version,
                     "lines": step.lines,
                     "fence": writer.fence,
@@ -131,7 +132,7 @@ class Store:
             ended = await connection.execute(
                 """UPDATE error_monitor.scans SET finished_at = now(), errors = %s, is_complete = %s
                    WHERE scan_id = %s RETURNING *""",
-                (Jsonb(errors), is_complete, scan_id),
+                (as_jsonb(errors), is_complete, scan_id),
             )
             row = await ended.fetchone()
             await connection.execute(
@@ -175,9 +176,9 @@ class Store:
 
     async def _add(self, connection: Connection, source: str, seen: Sequence[Seen]) -> int:
         patterns, occurrences = rows(source, seen)
-        added = await connection.execute(PATTERNS, (Jsonb(patterns),))
+        added = await connection.execute(PATTERNS, (as_jsonb(patterns),))
         fresh = sum(bool(row["is_new"]) for row in await added.fetchall())
-        await connection.execute(OCCURRENCES, (Jsonb(occurrences),))
+        await connection.execute(OCCURRENCES, (as_jsonb(occurrences),))
         await weigh(connection, [one["fingerprint"] for one in patterns])
         return fresh
 
@@ -219,10 +220,9 @@ def rows(source: str, seen: Sequence[Seen]) -> tuple[list[dict[str, Any]], list[
 def _pattern(events: list[Seen]) -> dict[str, Any]:
     newest = max(events, key=lambda one: one.time)
     return {
-        **{name: getattr(newest, name) for name in ("fingerprint", "level", "category", "severity", "fixable")},
-        **{name: storable(getattr(newest, name)) for name in ("type", "message", "frame", "reason")},
+        **{name: getattr(newest, name) for name in _KEPT},
         "services": sorted({one.service for one in events})[:_MOST_SERVICES],
-        "example": [storable(line) for line in newest.example],
+        "example": newest.example,
         "events": len(events),
         "first_seen": min(one.time for one in events).isoformat(),
         "last_seen": newest.time.isoformat(),
@@ -238,3 +238,16 @@ def storable(text: str) -> str:
     if "\0" in text:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_jsonb(value: Any) -> Jsonb:
+    """JSON that PostgreSQL takes: it refuses the same in a text that JSON spells with escapes."""
+    return Jsonb(_storable(value))
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(key): _storable(one) for key, one in value.items()}
+    return [_storable(one) for one in value] if isinstance(value, list | tuple) else value

@@ -9,6 +9,7 @@ from error_monitor.logs import OWN
 from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import fingerprint
 from error_monitor.patterns.records import Seen
+from error_monitor.patterns.store import storable
 from error_monitor.reading.event import Event, Frame
 from error_monitor.reading.reader import Reader
 from error_monitor.sources.records import Batch
@@ -79,7 +80,7 @@ class Readers:
             severity=judged.severity,
             fixable=judged.fixable,
             reason=judged.reason,
-            service=event.service or service,
+            service=storable(event.service or service),
             example=tuple(line[:_MOST_CHARACTERS] for line in event.text.split("\n")[:_MOST_LINES]),
             time=self._time(event, times, before),
         )
