@@ -38,7 +38,10 @@ class Files:
         paths = {os.path.abspath(path) for path in named}  # noqa: PTH100 -- a link keeps its name: it may lead elsewhere tomorrow
         paths = {path for path in paths if Path(path).is_file() and not path.endswith(rotation.PACKED)}
         self._seen |= {path for path in paths if not any(rotation.is_left_by(path, other) for other in paths)}
-        return sorted(self._seen)
+        found = sorted(self._seen)
+        # This read notes what is lost with a folder; the next one has nothing to look for in it.
+        self._seen = {path for path in found if Path(path).parent.is_dir()}
+        return found
 
 
 class File:
@@ -46,7 +49,7 @@ class File:
 
     def __init__(self, path: Path, monitor: str, lookback_s: float) -> None:
         self._lookback_s = lookback_s
-        self.key = f"files:{monitor}:{path}"
+        self.key = f"files:{monitor}:{os.fsencode(path).decode(errors='backslashreplace')}"
         self._path = path
 
     async def read(self, position: Position | None) -> Chunk:

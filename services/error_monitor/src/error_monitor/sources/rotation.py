@@ -164,9 +164,13 @@ def family(path: Path) -> Iterator[list[Found]]:
 
 
 def _listed(path: Path) -> dict[str, int]:
-    """The inode of each file by its name."""
-    listed = {}
-    for entry in os.scandir(path.parent):
+    """The inode of each file by its name; none in a folder that is gone, as that of a Kubernetes pod is one day."""
+    listed: dict[str, int] = {}
+    try:
+        entries = os.scandir(path.parent)
+    except FileNotFoundError:
+        return listed
+    for entry in entries:
         if (entry.name == path.name or is_left_by(entry.name, path.name)) and not entry.name.endswith(PACKED):
             try:
                 info = entry.stat()

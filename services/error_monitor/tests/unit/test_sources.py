@@ -1,0 +1,40 @@
+"""What the sources of lines do where names and folders are not as one expects."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from error_monitor.sources.files import Files
+from error_monitor.sources.records import Chunk, Position
+
+
+def read(source: Files, position: Position | None = None) -> list[Chunk]:
+    """One read of every stream."""
+
+    async def every() -> list[Chunk]:
+        return [await stream.read(position) for stream in await source.streams()]
+
+    return asyncio.run(every())
+
+
+def test_a_folder_that_is_gone_is_a_gap_once(tmp_path: Path) -> None:
+    """The log folder of a Kubernetes pod goes with its pod: that is a gap, not a source that fails for ever."""
+    file = tmp_path / "pod" / "app.log"
+    file.parent.mkdir()
+    file.write_text("one\n")
+    source = Files([f"{tmp_path}/*/app.log"], "default", 3600)
+    (first,) = read(source)
+    shutil.rmtree(file.parent)
+    (second,) = read(source, first.position)
+
+    assert ([gap.kind for gap in second.gaps], read(source, second.position)) == (["deleted"], [])
+
+
+def test_a_name_that_is_not_utf_8_has_a_key(tmp_path: Path) -> None:
+    """PostgreSQL takes the key of a file whatever its name is."""
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.log"))
+    file.write_text("one\n")
+    (stream,) = asyncio.run(Files([f"{tmp_path}/*.log"], "default", 3600).streams())
+
+    assert stream.key == rf"files:default:{tmp_path}/caf\xe9.log"
