@@ -165,7 +165,10 @@ class Desk:
                 self._post(one.id, "again", number, now)
 
     def forget(self, known: Iterable[Series], now: float) -> None:
-        """Forget checks that the manifest has no more: their incidents cannot go on."""
+        """Forget what the manifest has no more: checks, whose incidents cannot go on, and channels."""
+        channels = {channel for rule in self.rules.values() for channel in rule.channels}
+        for notice in [one for one in self.notices.values() if one.channel not in channels]:
+            self.note(replace(notice, state="dropped"))
         for series in set(self.standings) - set(known):
             gone = self.standings.pop(series)
             if gone.incident in self.incidents:
@@ -226,7 +229,9 @@ class Desk:
         key = digest("cause", series.service, series.target, result.verdict, cause(result))
         for known in self.incidents.values():
             if known.goes_on and known.cause == key and len(known.members) < _MOST_MEMBERS:
-                self._keep(replace(known, members=(*known.members, series), opened=min(known.opened, now.since)))
+                members = known.members if series in known.members else (*known.members, series)
+                self._keep(replace(known, members=members, opened=min(known.opened, now.since)))
+                self._relapse(self.incidents[known.id], series)
                 self.happened(known.id, one.at, f"{_name(series)}: {result.verdict}: {result.said}")
                 return known.id
         self.last_incident += 1

@@ -124,3 +124,30 @@ def test_a_check_that_the_manifest_has_no_more_ends_its_incident() -> None:
     made.forget([LOGIN], 20)
 
     assert (titles(courier, 21), made.incidents) == (["a: shop on prod: well again after 20 s: health"], {})
+
+
+def test_a_check_that_fails_again_keeps_its_incident_open() -> None:
+    """What ended for one check and began again for the same cause ends with its last check."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment, verdict, *series in (
+        *((at, "fail", HEALTH, LOGIN) for at in (0, 1)),
+        *((at, "pass", HEALTH) for at in (2, 3)),
+        *((at, "fail", HEALTH) for at in (4, 5)),
+        *((at, "pass", LOGIN) for at in (6, 7)),
+    ):
+        hear(made, moment, verdict, *series)  # type: ignore[arg-type]
+
+    (incident,) = made.incidents.values()
+    assert (incident.members, incident.failing, incident.closed) == ((HEALTH, LOGIN), (HEALTH,), 0)
+    assert titles(courier, 10) == ["a: shop on prod: health fails"]
+
+
+def test_news_for_a_channel_that_the_manifest_has_no_more_is_dropped() -> None:
+    """A watcher with another manifest goes on from the same history."""
+    made = desk("a", "old")
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH)
+    made.rules = {"shop": Etiquette(channels=("a",))}
+    made.forget([HEALTH], 2)
+
+    assert [errand.channel for errand in Courier(desk=made).choose(10)] == ["a"]
