@@ -127,11 +127,11 @@ def test_what_is_well_is_said_to_be(watch: Watch) -> None:
 
 
 def test_a_job_that_calls_in_is_well_and_one_that_fails_is_not(watch: Watch) -> None:
-    """Whoever does not know the token is not heard."""
+    """Whoever does not know the token is not heard. A whole log is, in whatever encoding: its beginning counts."""
     assert watch.get(f"beat/backup/{'x' * 20}").status_code == 404
     assert watch.get(f"beat/backup/{TOKEN}").text == "heard\n"
     soon(lambda: watch.checks()["backup"]["state"] == "pass")
-    httpx.post(f"{watch.url}beat/backup/{TOKEN}/fail", content="no room", trust_env=False)
+    httpx.post(f"{watch.url}beat/backup/{TOKEN}/fail", content=b"no room \xe9" + b"x" * 200_000, trust_env=False)
     failed = soon(lambda: said if "no room" in (said := watch.checks()["backup"]["said"]) else "")
     watch.get(f"beat/backup/{TOKEN}")
 

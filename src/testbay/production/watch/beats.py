@@ -34,7 +34,7 @@ class Jobs:
         return placeholders.with_environment(check.token, self.environ)[0]
 
     def judge(self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], now: float) -> Passed:
-        """Judge a heartbeat by its calls, which begin with the newest.
+        """Judge a heartbeat by its calls without those of `log`, beginning with the newest.
 
         Raises:
             FoundError: The job failed, is late, or takes too long; or its token is not a secret.
@@ -42,7 +42,6 @@ class Jobs:
         if len(self._token(check)) < _SHORTEST:
             said = f"{check.token} is not set, or shorter than {_SHORTEST} characters"
             raise FoundError("error", said, reached=False)
-        calls = [one for one in calls if one[1] != "log"]
         good = next((one for one in calls if one[1] == "ok"), None)
         newest = calls[0] if calls else None
         if newest and newest[1] == "fail":

@@ -227,7 +227,7 @@ class LivePage:
             return await self._text("no such job, or another token\n", status=404)
         if call not in CALLS:
             return await self._text(f"end with one of: {', '.join(CALLS)}\n", status=404)
-        said = one_line((await request.text())[:_MOST_TEXT], _MOST_TEXT) if request.method == "POST" else ""
+        said = one_line(await _beginning(request), _MOST_TEXT) if request.method == "POST" else ""
         recorder = self.cycle.recorder
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.cycle.keeper, recorder.store.beat, info["name"], self._now, call, said)
@@ -260,6 +260,15 @@ def _headline(every: list[Stands]) -> str:
         return f"Nothing is known of {plural(count, 'check')}"
     words = {"fail": "failing", "stale": "answered by an old build", "error": "impossible to ask"}
     return f"{count} of {plural(len(every), 'check')} {'is' if count == 1 else 'are'} {words[worst]}"
+
+
+async def _beginning(request: "web.Request") -> str:
+    """The beginning of what was sent: a job's whole log, in whatever encoding, must not make its call unheard."""
+    try:
+        raw = await request.content.readexactly(4 * _MOST_TEXT)
+    except asyncio.IncompleteReadError as error:
+        raw = error.partial
+    return raw.decode(errors="replace")[:_MOST_TEXT]
 
 
 def _root(request: "web.Request") -> str:

@@ -34,6 +34,12 @@ _SUM = """insert into sums values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update 
 failed=failed+excluded.failed, stale=stale+excluded.stale, skipped=skipped+excluded.skipped,
 errors=errors+excluded.errors, took_us=took_us+excluded.took_us, timed=timed+excluded.timed,
 most_us=max(most_us, excluded.most_us)"""
+_BEATS = """with calls as (select rowid as id, at, kind from beats where name=? and kind != 'log'),
+newest as (select id from calls order by at desc limit 1),
+good as (select id, at from calls where kind='ok' order by at desc limit 1),
+began as (select calls.id from calls, good where kind='start' and calls.at <= good.at order by calls.at desc limit 1)
+select at, kind, text from beats
+where rowid in (select id from newest union select id from good union select id from began) order by at desc"""
 
 
 class WatchStore:
@@ -104,6 +110,16 @@ class WatchStore:
         self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Write all of a moment, or nothing of it."""
+        known = dict(self._series)
+        try:
+            self._write(rounds, changes, facts)
+        except BaseException:
+            self._series = known  # the numbers of new series went with the transaction
+            raise
+
+    def _write(
+        self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]]
+    ) -> None:
         with self._connection as db:
             numbered = [(self._number(series, kind), *told) for series, kind, told in rounds]
             db.executemany("insert into rounds values (?,?,?,?)", numbered)
@@ -128,10 +144,9 @@ class WatchStore:
             db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
             db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
 
-    def beats(self, name: str, count: int = 20) -> list[tuple[float, str, str]]:
-        """The newest calls of a job, the newest first."""
-        query = "select at, kind, text from beats where name=? order by at desc limit ?"
-        return self._connection.execute(query, (name, count)).fetchall()
+    def beats(self, name: str) -> list[tuple[float, str, str]]:
+        """The calls that decide how a job is, the newest first: the last one, the last good one, and its start."""
+        return self._connection.execute(_BEATS, (name,)).fetchall()
 
     def tidy(self, now: float, keep_s: float) -> None:
         """Make sums of the hours that are over, pack their rounds, and let go of what is too old."""

@@ -119,6 +119,19 @@ def test_a_moment_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         assert db.execute("select count(*) from rounds").fetchone() == (0,)
 
 
+def test_a_check_is_known_after_a_moment_that_was_not_written(tmp_path: Path) -> None:
+    """Its number went with the transaction: another one's rounds would be taken for its own."""
+    made, series = WatchStore(tmp_path), Series("shop", "prod", "health")
+    with pytest.raises(sqlite3.Error):
+        made.write([(series, "http", Told(START * 1000, 0, 1))], Changes(), [("watch", object())])  # type: ignore[list-item]
+    made.write([(series, "http", Told(START * 1000, 0, 1))], Changes())
+    made.close()
+    with closing(store.connect(tmp_path / store.FILE, writes=False)) as db:
+        known = db.execute("select name, verdict from rounds join series on series.id = rounds.series").fetchall()
+
+    assert known == [("health", 0)]
+
+
 def test_notes_belong_to_an_incident(tmp_path: Path) -> None:
     """Where there is none, a note is refused."""
     WatchStore(tmp_path).close()

@@ -1,0 +1,27 @@
+"""What the calls of a job say of it."""
+
+from pathlib import Path
+
+from testbay.manifest.probes import HeartbeatCheck
+from testbay.production.watch.beats import Jobs
+from testbay.production.watch.store import WatchStore
+
+BACKUP = HeartbeatCheck.model_validate({"kind": "heartbeat", "id": "backup", "token": "${BEAT}", "within": "1h"})
+
+
+def test_a_job_that_says_much_is_not_late(tmp_path: Path) -> None:
+    """However often it logs, or begins, what counts is its last good end and how long that took."""
+    made = WatchStore(tmp_path)
+    for at, kind in (
+        (10, "start"),
+        (15, "ok"),
+        *((20 + at, "start") for at in range(30)),
+        *((60 + at, "log") for at in range(30)),
+    ):
+        made.beat("backup", at, kind, kind)
+    calls = made.beats("backup")
+    made.close()
+    found = Jobs(checks={}, environ={"BEAT": "x" * 16}, began=-9000.0).judge(BACKUP, calls, 100)
+
+    assert calls == [(49.0, "start", "start"), (15.0, "ok", "ok"), (10.0, "start", "start")]
+    assert found.said == "the job ended well 1m ago"
