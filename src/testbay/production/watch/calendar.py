@@ -1,7 +1,7 @@
 """Hours in which people may sleep: planned work, and the quiet hours of a channel."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from testbay.manifest.watching import DAYS, Maintenance
@@ -27,8 +27,10 @@ def _holds(window: Maintenance, zone: str, moment: datetime) -> bool:
     local = moment.astimezone(ZoneInfo(zone))
     for day in (local, local - _DAY):  # it may have begun yesterday
         hour, minute = map(int, window.at.split(":"))
-        begin = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        if DAYS[begin.weekday()] in window.days and begin <= local < begin + timedelta(seconds=window.lasts):
+        begin = day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
+        # In UTC: the night in which the clocks are changed has an hour more, or less, of the local time.
+        lasted_s = (moment - begin.astimezone(UTC)).total_seconds()
+        if DAYS[begin.weekday()] in window.days and 0 <= lasted_s < window.lasts:
             return True
     return False
 

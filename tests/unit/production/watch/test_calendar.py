@@ -35,6 +35,24 @@ def test_planned_work_comes_again_and_again(at: str, zone: str, *, planned: bool
     assert is_planned([window], zone, moment(at), check="health", target="prod") is planned
 
 
+@pytest.mark.parametrize(
+    ("at", "planned"),
+    [
+        ("2026-10-25T00:29", False),  # at three in the night it becomes two
+        ("2026-10-25T00:30", True),
+        ("2026-10-25T01:20", True),
+        ("2026-10-25T01:40", False),
+        ("2027-03-28T01:40", True),  # at two it becomes three: there is no half past two
+        ("2027-03-28T02:40", False),
+    ],
+)
+def test_planned_work_lasts_as_long_in_the_nights_of_other_clocks(at: str, *, planned: bool) -> None:
+    """An hour is an hour, whatever the clocks on the wall do in it."""
+    window = window_of(at="02:30", lasts="1h")
+
+    assert is_planned([window], "Europe/Amsterdam", moment(at), check="health", target="prod") is planned
+
+
 def test_work_that_began_yesterday_goes_on() -> None:
     """At one in the night it is still yesterday's."""
     window = window_of(at="23:30", lasts="2h", days=["sat"])
