@@ -145,6 +145,7 @@ class Motion:
         self.recorder.settle()
         errands = self.courier.choose(self.now)
         self._maybe_crash(step)
+        self.recorder.gather()
         assert self.recorder.write()
         for series, verdict in heard:
             self.truth[series].hear(self.now, bad=verdict == "fail", held=held)

@@ -43,7 +43,7 @@ class Cycle:
         """Ask in rounds until the task is cancelled."""
         while True:
             began = time.monotonic()
-            written = await self.beat()
+            written = await self._whole_beat()
             if time.monotonic() - self._tidied > _TIDY_S:
                 self._tidied = time.monotonic()
                 await self._kept(self._tidy)
@@ -58,6 +58,7 @@ class Cycle:
         recorder.settle()
         errands = self.courier.choose(recorder.clock())
         recorder.tally.untold = self.courier.untold
+        recorder.gather()
         written = bool(await self._kept(recorder.write, self.facts))
         if written:
             self.facts = {}
@@ -65,11 +66,21 @@ class Cycle:
             self._start(self._send(errand))
         return written
 
+    async def _whole_beat(self) -> bool:
+        """One cycle to its end: a message that was chosen is sent, also when the watcher ends meanwhile."""
+        beat = asyncio.ensure_future(self.beat())
+        try:
+            return await asyncio.shield(beat)
+        except asyncio.CancelledError:
+            await asyncio.wait([beat])
+            raise
+
     async def finish(self) -> bool:
         """The last words: what was heard is written down, and what can be told is."""
         await self.beat()
         if self._sending:
             await asyncio.wait(self._sending, timeout=_LAST_WORDS_S)
+        self.recorder.gather()
         written = bool(await self._kept(self.recorder.write, None))
         self._hands.shutdown(wait=False, cancel_futures=True)
         return written

@@ -3,8 +3,8 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from testbay.production.checks.report import Result
@@ -60,7 +60,7 @@ class RoundKeeper:
     steady: Callable[[], float] = time.monotonic
     _heard: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
     _rounds: list[tuple[Series, str, Told]] = field(default_factory=list)
-    _changes: list[Changes] = field(default_factory=list)
+    _changes: Changes = field(default_factory=Changes)
     _apart_s: float | None = None
 
     def hear(self, series: Series, result: Result, at: float, *, held: bool) -> None:
@@ -78,20 +78,25 @@ class RoundKeeper:
             del self._rounds[:excess]
             self.tally.lost += excess
 
+    def gather(self) -> None:
+        """Take over what the desk has changed, in the thread that changes it: another one writes it down."""
+        fresh = self.desk.drain()
+        self._changes.standings |= fresh.standings
+        self._changes.incidents |= fresh.incidents
+        self._changes.notices |= fresh.notices
+        self._changes.happenings += fresh.happenings
+
     def write(self, facts: dict[str, Any] | None = None) -> bool:
-        """Write down what was judged; False when that is impossible now, and will be tried again."""
-        rounds, changes = self._rounds, _joined([*self._changes, self.desk.drain()])
+        """Write down what was gathered; False when that is impossible now, and will be tried again."""
         try:
             known = [(name, json.dumps(value)) for name, value in (facts or {}).items()]
-            self.store.write(rounds, changes, known)
+            self.store.write(self._rounds, self._changes, known)
         except (sqlite3.Error, OSError) as error:
-            self._changes = [changes]
             if not self.tally.store_trouble:
                 self.say(f"history: {self.store.folder} cannot be written: {error}; the rounds wait in memory")
             self.tally.store_trouble = str(error) or type(error).__name__
             return False
-        del self._rounds[: len(rounds)]
-        self._changes = []
+        self._rounds, self._changes = [], Changes()
         if self.tally.store_trouble:
             self.say(f"history: {self.store.folder} is written again")
             self.tally.store_trouble = ""
@@ -109,13 +114,3 @@ def _told(result: Result, at: float) -> Told:
     took_s = result.latencies_s[-1] if result.latencies_s else (result.duration_s if result.verdict == "pass" else None)
     took_us = None if took_s is None else round(took_s * 1e6)
     return Told(round(at * 1000), VERDICTS.index(result.verdict), took_us)
-
-
-def _joined(parts: Sequence[Changes]) -> Changes:
-    whole = Changes()
-    for part in parts:
-        whole.standings |= part.standings
-        whole.incidents |= part.incidents
-        whole.notices |= part.notices
-        whole.happenings += part.happenings
-    return replace(whole)
