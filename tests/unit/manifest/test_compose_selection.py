@@ -97,3 +97,10 @@ def test_what_cannot_be_is_refused(
         select(reading, needs, named=named, also=also)
 
     assert refused.value.what.replace(str(tmp_path / "c.yml"), "FILE") == said
+
+
+@pytest.mark.parametrize("given", ['environment: {"A\\0": b}', 'environment: {A: "b\\0"}', 'command: ["x\\0"]'])
+def test_what_no_program_can_be_given_is_refused(tmp_path: Path, given: str) -> None:
+    """Docker refuses it too, later."""
+    with pytest.raises(ManifestError, match=r"services\.db has a NUL character in its environment or command"):
+        select(read(tmp_path, f"services: {{db: {{image: postgres, {given}}}}}"), [], also=["db"])

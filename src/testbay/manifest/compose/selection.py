@@ -56,6 +56,13 @@ def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> li
 def _check(reading: ComposeFile, service: ComposeService) -> None:
     if service.problem is not None:
         raise service.problem
+    given = (*service.environment, *service.environment.values(), *service.command, *(service.entrypoint or ()))
+    if any("\0" in text for text in given):
+        raise ManifestError(
+            f"{reading.path}: services.{service.key} has a NUL character in its environment or command",
+            why="no program can be given one",
+            todo="take it out",
+        )
     if not service.image and not service.build:
         raise ManifestError(
             f"{reading.path}: services.{service.key} has neither an image nor a build",

@@ -305,3 +305,11 @@ def test_psql_sees_nothing_of_the_users_own_settings(listen: Listen, tmp_path: P
     assert b"user\0app\0database\0shop\0application_name\0psql\0" in hello[0]
     assert b"options" not in hello[0]
     assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.parametrize("db", ["d" * 63, "д" * 31])
+def test_a_long_name_leaves_room_for_the_suffix(db: str) -> None:
+    """PostgreSQL cuts a name after 63 bytes: the database that is set aside would be the first one."""
+    long = postgres.pristine(Endpoint(name="postgres", title="PostgreSQL", host="h", port=1, db=db)).db
+
+    assert (long.endswith("_pristine"), len(long.encode()) <= 63) == (True, True)

@@ -38,6 +38,7 @@ _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
 _DATA_MOVED_IN = 18
 _HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
+_LEAST_NAME = 40  # bytes
 _PRELOADED = "shared_preload_libraries"
 _FIRST_OF_USERS = 16384  # https://www.postgresql.org/docs/current/system-catalog-initial-data.html: FirstNormalObjectId
 _CATALOGS = ("pg_class", "pg_proc", "pg_namespace", "pg_type")
@@ -214,7 +215,12 @@ def keep_pristine(endpoint: Endpoint) -> None:
 
 def pristine(endpoint: Endpoint) -> Endpoint:
     """The database that was set aside."""
-    return replace(endpoint, db=f"{endpoint.db}_pristine")
+    return replace(endpoint, db=f"{beginning(endpoint.db)}_pristine")
+
+
+def beginning(db: str) -> str:
+    """The beginning of a database's name, so that a suffix has room in the 63 bytes that PostgreSQL keeps of one."""
+    return db.encode()[:_LEAST_NAME].decode(errors="ignore")
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's

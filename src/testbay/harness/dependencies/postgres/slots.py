@@ -37,14 +37,13 @@ from testbay.harness.dependencies.postgres.changes import (
     tell_prepared,
 )
 from testbay.harness.dependencies.postgres.cloning import Strategies
-from testbay.harness.dependencies.postgres.server import LEASE_MARK, PRISTINE_LOCK, pristine
+from testbay.harness.dependencies.postgres.server import LEASE_MARK, PRISTINE_LOCK, beginning, pristine
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 
 _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
 _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
 _FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
-_LEAST_NAME = 40  # of 63 bytes, so that a suffix has room
 
 
 class Cluster:
@@ -133,7 +132,7 @@ class Database:
 
     def __init__(self, cluster: Cluster, number: int) -> None:
         self._cluster = cluster
-        self._prefix = f"{cluster.endpoint.db[:_LEAST_NAME]}{LEASE_MARK}{number}"
+        self._prefix = f"{beginning(cluster.endpoint.db)}{LEASE_MARK}{number}"
         self._edition = 0
         self._renewals = 0
         self._used = False  # lent since it was last made as new
