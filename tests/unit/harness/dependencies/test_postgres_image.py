@@ -271,6 +271,9 @@ def test_the_reading_says_what_runs_once(tmp_path: Path) -> None:
         ("kartoza/postgis:14", {}, ("docker", "docker", "gis", ())),
         ("kartoza/postgis:14", {"POSTGRES_PASS": "p", "POSTGRES_DBNAME": "a, b,c"}, ("docker", "p", "a", ("b", "c"))),
         ("kartoza/postgis:14", {"POSTGRES_PASS": "p", "POSTGRES_PASSWORD": "q"}, ("docker", "q", "gis", ())),
+        ("cimg/postgres:14.0", {"POSTGRES_USER": "u"}, ("u", "postgres", "u", ())),
+        ("sameersbn/postgresql:12", {"DB_USER": "u", "DB_PASS": "p", "DB_NAME": "d"}, ("u", "p", "d", ())),
+        ("crunchydata/crunchy-postgres", {"PG_USER": "u", "PG_PASSWORD": "p"}, ("u", "p", "u", ())),
         ("quay.io/sclorg/postgresql-15-c9s", {"POSTGRESQL_ADMIN_PASSWORD": "p"}, ("postgres", "p", "postgres", ())),
         (
             "registry.redhat.io/rhel9/postgresql-15",

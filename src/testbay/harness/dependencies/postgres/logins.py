@@ -11,6 +11,12 @@ from testbay.manifest.compose.reading import ComposeService
 _OFFICIAL = ("postgres", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb")
 # The first release of each version whose image demands a password: built since 14 February 2020.
 _DEMANDED_SINCE = {(9, 4): 26, (9, 5): 21, (9, 6): 17, (10,): 12, (11,): 7, (12,): 2}
+# Images with variables of their own for the user, the password and the database.
+_FAMILIES = {
+    "crunchydata/": ("PG_USER", "PG_PASSWORD", "PG_DATABASE"),
+    "sameersbn/": ("DB_USER", "DB_PASS", "DB_NAME"),
+}
+_LENIENT = ("cimg/", "circleci/")  # official in name, and started without a password
 _SCLORG = re.compile(r"(^|/)(sclorg|centos|rhscl|rhel\d+|fedora)/")
 
 
@@ -36,6 +42,10 @@ def login(service: ComposeService) -> Superuser:
         return _kartoza(service)
     if _SCLORG.search(service.based_on):
         return _sclorg(service)
+    own = next((names for family, names in _FAMILIES.items() if family in service.based_on), None)
+    if own and service.environment.get(own[0]):
+        user, password, db = (container.variable(service, name) for name in own)
+        return Superuser(user, password or "postgres", db or user, "scram-sha-256")
     return _official(service)
 
 
@@ -46,7 +56,7 @@ def _official(service: ComposeService) -> Superuser:
     if not password and _lets_everyone_in(service):
         auth = "trust"
     if not password and auth != "trust":
-        if service.repository in _OFFICIAL:
+        if service.repository in _OFFICIAL and not any(family in service.based_on for family in _LENIENT):
             raise _no_password(service, "POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD is trust")
         password = "postgres"  # noqa: S105 - an image of the team's own may bring one; this is the usual guess
     return Superuser(user, password, container.variable(service, "POSTGRES_DB") or user, auth or "scram-sha-256")
