@@ -13,7 +13,7 @@ from subprocess import SubprocessError
 
 from testbay import process
 from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.manifest.environments import environment, python_of, without_pytest
+from testbay.manifest.environments import environment, installer, python_of, without_pytest
 from testbay.manifest.service import Manifest
 
 _OLDEST = (3, 11)  # what our plugin is written for
@@ -66,7 +66,7 @@ class Interpreter:
             EngineUnavailableError: It does not start, is too old, or has no pytest.
         """
         if "pytest" not in self.packages:
-            todo = f"{self.program} -m pip install pytest pytest-cov"
+            todo = f"{installer(self.program)} pytest pytest-cov"
             raise self._unusable("has no pytest", "the tests run in the project's own environment", todo)
 
     @property

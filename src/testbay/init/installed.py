@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 from testbay import process
 from testbay.init import workflow
 from testbay.init.project import Project, Source
-from testbay.manifest.environments import environment, python_of, without_pytest
+from testbay.manifest.environments import environment, installer, python_of, without_pytest
 
 _ASK = """
 import sys
@@ -85,7 +85,7 @@ def _without_pytest(project: Project, folder: Path, python: Path, lacking: Colle
     words = [] if project.has("pytest") and lacking else ["pytest"]
     words += [] if project.has("pytest-cov") and lacking else ["pytest-cov"]
     first = f"{_command(project, sorted(lacking))} {' '.join(words)}".strip() if lacking else ""
-    command = first or f"{python} -m pip install {' '.join(words)}"
+    command = first or f"{installer(python)} {' '.join(words)}"
     return f"pytest{others} in {folder}, the project's environment: {command}"
 
 
@@ -114,10 +114,10 @@ def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str
     if "pytest_django" in lacking:
         yield f"pytest_django in {python}: {_command(project, []) if project.has('pytest-django') else _ALONE}"
     if "greenlet" in lacking:
-        yield f"greenlet in {python}, which SQLAlchemy's asyncio needs: {python} -m pip install greenlet"
+        yield f"greenlet in {python}, which SQLAlchemy's asyncio needs: {installer(python)} greenlet"
     if clients := sorted(lacking - {"pytest_django", "greenlet"}):
         words = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in clients)
-        yield f"{', '.join(clients)} in {python}, for the fixtures of the first test: {python} -m pip install {words}"
+        yield f"{', '.join(clients)} in {python}, for the fixtures of the first test: {installer(python)} {words}"
 
 
 def _command(project: Project, lacking: list[str]) -> str:

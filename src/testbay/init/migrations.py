@@ -19,7 +19,7 @@ _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigratio
 def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
     """The command or the folder; None when no file speaks of one. The server itself runs the `scripts` already."""
     if (project.root / "alembic.ini").is_file():
-        return _command("alembic upgrade head", "alembic.ini")
+        return _command(f"{_alembic(project)} upgrade head", "alembic.ini")
     if project.table("tool", "alembic"):
         return _command("alembic upgrade head", "pyproject.toml: tool.alembic")
     if project.has("flask-migrate") and (project.root / "migrations/env.py").is_file():
@@ -27,6 +27,15 @@ def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | No
     if project.manage:
         return _command(f"python {project.manage} migrate --noinput", project.manage)
     return _target(project) or _alembic_below(project) or _tool(project) or _sql(project, scripts)
+
+
+def _alembic(project: Project) -> str:
+    """Alembic as a module, where its script imports from the project's folder, and only so that is on Python's path."""
+    said = re.search(r"(?m)^prepend_sys_path[ \t]*=[ \t]*\S", project.text("alembic.ini"))
+    scripts = [source for source in project.sources if source.path.name == "env.py"]
+    packages = {source.path.parts[0].removesuffix(".py") for source in project.code}
+    imported = {name for source in scripts for name in source.imports}
+    return "alembic" if said or project.table("build-system") or not imported & packages else "python -m alembic"
 
 
 def _command(line: str, source: str) -> Finding:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from testbay.init import makefile
 from testbay.init.project import Finding, Project
 from testbay.init.reads import reads
 from testbay.init.variable import Read
@@ -14,7 +15,7 @@ _WORDS = {
     "nats": {"NATS"},
 }
 _KINDS = {
-    "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO"},
+    "url": {"URL", "URLS", "URI", "DSN", "SERVERS", "BACKEND", "CONNECTION", "CONNSTR", "CONNINFO", "STRING", "CONN"},
     "host": {"HOST", "HOSTNAME", "SERVER", "ADDRESS"},
     "port": {"PORT"},
     "user": {"USER", "USERNAME"},
@@ -58,6 +59,7 @@ class _Meaning:
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """One line of `[env]` for each name that the contract does not export as the program wants it."""
+    given = makefile.for_tests(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         words = read.name.upper().split("_")
@@ -67,10 +69,16 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
+        elif read.name in given:
+            continue
         elif read.required:
             source = f"{read.where} has no default"
             example = example or (_ENGINE if {"DB", "DATABASE", "SQL"} & set(words) and words[-1] == "ENGINE" else "")
             yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
+    known = {read.name: _meaning(read, "") for read in reads(project)}
+    for name, value in given.items():
+        if not known.get(name):  # an address leads to a server of testbay's
+            yield Finding(key=name, value=_quoted(value), source="Makefile, before pytest")
 
 
 def _meaning(read: Read, example: str) -> _Meaning | None:

@@ -11,6 +11,21 @@ def python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def installer(python: Path) -> str:
+    """The command that installs packages for a Python: an environment that uv made has no pip of its own."""
+    folder = python.parent.parent
+    has_pip = any(folder.glob("lib/python3*/site-packages/pip"))
+    is_uvs = any(line.startswith("uv =") for line in _settings(folder))
+    return f"uv pip install --python {python}" if is_uvs and not has_pip else f"{python} -m pip install"
+
+
+def _settings(folder: Path) -> list[str]:
+    try:
+        return (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+
+
 def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | None:
     """The Python program of a project's environment, and where it was named; None without one.
 

@@ -8,6 +8,7 @@ import pytest
 
 from testbay.harness import interpreter
 from testbay.manifest.environments import environment as environment_of
+from testbay.manifest.environments import installer
 from testbay.manifest.service import Manifest
 
 
@@ -64,3 +65,23 @@ def test_an_environment_without_pytest_is_passed_over(service: Callable[..., Man
     found = interpreter.choose(manifest, {})
 
     assert (found.program, found.passed_over) == (Path(sys.executable), manifest.root / ".venv")
+
+
+@pytest.mark.parametrize(
+    ("settings", "folders", "command"),
+    [
+        ("uv = 0.9\n", [], "uv pip install --python {python}"),
+        ("uv = 0.9\n", ["lib/python3.13/site-packages/pip"], "{python} -m pip install"),
+        ("version = 3.13\n", [], "{python} -m pip install"),
+    ],
+)
+def test_packages_are_installed_by_what_the_environment_has(
+    tmp_path: Path, settings: str, folders: list[str], command: str
+) -> None:
+    """An environment of uv's has no pip, unless it was seeded with one."""
+    (tmp_path / "pyvenv.cfg").write_text(settings, encoding="utf-8")
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    python = tmp_path / "bin/python"
+
+    assert installer(python) == command.format(python=python)

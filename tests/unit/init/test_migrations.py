@@ -32,3 +32,22 @@ def test_sql_that_makes_functions_is_a_migration(project: Project) -> None:
     text = f"{body}\nINSERT INTO teas VALUES ('a'::text, '%s');\nSELECT format('%s', 1);"
 
     assert migrations.migrations(add(project, {"sql/1.sql": text})) is not None
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({}, "python -m alembic upgrade head"),
+        ({"alembic.ini": "[alembic]\nprepend_sys_path = .\n"}, "alembic upgrade head"),
+        ({"pyproject.toml": '[build-system]\nrequires = ["hatchling"]\n'}, "alembic upgrade head"),
+        ({"db/env.py": "from sqlalchemy import pool"}, "alembic upgrade head"),
+    ],
+)
+def test_alembic_finds_the_project(project: Project, files: dict[str, str], command: str) -> None:
+    """As a module, where nothing else puts the project's folder on Python's path and its script imports from there."""
+    made = {"alembic.ini": "[alembic]\nscript_location = db\n", "db/env.py": "from app.db import x", "app/db.py": ""}
+
+    found = migrations.migrations(add(project, made | files))
+
+    assert found is not None
+    assert found.value == f'"{command}"'

@@ -24,3 +24,23 @@ def test_a_prefix_that_is_the_projects_own_says_nothing_of_a_server(project: Pro
         'NATS_SHOP_DB_BASE = "{postgres.db}"',
         """NATS_SHOP_NATS_HOSTS = '["{nats.url}"]'""",
     ]
+
+
+def test_what_a_makefile_sets_for_pytest_is_set(project: Project) -> None:
+    """In place of a guess; what the shell makes, and a server's address, are not."""
+    line = "\t@APP_ENV=test DEBUG='1' REV=$(REV) DB_HOST=db REDIS_URL=redis://x uv run python -m pytest tests\n"
+    settings = 'class S(BaseSettings):\n    app_env: str\n    token: str\n    db_host: str = "x"\n'
+    files = {"Makefile": f"test: lint\n{line}", "settings.py": settings}
+
+    found = list(variables.environment(add(project, files), {"postgres": "", "dragonfly": ""}))
+
+    assert [f"{line.key} = {line.value}" for line in found] == [
+        *('TOKEN = "test"', 'DB_HOST = "{postgres.host}"', 'APP_ENV = "test"', 'DEBUG = "1"'),
+    ]
+
+
+def test_a_connection_string_is_an_address(project: Project) -> None:
+    """By its name alone."""
+    found = add(project, {"a.py": 'import os\nA = os.getenv("DB_CONNECTION_STRING")\n'})
+
+    assert [line.value for line in variables.environment(found, {"postgres": ""})] == ['"{postgres.url}"']

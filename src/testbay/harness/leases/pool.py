@@ -30,6 +30,7 @@ from testbay.harness.stack import lifeline, registry
 from testbay.harness.world import Clock
 from testbay.logs import Log
 from testbay.manifest import needs
+from testbay.manifest.environments import installer
 
 _SPARE = 4  # a few databases more than there are tests at a time; the server has memory and connections for them
 _PATIENCE_S = 60.0
@@ -302,7 +303,7 @@ def _refused(error: Exception) -> BayError:
         return EngineUnavailableError(
             f"no lease: {error}",
             why="the Python of the tests lacks it, and testbay's fixtures speak to the servers with it",
-            todo=f"{sys.executable} -m pip install {package}",
+            todo=f"{installer(Path(sys.executable))} {package}",
         )
     return EngineUnavailableError(
         f"no lease: {error}",

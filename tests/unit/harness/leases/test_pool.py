@@ -350,3 +350,15 @@ def test_a_client_can_call_itself_anything() -> None:
     listed = b"id=3 addr=1:2 name= db=1 sub=0 psub=0 cmd=get\nhostile\nid=4 name=testbay db=0\n\xff\n"
 
     assert [client.get("id") for client in _clients(listed)] == ["3", None, None]
+
+
+@pytest.mark.parametrize(("module", "package"), [("psycopg", "'psycopg[binary]'"), ("nats", "nats-py"), ("x", "x")])
+def test_a_lease_without_its_client_says_what_to_install(module: str, package: str) -> None:
+    """In the environment of the tests: testbay may have another."""
+    refused = pool._refused(ModuleNotFoundError(f"No module named '{module}'", name=module))
+
+    assert (refused.what, refused.why, refused.todo.endswith(f" pip install {package}")) == (
+        f"no lease: No module named '{module}'",
+        "the Python of the tests lacks it, and testbay's fixtures speak to the servers with it",
+        True,
+    )
