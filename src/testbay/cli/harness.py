@@ -35,7 +35,7 @@ def run(
 ) -> None:
     """Run a service's integration tests: start, ready, migrate, pytest with coverage, tear down.
 
-    What follows -- goes to pytest. Example: testbay run agent_executor -- -k health -x
+    Everything after -- goes to pytest. Example: testbay run agent_executor -- -k health -x
     """
     from testbay.harness.run import command as runs
     from testbay.harness.run.run import Run
@@ -49,7 +49,7 @@ def run(
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them, as CI downloads artifacts.")],
 ) -> None:
-    """Make one run out of the runs of all shards, and prove that together they ran every test once.
+    """Make one run out of the runs of all shards, and check that together they ran every test once.
 
     Example: testbay merge artifacts/
     """
@@ -101,7 +101,10 @@ def open_(
         ),
     ] = None,
     engine: EngineOption = None,
-    archive: Annotated[Path | None, typer.Option("--archive", help="Open this folder.", metavar="FOLDER")] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--archive", help="Open the state in this folder, such as one from CI.", metavar="FOLDER"),
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show which tests' state is kept, newest first.")] = False,
 ) -> None:
     """Look at a failed test's state: with psql, redis-cli or nats, or run a command on it.
@@ -130,7 +133,7 @@ def exec_(
     cold: ColdOption = False,
     no_migrate: Annotated[bool, typer.Option("--no-migrate", help="Do not apply migrations first.")] = False,
 ) -> None:
-    """Run any command with a ready stack's environment; its exit code is ours.
+    """Run a command with the environment of a ready stack, and end with its exit code.
 
     Example: testbay exec agent_executor -- psql -c 'select 1'
     """

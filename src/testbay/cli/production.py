@@ -28,7 +28,10 @@ Folder = Annotated[
 Ids = Annotated[
     list[str] | None,
     typer.Option(
-        "--id", help="Only this check; can be given again.", show_default=False, autocompletion=completion.checks
+        "--id",
+        help="Only this check; can be given several times.",
+        show_default=False,
+        autocompletion=completion.checks,
     ),
 ]
 
@@ -63,7 +66,7 @@ def check(
     branch: Branch = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Ask a deployment, a configuration, or the service on a lease whether it is as the manifest says.
+    """Run the manifest's checks against a deployment, a configuration, or the service on test servers.
 
     Example: testbay check agent_executor --phase post-deploy --target production
     """
@@ -106,12 +109,12 @@ def incidents(
     *,
     report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and told; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done and sent; change nothing.")
     ] = False,
-    label: Annotated[str, typer.Option(help="The label of our issues.")] = "testbay-incident",
-    close_after: Annotated[int, typer.Option(help="Close after so many good runs in a row.")] = 2,
+    label: Annotated[str, typer.Option(help="The label of testbay's issues.")] = "testbay-incident",
+    close_after: Annotated[int, typer.Option(help="Close an issue after this many good runs in a row.")] = 2,
     reopen_within: Annotated[
-        str, typer.Option(help="Open one again that was closed less than this ago.", metavar="24h")
+        str, typer.Option(help="Open an issue again if it was closed less than this ago.", metavar="24h")
     ] = "24h",
     last_good: Annotated[str, typer.Option(help="The commit of the last good run.", show_default=False)] = "",
 ) -> None:
@@ -141,7 +144,7 @@ def history(
     ] = None,
     branch: Branch = None,
 ) -> None:
-    """Add a report of checks to their history, in .testbay/history or where you say.
+    """Add a report of checks to the history, in .testbay/history or elsewhere.
 
     Example: testbay history report.json --branch testbay-history
     """
@@ -161,13 +164,15 @@ def latency(
     branch: Branch = None,
     slower_than: Annotated[
         str | None,
-        typer.Option(metavar="20%", help="By how much slower counts, whatever the manifest says.", show_default=False),
+        typer.Option(
+            metavar="20%", help="What counts as slower, in place of the manifest's value.", show_default=False
+        ),
     ] = None,
     hard_ms: Annotated[
-        float | None, typer.Option(help="The newest run may not take longer, whatever was before.", show_default=False)
+        float | None, typer.Option(help="The limit for the newest run, in milliseconds.", show_default=False)
     ] = None,
 ) -> None:
-    """Say whether a check has become slower than it was, and what that rests on.
+    """Say whether a check has become slower, and show the runs that say so.
 
     Example: testbay latency health --branch testbay-history
     """
@@ -187,9 +192,9 @@ def status_page(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write it into this folder.")],
     folder: Folder = None,
     branch: Branch = None,
-    title: Annotated[str | None, typer.Option(help="What stands above it.", show_default=False)] = None,
+    title: Annotated[str | None, typer.Option(help="The title of the page.", show_default=False)] = None,
 ) -> None:
-    """Write a status page: static files that say how every target is, how it was, and when it was asked.
+    """Write a status page: static files with the state and the past of every target.
 
     Example: testbay status-page --branch testbay-history --out site
     """
@@ -216,7 +221,7 @@ def metrics(
     folder: Folder = None,
     branch: Branch = None,
 ) -> None:
-    """Say in Prometheus' format what a report of checks found, and when the last good run was.
+    """Write what a report of checks found, and when the last good run was, as metrics for Prometheus.
 
     Example: testbay metrics report.json --branch testbay-history --push http://127.0.0.1:9091
     """

@@ -20,9 +20,9 @@ def with_secrets(
         bool, typer.Option("--from-env", help="Take the values from your environment, not from AWS.")
     ] = False,
 ) -> None:
-    """Run a command with a service's secrets from AWS Parameter Store; no report of it may hold one.
+    """Run a command with a service's secrets from AWS Parameter Store, and remove any report that holds one.
 
-    Its exit code is ours. Example: testbay with-secrets agent_executor -- make integration-test
+    It ends with the command's exit code. Example: testbay with-secrets agent_executor -- make integration-test
     """
     from testbay.secrets import command as secrets
 

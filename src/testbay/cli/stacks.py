@@ -20,9 +20,11 @@ def up(
     engine: EngineOption = None,
     cold: ColdOption = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running and return.")] = False,
-    idle: Annotated[str, typer.Option(help="With --keep: end it after this long unused.", metavar="30m")] = "30m",
+    idle: Annotated[
+        str, typer.Option(help="With --keep: end it when it was not used for this long.", metavar="30m")
+    ] = "30m",
 ) -> None:
-    """Start a migrated stack and hold it until Ctrl-C, or leave it behind with --keep.
+    """Start a stack (servers, migrated) and hold it until Ctrl-C, or leave it running with --keep.
 
     Example: eval "$(testbay up agent_executor --keep --idle 2h)"
     """
@@ -44,13 +46,15 @@ def logs(
             autocompletion=completion.services,
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is logged, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="So many of each log; -1 means all.", metavar="N")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines, too, until Ctrl-C.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", help="The last N lines of each log; -1 means all.", metavar="N")
+    ] = 50,
     only: Annotated[
         str | None,
         typer.Option(
             "--only",
-            help="One server alone, such as postgres.",
+            help="Only this server, such as postgres.",
             metavar="NAME",
             show_default=False,
             autocompletion=completion.one_of("postgres", "redis", "valkey", "dragonfly", "nats"),
@@ -102,7 +106,7 @@ def down(
 
 @app.command()
 def ps() -> None:
-    """Every stack of this user: owner, age, engine, ports. Example: testbay ps."""
+    """List all your stacks, of every project: owner, age, engine, ports. Example: testbay ps."""
     from testbay.harness.stack import commands
 
     chosen = configuration.load()
@@ -111,7 +115,7 @@ def ps() -> None:
 
 @app.command()
 def gc() -> None:
-    """Collect what stacks with a dead guard left behind, and say what was done. Example: testbay gc."""
+    """Remove what killed runs and stacks left behind, and say what was removed. Example: testbay gc."""
     from testbay.harness.stack import commands
 
     chosen = configuration.load()

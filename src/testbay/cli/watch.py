@@ -31,7 +31,7 @@ def watch(
         str | None, typer.Option("--for", metavar="1h", help="End after this long.", show_default=False)
     ] = None,
 ) -> None:
-    """Ask the checks of the phase scheduled around the clock, each `every` so often; keep, tell and show what is found.
+    """Run the checks of the phase scheduled around the clock, keep their history, tell people, and serve a live page.
 
     Example: testbay watch agent_executor --listen 127.0.0.1:8090
     """
@@ -69,7 +69,7 @@ def note(
         ".testbay/watch"
     ),
 ) -> None:
-    """Add a line to the time line of an incident, which the live page shows.
+    """Add a line to an incident's time line on the live page.
 
     Example: testbay note "the database is being restored"
     """
