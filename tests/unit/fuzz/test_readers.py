@@ -26,7 +26,7 @@ from testbay.harness.run.shards import artifacts, combine
 from testbay.harness.run.shards.artifacts import Artifact, ShardPart, ShardRun
 from testbay.harness.stack import registry
 from testbay.logs import tail, window
-from testbay.manifest.compose import envfiles, reader
+from testbay.manifest.compose import dockerfile, envfiles, reader
 from testbay.manifest.expressions import evaluate, parse
 from testbay.manifest.load import load_manifest
 from testbay.output import Voice
@@ -222,6 +222,14 @@ def test_env_files(text: str) -> None:
         envfiles.parse_env(text, os.environ.get)
     with contextlib.suppress(envfiles.EnvFileError):
         envfiles.parse_raw(text)
+
+
+@BOUNDED
+@given(texts(seeds("dockerfiles/*")))
+def test_dockerfiles(text: str) -> None:
+    """What cannot be read is left to Docker's own build, which refuses it."""
+    dockerfile.read({"context": "/usr/share", "dockerfile_inline": text, "args": {"MAJOR": text}, "target": text[:9]})
+    dockerfile.read({"context": "/usr/share", "dockerfile_inline": text})
 
 
 @BOUNDED
