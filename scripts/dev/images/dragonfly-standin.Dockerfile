@@ -2,7 +2,9 @@
 ARG BASE
 FROM ${BASE}
 COPY dragonfly-standin-entrypoint.sh /usr/local/bin/
-RUN ln -s dragonfly-standin-entrypoint.sh /usr/local/bin/docker-entrypoint.sh && install -d -m 1777 /data
+# The official image has no folder for logs.
+RUN ln -s dragonfly-standin-entrypoint.sh /usr/local/bin/docker-entrypoint.sh && install -d -m 1777 /data \
+    && rm -rf /var/log/redis
 USER redis
 WORKDIR /data
 EXPOSE 6379

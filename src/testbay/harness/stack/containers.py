@@ -35,6 +35,7 @@ _BEGIN_AS_ROOT = (
     *("redis-stack", "redis-stack-server", "dragonfly-standin"),
 )
 _ANYBODY = 0o1777
+_WITH_AN_OWNER = ("/var/log/postgresql",)  # folders of an image whose owner a volume keeps, and a RAM disk does not
 
 
 def document(
@@ -176,7 +177,7 @@ def _names_a_file_of(service: ComposeService, volume: Volume) -> bool:
 
 
 def _fresh(service: ComposeService, target: str, name: str, own_volumes: dict[str, Any]) -> dict[str, Any]:
-    if _begins_as_root(service):
+    if _begins_as_root(service) and target not in _WITH_AN_OWNER:
         return {"type": "tmpfs", "target": target, "tmpfs": {"mode": _ANYBODY}}
     own_volumes[name] = {}
     return {"type": "volume", "source": name, "target": target}

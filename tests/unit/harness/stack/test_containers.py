@@ -196,6 +196,7 @@ def mounts(folder: Path, *places: str, **facts: Any) -> list[tuple[str, str]]:
         ("own:/opt/own", {"environment": {"CERTIFICATE": "/opt/own/start.sh"}}, ("bind", "/opt/own")),
         ("own:/logs", {"command": ("-c", "log_directory=/logs")}, ("tmpfs", "/logs")),
         ("own:/logs", {"command": ("--logfile", "/logs/old.log")}, ("tmpfs", "/logs")),
+        ("own:/var/log/postgresql", {}, ("volume", "/var/log/postgresql")),
         ("own:/wal", {"environment": {"POSTGRES_INITDB_WALDIR": "/wal"}}, ("tmpfs", "/wal")),
         ("own/start.sh:/start.sh", {}, ("bind", "/start.sh")),
     ],
