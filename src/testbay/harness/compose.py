@@ -120,6 +120,7 @@ def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any
     told: dict[str, Any] = {
         "service": service.key,
         "image": service.image,
+        "based_on": service.based_on,
         "environment": dict(service.environment),
         "command": list(service.command),
         "user": made.user,
@@ -165,8 +166,12 @@ def _is_secret(name: str) -> bool:
     return bool(_SECRET.search(name)) and not _NOT_SECRET.search(name)
 
 
+def _from(told: Mapping[str, Any]) -> str:
+    return f", from {one_line(told['based_on'])}" if told["based_on"] != told["image"] else ""
+
+
 def _say(name: str, told: Mapping[str, Any], voice: Voice) -> None:
-    voice.say(f"{name}: service {told['service']}, image {told['image'] or '(built)'}")
+    voice.say(f"{name}: service {told['service']}, image {told['image'] or '(built)'}{_from(told)}")
     published = ", ".join(str(port) for port in told["published"])
     for key in ("user", "password", "db"):
         if told[key]:

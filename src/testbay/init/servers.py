@@ -171,7 +171,7 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
         found = selection.found(reading)
     except ManifestError as error:
         return _Seen(names=names, images={}, refused=f"{error.what} ({error.why or error.todo})")
-    images = {room: (s.key, s.image) for s in reversed(reading.services) if (room := room_of(s)) in found}
+    images = {room: (s.key, s.based_on) for s in reversed(reading.services) if (room := room_of(s)) in found}
     try:
         selection.select(reading, found)
     except ManifestError as error:
@@ -188,7 +188,8 @@ def _database(services: Collection[ComposeService], found: Collection[str]) -> s
     """The database that the only server makes, if its image and its login are all that the file says of it."""
     servers = [one for one in services if room_of(one) in found]
     service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
-    if service is None or service.command or service.configs or any(_SCRIPTS in v.target for v in service.volumes):
+    more = service is None or service.build or service.command or service.configs
+    if service is None or more or any(_SCRIPTS in v.target for v in service.volumes):
         return ""
     return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"
 

@@ -88,3 +88,18 @@ def test_a_folder_without_a_compose_file_is_refused(tmp_path: Path, settings: Se
 
     with pytest.raises(ManifestError, match="has no compose file"):
         compose.question([], "", tmp_path / "empty", settings)
+
+
+def test_a_built_server_is_told_with_the_image_it_begins_from(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its Dockerfile's variables are among its values, with where they stand."""
+    (tmp_path / "Dockerfile").write_text("FROM postgres:15\nENV POSTGRES_PASSWORD=from-the-file\n")
+    (tmp_path / "compose.yml").write_text("services: {db: {build: .}}")
+    compose.show(
+        compose.Question(files=[tmp_path / "compose.yml"]), settings, Voice(), Voice(), as_json=False, secrets=True
+    )
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[1] == "postgres: service db, image (built), from postgres:15"
+    assert lines[-1].strip() == "POSTGRES_PASSWORD=from-the-file  (the Dockerfile)"
