@@ -8,6 +8,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,9 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
     trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
         trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
-    direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    direct = False
+    with suppress(ValueError):  # of brackets without an IPv6 address: it cannot be asked, which is said then
+        direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
     try:
         tls = _trusting(plan.environ)
     except OSError as error:

@@ -150,6 +150,7 @@ async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "ai
         if not _stays(home, url):
             whither = url.origin() if url.host else url
             raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
+        url = url.with_user(home.user).with_password(home.password)  # an address in full names none
     raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {url.path}")
 
 
@@ -177,7 +178,7 @@ def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.Form
 
 def _stays(home: "URL", url: "URL") -> bool:
     """Tell whether what is sent there is sent to the target; from http to https it may go."""
-    if (home.scheme, url.scheme, url.explicit_port) == ("http", "https", None):
+    if (home.scheme, url.scheme, url.port) == ("http", "https", 443):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 

@@ -227,6 +227,22 @@ def test_a_redirect_is_followed_as_browsers_do(ask: Ask, listen: Listen, status:
     assert heard[1].endswith(b'{"a": 5}') is then.startswith(b"POST")
 
 
+def test_a_redirect_in_full_is_asked_with_the_same_credentials(ask: Ask, listen: Listen) -> None:
+    """Those of the target's address: the redirect to the same host names none."""
+    heard: list[bytes] = []
+
+    def away(client: socket.socket) -> None:
+        heard.append(client.recv(65536))
+        place = b"http://127.0.0.1:%d/b" % client.getsockname()[1]
+        head = b"200 OK" if len(heard) > 1 else b"302 Found\r\nLocation: " + place
+        client.sendall(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+
+    target = '[target.here]\nbase_url = "http://user:word@127.0.0.1:PORT"\n'
+    found = told(ask(target + check("status == 200", "follow = true"), listen(away)))
+
+    assert (found[0], [b"Authorization: Basic dXNlcjp3b3Jk" in one for one in heard]) == ("pass", [True, True])
+
+
 def test_nobody_listening_is_a_failure(ask: Ask) -> None:
     """The deployment is down, and that is said."""
     assert told(ask(check(), 9)) == ("fail", "GET /health: connection refused")

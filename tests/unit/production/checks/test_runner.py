@@ -177,10 +177,12 @@ def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
 def test_a_variable_that_holds_no_address_is_an_error(ask: Ask) -> None:
     """It is no outage: nobody was asked. What it holds may be a secret."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\n'
-    found = one(ask(target + HEALTH, environ={"BASE_URL": "canary:8000"}))
+    found = [one(ask(target + HEALTH, environ={"BASE_URL": url})) for url in ("canary:8000", "http://[canary")]
 
-    assert found.verdict == "error"
-    assert found.said == "the target's base_url, ${BASE_URL}, is not an address: it begins with http:// or https://"
+    assert [(result.verdict, result.said) for result in found] == [
+        ("error", "the target's base_url, ${BASE_URL}, is not an address: it begins with http:// or https://"),
+        ("error", "GET /: cannot be sent: Invalid IPv6 URL"),
+    ]
 
 
 def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
