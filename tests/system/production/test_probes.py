@@ -21,6 +21,12 @@ url = "${DATABASE_URL}"
 attempts = 1
 query = "create table x (id int)"
 [[check]]
+id = "database-with-options"
+kind = "postgres"
+url = "${PATHED_URL}"
+query = "show search_path"
+expect = ["value == 'pg_catalog'"]
+[[check]]
 id = "cache"
 kind = "redis"
 url = "${REDIS_URL}"
@@ -55,7 +61,8 @@ def asked(bay: Bay) -> tuple[dict[str, Any], str]:
     text = manifest.read_text(encoding="utf-8")
     head, brace, rest = text.partition("[env]")
     manifest.write_text(head + brace + rest + CHECKS, encoding="utf-8")
-    command = f"'{sys.executable}' -m testbay check shop --phase post-deploy --json > report.json"
+    pathed = "PATHED_URL=$DATABASE_URL?options=-csearch_path%3Dpg_catalog"
+    command = f"{pathed} '{sys.executable}' -m testbay check shop --phase post-deploy --json > report.json"
     bay.run("exec", "shop", "--", "sh", "-c", command)
     whole = (bay.project / "report.json").read_text(encoding="utf-8")
     return {one["check"]: one for one in json.loads(whole)["results"]}, whole
@@ -69,6 +76,7 @@ def test_servers_are_asked_and_judged(asked: tuple[dict[str, Any], str]) -> None
     assert verdicts == {
         "database": "pass",
         "database-is-only-read": "fail",
+        "database-with-options": "pass",
         "cache": "pass",
         "messages": "pass",
         "nobody-answers": "fail",

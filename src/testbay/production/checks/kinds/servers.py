@@ -26,22 +26,21 @@ async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
     from psycopg.rows import dict_row
 
     url = _url(asking, check.url)
-    options = (
-        f"-c default_transaction_read_only={'off' if check.writes else 'on'} -c statement_timeout={check.timeout:.0f}s"
-    )
+    # Not as options of the login: a pooler such as PgBouncer refuses or drops them, and the address may have its own.
+    begin = f"begin{'' if check.writes else ' read only'}; set local statement_timeout = {check.timeout * 1000:.0f}"
     async with deadline("PostgreSQL", check.timeout, asking.deadline):
         began = time.monotonic()
         try:
-            connection = await psycopg.AsyncConnection.connect(
-                url, autocommit=True, options=options, row_factory=dict_row
-            )
+            connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
         except (psycopg.Error, OSError, ValueError) as error:
             raise _failed("PostgreSQL", error) from None
         try:
             async with connection.cursor() as cursor:
+                await cursor.execute(begin.encode())
                 await cursor.execute(check.query.encode())
                 rows = await cursor.fetchmany(_MOST_ROWS) if cursor.description else []
                 count = cursor.rowcount
+                await cursor.execute("commit")
         except psycopg.Error as error:
             raise _failed("PostgreSQL", error) from None
         finally:
