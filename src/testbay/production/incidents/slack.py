@@ -30,11 +30,14 @@ def address(url: str) -> Address:
 def post(hook: Address, summary: str, sections: Sequence[str], wait: Wait) -> None:
     """Say it in the channel, in mrkdwn; Slack takes fifty sections. The summary is for a phone's lock screen.
 
+    Rocket.Chat says in JSON that it took it.
+
     Raises:
         NotDeliveredError: Slack did not say that it took the message.
     """
     answer = send(hook, "POST", json.dumps(_message(summary, sections)).encode(), wait)
-    if answer.status == 200 and answer.text.strip() == "ok":
+    said = "".join(answer.text.split())
+    if answer.status == 200 and (said == "ok" or said.startswith('{"success":true')):
         return
     if answer.status < 300:
         why, todo = "what answers there is not an incoming webhook", "it looks like https://hooks.slack.com/services/…"

@@ -19,6 +19,7 @@ LETTER = Letter(title="shop on production: health fails", lines=("status == 200:
 # What each of them calls its accounts, rooms and keys; HERE is the server.
 WAYS = {
     "a webhook of Slack's": f"http://HERE/services/T1/B1/{KEY}",
+    "a webhook of Rocket.Chat's": f"http://HERE/hooks/rocket/{KEY}",
     "Slack by Apprise": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/",
     "Telegram": "tgram://123456789:abcdefghijklmnopqrstuvwxyzABCDEFGHI/12315544/",
     "Discord": f"discord://4174216298/{KEY}",
@@ -53,7 +54,8 @@ class Server:
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 server.heard.append(unquote_plus(self.rfile.read(length).decode()))
-                body = b"ok" if self.path.startswith("/services/T") else _FACTS  # as Slack answers
+                said = {"/services/T": b"ok", "/hooks/rocket": b'{"success":true}'}  # as they answer
+                body = next((text for path, text in said.items() if self.path.startswith(path)), _FACTS)
                 self.send_response(server.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
