@@ -109,7 +109,7 @@ class Cycle:
         tally = self.recorder.tally
         try:
             reply = await asyncio.get_running_loop().run_in_executor(self._hands, _called, self.alive)
-            trouble = "" if reply < 400 else f"status {reply}"
+            trouble = "" if reply < 300 else f"status {reply}"  # no redirect is followed
         except Exception as error:  # noqa: BLE001 - it is told below, whatever it is
             trouble = type(error).__name__
         if trouble and not tally.alive_trouble:
