@@ -1,7 +1,7 @@
 """The patterns as a report that `testbay incidents` takes: one issue per pattern, closed when it stops."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +15,10 @@ _MOST_LINES = 20
 
 
 async def report(settings: Settings, severities: list[str], quiet_after_s: float) -> dict[str, Any]:
-    """Report a check for each pattern that is severe enough.
+    """Report a check for each pattern.
 
-    It fails while the pattern is seen, passes when it was resolved or has been quiet for so long, and says nothing
-    of a pattern that a person ignores.
+    It fails while the pattern is seen and severe enough, passes when it was resolved, has been quiet for so long or
+    comes so seldom that it is not as severe any more, and says nothing of a pattern that a person ignores.
     """
     database = Database(settings)
     await database.open()
@@ -27,7 +27,7 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
     finally:
         await database.close()
     now = datetime.now(UTC)
-    results = [_result(one, now - timedelta(seconds=quiet_after_s)) for one in patterns]
+    results = [result(one, now - timedelta(seconds=quiet_after_s), severities) for one in patterns]
     verdicts = {one["verdict"] for one in results}
     moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
@@ -42,9 +42,11 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
     }
 
 
-def _result(pattern: Mapping[str, Any], since: datetime) -> dict[str, Any]:
+def result(pattern: Mapping[str, Any], since: datetime, severities: Sequence[str]) -> dict[str, Any]:
+    """The result of one pattern's check; the report has room for the examples of those that fail."""
     is_seen = pattern["state"] in {"open", "regressed"} and pattern["last_seen"] >= since
-    verdict = "skip" if pattern["state"] == "ignored" else "fail" if is_seen else "pass"
+    is_bad = is_seen and pattern["severity"] in severities
+    verdict = "skip" if pattern["state"] == "ignored" else "fail" if is_bad else "pass"
     what = f"{pattern['type']}: {pattern['message']}".removeprefix(": ")
     told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}"
     # The words are the key of an incident: the fingerprint keeps two patterns from sharing one.
@@ -53,7 +55,7 @@ def _result(pattern: Mapping[str, Any], since: datetime) -> dict[str, Any]:
         "kind": "pattern",
         "verdict": verdict,
         "said": f"{what[:300]} ({told}, {pattern['fingerprint']})",
-        "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]],
+        "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]] if is_bad else [],
     }
 
 

@@ -174,10 +174,10 @@ class Queries:
         )
 
     async def severe(self, severities: Sequence[str]) -> list[DictRow]:
-        """The patterns of these severities, seen within a month: those that people are told of."""
+        """The patterns seen within a month, those of these severities first: those that people are told of."""
         return await self._database.fetch(
-            """SELECT * FROM error_monitor.patterns WHERE severity = ANY (%s) AND last_seen > now() - interval '30 days'
-               ORDER BY fingerprint LIMIT 5000""",
+            """SELECT * FROM error_monitor.patterns WHERE last_seen > now() - interval '30 days'
+               ORDER BY severity = ANY (%s) DESC, fingerprint LIMIT 5000""",
             (list(severities),),
         )
 
