@@ -30,6 +30,7 @@ NAMES = {
     "inf": "info",
     "wrn": "warning",
     "ftl": "critical",
+    "dpanic": "critical",
 }
 CALM = ("info", "debug")
 WORDS = "|".join(
@@ -48,11 +49,11 @@ STAMP = re.compile(rf"[\[(]?(?:time=\"?)?({TIME})\"?[\])]?(?![\w.])")
 LEVEL = re.compile(
     rf"(?<![\w./=&?%\"'$-])(?:({WORDS})(?=[\s\]:|)/>,;-]|$)"
     r"|[\[|(<]\s*(?:[a-z_]\w*:)?((?i:trace|debug|info|notice|warn|warning|error|err|critical|crit|fatal|emerg|alert|trc|dbg|inf|wrn|ftl))\s*[\]|)>])"
-    r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)"
+    r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 LEADING = re.compile(
     rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]"
-    r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)"
+    r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})")
 """winston and its like, `TIME error: message`; and Windows, `TIME, Error   SOURCE  message`."""
@@ -77,6 +78,7 @@ LOGFMT = re.compile(
 )
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
+OFFSET = re.compile(r"[+-]\d+$")
 REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
 
 
@@ -92,14 +94,14 @@ class Header:
 
 
 def level_named(word: object) -> str | None:
-    """The level that a word or a number (bunyan, pino) means."""
+    """The level that a word or a number (bunyan, pino) means; Go's slog writes `ERROR+2`."""
     if isinstance(word, bool):
         return None
     if isinstance(word, int | float):
         if not 0 < word < 100:  # the status of an HTTP answer, say
             return None
         return "debug" if word < 30 else ("info", "warning", "error", "critical")[min(int(word) // 10, 6) - 3]
-    return NAMES.get(word.strip().lower()) if isinstance(word, str) else None
+    return NAMES.get(OFFSET.sub("", word.strip().lower())) if isinstance(word, str) else None
 
 
 def header_of(text: str) -> Header | None:

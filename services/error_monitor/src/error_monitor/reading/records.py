@@ -10,19 +10,22 @@ from error_monitor.reading.headers import LETTERS, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
 
-TEXTS = ("message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body")
+TEXTS = (
+    "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
+    "renderedmessage", "messagetemplate",
+)  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
-    "severity_text", "status",
+    "severity_text", "status", "@l",
 )  # fmt: skip
-TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime")
-LOGGERS = ("logger", "name", "logger_name", "log.logger")
+TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t")
+LOGGERS = ("logger", "name", "logger_name", "log.logger", "target", "category")
 SERVICES = ("service", "service.name", "container_name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT")
 REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id", "correlationId")
 EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
     "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
-    "exc", "error", "err", "full_message",
+    "exc", "error", "err", "full_message", "@x",
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
@@ -106,7 +109,7 @@ def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:
 def _record(line: Line, found: dict[str, Any]) -> None:
     """An object with a message: an application's record, or a line that a collector wrapped."""
     inner = found.get("jsonPayload")
-    fields = {**found, **inner} if isinstance(inner, dict) else found
+    fields = {**found, **inner} if isinstance(inner, dict) else _as_usual(found)
     flat = _flat(fields)
     tags = found.get("tags")
     if isinstance(tags, dict):
@@ -126,13 +129,28 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.text = line.text.rstrip("\r\n")
 
 
+def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
+    """The fields where others have them: .NET begins each with a capital, Rust's tracing keeps the message in `fields`."""
+    if any(name in found for name in TEXTS):
+        return found
+    inner = found.get("fields")
+    return {**(inner if isinstance(inner, dict) else {}), **{name.lower(): value for name, value in found.items()}}
+
+
 def _level(flat: Mapping[str, Any]) -> str | None:
     """The level by its name or number. GELF counts as syslog does; MongoDB writes a letter."""
     if "short_message" in flat:
         return PRIORITIES[number] if isinstance(number := flat.get("level"), int) and 0 <= number < 8 else None
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
-    return next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
+    named = next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
+    return named or _severity(flat.get("severityNumber"))
+
+
+def _severity(number: Any) -> str | None:
+    """OpenTelemetry's number, which may stand without its text."""
+    is_one = isinstance(number, int) and 1 <= number <= 24
+    return ("debug", "debug", "info", "warning", "error", "critical")[(number - 1) // 4] if is_one else None
 
 
 def _said(fields: Mapping[str, Any]) -> str:
