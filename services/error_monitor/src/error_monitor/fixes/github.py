@@ -97,7 +97,7 @@ class GitHub:
         try:
             async with self._client.stream("GET", path, follow_redirects=True) as response:
                 if response.status_code != 200:
-                    raise self._trouble("GET", path, response.status_code, response.headers)
+                    raise trouble("GET", path, response.status_code, response.headers)
                 async for piece in response.aiter_bytes():
                     found += piece
                     if len(found) > ARCHIVE_BYTES:
@@ -138,7 +138,7 @@ class GitHub:
         if response.status_code == 422 and "already exists" in response.text[:5000].lower():
             raise ExistsError
         if response.status_code not in (200, 201):
-            raise self._trouble(method, path, response.status_code, response.headers)
+            raise trouble(method, path, response.status_code, response.headers, response.text[:5000])
         if len(response.content) > ANSWER_BYTES:
             raise RefusedError(6, "GitHub's answer is larger than 8 MiB")
         try:
@@ -146,13 +146,14 @@ class GitHub:
         except ValueError as exc:
             raise LaterError("GitHub's answer is not JSON") from exc
 
-    def _trouble(self, method: str, path: str, status: int, headers: httpx.Headers) -> Exception:
-        """Make the error of a failed answer: a passing fault is tried again later; any other is a reason to give up."""
-        is_limit = status == 429 or (
-            status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
-        )
-        said = f"GitHub answered {status} to {method} {path.partition('?')[0][:80]}"
-        return LaterError(said) if is_limit or status == 409 or status >= 500 else RefusedError(6, said)
+
+def trouble(method: str, path: str, status: int, headers: httpx.Headers, text: str = "") -> Exception:
+    """Make the error of a failed answer: a passing fault is tried again later; any other is a reason to give up."""
+    is_told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    # A secondary limit may say so in words alone.
+    is_limit = status == 429 or (status == 403 and (is_told or "rate limit" in text.lower()))
+    said = f"GitHub answered {status} to {method} {path.partition('?')[0][:80]}"
+    return LaterError(said) if is_limit or status == 409 or status >= 500 else RefusedError(6, said)
 
 
 def _object(found: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields where others have them: .NET begins each with a capital, Rust's tracing keeps the message in `fields`."""
+    """The fields as others call them: .NET writes capitals, and Rust's tracing keeps the message in `fields`."""
     if any(name in found for name in TEXTS):
         return found
     inner = found.get("fields")

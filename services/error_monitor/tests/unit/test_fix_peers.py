@@ -1,0 +1,30 @@
+"""What the two peers of a fix, the model and GitHub, may say that is no reason to give up."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from error_monitor.fixes.checkout import Checkout
+from error_monitor.fixes.github import trouble
+from error_monitor.fixes.model import MOST_CALLS, _results
+from error_monitor.fixes.records import LaterError, RefusedError
+
+
+def test_each_call_of_a_tool_is_answered(tmp_path: Path) -> None:
+    """The model's API refuses a turn that leaves one out."""
+    calls = [SimpleNamespace(id=str(at), name="list", input={}) for at in range(MOST_CALLS + 2)]
+    told = _results(Checkout(tmp_path, ""), calls)
+
+    assert [one["tool_use_id"] for one in told] == [one.id for one in calls]
+    assert [one["content"] for one in told[-3:]] == ["(no files)", *["refused: at most 20 calls in a turn"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("You have exceeded a secondary rate limit.", LaterError), ("Resource not accessible", RefusedError)],
+)
+def test_a_limit_told_in_words_passes(text: str, kind: type[Exception]) -> None:
+    """GitHub's secondary limit answers 403, and not always with a header."""
+    assert isinstance(trouble("GET", "/pulls", 403, httpx.Headers(), text), kind)
