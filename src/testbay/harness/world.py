@@ -30,8 +30,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _ABSENT = object()
 _MODULES = (os, os.path, io, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
+_HOOKS = {"excepthook"}  # pytest's own while it runs
 _REAL: dict[ModuleType | type, dict[str, Any]] = {
-    **{module: {name: value for name, value in vars(module).items() if callable(value)} for module in _MODULES},
+    **{
+        module: {name: value for name, value in vars(module).items() if callable(value) and name not in _HOOKS}
+        for module in _MODULES
+    },
     pathlib.Path: {name: value for name, value in vars(pathlib.Path).items() if callable(value) and name[0] != "_"},
     builtins: {"open": open, "print": print},
 }
@@ -61,8 +65,8 @@ def real() -> Iterator[None]:
     patcher = _file_system()
     if patcher is not None:
         patcher.pause()
-    faked = [] if _is_untouched() else _faked()
-    for module, name, _, value in faked:
+    fakes = [] if _is_untouched() else faked()
+    for module, name, _, value in fakes:
         setattr(module, name, value)
     guarded = vars(socket.socket).get("connect")  # by pytest-socket's `--allow-hosts`
     if guarded is not None:
@@ -72,7 +76,7 @@ def real() -> Iterator[None]:
     finally:
         if guarded is not None:
             socket.socket.connect = guarded  # type: ignore[method-assign]
-        for module, name, fake, _ in faked:
+        for module, name, fake, _ in fakes:
             if fake is _ABSENT:
                 delattr(module, name)
             else:
@@ -88,7 +92,8 @@ def _is_untouched() -> bool:
         return False
 
 
-def _faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
+def faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
+    """List what is replaced now: module or class, name, the fake, the real one."""
     return [
         (module, name, vars(module).get(name, _ABSENT), value)
         for module, names in _REAL.items()

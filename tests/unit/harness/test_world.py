@@ -40,3 +40,8 @@ def test_hosts_that_a_test_may_not_reach_are_reached(monkeypatch: pytest.MonkeyP
         guarded = "connect" in vars(socket.socket)
 
     assert (inside, guarded) == (None, True)
+
+
+def test_nothing_is_taken_for_a_fake_in_an_ordinary_pytest() -> None:
+    """Its own hook for threads is none: each report of each test would put all modules back and forth."""
+    assert world.faked() == []

@@ -34,15 +34,16 @@ _POLL_S = 0.02  # where only asking tells that pytest has ended
 def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     """Run pytest and close with what it did, also when it was interrupted half-way."""
     began = time.monotonic()
-    good = False
+    good, done = False, None
     try:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
+        done = results.read(run.dir)
         if not _SHOWS & set(pytest_args):
-            code = results.verify(results.read(run.dir), code, run.collect or run.manifest.root)
+            code = results.verify(done, code, run.collect or run.manifest.root)
         good = code == 0
     finally:
-        done = results.read(run.dir)
+        done = results.read(run.dir) if done is None else done
         run.record.collected = done.collected
         run.record.planned, run.record.tests = done.planned, results.moved(done.tests, run.manifest.root, run.project)
         run.record.counts = done.counts

@@ -165,7 +165,7 @@ class Test:
     id: str
     attempts: tuple[Attempt, ...]
 
-    @property
+    @cached_property
     def outcome(self) -> str:
         """The outcome: failed if any phase failed, the teardown too, or if another attempt was due and did not come."""
         outcomes = {attempt.outcome for attempt in self.attempts}
@@ -245,7 +245,7 @@ class RecordedRun(_Part):
         """The tests that passed, failed or were skipped."""
         return [test for test in self.tests if test.outcome == outcome]
 
-    @property
+    @cached_property
     def flaky(self) -> list[Test]:
         """The tests that needed another attempt."""
         return [test for test in self.tests if test.flaky]
