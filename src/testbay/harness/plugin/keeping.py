@@ -22,7 +22,7 @@ from testbay.harness.stack.logcopies import Copies
 if TYPE_CHECKING:
     from testbay.harness.leases.lease import Lease
     from testbay.harness.leases.pool import Pool
-    from testbay.harness.run.archives import About
+    from testbay.harness.run.archiving import Subject
 
 _LOG = " log"  # how the report's sections of logs end
 _KEPT = pytest.StashKey[bool]()
@@ -81,16 +81,16 @@ class Keeping:
 
     def _kept(self, report: pytest.TestReport) -> str:
         """The folder, from the project on; empty when enough tests were first."""
-        from testbay.harness.run import archives
+        from testbay.harness.run import archiving
 
-        folder = archives.claim(self._run_folder(), report.nodeid, self._limit)
+        folder = archiving.claim(self._run_folder(), report.nodeid, self._limit)
         if folder is None:
             return ""
         about = self._about(report)
         for number, lease in reversed(list(enumerate(reversed(self._held), 1))):  # the newest is found first
             target = folder if number == 1 else folder.with_name(f"{folder.name}.{number}")
             parts_at = {name: lease.slot(name).endpoint for name in about.dependencies}
-            archives.keep(target, about, parts_at, _logs(report), self._mask)
+            archiving.keep(target, about, parts_at, _logs(report), self._mask)
         return str(folder.relative_to(folder.parents[4]))
 
     def _run_folder(self) -> Path:
@@ -127,11 +127,11 @@ class Keeping:
             "dependencies": endpoints,
         }
 
-    def _about(self, report: pytest.TestReport) -> "About":
-        from testbay.harness.run.archives import About
+    def _about(self, report: pytest.TestReport) -> "Subject":
+        from testbay.harness.run.archiving import Subject
 
         tenancy = self._pool().tenancy
-        return About(
+        return Subject(
             test=report.nodeid[:4096],
             error=first_error_line(report),
             service=tenancy["service"],

@@ -1,16 +1,9 @@
-"""A failed test's lease in a folder: its database, keys, streams and logs, kept when everything else is torn down.
+"""Kept leases of failed tests, read again: a stranger's folder, so its description is checked, and every part."""
 
-`archive.json` is written last and has size and checksum of every other file: a folder without it, or one that does not
-match it, was half-made, cut off or tampered with, and is refused.
-"""
-
-import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -21,17 +14,13 @@ from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.state import shown
 from testbay.harness.run import folder as runfolder
+from testbay.harness.run.archiving import FOLDER, FORMAT, INDEX, digest
 
-FORMAT = 1
-_INDEX = "archive.json"
 _INDEX_BYTES = 1 << 20
 _PART_BYTES = 64 << 20
-_FOLDER = "leases"
 
 # What reading a file raises that is JSON, but not as `keep` writes it.
 MISSHAPEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
-Mask = Callable[[str], str]  # takes secrets out of a text
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -92,74 +81,9 @@ class Kept(NamedTuple):
     refused: str = ""
 
 
-def claim(run: Path, test: str, limit: int) -> Path | None:
-    """The folder for a failed test's archive; None when as many tests of the run have one. Workers may call at once."""
-    leases = run / _FOLDER
-    leases.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test.rpartition("::")[2])[:60].strip("-.")
-    for number in range(1, limit + 1):
-        with suppress(FileExistsError):
-            (leases / f".{number}").touch(exist_ok=False)
-            return leases / f"{number}-{name}"
-    return None
-
-
-def keep(folder: Path, about: About, parts_at: Mapping[str, Endpoint], logs: Mapping[str, str], mask: Mask) -> Archive:
-    """Write an archive. A dependency that refuses is named in it, and does not spoil the others.
-
-    Args:
-        folder: Where; it is made.
-        about: Whose state it is.
-        parts_at: Where the lease's parts answer, by name of the dependency.
-        logs: Texts to go with it, by name, such as `service`; a megabyte or so at most.
-        mask: Takes secrets out of a text.
-
-    Raises:
-        OSError: The folder cannot be written, or there was nothing to write.
-    """
-    folder.mkdir()
-    parts, missing = [], []
-    for name, endpoint in parts_at.items():
-        known = ROOMS[name].keeper() if name in ROOMS else None
-        if known is None:
-            missing.append(f"{name}: testbay cannot keep its state")
-            continue
-        try:
-            taken = known.keep(endpoint)
-        except OSError as error:
-            missing.append(f"{name}: {' '.join(mask(str(error)).split())[:500]}")
-        else:
-            parts.append(_write(folder / known.FILE, mask(taken.text), taken.left_out))
-    parts += [_write(folder / f"{name}.log", mask(text)) for name, text in logs.items()]
-    if missing and not parts:
-        raise OSError("; ".join(missing))
-    made = Archive(
-        format=1,
-        testbay=metadata.version("testbay"),
-        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        about=about.model_copy(update={"error": mask(about.error)}),
-        parts=tuple(parts),
-        missing=tuple(missing),
-    )
-    scratch = folder / f".{_INDEX}"
-    scratch.write_text(made.model_dump_json(indent=1), encoding="utf-8")
-    scratch.replace(folder / _INDEX)
-    return made
-
-
-def _write(file: Path, text: str, left_out: str = "") -> Part:
-    file.write_text(text, encoding="utf-8", errors="replace")
-    return Part(name=file.name, bytes=file.stat().st_size, sha256=_digest(file), left_out=left_out[:4096])
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def find(project: Path) -> list[Kept]:
     """Every archive of the project's runs, newest first; also those that cannot be used."""
-    found = [_looked_at(folder) for folder in runfolder.runs(project).glob(f"*/{_FOLDER}/[0-9]*-*") if folder.is_dir()]
+    found = [_looked_at(folder) for folder in runfolder.runs(project).glob(f"*/{FOLDER}/[0-9]*-*") if folder.is_dir()]
     return sorted(found, key=lambda kept: kept.archive.when if kept.archive else _NEVER, reverse=True)
 
 
@@ -176,17 +100,17 @@ def read(folder: Path) -> Archive:
     Raises:
         ManifestError: It does not exist, or is not one that this testbay reads.
     """
-    index = folder / _INDEX
+    index = folder / INDEX
     try:
         if not folder.is_dir():
             raise refused(folder, "the folder does not exist")
         if not index.is_file():
-            raise refused(folder, f"it has no {_INDEX}, which is written last: it was half-made, or cut off")
+            raise refused(folder, f"it has no {INDEX}, which is written last: it was half-made, or cut off")
         if index.stat().st_size > _INDEX_BYTES:
-            raise refused(folder, f"its {_INDEX} is larger than any that testbay writes")
+            raise refused(folder, f"its {INDEX} is larger than any that testbay writes")
         fact = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise refused(folder, f"its {_INDEX} cannot be read: {error}") from None
+        raise refused(folder, f"its {INDEX} cannot be read: {error}") from None
     if not isinstance(fact, dict) or fact.get("format") != FORMAT:
         said = shown(str(fact.get("format"))) if isinstance(fact, dict) else "none"
         by = shown(str(fact.get("testbay"))) if isinstance(fact, dict) else "nobody"
@@ -196,7 +120,7 @@ def read(folder: Path) -> Archive:
     except ValidationError as error:
         fault = error.errors()[0]
         key = shown(".".join(map(str, fault["loc"])))
-        raise refused(folder, f"{key} in its {_INDEX}: {shown(fault['msg'])}") from None
+        raise refused(folder, f"{key} in its {INDEX}: {shown(fault['msg'])}") from None
 
 
 def refused(folder: Path, why: str) -> ManifestError:
@@ -221,7 +145,7 @@ def check(folder: Path, archive: Archive) -> None:
             raise refused(folder, f"{part.name} is missing")
         if file.stat().st_size != part.bytes:
             raise refused(folder, f"{part.name} has {file.stat().st_size} bytes instead of {part.bytes}: cut off")
-        if _digest(file) != part.sha256:
+        if digest(file) != part.sha256:
             raise refused(folder, f"{part.name} has changed since it was written")
 
 

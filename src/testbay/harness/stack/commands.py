@@ -176,7 +176,8 @@ def ps(settings: Settings, voice: Voice) -> None:
 
 
 def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
-    ports = " ".join(f"{name}:{port}" for name, port in record.get("ports", {}).items())
+    names = renamed((one["name"], one["title"]) for one in record.get("endpoints", {}).values())
+    ports = " ".join(f"{names.get(name, name)}:{port}" for name, port in record.get("ports", {}).items())
     return (
         record["id"],
         _state(record),

@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,9 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.nats import state as nats_archive
 from testbay.harness.dependencies.postgres import state as postgres_archive
 from testbay.harness.dependencies.state import from_json, shown, to_json
-from testbay.harness.run import archives
-from testbay.harness.run.archives import About
+from testbay.harness.run import archives, archiving
 
-ABOUT = About(test="t.py::test", error="no", service="shop", engine="embedded", dependencies={})
+ABOUT = archiving.Subject(test="t.py::test", error="no", service="shop", engine="embedded", dependencies={})
 POSTGRES = Endpoint(name="postgres", title="PostgreSQL", host="localhost", port=15433, user="u", password="p", db="d")
 
 
@@ -92,20 +93,28 @@ def test_what_only_psql_obeys_is_taken_out() -> None:
 def test_a_dependency_nobody_keeps_is_named(tmp_path: Path) -> None:
     """One that a project added; with a log there is something to keep all the same."""
     cache = {"memcached": Endpoint(name="memcached", title="Memcached", host="localhost", port=1)}
-    made = archives.keep(tmp_path / "1", ABOUT, cache, {"shop": "a log"}, str)
+    archiving.keep(tmp_path / "1", ABOUT, cache, {"shop": "a log"}, str)
 
-    assert made.missing == ("memcached: testbay cannot keep its state",)
+    assert archives.read(tmp_path / "1").missing == ("memcached: testbay cannot keep its state",)
     with pytest.raises(OSError, match=r"^memcached: testbay cannot keep its state$"):
-        archives.keep(tmp_path / "2", ABOUT, cache, {}, str)
+        archiving.keep(tmp_path / "2", ABOUT, cache, {}, str)
 
 
 def test_an_archive_reads_as_it_was_written(tmp_path: Path) -> None:
     """And its parts pass the check."""
-    made = archives.keep(tmp_path / "1", ABOUT, {}, {"shop": "a log"}, str.upper)
+    archiving.keep(tmp_path / "1", ABOUT, {}, {"shop": "a log"}, str.upper)
+    made = archives.read(tmp_path / "1")
     archives.check(tmp_path / "1", made)
 
-    assert archives.read(tmp_path / "1") == made
+    assert [(part.name, part.bytes) for part in made.parts] == [("shop.log", 5)]
     assert (made.about.error, (tmp_path / "1/shop.log").read_text()) == ("NO", "A LOG")
+
+
+def test_an_environment_with_the_clients_alone_can_write_one() -> None:
+    """The tests' own process keeps the state, and testbay's packages may be in an environment apart."""
+    without = "import sys; sys.modules['pydantic'] = None; import testbay.harness.run.archiving"
+
+    assert subprocess.run([sys.executable, "-c", without], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
