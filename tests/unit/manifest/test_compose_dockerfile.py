@@ -132,3 +132,20 @@ def test_a_dockerfile_of_a_stranger_costs_nothing(name: str) -> None:
 
     assert sum(map(len, made.environment.values())) <= 1_000_000
     assert [volume.source.count("/") for volume in made.copied if volume.source.count("/") > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("COPY pw /run/pw", "/run/pw"),
+        ("COPY pw /docker-entrypoint-initdb.d", "/docker-entrypoint-initdb.d/pw"),
+        ("COPY pw .", "/w/pw"),
+        ("COPY pw x/", "/w/x/pw"),
+        ('COPY ["pw", "/a b"]', "/a b"),
+    ],
+)
+def test_a_copy_has_the_place_that_docker_gives_it(tmp_path: Path, line: str, target: str) -> None:
+    """Without a slash it is a file, except in a folder that is there."""
+    (tmp_path / "pw").touch()
+
+    assert built(tmp_path, f"FROM x\nWORKDIR /w\n{line}").copied[0].target == target

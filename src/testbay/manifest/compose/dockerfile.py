@@ -29,7 +29,11 @@ _WILD = re.compile(r"[*?\[]")
 _MOST_FILES = 10_000
 _MOST_STAGES = 200
 _MOST_FILLED = 1_000_000
-_INTO_FOLDERS = (".d", "")  # endings of a target that is a folder of the image, though no slash says so
+# Folders of the images: one file that is copied there, without a slash behind it, comes into the folder.
+_FOLDERS = (
+    *("/", "/data", "/docker-entrypoint-initdb.d", "/etc", "/etc/keydb", "/etc/nats", "/etc/postgresql", "/opt"),
+    *("/run", "/tmp", "/usr/local/bin", "/usr/local/etc", "/var/lib/postgresql"),  # noqa: S108 - of the container
+)
 
 
 @dataclass(kw_only=True)
@@ -181,7 +185,7 @@ class _Layers:
         *sources, target = (self._with_variables(word) for word in words) if words else ("",)
         inside = posixpath.normpath(self._folder / target)
         files = [file for source in sources for file in self._found(source)]
-        into = target.endswith("/") or len(files) > 1 or PurePosixPath(target).suffix in _INTO_FOLDERS
+        into = target.endswith("/") or len(files) > 1 or inside in (*_FOLDERS, str(self._folder))
         places = [inside if file.is_dir() or not into else posixpath.join(inside, file.name) for file in files]
         return [Volume(type="bind", source=str(file), target=to) for file, to in zip(files, places, strict=True)]
 
