@@ -379,9 +379,9 @@ def test_pwd_is_where_compose_is_called(tmp_path: Path, called: str, folder: str
     assert made.services[0].environment["AT"] == os.path.normpath(tmp_path / folder)
 
 
-def test_a_target_has_no_slash_at_its_end(tmp_path: Path) -> None:
-    """Newer Composes say it so, older ones as it stands there."""
-    (tmp_path / "compose.yml").write_text("services: {db: {image: x, volumes: ['./a:/a/b/', '/c/']}}")
+def test_a_mount_has_no_slash_at_its_end(tmp_path: Path) -> None:
+    """Newer Composes say it so of the target, older ones as it stands there."""
+    (tmp_path / "compose.yml").write_text("services: {db: {image: x, volumes: ['/a/:/a/b/', '/c/']}}")
 
     volumes = reader.own_reading([tmp_path / "compose.yml"], {}).services[0].volumes
-    assert [volume.target for volume in volumes] == ["/a/b", "/c"]
+    assert [(volume.source, volume.target) for volume in volumes] == [("/a", "/a/b"), ("", "/c")]

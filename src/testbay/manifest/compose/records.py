@@ -96,15 +96,15 @@ def _port(made: dict[str, Any]) -> Port:
 def _volume(made: dict[str, Any]) -> Volume:
     return Volume(
         type=made.get("type") or "volume",
-        source=made.get("source") or "",
+        source=_clean(made.get("source") or ""),
         target=_clean(made["target"]),
         read_only=bool(made.get("read_only")),
     )
 
 
-def _clean(target: str) -> str:
-    """A path in the container without a slash at its end, as a newer Compose writes it."""
-    return posixpath.normpath(target) if target.startswith("/") else target
+def _clean(path: str) -> str:
+    """An absolute path without a slash at its end, which some Composes leave there."""
+    return posixpath.normpath(path) if path.startswith("/") else path
 
 
 def _prerequisite(name: str, how: dict[str, Any]) -> Prerequisite:
