@@ -72,9 +72,12 @@ FENCE = re.compile(r"[\]\s:|)>/,;-]*")
 LOCATION = re.compile(
     r"(?:\[([\w.:$-]+)\]:? |([\w.$-]+(?::[\w<>.]+)?(?::\d+)?)(?: - |: | \| |\s+-\s+)|([a-z_]\w*(?:\.\w+)+):?\s+)"
 )
-LOGFMT = re.compile(
-    r"(?:\w+=(?:\"[^\"]*\"|'[^']*'|[^\s\"']\S*) )*?(?:msg|message|event)="
-    r"(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?= \w+=|\s*$)"
+LOGFMT, LOGFMT_ERROR = (
+    re.compile(
+        rf"(?:\w+=(?:\"[^\"]*\"|'[^']*'|[^\s\"']\S*) )*?(?:{names})="
+        r"(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?= \w+=|\s*$)"
+    )
+    for names in ("msg|message|event", "err|error")
 )
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
@@ -195,7 +198,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         if separator and " " not in name:
             logger, at = name, at + len(name) + 1
     message = text[at:].rstrip()
-    if quoted := LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)):
+    if quoted := (LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)) or LOGFMT_ERROR.match(text, at)):
         said = quoted[1] or quoted[2] or quoted[3] or message
         return Header(level, said, time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):

@@ -31,6 +31,8 @@ KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
+INSTEAD = ("error", "err", "exception", *SAID, "reason", "detail")
+"""What a record says that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -108,6 +110,7 @@ def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:
 
 def _record(line: Line, found: dict[str, Any]) -> None:
     """An object with a message: an application's record, or a line that a collector wrapped."""
+    whole = line.text
     inner = found.get("jsonPayload")
     fields = {**found, **inner} if isinstance(inner, dict) else _as_usual(found)
     flat = _flat(fields)
@@ -127,6 +130,10 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
     line.text = line.text.rstrip("\r\n")
+    if (
+        line.whole and line.exception is None and not line.text
+    ):  # zerolog's `.Err(err).Send()`, a message that is no text
+        line.text = _first(flat, INSTEAD) or whole
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
