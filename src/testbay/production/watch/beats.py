@@ -9,7 +9,8 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.asking import FoundError, Passed, judge
-from testbay.text import age, one_line
+from testbay.production.watch.words import lasted
+from testbay.text import one_line
 
 Call = Literal["ok", "start", "fail", "log"]
 CALLS: tuple[Call, ...] = ("ok", "start", "fail", "log")
@@ -45,16 +46,20 @@ class Jobs:
         good = next((one for one in calls if one[1] == "ok"), None)
         newest = calls[0] if calls else None
         if newest and newest[1] == "fail":
-            raise FoundError("fail", f"the job said that it failed, {age(now - newest[0])} ago: {one_line(newest[2])}")
+            raise FoundError(
+                "fail", f"the job said that it failed, {lasted(now - newest[0])} ago: {one_line(newest[2])}"
+            )
         since = good[0] if good else self.began
         if now - since > check.within:
             when = (
-                f"its last good end was {age(now - since)} ago" if good else f"it has not called for {age(now - since)}"
+                f"its last good end was {lasted(now - since)} ago"
+                if good
+                else f"it has not called for {lasted(now - since)}"
             )
-            raise FoundError("fail", f"the job is late: {when}, and within is {age(check.within)}")
+            raise FoundError("fail", f"the job is late: {when}, and within is {lasted(check.within)}")
         if newest and newest[1] == "start" and check.takes and now - newest[0] > check.takes:
             raise FoundError(
-                "fail", f"the job began {age(now - newest[0])} ago and has not ended; takes is {age(check.takes)}"
+                "fail", f"the job began {lasted(now - newest[0])} ago and has not ended; takes is {lasted(check.takes)}"
             )
         if good is None:
             raise FoundError("skip", "the job has not called in yet")
@@ -66,4 +71,4 @@ class Jobs:
         start = next((at for at, kind, _ in calls if kind == "start" and at <= good[0]), None)
         took = Missing("the job did not say when it began") if start is None else good[0] - start
         judge(check.expect, {"age_s": now - good[0], "took_s": took, "text": good[2], "run": {"id": ""}})
-        return Passed(said=f"the job ended well {age(now - good[0])} ago")
+        return Passed(said=f"the job ended well {lasted(now - good[0])} ago")
