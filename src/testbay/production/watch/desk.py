@@ -60,6 +60,7 @@ class Incident:
     reminded: int = 0
     closed: float = 0.0
     commit: str = ""
+    gone: bool = False  # it ended since its last check is not asked any more: nothing says that it is well
 
     @property
     def goes_on(self) -> bool:
@@ -175,7 +176,7 @@ class Desk:
                 self.happened(
                     gone.incident, now, f"{series.check} {series.instance}".strip() + " is not asked any more"
                 )
-                self._recover(self.incidents[gone.incident], series, now)
+                self._leave(replace(self.incidents[gone.incident], gone=True), series, now)
             self.changes.standings[series] = Standing()
 
     def _bad(self, one: Heard, before: Standing) -> Standing:
@@ -255,9 +256,13 @@ class Desk:
             self._keep(replace(known, recovered=tuple(one for one in known.recovered if one != series)))
 
     def _recover(self, known: Incident, series: Series, at: float) -> None:
+        self.happened(known.id, at, f"{_name(series)}: well again")
+        self._leave(replace(known, gone=False), series, at)
+
+    def _leave(self, known: Incident, series: Series, at: float) -> None:
+        """Take a check out of those that fail; with the last one the incident ends."""
         recovered = (*known.recovered, series)
         over = set(known.members) <= set(recovered)
-        self.happened(known.id, at, f"{_name(series)}: well again")
         self._keep(replace(known, recovered=recovered, closed=at if over else 0.0))
         if over and known.announced:
             self._post(known.id, "close", 0, at)
