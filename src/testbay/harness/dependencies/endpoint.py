@@ -82,12 +82,16 @@ def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server program found on this machine: its executable, version, where it came from, what it stands in for."""
+    """A server program found on this machine: its executable, version, where it came from, what it stands in for.
+
+    With `hash_rounds` a server of testbay's keeps its passwords: more of them only cost each connection time.
+    """
 
     program: Path
     version: str
     source: str
     note: str = ""
+    hash_rounds: int = 1
 
     @property
     def bin_dir(self) -> Path:

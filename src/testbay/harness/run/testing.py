@@ -24,7 +24,7 @@ _LOOK_S = 0.25  # for what the servers have logged: looking takes its time from 
 # With one of these pytest shows something and runs no test.
 _SHOWS = frozenset(
     {
-        *("--collect-only", "--co", "--setup-plan", "--fixtures", "--funcargs", "--fixtures-per-test"),
+        *("--collect-only", "--co", "--setup-plan", "--setup-only", "--fixtures", "--funcargs", "--fixtures-per-test"),
         *("--markers", "--cache-show", "--help", "-h", "--version", "-V"),
     }
 )

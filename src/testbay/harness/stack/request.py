@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
-from testbay.errors import EngineUnavailableError
+from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.dependencies import ROOMS, called, foreign_images
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image
@@ -27,6 +29,7 @@ from testbay.settings import Settings
 from testbay.text import one_line
 
 REPLAY = "replay"
+_ROUNDS = 4096  # as PostgreSQL itself has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ class Request:
         """The digest of all that must be equal for a stack to be reused: configuration, versions, our own code."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
         services = [asdict(replace(one, stack_password="")) for one in (*self.services.values(), *self.helpers)]
-        versions = {name: [str(server.program), server.version] for name, server in self.servers.items()}
+        versions = {n: [str(one.program), one.version, one.hash_rounds] for n, one in self.servers.items()}
         parts = [
             self.engine,
             manifest,
@@ -139,6 +142,8 @@ def request(
     else:
         notices += containers.left_out(services, helpers)
     servers = _servers(services, choice, settings)
+    if choice.engine == "embedded" and "postgres" in servers and _insists_on_rounds(manifest, settings):
+        servers["postgres"] = replace(servers["postgres"], hash_rounds=_ROUNDS)
     notices += _notes(services, servers, choice.engine)
     notices += passwords.notes(manifest, services, helpers, choice.engine)
     return Request(
@@ -154,6 +159,15 @@ def request(
         replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
         notices=tuple(notices),
     )
+
+
+def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
+    """Tell whether pg8000 is in the environment of the tests: its library scramp refuses a server with fewer rounds."""
+    with suppress(ManifestError):  # of a `python` that is not there: told when it is to run something
+        python = choose_python(manifest, settings.environ)
+        if python.said:
+            return any(python.program.parent.parent.glob("lib/python3*/site-packages/scramp*"))
+    return find_spec("scramp") is not None
 
 
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:

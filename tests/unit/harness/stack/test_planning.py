@@ -47,6 +47,17 @@ def test_dependencies_are_matched_by_image(ask: Ask) -> None:
     assert [notice.partition(" (")[0] for notice in asked.notices] == ["left out: cache"]
 
 
+def test_pg8000_beside_the_tests_gets_its_rounds(ask: Ask, tmp_path: Path) -> None:
+    """It is looked for in the project's own environment, where testbay has another."""
+    for name in ("bin/python", "lib/python3.13/site-packages/scramp/core.py"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / name).touch()
+    asked = [ask('needs = ["postgres"]', **environ) for environ in ({}, {"VIRTUAL_ENV": str(tmp_path / "own")})]
+
+    assert [one.servers["postgres"].hash_rounds for one in asked] == [1, 4096]
+    assert asked[0].template != asked[1].template
+
+
 def test_a_service_may_name_its_own_compose_file(ask: Ask, project: Path) -> None:
     """Relative to its folder."""
     (project / "services/shop").mkdir()

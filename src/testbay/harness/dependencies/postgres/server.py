@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import importlib.util
 import re
 import signal
 import socket
@@ -50,7 +49,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """initdb, the database, then the server on loopback TCP alone: a socket file would need a short path."""
     meant = image.meaning(service)
     data = home / "data"
-    secret = _scram_secret(meant.password) if meant.password else ""
+    secret = _scram_secret(meant.password, server.hash_rounds) if meant.password else ""
     steps: list[Preparation] = [{"argv": _initdb(service, meant, server, home)}]
     statements = []
     if secret and programs.major(server) < _LONG_PWFILE_SINCE:
@@ -158,14 +157,12 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
     return (*meant.left_out, *left_out, *([sorting] if sorting else []))
 
 
-def _scram_secret(password: str) -> str:
-    """The password as the server stores it, with one hash iteration instead of 4096.
+def _scram_secret(password: str, rounds: int) -> str:
+    """The password as the server stores it, with one hash iteration most often instead of 4096.
 
     A password keeps other users of this machine out; thousands of iterations would only cost every test's connection
-    2-4 ms. Where pg8000 is installed they are 4096: its library scramp refuses fewer.
-    Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html
+    2-4 ms. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html
     """
-    rounds = 4096 if importlib.util.find_spec("scramp") else 1
     salt = hashlib.sha256(password.encode()).digest()[:16]
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
