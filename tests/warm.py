@@ -31,7 +31,7 @@ class Warm:
 
     Args:
         module: The program, as `python -m` names it.
-        imported: What it has imported; of a package, each module.
+        imported: What it has imported; with `.*` after a package's name, each module in it.
         environ: The variables that it starts with.
     """
 
@@ -94,7 +94,8 @@ def main(number: int, module: str, *imported: str) -> None:
     """Fork for each request on that descriptor. Returns only in a call, which is then still to be made."""
     sys.path.pop(0)  # the folder of this file
     for name in imported:
-        for each in (name, *_inside(importlib.import_module(name))):
+        found = importlib.import_module(name.removesuffix(".*"))
+        for each in _inside(found) if name.endswith(".*") else ():
             importlib.import_module(each)
     gc.collect()
     gc.freeze()  # a call's own collections pass over what was there before it

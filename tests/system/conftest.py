@@ -57,7 +57,9 @@ def _usual_environ() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
 
 
-WARM = Warm("testbay", "testbay", environ=_usual_environ())
+WARM = Warm("testbay", "testbay.*", environ=_usual_environ())
+_CLIENTS = ("psycopg", "redis", "nats", "nats.js", "pydantic", "yaml")  # what its plugin loads sooner or later
+WARM_PYTEST = Warm("pytest", "_pytest.*", "pytest", *_CLIENTS, environ=_usual_environ())
 
 
 class Bay:
@@ -311,7 +313,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = bay.run("run", "shop", PYTHONDONTWRITEBYTECODE="")
                 assert done.code == 0, done.out
     _TEMPLATES.append(shared / "cache/templates")
-    with contextlib.closing(WARM):
+    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST):
         yield
     _TEMPLATES.clear()
 

@@ -152,7 +152,7 @@ ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
 def warm_pytest() -> Iterator[Warm]:
     """A Python that has imported pytest; our plugin is imported by each run, since pytest rewrites it."""
     environ = {**os.environ, **ALONE, "PYTHONPATH": f"{ROOT / 'src'}:"}
-    with closing(Warm("pytest", "_pytest", "pytest", environ=environ)) as python:
+    with closing(Warm("pytest", "_pytest.*", "pytest", environ=environ)) as python:
         yield python
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import Bay, read_until
+from tests.system.conftest import WARM_PYTEST, Bay, read_until
 
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,15 +58,7 @@ def test_environment_is_as_before():
 
 def pytest_in(bay: Bay, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in the service's folder, as a developer or an editor does."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        cwd=bay.service,
-        env=bay.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    return WARM_PYTEST.run(["-p", "no:cacheprovider", *arguments], cwd=bay.service, environ=bay.environ | environ)
 
 
 def test_plain_pytest_starts_a_stack_and_ends_it(bay: Bay, engine: str) -> None:
@@ -75,7 +67,7 @@ def test_plain_pytest_starts_a_stack_and_ends_it(bay: Bay, engine: str) -> None:
     bay.tests(TESTS)
     done = pytest_in(bay, "-W", "error")
 
-    assert (done.returncode, "8 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "8 passed" in done.stdout) == (0, True), done.stdout
     assert f"\ntestbay: {engine}: PostgreSQL " in done.stdout
 
 
