@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from testbay.manifest.checkbase import LIVE
+from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history.slowness import Series
 from testbay.production.watch.desk import Standing
@@ -26,7 +27,7 @@ class Stands(NamedTuple):
 
 
 def stands(watcher: Watcher, now: float) -> Iterator[Stands]:
-    """Every check that is watched, in the order of the manifests."""
+    """Every check that is watched, in the order of the manifests; a journey's cleanup once it had something to do."""
     known = watcher.recorder.desk.standings
     for spot in watcher.spots:
         gates = (
@@ -34,7 +35,12 @@ def stands(watcher: Watcher, now: float) -> Iterator[Stands]:
             if spot.target and spot.target.live
             else []
         )
-        jobs = [(job.series, job.check.kind, job.every_s) for job in spot.jobs]
+        jobs = [
+            (series, job.check.kind, job.every_s)
+            for job in spot.jobs
+            for name in runner.names(job.check)
+            if (series := job.series._replace(check=name)) == job.series or series in known
+        ]
         for series, kind, every_s in [*gates, *jobs]:
             standing = known.get(series, Standing())
             yield Stands(

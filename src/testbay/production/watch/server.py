@@ -73,13 +73,13 @@ class LivePage:
         for path, answer in {
             "/": self._index,
             "/history": self._history,
-            "/check/{service}/{target:[^/]*}/{check}": self._check,
+            "/check/{service}/{target:[^/]*}/{check:.+}": self._check,
             "/api/checks": self._checks,
             "/api/incidents": self._incidents,
             "/api/report/{service}/{target:[^/]*}": self._report,
             "/metrics": self._metrics,
             "/badge.svg": self._badge,
-            "/badge/{service}/{target:[^/]*}/{check}.svg": self._badge,
+            "/badge/{service}/{target:[^/]*}/{check:.+}.svg": self._badge,
             "/incidents.atom": self._feed,
             "/health": self._health,
         }.items():
