@@ -7,6 +7,7 @@ import gzip
 import html
 import json
 import quopri
+import re
 import urllib.parse
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import IO, cast
 SHORTEST = 8  # characters, blanks aside; of anything shorter a text may hold a copy by chance
 MASK = "***"
 _DOTS = "..."
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _GROUPS_BYTES = 8  # of base85: two groups, ten characters
 _TELLING = 4  # fewer characters say nothing
 _CHUNK_BYTES = 1 << 20
@@ -172,8 +174,12 @@ def masked_cut(text: str, values: Iterable[str]) -> str:
 
 
 def _without_beginning(text: str, value: str) -> str:
-    """Remove the beginning of the value, as much as stands there, wherever its first characters do."""
-    head = value[:SHORTEST]
+    """Remove the beginning of the value, as much as stands there, wherever its first characters do.
+
+    The scheme of an address is no secret: `postgres` would be taken out of every message about the role of that name.
+    """
+    scheme = _SCHEME.match(value)
+    head = value[: SHORTEST + (scheme.end() if scheme else 0)]
     at = text.find(head) if head.strip() else -1
     while at >= 0:
         end = at + len(head)

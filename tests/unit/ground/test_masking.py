@@ -217,3 +217,16 @@ def test_dots_without_end_are_looked_at_quickly() -> None:
     text = "." * 30_000
 
     assert masked(text, [PEM, KEY]) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('authentication failed for user "postgres"', 'authentication failed for user "postgres"'),
+        ("connecting to postgresql://shop:w0rdw0rd@h/", "connecting to ***"),
+        ("connecting to postgresql://shop:w0rd", "connecting to ***"),
+    ],
+)
+def test_the_scheme_of_an_address_is_no_secret(text: str, shown: str) -> None:
+    """An address that was cut off is masked, a word that begins like its scheme is not."""
+    assert masking.masked_cut(text, ["postgresql://shop:w0rdw0rd@h/shop"]) == shown
