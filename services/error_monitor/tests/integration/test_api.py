@@ -118,6 +118,7 @@ def test_a_page_says_how_many_there_are(seen: Instance) -> None:
         "since=soon",
         "no=such",
         "words=" + 201 * "x",
+        "words=%00",
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(seen: Instance, query: str) -> None:

@@ -16,7 +16,7 @@ from error_monitor.scanning.lease import LeaseLostError
 Severity = Literal["critical", "high", "medium", "low"]
 State = Literal["open", "resolved", "regressed", "ignored"]
 Order = Literal["new", "last_seen", "first_seen", "events", "severity"]
-Text = Annotated[str | None, Field(max_length=200)]
+Text = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
 public = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"])
 reading = APIRouter(prefix=PREFIX, route_class=Guarded, tags=["error-monitor"], dependencies=[Depends(reader)])
