@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def pytest_collection_finish() -> None:
     """End coverage's watch over the tests themselves, which doubles their time: the service runs in its own process."""
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type] # what ends it, says its documentation
+    threading.settrace(None)
 
 
 def pytest_sessionfinish() -> None:

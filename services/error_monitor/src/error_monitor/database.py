@@ -152,7 +152,7 @@ class Database:
 
 
 @contextmanager
-def _hung_up_after(patience_s: float, connection: Connection) -> Iterator[None]:
+def _hung_up_after(patience_s: float, connection: psycopg.AsyncConnection[Any]) -> Iterator[None]:
     """End a connection whose server stays silent. Cancelled, psycopg would first ask it to stop, for ten seconds."""
 
     def hang_up() -> None:

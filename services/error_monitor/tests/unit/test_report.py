@@ -22,7 +22,13 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 )
 def test_a_pattern_fails_while_it_is_seen_and_severe(facts: dict[str, object], verdict: str) -> None:
     """One that falls below the severity passes: an issue whose check is in no report any more would stay open."""
-    pattern = {"fingerprint": "v1:0", "type": "KeyError", "message": "'x'", "services": ["shop"], "example": ["line"]}
+    pattern: dict[str, object] = {
+        "fingerprint": "v1:0",
+        "type": "KeyError",
+        "message": "'x'",
+        "services": ["shop"],
+        "example": ["line"],
+    }
     pattern |= {"state": "open", "severity": "high", "last_seen": NOW, **facts}
     found = result(pattern, NOW - timedelta(days=1), ["critical", "high"])
 

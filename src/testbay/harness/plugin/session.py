@@ -252,6 +252,7 @@ class Leasing:
             Voice(sys.stderr).error(error)
             session.exitstatus = error.exit_code
 
+    @world.really
     def pytest_unconfigure(self) -> None:
         """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
         attachments = self._open

@@ -1,7 +1,7 @@
 """Run one job: build its graph, continue from its checkpoint, stream what happens, return the result."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from langchain_core.runnables import RunnableConfig
@@ -15,6 +15,11 @@ from agent_executor.database import Database
 from agent_executor.errors import JobFailedError
 from agent_executor.messaging.progress import Progress, event
 from agent_executor.records import Job
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+    from psycopg_pool import AsyncConnectionPool
 
 # Well below NATS' 1 MiB payload limit: a result that cannot be published must not be stored as one.
 MAX_RESULT_BYTES = 512 * 1024
@@ -35,7 +40,8 @@ class Executor:
         """The job's result; JobFailedError when the job is at fault, anything else when the world is."""
         agent = definition.parse(job.agent_definition)
         # One saver per run: a saver serialises its statements with a lock, which jobs should not share.
-        compiled = graph.build(agent, self._model, AsyncPostgresSaver(self._database.pool))
+        saver = AsyncPostgresSaver(cast("AsyncConnectionPool[AsyncConnection[DictRow]]", self._database.pool))
+        compiled = graph.build(agent, self._model, saver)
         config: RunnableConfig = {"configurable": {"thread_id": job.job_id}, "recursion_limit": agent.max_steps}
         timeout_s = min(agent.timeout_s or self._timeout_s, self._timeout_s)
         limit = asyncio.timeout(timeout_s)

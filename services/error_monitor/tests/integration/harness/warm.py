@@ -90,8 +90,8 @@ def _load(rules: str) -> None:
         importlib.import_module(module)
     if measured is not None:
         measured.save()
-        for module in list(sys.modules.values()):  # found once here, and not by each process anew
-            if file := getattr(module, "__file__", None):
+        for loaded in list(sys.modules.values()):  # found once here, and not by each process anew
+            if file := getattr(loaded, "__file__", None):
                 canonical_filename(file)
 
 
