@@ -140,8 +140,10 @@ class Embedded:
         return base | server["env"]
 
     def snapshot(self, name: str, template: str) -> bool:
-        """An orderly stop, a copy, and the same server again on the same port."""
-        child = self._running.pop(name)
+        """An orderly stop, a copy, and the same server again on the same port; nothing of one that has ended."""
+        child = self._running.pop(name, None)
+        if child is None:  # `exited` has told so
+            return False
         server = self._plans[name]
         child.send_signal(server["pause_signal"])
         _wait(child, 30.0)

@@ -144,10 +144,10 @@ def _read_seal(entry: Path) -> object:
 
 
 def _last_used(entry: Path) -> float:
-    try:
-        return (entry / _SEAL).stat().st_mtime
-    except OSError:
-        return entry.stat().st_mtime  # half-made: by a process at work, or by one that died
+    for file in (entry / _SEAL, entry):  # without a seal half-made: by a process at work, or by one that died
+        with contextlib.suppress(OSError):
+            return file.stat().st_mtime
+    return time.time()  # another process has just renamed or removed it
 
 
 def _bytes(entry: Path) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from testbay import process
-from testbay.errors import BayError
+from testbay.errors import BayError, EngineUnavailableError
 from testbay.harness.engines import Engine
 from testbay.harness.plans import ProcessPlan, StackPlan
 from testbay.harness.stack import registry
@@ -133,6 +133,7 @@ class Worker:
         self._token = os.urandom(16).hex()
         self._reason = ""
         self._idle_since = time.monotonic()
+        self._wake = -1
         self._selector = selectors.DefaultSelector()
         self._door = socket.create_server(("127.0.0.1", 0))
         self._record: dict[str, Any] = {
@@ -169,7 +170,7 @@ class Worker:
         for first in list(self._callers):
             self._take(first, more)
         while not self._reason:
-            self._serve()
+            self._serve_on()
         self._finish()
 
     def _listen(self) -> None:
@@ -179,6 +180,7 @@ class Worker:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._wake = wake_read
         self._selector.register(wake_read, selectors.EVENT_READ)
         self._selector.register(self._door, selectors.EVENT_READ)
         for channel in self._callers:
@@ -200,15 +202,25 @@ class Worker:
         for channel in list(self._callers):
             _send(channel, event)
 
+    def _serve_on(self) -> None:
+        """A record that cannot be written ends the stack: what is started from here on would be unknown to it."""
+        try:
+            self._serve()
+        except OSError as error:
+            todo = 'free some disk space, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"'
+            why = "it keeps a record of what it has to end, on this disk"
+            self._tell(_failure(EngineUnavailableError(f"the stack's guard cannot go on: {error}", why=why, todo=todo)))
+            self._reason = "failed"
+
     def _serve(self) -> None:
         for key, _ in self._selector.select(_TICK_S):
             if key.fileobj is self._door:
                 self._welcome()
             elif key.fileobj in self._strangers:
                 self._admit(key.fileobj)
-            elif isinstance(key.fileobj, socket.socket):
+            elif key.fileobj in self._callers:
                 self._hear(key.fileobj)
-            else:
+            elif key.fileobj == self._wake:  # else a stranger that was turned away a moment ago
                 os.read(key.fd, 512)
         for name, code in self._engine.exited():
             self._tell({"event": "exited", "name": name, "code": code})

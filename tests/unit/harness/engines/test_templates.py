@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.engines import templates
+from testbay.harness.engines.embedded import Embedded
 
 
 @pytest.fixture
@@ -104,3 +105,24 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
 
     assert not templates.save(tmp_path / "templates" / "abc", tmp_path)
     shutil.rmtree(tmp_path)
+
+
+def test_an_entry_that_goes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process renames the folder in which it makes an entry, or removes an old one, at any moment."""
+    (tmp_path / ".abc-1").mkdir()
+    monkeypatch.setattr(templates, "_last_used", _after(shutil.rmtree, templates._last_used))
+
+    assert templates.prune(tmp_path) == []
+
+
+def _after(first: Callable[[Path], object], then: Callable[[Path], float]) -> Callable[[Path], float]:
+    def both(entry: Path) -> float:
+        first(entry)
+        return then(entry)
+
+    return both
+
+
+def test_a_server_that_has_ended_is_not_kept(tmp_path: Path) -> None:
+    """Its end has been told; the guard goes on."""
+    assert not Embedded().snapshot("postgres", str(tmp_path / "abc"))

@@ -1,6 +1,8 @@
 import contextlib
 import json
 import select
+import selectors
+import shutil
 import signal
 import socket
 import time
@@ -103,6 +105,36 @@ def test_silent_visitors_hold_nobody_up(worker: Worker) -> None:
             worker._welcome()
 
         assert (visitors[0].recv(64), len(worker._strangers), len(worker._callers)) == (b"", guard._STRANGERS, 1)
+
+
+def test_a_visitor_who_speaks_while_it_is_pushed_out_ends_no_guard(worker: Worker) -> None:
+    """What it said is heard in one turn with the knock of the next one."""
+    address = ("127.0.0.1", worker._record["door"])
+    with contextlib.ExitStack() as stack:
+        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(guard._STRANGERS)]
+        for _ in visitors:
+            worker._welcome()
+        worker._selector.register(worker._door, selectors.EVENT_READ)
+        stack.enter_context(socket.create_connection(address))
+        select.select([worker._door], [], [], 30)
+        visitors[0].sendall(b"let me in")
+        select.select([worker._strangers[0]], [], [], 30)
+        worker._serve()
+
+        assert (len(worker._strangers), len(worker._callers), worker._reason) == (guard._STRANGERS, 1, "")
+
+
+def test_a_guard_that_cannot_write_its_record_says_so(
+    worker: Worker, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    """It ends, as on a full disk, with a reason: callers would take it for killed."""
+    shutil.rmtree(worker._home)
+    worker._selector.register(ends[1], selectors.EVENT_READ)
+    ends[0].sendall(b'{"do": "record", "facts": {}}\n')
+    worker._serve_on()
+
+    told = json.loads(ends[0].recv(4096))
+    assert (told["event"], told["class"], worker._reason) == ("failed", "EngineUnavailableError", "failed")
 
 
 def test_who_knows_the_token_joins(worker: Worker, settings: Settings) -> None:
