@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -110,8 +111,16 @@ class Request:
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
             return []
-        files = sorted(f for f in (self.manifest.root / self.manifest.migrations).rglob("*.sql") if f.is_file())
-        return [["reading", str(migrate.READING)], *([file.name, migrate.digest(file)] for file in files)]
+        folder = self.manifest.root / self.manifest.migrations
+        files = [file for file in sorted(folder.rglob("*")) if _may_be_read(file, folder)]
+        known = [[str(file.relative_to(folder)), migrate.digest(file)] for file in files]
+        return [["reading", str(migrate.READING)], *known]
+
+
+def _may_be_read(file: Path, folder: Path) -> bool:
+    """Tell whether a migration may be this file or read it, such as the rows that COPY takes from `seed.csv`."""
+    made_by_tools = any(part.startswith(".") or part == "__pycache__" for part in file.relative_to(folder).parts)
+    return not made_by_tools and file.is_file() and os.access(file, os.R_OK)
 
 
 def request(

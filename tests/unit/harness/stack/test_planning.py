@@ -163,9 +163,9 @@ def test_the_key_changes_with_a_servers_version(ask: Ask, program: Program) -> N
     assert ask().key != before
 
 
-@pytest.mark.parametrize("change", ["text", "name", "new"])
+@pytest.mark.parametrize("change", ["text", "name", "new", "a name in capitals", "what they read"])
 def test_the_key_changes_with_the_migrations(ask: Ask, project: Path, change: str) -> None:
-    """Their names, their text and their number."""
+    """Their names, their text, their number, and the files beside them, such as COPY reads."""
     folder = project / "services/shop/sql"
     folder.mkdir(parents=True)
     (folder / "1.sql").write_text("SELECT 1", encoding="utf-8")
@@ -175,6 +175,10 @@ def test_the_key_changes_with_the_migrations(ask: Ask, project: Path, change: st
             (folder / "1.sql").write_text("SELECT 2", encoding="utf-8")
         case "name":
             (folder / "1.sql").rename(folder / "2.sql")
+        case "a name in capitals":
+            (folder / "2.SQL").touch()
+        case "what they read":
+            (folder / "seed.csv").touch()
         case _:
             (folder / "2.sql").touch()
 
