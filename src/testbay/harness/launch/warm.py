@@ -91,8 +91,10 @@ class Forked:
     def _line(self, timeout_s: float | None) -> bytes | None:
         """The next line, empty at the end; None when nothing came."""
         said = b""
+        waiting = select.poll()  # `select.select` refuses a descriptor above 1023
+        waiting.register(self._status, select.POLLIN)
         while not said.endswith(b"\n"):
-            if not select.select([self._status], [], [], timeout_s)[0]:
+            if not waiting.poll(None if timeout_s is None else timeout_s * 1000):
                 return None
             if not (byte := os.read(self._status, 1)):
                 return b""

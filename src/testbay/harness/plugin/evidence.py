@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -141,8 +142,9 @@ class Evidence:
         self._windows.open(self._source.logs())
         if self._notes is not None:
             text = self._windows.as_json()
-            Disk.pwrite(self._notes.fileno(), text, 0)
-            Disk.truncate(self._notes.fileno(), len(text))
+            with suppress(OSError):  # a full disk: a crash will be told without logs
+                Disk.pwrite(self._notes.fileno(), text, 0)
+                Disk.truncate(self._notes.fileno(), len(text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -1,6 +1,7 @@
 """The options of the pytest that `testbay run` starts, apart from that pytest: importing it costs a run its time."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +42,11 @@ def as_seen_from(root: Path, words: Sequence[str], folders: Sequence[Path]) -> l
 
 def _seen_from(root: Path, word: str, folders: Sequence[Path]) -> str:
     file, _, test = word.partition("::")
-    if not file or file.startswith("-") or (root / file).exists() or not (test or "/" in file or file.endswith(".py")):
+    if not file or file.startswith("-") or _is_there(root / file) or not (test or "/" in file or file.endswith(".py")):
         return word
-    found = next((folder / file for folder in folders if (folder / file).exists()), None)
+    found = next((folder / file for folder in folders if _is_there(folder / file)), None)
     return word if found is None else f"{found}{word[len(file) :]}"
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - what is longer than any name, as an expression for -k, is no error

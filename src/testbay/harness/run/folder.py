@@ -41,7 +41,8 @@ def make(project: Path, name: str) -> Path:
             why=str(error.strerror),
             todo="make the folder writable and no link, with room on its disk",
         ) from None
-    for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir())[:-_KEPT_RUNS]:
+    # A clock that was set back makes this one the oldest.
+    for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir() and p != folder)[: 1 - _KEPT_RUNS]:
         shutil.rmtree(stale, ignore_errors=True)
     return folder
 

@@ -1,7 +1,9 @@
 """Warm starts: real interpreters that fork, and programs that tell what they find."""
 
+import fcntl
 import json
 import os
+import resource
 import shlex
 import signal
 import sysconfig
@@ -13,6 +15,7 @@ import pytest
 
 from testbay import process
 from testbay.harness.launch.launcher import Launcher
+from testbay.harness.launch.warm import Forked
 
 TELL = """
 import json, os, signal, sys
@@ -292,3 +295,20 @@ def wait_for(ask: Callable[[], Any]) -> None:
     while not ask():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_service_starts_from_tests_with_many_files_open() -> None:
+    """Such as those that lose a connection each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    reading, writing = os.pipe()
+    os.write(writing, b"7\n-9\n")
+    status = fcntl.fcntl(reading, fcntl.F_DUPFD, 1500)
+    try:
+        started = Forked(status)
+
+        assert (started.pid, started.wait(0)) == (7, -9)
+    finally:
+        os.close(reading)
+        os.close(writing)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.unit.conftest import Pytest
 
+from testbay.harness.plugin.evidence import Evidence
 from testbay.harness.run import results
 
 TESTS = """
@@ -94,3 +95,19 @@ def test_without_the_option_nothing_happens(run: Pytest, tmp_path: Path) -> None
     done = run("def test_a(): pass\n", record=False)
 
     assert (done.returncode, list(tmp_path.glob("*.jsonl"))) == (0, [])
+
+
+def test_a_worker_that_cannot_leave_notes_goes_on(tmp_path: Path) -> None:
+    """As on a full disk: they are for a crash alone."""
+
+    class Nothing:
+        def logs(self) -> dict[str, Any]:
+            return {}
+
+        def facts(self) -> list[str]:
+            return []
+
+    (tmp_path / "notes").touch()
+    with (tmp_path / "notes").open("rb") as read_only:
+        Evidence(Nothing(), str, read_only).notice()  # type: ignore[arg-type]
+    assert (tmp_path / "notes").read_bytes() == b""

@@ -2,9 +2,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.samples.records import failed
 from tests.unit.conftest import Service
 
+from testbay.errors import ManifestError
+from testbay.harness.plugin import suite
+from testbay.harness.run import folder, reopen
 from testbay.harness.run import run as runs
 from testbay.settings import Settings
 
@@ -49,3 +53,21 @@ def test_what_is_told_has_no_secret(service: Service, project: Path, settings: S
 
     said = heard.text + "".join((run.dir / name).read_text(encoding="utf-8") for name in ("report.html", "summary.md"))
     assert ("canary" in said, "yranac" in said, said.count("***") > 3) == (False, False, True)
+
+
+def test_a_run_is_kept_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    """By their names, twenty others are newer."""
+    names = [folder.make(tmp_path, f"2999{number:04}-000000-shop-1").name for number in range(20)]
+
+    made = folder.make(tmp_path, "20260101-000000-shop-2")
+    assert sorted(one.name for one in made.parent.iterdir()) == [made.name, *names[1:]]
+
+
+def test_words_longer_than_a_name_are_no_files(tmp_path: Path) -> None:
+    """An expression for `-k`, or the id of a test with a long parameter."""
+    (tmp_path / "tests").mkdir()
+    words = ["-k", " or ".join(f"test_{number}" for number in range(99)), f"tests/test_a.py::test_b[{'x' * 300}]"]
+
+    assert suite.as_seen_from(tmp_path, words, [tmp_path]) == words
+    with pytest.raises(ManifestError, match="no test's state is kept"):
+        reopen.choose(tmp_path, words[2], None)
