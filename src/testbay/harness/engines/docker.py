@@ -173,7 +173,7 @@ def _not_pullable(image: str, said: str) -> EngineUnavailableError:
 def _cli(environ: Mapping[str, str], *arguments: str) -> process.Completed:
     try:
         return process.run(["docker", *arguments], env=environ, timeout_s=_LOOK_LIMIT_S)
-    except FileNotFoundError:
+    except OSError:  # PermissionError where a folder on the PATH cannot be searched
         raise EngineUnavailableError(
             "no docker command on the PATH",
             why="Docker is not installed, or not for this user",

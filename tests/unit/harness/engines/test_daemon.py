@@ -130,3 +130,14 @@ def test_engine_that_the_sdk_cannot_reach_is_no_crash(docker: FakeDocker, tmp_pa
     with pytest.raises(EngineUnavailableError, match=f"no Docker engine answers at {SOCKET}"):
         choice.choose(settings.load(engine="compose", environ=environ), services, lambda _: None)
     gc.collect()  # the SDK leaves the socket of a failed connection to the collector: let it complain here, not later
+
+
+def test_a_path_with_a_folder_of_somebody_elses_is_a_machine_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `sudo -u`: of a program that is nowhere, the system then says that it is forbidden."""
+
+    def run(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "docker")
+
+    monkeypatch.setattr("testbay.process.run", run)
+    with pytest.raises(EngineUnavailableError, match="no docker command"):
+        daemon.find({"PATH": "/somebody/bin"})
