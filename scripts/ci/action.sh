@@ -17,11 +17,11 @@
 
 set -Eeuo pipefail
 
-HERE=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+HERE=$(CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly HERE
 
 main() { # install | run
-    cd -- "${DIRECTORY:-.}"
+    CDPATH="" cd -- "${DIRECTORY:-.}"
     case "${1:-}" in
         install) install_all ;;
         run) run_tests ;;
@@ -49,7 +49,8 @@ run_tests() { # (no arguments)
     local code=0 folder
     split "${ARGUMENTS:-}"
     testbay run ${SERVICE:+"$SERVICE"} -- "${WORDS[@]}" || code=$?
-    folder=$(find .testbay/runs -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)
+    folder=$(find .testbay/runs -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1) ||
+        folder="" # nothing was run
     [[ ${DIRECTORY:-.} == . ]] || folder=${folder:+$DIRECTORY/$folder}
     [[ -z $folder ]] ||
         printf '%s=%s\n' run "$folder" junit "$folder/junit.xml" coverage "$folder/coverage.xml" >>"${GITHUB_OUTPUT:-/dev/null}"

@@ -12,7 +12,7 @@
 # Exit codes: 0 passed · 10 a service, its manifest or an option is wrong · else that of the first check that failed
 
 set -Eeuo pipefail
-cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 main() { # [--help | --list [--changed-since COMMIT] | --list-deployments | SERVICE…]
     case ${1:-} in

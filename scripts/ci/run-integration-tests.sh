@@ -24,7 +24,7 @@
 #             130, 143 interrupted · else that of the first service that failed
 
 set -Eeuo pipefail
-cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Starts a tier 3 script as the terminal would: default signals (bash makes background jobs deaf to Ctrl-C) and a
 # process group of its own, so that it gets each signal once, from us.

@@ -7,7 +7,7 @@
 # Exit codes: 0 both are there · 1 they could not be installed · 2 wrong usage
 
 set -Eeuo pipefail
-cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 main() { # [--help]
     case "${1:-}" in

@@ -16,7 +16,7 @@
 # Exit codes: 0 done · 1 a step failed · 2 wrong usage · 11 no engine, as testbay's own code
 set -Eeuo pipefail
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+HERE=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CODENAME=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-unknown}")
 readonly HERE CODENAME
 readonly STATE=${TESTBAY_DOCKER_HOME:-/var/lib/testbay-docker}

@@ -14,7 +14,7 @@
 # Exit codes: 0 done · 2 wrong usage · 1 the machine could not be made · else that of the command that failed
 set -Eeuo pipefail
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+HERE=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPOSITORY=$(cd "$HERE/../.." && pwd)
 readonly HERE REPOSITORY
 readonly MACHINES=${TESTBAY_MACHINES:-/var/cache/testbay-machines}

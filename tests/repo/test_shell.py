@@ -1,5 +1,6 @@
 """Every shell script in the repository: no findings, strict, explained."""
 
+import os
 import re
 import subprocess
 import sys
@@ -63,3 +64,30 @@ def test_every_tier_and_script_has_help(root: Path, shell_scripts: list[Path]) -
             silent.append(str(script))
 
     assert silent == []
+
+
+def test_a_search_path_for_cd_leads_no_script_away(root: Path, shell_scripts: list[Path]) -> None:
+    """With it, `cd` goes elsewhere or prints where it went, into the output that a caller evaluates."""
+    lost = []
+    for script in shell_scripts:
+        if script.parts[0] not in {"scripts", "services"} or "images" in script.parts:
+            continue
+        envs = ({"PATH": os.environ["PATH"], "CDPATH": path} for path in ("", "."))
+        plain, led = (
+            subprocess.run([script, "--help"], cwd=root, env=env, stdout=subprocess.PIPE, check=False).stdout
+            for env in envs
+        )
+        lost += [str(script)] if plain != led else []
+
+    assert lost == []
+
+
+def test_the_action_ends_as_the_run_does(root: Path, tmp_path: Path) -> None:
+    """Also when it made no folder of a run, as with a manifest that is refused."""
+    testbay = tmp_path / "testbay"
+    testbay.write_text("#!/bin/sh\nexit 10\n", encoding="utf-8")
+    testbay.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([root / "scripts/ci/action.sh", "run"], cwd=tmp_path, env=env, check=False)
+
+    assert done.returncode == 10

@@ -16,7 +16,7 @@
 # Exit codes:  0 passed · 1-5 pytest's · 10-16 testbay's (docs/troubleshooting.md) · 130, 143 interrupted
 
 set -Eeuo pipefail
-cd -P "$(dirname "${BASH_SOURCE[0]}")/../../../.."
+CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../../../.."
 
 main() { # [--help] [PYTEST ARGUMENTS…]
     if [[ ${1:-} == --help ]]; then
