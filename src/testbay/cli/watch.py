@@ -1,6 +1,7 @@
 """`testbay watch`: the checks of the phase `scheduled`, asked around the clock."""
 
 import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ from testbay import settings as configuration
 from testbay.output import Voice
 
 app = typer.Typer()
+
+
+def user_name() -> str:
+    """Name the user; by number where the system knows no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # which of them depends on the version of Python
+        return f"user {os.geteuid()}"
 
 
 @app.command()
@@ -78,7 +87,7 @@ def note(
     from testbay.text import one_line
 
     chosen = configuration.load()
-    author = by or getpass.getuser()
+    author = by or user_name()
     where = folder if folder.is_absolute() else find_project(Path.cwd()) / folder
     known = store.add_note(where, incident, one_line(text, 1000), one_line(author, 80))
     Voice(environ=chosen.environ).say(f"added to incident {known.id}: {one_line(known.said)}")
