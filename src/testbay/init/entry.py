@@ -9,7 +9,10 @@ from testbay.init.project import ASIDE, Finding, Project, Source
 
 _ASGI = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic")
 _FACTORIES = ("create_app", "make_app", "build_app", "get_app", "app_factory")
-_HEALTH = re.compile(r"health|ready|readiness|live|ping|status|heartbeat", re.IGNORECASE)
+# Words of their own: /shipping and /deliveries are the program's business.
+_HEALTH = re.compile(
+    r"(?<![a-z])(?:health|ready|readiness|a?live(?:ness)?z?(?![a-z])|ping(?![a-z])|status|heartbeat)", re.IGNORECASE
+)
 
 
 def entry(project: Project) -> list[Finding]:

@@ -84,7 +84,7 @@ class Project:
         try:
             with path.open("rb") if path.is_file() else BytesIO() as file:  # a pipe would be waited for
                 content = file.read(_LIMIT_BYTES + 1)
-            return content.decode() if len(content) <= _LIMIT_BYTES else ""
+            return content.decode("utf-8-sig") if len(content) <= _LIMIT_BYTES else ""
         except (OSError, ValueError):
             return ""
 
@@ -186,5 +186,12 @@ class Project:
         for name in _EXAMPLES:
             for line in self.text(name).splitlines():
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
-                    found.setdefault(match[1], (match[2].strip().strip("\"'"), name))
+                    found.setdefault(match[1], (_value(match[2].strip()), name))
         return found
+
+
+def _value(text: str) -> str:
+    """The value of a line of an example file, without its quotes and without the comment behind it."""
+    if text[:1] in ("'", '"') and text[:1] in text[1:]:
+        return text[1:].partition(text[0])[0]
+    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip().strip("\"'")

@@ -155,8 +155,11 @@ def _layers(one: _Seen, root: Path) -> list[Path]:
 
 def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
     """The files that `testbay run` finds by itself: the folder's own, else those of the repository it is part of."""
-    if files := reader.find(root, environ):
-        return files
+    try:
+        if files := reader.find(root, environ):
+            return files
+    except ManifestError:  # a .env that Compose refuses, which matters only to a compose file
+        return [root / name for name in (TEST_FILE, *COMPOSE_NAMES) if (root / name).is_file()][:1]
     try:
         return reader.find(find_project(root), environ)
     except ManifestError:

@@ -201,6 +201,14 @@ def _is_package(project: Project) -> bool:
 def _branch(project: Project) -> str:
     """The default branch, as far as a checkout knows it."""
     root = Project(root=repository(project.root))
-    head = root.text(".git/refs/remotes/origin/HEAD") or root.text(".git/HEAD")
-    name = head.strip().rpartition("/")[2]
-    return name if re.fullmatch(r"[\w.-]+", name) and head.startswith("ref:") else "main"
+    said = re.fullmatch(r"ref: refs/remotes/origin/([\w./-]+)\s*", root.text(".git/refs/remotes/origin/HEAD"))
+    checked_out = re.fullmatch(r"ref: refs/heads/([\w.-]+)\s*", root.text(".git/HEAD"))  # feature/x is no default
+    kept = next((name for name in ("main", "master") if f"refs/heads/{name}\n" in _refs(root)), "")
+    return said[1] if said else kept or (checked_out[1] if checked_out else "main")
+
+
+def _refs(root: Project) -> str:
+    """The branches that a checkout has, a line each."""
+    heads = root.root / ".git/refs/heads"
+    loose = "".join(f"refs/heads/{file.name}\n" for file in heads.glob("*") if file.is_file())
+    return loose + root.text(".git/packed-refs")

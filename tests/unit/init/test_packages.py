@@ -61,6 +61,24 @@ def test_a_project_is_installed_as_its_files_say(
     assert f"run: {line} 'testbay[embedded]'\n" in workflow.text(project)
 
 
+@pytest.mark.parametrize(
+    ("files", "branch"),
+    [
+        ({".git/HEAD": "ref: refs/heads/trunk\n"}, "trunk"),
+        ({".git/HEAD": "ref: refs/heads/feature/login\n"}, "main"),
+        ({".git/HEAD": "ref: refs/heads/fix\n", ".git/packed-refs": "0a refs/heads/master\n"}, "master"),
+        ({".git/refs/remotes/origin/HEAD": "ref: refs/remotes/origin/release/2.x\n"}, "release/2.x"),
+    ],
+)
+def test_the_workflow_runs_on_the_default_branch(tmp_path: Path, files: dict[str, str], branch: str) -> None:
+    """Which is not the one that someone works on."""
+    for name, text in {"testbay.toml": "", ".git/refs/heads/x": "", **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    assert f"    branches: [{branch}]\n" in workflow.text(Project(root=tmp_path))
+
+
 def test_a_file_with_a_strange_name_is_quoted(tmp_path: Path) -> None:
     """The line is read by a shell."""
     (tmp_path / "requirements dev;id.txt").touch()
