@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from testbay.manifest import placeholders
 from testbay.manifest.expressions import parse
 from testbay.manifest.fields import STRICT, Duration
+from testbay.manifest.needs import ALIASES
 
 Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
 Evidence = Literal["full", "verdict"]  # what issues about a target show: what was answered, or the verdict alone
@@ -32,7 +33,7 @@ class CheckBase(Table):
     attempts: int = Field(default=3, ge=1, le=10)
     every: Every = 60.0
     writes: bool = False
-    without: list[str] = []
+    without: list[Annotated[str, AfterValidator(lambda name: ALIASES.get(name, name))]] = []
 
     @property
     def asked_in(self) -> list[Phase]:

@@ -12,7 +12,7 @@ def manifest_file(folder: Path) -> Path | None:
     if (folder / "testbay.toml").is_file():
         return folder / "testbay.toml"
     pyproject = folder / "pyproject.toml"
-    if pyproject.is_file():
+    if pyproject.is_file() and _speaks_of_testbay(pyproject):
         tools = _toml(pyproject).get("tool")
         return pyproject if isinstance(tools, dict) and "testbay" in tools else None
     return None
@@ -32,6 +32,14 @@ def read_table(file: Path) -> dict[str, Any]:
                 f"{file}: [tool.testbay] is not a table of known keys", todo="`testbay explain reference/manifest`"
             )
     return table
+
+
+def _speaks_of_testbay(file: Path) -> bool:
+    """Tell whether to read it: that of a template, which only looks like TOML, is not one of ours to refuse."""
+    try:
+        return b"testbay" in file.read_bytes()
+    except OSError:
+        return True  # then reading it says why
 
 
 def _toml(file: Path) -> dict[str, Any]:

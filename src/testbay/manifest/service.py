@@ -37,10 +37,22 @@ def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
     for name in table:
         if not dependencies.is_known(dependencies.ALIASES.get(name, name)):
             raise ValueError(f"{name!r} is not a dependency{nearest(name, dependencies.names())}")
-    return {dependencies.ALIASES.get(name, name): value for name, value in table.items()}
+    meant = {dependencies.ALIASES.get(name, name): value for name, value in table.items()}
+    if len(meant) < len(table):
+        raise ValueError(f"{', '.join(table)}: two of them are one dependency")
+    return meant
+
+
+def _variables(table: dict[str, str]) -> dict[str, str]:
+    """Variables that a program can be started with."""
+    for name, value in table.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"{name!r} cannot be a variable: a name has no =, and neither part has a NUL")
+    return table
 
 
 Command = Annotated[str, AfterValidator(_command)]
+Variables = Annotated[dict[str, str], AfterValidator(_variables)]
 
 
 class Stream(_Strict):
@@ -66,7 +78,7 @@ class Replay(_Strict):
     secret: str
     start: Command
     ready: str = "/"
-    env: dict[str, str] = {}
+    env: Variables = {}
 
 
 class Aws(_Strict):
@@ -97,7 +109,7 @@ class Manifest(_Strict):
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = 1
     ports: dict[str, int] = {}
     exports: list[Literal["PG", "DB", "REDIS", "VALKEY", "NATS"]] = []
-    env: dict[str, str] = {}
+    env: Variables = {}
     nats: NatsTable = NatsTable()
     secrets: dict[str, str] = {}
     aws: Aws = Aws()

@@ -47,6 +47,11 @@ def test_a_check_has_the_documented_defaults(load: Load) -> None:
     )
 
 
+def test_a_check_cuts_redis_off_by_the_name_that_needs_has(load: Load) -> None:
+    """`redis` and `valkey` are one dependency, in a check too."""
+    assert load('needs = ["redis"]\n' + HTTP + 'without = ["valkey"]').check[0].without == ["dragonfly"]
+
+
 def test_a_manifest_has_defaults_of_its_own(load: Load) -> None:
     """For every check that does not say it itself, of any kind; what cuts a dependency off stays before a merge."""
     usual = '[defaults]\ntimeout = "5s"\nattempts = 2\nphases = ["scheduled"]\n'

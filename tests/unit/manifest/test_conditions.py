@@ -82,6 +82,7 @@ def test_what_holds_passes(rule: str) -> None:
         ("1 not in json.mixed", "1 is in (1, 'a')"),
         ("json.empty in 'abc'", "an empty text is in every text"),
         ("1 in json.ratio", "nothing is in 0.9 (a number)"),
+        ("1 not in json", "1 (a number) cannot be compared with '' (a text)"),
         ("json.status", "it is 'ok' (a text), neither true nor false"),
         ("json.ready and json.status", "json.status is 'ok' (a text), neither true nor false"),
         ("json.status + 1 == 2", "json.status is 'ok' (a text), not a number to compute with"),

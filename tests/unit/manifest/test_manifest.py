@@ -104,6 +104,9 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
         ('needs = "nats"', "needs: Input should be a valid list"),
         ("tests = 5", "tests: Input should be a valid string"),
         ("env = { A = 1 }", "env.A: Input should be a valid string"),
+        ('env = { "A=B" = "x" }', "env: 'A=B' cannot be a variable: a name has no =, and neither part has a NUL"),
+        ('env = { A = "\\u0000" }', "env: 'A' cannot be a variable: a name has no =, and neither part has a NUL"),
+        ("ports = { redis = 1, valkey = 2 }", "ports: redis, valkey: two of them are one dependency"),
         ('ports = { postgres = "5432" }', "ports.postgres: Input should be a valid integer"),
         ("ports = { postgres = 70000 }", "ports: postgres = 70000 is not a port"),
         ("ports = { postgre = 5432 }", "ports: 'postgre' is not a dependency (did you mean 'postgres'?)"),
@@ -313,6 +316,17 @@ def test_redis_and_valkey_are_names_of_one_dependency(service: Service) -> None:
     made = service('needs = ["redis", "valkey"]\nports = { redis = 6379 }\nservices = { valkey = "cache" }')
 
     assert (made.needs, made.ports, made.services) == (["dragonfly"], {"dragonfly": 6379}, {"dragonfly": "cache"})
+
+
+def test_a_template_of_a_pyproject_is_no_manifest(service: Service, project: Path) -> None:
+    """It only looks like TOML, and says nothing of testbay."""
+    template = project / "template/{{name}}/pyproject.toml"
+    template.parent.mkdir(parents=True)
+    template.write_text("{% if a %}\n[project]\n{% endif %}\n", encoding="utf-8")
+
+    made = service()
+
+    assert find_service("shop", project) == made
 
 
 def test_the_only_service_needs_no_name(service: Service, project: Path) -> None:

@@ -159,7 +159,8 @@ def _within(item: Any, holder: Any) -> bool:
             raise NotMetError("an empty text is in every text")
         return item in holder
     if isinstance(holder, Mapping):
-        return isinstance(item, str) and item in holder
+        _same_kind(item, "")
+        return item in holder
     if not isinstance(holder, list | tuple):
         raise NotMetError(f"nothing is in {show(holder)} ({_kind(holder)})")
     kinds = {_kind(entry) for entry in holder}
