@@ -10,6 +10,8 @@ from testbay.markdown import issue_code
 from testbay.production.remote.delivery import Address, Wait, send
 from testbay.production.remote.exchange import is_private
 
+_MOST_CHARACTERS = 3000  # in a section; Slack refuses the whole message for one more
+
 
 def address(url: str) -> Address:
     """The webhook at this address, which is the key to it.
@@ -57,7 +59,14 @@ def _message(summary: str, sections: Sequence[str]) -> dict[str, Any]:
 
 def _verbatim(text: str) -> dict[str, Any]:
     """Slack then makes no links and no mentions of what only looks like some."""
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
+    return {"type": "mrkdwn", "text": _fitting(text), "verbatim": True}
+
+
+def _fitting(text: str) -> str:
+    """As much of it as Slack takes in a section; an entity or a link at its end is whole or left out."""
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return re.sub(r"(?:&\w{0,4}|<[^>]*)\Z", "", text[: _MOST_CHARACTERS - 1]) + "…"
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,10 @@ log = logs.get(__name__)
 _BEATS_A_LEASE = 4
 
 
+class StuckScanError(Exception):
+    """A scan did not end at its deadline."""
+
+
 class Loop:
     """One task that watches the lease and, while it holds it, scans. It is supervised: an error starts it anew."""
 
@@ -84,6 +88,8 @@ class Loop:
                 self._fail("the database has no tables of this version: run `error-monitor migrate`")
             except LeaseLostError as exc:
                 self._fail("", f"{exc}")
+            except StuckScanError as exc:
+                self._fail(str(exc))
             except AWAY as exc:
                 self._fail(f"the database is away: {type(exc).__name__}")
             except Exception as exc:  # noqa: BLE001 -- the loop survives everything, and says what it was
@@ -140,8 +146,7 @@ class Loop:
         while True:
             self._wanted.clear()
             served = len(self._waiting)  # who asks while this scan runs may mean lines that it has passed
-            async with asyncio.timeout(self._settings.scan_deadline_s * 2):
-                outcome = await self._scanner.scan(writer, trigger)
+            outcome = await self._scanned(writer, trigger)
             for one in self._waiting[:served]:
                 if not one.done():
                     one.set_result(outcome)
@@ -150,6 +155,17 @@ class Loop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), pause_s)
             trigger = "manual" if self._wanted.is_set() else "interval"
+
+    async def _scanned(self, writer: Writer, trigger: str) -> Outcome:
+        """One scan, which ends by itself at its deadline: one that does not is given up."""
+        limit = asyncio.timeout(self._settings.scan_deadline_s * 2)
+        try:
+            async with limit:
+                return await self._scanner.scan(writer, trigger)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise StuckScanError(f"a scan was given up after {self._settings.scan_deadline_s * 2:g} s: a source hangs")
 
     async def _announce(self) -> None:
         """Say that this instance is there, and what it reads."""

@@ -1,7 +1,7 @@
 """The login that each family of PostgreSQL images makes of a service's variables."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
@@ -20,11 +20,12 @@ _LENIENT = ("cimg/", "circleci/")  # official in name, and started without a pas
 _SCLORG = re.compile(r"(^|/)(sclorg|centos|rhscl|rhel\d+|fedora)/")
 
 
-class Superuser(NamedTuple):
+@dataclass(frozen=True)
+class Superuser:
     """The superuser, the database of the tests, how the server asks for the password, and databases beside that one."""
 
     user: str
-    password: str
+    password: str = field(repr=False)
     db: str
     auth: str
     further: tuple[str, ...] = ()
