@@ -28,11 +28,20 @@ esac
 """
 
 
-def container(name: str, health: str | None = "healthy", **state: Any) -> dict[str, Any]:
+def container(
+    name: str, health: str | None = "healthy", labels: dict[str, str] | None = None, **state: Any
+) -> dict[str, Any]:
     """What `docker inspect` says of one."""
     facts = {"Status": "running", "OOMKilled": False, "ExitCode": 0} | state
     health_part = {"Health": {"Status": health}} if health else {}
-    return {"Name": f"/{name}", "RestartCount": state.get("restarts", 0), "State": facts | health_part}
+    config = {"Labels": labels}
+    return {
+        "Id": name,
+        "Config": config,
+        "Name": f"/{name}",
+        "RestartCount": state.get("restarts", 0),
+        "State": facts | health_part,
+    }
 
 
 @pytest.fixture
@@ -91,6 +100,31 @@ def test_containers_are_as_docker_says(
 ) -> None:
     """Health, restarts and memory; without a healthcheck nothing is healthy unless that was chosen."""
     result = one(ask(lines, environ=docker(facts), phase="pre-deploy"))
+
+    assert (result.verdict, result.said) == found
+
+
+def labels(*, once: bool) -> dict[str, str]:
+    """Compose's own, of the service `api`."""
+    return {"com.docker.compose.service": "api", "com.docker.compose.oneoff": str(once)}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ({"api-1": False, "api-run-1": True}, ("pass", "1 container")),
+        ({"api-run-1": True}, ("fail", "api has no container")),
+    ],
+)
+def test_what_compose_run_left_is_no_container_of_the_service(
+    ask: Ask, docker: Callable[..., dict[str, str]], names: dict[str, bool], found: tuple[str, str]
+) -> None:
+    """It has ended, as it was to; alone it is no running service either."""
+    status = {True: "exited", False: "running"}
+    made = [container(name, labels=labels(once=once), Status=status[once]) for name, once in names.items()]
+    lines = CONTAINERS + 'compose = "c.yml"\nservices = ["api"]'
+
+    result = one(ask(lines, environ=docker(*made), phase="pre-deploy"))
 
     assert (result.verdict, result.said) == found
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from testbay import process
@@ -54,9 +55,19 @@ def _of_compose(asking: Asking, check: ContainerCheck) -> list[str]:
 def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list[dict[str, Any]]:
     said = _docker(asking, check, ["docker", "container", "inspect", *wanted])
     try:
-        return [_facts(entry) for entry in json.loads(said)]
+        return [_facts(entry) for entry in _lasting(json.loads(said), () if check.containers else check.services)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FoundError("error", "docker container inspect said what this testbay does not understand") from None
+
+
+def _lasting(entries: list[dict[str, Any]], services: Sequence[str]) -> list[dict[str, Any]]:
+    """Leave out what `docker compose run` has left of these services: such a container ends, and is none of theirs."""
+    labels = {entry["Id"]: entry["Config"]["Labels"] or {} for entry in entries} if services else {}
+    passing = {one for one, said in labels.items() if said.get("com.docker.compose.oneoff") == "True"}
+    kept = {said.get("com.docker.compose.service") for one, said in labels.items() if one not in passing}
+    if passing and (without := [service for service in services if service not in kept]):
+        raise FoundError("fail", f"{without[0]} has no container")
+    return [entry for entry in entries if entry["Id"] not in passing] if passing else entries
 
 
 def _facts(entry: dict[str, Any]) -> dict[str, Any]:
