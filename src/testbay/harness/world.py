@@ -36,12 +36,20 @@ _REAL: dict[ModuleType | type, dict[str, Any]] = {
         module: {name: value for name, value in vars(module).items() if callable(value) and name not in _HOOKS}
         for module in _MODULES
     },
-    pathlib.Path: {name: value for name, value in vars(pathlib.Path).items() if callable(value) and name[0] != "_"},
+    pathlib.Path: {  # some versions inherit some of them
+        name: vars(pathlib.Path).get(name, _ABSENT)
+        for name in dir(pathlib.Path)
+        if name[0] != "_" and callable(getattr(pathlib.Path, name))
+    },
     builtins: {"open": open, "print": print},
 }
 # A module in which nothing has changed is known by one comparison: this is asked at each phase of each test.
-_LOOKS = [(module, itemgetter(*names)) for module, names in _REAL.items()]
-_UNTOUCHED = [tuple(names.values()) for names in _REAL.values()]
+_OWN = {
+    module: {name: value for name, value in names.items() if value is not _ABSENT} for module, names in _REAL.items()
+}
+_LOOKS = [(module, itemgetter(*names)) for module, names in _OWN.items()]
+_UNTOUCHED = [tuple(names.values()) for names in _OWN.values()]
+_OF_PATH = len(vars(pathlib.Path))  # a fake of an inherited one is one more
 
 
 class Clock:
@@ -67,7 +75,7 @@ def real() -> Iterator[None]:
         patcher.pause()
     fakes = [] if _is_untouched() else faked()
     for module, name, _, value in fakes:
-        setattr(module, name, value)
+        _put(module, name, value)
     guarded = vars(socket.socket).get("connect")  # by pytest-socket's `--allow-hosts`
     if guarded is not None:
         del socket.socket.connect
@@ -77,17 +85,23 @@ def real() -> Iterator[None]:
         if guarded is not None:
             socket.socket.connect = guarded  # type: ignore[method-assign]
         for module, name, fake, _ in fakes:
-            if fake is _ABSENT:
-                delattr(module, name)
-            else:
-                setattr(module, name, fake)
+            _put(module, name, fake)
         if patcher is not None:
             patcher.resume()
 
 
+def _put(module: ModuleType | type, name: str, value: Any) -> None:
+    if value is _ABSENT:
+        delattr(module, name)
+    else:
+        setattr(module, name, value)
+
+
 def _is_untouched() -> bool:
     try:
-        return all(look(vars(module)) == real for (module, look), real in zip(_LOOKS, _UNTOUCHED, strict=True))
+        return len(vars(pathlib.Path)) == _OF_PATH and all(
+            look(vars(module)) == real for (module, look), real in zip(_LOOKS, _UNTOUCHED, strict=True)
+        )
     except Exception:  # noqa: BLE001 - a name is gone, or a fake cannot be compared
         return False
 

@@ -62,7 +62,7 @@ def test_another_program_is_not_for_pytest(tmp_path: Path, monkeypatch: pytest.M
     """It would look for a file of that name, once the servers are there."""
     monkeypatch.chdir(tmp_path)
 
-    done = CliRunner().invoke(harness.app, ["run", "--", "python", "manage.py", "test", "a b"])
+    done = CliRunner().invoke(harness.app, ["run", "--", "sh", "manage.sh", "test", "a b"])
 
     assert done.exit_code == 2
-    assert "testbay exec -- python manage.py test 'a b'" in re.sub(r"[\s│]+", " ", done.output)
+    assert "testbay exec -- sh manage.sh test 'a b'" in re.sub(r"[\s│]+", " ", done.output)
