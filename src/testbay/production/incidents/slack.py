@@ -63,7 +63,7 @@ def _verbatim(text: str) -> dict[str, Any]:
 
 
 def _fitting(text: str) -> str:
-    """As much of it as Slack takes in a section; an entity or a link at its end is whole or left out."""
+    """Cut it to what Slack takes in a section; an entity or a link at its end is whole or left out."""
     if len(text) <= _MOST_CHARACTERS:
         return text
     return re.sub(r"(?:&\w{0,4}|<[^>]*)\Z", "", text[: _MOST_CHARACTERS - 1]) + "…"
