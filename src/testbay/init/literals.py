@@ -60,7 +60,7 @@ def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: boo
 
 
 def _operated(node: ast.BinOp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
-    """`a + b`, and `"%s:%s" % (a, b)`; a sum of numbers is no text."""
+    """`a + b`, and `"%s:%s" % (a, b)`; a sum of numbers is left out."""
     left = text_of(node.left, known, depth, defaults=defaults)
     if isinstance(node.op, ast.Add) and not (_is_number(node.left) or _is_number(node.right)):
         return left + text_of(node.right, known, depth, defaults=defaults)

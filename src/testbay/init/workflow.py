@@ -202,7 +202,7 @@ def _branch(project: Project) -> str:
     """The default branch, as far as a checkout knows it."""
     root = Project(root=repository(project.root))
     said = re.fullmatch(r"ref: refs/remotes/origin/([\w./-]+)\s*", root.text(".git/refs/remotes/origin/HEAD"))
-    checked_out = re.fullmatch(r"ref: refs/heads/([\w.-]+)\s*", root.text(".git/HEAD"))  # feature/x is no default
+    checked_out = re.fullmatch(r"ref: refs/heads/([\w.-]+)\s*", root.text(".git/HEAD"))  # feature/x is not one
     kept = next((name for name in ("main", "master") if f"refs/heads/{name}\n" in _refs(root)), "")
     return said[1] if said else kept or (checked_out[1] if checked_out else "main")
 

@@ -49,4 +49,4 @@ def _seen_from(root: Path, word: str, folders: Sequence[Path]) -> str:
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - what is longer than any name, as an expression for -k, is no error
+    return os.path.exists(path)  # noqa: PTH110 - what is longer than any name, as an expression for -k, is absent

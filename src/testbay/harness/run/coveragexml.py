@@ -11,8 +11,8 @@ from testbay.manifest.project import repository
 def relocate(file: Path, ran_in: Path, project: Path) -> None:
     """Name each file of the report as seen from the root of the repository, which is then its only source.
 
-    coverage.py names them relative to the folders it measured, and those by absolute paths of this machine: whoever
-    reads the report elsewhere, such as a scanner in a container, finds none of them.
+    coverage.py names them relative to the folders it measured, and those by absolute paths of this machine: a
+    reader elsewhere, such as a scanner in a container, finds none of them.
     """
     try:
         tree = ET.parse(file)  # noqa: S314 - this run's own report; expat refuses entities that grow without bound

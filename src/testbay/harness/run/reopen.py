@@ -31,7 +31,7 @@ def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
     Raises:
         ManifestError: None fits, or several tests' do; says which there are.
     """
-    # Python's function, as the id of a test may be longer than any name: that is no error to it.
+    # Python's function, as the id of a test may be longer than any name: it says False to that.
     if folder is None and test is not None and os.sep in test and os.path.isdir(project / test):  # noqa: PTH112
         folder = project / test
     if folder is not None:
