@@ -65,4 +65,9 @@ class Wiring:
         log.info("service_stopped")
 
     def _puller(self, bind: Bind, handle: Handle, slots: int) -> Puller:
-        return Puller(bind, handle, self.database.ping, slots=slots, fetch_timeout_s=self.settings.fetch_timeout_s)
+        return Puller(bind, handle, self._can_work, slots=slots, fetch_timeout_s=self.settings.fetch_timeout_s)
+
+    async def _can_work(self) -> None:
+        """Raise unless a message could be recorded, and the request for one would be sent now and not later."""
+        self.bus.require_connection()
+        await self.database.ping()

@@ -103,6 +103,7 @@ ROUTER = {
     "edges": [
         {"source": "check", "target": "none", "when": {"path": "outputs.check", "value": 0}},
         {"source": "check", "target": "short", "when": {"path": "input.text", "op": "contains", "value": "short"}},
+        {"source": "check", "target": "long", "when": {"path": "input", "op": "contains", "value": {"text": "one"}}},
         {"source": "check", "target": "__end__", "when": {"path": "input.stop", "op": "exists"}},
         {"source": "check", "target": "long", "when": {"path": "outputs.check", "op": "not_equals", "value": 1}},
     ],
@@ -173,19 +174,27 @@ def test_model_calls_tools(service: Service, bus: Bus, prompt: str, answer: str)
     assert outcome["result"]["output"] == answer
 
 
+DIGITS = "9" * 5000  # more than Python reads as a number
+
+
 @pytest.mark.parametrize(
     ("agent", "code", "details"),
     [
         (asking("Fail with 400."), "model_error", {"type": "BadRequestError", "status": 400, "node": "ask"}),
         (asking("Fail with 500."), "model_error", {"type": "InternalServerError", "status": 500, "node": "ask"}),
         (asking("{{ input.missing }}"), "value_missing", {"path": "input.missing", "node": "ask"}),
+        (
+            asking(f"{{{{ input.list.{'9' * 5000} }}}}"),
+            "value_missing",
+            {"path": f"input.list.{'9' * 5000}", "node": "ask"},
+        ),
         (asking("Call tools for ever.", tools=["upper"]), "too_many_tool_rounds", {"node": "ask"}),
         ({**asking("Think endlessly."), "timeout_s": 0.3}, "timeout", {}),
     ],
 )
 def test_failing_job_says_why(service: Service, bus: Bus, agent: dict[str, Any], code: str, details: Any) -> None:
     """A job that fails by itself gets one failed event with a structured error, at its first delivery."""
-    outcome = bus.outcome(bus.execute(execute_data(agent)))
+    outcome = bus.outcome(bus.execute(execute_data(agent, {"list": []})))
 
     error = outcome["error"]
     error["details"].pop("request_id", None)

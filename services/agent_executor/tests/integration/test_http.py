@@ -1,6 +1,7 @@
 """The HTTP surface."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -106,6 +107,22 @@ def test_a_deleted_agent_is_gone_and_its_jobs_stay(client: httpx.Client) -> None
     assert statuses == [204, 404]
     assert client.get(f"/api/agents/{agent_id}").json()["error"]["code"] == "agent_not_found"
     assert eventually(lambda: client.get(job).json()["state"] == "completed", "the job")
+
+
+def test_an_agent_deleted_while_its_job_is_accepted(client: httpx.Client, database: Any) -> None:
+    """The job is accepted all the same, and names no agent."""
+    agent_id = client.post("/api/agents", json={"name": new_id(), "definition": ECHO}).json()["agent_id"]
+    body = {"agent_id": agent_id, "input_payload": {"text": "x"}}
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
+            answering = pool.submit(client.post, "/api/tasks", json=body)
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            eventually(lambda: database.execute(waits).fetchone(), "the job to wait for the agent")
+        answer = answering.result()
+
+    assert answer.status_code == 202
+    assert client.get(answer.json()["status_url"]).json()["agent_id"] is None
 
 
 def test_agents_are_stored_and_listed(client: httpx.Client) -> None:

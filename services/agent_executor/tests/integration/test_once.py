@@ -89,6 +89,15 @@ def test_poison_message_that_names_its_job(client: httpx.Client, bus: Bus) -> No
     assert (task["state"], task["error"]) == ("failed", error)
 
 
+def test_poison_message_with_a_header_that_no_row_takes(service: Service, bus: Bus) -> None:
+    """A NUL in its type is left out of what is said of it."""
+    data = execute_data(ECHO)
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/tests", "ce-type": "odd\x00type"}
+    bus.publish(json.dumps(data).encode(), headers=headers)
+
+    assert bus.outcome(data["job_id"])["error"]["message"].startswith("the event's type is 'oddtype'")
+
+
 def test_poison_message_with_the_name_of_another_job(service: Service, bus: Bus) -> None:
     """Invalid data under the job_id of a good job is refused without touching that job."""
     job_id = bus.execute(execute_data(ECHO, {"text": "mine"}))

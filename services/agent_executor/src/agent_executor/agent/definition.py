@@ -80,7 +80,9 @@ class Condition(Strict):
             return found and value == self.value
         if isinstance(value, str):
             return templates.as_text(self.value) in value
-        return isinstance(value, list | dict) and self.value in value
+        if isinstance(value, dict):
+            return isinstance(self.value, str) and self.value in value
+        return isinstance(value, list) and self.value in value
 
 
 class Edge(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 from agent_executor.errors import JobFailedError
 
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+MAX_DIGITS = 9  # of an index: no list is longer, and Python refuses to read thousands of digits
 PATH = re.compile(r"^(input|outputs)(\.[A-Za-z0-9_-]+)*$")
 
 
@@ -54,7 +55,7 @@ def find(path: str, scope: Any) -> tuple[bool, Any]:
     for step in path.split("."):
         if isinstance(value, dict) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        elif isinstance(value, list) and step.isdecimal() and len(step) <= MAX_DIGITS and int(step) < len(value):
             value = value[int(step)]
         else:
             return False, None

@@ -26,10 +26,14 @@ class Store:
         return Job.model_validate(row) if row else None
 
     async def accept(self, data: ExecuteData, *, agent_id: UUID | None) -> tuple[Job, bool]:
-        """Queue a task whose event is still to be sent; (the job, whether it is new)."""
+        """Queue a task whose event is still to be sent; (the job, whether it is new).
+
+        An agent that was deleted since it was read is not named: the job has its own copy of the definition.
+        """
         row = await self._db.fetch_one(
             f"""INSERT INTO jobs (job_id, trace_id, agent_id, agent_definition, input_payload)
-                VALUES (%s, %s, %s, %s, %s) ON CONFLICT (job_id) DO NOTHING RETURNING {JOB}""",
+                VALUES (%s, %s, (SELECT agent_id FROM agents WHERE agent_id = %s FOR KEY SHARE), %s, %s)
+                ON CONFLICT (job_id) DO NOTHING RETURNING {JOB}""",
             (data.job_id, data.trace_id, agent_id, Jsonb(data.agent_definition), Jsonb(data.input_payload)),
         )
         if row:

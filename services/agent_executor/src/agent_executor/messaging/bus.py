@@ -102,10 +102,13 @@ class Bus:
         headers = {"Nats-Msg-Id": message_id, "Content-Type": events.CONTENT_TYPE}
         await self._jetstream().publish(subject, body, headers=headers)
 
-    def _jetstream(self) -> JetStreamContext:
-        # nats-py would buffer and let the caller run into its time-out.
+    def require_connection(self) -> None:
+        """Raise unless connected: nats-py would buffer, send all of it once it is, and its callers time out."""
         if not self._client.is_connected:
             raise ConnectionClosedError
+
+    def _jetstream(self) -> JetStreamContext:
+        self.require_connection()
         return self._client.jetstream(timeout=self._settings.nats_timeout_s)
 
     async def _connect(self) -> None:

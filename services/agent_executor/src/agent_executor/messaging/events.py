@@ -120,7 +120,8 @@ def _invalid(message: str, data: Any, **details: Any) -> InvalidEventError:
         value if isinstance(value, str) and re.fullmatch(ID_PATTERN, value) else None
         for value in (read.get("job_id"), read.get("trace_id"))
     )
-    return InvalidEventError(message[:2000], job_id=job_id, trace_id=trace_id, **details)
+    # A header may hold a NUL, which no row takes: the message would be delivered again and again.
+    return InvalidEventError(jsonsafe.clean_text(message)[:2000], job_id=job_id, trace_id=trace_id, **details)
 
 
 def _write(kind: str, event_id: str, subject: str | None, data: dict[str, Any]) -> bytes:

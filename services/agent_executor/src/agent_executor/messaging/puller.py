@@ -21,7 +21,11 @@ log = structlog.get_logger(__name__)
 
 
 class Puller:
-    """Fetches only while the database answers: a message we could not even record would waste a delivery."""
+    """Fetches only while the database answers: a message we could not even record would waste a delivery.
+
+    And only while the broker does: the requests of an outage would all be sent after it, and bring more messages than
+    there are slots.
+    """
 
     def __init__(self, bind: Bind, handle: Handle, ready: Ping, *, slots: int, fetch_timeout_s: float) -> None:
         self._bind = bind
