@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from testbay.errors import MigrationError, SecretMissingError
-from testbay.harness.dependencies.nats import server as nats
+from testbay.harness.dependencies.nats import jetstream
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.stack import dialects, exports, migrate, registry
 from testbay.harness.stack.request import Request
@@ -177,7 +177,7 @@ def _streams(stack: Stack, voice: Voice) -> None:
     if not streams:
         return
     try:
-        nats.create_streams(stack.endpoints["nats"], [stream.model_dump() for stream in streams])
+        jetstream.create_streams(stack.endpoints["nats"], [stream.model_dump() for stream in streams])
     except OSError as error:
         raise MigrationError(f"NATS refused a stream: {error}", todo="fix nats.streams in the manifest") from None
     voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")

@@ -11,6 +11,7 @@ import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
 from testbay.harness.dependencies.nats import server as nats
+from testbay.harness.dependencies.nats.jetstream import create_streams
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Stream
 
@@ -203,7 +204,7 @@ def test_streams_are_created_by_the_servers_own_names(listen: Listen) -> None:
     stream = Stream(name="ORDERS", subjects=["orders.*"], retention="workqueue", storage="memory", max_age_s=1.5)
     again = Stream(name="AGAIN", subjects=["again"])
 
-    nats.create_streams(at(port), [stream.model_dump(), again.model_dump()])
+    create_streams(at(port), [stream.model_dump(), again.model_dump()])
 
     first, second = (said.rpartition(b"PUB ")[2].split(b"\r\n") for said in heard[1:])
     assert first[0].startswith(b"$JS.API.STREAM.CREATE.ORDERS INBOX.1 ")
@@ -236,7 +237,7 @@ def test_a_refused_stream_is_named(listen: Listen, error: Any, said: str) -> Non
     port = listen(a_server(GREETED, message({"error": error})))
 
     with pytest.raises(OSError) as refused:  # noqa: PT011  the whole text follows
-        nats.create_streams(at(port), [Stream(name="A", subjects=["a"]).model_dump()])
+        create_streams(at(port), [Stream(name="A", subjects=["a"]).model_dump()])
 
     assert str(refused.value) == said
 

@@ -1,15 +1,13 @@
-"""NATS with JetStream: found, started, asked through its own API, its streams made as the manifest names them."""
+"""NATS with JetStream as a server: found, planned, configured, and asked whether it is ready."""
 
-import json
 import os
 import re
 import signal
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from subprocess import SubprocessError
-from typing import Any
 from urllib.parse import quote
 
 from testbay import process
@@ -18,11 +16,11 @@ from testbay.harness.dependencies.endpoint import (
     Answer,
     Endpoint,
     Reading,
-    RefusedError,
     Server,
     check_identity,
 )
 from testbay.harness.dependencies.nats import image
+from testbay.harness.dependencies.nats.jetstream import Session, refusal_of
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
@@ -188,146 +186,6 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
         if refusal:
             raise OSError(refusal)
         return Answer(version)
-
-
-def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:
-    """Create each stream, or leave it as it is where it already stands with the same configuration.
-
-    Args:
-        endpoint: A ready server.
-        streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
-        timeout_s: For all of it.
-
-    Raises:
-        OSError: The server refused one; the text names it and gives the server's reason.
-    """
-    with Wire(endpoint, timeout_s) as wire:
-        session = Session(wire, endpoint)
-        for stream in streams:
-            create_stream(session, stream)
-
-
-def create_stream(session: "Session", stream: Mapping[str, Any]) -> None:
-    """One of them, on a connection that is there.
-
-    Raises:
-        OSError: The server refused.
-    """
-    answer = session.request(f"$JS.API.STREAM.CREATE.{stream['name']}", _stream_config(stream))
-    if refusal := refusal_of(answer):
-        raise OSError(f"stream {stream['name']}: {refusal}")
-
-
-def delete_stream(session: "Session", name: str) -> None:
-    """Delete a stream with its messages and consumers.
-
-    Raises:
-        OSError: The server refused.
-    """
-    if refusal := refusal_of(session.request(f"$JS.API.STREAM.DELETE.{name}", {})):
-        raise OSError(f"stream {name}: {refusal}")
-
-
-def refusal_of(answer: dict[str, Any]) -> str:
-    """Say why JetStream refused; empty when it did not."""
-    error = answer.get("error")
-    return str(error.get("description", error) if isinstance(error, dict) else error or "")
-
-
-def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's own names; durations are nanoseconds there."""
-    return {
-        "name": stream["name"],
-        "subjects": list(stream["subjects"]),
-        "retention": stream["retention"],
-        "storage": stream["storage"],
-        "max_age": int(stream["max_age_s"] * 1e9),
-        "duplicate_window": int(stream["duplicate_window_s"] * 1e9),
-        "discard": "old",
-        "max_consumers": -1,
-        "max_msgs": -1,
-        "max_bytes": -1,
-        "num_replicas": 1,
-    }
-
-
-class Session:
-    """A connection that asks and waits: a dozen lines of NATS' text protocol.
-
-    nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.
-    """
-
-    def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
-        self._wire = wire
-        hello = wire.line()
-        if not hello.startswith(b"INFO "):
-            raise RefusedError(f"it does not speak NATS' protocol: it said {hello[:80]!r}")
-        self.info = _object(hello[5:])
-        options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
-        options |= {"headers": True}
-        if endpoint.user:
-            options |= {"user": endpoint.user, "pass": endpoint.password}
-        elif endpoint.password:
-            options |= {"auth_token": endpoint.password}
-        # Its own: several of us may be in one account, and each would hear what the others are answered.
-        self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
-        self.asked = 0
-        wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\nPING\r\n" % (json.dumps(options).encode(), self._inbox))
-        self._until(b"PONG")
-
-    def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Publish `body` as JSON and return the JSON answer."""
-        return self.answer(self.ask(subject, body))
-
-    def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
-        """The first half of a request; returns what tells its answer from others."""
-        return self.publish(subject, json.dumps(body).encode())
-
-    def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
-        """Any bytes, as the first half of a request; `headers` as they go over the wire."""
-        self.asked += 1
-        inbox = b"%s.%d" % (self._inbox, self.asked)
-        head = b"%s %s " % (subject.encode(), inbox)
-        if headers:
-            size = b"HPUB %s%d %d" % (head, len(headers), len(headers) + len(data))
-        else:
-            size = b"PUB %s%d" % (head, len(data))
-        self._wire.send(b"%s\r\n%s%s\r\n" % (size, headers, data))
-        return inbox
-
-    def answer(self, inbox: bytes) -> dict[str, Any]:
-        """The second half: the answer to what was asked."""
-        while True:  # an answer that came too late for an earlier question is left aside
-            words = self._until(b"MSG ", b"HMSG ").split()
-            raw = self._wire.exactly(int(words[-1]) + 2)
-            if words[1] == inbox:
-                break
-        headers = int(words[-2]) if words[0] == b"HMSG" else 0
-        if headers and b" 503" in raw[:headers]:
-            raise OSError("JetStream is not enabled, or not up yet")
-        return _object(raw[headers:])
-
-    def _until(self, *starts: bytes) -> bytes:
-        while True:
-            line = self._wire.line()
-            if line.startswith(starts):
-                return line
-            if line.startswith(b"-ERR"):
-                said = line[4:].decode(errors="replace").strip(" '")
-                raise RefusedError(said) if said.startswith("Authorization") else OSError(said)
-            if line.startswith(b"PING"):
-                self._wire.send(b"PONG\r\n")
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    """A JSON object from the other side, whatever it really sent."""
-    try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise OSError(f"no JSON object: it said {data[:80]!r}")
-    return answer
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

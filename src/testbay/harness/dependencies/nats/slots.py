@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.nats.server import (
-    ANSWER_LIMIT_S,
-    OVERSEER,
-    Session,
-    create_stream,
-    delete_stream,
-    login_as,
-)
+from testbay.harness.dependencies.nats.jetstream import Session, create_stream, delete_stream
+from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, login_as
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
 

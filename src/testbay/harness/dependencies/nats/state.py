@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.nats.server import Session, refusal_of
+from testbay.harness.dependencies.nats.jetstream import Session, refusal_of
 from testbay.harness.dependencies.state import ANSWER_LIMIT_S, Lines, Taken, from_json, read_lines, shown, to_json
 from testbay.harness.dependencies.wire import Wire
 
