@@ -41,6 +41,11 @@ CREATE MATERIALIZED VIEW names AS SELECT name FROM countries;
 CREATE TABLE "odd "" name" (a int);
 CREATE TABLE private (id int); ALTER TABLE private ENABLE ROW LEVEL SECURITY;
 ALTER TABLE private FORCE ROW LEVEL SECURITY;
+DO $$ BEGIN
+EXECUTE format('ALTER DATABASE %I SET search_path = public, "$user"', current_database());
+EXECUTE format('ALTER DATABASE %I SET app.tenant = ''it''''s, one''', current_database());
+EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET "TimeZone" = ''Asia/Tokyo''', current_database());
+END $$;
 """
 
 ALTER = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
@@ -187,6 +192,21 @@ def test_a_used_database_is_as_a_fresh_one(leasing: Pool) -> None:
     leasing.give_back(lease)
 
     assert wrong == {}
+
+
+def test_a_lease_has_the_settings_that_migrations_gave_the_database(leasing: Pool) -> None:
+    """Those of a role in it, too; PostgreSQL's clones have none."""
+    lease = leasing.take()
+    found = picture(lease)["settings"]
+    [values] = do(lease, "SELECT current_setting('search_path'), current_setting('app.tenant')")
+    leasing.give_back(lease)
+
+    assert values == ('public, "$user"', "it's, one")
+    assert sorted(name for (names,) in found for name in names) == [
+        "TimeZone=Asia/Tokyo",
+        "app.tenant=it's, one",
+        'search_path=public, "$user"',
+    ]
 
 
 def test_rows_come_in_the_order_they_went_in(leasing: Pool) -> None:

@@ -37,12 +37,16 @@ AND backend_type IN ('client backend', 'walsender')
 _MOVED = "pg_stat_get_tuples_updated(o) + pg_stat_get_tuples_deleted(o)"
 _WRITTEN = f"pg_stat_get_tuples_inserted(o) + {_MOVED}"
 _COUNTED_SINCE = "coalesce(pg_stat_get_db_stat_reset_time({database})::text, '')"
+_SETTINGS = (
+    "(SELECT coalesce(hashtext(string_agg(format('%s %s', setrole, setconfig), '; ' ORDER BY setrole)), 0)::text "
+    "FROM pg_db_role_setting WHERE setdatabase = {database})"
+)
 _CHANGED = f"""
 UNION ALL SELECT 'rows', o::text, format('%s %s', {_WRITTEN}, {_MOVED})
 FROM unnest({{tables}}::oid[]) o WHERE {_WRITTEN} > 0
 UNION ALL SELECT 'sequence', o::text, '' FROM unnest({{sequences}}::oid[]) o WHERE pg_stat_get_blocks_fetched(o) > 0
 UNION ALL SELECT 'more', o::text, '' FROM unnest({{catalogs}}::oid[]) o WHERE {_WRITTEN} > 0
-UNION ALL SELECT 'more', '0', 'setting' FROM pg_db_role_setting WHERE setdatabase = {{database}}
+UNION ALL SELECT 'more', '0', 'setting' WHERE {_SETTINGS} <> '{{settings}}'
 UNION ALL SELECT 'more', '0', 'database' FROM pg_database WHERE oid = {{database}} AND xmin <> {{version}}
 UNION ALL SELECT 'more', '0', 'statistics' WHERE {_COUNTED_SINCE} <> $1
 UNION ALL SELECT 'plan', '0', name FROM pg_prepared_statement() WHERE name <> '{QUESTION.decode()}'
@@ -125,8 +129,10 @@ def question_of(session: Session, shape: Shape) -> tuple[int, bytes, bytes]:
     others = _OTHERS.format(database=database)
     if not shape.can_tell:
         return database, f"{others} AND $1 = ''".encode(), b""
+    [(settings,)] = _rows(session, f"SELECT {_SETTINGS.format(database=database)}")
     changed = _CHANGED.format(
         database=database,
+        settings=settings,
         version=version,
         tables=_array(shape.tables),
         sequences=_array(shape.sequences),

@@ -43,6 +43,12 @@ from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
 _MANY_ROWS = 5_000  # from here on cloning is quicker than deleting
 _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave their index entries behind
+# What migrations say with `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`; the template's own counts more.
+_SETTINGS = """
+SELECT r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+CROSS JOIN LATERAL unnest(s.setconfig) c WHERE d.datname IN (%s, %s) ORDER BY d.datname = %s
+"""
 _FREE_SESSIONS = 25  # for the tests' own pools, before a spare database takes another one
 
 
@@ -61,6 +67,7 @@ class Cluster:
             # Not before: the migrated database may be `postgres` itself, and what is cloned may have no other sessions.
             self._admin = _connect(replace(ground.endpoint, db="postgres"))
             self._set_aside()
+            self._settings = self._admin.execute(_SETTINGS, [self.endpoint.db, *[self._template] * 2]).fetchall()
         self._strategies = Strategies(self._admin.info.server_version)
 
     def _set_aside(self) -> None:
@@ -93,6 +100,17 @@ class Cluster:
                 self.run("CREATE DATABASE {} TEMPLATE {}", name, self._template)
             else:
                 self._strategies.note(strategy, time.perf_counter() - began)
+            for role, setting, value in self._settings:
+                self._set(name, role, setting, value)
+
+    def _set(self, name: str, role: str | None, setting: str, value: str) -> None:
+        """Give a clone one setting, which CREATE DATABASE does not copy; the server itself quotes its value."""
+        whose = sql.SQL("ALTER DATABASE {}").format(sql.Identifier(name))
+        if role is not None:
+            whose = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(name))
+        with contextlib.suppress(psycopg.Error), self._admin.transaction():  # such as one for a session's start alone
+            self._admin.execute("SELECT set_config(%s, %s, true)", [setting, value])
+            self._admin.execute(whose + sql.SQL(" SET {} FROM CURRENT").format(sql.Identifier(*setting.split("."))))
 
     def drop(self, prefix: str) -> None:
         """The databases of that name and its later editions, connected to or not."""
