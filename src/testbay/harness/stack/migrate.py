@@ -167,13 +167,17 @@ _MADE_BY_TOOLS = ("__pycache__", "node_modules")
 
 
 def newest_change(root: Path) -> float:
-    """Date the last change in the service's folder (seconds since 1970), without the files that tools make there."""
+    """Date the last change in the service's folder (seconds since 1970), without the files that tools make there.
+
+    A file that rsync, tar or `cp -p` brings has its old time of change; when it came is told by the other one.
+    """
     newest = 0.0
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if not name.startswith(".") and name not in _MADE_BY_TOOLS]
         for name in (*names, *files):
             with suppress(OSError):  # it went while we looked
-                newest = max(newest, (Path(folder) / name).lstat().st_mtime)
+                facts = (Path(folder) / name).lstat()
+                newest = max(newest, facts.st_mtime, facts.st_ctime)
     return newest
 
 

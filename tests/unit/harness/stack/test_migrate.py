@@ -2,6 +2,7 @@ import hashlib
 import os
 import shlex
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,3 +290,12 @@ def test_an_environment_that_is_passed_over_is_named(tmp_path: Path) -> None:
         f"its PATH begins with /first; {tmp_path}/.venv is passed over, for it has no pytest: install it there"
     )
     assert failed.value.todo == "install the program there, or fix the manifest's `migrate`"
+
+
+def test_a_file_that_comes_with_an_old_time_is_a_change(tmp_path: Path) -> None:
+    """As rsync and tar bring it."""
+    began = time.time() - 60
+    (tmp_path / "0002.py").touch()
+    os.utime(tmp_path / "0002.py", (1, 1))
+
+    assert migrate.newest_change(tmp_path) > began
