@@ -126,23 +126,28 @@ def launch(home: Path, settings: Settings) -> Lifeline:
     argv = [sys.executable, "-S", "-m", "testbay.harness.stack.guard", str(home)]
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
     env["PYTHONPATH"] = str(Path(__file__).parents[3])
-    ours, theirs = socket.socketpair()
+    cachefolder.make(settings.cache_dir)
     try:
-        cachefolder.make(settings.cache_dir)
-        with log.open("ab") as output, theirs:
-            guard = process.spawn(
-                argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True, death_signal=None
-            )
-    except (OSError, EngineUnavailableError) as error:
-        ours.close()
-        theirs.close()
-        if isinstance(error, EngineUnavailableError):
-            raise
+        output = log.open("ab")
+    except OSError as error:
         raise EngineUnavailableError(
             f"{settings.cache_dir}: cannot keep testbay's files here",
             why=str(error.strerror or error),
             todo='make it writable, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"',
         ) from None
+    ours, theirs = socket.socketpair()
+    with output, theirs:
+        try:
+            guard = process.spawn(
+                argv, env=env, cwd=os.sep, stdin=theirs.fileno(), output=output, new_session=True, death_signal=None
+            )
+        except OSError as error:
+            ours.close()
+            raise EngineUnavailableError(
+                f"the stack's guard cannot be started: {error.strerror}",
+                why="the system gives this user no further process, or has no memory for one",
+                todo="end some programs, or raise the limit (`ulimit -u` shows it)",
+            ) from None
     return Lifeline(ours, guard, log)
 
 

@@ -196,6 +196,19 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_system_without_room_for_a_guard_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a low `ulimit -u`: the cache folder has nothing to do with it."""
+
+    def spawn(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("testbay.process.spawn", spawn)
+    with pytest.raises(EngineUnavailableError, match="guard cannot be started: Resource temporarily"):
+        lifeline.launch(tmp_path / "stacks/shop-1", settings)
+
+
 def test_servers_hear_signals_that_the_caller_ignores(tmp_path: Path, settings: Settings) -> None:
     """A background shell ignores SIGINT and SIGQUIT; a young server that inherited that could not be stopped."""
     asked = plan(tmp_path / "stacks/shop-1")
