@@ -1,5 +1,6 @@
 """The virtual environment of a project: the active one, else the one in the project's folder."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | No
     # conda activates its base in every shell, which says nothing about this project.
     conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
     for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
-        if active and python_of(Path(active)).is_file():
+        if active and os.path.isfile(python_of(Path(active))):  # noqa: PTH113 - one of another user is no error to it
             return python_of(Path(active)), name
     return next(((python_of(folder), folder.name) for folder in _usual(root) if _has_pytest(folder)), None)
 

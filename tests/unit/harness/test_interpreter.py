@@ -42,6 +42,7 @@ def test_the_projects_own_environment_runs_the_tests(tmp_path: Path, package: st
         pytest.param({"CONDA_PREFIX": "HERE", "CONDA_DEFAULT_ENV": "shop"}, "CONDA_PREFIX", id="conda"),
         pytest.param({"CONDA_PREFIX": "HERE", "CONDA_DEFAULT_ENV": "base"}, "", id="conda-in-every-shell"),
         pytest.param({"CONDA_PREFIX": "/gone", "CONDA_DEFAULT_ENV": "shop"}, "", id="an-environment-that-is-gone"),
+        pytest.param({"VIRTUAL_ENV": f"/{'x' * 300}"}, "", id="an-environment-that-cannot-be-looked-into"),
         pytest.param({}, "", id="none"),
     ],
 )

@@ -16,7 +16,8 @@ def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
     seen = set()
     for folder in environ.get("PATH", os.defpath).split(os.pathsep):
         program = Path(folder or ".", name)
-        if program.is_file() and os.access(program, os.X_OK) and not _of_a_package(program):
+        # In this order: a folder that cannot be searched, as root's after `sudo -u`, is an error to `is_file`.
+        if os.access(program, os.X_OK) and program.is_file() and not _of_a_package(program):
             real = program.resolve()
             if real not in seen:  # /bin is /usr/bin
                 seen.add(real)
@@ -28,6 +29,9 @@ def _of_a_package(program: Path) -> bool:
     environments = (program.parent.parent, program.resolve().parent.parent)  # `uv tool` links into ~/.local/bin
     if any((environment / mark).exists() for environment in environments for mark in _MARKS):
         return True
-    with program.open("rb") as file:
-        first = file.readline(256)
+    try:
+        with program.open("rb") as file:
+            first = file.readline(256)
+    except OSError:  # it may be run, and not read
+        return False
     return first.startswith(b"#!") and b"python" in first

@@ -57,3 +57,10 @@ def test_one_program_by_two_ways_is_one(tmp_path: Path) -> None:
     asked = path(tmp_path / "none", tmp_path / "plain", own.parent, tmp_path / "bin")
 
     assert list(on_system("nats-server", asked)) == [own]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_passed_over(tmp_path: Path) -> None:
+    """As root's own on the PATH after `sudo -u`; a name that is too long is refused to root, too."""
+    own = program(tmp_path / "bin/nats-server")
+
+    assert list(on_system("nats-server", path(tmp_path / ("x" * 300), own.parent))) == [own]
