@@ -23,7 +23,7 @@ def find_project(start: Path) -> Path:
     """
     folders = (start, *start.parents)
     for folder in folders:
-        if (folder / TEST_FILE).is_file() or (folder / "services").is_dir():
+        if (folder / TEST_FILE).is_file() or _has_services(folder / "services"):
             return folder
     root = next((folder for folder in folders if (folder / ".git").exists()), None)
     inside = folders[: folders.index(root) + 1] if root else ()
@@ -38,6 +38,11 @@ def find_project(start: Path) -> Path:
         why="no docker-compose.test.yml, services/ or manifest here or above",
         todo="go to your project's folder, or `testbay init` here (`testbay explain getting-started`)",
     )
+
+
+def _has_services(folder: Path) -> bool:
+    """Tell whether a folder `services` may hold services: many a package of Python has modules of that name."""
+    return folder.is_dir() and not (folder / "__init__.py").is_file()
 
 
 def repository(project: Path) -> Path:

@@ -329,6 +329,16 @@ def test_a_template_of_a_pyproject_is_no_manifest(service: Service, project: Pat
     assert find_service("shop", project) == made
 
 
+def test_a_package_called_services_is_no_folder_of_services(tmp_path: Path) -> None:
+    """Within a program it leads to no other project than the program's own."""
+    package = tmp_path / "shop/services/__init__.py"
+    package.parent.mkdir(parents=True)
+    package.touch()
+    (tmp_path / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
+
+    assert find_project(tmp_path / "shop") == tmp_path
+
+
 def test_the_only_service_needs_no_name(service: Service, project: Path) -> None:
     """`testbay run` in a project with one service."""
     only = service()
