@@ -7,14 +7,13 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from testbay.init import itself
+from testbay.init import itself, tables
 from testbay.init.project import Project
 from testbay.manifest.project import find_project, repository
 
 KNOWN = ("github",)
 _FOLDER = ".github/workflows"
 _FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
-_EXTRAS = ("test", "tests", "testing", "dev")
 # Folders in which setuptools looks for no package of a project without a build system.
 _NO_PACKAGES = {
     *("ci", "bin", "doc", "docs", "documentation", "manpages", "news", "changelog", "test", "tests", "unit_test"),
@@ -157,11 +156,12 @@ def packages(project: Project) -> str:
 
 
 def _requirements(project: Project) -> list[str]:
-    return [f"-r {shlex.quote(name)}" for name in _lists(project) if name.endswith(".txt")]
+    files = [f"-r {shlex.quote(name)}" for name in _lists(project) if name.endswith(".txt")]
+    return files + [shlex.quote(text) for text in tables.requirements(project, built=_is_built(project))]
 
 
 def _extras(project: Project, *table: str) -> list[str]:
-    return [name for name in _EXTRAS if name in project.table(*table)]
+    return [name for name in tables.GROUPS if name in project.table(*table)]
 
 
 def _editable(extras: list[str]) -> str:

@@ -12,6 +12,14 @@ APP = '[project]\nname = "a"\nversion = "1"\ndependencies = ["fastapi>=0.1"]\n'
 EXTRA = '[project.optional-dependencies]\ntest = ["pytest"]\n'
 BUILT = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 GROUPS = '[dependency-groups]\ndev = ["ruff", {include-group = "other"}]\nother = ["mypy", {include-group = "dev"}]\n'
+POETRY = """
+[tool.poetry.dependencies]
+python = "^3.11"
+psycopg = {version = "^3.1", extras = ["binary"]}
+[tool.poetry.group.test.dependencies]
+respx = "*"
+ours = {path = "../ours"}
+"""
 UV = "python -m pip install uv && uv pip install --system"
 PIP = "python -m pip install"
 
@@ -59,6 +67,28 @@ def test_a_project_is_installed_as_its_files_say(
 
     assert workflow.packages(project) == packages
     assert f"run: {line} 'testbay[embedded]'\n" in workflow.text(project)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "packages"),
+    [
+        ("pyproject.toml", POETRY, "'psycopg[binary]>=3.1,<4' respx"),
+        ("pyproject.toml", f'{BUILT}[tool.poetry.dev-dependencies]\nrespx = "1.2"\n', "respx==1.2 -e ."),
+        ("Pipfile", '[packages]\npsycopg = "*"\n[dev-packages]\nrespx = "~=1.2"\n', "psycopg 'respx~=1.2'"),
+        ("pyproject.toml", '[tool.pdm.dev-dependencies]\ntest = ["respx>1", "-e ../ours"]\n', "'respx>1'"),
+        ("pyproject.toml", '[tool.uv]\ndev-dependencies = ["respx"]\n', "respx"),
+        ("pyproject.toml", '[tool.hatch.envs.default]\ndependencies = ["respx"]\n', "respx"),
+    ],
+)
+@pytest.mark.usefixtures("from_an_index")
+def test_what_only_another_tool_reads_is_installed_too(tmp_path: Path, name: str, text: str, packages: str) -> None:
+    """With versions as pip has them; what lies beside the project is left to it."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "testbay.toml").touch()
+    project = Project(root=tmp_path)
+
+    assert workflow.packages(project) == packages
+    assert f" install {packages} 'testbay[embedded]'\n" in workflow.text(project)
 
 
 @pytest.mark.parametrize(
