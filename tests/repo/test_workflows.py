@@ -287,6 +287,19 @@ def test_ci_is_made_of_the_targets_that_ci_run_calls(root: Path) -> None:
     assert {run for run in runs - called if not run.startswith("test ")} == set()
 
 
+@pytest.mark.parametrize("file", ["integration-tests.yml", "production-readiness.yml"])
+def test_no_push_ends_the_run_that_waits_before_it(root: Path, file: str) -> None:
+    """Which alone looks at the changes of its own push; of a pull request the newest run sees all of them."""
+    group = stepper.load(root / ".github/workflows" / file).group
+
+    def of(event: str, run: str) -> str:
+        github = {"workflow": "w", "event_name": event, "ref": "refs/x", "run_id": run}
+        return str(interpolate(group, {"github": github}))
+
+    assert of("push", "1") != of("push", "2")
+    assert of("pull_request", "1") == of("pull_request", "2") == "w-refs/x"
+
+
 ACTION = Path(__file__).parents[2] / "action.yml"
 
 
