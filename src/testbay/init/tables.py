@@ -1,4 +1,4 @@
-"""What a project needs by tables that no pip reads: those of Poetry, Pipenv, pdm, uv and Hatch, as requirements."""
+"""The requirements of a project in tables that no pip reads: those of Poetry, Pipenv, pdm, uv and Hatch."""
 
 import re
 import tomllib
@@ -14,12 +14,12 @@ _CARET = re.compile(r"\^(\d+)[\d.]*")
 
 
 def requirements(project: Project, *, built: bool) -> list[str]:
-    """Each of them once; Poetry's own are left out where it is `built`, as pip then reads them in the package."""
+    """List each of them once; Poetry's own are left out where it is `built`, as pip then reads them in the package."""
     return list(dict.fromkeys([*_listed(project), *_of_poetry(project, built=built), *_of_pipenv(project)]))
 
 
 def _listed(project: Project) -> Iterator[str]:
-    """Lists of requirements under names of a tool's own."""
+    """Read the lists of requirements that stand under names of a tool's own."""
     pdm = project.table("tool", "pdm", "dev-dependencies")
     hatch = (project.table("tool", "hatch", "envs", name) for name in _ENVIRONMENTS)
     lists = [
