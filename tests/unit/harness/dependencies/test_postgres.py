@@ -324,3 +324,13 @@ def test_the_wheels_beside_testbay_serve_a_project_apart(tmp_path: Path, monkeyp
     bins.mkdir(parents=True)
 
     assert list(programs._wheel_bins(tmp_path)) == [bins]
+
+
+def test_psql_speaks_english_in_every_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of an error is read from what it says; the rest of the locale stays."""
+    (tmp_path / "psql").write_text('#!/bin/sh\necho "$LC_ALL $LC_MESSAGES $LANG"\n')
+    (tmp_path / "psql").chmod(0o755)
+    monkeypatch.setattr(programs, "psql", lambda: str(tmp_path / "psql"))
+
+    done = postgres.psql(ENDPOINT, [], timeout_s=30, environ={"LC_ALL": "de_DE.UTF-8", "LANG": "en_US.UTF-8"})
+    assert done.out == " C de_DE.UTF-8\n"

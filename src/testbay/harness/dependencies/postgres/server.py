@@ -268,6 +268,8 @@ def psql(
         OSError: It did not answer in time.
     """
     env = {name: value for name, value in (environ or {}).items() if not name.startswith("PG")}
+    if locale := env.pop("LC_ALL", ""):  # it would beat LC_MESSAGES: what psql says is read
+        env["LANG"] = locale
     env |= {
         "PGPASSWORD": endpoint.password,
         "PGCLIENTENCODING": "UTF8",
