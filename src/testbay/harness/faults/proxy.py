@@ -71,7 +71,11 @@ class Door:
         self._count += 1
         # By its number, so that chance repeats itself where connections are opened in the same order.
         chance = random.Random(f"{self._seed} {self._count}")  # noqa: S311 - no cryptography
-        made = Connection(client, self._target, self._selector, chance)
+        try:
+            made = Connection(client, self._target, self._selector, chance)
+        except OSError:  # no descriptor is left for the way to the server
+            client.close()
+            return True
         self._connections = {connection for connection in self._connections if connection.is_open} | {made}
         made.reshape(self._shape, time.monotonic())
         return True

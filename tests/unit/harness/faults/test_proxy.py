@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import random
+import select
+import selectors
 import socket
 import threading
 import time
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 from tests.unit.conftest import Listen
 
+from testbay import ports
 from testbay.errors import EngineUnavailableError
+from testbay.harness.faults import proxy
 from testbay.harness.faults.inject import Faults, Link, Proxies, ProxyGoneError
 from testbay.harness.faults.relay import Flow, Treatment
 
@@ -315,3 +319,19 @@ def test_a_proxy_that_is_gone_is_said(tmp_path: Path) -> None:
         "  why:      something killed it; every connection through it broke, and nothing listens there any more\n"
         "  do:       run the test again; if nothing on this machine kills processes, please report it"
     )
+
+
+def test_a_client_for_whom_no_descriptor_is_left_breaks_no_other_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone is hung up on."""
+
+    def connection(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(proxy, "Connection", connection)
+    port, lock = ports.hold(19000, fixed=False, name="server")
+    with selectors.DefaultSelector() as selector:
+        door = proxy.Door(selector, {"target": 1, "seed": 1, "name": "server"}, port, lock)
+        with socket.create_connection(("127.0.0.1", port), 30) as client:
+            select.select(selector.get_map(), [], [], 30)
+            assert (door.admit(), client.recv(1)) == (True, b"")
+        door.close()
