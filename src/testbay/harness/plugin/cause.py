@@ -88,8 +88,8 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in reversed(value):  # structlog begins with the last exception of a chain
             yield from _texts(inner)
-    elif isinstance(value, dict) and {"exc_type", "frames"} <= value.keys():
-        frames = [frame for frame in value["frames"] or () if isinstance(frame, dict)]
+    elif isinstance(value, dict) and "exc_type" in value and isinstance(value.get("frames"), list):
+        frames = [frame for frame in value["frames"] if isinstance(frame, dict)]
         places = [f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in f' for frame in frames]
         yield "\n".join([_BEGINS, *places, f"{value['exc_type']}: {value.get('exc_value')}"])
     elif isinstance(value, dict):

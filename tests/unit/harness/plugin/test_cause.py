@@ -137,3 +137,13 @@ def test_pythons_own_tracebacks_are_read(tmp_path: Path) -> None:
     assert raised is not None
     assert (raised.kind, raised.place) == ("JSONDecodeError", "it.py:5")
     assert [line for line in raised.lines if "frames of Python" in line] != []
+
+
+@pytest.mark.parametrize("frames", ["3", "null", '"none"'])
+def test_a_number_of_frames_is_no_traceback(frames: str) -> None:
+    """Nor does it keep the other lines from being read."""
+    line = f'{{"exc_type": "ValueError", "frames": {frames}}}'
+
+    found = cause.last_exception([line, *PLAIN.splitlines()], ROOT)
+    assert found is not None
+    assert found.kind == "UndefinedTable"
