@@ -1,4 +1,4 @@
-"""The variables that a Makefile sets for its tests: `APP_ENV=test pytest`."""
+"""The variables that a Makefile sets for its tests: `APP_ENV=test pytest`, or `export APP_ENV = test` for all calls."""
 
 import re
 import shlex
@@ -8,17 +8,20 @@ from testbay.init.project import Project
 _CALL = re.compile(
     r"(?m)^\t[@-]?((?:[A-Z][A-Z0-9_]*=\S+\s+)+)(?:[\w./-]+\s+)*?(?:python3?\s+-m\s+)?(?:pytest|py\.test)\b"
 )
+_EXPORT = re.compile(r"(?m)^export[ \t]+([A-Z][A-Z0-9_]*)[ \t]*[:?]{0,2}=[ \t]*([^#\n]*)")
+_TESTS = re.compile(r"(?m)^\t.*\b(?:pytest|py\.test)\b")
 _MADE = re.compile(r"[$`]|://")  # by the shell, by make; or an address of a server
 _OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "COVERAGE_FILE", "VIRTUAL_ENV", "PATH")
 
 
 def for_tests(project: Project) -> dict[str, str]:
-    """The variables before the first call of pytest, those left out that say what testbay says itself."""
+    """The variables that its first call of pytest gets, those left out that say what testbay says itself."""
     text = project.text("Makefile") or project.text("makefile")
     match = _CALL.search(text)
     try:
         words = shlex.split(match[1]) if match else []
     except ValueError:
         return {}
-    given = dict(word.split("=", 1) for word in words if "=" in word)
+    given = {name: value.strip() for name, value in _EXPORT.findall(text)} if _TESTS.search(text) else {}
+    given |= dict(word.split("=", 1) for word in words if "=" in word)
     return {name: value for name, value in given.items() if name not in _OURS and not _MADE.search(value)}

@@ -77,8 +77,9 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
     known = {read.name: _meaning(read, "") for read in reads(project)}
     for name, value in given.items():
-        if not known.get(name):  # an address leads to a server of testbay's
-            yield Finding(key=name, value=_quoted(value), source="Makefile, before pytest")
+        unread = Read(name=name, default="", required=False, where="")
+        if not (known[name] if name in known else _meaning(unread, value)):  # an address leads to a server of testbay's
+            yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
 
 
 def _meaning(read: Read, example: str) -> _Meaning | None:

@@ -1,5 +1,6 @@
 """The lines of `[env]`: what a variable of the program stands for."""
 
+import pytest
 from tests.unit.init.conftest import add
 
 from testbay.init import variables
@@ -37,6 +38,19 @@ def test_what_a_makefile_sets_for_pytest_is_set(project: Project) -> None:
     assert [f"{line.key} = {line.value}" for line in found] == [
         *('TOKEN = "test"', 'DB_HOST = "{postgres.host}"', 'APP_ENV = "test"', 'DEBUG = "1"'),
     ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "found"), [("pytest tests", ['APP_ENV = "test"', 'MODE = "b c"']), ("ruff check", [])]
+)
+def test_what_a_makefile_exports_is_set_for_pytest(project: Project, recipe: str, found: list[str]) -> None:
+    """For every command of it; an address of a server that no source reads is testbay's to say."""
+    exports = (
+        "export APP_ENV := test  # as in CI\nexport MODE = b c\nexport POSTGRES_PORT = 5433\nexport REV = $(REV)\n"
+    )
+    add(project, {"Makefile": f"{exports}test:\n\t{recipe}\n", "app.py": ""})
+
+    assert [f"{line.key} = {line.value}" for line in variables.environment(project, {"postgres": ""})] == found
 
 
 def test_a_connection_string_is_an_address(project: Project) -> None:
