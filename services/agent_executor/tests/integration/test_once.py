@@ -158,6 +158,17 @@ def test_outboxes_are_emptied(service: Service, bus: Bus, database: Database) ->
     eventually(lambda: job_row(database, final["job_id"])["announced_at"], "the job to be marked as announced")
 
 
+def test_a_job_that_can_never_be_sent_keeps_no_other_from_it(service: Service, bus: Bus, database: Database) -> None:
+    """Its event is larger than the broker takes, and it is the oldest."""
+    giant, accepted = execute_data(ECHO, {"text": "x" * 1_200_000}), execute_data(ECHO, {"text": "late"})
+    insert_job(database, giant, created_at="now() - interval '2 minutes'")
+    insert_job(database, accepted, created_at="now() - interval '1 minute'")
+
+    assert bus.outcome(accepted["job_id"])["result"]["output"] == "late"
+    assert job_row(database, giant["job_id"])["state"] == "queued"
+    database.execute("DELETE FROM jobs WHERE job_id = %s", (giant["job_id"],))
+
+
 def test_job_held_elsewhere(service: Service, bus: Bus, database: Database) -> None:
     """A job under another process's lease is left to it; when the lease lapses, it is run here."""
     data = execute_data(ECHO, {"text": "mine at last"})

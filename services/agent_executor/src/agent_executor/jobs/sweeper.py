@@ -1,6 +1,7 @@
 """Finishes what a crash left half-sent: accepted tasks without their event, final jobs without theirs."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -8,6 +9,7 @@ from agent_executor.jobs.lifecycle import Jobs
 from agent_executor.jobs.store import Store
 from agent_executor.messaging.bus import Bus
 from agent_executor.outages import AWAY
+from agent_executor.records import Job
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +47,21 @@ class Sweeper:
     async def _sweep(self) -> None:
         # Rows younger than one interval are most likely being dealt with right now.
         for job in await self._store.unsent(older_than_s=self._interval_s):
-            await self._bus.send_execute(job)
-            await self._store.event_sent(job.job_id)
-            log.info("event_sent_late", job_id=job.job_id, trace_id=job.trace_id)
+            await self._one(job, self._send, "event_sent_late")
         for job in await self._store.unannounced(older_than_s=self._interval_s):
-            await self._jobs.announce(job)
-            log.info("announced_late", job_id=job.job_id, trace_id=job.trace_id)
+            await self._one(job, self._jobs.announce, "announced_late")
+
+    async def _send(self, job: Job) -> None:
+        await self._bus.send_execute(job)
+        await self._store.event_sent(job.job_id)
+
+    async def _one(self, job: Job, step: Callable[[Job], Awaitable[None]], done: str) -> None:
+        """Deal with one job; one that can never be sent keeps no other from it."""
+        try:
+            await step(job)
+        except AWAY:
+            raise
+        except Exception:
+            log.exception("sweep_failed", job_id=job.job_id, trace_id=job.trace_id)
+        else:
+            log.info(done, job_id=job.job_id, trace_id=job.trace_id)
