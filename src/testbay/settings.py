@@ -93,7 +93,7 @@ def load(
         ci=env.get("CI", "").lower() in ("1", "true", "yes"),
         replay_asked=_llm(env) == "replay",
         no_coverage=no_coverage,
-        cold=cold or env.get("TESTBAY_COLD", "") not in ("", "0"),
+        cold=cold or env.get("TESTBAY_COLD", "").lower() not in ("", "0", "false", "no", "off"),
         shard=part,
         durations=Path(times) if times else None,
         workers=_workers(env),
