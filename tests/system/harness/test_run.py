@@ -28,6 +28,13 @@ def test_green_run_ends_with_the_closing_lines(ran: tuple[Bay, Done]) -> None:
     )
 
 
+def test_coverage_of_nothing_says_where_to_look(ran: tuple[Bay, Done]) -> None:
+    """The service's program may lie elsewhere than in src/; here the tests call none of it."""
+    note = "    note: no line of what is measured ran: `source` in the manifest says what that is"
+
+    assert (note in ran[1].lines, "✅ Coverage: 0%" in ran[1].lines) == (True, True)
+
+
 def test_conftests_above_the_suite_are_not_read(bay: Bay) -> None:
     """Pytest looks for them from the suite's root on, as by hand."""
     (bay.service / "testbay.toml").write_text('service = "shop"\nneeds = []\n')

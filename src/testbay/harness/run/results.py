@@ -216,8 +216,7 @@ def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
     missing = (
         f" (no data from {', '.join(results.unmeasured)}: what ran there is missing)" if results.unmeasured else ""
     )
-    none = "" if percent else " (no line of what is measured ran: `source` in the manifest says what that is)"
-    return f"Coverage: {covered(percent, project.precision)}%{none}{wanted}{visible(missing)}", not low and not missing
+    return f"Coverage: {covered(percent, project.precision)}%{wanted}{visible(missing)}", not low and not missing
 
 
 def _counted(results: Results) -> list[str]:

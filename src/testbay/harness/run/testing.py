@@ -57,6 +57,8 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
         if done.coverage_percent is not None:
+            if not done.coverage_percent:
+                run.voice.detail("note: no line of what is measured ran: `source` in the manifest says what that is")
             text, whole = results.coverage_line(done, project)
             run.close(text, good=whole)
     return code

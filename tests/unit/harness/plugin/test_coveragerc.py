@@ -138,13 +138,3 @@ def test_path_with_a_comma_is_one_entry(tmp_path: Path, monkeypatch: pytest.Monk
     read = Coverage(config_file=str(tmp_path / "made"))
 
     assert (read.get_option("run:source"), read.get_option("run:data_file")) == (["app"], str(folder / "coverage.db"))
-
-
-def test_coverage_of_nothing_says_where_to_look() -> None:
-    """The service's program may lie elsewhere than in src/."""
-    text, good = coverage_line(Results(coverage_percent=0.0), Reporting())
-
-    assert (text, good) == (
-        "Coverage: 0% (no line of what is measured ran: `source` in the manifest says what that is)",
-        True,
-    )
