@@ -23,7 +23,7 @@ provide_cluster() { # as POSTGRES_* ask
   read_files
   local method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256} password=${POSTGRES_PASSWORD:-}
   if [[ $method != trust ]]; then
-    : "${password:?POSTGRES_PASSWORD is empty: the server would accept nobody. Set it in the compose file.}"
+    : "${password:?POSTGRES_PASSWORD is empty: the server would refuse every login. Set it in the compose file.}"
   fi
   export POSTGRES_USER=${POSTGRES_USER:-postgres}
   export POSTGRES_DB=${POSTGRES_DB:-$POSTGRES_USER}
@@ -51,7 +51,7 @@ make_cluster() { # <user> <password> <database> <method of logging in>
   postgres --single -D "$PGDATA" -c fsync=off postgres <<<"CREATE DATABASE \"${3//\"/\"\"}\"" >/dev/null
 }
 
-run_scripts() { # [argument of the server…]: on a server that nobody else reaches
+run_scripts() { # [argument of the server…]: on a server that only we reach
   local script flags='' psql=(psql -v ON_ERROR_STOP=1 --no-psqlrc -U "$POSTGRES_USER" -d "$POSTGRES_DB")
   if (($#)); then flags=$(printf '%q ' "$@"); fi
   export PGPORT=${PGPORT:-5432}

@@ -35,7 +35,7 @@ def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | No
     # conda activates its base in every shell, which says nothing about this project.
     conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
     for name, active in (("VIRTUAL_ENV", environ.get("VIRTUAL_ENV")), ("CONDA_PREFIX", conda)):
-        if active and os.path.isfile(python_of(Path(active))):  # noqa: PTH113 - one of another user is no error to it
+        if active and os.path.isfile(python_of(Path(active))):  # noqa: PTH113 - it says False to one of another user
             return python_of(Path(active)), name
     return next(((python_of(folder), folder.name) for folder in _usual(root) if _has_pytest(folder)), None)
 

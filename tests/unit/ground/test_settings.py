@@ -243,5 +243,5 @@ def test_variables_of_a_block_are_gone_with_it(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("said", "cold"), [("1", True), ("yes", True), ("", False), ("0", False), ("False", False)])
 def test_what_says_cold(said: str, cold: bool) -> None:  # noqa: FBT001 - a column of the table
-    """A word that says no is none."""
+    """A word that says no means no."""
     assert settings.load(environ={"TESTBAY_COLD": said}).cold is cold

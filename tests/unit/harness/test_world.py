@@ -43,5 +43,5 @@ def test_hosts_that_a_test_may_not_reach_are_reached(monkeypatch: pytest.MonkeyP
 
 
 def test_nothing_is_taken_for_a_fake_in_an_ordinary_pytest() -> None:
-    """Its own hook for threads is none: each report of each test would put all modules back and forth."""
+    """Its own hook for threads is not a fake: else each report of each test would put all modules back and forth."""
     assert world.faked() == []

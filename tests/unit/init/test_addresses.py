@@ -256,7 +256,7 @@ def test_an_address_of_which_a_part_is_unknown_is_not_guessed(project: Project, 
 
 
 def test_an_unknown_login_leaves_the_address_known(project: Project) -> None:
-    """The part of a database's name that is known is no name."""
+    """The known part of a database's name is not the whole name."""
     text = 'URL = f"postgresql://{user}:{secret}@localhost:5433/shop_{stage}"'
 
     found = addresses.fixed(add(project, {"app.py": f"from x import user, secret, stage\n{text}\n"}), ["postgres"])

@@ -27,7 +27,7 @@ def test_queries_and_parts_are_no_migrations(project: Project, files: dict[str, 
 
 
 def test_sql_that_makes_functions_is_a_migration(project: Project) -> None:
-    """Their `$1` and `%s` are gaps of their own; a cast is none."""
+    """Their `$1` and `%s` are gaps of their own; a cast is not a gap."""
     body = "CREATE FUNCTION f(int) RETURNS int AS $$ SELECT $1 WHERE $1 > 0 $$;"
     text = f"{body}\nINSERT INTO teas VALUES ('a'::text, '%s');\nSELECT format('%s', 1);"
 

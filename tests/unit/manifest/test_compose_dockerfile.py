@@ -92,7 +92,7 @@ def test_a_missing_dockerfile_and_one_that_is_no_file_are_empty(tmp_path: Path) 
     ],
 )
 def test_a_built_service_is_the_server_that_it_begins_from(tmp_path: Path, text: str, rooms: list[str]) -> None:
-    """One that starts a program which nobody knows is not taken for the server."""
+    """One that starts an unknown program is not taken for the server."""
     service(tmp_path, text)
 
     assert found(reader.own_reading([tmp_path / "compose.yml"], {})) == rooms

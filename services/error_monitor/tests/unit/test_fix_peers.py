@@ -1,4 +1,4 @@
-"""What the two peers of a fix, the model and GitHub, may say that is no reason to give up."""
+"""What the two peers of a fix, the model and GitHub, may say without ending a fix."""
 
 from pathlib import Path
 from types import SimpleNamespace

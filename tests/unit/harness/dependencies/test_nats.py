@@ -180,7 +180,7 @@ def test_a_ready_server_answered_for_jetstream(listen: Listen) -> None:
 def test_a_container_with_its_own_login_may_lack_jetstream(
     listen: Listen, monkeypatch: pytest.MonkeyPatch, said: bytes, answers: tuple[bytes, ...]
 ) -> None:
-    """Its configuration is the project's: nobody waits for what it does not enable."""
+    """Its configuration is the project's: we do not wait for what it does not enable."""
     monkeypatch.setattr(sys.modules[__name__], "INFO", INFO.replace(b"}", b", " + said + b"}"))
     port = listen(a_server(GREETED, *answers))
 

@@ -133,7 +133,7 @@ def test_comments_that_psql_does_not_know_are_left_blank(tmp_path: Path) -> None
 
 
 def test_migrations_of_graphile_are_not_passed_over(tmp_path: Path) -> None:
-    """Its `current.sql` beside them is none that was committed."""
+    """Its `current.sql` beside them was not committed."""
     (tmp_path / "committed").mkdir()
     (tmp_path / "current.sql").touch()
 

@@ -119,7 +119,7 @@ def labels(*, once: bool) -> dict[str, str]:
 def test_what_compose_run_left_is_no_container_of_the_service(
     ask: Ask, docker: Callable[..., dict[str, str]], names: dict[str, bool], found: tuple[str, str]
 ) -> None:
-    """It has ended, as it was to; alone it is no running service either."""
+    """It has ended, as it was to; alone it does not make the service run."""
     status = {True: "exited", False: "running"}
     made = [container(name, labels=labels(once=once), Status=status[once]) for name, once in names.items()]
     lines = CONTAINERS + 'compose = "c.yml"\nservices = ["api"]'

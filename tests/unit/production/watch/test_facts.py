@@ -21,7 +21,7 @@ JOURNEY = JourneyCheck.model_validate(
 
 
 def test_a_cleanup_that_leaves_something_is_not_well(tmp_path: Path) -> None:
-    """Its outage is told, so the page does not say that all is well; before it was asked it is no check."""
+    """Its outage is told, so the page does not say that all is well; before it was asked it does not count."""
     job = Watched(series=ORDER, check=JOURNEY, instance="", every_s=60, is_plain=False)
     spot = Spot(
         service="shop", target_name="prod", target=None, opening=Opening(target=None, root=tmp_path), jobs=[job]

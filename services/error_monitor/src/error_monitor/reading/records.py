@@ -132,7 +132,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.text = line.text.rstrip("\r\n")
     if (
         line.whole and line.exception is None and not line.text
-    ):  # zerolog's `.Err(err).Send()`, a message that is no text
+    ):  # zerolog's `.Err(err).Send()`, a message that is not text
         line.text = _first(flat, INSTEAD) or whole
 
 

@@ -61,7 +61,7 @@ def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list
 
 
 def _lasting(entries: list[dict[str, Any]], services: Sequence[str]) -> list[dict[str, Any]]:
-    """Leave out what `docker compose run` has left of these services: such a container ends, and is none of theirs."""
+    """Leave out what `docker compose run` has left of these services: such a container ends by itself."""
     labels = {entry["Id"]: entry["Config"]["Labels"] or {} for entry in entries} if services else {}
     passing = {one for one, said in labels.items() if said.get("com.docker.compose.oneoff") == "True"}
     kept = {said.get("com.docker.compose.service") for one, said in labels.items() if one not in passing}
