@@ -43,7 +43,7 @@ def values_of(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
 
 
 def long_enough(value: str) -> bool:
-    """Tell whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
+    """Return whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
     return len("".join(value.split())) >= SHORTEST
 
 
@@ -203,7 +203,7 @@ class Scan:
         self._overlap = max(map(len, self._needles), default=1) - 1
 
     def finds(self, file: Path) -> bool:
-        """Tell whether the file holds a form of a value, also inside of gzip and zip.
+        """Return whether the file holds a form of a value, also inside of gzip and zip.
 
         It is read piece by piece, whatever its size. One that unpacks to more than 4 GiB counts as holding a value:
         nothing vouches for it.

@@ -68,7 +68,7 @@ class Voice:
 
     @property
     def is_watched(self) -> bool:
-        """Tell whether a person reads it as it comes, on a terminal."""
+        """Return whether a person reads it as it comes, on a terminal."""
         return self._live
 
     def say(self, text: str = "") -> None:

@@ -48,7 +48,7 @@ def taken(name: str, port: int, who: str) -> EngineUnavailableError:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nothing listens there on any loopback address: `localhost` may mean ::1 first."""
+    """Return whether nothing listens there on any loopback address: `localhost` may mean ::1 first."""
     return _bindable(socket.AF_INET, "127.0.0.1", port) and (
         _bindable(socket.AF_INET6, "::1", port) or not _bindable(socket.AF_INET6, "::1", 0)
     )

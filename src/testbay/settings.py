@@ -214,7 +214,7 @@ def environ() -> dict[str, str]:
 
 
 def has_variables(prefix: str) -> bool:
-    """Tell whether a variable of such a name is set."""
+    """Return whether a variable of such a name is set."""
     return any(name.startswith(prefix) for name in os.environ)
 
 

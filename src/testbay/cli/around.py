@@ -56,7 +56,7 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
 
 
 def _is_path(word: str) -> bool:
-    """Tell whether it names a file, or a folder without a service."""
+    """Return whether it names a file, or a folder without a service."""
     path = Path(word.partition("::")[0])
     if not path.is_dir():
         return path.is_file()

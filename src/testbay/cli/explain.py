@@ -121,7 +121,7 @@ def _anchor(piece: str) -> str:
 
 
 def _concerns(piece: str, asked: str) -> bool:
-    """Tell whether a piece of the troubleshooting page is about an exit code, an error's class, or a message."""
+    """Return whether a piece of the troubleshooting page is about an exit code, an error's class, or a message."""
     heading = piece.partition("\n")[0].strip("# ")
     if asked.isdigit():
         return bool(re.match(rf"#+ Exit {asked}:|### (?s:.*?)\bexit {asked}\b", piece))

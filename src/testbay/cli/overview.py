@@ -52,6 +52,6 @@ def styled(text: str, **style: Any) -> str:
 
 
 def coloured() -> bool:
-    """Tell whether standard output shows colours: a terminal that is not dumb, and no NO_COLOR (no-color.org)."""
+    """Return whether standard output shows colours: a terminal that is not dumb, and no NO_COLOR (no-color.org)."""
     environ = configuration.environ()
     return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][\w.]*)\}")
 
 
 def needs_shell(command: str) -> bool:
-    """Tell whether a word of it means something to a shell: `&&`, `|`, `$X`, `VAR=x cmd`, `cd`, a wildcard."""
+    """Return whether a word of it means something to a shell: `&&`, `|`, `$X`, `VAR=x cmd`, `cd`, a wildcard."""
     first = command.split(maxsplit=1)[0]
     if first in _BUILTINS or _ASSIGNMENT.match(first) or re.search(r"(?:^|\s)~[/\w]*(?:\s|$)", command):
         return True

@@ -75,7 +75,7 @@ class Interpreter:
         return "testbay" if not self.said or "testbay" in self.packages else "testbay.pytest_plugin"
 
     def lacks(self, module: str) -> bool:
-        """Tell whether a plugin of pytest is missing there; testbay's own environment has them all."""
+        """Return whether a plugin of pytest is missing there; testbay's own environment has them all."""
         return bool(self.said) and module not in self.packages
 
     def _unusable(self, what: str, why: str, todo: str) -> EngineUnavailableError:

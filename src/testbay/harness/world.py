@@ -128,12 +128,12 @@ def really(call: Callable[P, T]) -> Callable[P, T]:
 
 
 def is_faked_as_a_whole() -> bool:
-    """Tell whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
+    """Return whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
     return has_green_threads() or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")
 
 
 def has_green_threads() -> bool:
-    """Tell whether gevent has replaced the threads: its sockets have to stay, or all of them would wait for one."""
+    """Return whether gevent has replaced the threads: its sockets have to stay, or all of them would wait for one."""
     gevent = sys.modules.get("gevent.monkey")
     return gevent is not None and bool(gevent.is_module_patched("threading"))
 

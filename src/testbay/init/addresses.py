@@ -47,7 +47,7 @@ class FixedAddress:
 
     @property
     def is_local(self) -> bool:
-        """Tell whether it is this machine, and not a name that only containers know."""
+        """Return whether it is this machine, and not a name that only containers know."""
         return self.host in _LOCAL
 
 

@@ -48,7 +48,7 @@ def _apps(source: Source) -> Iterator[tuple[str, str, bool]]:
 
 
 def _demands(function: ast.FunctionDef) -> bool:
-    """Tell whether it cannot be called without arguments."""
+    """Return whether it cannot be called without arguments."""
     given = len(function.args.defaults)
     return len(function.args.args) > given or any(default is None for default in function.args.kw_defaults)
 
@@ -68,7 +68,7 @@ def _start(project: Project, path: Path, name: str, kind: str, *, factory: bool)
 
 
 def _installed(project: Project) -> bool:
-    """Tell whether the project is a package of its own, which `pip install -e .` makes importable."""
+    """Return whether the project is a package of its own, which `pip install -e .` makes importable."""
     return bool(project.table("build-system"))
 
 

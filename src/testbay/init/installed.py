@@ -104,7 +104,7 @@ def _of_imports(
 
 
 def _is_named(name: str, project: Project) -> bool:
-    """Tell whether a package of the project is called as what is imported: jwt of PyJWT, jose of python-jose."""
+    """Return whether a package of the project is called as what is imported: jwt of PyJWT, jose of python-jose."""
     short = _PACKAGES.get(name, name).partition("[")[0].lower().replace("_", "-")
     return any(short in package or package.replace("-", "") == short for package in project.packages)
 

@@ -106,5 +106,5 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
 
 
 def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:
-    """Tell whether some file holds a query with gaps, which the program fills and psql would refuse."""
+    """Return whether some file holds a query with gaps, which the program fills and psql would refuse."""
     return any(_GAP.search(_QUOTED.sub("''", project.text(str(folder / file.name)))) for file in files)

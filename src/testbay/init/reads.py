@@ -144,7 +144,7 @@ def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _raises(call: ast.Call) -> bool:
-    """Tell whether the call fails when the variable is missing: os.getenv does not, the packages' calls do."""
+    """Return whether the call fails when the variable is missing: os.getenv does not, the packages' calls do."""
     has_default = len(call.args) > 1 or any(word.arg == "default" for word in call.keywords)
     return last(call.func) not in _OF_OS and not has_default
 

@@ -23,7 +23,7 @@ class SettingsClasses:
         self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
     def is_settings(self, node: ast.ClassDef) -> bool:
-        """Tell whether it is derived from BaseSettings, through classes of the project or at once."""
+        """Return whether it is derived from BaseSettings, through classes of the project or at once."""
         return any(last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases)
 
     @cached_property

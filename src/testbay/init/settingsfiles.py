@@ -41,7 +41,7 @@ def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def alembic_is_fixed(project: Project) -> bool:
-    """Tell whether Alembic's script takes the address in alembic.ini, whatever the environment says."""
+    """Return whether Alembic's script takes the address in alembic.ini, whatever the environment says."""
     if not re.search(r"(?m)^sqlalchemy\.url\s*=\s*postgresql", project.text("alembic.ini")):
         return False
     scripts = [source.text for source in project.sources if source.path.name == "env.py"]

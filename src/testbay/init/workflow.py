@@ -180,7 +180,7 @@ def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset
 
 
 def _is_built(project: Project) -> bool:
-    """Tell whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables or setup.py."""
+    """Return whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables or setup.py."""
     if project.pyproject.get("project"):
         return _is_package(project)
     poetry = project.table("tool", "poetry")

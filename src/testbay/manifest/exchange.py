@@ -43,7 +43,7 @@ class Exchange(Table):
 
     @property
     def has_json(self) -> bool:
-        """Tell whether the table has a JSON body, also when that is null."""
+        """Return whether the table has a JSON body, also when that is null."""
         return "body" in self.model_fields_set
 
     @model_validator(mode="after")

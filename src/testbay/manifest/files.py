@@ -35,7 +35,7 @@ def read_table(file: Path) -> dict[str, Any]:
 
 
 def _speaks_of_testbay(file: Path) -> bool:
-    """Tell whether to read it: that of a template, which only looks like TOML, is not one of ours to refuse."""
+    """Return whether to read it: that of a template, which only looks like TOML, is not one of ours to refuse."""
     try:
         return b"testbay" in file.read_bytes()
     except OSError:

@@ -17,12 +17,12 @@ def names() -> tuple[str, ...]:
 
 
 def are_built_in(several: Iterable[str]) -> bool:
-    """Tell whether testbay itself brings all of those dependencies."""
+    """Return whether testbay itself brings all of those dependencies."""
     return all(name in BUILT_IN for name in several)
 
 
 def is_known(name: str) -> bool:
-    """Tell whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
+    """Return whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
     return name in BUILT_IN or name in names()
 
 

@@ -41,7 +41,7 @@ def find_project(start: Path) -> Path:
 
 
 def _has_services(folder: Path) -> bool:
-    """Tell whether a folder `services` may hold services: many a package of Python has modules of that name."""
+    """Return whether a folder `services` may hold services: many a package of Python has modules of that name."""
     return folder.is_dir() and not (folder / "__init__.py").is_file()
 
 

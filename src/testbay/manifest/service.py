@@ -197,6 +197,6 @@ class Manifest(_Strict):
 
 
 def _has_testpaths(folder: Path) -> bool:
-    """Tell whether pytest's settings there may say where the tests are; pytest reads them itself."""
+    """Return whether pytest's settings there may say where the tests are; pytest reads them itself."""
     files = (folder / name for name in _OF_PYTEST)
     return any("testpaths" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())

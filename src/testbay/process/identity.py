@@ -18,7 +18,7 @@ class ProcessId(NamedTuple):
     started: str
 
     def alive(self) -> bool:
-        """Tell whether this very process still runs (a zombie does not)."""
+        """Return whether this very process still runs (a zombie does not)."""
         return self.started != "" and _start_time(self.pid) == self.started
 
 
@@ -45,7 +45,7 @@ def _stat_fields(pid: int) -> list[str]:
 
 
 def is_root() -> bool:
-    """Tell whether we run as root, which PostgreSQL refuses to."""
+    """Return whether we run as root, which PostgreSQL refuses to."""
     return os.geteuid() == 0
 
 

@@ -108,7 +108,7 @@ class Job(BaseModel):
 
     @property
     def is_final(self) -> bool:
-        """Tell whether the outcome can change no more."""
+        """Return whether the outcome can change no more."""
         return self.state in FINAL_STATES
 
     def outcome(self) -> dict[str, Any]:

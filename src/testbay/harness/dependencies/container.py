@@ -77,7 +77,7 @@ def default_file(service: ComposeService, *names: str) -> str:
 
 
 def holds(service: ComposeService, inside: str) -> bool:
-    """Tell whether the compose file says what is at a path of the container."""
+    """Return whether the compose file says what is at a path of the container."""
     granted = any(one.target == inside for one in (*service.secrets, *service.configs))
     return granted or host_path(service, inside) is not None
 

@@ -62,7 +62,7 @@ class Reading:
 
 
 def check_identity(endpoint: Endpoint, said: str) -> None:
-    """Tell whether the server that answered is ours.
+    """Return whether the server that answered is ours.
 
     Raises:
         OSError: It tells another name: another server got the port first.

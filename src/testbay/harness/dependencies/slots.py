@@ -63,7 +63,7 @@ class Landlord(Protocol):
         """
 
     def has_room(self) -> bool:
-        """Tell whether the server can well have one more slot than it must."""
+        """Return whether the server can well have one more slot than it must."""
 
     def close(self) -> None:
         """Close it after every slot."""
@@ -107,7 +107,7 @@ class Undivided:
         return Everything(self._endpoint)
 
     def has_room(self) -> bool:
-        """Tell whether another slot fits: it takes no room."""
+        """Return whether another slot fits: it takes no room."""
         return True
 
     def close(self) -> None:

@@ -54,11 +54,11 @@ class Lines:
 
     @property
     def late(self) -> bool:
-        """Tell whether it has taken too long already."""
+        """Return whether it has taken too long already."""
         return Clock.monotonic() > self._deadline
 
     def has_room(self, size_bytes: int) -> bool:
-        """Tell whether so much more fits."""
+        """Return whether so much more fits."""
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:

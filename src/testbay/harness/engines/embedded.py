@@ -242,7 +242,7 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
 
 
 def _may_set_securebits() -> bool:
-    """Tell whether root is all of root here: some containers take CAP_SETPCAP away."""
+    """Return whether root is all of root here: some containers take CAP_SETPCAP away."""
     facts = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return bool(int(facts["CapEff"], 16) >> _CAP_SETPCAP & 1)
 

@@ -36,7 +36,7 @@ class Treatment(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Tell whether bytes pass at once and for ever."""
+        """Return whether bytes pass at once and for ever."""
         return self[1:] == _PLAIN[1:]
 
 

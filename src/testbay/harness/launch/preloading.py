@@ -61,7 +61,7 @@ class Watch:
         self._allowed = allowed_folders()
 
     def is_own(self, name: str) -> bool:
-        """Tell whether it is the service's own, or lies where no installed package does."""
+        """Return whether it is the service's own, or lies where no installed package does."""
         top = name.partition(".")[0]
         if top not in self._known:
             self._known[top] = top in self._own or not all(

@@ -83,7 +83,7 @@ def _shebang(file: Path) -> list[str]:
 
 
 def _is_this_python(word: str, path: str) -> bool:
-    """Tell whether it is the interpreter that runs us, by whichever of its names, in the same environment."""
+    """Return whether it is the interpreter that runs us, by whichever of its names, in the same environment."""
     named = word if os.sep in word else shutil.which(word, path=path)
     if named is None or os.path.realpath(named) != os.path.realpath(sys.executable):
         return False

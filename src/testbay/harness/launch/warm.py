@@ -135,7 +135,7 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether it still runs."""
         return self._child.poll() is None
 
     def loaded(self) -> dict[str, Any]:

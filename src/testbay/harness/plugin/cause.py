@@ -161,7 +161,7 @@ def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_mixed(lines: Sequence[str]) -> bool:
-    """Tell whether a traceback has frames of the project."""
+    """Return whether a traceback has frames of the project."""
     for line in lines:
         bare = _BAR.sub("", line)
         if (found := _FRAME.match(bare)) and not is_library(found["file"]):

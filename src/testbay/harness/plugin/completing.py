@@ -70,14 +70,14 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
 
 
 def _may_have_workers(known: Any) -> bool:
-    """Tell whether neither the suite nor the caller says how the tests are spread, nor wants to see them one by one."""
+    """Return whether testbay may choose the workers: nothing sets pytest-xdist's options or asks for a debugger."""
     is_open = getattr(known, "numprocesses", 0) is None and known.dist == "no" and not known.tx
     watches = known.usepdb or known.trace or known.collectonly or known.capture == "no"
     return is_open and not watches and not any("::" in word for word in known.file_or_dir)
 
 
 def _monitors() -> bool:
-    """Tell whether coverage.py can measure by `sys.monitoring` here, and does not by itself: it does from 3.14 on."""
+    """Return whether coverage.py can measure by `sys.monitoring` here, and does not by itself: it does from 3.14 on."""
     from coverage.config import CoverageConfig
 
     asked = settings.environ().get("COVERAGE_CORE")

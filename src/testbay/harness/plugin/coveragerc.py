@@ -87,7 +87,7 @@ def words(text: str) -> list[str]:
 
 
 def may_monitor(rules: Rules) -> bool:
-    """Tell whether `sys.monitoring` of Python 3.12 and 3.13 measures all that is asked for: it knows lines alone."""
+    """Return whether `sys.monitoring` of Python 3.12 and 3.13 measures all that is asked for: it knows lines alone."""
     run = rules.get("run", {})
     asks = any(run.get(key, "").lower() not in ("", "0", "false", "no", "off") for key in _BEYOND_MONITORING)
     return not asks and not {"greenlet", "eventlet", "gevent"} & set(words(run.get("concurrency", "")))
@@ -134,7 +134,7 @@ class Reporting:
     precision: int = 0
 
     def is_low(self, percent: float) -> bool:
-        """Tell whether coverage.py holds it for too little: it compares what it shows, and 100 is only the whole."""
+        """Return whether coverage.py holds it for too little: it compares what it shows, and 100 is only the whole."""
         if self.fail_under == 100:
             return percent < self.fail_under
         decimals = len(f"{self.fail_under:g}".partition(".")[2])

@@ -41,7 +41,7 @@ class EvidenceSource(Protocol):
         """Name the file of a log that is still there when the stack is gone."""
 
     def lags(self) -> bool:
-        """Tell whether the logs come a moment later than what they tell: those of containers do."""
+        """Return whether the logs come a moment later than what they tell: those of containers do."""
 
 
 class Windows:
@@ -233,5 +233,5 @@ def _size(file: Path) -> int:
 
 
 def has_failed(item: pytest.Item) -> bool:
-    """Tell whether a phase of the test has failed so far."""
+    """Return whether a phase of the test has failed so far."""
     return item.stash.get(_failed, False)

@@ -23,7 +23,7 @@ _SAID = "testbay_cold_starts"  # in what a worker of xdist hands to its controll
 
 
 def is_known(home: Path) -> bool:
-    """Tell whether the service of the stack there has been started in this environment before."""
+    """Return whether the service of the stack there has been started in this environment before."""
     from testbay.harness.launch.learned import Learned
     from testbay.harness.stack import registry
 

@@ -271,7 +271,7 @@ class Leasing:
 
 
 def is_meant(root: Path) -> bool:
-    """Tell whether the tests there are of a project that has a manifest."""
+    """Return whether the tests there are of a project that has a manifest."""
     from testbay.manifest.project import find_project, service_folders
 
     try:
@@ -291,7 +291,7 @@ def _nearest_manifest(folder: Path, root: Path) -> Path:
 
 
 def _wants_a_lease(item: pytest.Item) -> bool:
-    """Tell whether one of our fixtures is behind what the test asks for; a suite may have its own of the same names."""
+    """Return whether a fixture of the test is ours: a suite may have fixtures of the same names."""
     info = getattr(item, "_fixtureinfo", None)
     known = info.name2fixturedefs if info is not None else {}
     behind = (definition for name in ("bay", "testbay") for definition in known.get(name, ()))

@@ -131,7 +131,7 @@ def refused(folder: Path, why: str) -> ManifestError:
 
 
 def check(folder: Path, archive: Archive) -> None:
-    """Tell whether every part is there as it was written.
+    """Return whether every part is there as it was written.
 
     Raises:
         ManifestError: One is not.

@@ -100,7 +100,7 @@ def _facts(file: Path) -> list[dict[str, Any]]:
 
 
 def _is_shaped(fact: object) -> bool:
-    """Tell whether it can be one of the recorder's."""
+    """Return whether it can be one of the recorder's."""
     if not isinstance(fact, dict) or ("id" in fact and not {"when", "outcome"} <= fact.keys()):
         return False
     return all(_SHAPES[name](value) for name, value in fact.items() if name in _SHAPES)
@@ -233,7 +233,7 @@ def _counted(results: Results) -> list[str]:
 
 
 def _is_empty_shard(results: Results) -> bool:
-    """Tell whether a shard is empty, since there are more shards than tests."""
+    """Return whether a shard is empty, since there are more shards than tests."""
     return bool(results.collected) and not results.planned
 
 

@@ -51,7 +51,7 @@ def _unusable(folder: Path, error: OSError) -> EngineUnavailableError:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether it is a file or a folder of this user, not a link."""
+    """Return whether it is a file or a folder of this user, not a link."""
     try:
         status = path.lstat()
     except OSError:

@@ -149,7 +149,7 @@ def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, An
 
 
 def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
-    """Tell whether a mount of a server could hold anybody's data: all but single files and folders of configuration."""
+    """Return whether a server's mount could hold data: every mount but a single file or a folder of configuration."""
     if volume.type != "bind":
         return volume.type != "tmpfs"
     target, source = PurePosixPath(volume.target), Path(volume.source)
@@ -163,13 +163,13 @@ def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
 
 
 def _is_a_file(volume: Volume) -> bool:
-    """Tell whether a mount is of one file, there or missing: a folder in its place would be taken for it."""
+    """Return whether a mount is of one file, there or missing: a folder in its place would be taken for it."""
     is_folder = volume.type != "bind" or Path(volume.source).is_dir()
     return not is_folder and bool(Path(volume.source).is_file() or PurePosixPath(volume.target).suffix)
 
 
 def _names_a_file_of(service: ComposeService, volume: Volume) -> bool:
-    """Tell whether the service is started with a file of a mounted folder; a folder that it names it may write into."""
+    """Return whether the service's command names a file in the mounted folder; the folder's name does not count."""
     inside = re.compile(rf"{re.escape(volume.target.rstrip('/'))}/([^\s'\"=:,;]+)")
     words = (*(service.entrypoint or ()), *service.command, *service.environment.values())
     found = (Path(volume.source) / name for word in words for name in inside.findall(word))

@@ -104,7 +104,7 @@ def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
 
 
 def _leads_back(name: str, names: set[str]) -> bool:
-    """Tell whether a file is the way back. `scale_down.sql` is, only beside `scale_up.sql` or `scale.sql`."""
+    """Return whether a file is the way back. `scale_down.sql` is, only beside `scale_up.sql` or `scale.sql`."""
     if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
         return True
     if not (back := _BACK.search(name)):

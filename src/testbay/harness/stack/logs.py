@@ -94,7 +94,7 @@ class Logs:
             self._say(path, log.new())
 
     def there(self) -> bool:
-        """Tell whether one of the folders is still there: a stack's goes with the stack."""
+        """Return whether one of the folders is still there: a stack's goes with the stack."""
         return any(folder.is_dir() for folder in self._folders)
 
     def _say(self, path: Path, lines: Iterable[str]) -> None:

@@ -108,7 +108,7 @@ def read(home: Path) -> dict[str, Any]:
 
 
 def _is_sound(record: Any) -> bool:
-    """Tell whether what is acted on has the shape that a guard gives it: processes to end, a folder to remove."""
+    """Return whether what is acted on has the shape that a guard gives it: processes to end, a folder to remove."""
     if not isinstance(record, dict):
         return False
     sessions, pids = record.get("sessions", []), record.get("pids", {})

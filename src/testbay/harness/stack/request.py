@@ -118,7 +118,7 @@ class Request:
 
 
 def _may_be_read(file: Path, folder: Path) -> bool:
-    """Tell whether a migration may be this file or read it, such as the rows that COPY takes from `seed.csv`."""
+    """Return whether a migration may be this file or read it, such as the rows that COPY takes from `seed.csv`."""
     made_by_tools = any(part.startswith(".") or part == "__pycache__" for part in file.relative_to(folder).parts)
     return not made_by_tools and file.is_file() and os.access(file, os.R_OK)
 
@@ -171,7 +171,7 @@ def request(
 
 
 def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
-    """Tell whether pg8000 is in the environment of the tests: its library scramp refuses a server with fewer rounds."""
+    """Return whether the tests' environment has scramp, which pg8000 uses: it refuses a server with fewer rounds."""
     with suppress(ManifestError):  # of a `python` that is not there: told when it is to run something
         python = choose_python(manifest, settings.environ)
         if python.said:

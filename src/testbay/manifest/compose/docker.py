@@ -53,7 +53,7 @@ def version(compose: Path, environ: Mapping[str, str]) -> str:
 
 
 def is_new_enough(text: str) -> bool:
-    """Tell whether a version has what testbay asks of it."""
+    """Return whether a version has what testbay asks of it."""
     numbers = tuple(int(part) for part in text.split(".")[:2])
     return numbers >= NEEDED
 

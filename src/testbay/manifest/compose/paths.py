@@ -14,7 +14,7 @@ def absolute(text: str, folder: Path) -> str:
 
 
 def is_remote(text: str) -> bool:
-    """Tell whether a path names something on another machine."""
+    """Return whether a path names something on another machine."""
     return bool(_REMOTE.match(text))
 
 

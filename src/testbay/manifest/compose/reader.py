@@ -115,7 +115,7 @@ class _Judge:
 
 
 def _alike(one: ComposeFile, other: ComposeFile) -> bool:
-    """Tell whether two readings say the same of every service."""
+    """Return whether two readings say the same of every service."""
     return _comparable(one) == _comparable(other)
 
 

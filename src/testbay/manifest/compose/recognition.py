@@ -74,7 +74,7 @@ def room_of(service: ComposeService) -> str:
 
 
 def starts_server(service: ComposeService) -> bool:
-    """Tell whether a container of a server's image starts the server: a client, a sentinel or a job of it does not."""
+    """Return whether a container of a server's image starts the server, not a client, a sentinel or a job."""
     words = (*(service.entrypoint or ()), *service.command)
     if "--sentinel" in words or any(word.rpartition("/")[2] == "sentinel.conf" for word in words):
         return False
@@ -88,7 +88,7 @@ def starts_server(service: ComposeService) -> bool:
 
 
 def is_replica(service: ComposeService) -> bool:
-    """Tell whether a server follows another one: it takes no writes."""
+    """Return whether a server follows another one: it takes no writes."""
     words = " ".join((*(service.entrypoint or ()), *service.command))
     if re.search(r"--?(replicaof|slaveof)\b|\bpg_basebackup\b", words):
         return True

@@ -81,7 +81,7 @@ class _Choice:
         self._foreign = foreign
 
     def is_active(self, service: ComposeService) -> bool:
-        """Tell whether a plain `docker compose up` starts it."""
+        """Return whether a plain `docker compose up` starts it."""
         active = self._reading.active_profiles
         return not service.profiles or "*" in active or bool(active & set(service.profiles))
 

@@ -148,7 +148,7 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
 
 
 def plain(value: Any) -> bool:
-    """Tell whether it holds no other values."""
+    """Return whether it holds no other values."""
     return value is None or isinstance(value, str | bool | int | float)
 
 
@@ -201,7 +201,7 @@ def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:
 
 
 def computable(value: float) -> bool:
-    """Tell whether a number can be computed with and shown."""
+    """Return whether a number can be computed with and shown."""
     return value.bit_length() <= _MAX_BITS if isinstance(value, int) else math.isfinite(value)
 
 

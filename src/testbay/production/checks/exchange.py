@@ -177,7 +177,7 @@ def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.Form
 
 
 def _stays(home: "URL", url: "URL") -> bool:
-    """Tell whether what is sent there is sent to the target; from http to https it may go."""
+    """Return whether what is sent there is sent to the target; from http to https it may go."""
     if (home.scheme, url.scheme, url.port) == ("http", "https", 443):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)

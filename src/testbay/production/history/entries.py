@@ -216,7 +216,7 @@ def wanted(names: Iterable[str], now: datetime, until: datetime | None = None) -
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a file of this name is part of a history."""
+    """Return whether a file of this name is part of a history."""
     return _FILE.fullmatch(name) is not None
 
 

@@ -69,7 +69,7 @@ class Slowness:
 
     @property
     def is_bad(self) -> bool:
-        """Tell whether a person should look."""
+        """Return whether a person should look."""
         return self.word in ("slower", "over the limit")
 
     @property

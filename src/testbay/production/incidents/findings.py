@@ -52,11 +52,11 @@ class CheckRun:
         return digest("cause", self.scope, kind, words)
 
     def asked(self, state: State) -> bool:
-        """Tell whether it has anything to say about an incident."""
+        """Return whether it has anything to say about an incident."""
         return any(result.verdict != "skip" for check in state.checks for result in self.results(check))
 
     def cleared(self, state: State) -> bool:
-        """Tell whether it proves that an incident is over: each of its checks was asked, and answered as it should.
+        """Return whether it proves that an incident is over: each of its checks was asked, and answered as it should.
 
         Where the trouble was that they could not be asked, any answer will do.
         """
@@ -70,7 +70,7 @@ class CheckRun:
         return tuple(check for check in checks if not known or check in known)
 
     def is_news_to(self, state: State) -> bool:
-        """Tell whether the issue does not know yet what this run, or a newer one, found."""
+        """Return whether the issue does not know yet what this run, or a newer one, found."""
         return (self.started, self.id) > (state.seen, state.run)
 
 

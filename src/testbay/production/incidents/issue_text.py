@@ -35,7 +35,7 @@ class Writer:
 
     @property
     def _tells(self) -> bool:
-        """Tell whether the issue shows what was answered; the run's own report always does."""
+        """Return whether the issue shows what was answered; the run's own report always does."""
         return self.run.report.evidence == "full"
 
     def title(self, state: State) -> str:

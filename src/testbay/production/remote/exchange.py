@@ -15,7 +15,7 @@ TO_FIX = "fix the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE 
 
 
 def is_private(url: str) -> bool:
-    """Tell whether what is sent there is hidden on the way: https, or this machine."""
+    """Return whether what is sent there is hidden on the way: https, or this machine."""
     with suppress(ValueError):
         parts = urlsplit(url)
         local = parts.hostname in ("127.0.0.1", "::1", "localhost")

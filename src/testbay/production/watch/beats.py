@@ -26,7 +26,7 @@ class Jobs:
     began: float = 0.0
 
     def may_call(self, name: str, token: str) -> bool:
-        """Tell whether a call is from who it says, in a time that tells nothing of the token."""
+        """Return whether a call is from who it says, in a time that tells nothing of the token."""
         check = self.checks.get(name)
         wanted = self._token(check) if check else ""
         return hmac.compare_digest(wanted.encode(), token.encode()) and len(wanted) >= _SHORTEST

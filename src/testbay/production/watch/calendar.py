@@ -10,7 +10,7 @@ _DAY = timedelta(days=1)
 
 
 def is_planned(windows: Iterable[Maintenance], zone: str, moment: datetime, *, check: str, target: str) -> bool:
-    """Tell whether a check of a target is worked on at a moment."""
+    """Return whether a check of a target is worked on at a moment."""
     return any(_concerns(window, check, target) and _holds(window, zone, moment) for window in windows)
 
 

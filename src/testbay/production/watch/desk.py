@@ -316,7 +316,7 @@ class Desk:
 
 
 def _matters(before: Standing, now: Standing) -> bool:
-    """Tell whether it has to be written down: a good round after a good one is known from the rounds themselves."""
+    """Return whether it has to be written down: a good round after a good one is known from the rounds themselves."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
 
 
@@ -325,5 +325,5 @@ def _name(series: Series) -> str:
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
-    """Tell whether a bad round of a check is expected: its target is being deployed, or worked on."""
+    """Return whether a bad round of a check is expected: its target is being deployed, or worked on."""
     return planned or rollouts.get((series.service, series.target), False)

@@ -40,7 +40,7 @@ class Shares:
 
 
 def is_kept(folder: Path) -> bool:
-    """Tell whether a folder holds a watcher's history."""
+    """Return whether a folder holds a watcher's history."""
     return (folder / FILE).is_file()
 
 

@@ -59,7 +59,7 @@ class Schedule:
         return found
 
     def begin(self, key: int) -> bool:
-        """Tell whether a check may be asked now: not while it still is."""
+        """Return whether a check may be asked now: not while it still is."""
         if key in self._asking:
             return False
         self._asking.add(key)

@@ -118,7 +118,7 @@ class Watcher:
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
-        """Tell whether a bad round is expected now."""
+        """Return whether a bad round is expected now."""
         wish = self.wishes[series.service]
         moment = datetime.fromtimestamp(at, UTC)
         planned = bool(wish.maintenance) and calendar.is_planned(

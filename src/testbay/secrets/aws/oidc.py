@@ -18,7 +18,7 @@ _LONGEST_BYTES = 1 << 16
 
 
 def offered(environ: Mapping[str, str]) -> bool:
-    """Tell whether this job may ask for a token."""
+    """Return whether this job may ask for a token."""
     return bool(environ.get("ACTIONS_ID_TOKEN_REQUEST_URL") and environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
 
 

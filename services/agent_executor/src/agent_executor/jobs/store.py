@@ -168,7 +168,7 @@ class Store:
         return Agent.model_validate(row) if row else None
 
     async def delete_agent(self, agent_id: UUID) -> bool:
-        """Tell whether there was one."""
+        """Return whether there was one."""
         row = await self._db.fetch_one("DELETE FROM agents WHERE agent_id = %s RETURNING agent_id", (agent_id,))
         return row is not None
 

@@ -59,7 +59,7 @@ class Deploy(BaseModel):
 
 @public.get("/health")
 async def health(request: Request) -> JSONResponse:
-    """Tell whether errors are being read and stored; no token is needed, and nothing of a log is told."""
+    """Return whether errors are being read and stored; no token is needed, and nothing of a log is told."""
     found = await overview.health(of(request))
     return JSONResponse(found, 503 if found["status"] == "unhealthy" else 200)
 

@@ -40,7 +40,7 @@ def check(tree: ast.Module, path: str) -> None:
 
 
 def asserts(node: ast.AST) -> bool:
-    """Tell whether a node is an assertion."""
+    """Return whether a node is an assertion."""
     if isinstance(node, ast.Assert):
         return True
     name = named(node) if isinstance(node, ast.Call) else ""

@@ -80,7 +80,7 @@ class GitHub:
         return _object(await self._read(f"/pulls/{number}"))
 
     async def contains(self, commit: str, ancestor: str) -> bool:
-        """Tell whether a commit has another one in its history."""
+        """Return whether a commit has another one in its history."""
         found = await self._read(f"/compare/{ancestor}...{commit}", missing={})
         return _text(found, "status") in ("ahead", "identical")
 

@@ -54,7 +54,7 @@ def _swallowed(before: ast.Module | None, after: ast.Module) -> Iterator[str]:
 
 
 def _is_true(value: ast.expr | None) -> bool:
-    """Tell whether a value may be true."""
+    """Return whether a value may be true."""
     return value is not None and not (isinstance(value, ast.Constant) and not value.value)
 
 

@@ -63,7 +63,7 @@ def _aliases(tree: ast.Module) -> dict[str, ast.expr]:
 
 
 def _covers(caught: set[str], kind: str) -> bool:
-    """Tell whether one of these is the type itself, or a built-in type above it."""
+    """Return whether one of these is the type itself, or a built-in type above it."""
     bare = kind.rpartition(".")[2]
     found = getattr(builtins, bare, None)
     above = {one.__name__ for one in found.__mro__} if isinstance(found, type) else set()
@@ -75,7 +75,7 @@ def _raises(handler: ast.ExceptHandler) -> bool:
 
 
 def _is_quiet(body: list[ast.stmt]) -> bool:
-    """Tell whether a body only passes, logs and hands a constant back."""
+    """Return whether a body only passes, logs and hands a constant back."""
     return all(_quiet(one) for one in body)
 
 

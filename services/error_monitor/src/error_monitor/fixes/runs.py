@@ -80,7 +80,7 @@ def _json(text: bytes) -> Mapping[str, Any]:
 
 
 def _agree(tests: Mapping[str, str], cases: Sequence[ET.Element]) -> bool:
-    """Tell whether testbay's record and pytest's own report tell of the same tests: one alone is easier to forge."""
+    """Return whether testbay's record and pytest's own report tell of the same tests: one alone is easier to forge."""
     bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     if any(ended in ("failed", "error") for ended in tests.values()):
         return bool(bad)  # pytest counts a test twice whose end fails, too

@@ -94,7 +94,7 @@ def _caused(failure: Failure) -> tuple[str, ...]:
 
 
 def _remote(failure: Failure, cause: Failure) -> bool:
-    """Tell whether a pool of processes raised the exception of its worker again."""
+    """Return whether a pool of processes raised the exception of its worker again."""
     first = (cause.message or "").partition("\n")[0]
     return cause.type == failure.type and first == (failure.message or "").partition("\n")[0]
 

@@ -40,7 +40,7 @@ LIBRARY = re.compile(
 
 
 def stacked(text: str) -> bool:
-    """Tell whether a line goes on with a stack."""
+    """Return whether a line goes on with a stack."""
     return bool(MORE.match(text))
 
 
@@ -65,7 +65,7 @@ def read(lines: Sequence[str]) -> Failure | None:
 
 
 def whole(text: str) -> bool:
-    """Tell whether a text is an exception of another language with its stack, as a record of JSON carries it."""
+    """Return whether a text is an exception of another language with its stack, as a record of JSON carries it."""
     first, _, rest = text.partition("\n")
     return bool(NAMED.match(first)) and any(STACK.match(line) for line in rest.split("\n", 20)[:20])
 

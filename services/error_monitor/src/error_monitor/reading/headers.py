@@ -166,7 +166,7 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
 
 
 def _fields(between: str) -> bool:
-    """Tell whether the text between time and level is made of fields, not of a sentence."""
+    """Return whether the text between time and level is made of fields, not of a sentence."""
     words = [word for word in between.split() if word.isalpha()]
     return len(words) <= 1 and '"' not in between and "'" not in between
 

@@ -77,7 +77,7 @@ class Joiner:
         return [line for record in records for line in (*record.lines, *record.blanks)] or self.head
 
     def cut_off(self) -> bool:
-        """Tell whether what is pending is the rest of a traceback whose beginning was never seen."""
+        """Return whether what is pending is the rest of a traceback whose beginning was never seen."""
         record = self.waiting or self.open
         return bool(self.head) or bool(record and not record.header and record.lines[0].text[:1] in CONTINUES)
 
@@ -245,7 +245,7 @@ class Joiner:
             self.head = []
 
     def _resumes(self, text: str) -> bool:
-        """Tell whether a line is the rest of the traceback that waits."""
+        """Return whether a line is the rest of the traceback that waits."""
         waiting = self.waiting
         if waiting is None or not text.strip():
             return False

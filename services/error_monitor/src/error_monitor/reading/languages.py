@@ -32,7 +32,7 @@ STACK = re.compile(rf"\S+\.rb:\d+:in [`']|\s+from \S+:\d+:in |{ELIXIR_CALL.patte
 
 
 def begins(text: str) -> bool:
-    """Tell whether a line names an exception of Ruby, whose stack may follow."""
+    """Return whether a line names an exception of Ruby, whose stack may follow."""
     return rails(text) == 0 or bool(RUBY.match(text))
 
 

@@ -181,7 +181,7 @@ def _inside(record: Open, line: Line) -> str:
 
 
 def _made_at(record: Open, line: Line) -> bool:
-    """Tell whether a line shows where asyncio made the object that failed."""
+    """Return whether a line shows where asyncio made the object that failed."""
     begins = bool(CREATED.match(line.text))
     record.created = record.created or begins
     return begins or (record.created and line.text[0] in " \t")
@@ -192,13 +192,13 @@ def _opening(line: Line) -> str | None:
 
 
 def _apart(record: Open, line: Line) -> bool:
-    """Tell whether a line that has a level of its collector's is a message of its own."""
+    """Return whether a line that has a level of its collector's is a message of its own."""
     opens = _opening(line) or OPENER.match(line.text) or foreign.STACK.match(line.text)
     return line.level != record.lines[0].level or not (opens or line.text[0] in " \t")
 
 
 def _foreign(record: Open, line: Line) -> bool:
-    """Tell whether a line with a time of its own stands among lines that have none."""
+    """Return whether a line with a time of its own stands among lines that have none."""
     alone = not record.stamped or bool(record.header and record.header.logger == dialects.PHP_LOGGER)
     return line.stamped and alone and line.text[0] not in " \t"
 

@@ -65,7 +65,7 @@ def _begins(first: str) -> int | None:
 
 
 def wrapped(record: Open | None, line: Line) -> bool:
-    """Tell whether a JSON record is one line of a traceback that a collector took for a record of its own."""
+    """Return whether a JSON record is one line of a traceback that a collector took for a record of its own."""
     if line.exception is not None:
         return False
     if tracebacks.opening(line.text):

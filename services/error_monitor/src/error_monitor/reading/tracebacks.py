@@ -66,7 +66,7 @@ def unescaped(text: str) -> str | None:
 
 
 def failure_line(text: str) -> bool:
-    """Tell whether a line is `Type: message` or a bare type, as it stands below the frames."""
+    """Return whether a line is `Type: message` or a bare type, as it stands below the frames."""
     found = FAILURE.match(text)
     return found is not None and (found["message"] is not None or bool(TYPELIKE.match(found["type"])))
 
@@ -101,7 +101,7 @@ def _at_margin(lines: Sequence[str]) -> Sequence[str]:
 
 
 def _chains(text: str) -> bool:
-    """Tell whether a line stands between two exceptions of a chain, outside any group."""
+    """Return whether a line stands between two exceptions of a chain, outside any group."""
     return text.startswith((CAUSED, "During handling of the above")) and bool(CHAIN.match(text))
 
 
@@ -128,7 +128,7 @@ def indent_of(text: str) -> int:
 
 
 def _opens(text: str) -> bool:
-    """Tell whether a line opens a traceback that is not inside an exception group."""
+    """Return whether a line opens a traceback that is not inside an exception group."""
     if "most recent call last" not in text:
         return False
     found = START.match(text)

@@ -48,7 +48,7 @@ class Lease:
 
     @property
     def is_good(self) -> bool:
-        """Tell whether no other instance can hold the lease now, as far as the last answer of the database reaches."""
+        """Return whether no other instance can hold the lease now, judging by the database's last answer."""
         return self._clock() < self._good_until
 
     async def acquire(self) -> int | None:

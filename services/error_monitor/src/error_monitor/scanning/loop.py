@@ -47,7 +47,7 @@ class Loop:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the loop's task lives, whichever instance scans."""
+        """Return whether the loop's task lives, whichever instance scans."""
         return self._task is not None and not self._task.done()
 
     @property

@@ -74,13 +74,13 @@ class Found:
         os.close(self._descriptor)
 
     def continues(self, known: Known) -> bool:
-        """Tell whether its content is what was read before, with perhaps more behind it."""
+        """Return whether its content is what was read before, with perhaps more behind it."""
         if self.info.st_size < known.offset or self._mark(0, known.head[0]) != known.head:
             return False
         return self._mark(known.offset - known.tail[0], known.tail[0]) == known.tail
 
     def copies(self, other: "Found") -> bool:
-        """Tell whether all there is of it is the beginning of the other one: `copytruncate` is at work."""
+        """Return whether all there is of it is the beginning of the other one: `copytruncate` is at work."""
         size = self.info.st_size
         length = min(_MARK_BYTES, size)
         spans = ((0, length), (size - length, length))
@@ -133,7 +133,7 @@ def cut(block: bytes, *, skips: bool, is_end: bool) -> tuple[list[bytes], int, b
 
 
 def is_left_by(path: str, other: str) -> bool:
-    """Tell whether this is a file that was rotated away from the other one: app.log.1, app.log-20260401."""
+    """Return whether this is a file that was rotated away from the other one: app.log.1, app.log-20260401."""
     return path.startswith(other) and bool(_LEFT.fullmatch(path[len(other) :]))
 
 

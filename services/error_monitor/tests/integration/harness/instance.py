@@ -83,7 +83,7 @@ class Instance:
         return found
 
     def leads(self) -> bool:
-        """Tell whether it holds the lease."""
+        """Return whether it holds the lease."""
         try:
             return bool(self.client.get("/health", timeout=5).json()["leader"])
         except httpx.HTTPError:

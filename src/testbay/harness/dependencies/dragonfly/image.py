@@ -184,7 +184,7 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
 
 
 def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> bool:
-    """Tell whether the file says that the server asks for no password, rather than nothing about it."""
+    """Return whether the file says that the server asks for no password, rather than nothing about it."""
     said = any(name == "requirepass" or (name == "user" and values[:1] == ("default",)) for name, values in settings)
     return said or service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
 

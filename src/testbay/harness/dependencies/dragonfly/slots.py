@@ -179,7 +179,7 @@ class Databases:
         return Keyspace(replace(self._ground.endpoint, db=str(number)))
 
     def has_room(self) -> bool:
-        """Tell whether the server has another database: their number is fixed."""
+        """Return whether the server has another database: their number is fixed."""
         return True
 
     def close(self) -> None:
@@ -263,7 +263,7 @@ def _said(client: dict[str, str]) -> str:
 
 
 def _lasting(statistics: str) -> bool:
-    """Tell whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
+    """Return whether one of the counted commands changed the server; before Redis 7 `config` is counted as one."""
     counted = dict(_COUNTED.findall(statistics))
     return any(name.startswith(_LASTING) for name in counted) or int(counted.get("config", "0")) > 1
 

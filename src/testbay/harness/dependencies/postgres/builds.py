@@ -165,7 +165,7 @@ def _unpack(file: Path, scratch: Path, build: Build) -> Path:
 
 
 def _is_wanted(member: tarfile.TarInfo) -> bool:
-    """Tell whether a member is wanted: files that only compile extensions are not."""
+    """Return whether a member is wanted: files that only compile extensions are not."""
     inside = member.name.removeprefix(f"{_FOLDER}/")
     compiling = inside.startswith(("include/", "lib/postgresql/pgxs/", "lib/pkgconfig/")) or inside.endswith(".a")
     return member.name.startswith(f"{_FOLDER}/") and not compiling

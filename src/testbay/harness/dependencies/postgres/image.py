@@ -168,7 +168,7 @@ def _carried(name: str, value: str) -> bool:
 
 
 def _worth_saying(name: str) -> bool:
-    """Tell whether a setting changes how the server treats a test: where the container keeps its files does not."""
+    """Return whether a setting changes how the server treats a test: where the container keeps its files does not."""
     return name.startswith(("ssl", "hba_file", "restore_command")) or not _CONTAINER_ONLY.fullmatch(name)
 
 
@@ -270,5 +270,5 @@ def _sorts_by_code_point(service: ComposeService) -> bool:
 
 
 def is_code_point(locale: str) -> bool:
-    """Tell whether this locale sorts by code point."""
+    """Return whether this locale sorts by code point."""
     return locale.lower() in _C_LOCALES

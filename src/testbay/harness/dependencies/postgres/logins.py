@@ -64,7 +64,7 @@ def _official(service: ComposeService) -> Superuser:
 
 
 def _lets_everyone_in(service: ComposeService) -> bool:
-    """Tell whether the image is older than February 2020: without a password it starts, and asks no client for one."""
+    """Return whether the image is older than February 2020: such images start without a password and ask for none."""
     number = service.tag.partition("-")[0]
     numbers = tuple(map(int, re.findall(r"\d+", number)))
     if service.repository == "timescaledb":

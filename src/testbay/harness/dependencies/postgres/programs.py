@@ -79,12 +79,12 @@ def extension_of(service: ComposeService) -> str:
 
 
 def has_extension(server: Server, name: str) -> bool:
-    """Tell whether `CREATE EXTENSION name` would find its control file."""
+    """Return whether `CREATE EXTENSION name` would find its control file."""
     return any((folder / f"{name}.control").is_file() for folder in _extension_folders(server))
 
 
 def has_library(server: Server, name: str) -> bool:
-    """Tell whether the server could load `name` (of shared_preload_libraries)."""
+    """Return whether the server could load `name` (of shared_preload_libraries)."""
     prefix = server.bin_dir.parent
     folders = [prefix / "lib", prefix / "lib/postgresql"]  # Debian's prefix has its own major in it
     return any((folder / f"{name}.{ending}").is_file() for folder in folders for ending in ("so", "dylib"))
@@ -99,7 +99,7 @@ def _extension_folders(server: Server) -> list[Path]:
 
 
 def has_icu(server: Server) -> bool:
-    """Tell whether it was built with ICU: Debian's are, others bring the library with them."""
+    """Return whether it was built with ICU: Debian's are, others bring the library with them."""
     prefix = server.bin_dir.parent
     beside = [*prefix.glob("lib/libicui18n*"), *prefix.parent.parent.glob(f"{prefix.parent.name}.libs/libicui18n*")]
     return bool(beside) or server.bin_dir.is_relative_to(_DEBIAN)

@@ -296,7 +296,7 @@ def psql(
 
 
 def is_untouched(endpoint: Endpoint) -> bool:
-    """Tell whether a database is as the server made it: without a table, a function or a schema of anybody's."""
+    """Return whether a database is as the server made it: without a table, a function or a schema of anybody's."""
     made = " OR ".join(f"EXISTS (SELECT FROM {one} WHERE oid >= {_FIRST_OF_USERS})" for one in _CATALOGS)
     try:
         return psql(endpoint, ["-At", "-c", f"SELECT {made}"], timeout_s=10).out.strip() == "f"

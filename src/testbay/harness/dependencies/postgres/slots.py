@@ -81,7 +81,7 @@ class Cluster:
         return Database(self, number)
 
     def has_room(self) -> bool:
-        """Tell whether the tests would still get the sessions they need."""
+        """Return whether the tests would still get the sessions they need."""
         query = "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity"
         return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 

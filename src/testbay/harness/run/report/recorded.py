@@ -173,7 +173,7 @@ class Test:
 
     @property
     def flaky(self) -> bool:
-        """Tell whether it failed, and passed when it was tried again."""
+        """Return whether it failed, and passed when it was tried again."""
         return self.outcome == "passed" and any(attempt.outcome == "rerun" for attempt in self.attempts)
 
     @property
@@ -292,7 +292,7 @@ class RecordedRun(_Part):
 
     @property
     def good(self) -> bool:
-        """Tell whether it was green."""
+        """Return whether it was green."""
         return self.exit_code == 0
 
     @property
