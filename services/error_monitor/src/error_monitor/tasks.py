@@ -1,10 +1,13 @@
-"""Several coroutines at once, with plain errors instead of groups."""
+"""Running several coroutines at once, and ending tasks."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+AGAIN_S = 1.0
+"""The pause before a task that has not ended is cancelled again."""
 
 
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
@@ -13,6 +16,19 @@ async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
+        await end(*tasks)
+
+
+async def end(*tasks: asyncio.Task[Any], again_s: float = AGAIN_S) -> None:
+    """Cancel tasks until all have ended; what they raise is dropped.
+
+    Once is not enough: before Python 3.12, `asyncio.wait_for` drops a cancellation that arrives together with its
+    result, and psycopg's pool waits with it. A loop that loses its cancellation runs for ever, and so does the wait
+    for its end.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, left = await asyncio.wait(left, timeout=again_s)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from agent_executor.errors import ApiError
 from agent_executor.messaging.progress import end_event
 from agent_executor.outages import BROKER_AWAY, DATABASE_AWAY
 from agent_executor.records import ID_PATTERN, ExecuteData, Job, JobId, JobView, TaskAccepted, TaskRequest
+from agent_executor.tasks import end
 from agent_executor.wiring import Wiring
 
 UNKNOWN_JOB = 4404
@@ -63,9 +64,7 @@ async def stream_task(websocket: WebSocket, job_id: str, services: Context) -> N
     try:
         await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (sending, leaving):
-            task.cancel()
-        await asyncio.wait([sending, leaving])
+        await end(sending, leaving)
     if not sending.cancelled() and (exc := sending.exception()) is not None:
         log.warning("stream_ended_early", job_id=job_id, error=repr(exc))
 

@@ -17,6 +17,7 @@ from agent_executor.metrics import Metrics
 from agent_executor.outages import AWAY, outlast
 from agent_executor.records import ExecuteData, Job, new_id
 from agent_executor.settings import Settings
+from agent_executor.tasks import end
 
 # How often we look whether a job that somebody else holds has ended.
 HELD_POLL_S = 0.2
@@ -149,8 +150,7 @@ class Jobs:
                 raise LeaseLostError from None
             raise
         finally:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            await end(keeper)
             for _ in range(cancelled):
                 body.uncancel()
 

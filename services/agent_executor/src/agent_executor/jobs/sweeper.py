@@ -10,6 +10,7 @@ from agent_executor.jobs.store import Store
 from agent_executor.messaging.bus import Bus
 from agent_executor.outages import AWAY
 from agent_executor.records import Job
+from agent_executor.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,7 @@ class Sweeper:
     async def stop(self) -> None:
         """End the sweeping."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

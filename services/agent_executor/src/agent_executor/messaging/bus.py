@@ -14,6 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from agent_executor.messaging import events
 from agent_executor.records import Job
 from agent_executor.settings import MAX_DELIVER, Settings
+from agent_executor.tasks import end
 
 EXECUTION_STREAM = "AGENT_EXECUTION"
 EXHAUSTED_STREAM = "AGENT_EXHAUSTED"
@@ -40,8 +41,7 @@ class Bus:
     async def close(self) -> None:
         """Flush what was published and close."""
         if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+            await end(self._connecting)
         try:
             async with asyncio.timeout(self._settings.nats_timeout_s):
                 await self._client.close()

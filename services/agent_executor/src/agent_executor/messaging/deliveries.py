@@ -21,6 +21,7 @@ from agent_executor.metrics import Metrics
 from agent_executor.outages import outlast
 from agent_executor.records import ExecuteData, Job
 from agent_executor.settings import MAX_DELIVER, Settings
+from agent_executor.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -106,8 +107,7 @@ class Deliveries:
         try:
             yield
         finally:
-            beating.cancel()
-            await asyncio.wait([beating])
+            await end(beating)
             self._metrics.jobs_active.dec()
 
     async def _answer(self, message: Msg, outcome: str, *, delay_s: float | None = None) -> None:

@@ -10,12 +10,15 @@ from nats.js import JetStreamContext
 
 from agent_executor.messaging.bus import fetch_one
 from agent_executor.outages import outlast
+from agent_executor.tasks import end
 
 Bind = Callable[[], Coroutine[Any, Any, JetStreamContext.PullSubscription]]
 Handle = Callable[[Msg], Coroutine[Any, Any, None]]
 Ping = Callable[[], Coroutine[Any, Any, None]]
 
 REBIND_PAUSE_S = 0.3
+GIVE_BACK_S = 5.0
+"""The time in which a cancelled job may give its lease back."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,17 +53,13 @@ class Puller:
     async def stop(self, grace_s: float) -> None:
         """Take no more messages, let the running ones end, cancel what is left after the grace time."""
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
+            await end(self._loop)
         # Before anything is handed back: an open pull request would fetch it right back to us.
         await self._unbind()
         if self._active:
             log.info("waiting_for_jobs", active=self.active, grace_s=grace_s)
             _, left = await asyncio.wait(self._active, timeout=grace_s)
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left)
+            await end(*left, again_s=GIVE_BACK_S)
 
     async def _pull(self) -> None:
         while True:

@@ -19,6 +19,7 @@ from error_monitor.fixes.records import LaterError, Proof, RefusedError
 from error_monitor.fixes.seen import refusal
 from error_monitor.fixes.store import LEASE_S, FixLostError, FixStore, Owned, edits
 from error_monitor.patterns.queries import Queries
+from error_monitor.tasks import end
 
 log = logs.get(__name__)
 
@@ -99,8 +100,7 @@ class Ladder:
         except FixLostError as exc:
             log.warning("fix_lost", fix=owned.fix_id, error=str(exc))
         finally:
-            holding.cancel()
-            await asyncio.gather(holding, return_exceptions=True)
+            await end(holding)
 
     async def resume(self) -> bool:
         """Go on with a fix that an instance has left; False where there is none."""

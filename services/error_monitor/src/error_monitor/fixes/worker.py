@@ -13,6 +13,7 @@ from error_monitor.fixes.ladder import Ladder
 from error_monitor.fixes.records import LaterError
 from error_monitor.fixes.store import Owned
 from error_monitor.settings import Settings
+from error_monitor.tasks import end
 
 log = logs.get(__name__)
 
@@ -36,10 +37,7 @@ class Fixer:
 
     async def stop(self) -> None:
         """End; what is being worked on is taken over by the next instance."""
-        tasks = [*self._climbs, *([self._task] if self._task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._climbs, *([self._task] if self._task else []))
 
     async def generate(self, fingerprint: str) -> tuple[int, bool]:
         """Try a fix now, in the background; its number, and whether it goes on after the first rung.

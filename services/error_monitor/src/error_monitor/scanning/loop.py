@@ -12,7 +12,7 @@ from error_monitor.patterns.records import Writer
 from error_monitor.scanning.lease import Lease, LeaseLostError
 from error_monitor.scanning.scan import Outcome, Scanner
 from error_monitor.settings import Settings
-from error_monitor.tasks import together
+from error_monitor.tasks import end, together
 
 log = logs.get(__name__)
 
@@ -63,8 +63,7 @@ class Loop:
         """End; the lease is free at once for the next instance."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end(self._task)
         fence, self._fence = self._fence, None
         if fence is not None:
             with contextlib.suppress(*AWAY):

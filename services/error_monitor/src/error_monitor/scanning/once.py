@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +16,7 @@ from error_monitor.settings import Settings
 from error_monitor.sources.finished import FinishedFiles
 from error_monitor.sources.records import Source
 from error_monitor.sources.table import sources
+from error_monitor.tasks import end
 
 
 async def scan_once(settings: Settings, files: Sequence[Path] | None, service: str) -> dict[str, Any]:
@@ -39,9 +39,7 @@ async def scan_once(settings: Settings, files: Sequence[Path] | None, service: s
         try:
             return await _scan(Scanner(settings, Store(database), read, Metrics()), writer)
         finally:
-            beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await beat
+            await end(beat)
             await lease.release(fence)
     finally:
         for source in read:
