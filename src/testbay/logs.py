@@ -1,7 +1,6 @@
 """Reading logs that others write: bounded, and whatever bytes are in them."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,6 @@ _WINDOW_BYTES = 64 << 10
 _WINDOW_LINES = 200
 _LINE_CHARACTERS = 2000
 _CHUNK_BYTES = 1 << 20
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Log(NamedTuple):

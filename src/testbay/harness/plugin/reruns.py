@@ -67,9 +67,7 @@ class Flaky:
         self._policy = policy
         self._found: dict[str, list[str]] = {}
 
-    def pytest_report_teststatus(
-        self, report: pytest.TestReport
-    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
         """An R for a test that passed when it was run again: one, where pytest would count it as passed."""
         if report.when != "call" or not getattr(report, "testbay_flaky", False):
             return None

@@ -19,7 +19,6 @@ from testbay.text import one_line
 
 Send = Callable[[Letter], None]
 """Sends a letter; raises NotDeliveredError when it was not taken."""
-_TIMEOUT_S = 20.0
 _MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":warning:"}
 
 

@@ -15,7 +15,6 @@ from error_monitor.patterns.store import as_jsonb, storable
 
 LEASE_S = 120.0
 MOST_INTERRUPTED = 3
-_LIVE = ("working", "proven", "opened")
 
 
 class FixLostError(Exception):

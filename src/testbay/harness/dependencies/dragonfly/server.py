@@ -39,7 +39,6 @@ OWN_CLIENTS = Path(__file__).with_name("clients")  # a small one of ours, for a 
 SHARED = "Dragonfly's pub/sub channels, and databases that a program picks by a fixed number"
 
 _CONFIG = "/testbay.conf"  # in the container, whose entrypoint knows by the ending that the server is meant
-_ANSWER_LIMIT_S = 30.0
 _REFUSALS = (
     *("WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password"),
     *("ERR Client sent AUTH", "ERR AUTH <password> called without"),
