@@ -52,7 +52,7 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
         return _closing(pool.opened(Path(home), chosen), lambda: None)
-    from testbay.harness.stack import child, request
+    from testbay.harness.stack import request
     from testbay.manifest.project import find_project
 
     project = find_project(folder)
@@ -62,9 +62,9 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     try:
         opened = pool.opened(stack.home, chosen)
     except BaseException:
-        child.close(stack)
+        stack.close()
         raise
-    return _closing(opened, stack.leave if run else (lambda: child.close(stack)))
+    return _closing(opened, stack.leave if run else stack.close)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 
 from testbay import process
-from testbay.errors import InterruptedRunError, LeftBehindError, ManifestError
+from testbay.errors import InterruptedRunError, ManifestError
 from testbay.harness.stack.stack import Stack
 
 
@@ -33,14 +33,3 @@ def run(stack: Stack, command: Sequence[str]) -> int:
         process.end([process.identify(child.pid)])
         child.wait()
     return int(code) if code >= 0 else 128 - int(code)
-
-
-def close(stack: Stack) -> None:
-    """Leave a kept stack running, end one that was made for this call."""
-    if stack.joined:
-        stack.leave()
-        return
-    with process.signals_ignored():
-        left = stack.stop()
-    if left:
-        raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")

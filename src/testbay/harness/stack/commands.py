@@ -10,8 +10,7 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
-from testbay.harness.stack import child as command_line
-from testbay.harness.stack import lifeline, prepare, prepared, registry, request
+from testbay.harness.stack import child, lifeline, prepare, prepared, registry, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
 from testbay.harness.stack.stack import Stack
@@ -54,9 +53,9 @@ def execute(
         wanted = settings if migrate else replace(settings, cold=True)
         stack = _open(manifest, project, wanted, voice, migrate=migrate)
         try:
-            return command_line.run(stack, command)
+            return child.run(stack, command)
         finally:
-            command_line.close(stack)
+            stack.close()
 
 
 def up(
@@ -76,7 +75,7 @@ def up(
                 prepare.set_aside(stack)
                 stack.keep(idle_s)
         except BaseException:
-            command_line.close(stack)
+            stack.close()
             raise
         if idle_s is None:
             names = renamed((one.name, one.title) for one in stack.endpoints.values())
@@ -102,7 +101,7 @@ def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
     except InterruptedRunError:
         voice.say("# ending it")
     finally:
-        command_line.close(stack)
+        stack.close()
 
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from testbay.harness.stack import child, prepare
+from testbay.harness.stack import prepare
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.request import Request
@@ -43,7 +43,7 @@ class Stages:
 
     def end(self, stack: Stack) -> None:
         """End the stack: after its use, or because it could not be prepared."""
-        child.close(stack)
+        stack.close()
 
 
 def start(asked: Request, stages: Stages) -> Stack:

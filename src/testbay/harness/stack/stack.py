@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay import errors, ports, process
-from testbay.errors import EngineUnavailableError, InterruptedRunError, NotReadyError
+from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, NotReadyError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Endpoint
@@ -154,6 +154,20 @@ class Stack:
             self._stopped = {"left": registry.put_down(self.home)}
         self.line.close(guard_ends=True)
         return list(self._stopped["left"])
+
+    def close(self) -> None:
+        """Leave a kept stack running; end one that was made for this call.
+
+        Raises:
+            LeftBehindError: Something of it could not be removed.
+        """
+        if self.joined:
+            self.leave()
+            return
+        with process.signals_ignored():
+            left = self.stop()
+        if left:
+            raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")
 
     def check(self, wait_s: float = 0.0, also: Sequence[int] = ()) -> None:
         """Look for news from the guard; wait up to `wait_s` for them, or until a descriptor of `also` can be read.
