@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from testbay.harness.stack.request import Request
     from testbay.harness.stack.stack import Stack
+    from testbay.manifest.service import Manifest
 
 STACK_VARIABLE = "TESTBAY_STACK"
 _GONE_WITHIN_S = 10.0
@@ -32,10 +33,10 @@ _NOTED_WITHIN_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """A pool, and what to do once it is closed."""
+    """A pool of leases on a stack. `close` gives the leases back, then leaves or ends the stack."""
 
     pool: Pool
-    leave: Callable[[], None]
+    close: Callable[[], None]
 
 
 def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
@@ -130,10 +131,10 @@ def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
         opened.close()
         leave()
 
-    return Attachment(pool=opened, leave=close)
+    return Attachment(pool=opened, close=close)
 
 
-def _service(folder: Path, project: Path) -> "manifest.Manifest":  # type: ignore[name-defined] # noqa: F821
+def _service(folder: Path, project: Path) -> "Manifest":
     """The service whose folder the tests are in, else the project's only one."""
     from testbay.manifest.files import manifest_file
     from testbay.manifest.load import load_manifest

@@ -51,11 +51,9 @@ class Afterwards(Recorder):
         folder = Path(stack.pop("folder"))
         append(folder / "tests.jsonl", self.facts)
         done = results.read(folder)
-        for test in done.tests:
-            if place := test.get("location"):
-                place[0] = results.from_project(self._root / place[0], folder.parents[2])
         record = Record(id=folder.name, started=datetime.fromtimestamp(self._began, UTC).isoformat(), **stack)
         record.finished, record.exit_code = datetime.now(UTC).isoformat(), code
         record.duration_s = round(time.time() - self._began, 4)
-        record.planned, record.tests, record.counts = done.planned, done.tests, done.counts
+        tests = results.moved(done.tests, self._root, folder.parents[2])
+        record.planned, record.tests, record.counts = done.planned, tests, done.counts
         record.save(folder)

@@ -261,7 +261,7 @@ class Leasing:
         self.launching.close()
         with ExitStack() as ends:  # each of them, also when one cannot be ended
             for attachment in attachments:
-                ends.callback(attachment.leave)
+                ends.callback(attachment.close)
         if attachments:
             return
         if nodes := getattr(self._config.pluginmanager.get_plugin("dsession"), "nodemanager", None):

@@ -175,16 +175,11 @@ def _collected(file: Path) -> list[str]:
         return []  # no shard, or a pytest that ended before it had collected
 
 
-def from_project(file: Path, project: Path) -> str:
-    """A file as seen from the project's folder; pytest names it as seen from its own root."""
-    return os.path.relpath(file, project)
-
-
 def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[str, Any]]:
-    """Name the files of tests as seen from the project's folder; pytest names them as seen from the service's."""
+    """Make the files of the tests' locations relative to the project's folder, not to pytest's root."""
     for test in tests:
         if place := test.get("location"):
-            place[0] = from_project(root / place[0], project)
+            place[0] = os.path.relpath(root / place[0], project)
     return tests
 
 
