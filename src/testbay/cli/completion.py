@@ -44,7 +44,9 @@ def _failed_tests(project: Path) -> Iterable[str]:
 
 
 def _runs(project: Path) -> Iterable[str]:
-    return sorted((folder.parent.name for folder in (project / ".testbay/runs").glob("*/run.json")), reverse=True)
+    from testbay.harness.run import folder, record
+
+    return sorted((file.parent.name for file in folder.runs(project).glob(f"*/{record.FILE}")), reverse=True)
 
 
 def _checks(project: Path) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""A run's record found and read back for those who tell of it, at this one door."""
+"""Recorded runs: find a run by its id, and read its record and its coverage for reports."""
 
 import json
 from datetime import UTC
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from testbay.errors import ManifestError
+from testbay.harness.run import folder as runfolder
 from testbay.harness.run import record as records
 from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
@@ -18,8 +19,8 @@ def find(project: Path, asked: str | None) -> Path:
     Raises:
         ManifestError: No run has that name, or more than one.
     """
-    base = project / ".testbay" / "runs"
-    runs = sorted(folder for folder in base.glob("*") if (folder / "run.json").is_file())
+    base = runfolder.runs(project)
+    runs = sorted(folder for folder in base.glob("*") if (folder / records.FILE).is_file())
     if not runs:
         raise ManifestError(f"{base}: no run is recorded here", todo="make one: testbay run")
     found = [run for run in runs if run.name == asked] or [run for run in runs if (asked or "") in run.name]
@@ -40,7 +41,7 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
     Raises:
         ManifestError: run.json is missing, too large, cut off, or its values are not what they should be.
     """
-    file = folder / "run.json"
+    file = folder / records.FILE
     try:
         text = records.contents(file).decode(errors="replace")
     except ValueError as error:

@@ -146,7 +146,7 @@ def find(folders: Sequence[Path]) -> list[Artifact]:
 
 def _runs(folder: Path) -> Iterator[Path]:
     for place, inner, files in os.walk(folder):
-        if "run.json" in files:
+        if record.FILE in files:
             inner.clear()
             yield Path(place)
         elif len(Path(place).relative_to(folder).parts) >= _DEEPEST:
@@ -162,9 +162,9 @@ def _read(folder: Path) -> Artifact:
         run = ShardRun.model_validate_json(data)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        raise damaged(folder / "run.json", f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        raise damaged(folder / record.FILE, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
     except ValueError as error:
-        raise damaged(folder / "run.json", str(error)) from None
+        raise damaged(folder / record.FILE, str(error)) from None
     if run.shard is None:
         raise ManifestError(
             f"{folder} is not the run of a shard",

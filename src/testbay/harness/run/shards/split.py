@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from testbay.harness.run.folder import runs
 from testbay.harness.run.record import contents
 from testbay.settings import Shard
 
@@ -63,7 +64,7 @@ def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dic
     if asked:
         files = [Path(os.path.realpath(asked))]  # a link of one's own is fine
     else:
-        kept = sorted((project / ".testbay" / "runs").glob(f"*-{service}-*/durations.json"))
+        kept = sorted(runs(project).glob(f"*-{service}-*/durations.json"))
         files = [file for file in kept if not file.with_name("shard.json").exists()]
     found: dict[str, float] = {}
     notes = []
