@@ -118,7 +118,7 @@ def await_end(run: str) -> None:
         if Clock.monotonic() > deadline:
             break
         Clock.sleep(0.01)
-    if left := [thing for stack_id in ours for thing in registry.put_down(stacks / stack_id)]:
+    if left := [thing for stack_id in ours for thing in registry.end_silent_guard(stacks / stack_id)]:
         raise LeftBehindError(
             f"stack {', '.join(ours)} did not end: {', '.join(left)} is left",
             why="its guard did not answer, and what it started is not ours to end or hangs in the kernel",

@@ -136,7 +136,7 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
     for record in chosen:
         line = lifeline.connect(record, settings)
         if line is None or not _ends(line):
-            _put_down(settings.stacks_dir / record["id"])
+            _end_silent_guard(settings.stacks_dir / record["id"])
         voice.say(f"ended {record['id']}")
     if not chosen:
         voice.say("no kept stack of this project runs")
@@ -153,8 +153,8 @@ def _ends(line: lifeline.Lifeline) -> bool:
     return False
 
 
-def _put_down(home: Path) -> None:
-    if left := registry.put_down(home):
+def _end_silent_guard(home: Path) -> None:
+    if left := registry.end_silent_guard(home):
         raise LeftBehindError(
             f"stack {home.name} did not end, its guard was ended: {', '.join(left)} is left",
             why="its guard did not answer, and what it started is not ours to end or hangs in the kernel",

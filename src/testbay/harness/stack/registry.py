@@ -159,18 +159,31 @@ def collect(home: Path) -> list[str]:
     return left + remove(*([data] if ours else []), home)
 
 
-def put_down(home: Path) -> list[str]:
-    """End a guard that lives and does not answer, as one that was stopped, and collect its stack; what was left."""
-    from testbay.harness.world import Clock  # no guard comes here
+def end_silent_guard(home: Path) -> list[str]:
+    """Kill a guard that lives and does not answer, such as a stopped one, and collect its stack.
 
+    Returns:
+        The processes and the folder that are still there.
+    """
     record = read(home)
     guard = [process.ProcessId(*record[half]) for half in ("guard", "undertaker") if half in record]
     left = process.end(guard, first=signal.SIGKILL)
+    return [*(f"process {who.pid}" for who in left), *await_collected(home)]
+
+
+def await_collected(home: Path) -> list[str]:
+    """Wait until the stack of a killed guard is gone; collect it if both halves of the guard were killed.
+
+    Returns:
+        The stack's folder if it is still there after ten seconds.
+    """
+    from testbay.harness.world import Clock  # no guard comes here
+
     deadline = Clock.monotonic() + _COLLECTED_WITHIN_S
     while home.exists() and Clock.monotonic() < deadline:
         collect_dead(home.parent)
         Clock.sleep(0.02)
-    return [*(f"process {who.pid}" for who in left), *([str(home)] if home.exists() else [])]
+    return [str(home)] if home.exists() else []
 
 
 def remove(*folders: Path) -> list[str]:

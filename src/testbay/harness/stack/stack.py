@@ -149,9 +149,9 @@ class Stack:
             while self._stopped is None and time.monotonic() < deadline:
                 self._look(0.5)
         except GuardGoneError:
-            self._stopped = {"left": _wait_collected(self.home)}
+            self._stopped = {"left": registry.await_collected(self.home)}
         if self._stopped is None:
-            self._stopped = {"left": registry.put_down(self.home)}
+            self._stopped = {"left": registry.end_silent_guard(self.home)}
         self.line.close(guard_ends=True)
         return list(self._stopped["left"])
 
@@ -309,12 +309,3 @@ def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
     home = Path(record["home"])
     logs = {name: home / f"{name}.log" for name in endpoints}
     return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
-
-
-def _wait_collected(home: Path) -> list[str]:
-    """Wait for a killed guard's other half, which ends within a moment; if both were killed, collect the record."""
-    deadline = time.monotonic() + 5
-    while home.exists() and time.monotonic() < deadline:
-        registry.collect_dead(home.parent)
-        time.sleep(0.02)
-    return [str(home)] if home.exists() else []
