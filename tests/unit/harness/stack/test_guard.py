@@ -14,9 +14,9 @@ import pytest
 
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
 from testbay.harness.plans import StackPlan, process_plan
-from testbay.harness.stack import guard, lifeline, registry
-from testbay.harness.stack.guard import Worker
+from testbay.harness.stack import lifeline, registry
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
+from testbay.harness.stack.worker import _MOST_UNAUTHENTICATED, Worker, failure
 from testbay.settings import Settings
 
 
@@ -65,19 +65,19 @@ def worker(tmp_path: Path, ends: tuple[socket.socket, socket.socket]) -> Iterato
     lock = registry.claim(tmp_path / "stacks/shop-1")
     made = Worker(plan(tmp_path / "stacks/shop-1"), ends[1], lock)
     yield made
-    made._door.close()
+    made._listener.close()
     made._selector.close()
-    for channel in [*made._callers, *made._strangers]:
+    for channel in [*made._callers, *made._unauthenticated]:
         channel.close()
     lock.close()
 
 
 def let_in(worker: Worker) -> None:
-    """Open the door and hear what the visitor says, as the guard's loop does when there is something to hear."""
-    worker._welcome()
-    visitor = worker._strangers[-1]
+    """Accept a connection and read what it sends, as the guard's loop does when there is something to read."""
+    worker._accept()
+    visitor = worker._unauthenticated[-1]
     select.select([visitor], [], [], 5)
-    worker._admit(visitor)
+    worker._authenticate(visitor)
 
 
 @pytest.mark.parametrize("said", [b"", b"\n", b"let me in\n", b"0" * 32 + b"\n", b"x" * 100_000, b"\xff\xfe"])
@@ -100,28 +100,32 @@ def test_silent_visitors_hold_nobody_up(worker: Worker) -> None:
     """They wait at the door, a few of them, and none counts as a caller; the next one pushes the oldest out."""
     address = ("127.0.0.1", worker._record["door"])
     with contextlib.ExitStack() as stack:
-        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(guard._STRANGERS + 1)]
+        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(_MOST_UNAUTHENTICATED + 1)]
         for _ in visitors:
-            worker._welcome()
+            worker._accept()
 
-        assert (visitors[0].recv(64), len(worker._strangers), len(worker._callers)) == (b"", guard._STRANGERS, 1)
+        assert (visitors[0].recv(64), len(worker._unauthenticated), len(worker._callers)) == (
+            b"",
+            _MOST_UNAUTHENTICATED,
+            1,
+        )
 
 
 def test_a_visitor_who_speaks_while_it_is_pushed_out_ends_no_guard(worker: Worker) -> None:
     """What it said is heard in one turn with the knock of the next one."""
     address = ("127.0.0.1", worker._record["door"])
     with contextlib.ExitStack() as stack:
-        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(guard._STRANGERS)]
+        visitors = [stack.enter_context(socket.create_connection(address)) for _ in range(_MOST_UNAUTHENTICATED)]
         for _ in visitors:
-            worker._welcome()
-        worker._selector.register(worker._door, selectors.EVENT_READ)
+            worker._accept()
+        worker._selector.register(worker._listener, selectors.EVENT_READ)
         stack.enter_context(socket.create_connection(address))
-        select.select([worker._door], [], [], 30)
+        select.select([worker._listener], [], [], 30)
         visitors[0].sendall(b"let me in")
-        select.select([worker._strangers[0]], [], [], 30)
+        select.select([worker._unauthenticated[0]], [], [], 30)
         worker._serve()
 
-        assert (len(worker._strangers), len(worker._callers), worker._reason) == (guard._STRANGERS, 1, "")
+        assert (len(worker._unauthenticated), len(worker._callers), worker._reason) == (_MOST_UNAUTHENTICATED, 1, "")
 
 
 def test_a_guard_that_cannot_write_its_record_says_so(
@@ -131,7 +135,7 @@ def test_a_guard_that_cannot_write_its_record_says_so(
     shutil.rmtree(worker._home)
     worker._selector.register(ends[1], selectors.EVENT_READ)
     ends[0].sendall(b'{"do": "record", "facts": {}}\n')
-    worker._serve_on()
+    worker._serve_or_fail()
 
     told = json.loads(ends[0].recv(4096))
     assert (told["event"], told["class"], worker._reason) == ("failed", "EngineUnavailableError", "failed")
@@ -239,7 +243,7 @@ def _text(file: Path) -> str:
 @pytest.mark.parametrize("error", [NotReadyError("late", why="slow", todo="wait", evidence="log"), BayError("bad")])
 def test_an_error_travels_as_it_is(error: BayError) -> None:
     """Its class and each of its parts."""
-    assert guard._failure(error) == {
+    assert failure(error) == {
         "event": "failed",
         "class": type(error).__name__,
         "what": error.what,
