@@ -1,4 +1,4 @@
-"""The cache folder: ours or refused, as ssh does with its files.
+"""The cache folder, which testbay uses only if no other user can change it (as ssh does with its files).
 
 What lies in it ends processes and removes folders (records), becomes databases (templates) and is executed with our
 rights. Another user must not have prepared it, nor be able to exchange it.
@@ -28,7 +28,7 @@ def make(folder: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder that another user made, or could exchange; one that is not there is fine.
+    """Refuse a folder that another user made or could replace; a missing folder is fine.
 
     Raises:
         EngineUnavailableError: It is refused.
@@ -51,7 +51,7 @@ def _unusable(folder: Path, error: OSError) -> EngineUnavailableError:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether it is a file or a folder of this user, not a link."""
+    """Return whether the path is a file or folder of this user and no symbolic link."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A person's command on a running stack: with its variables, ended with it, its exit code."""
+"""A user's command on a running stack: it gets the stack's variables and ends with the stack."""
 
 import shlex
 import signal
@@ -10,7 +10,7 @@ from testbay.harness.stack.stack import Stack
 
 
 def run(stack: Stack, command: Sequence[str]) -> int:
-    """Run it to its end; returns its exit code (128 + signal when one ended it).
+    """Run the command to its end; return its exit code (128 + N when signal N ended it).
 
     Raises:
         ManifestError: The program does not exist.

@@ -1,4 +1,4 @@
-"""The choice of an engine and its reason, as the first lines, run.json and the summary give it."""
+"""The choice of an engine, and the reason that the output, run.json and the summary give for it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Choice(NamedTuple):
 
 
 def choose(settings: Settings, services: list[ComposeService], progress: Callable[[str], None]) -> Choice:
-    """Decide, and for compose fetch the images that are missing.
+    """Choose the engine; for compose, also pull the images that are missing.
 
     An engine asked for by name is never exchanged for another. `auto` takes compose where an engine answers and the
     images are there or can be pulled, else embedded.

@@ -1,4 +1,4 @@
-"""Stacks by hand: up, exec, migrate, down, ps, gc."""
+"""The commands for stacks: up, exec, migrate, down, ps and gc."""
 
 import io
 import shlex
@@ -26,7 +26,7 @@ _LOOK_S = 0.2
 
 
 def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
-    """The kept stack with this very configuration, or a new one, migrated."""
+    """Join the kept stack with this configuration, or start a new one; migrate it unless told otherwise."""
     asked = request.request(manifest, project, settings, voice.progress)
     model = prepare.decide_model(asked)
     if kept := stacks.join(asked):
@@ -47,7 +47,7 @@ def execute(
     *,
     migrate: bool,
 ) -> int:
-    """Run a command with a ready stack's environment; returns its exit code (128 + signal when one ended it)."""
+    """Run a command in a ready stack's environment; return its exit code (128 + N when signal N ended it)."""
     with process.signals_as_errors():
         # A template holds a migrated database, which is not what --no-migrate asks for.
         wanted = settings if migrate else replace(settings, cold=True)
@@ -61,7 +61,7 @@ def execute(
 def up(
     manifest: Manifest, project: Path, settings: Settings, voice: Voice, exports: Voice, *, idle_s: float | None
 ) -> None:
-    """Start a migrated stack; hold it until Ctrl-C, or leave it with an idle time.
+    """Start a migrated stack; hold it until Ctrl-C, or leave it running until it was idle for `idle_s` seconds.
 
     `exports` gets the variables alone, as a shell reads them. On a terminal a stack that is held shows its ports, and
     what its servers log.
@@ -86,7 +86,7 @@ def up(
 
 
 def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
-    """Wait until Ctrl-C, the usual end."""
+    """Wait until Ctrl-C, then end the stack; on a terminal, show what its servers log."""
     try:
         with process.signals_as_errors():
             for endpoint in stack.endpoints.values() if voice.is_watched else ():
@@ -143,7 +143,7 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
 
 
 def _ends(line: lifeline.Lifeline) -> bool:
-    """Tell a guard to stop; whether it says goodbye and goes."""
+    """Tell a guard to stop, and return whether it ended in time."""
     line.say({"do": "stop"})
     try:
         while line.events(_ENDS_WITHIN_S):
@@ -163,7 +163,7 @@ def _end_silent_guard(home: Path) -> None:
 
 
 def ps(settings: Settings, voice: Voice) -> None:
-    """A line for every living stack of this user."""
+    """Print a table of this user's running stacks."""
     records = registry.living(settings.stacks_dir)
     if not records:
         voice.say("no stack runs")

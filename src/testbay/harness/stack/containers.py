@@ -1,4 +1,4 @@
-"""The compose file that the compose engine runs: of testbay's own making, from the reading of the project's.
+"""The compose file that the compose engine runs, which testbay makes from the project's compose file.
 
 Whatever could reach the developer's own stack is left out: names, fixed ports, networks, named and external volumes,
 bind mounts of data. What configures a server stays, read-only.
@@ -74,7 +74,7 @@ def variables(services: Sequence[ComposeService]) -> dict[str, str]:
 
 
 def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]) -> Iterator[str]:
-    """The mounts that are not used, one line for a service."""
+    """Yield a line for each service with mounts that testbay does not use."""
     for name, service in servers.items():
         dropped = [_said(volume) for volume in service.volumes if _is_data(name, service, volume)]
         if dropped:
@@ -86,7 +86,7 @@ def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeSer
 
 
 def image_of(service: ComposeService) -> str:
-    """The image that a service runs; one that is built gets a name of its own."""
+    """The name of the image that a service runs; testbay names an image that it builds."""
     if service.image:
         return service.image
     digest = hashlib.sha256(json.dumps(service.definition.get("build"), sort_keys=True).encode()).hexdigest()
@@ -120,7 +120,7 @@ def _networks(service: ComposeService) -> list[dict[str, Any]]:
 
 
 def _own_name(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """A config or secret under a name of the stack's own; what it takes from the environment we hand over."""
+    """Define a config or secret for the stack; a value from the environment comes by a variable of ours."""
     kept = {key: value for key, value in given.items() if key in ("file", "content")}
     return kept or {"environment": _variable(name)}
 
@@ -130,7 +130,7 @@ def _variable(name: str) -> str:
 
 
 def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Configuration as it is, read-only; every other mount, and the data's own folder, empty and new."""
+    """Yield a server's mounts: configuration read-only, every other mount and the data folder new and empty."""
     targets = []
     for number, volume in enumerate(service.volumes):
         if volume.type == "tmpfs":
@@ -163,7 +163,7 @@ def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
 
 
 def _is_a_file(volume: Volume) -> bool:
-    """Return whether a mount is of one file, there or missing: a folder in its place would be taken for it."""
+    """Return whether a mount is of a single file; a missing source counts as one if its target has a suffix."""
     is_folder = volume.type != "bind" or Path(volume.source).is_dir()
     return not is_folder and bool(Path(volume.source).is_file() or PurePosixPath(volume.target).suffix)
 
@@ -188,7 +188,7 @@ def _begins_as_root(service: ComposeService) -> bool:
 
 
 def _helper_mounts(service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A helper reads what the project gives it, and writes into volumes of its own."""
+    """Yield a helper's mounts: the project's files read-only, and new volumes for what it writes."""
     for number, volume in enumerate(service.volumes):
         if volume.type == "bind" and Path(volume.source).exists():
             yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
@@ -201,7 +201,7 @@ def _helper_mounts(service: ComposeService, own_volumes: dict[str, Any]) -> Iter
 
 
 def _configure(made: dict[str, Any], name: str, service: ComposeService) -> None:
-    """The configuration of ours that a container is started with, where its room has one."""
+    """Start a server's container with a configuration file of ours, if its room has one."""
     configured = ROOMS[name].configured(service)
     if configured is None:
         return

@@ -94,17 +94,17 @@ def _numbers(file: Path) -> tuple[int, ...]:
 
 
 def _sql(files: Iterable[Path]) -> list[Path]:
-    """Choose the files of SQL, `.SQL` too; what begins with a dot is an editor's or a Mac's."""
+    """Choose the SQL files, without hidden ones, which editors and macOS leave."""
     return [file for file in files if file.suffix.lower() == ".sql" and file.name[0] != "." and file.is_file()]
 
 
 def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
-    """Sort by the leading number, 1.10 after 1.2; without one it is the first, and yoyo's `post-apply.sql` the last."""
+    """The sort key: the leading number (1.10 after 1.2; 0 without one); yoyo's `post-apply.sql` comes last."""
     return file.name == "post-apply.sql", _numbers(file), file.name
 
 
 def _leads_back(name: str, names: set[str]) -> bool:
-    """Return whether a file is the way back. `scale_down.sql` is, only beside `scale_up.sql` or `scale.sql`."""
+    """Return whether a file leads back; `scale_down.sql` does only beside `scale_up.sql` or `scale.sql`."""
     if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
         return True
     if not (back := _BACK.search(name)):
@@ -137,7 +137,7 @@ def _refuse_code(folder: Path) -> None:
 
 
 def _as_flyway(files: Sequence[Path]) -> list[Path]:
-    """Versions by their numbers (1.2 before 1.10), then repeatable ones by description; undo files never."""
+    """Order Flyway's files: versions by number (1.2 before 1.10), then repeatable ones by name; no undo files."""
     callbacks = {word: [f for f in files if _is_callback(f, f"{word}Migrate")] for word in ("before", "after")}
     others = [f for f in files if _FLYWAY_CALLBACK.fullmatch(f.name)]
     if unknown := [f.name for f in others if f not in callbacks["before"] + callbacks["after"]]:

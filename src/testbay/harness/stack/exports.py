@@ -12,7 +12,7 @@ _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 
 
 def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
-    """The contract of docs/reference/commands.md: every dependency's names, what the manifest maps, what never varies.
+    """The variables that docs/reference/commands.md promises: each dependency's, the manifest's `env`, fixed ones.
 
     Raises:
         ManifestError: The manifest's `env` names something that is not there.
@@ -25,7 +25,7 @@ def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed:
 
 
 def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
-    """`{postgres.url}`, `{nats.port}` … in the manifest's env."""
+    """Replace placeholders such as `{postgres.url}` and `{nats.port}` in a value of the manifest's `env`."""
 
     def one(match: re.Match[str]) -> str:
         dependency, _, attribute = match[1].partition(".")

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _read_plan(channel: socket.socket) -> tuple[StackPlan, bytes]:
-    """The plan, and what the caller said right after it."""
+    """Read the plan; return it with the bytes that the caller sent right after it."""
     said = b""
     while b"\n" not in said:
         data = channel.recv(65536)

@@ -1,4 +1,4 @@
-"""The caller's end of the connection to a guard: while it is open the stack lives, and news travel along it."""
+"""The caller's end of the connection to a guard. While it is open the stack runs; it carries commands and events."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Lifeline:
         _OPEN.add(self)
 
     def say(self, command: Mapping[str, Any]) -> None:
-        """Send a command; a guard that is gone shows at the next `events`, one that is silent to who waits for it."""
+        """Send a command. A guard that is gone is no error here: the next call of `events` raises it."""
         try:
             if not self._deaf:
                 self._channel.sendall(json.dumps(command).encode() + b"\n")
@@ -50,7 +50,7 @@ class Lifeline:
             self._deaf = True
 
     def events(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """Return the guard's news as soon as there are any; nothing after `wait_s`, or once one of `also` can be read.
+        """Return the guard's events as soon as there are any; none after `wait_s`, or once one of `also` can be read.
 
         Raises:
             GuardGoneError: The connection ended.
@@ -74,7 +74,7 @@ class Lifeline:
         return [json.loads(line) for line in lines]
 
     def let_go(self) -> None:
-        """Close this process's end, without a word."""
+        """Close this process's end without telling the guard anything."""
         self._channel.close()
 
     def close(self, *, guard_ends: bool) -> None:
@@ -92,7 +92,7 @@ class Lifeline:
 
 @contextmanager
 def ending(child: process.Child) -> Iterator[list[int]]:
-    """Descriptors that can be read once the child has ended; none where the system has no such thing."""
+    """Yield a descriptor that can be read once the child has ended (Linux; an empty list elsewhere)."""
     if not process.LINUX:
         yield []
         return
@@ -152,7 +152,7 @@ def launch(home: Path, settings: Settings) -> Lifeline:
 
 
 def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:
-    """A lifeline to a running stack's guard, by its record; None when it just ended."""
+    """Connect to a running stack's guard by the stack's record; None when it has just ended."""
     try:
         channel = socket.create_connection(("127.0.0.1", record["door"]), 2.0)
         channel.sendall(record["token"].encode() + b"\n")

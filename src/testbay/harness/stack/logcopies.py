@@ -49,7 +49,7 @@ class Copies:
             copy.catch_up()
 
     def close(self) -> None:
-        """Copy what is left."""
+        """Copy the rest of each log, and close the copies."""
         self.catch_up()
         for copy in self._copies.values():
             copy.close()
@@ -57,7 +57,7 @@ class Copies:
 
 
 class _Copy:
-    """One log: its first and its last bytes, as a chatty server must not fill the disk twice."""
+    """The copy of one log: its first and its last 4 MiB, as a chatty server must not fill the disk twice."""
 
     def __init__(self, log: Path, target: Path, mask: Callable[[str], str], start: int) -> None:
         self._mask = mask
@@ -84,7 +84,7 @@ class _Copy:
             return  # no log yet, or a disk that takes no more: the run itself says that
 
     def _take(self, text: bytes) -> None:
-        """Whole lines: a value that is written in two parts is found in neither."""
+        """Write whole lines only: a secret that is cut in two would be found in neither part."""
         lines, newline, self._line = text.rpartition(b"\n")
         if len(self._line) > _LINE_BYTES:
             at = self._cut(text)
@@ -93,7 +93,7 @@ class _Copy:
             self._write(lines + newline)
 
     def _cut(self, text: bytes) -> int:
-        """Find where a line without an end may be cut: before what may be the beginning of a value, and within none."""
+        """Find where a very long line may be cut so that no secret is cut in two."""
         for held in range(_HELD_BYTES, min(len(text), 4 * _HELD_BYTES), _HELD_BYTES // 4):
             at = len(text) - held
             near = text[max(0, at - _HELD_BYTES) :]

@@ -1,4 +1,4 @@
-"""`testbay logs`: what the servers of a stack log, or those of the newest run logged, as one stream of lines."""
+"""`testbay logs`: the logs of a stack's servers, or of the newest run's, as one stream of lines."""
 
 import json
 import time
@@ -74,27 +74,27 @@ class Logs:
         self._logs: dict[Path, GrowingLog] = {}
 
     def find(self) -> list[str]:
-        """Notice logs that appeared; returns the names of all servers."""
+        """Look for new logs; return the names of all servers that have one."""
         for path in sorted(path for folder in self._folders for path in folder.glob("*.log")):
             if path.stem not in _NO_SERVER and self._only in (None, path.stem):
                 self._logs.setdefault(path, GrowingLog(path=path))
         return [self._called(path) for path in self._logs]
 
     def last(self, lines: int) -> None:
-        """Say the last lines of each log; a negative number means all of them."""
+        """Print the last lines of each log; a negative number means all of them."""
         self.find()
         for path, log in self._logs.items():
             there = log.all()
             self._say(path, there if lines < 0 else there[max(0, len(there) - lines) :])
 
     def catch_up(self) -> None:
-        """Say what was added."""
+        """Print the lines that were added."""
         self.find()
         for path, log in self._logs.items():
             self._say(path, log.new())
 
     def there(self) -> bool:
-        """Return whether one of the folders is still there: a stack's goes with the stack."""
+        """Return whether a folder of logs still exists: a stack's ends with the stack."""
         return any(folder.is_dir() for folder in self._folders)
 
     def _say(self, path: Path, lines: Iterable[str]) -> None:
@@ -117,7 +117,7 @@ class WhichLogs:
 
 
 def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask: Mask) -> None:
-    """Say the logs of running stacks, else of the newest run; with `follow` until they end, or Ctrl-C.
+    """Print the logs of running stacks, else of the newest run; with `follow` until the stacks end, or Ctrl-C.
 
     Raises:
         ManifestError: Nothing runs and no run is recorded, or no server has that name.
@@ -156,7 +156,7 @@ def _names(records: Iterable[Mapping[str, Any]], run: Path) -> dict[str, str]:
 
 
 def renamed(titles: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The servers that are called otherwise than their logs: `redis`, in the room of Dragonfly."""
+    """Map the names of logs to those of servers where they differ: `dragonfly.log` may be of Redis."""
     return {name: title.lower() for name, title in titles if title.lower() in ALIASES}
 
 

@@ -59,7 +59,7 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
 
 
 def apply_sql(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
-    """Apply what in a file leads up, through psql; returns what is worth telling about it.
+    """Apply the upward part of a migration through psql; return a remark for the user, or an empty string.
 
     Raises:
         MigrationError: With file, line, statement and the server's message.
@@ -117,7 +117,7 @@ _LOST = re.compile(r"connection to server (?:at .* failed: server closed the con
 
 
 def _failed(file: Path, said: str) -> BayError:
-    """`psql:FILE:LINE: ERROR:  …`, or `error:` for what psql itself refuses; FILE may be one that it includes."""
+    """The error for psql's words `psql:FILE:LINE: ERROR:  …`; FILE may be one that the migration includes."""
     place = _COMPLAINT.search(said)
     if _LOST.search(said):
         return MigrationError(
@@ -221,7 +221,7 @@ def run_command(
 
 
 def _passed(root: Path, environ: Mapping[str, str]) -> str:
-    """A clause about the project's own environment, where it is passed over: often it has what is missing."""
+    """A remark on the project's own environment if testbay ignores it: it often has the missing program."""
     folder = None if environment(root, environ) else without_pytest(root)
     return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
 
@@ -239,7 +239,7 @@ def _command_failed(what: str, command: str, code: int, said: str, passed: str =
 
 
 def await_end(child: process.Child, own: Callable[[int], None], what: str, timeout_s: float) -> int:
-    """Hand a command's session over and wait for it; returns its exit code. Nothing of the session is left then.
+    """Hand a command's session to the guard, wait for its end, end the rest of the session; return the exit code.
 
     Raises:
         MigrationError: It did not end in time.
@@ -255,6 +255,6 @@ def await_end(child: process.Child, own: Callable[[int], None], what: str, timeo
 
 
 def first_error(said: str) -> str:
-    """The first complaint in what psql said, else its first line."""
+    """The first error in psql's output, else its first line."""
     place = _COMPLAINT.search(said)
     return place[3] if place else said.strip().partition("\n")[0]

@@ -23,7 +23,7 @@ def given(
     engine: str,
     password: str,
 ) -> dict[str, ComposeService]:
-    """The services, with the password for each server that can have it and whose clients learn it."""
+    """The services, with the password set for each server that can have one and whose clients learn it."""
     can = {name for name in services if _is_ours_to_configure(name, services[name], engine)}
     closed = {name for name in can if not _why_open(manifest, helpers, engine, name)}
     return {
@@ -35,7 +35,7 @@ def given(
 def notes(
     manifest: Manifest, services: Mapping[str, ComposeService], helpers: Sequence[ComposeService], engine: str
 ) -> Iterator[str]:
-    """Name the servers that ask for no password, since something shows that clients would not learn it."""
+    """Yield a note for each server that stays without a password because its clients would not learn it."""
     for name, service in services.items():
         why = _why_open(manifest, helpers, engine, name)
         if why and _is_ours_to_configure(name, service, engine) and _takes_one(name, service):
@@ -43,7 +43,7 @@ def notes(
 
 
 def _is_ours_to_configure(name: str, service: ComposeService, engine: str) -> bool:
-    """Embedded servers are, and a container that is started with a file of ours."""
+    """Return whether testbay configures the server: every embedded one, and a container with a file of ours."""
     return engine == "embedded" or ROOMS[name].configured(replace(service, stack_password=_ANY)) is not None
 
 
@@ -53,7 +53,7 @@ def _takes_one(name: str, service: ComposeService) -> bool:
 
 
 def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str, name: str) -> str:
-    """Name the sign that clients reach a server without asking testbay for its password; empty without one."""
+    """Say why clients reach a server without its password from testbay; empty when they do not."""
     if helpers and engine == "compose":
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:

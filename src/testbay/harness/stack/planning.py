@@ -1,4 +1,4 @@
-"""The plan of a stack for its guard: processes, containers, ports and folders, from what was asked for."""
+"""The plan of a stack for its guard: processes, containers, ports and folders, made from the request."""
 
 import os
 import shlex
@@ -49,7 +49,7 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
 
 
 def ram_disk(otherwise: Path) -> Path:
-    """Choose the place of data that will not be missed: in memory where there is room, as compose's tmpfs does.
+    """Choose the folder for data that is thrown away: a RAM disk where it has room, else `otherwise`.
 
     Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
     """
@@ -62,12 +62,12 @@ def ram_disk(otherwise: Path) -> Path:
 
 
 def watched() -> list[tuple[int, str]]:
-    """Ourselves and those who only exist to run us: whose end is the end of what we asked for."""
+    """The processes whose end stops the stack: this one, and the make or script that called it."""
     return [(who.pid, who.started) for who in (process.identify(os.getpid()), *process.callers())]
 
 
 def _port(asked: Request, name: str) -> tuple[int, bool]:
-    """The port a dependency should get, and whether it must be that one."""
+    """The port that a dependency should get, and whether it must be that one."""
     if fixed := asked.manifest.ports.get(name):
         return fixed, True
     room, service = ROOMS[name], asked.services[name]
@@ -127,7 +127,7 @@ def _compose_plan(asked: Request) -> ComposePlan:
 
 
 def _helper_ports(helper: ComposeService) -> Iterator[Published]:
-    """The ports that the file publishes of a helper: the same where they are free, else the next ones."""
+    """The ports that the compose file publishes for a helper; the guard takes the next free one if one is taken."""
     for port in helper.ports:
         if port.host and port.protocol == "tcp":
             name = f"{helper.key} (port {port.container})"

@@ -55,7 +55,7 @@ def announce(asked: Request, voice: Voice, model: str) -> None:
 
 
 def describe(stack: Stack, voice: Voice) -> None:
-    """One line for each dependency that answered."""
+    """Print a line for each dependency that answered."""
     for name, endpoint in stack.endpoints.items():
         server = stack.request.servers.get(name)
         origin = f"{stack.request.engine}, {server.source}" if server else "recorded answers"
@@ -108,7 +108,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
 
 
 def set_aside(stack: Stack) -> None:
-    """Keep the database as it is now, before anybody writes to it: leases are copies of that.
+    """Keep a copy of the migrated database before a test writes to it: leases are copies of that one.
 
     Raises:
         MigrationError: The server refused.
@@ -126,14 +126,14 @@ def set_aside(stack: Stack) -> None:
 
 
 def pristine(stack: Stack) -> Stack:
-    """The stack as leases see it before they are made: migrations must reach that database too."""
+    """The stack with the database that leases are copied from: migrations must reach that one too."""
     if "postgres" not in stack.endpoints:
         return stack
     return replace(stack, endpoints=stack.endpoints | {"postgres": postgres.pristine(stack.endpoints["postgres"])})
 
 
 def catch_up(kept: Stack) -> None:
-    """Have a `migrate` command look again, before a kept stack is leased on, if a file of the service has changed.
+    """Run the `migrate` command of a kept stack again if a file of the service has changed since.
 
     A hash cannot tell which files the command reads, but it knows itself what is left to do.
 
@@ -153,14 +153,14 @@ def _migrated_at(kept: Stack) -> float:
 
 
 def _keep(stack: Stack, voice: Voice) -> None:
-    """Keep what a cold start has just made."""
+    """Save the data of a cold start as a template for later starts."""
     if stack.request.template and not stack.warm and not stack.joined:
         stack.save_template(voice.progress)
         voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")
 
 
 def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
-    """The streams, in the lease's own account; its database was copied from a migrated one.
+    """Create the streams in the lease's own account; its database is a copy of a migrated one.
 
     Returns:
         The migrations that database has.

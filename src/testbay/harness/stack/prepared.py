@@ -1,4 +1,4 @@
-"""A stack of one's own from its start to its end: started, described, prepared for its tests, used, ended."""
+"""The life of a stack for one caller: started, described, prepared, used, ended."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +12,7 @@ from testbay.output import Voice
 
 
 class Stages:
-    """The stages of a stack: which there are, and who hears of them; a subclass keeps a record, or says less.
+    """Callbacks for the stages of a stack's life; a subclass keeps a record, or prints less.
 
     `copies` keeps the logs, which else end with the stack. `migrates`: make the streams and apply the migrations.
     `sets_aside`: keep the migrated database for leases to be copies of.
@@ -27,27 +27,27 @@ class Stages:
         self.sets_aside = sets_aside
 
     def starting(self, asked: Request) -> AbstractContextManager[None]:
-        """Stand around the start."""
+        """The context in which the stack starts."""
         return self.voice.step(f"Start {asked.said}")
 
     def started(self, stack: Stack) -> None:
-        """Hear that every dependency has answered."""
+        """Every dependency has answered: describe them."""
         prepare.describe(stack, self.voice)
 
     def migrating(self) -> AbstractContextManager[None]:
-        """Stand around the migrations."""
+        """The context in which the migrations run."""
         return nullcontext()
 
     def migrated(self, names: list[str]) -> None:
-        """Hear which migrations the database has now."""
+        """The database now has these migrations."""
 
     def end(self, stack: Stack) -> None:
-        """End the stack: after its use, or because it could not be prepared."""
+        """End the stack, after its use or because it could not be prepared."""
         stack.close()
 
 
 def start(asked: Request, stages: Stages) -> Stack:
-    """Start the stack that is asked for, and prepare it; one that cannot be prepared is ended.
+    """Start and prepare the requested stack; end it if it cannot be prepared.
 
     Raises:
         BayError: It cannot be started or prepared.

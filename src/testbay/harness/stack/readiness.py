@@ -1,4 +1,4 @@
-"""Whether a started stack is ready: each dependency is asked a real question until it answers, or why it does not."""
+"""Readiness: asking each dependency of a started stack a real question until it answers, or saying why it does not."""
 
 import time
 import urllib.request
@@ -28,14 +28,14 @@ class Awaited(Protocol):
     ready_s: dict[str, float]
 
     def check(self, wait_s: float = 0.0) -> None:
-        """Wait so long for bad news."""
+        """Wait up to `wait_s` seconds for bad news; raise it."""
 
     def log_of(self, name: str) -> Path | None:
         """The log of a server."""
 
 
 def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> None:
-    """Ask every dependency in turn until each has answered, one deadline for all; notes how long that took."""
+    """Ask each dependency until all have answered or the deadline has passed; note in `ready_s` how long each took."""
     timeout_s = stack.request.settings.ready_timeout_s
     began = time.monotonic()
     waiting = dict.fromkeys(stack.endpoints, "no answer yet")
@@ -77,7 +77,7 @@ def _probe(stack: Awaited, name: str) -> Answer:
 
 
 def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
-    """Since when each has refused us without another word between."""
+    """Update, for each dependency, since when it has refused without a break."""
     if refused:
         return {name: time.monotonic(), **refusing}
     return {other: since for other, since in refusing.items() if other != name}

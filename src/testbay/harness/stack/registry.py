@@ -47,7 +47,7 @@ def claim(home: Path) -> IO[bytes]:
 
 @contextmanager
 def _exclusive(stacks: Path) -> Iterator[None]:
-    """One at a time may make or collect folders, so that a folder not yet locked is never taken for a dead one."""
+    """Let one process at a time make or collect folders: a new folder that is not locked yet would look dead."""
     stacks.mkdir(parents=True, exist_ok=True, mode=0o700)
     with exclusive(stacks / ".lock"):
         yield
@@ -55,7 +55,7 @@ def _exclusive(stacks: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """One process at a time; the kernel ends it with its holder.
+    """Hold a lock that one process at a time can have; the kernel frees it when its holder ends.
 
     Raises:
         EngineUnavailableError: Its holder neither goes on nor ends.
@@ -97,7 +97,7 @@ def write(home: Path, record: dict[str, Any]) -> None:
 
 
 def read(home: Path) -> dict[str, Any]:
-    """A stack's record; empty while its guard has not written one, or when it is damaged or another user's."""
+    """Read a stack's record; empty when it is missing, damaged or another user's."""
     if not cachefolder.is_ours(home / _RECORD):
         return {}
     try:
@@ -108,7 +108,7 @@ def read(home: Path) -> dict[str, Any]:
 
 
 def _is_sound(record: Any) -> bool:
-    """Return whether what is acted on has the shape that a guard gives it: processes to end, a folder to remove."""
+    """Return whether the fields that testbay acts on (processes to end, a folder to remove) have the right types."""
     if not isinstance(record, dict):
         return False
     sessions, pids = record.get("sessions", []), record.get("pids", {})
@@ -234,7 +234,7 @@ def _engine_collect(record: dict[str, Any]) -> list[str]:
 
 
 def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
-    """A lease's number on a stack, for as long as the file stays open; None when all are held.
+    """Take a free number for a lease on a stack, held while the returned file is open; None when all are held.
 
     The kernel frees it however its holder ends, so a lease of a process that crashed comes back by itself.
     """

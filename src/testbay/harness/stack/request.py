@@ -1,4 +1,4 @@
-"""The parts of a stack, decided from manifest and compose file: which dependencies, services and programs."""
+"""A request for a stack: its dependencies, services and programs, decided from the manifest and the compose file."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ _ROUNDS = 4096  # as PostgreSQL itself has
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A stack asked for: which dependencies, from which compose services, run by which programs."""
+    """A requested stack: its dependencies, their compose services, and the programs that run them."""
 
     manifest: Manifest
     project: Path
@@ -51,7 +51,7 @@ class Request:
 
     @property
     def said(self) -> str:
-        """The servers to start, the engine, and the reason for it."""
+        """The request in words: the servers to start, the engine, and why that engine."""
         names = ", ".join(map(self._called, self.manifest.needs)) or "no dependency"
         return f"{names} ({self.engine}: {self.reason})"
 
@@ -103,7 +103,7 @@ class Request:
         return choose_python(self.manifest, self.settings.environ)
 
     def _set_up(self) -> list[list[str]]:
-        """The scripts that the database's image runs once, and what is in them."""
+        """The scripts that the database's image runs once, each with the digest of its text."""
         service = self.services.get("postgres")
         scripts = image.meaning(service).scripts if service else ()
         return [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in scripts]
@@ -180,7 +180,7 @@ def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
 
 
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:
-    """List what a user must know of how the services are read, and what this machine's servers leave out of them."""
+    """Yield what a user must know: how the services are read, and what this machine's servers lack."""
     for name, service in services.items():
         yield from ROOMS[name].described(service).notes
         if engine == "embedded":
@@ -193,7 +193,7 @@ def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engi
 
 
 def _servers(services: dict[str, ComposeService], choice: Choice, settings: Settings) -> dict[str, Server]:
-    """The programs that will run: of this machine, or inside the images."""
+    """The programs that will run: this machine's, or those in the images."""
     if choice.daemon is not None:
         return {
             name: Server(
@@ -213,7 +213,7 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
 
 
 def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
-    """The reading of the service's compose files, and which of their services it is about."""
+    """Read the service's compose files and select the services that the manifest needs."""
     files = compose_files(manifest, project, settings.environ)
     if not (manifest.needs or manifest.compose or files[0].exists()):
         return ComposeFile(path=files[0], services=()), Selection(servers={})

@@ -28,7 +28,7 @@ _READ = 'set -Eeo pipefail; . "$1"'
 
 
 def set_up(stack: Stack, voice: Voice) -> None:
-    """Run them on a fresh embedded server; a container's entrypoint does it itself, and a template has it done.
+    """Run the scripts on a new embedded server; a container runs them itself, and a template already has their effect.
 
     Raises:
         MigrationError: One failed, as the image's start would have.
@@ -53,7 +53,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
 
 
 def _plain(script: image.Script, folder: Path) -> Path:
-    """The script as a file that psql or a shell can read: unpacked, or written when the compose file itself says it."""
+    """The script as a file that psql or a shell can read: unpacked, or written from the compose file's text."""
     if isinstance(script.source, str):
         file = folder / script.name
         file.write_text(script.source, encoding="utf-8")
@@ -110,7 +110,7 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
 
 @contextmanager
 def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
-    """A script meant for a container finds this machine's programs, and can write in the scratch folder alone."""
+    """Confine a script that is meant for a container: it runs this machine's programs and writes to `scratch` alone."""
     psql = Server(program=Path(programs.psql()), version="", source="")
     runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
     ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent)], [str(scratch)])

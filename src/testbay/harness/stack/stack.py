@@ -30,7 +30,7 @@ _BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
 
 
 class PortLostError(NotReadyError):
-    """Between our look at a port and our server's, another program took it."""
+    """Another program took a port after testbay had found it free."""
 
 
 @dataclass(kw_only=True)
@@ -55,7 +55,7 @@ class Stack:
         return exports.exports(self.endpoints, self.request.manifest.mapped, self._fixed())
 
     def _fixed(self) -> dict[str, str]:
-        """The variables that lead to the stand-in, which answers all callers alike."""
+        """The variables that lead to the LLM stand-in; they are the same for every lease."""
         recorded = self.request.manifest.replay
         if recorded is None or REPLAY not in self.endpoints:
             return {}
@@ -63,7 +63,7 @@ class Stack:
         return {name: text.replace(PORT, port) for name, text in recorded.env.items()}
 
     def tenancy(self) -> Tenancy:
-        """The facts that a test process needs to lease on this stack."""
+        """All that a test process needs to know to take leases on this stack."""
         manifest = self.request.manifest
         return {
             "engine": self.request.engine,
@@ -103,7 +103,7 @@ class Stack:
         return {name: value for variables in known for name, value in variables.items()}
 
     def log_of(self, name: str) -> Path | None:
-        """A server's log as it is now, where it can also be read later if it is kept."""
+        """The path of a server's log: of its copy in the run's record if there is one, brought up to date."""
         log = self.logs.get(name)
         if self.copies is None:
             return log
@@ -111,7 +111,7 @@ class Stack:
         return self.copies.path_of(log) if log is not None else None
 
     def own(self, sid: int) -> None:
-        """Hand a process session over: if we die, the guard ends it."""
+        """Hand a process session to the guard, which ends it if this process dies."""
         self.line.say({"do": "own", "sid": sid})
 
     def mark(self) -> str:
@@ -138,11 +138,11 @@ class Stack:
         await_ready(self, progress)
 
     def leave(self) -> None:
-        """Hang up without asking for the end."""
+        """Disconnect from the guard without ending the stack."""
         self.line.close(guard_ends=False)
 
     def stop(self) -> list[str]:
-        """Tear down and wait for it, for so long; returns what could not be removed."""
+        """End the stack and wait for it; return what could not be removed."""
         self.line.say({"do": "stop"})
         deadline = time.monotonic() + _STOP_LIMIT_S
         try:
@@ -187,14 +187,14 @@ class Stack:
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """Read the guard's news. Bad ones are kept for `check`: they may come with what another caller waits for."""
+        """Read the guard's events. Bad news are kept for `check`: they may come together with an awaited event."""
         events = self.line.events(wait_s, also)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
         return events
 
     def await_started(self) -> dict[str, int]:
-        """Wait until every server process runs; returns the ports they were given, notes whether a template was used.
+        """Wait until every server process runs; return their ports, and note whether a template was used.
 
         Raises:
             BayError: The guard could not start one, and why.
@@ -213,7 +213,7 @@ class Stack:
 
 
 def _failed(event: dict[str, Any]) -> errors.BayError:
-    """The guard's error, as the class it was there."""
+    """Rebuild the guard's error with its class."""
     kind = getattr(errors, event["class"], EngineUnavailableError)
     error: errors.BayError = kind(event["what"], why=event["why"], todo=event["todo"], evidence=event["evidence"])
     return error
@@ -287,7 +287,7 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
 
 
 def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
-    """A kept stack with this very configuration, if one runs.
+    """Join a running kept stack with this configuration; None when there is none.
 
     With `any_key` any of this service and project; with `run` also one that another worker of that run started.
     """
