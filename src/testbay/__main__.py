@@ -8,7 +8,7 @@ from testbay.output import Voice
 
 
 def main() -> None:
-    """Answer --version at once; everything else is the command line's, which takes longer to import."""
+    """Print the version at once, as importing the command line takes longer; else run the command."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         Voice().say(f"testbay {metadata.version('testbay')}")
         return

@@ -122,7 +122,7 @@ class InterruptedRunError(BayError):
 
 
 def unusable(error: OSError) -> FilesError:
-    """The system's refusal, in a sentence."""
+    """Turn an OSError into an error of ours with a remedy."""
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError) and error.filename is None:
         return FilesError("the working folder is gone", why="something removed it", todo="cd to a folder that is there")

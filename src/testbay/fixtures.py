@@ -1,4 +1,4 @@
-"""The types of the fixtures, for a test's annotations, and `eventually`; other names may move."""
+"""The public types of the fixtures, for annotations in tests, and `eventually`."""
 
 from testbay.harness.faults.inject import Faults
 from testbay.harness.leases.lease import Lease

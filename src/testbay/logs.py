@@ -1,4 +1,4 @@
-"""Reading logs that others write: bounded, and whatever bytes are in them."""
+"""Reading other programs' logs: bounded, and safe for any bytes."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Log(NamedTuple):
-    """A log that tests are given their part of. PostgreSQL's has lines of other leases: `databases` are one's own.
+    """A log of which failed tests are shown their part. `databases` restricts PostgreSQL's log to those of a lease.
 
     `tested` is the log of what is tested: an exception there may be why a test fails.
     """
@@ -26,19 +26,19 @@ class Log(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A part of a log: its last lines as they can be shown, and how many came before them."""
+    """A part of a log: its last lines, printable, and the number of lines before them."""
 
     lines: list[str]
     hidden: int
 
     def text(self, log: str) -> str:
-        """The lines, after how many more are in that file."""
+        """Join the lines, after a line that counts the hidden ones in the file `log`."""
         more = [f"… {self.hidden} lines more in {log}"] if self.hidden else []
         return "\n".join(more + self.lines)
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log as they can be shown; empty when absent."""
+    """The last lines of a log, printable; empty when it does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - lines * _LINE_BYTES))
@@ -68,7 +68,7 @@ def since(log: Path, start: int) -> list[str]:
 
 
 def _read(log: Path, start: int) -> tuple[list[str], int]:
-    """Read the lines as they can be shown, and count those before them."""
+    """Read the lines of the last 64 KB since `start`, printable, and count those before."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)

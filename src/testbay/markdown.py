@@ -1,4 +1,4 @@
-"""GitHub's Markdown with a stranger's text in it, which is shown and never obeyed.
+"""GitHub's Markdown with untrusted text in it, which is shown and never interpreted.
 
 Job summaries know entities: `plain`, `code`, `table`. In issues an entity does not keep a mention quiet, since GitHub
 looks for names in what was rendered: there a stranger's text stands in code (`issue_code`, `issue_fence`).
@@ -17,7 +17,7 @@ _BACKTICK = "\u02cb"  # looks like one
 
 
 def plain(words: str) -> str:
-    """Text that is nothing but text, in a paragraph, a table's cell and a tag: all else is an entity."""
+    """Escape a text for a paragraph, a table's cell or a tag: special characters become entities."""
     return _MEANING.sub(lambda found: f"&#{ord(found[0])};", words)
 
 
@@ -27,7 +27,7 @@ def code(words: str, limit: int = 500) -> str:
 
 
 def fitting(parts: Iterable[str], room: int) -> Iterable[str]:
-    """The parts that there is room for, in their order."""
+    """Yield the parts that fit into `room` bytes, in their order."""
     for part in parts:
         size = len(part.encode()) + 2
         if size <= room:
@@ -36,7 +36,7 @@ def fitting(parts: Iterable[str], room: int) -> Iterable[str]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = LISTED) -> str:
-    """A line for each row, of which only the first are shown; the cells are Markdown already."""
+    """A table of the first `most` rows; the cells are Markdown already."""
     lines = [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows[:most]]]
     return "\n".join([*lines, *[f"\n… and {len(rows) - most} more"] * (len(rows) > most)])
 
@@ -53,7 +53,7 @@ def issue_code(text: str, most: int = 200) -> str:
 
 
 def issue_fence(lines: list[str], most: int = 200) -> str:
-    """A block of lines as they are."""
+    """Show lines in a fenced block."""
     return "\n".join(["```text", *(_shown(line, most).replace("`", _BACKTICK) for line in lines), "```"])
 
 
@@ -63,7 +63,7 @@ def issue_title(text: str) -> str:
 
 
 def issue_link(words: str, url: str, prefix: str) -> str:
-    """The words as a link, if the address is a plain one below the prefix; else the words, with the address as code."""
+    """Link the words to an address below the prefix; any other address is shown as code."""
     if prefix and re.fullmatch(re.escape(prefix) + r"/[\w./?=&%+-]*", url, re.ASCII):
         return f"[{words}]({url})"
     return f"{words} {issue_code(url)}" if url else words

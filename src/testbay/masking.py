@@ -1,4 +1,4 @@
-"""Every readable form of a secret: taken out of a text before it is shown, found in a file before it is handed on."""
+"""Secrets in every readable form: masking them in texts, and finding them in files."""
 
 import base64
 import fnmatch
@@ -73,7 +73,7 @@ def _digits(raw: bytes) -> Iterator[str]:
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """The characters that are the same whatever stands before and after, for each place in a group of three bytes."""
+    """Encode in base 64 at each offset in a group of three bytes, without characters that depend on neighbours."""
     for offset in range(3):
         first, last = -(-offset * 8 // 6), (offset + len(raw)) * 8 // 6
         encoded = base64.b64encode(bytes(offset) + raw)[first:last].decode()
@@ -92,7 +92,7 @@ def _base32(raw: bytes) -> Iterator[str]:
 
 
 def _base85(raw: bytes) -> Iterator[str]:
-    """The groups of four bytes that hold nothing else, of both alphabets: each character depends on its whole group."""
+    """Encode the whole groups of four bytes at each offset, in both alphabets of base 85."""
     for offset in range(4):
         whole = raw[offset : offset + (len(raw) - offset) // 4 * 4]
         if len(whole) >= _GROUPS_BYTES:
@@ -121,7 +121,7 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
 
 
 def masked(text: str, values: Iterable[str]) -> str:
-    """The text with `***` for every form of the values; where two of them overlap, both go.
+    """Replace every form of the values in a text by `***`; where two overlap, both are replaced.
 
     Also for what pytest leaves of a value when it shortens it: `'its first characters...and its last'`.
     """
@@ -148,7 +148,7 @@ def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
 
 
 def _shortened(text: str, found: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Find the texts before and behind three dots, where a form begins or ends like that."""
+    """Find what pytest left of a form when it shortened it to `beginning...end`."""
     for at, after in _places(text, _DOTS):
         before, behind = text[max(0, at - _TELLING) : at], text[after : after + _TELLING]
         for form in found:
@@ -267,7 +267,7 @@ def _members(stream: IO[bytes], kind: bytes) -> Iterator[IO[bytes]]:
 
 
 class _SpentError(Exception):
-    """More bytes were unpacked than we are willing to search."""
+    """More bytes were unpacked than may be searched."""
 
 
 class _Budget:

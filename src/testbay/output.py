@@ -1,4 +1,4 @@
-"""The one voice: progress where a person watches, plain lines in a pipe, folds and annotations in GitHub Actions."""
+"""All output: progress on a terminal, plain lines in a pipe, folds and annotations in GitHub Actions."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ _lost: list[OSError] = []  # why standard output cannot be written any more; wha
 
 
 def open_closed_streams() -> None:
-    """Let every standard stream lead somewhere: the next file to be opened would take the number of a closed one."""
+    """Open closed standard streams on /dev/null: the next file to be opened would take their numbers."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             sink = os.open(os.devnull, os.O_RDWR)
@@ -36,7 +36,7 @@ def open_closed_streams() -> None:
 
 
 def farewell(code: int) -> int:
-    """The exit code of a command that ends with `code`; says on standard error that its output was lost."""
+    """Return the exit code for a command that ends with `code`; report on standard error that output was lost."""
     if not _lost:
         return code
     error = FilesError(
@@ -50,12 +50,12 @@ def farewell(code: int) -> int:
 
 
 def disarmed(text: str) -> str:
-    """A text in which a workflow runner finds no command: `::name::` where a line begins, `##[name]` anywhere."""
+    """Break the commands in a text that GitHub's runner would execute: `::name::` and `##[name]`."""
     return _COMMAND.sub(r"\1 ", text).replace("##[", "## [")
 
 
 class Voice:
-    """Says what happens. Everything goes to one stream; nothing is said twice."""
+    """Prints what happens to one stream."""
 
     def __init__(self, stream: TextIO | None = None, *, environ: Mapping[str, str] | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -68,11 +68,11 @@ class Voice:
 
     @property
     def is_watched(self) -> bool:
-        """Return whether a person reads it as it comes, on a terminal."""
+        """Whether the stream is a terminal that shows live output."""
         return self._live
 
     def say(self, text: str = "") -> None:
-        """One or more whole lines. Whatever their origin: neither a terminal nor GitHub's runner obeys any of it."""
+        """Print lines. Whatever their origin, neither a terminal nor GitHub's runner executes anything in them."""
         self._print(self._tame(text))
 
     def _print(self, text: str) -> None:
@@ -80,7 +80,7 @@ class Voice:
         self._write(self._safe(text) + "\n")
 
     def _write(self, text: str) -> None:
-        """A stream that takes no more ends no run: what is torn down later must not depend on who listens."""
+        """Write to the stream. An error ends no run: it is noted, and later output goes to /dev/null."""
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -97,7 +97,7 @@ class Voice:
         return disarmed(text) if self._github else text
 
     def detail(self, text: str) -> None:
-        """A line that belongs to the current step."""
+        """Print a line that belongs to the current step."""
         self.say(f"    {text}")
 
     def progress(self, text: str) -> None:
@@ -109,7 +109,7 @@ class Voice:
         self._has_live_line = True
 
     def _safe(self, text: str) -> str:
-        """Put a question mark for what the stream's encoding cannot say: no output is worth an exception."""
+        """Replace characters that the stream's encoding lacks by question marks."""
         return text.encode(self._encoding, errors="replace").decode(self._encoding)
 
     def _clear(self) -> None:
@@ -119,7 +119,7 @@ class Voice:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step of a run: its title first, its duration when it is done; a fold in GitHub Actions."""
+        """Print a step's title, and its duration at the end; in GitHub Actions the step is a fold."""
         began = time.monotonic()
         self._print(f"::group::{_message(title)}" if self._github else f"==> {title}")
         try:
@@ -131,7 +131,7 @@ class Voice:
 
     @contextmanager
     def fenced(self) -> Iterator[None]:
-        """While others print: GitHub's runner obeys nothing of it, as the word that ends this is not to be guessed."""
+        """Have GitHub's runner ignore commands in what other programs print during the block."""
         if not self._github:
             yield
             return
@@ -143,7 +143,7 @@ class Voice:
             self._print(f"\n::{word}::")  # what was printed last may not have ended its line
 
     def verdict(self, text: str, *, good: bool) -> None:
-        """A closing line with its mark, in words where the terminal's encoding has no such character."""
+        """Print a closing line with its mark, or a word where the terminal's encoding lacks the character."""
         mark, word = ("✅", "[ok]") if good else ("❌", "[FAILED]")
         try:
             mark.encode(self._encoding)
@@ -176,7 +176,7 @@ class Voice:
 
 
 def _spelled(text: str) -> str:
-    """Spell out what is not printable, but for the ends of lines."""
+    """Escape characters that are not printable, except line feeds and tabs."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
@@ -209,7 +209,7 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def records_of(project: Path, kind: str) -> Path:
-    """The folder of a project's records of one kind, made if need be: `.testbay` is not for other users of the machine.
+    """Make and return the folder of a project's records of one kind, in `.testbay`, which other users cannot read.
 
     Raises:
         OSError: It cannot be written, another user made it, or it is a link, which a repository can hold: the oldest

@@ -1,4 +1,4 @@
-"""Ports: the one asked for, or the next free one; held so that two stacks never meet on the same."""
+"""Ports: the preferred one or the next free one, held so that two stacks never take the same."""
 
 import socket
 
@@ -8,7 +8,7 @@ _TRIES = 500
 
 
 def hold(preferred: int, *, fixed: bool, name: str) -> tuple[int, socket.socket]:
-    """A free port from `preferred` on, and what keeps every other stack on this machine away from it while open.
+    """Find a free port from `preferred` on; return it with a lock that keeps other stacks away while it is open.
 
     That is the UDP port of the same number: taken in one step, seen by all users and checkouts, given back by the
     kernel however we end, and no server of ours wants it.
@@ -39,7 +39,7 @@ def _lock(port: int) -> socket.socket | None:
 
 
 def taken(name: str, port: int, who: str) -> EngineUnavailableError:
-    """The error of a port that the manifest insists on and that is in use."""
+    """The error of a fixed port that is in use."""
     return EngineUnavailableError(
         f"{name}: port {port}, which the manifest asks for, is taken",
         why=f"held by {who}",

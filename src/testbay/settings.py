@@ -1,4 +1,4 @@
-"""The one reader of the environment: a flag beats a TESTBAY_ variable beats the default."""
+"""The settings of a call: a flag beats a TESTBAY_ variable beats the default. No other module reads the environment."""
 
 import math
 import os
@@ -17,7 +17,7 @@ MOST_SHARDS = 256  # as many jobs as a matrix of GitHub Actions has
 
 
 class Shard(NamedTuple):
-    """One part of a suite of so many, the first being 1; written 2/4."""
+    """The part of a suite to run: number `number` (from 1) of `of`; written 2/4."""
 
     number: int
     of: int
@@ -52,7 +52,7 @@ class Settings:
         return self.cache_dir / "stacks"
 
     def path_in_workspace(self, folder: Path) -> Path:
-        """A folder as GitHub names files: from the root of the checkout. Elsewhere there is nothing in between."""
+        """A folder relative to the checkout's root, as GitHub names files; empty outside GitHub Actions."""
         root = Path(self.environ.get("GITHUB_WORKSPACE") or folder)
         return folder.relative_to(root) if folder.is_relative_to(root) else Path()
 
@@ -181,7 +181,7 @@ def _llm(env: Mapping[str, str]) -> str:
 
 @contextmanager
 def without(prefix: str) -> Iterator[None]:
-    """The environment without the variables of that prefix, for a library that obeys them whatever it is told."""
+    """Hide the variables with a prefix during a block, for a library that always reads them."""
     taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
     try:
         yield
@@ -191,7 +191,7 @@ def without(prefix: str) -> Iterator[None]:
 
 @contextmanager
 def exported(values: Mapping[str, str], without: str) -> Iterator[None]:
-    """Set variables for a block, and hide those of a prefix; then the environment is as it was."""
+    """Set variables during a block, and hide those with the prefix `without`."""
     environment = os.environ  # that one again, also if a test puts another in its place
     hidden = [name for name in environment if name.startswith(without) and name not in values]
     before = {name: environment.get(name) for name in (*hidden, *values)}
@@ -209,12 +209,12 @@ def exported(values: Mapping[str, str], without: str) -> Iterator[None]:
 
 
 def environ() -> dict[str, str]:
-    """A copy of the environment as it is."""
+    """Copy the environment."""
     return dict(os.environ)
 
 
 def has_variables(prefix: str) -> bool:
-    """Return whether a variable of such a name is set."""
+    """Return whether a variable with that prefix is set."""
     return any(name.startswith(prefix) for name in os.environ)
 
 
@@ -224,7 +224,7 @@ def export(name: str, value: str) -> None:
 
 
 def duration(text: str, what: str) -> float:
-    """Seconds from what an option says: `90`, `500ms`, `90s`, `30m`, `2h`.
+    """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`.
 
     Raises:
         ManifestError: Not such a duration, or more than a week; names the option.

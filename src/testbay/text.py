@@ -1,4 +1,4 @@
-"""Text for people: a stranger's words made harmless, and numbers, durations and suggestions as people read them."""
+"""Text for people: untrusted text made printable; numbers, durations and suggestions in words."""
 
 import math
 import re
@@ -36,7 +36,7 @@ def _escaped(character: str) -> str:
 
 
 def strict_json(text: str | bytes) -> Any:
-    """JSON as its standard has it: no `NaN` or `Infinity`, no key twice, about which readers disagree.
+    """Parse JSON strictly: `NaN`, `Infinity` and duplicate keys, which readers treat differently, are errors.
 
     Raises:
         ValueError: It is not; RecursionError when it is nested too deeply.
@@ -71,12 +71,12 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 test`, `2 tests`."""
+    """A number with its noun: `1 test`, `2 tests`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """`4 ms`, `0.52 s`, `12.3 s`, `2 min 5 s`."""
+    """A duration in words: `4 ms`, `0.52 s`, `12.3 s`, `2 min 5 s`."""
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.995:
@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """`3d`, `2h`, `5m`, `7s`."""
+    """A short age: `3d`, `2h`, `5m`, `7s`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
@@ -95,7 +95,7 @@ def age(seconds: float) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `500ms`, `90s`, `5m`, `2h`, `1d`, or from `90`, which are seconds.
+    """Parse a duration into seconds: `500ms`, `90s`, `5m`, `2h`, `1d`, or `90`, which are seconds.
 
     Raises:
         ValueError: Not a duration, zero, or more than a week.
@@ -108,7 +108,7 @@ def parse_duration(text: str) -> float:
 
 
 def line_ranges(numbers: Iterable[int]) -> str:
-    """`3, 7-9`."""
+    """Line numbers as ranges: `3, 7-9`."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][1] + 1:

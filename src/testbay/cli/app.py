@@ -1,4 +1,4 @@
-"""Arguments → call → exit code: each file beside this one holds commands, and imports what is heavy inside them."""
+"""The command line: from arguments to a call to an exit code. Heavy imports stand inside the commands."""
 
 import sys
 from importlib import metadata
@@ -55,7 +55,7 @@ def _answer() -> int:
 def _root(
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.")] = False,
 ) -> None:
-    """Exist, so that --version is listed."""
+    """Print the version; this callback makes `--version` an option of `testbay` itself."""
     if version:
         Voice().say(f"testbay {metadata.version('testbay')}")
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""Commands around another program: what stands behind the dashes is that program's."""
+"""Commands that run another program: arguments after `--` belong to that program."""
 
 import difflib
 import shlex
@@ -18,10 +18,10 @@ _NEAR = 0.85  # --engne is, pytest's --cov and --no-cov are not
 
 
 class AroundACommand(TyperCommand):
-    """Everything behind the first -- is for another program, whether or not a service stands before it."""
+    """A command whose arguments after the first `--` go to another program, with or without a service before it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep it in `ctx.args`, behind what this command does not know itself."""
+        """Keep them in `ctx.args`, after the options that this command does not know."""
         at = args.index("--") if "--" in args else len(args)
         self._refuse_typos(ctx, args[:at])
         super().parse_args(ctx, args[:at])
@@ -29,7 +29,7 @@ class AroundACommand(TyperCommand):
         return list(ctx.args)
 
     def _refuse_typos(self, ctx: Any, args: list[str]) -> None:
-        """An option that is nearly one of ours would be refused by the other program, once the servers are there."""
+        """Refuse a misspelt option of ours at once: the other program would do so only after the servers started."""
         own = [name for option in self.params for name in option.opts if name.startswith("--")]
         for word in (word.partition("=")[0] for word in args if word.startswith("--")):
             if word not in own and (meant := difflib.get_close_matches(word, own, 1, _NEAR)):
@@ -40,7 +40,7 @@ class AroundACommand(TyperCommand):
 
 
 def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The service, and what is for pytest: an option, a path or a test's id in the service's place is pytest's, too.
+    """Separate the service from pytest's arguments: an option, a path or a test's id in its place is pytest's.
 
     Raises:
         typer.BadParameter: What is to be pytest's is another program.

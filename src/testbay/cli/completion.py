@@ -1,4 +1,4 @@
-"""Tab completion: names of this project, none of which can do harm in a shell's line."""
+"""Tab completion with names of this project that are safe in a shell's line."""
 
 import re
 from collections.abc import Callable, Iterable

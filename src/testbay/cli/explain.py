@@ -1,4 +1,4 @@
-"""`testbay explain`: the pages of docs/, which come with the package, for who has no checkout of it."""
+"""`testbay explain`: the pages of docs/, which are part of the package."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -84,7 +84,7 @@ def _name(file: Path, folder: Path) -> str:
 
 
 def _text(name: str, pages: Mapping[str, Path], section: str) -> str:
-    """A page; for a section of one that is cut into a folder, that folder's pages too."""
+    """A page's text; for a section also the pages of the folder of that name."""
     parts = [file for part, file in pages.items() if section and part.startswith(f"{name}/")]
     return "\n".join(file.read_text(encoding="utf-8") for file in (pages[name], *parts))
 
@@ -96,7 +96,7 @@ def _titles(pages: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _sections(text: str) -> list[str]:
-    """A page in pieces, each with its heading; a fenced block's comments are no headings."""
+    """Split a page at its headings; comments in fenced blocks are no headings."""
     fences = [text[: found.start()].count("\n```") % 2 for found in _HEADING.finditer(text)]
     cuts = [found.start() for found, inside in zip(_HEADING.finditer(text), fences, strict=True) if not inside]
     return [text[begin:end].strip() for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]

@@ -1,4 +1,4 @@
-"""The list of commands as `testbay --help` shows it: in groups, each with its whole first sentence."""
+"""The list of commands of `testbay --help`, in groups, each command with its whole first sentence."""
 
 import shutil
 import sys

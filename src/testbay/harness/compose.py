@@ -1,4 +1,4 @@
-"""The reading of a compose file, told without starting anything and without a manifest."""
+"""`testbay compose`: what testbay reads of a compose file; nothing is started, and no manifest is needed."""
 
 import json
 import re
@@ -30,7 +30,7 @@ _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A question about a compose file: which dependencies, and which services are named as theirs."""
+    """What to look for in which compose files: dependencies, and services that are named as theirs."""
 
     files: list[Path]
     needs: dict[str, str] = field(default_factory=dict)  # the dependency → the name it was asked by
@@ -71,7 +71,7 @@ def _project(folder: Path) -> tuple[Path, Manifest | None]:
 
 
 def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
-    """`postgres,redis=cache`: the dependencies by their names here, and which service is which."""
+    """Parse `postgres,redis=cache` into the dependencies with the names used, and the services named for them."""
     asked, named = {}, {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, service = (part.strip() for part in entry.partition("="))
@@ -115,7 +115,7 @@ def _selected(asked: Question, settings: Settings) -> tuple[ComposeFile, Selecti
 
 
 def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any]:
-    """A server as JSON has it."""
+    """A server as plain values for JSON."""
     made = ROOMS[room].described(service)
     told: dict[str, Any] = {
         "service": service.key,
@@ -138,7 +138,7 @@ def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any
 
 
 def _masked(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A server without the values that only those may see who ask for them."""
+    """A server with its secrets hidden."""
     environment = told["environment"]
     hidden = {name: value for name, value in environment.items() if _is_secret(name)}
     plain = {told["user"], told["db"]}  # told as they are: the same text elsewhere betrays nothing

@@ -1,4 +1,4 @@
-"""The doctor: this machine's abilities and faults, examined as a run would, without starting anything."""
+"""`testbay doctor`: whether this machine can run the project, found out as a run does, without starting anything."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ Finding = tuple[bool, str]
 
 
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
-    """Say every finding; returns 0 when some engine can run the project here, else the embedded engine's exit code."""
+    """Print every finding; return 0 when an engine can run the project here, else the embedded engine's exit code."""
     files = _compose_files(folder, settings)
     native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
     docker, said = _compose_engine(settings)
@@ -56,7 +56,7 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
 
 
 def _auto(files: list[list[Path]], settings: Settings) -> str:
-    """Engine and reason where Docker answers; nothing is pulled for the answer."""
+    """The engine that `auto` would choose where Docker answers, and why; no image is pulled."""
     found = daemon.find(settings.environ)
     services = [next(_services_of(room, files, settings), None) for room in ROOMS.values()]
     images = [service.image for service in services if service and not service.build]

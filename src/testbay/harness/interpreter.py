@@ -43,7 +43,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """The installed ones of pytest, pytest_cov, pytest_timeout, xdist and testbay.
+        """Which of pytest, pytest_cov, pytest_timeout, xdist and testbay are installed there.
 
         Raises:
             EngineUnavailableError: It does not start, or is too old.
@@ -83,7 +83,7 @@ class Interpreter:
 
 
 def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
-    """The manifest's `python`, else that of the active environment, of .venv/ or venv/, else the one that runs testbay.
+    """Choose the manifest's `python`, else the active environment's, .venv/'s or venv/'s, else testbay's own.
 
     Raises:
         ManifestError: The manifest names none that is there.
@@ -104,7 +104,7 @@ def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
 
 
 def bridge(cache_dir: Path) -> str:
-    """A folder for PYTHONPATH with our package and nothing else of our environment."""
+    """Make a folder for PYTHONPATH that holds our package and nothing else of our environment."""
     package = Path(__file__).parents[1]
     folder = cache_dir / "bridges" / hashlib.sha256(os.fsencode(package)).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def bridge(cache_dir: Path) -> str:
 
 
 def _unless_ours(program: Path, said: str) -> Interpreter:
-    """The environment that runs testbay is nothing to cross over to."""
+    """The interpreter of a program; of the environment that runs testbay, testbay's own."""
     if os.path.realpath(program.parent) == os.path.realpath(Path(sys.executable).parent):
         return Interpreter(program=Path(sys.executable))
     return Interpreter(program=program, said=said)

@@ -54,7 +54,7 @@ def process_plan(
     env: dict[str, str] | None = None,
     reads: list[str] | None = None,
 ) -> ProcessPlan:
-    """A server that works in its own folder and logs beside it; `reads`, where its program's files are, cages it."""
+    """Plan a server that works in its own folder and logs beside it; with `reads` (folders) it runs in a sandbox."""
     return {
         "name": name,
         "home": str(home),
@@ -167,7 +167,7 @@ class Tenancy(TypedDict):
 
 
 def filled(plan: ProcessPlan, mark: str, text: str) -> dict[str, Any]:
-    """A plan with every `mark` in it replaced."""
+    """Replace every `mark` in a plan."""
 
     def fill(value: Any) -> Any:
         if isinstance(value, str):

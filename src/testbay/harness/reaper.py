@@ -1,4 +1,4 @@
-"""The two processes between testbay and a command: whatever that starts stays their descendant, and ends with it.
+"""The two processes between testbay and a command: whatever the command starts is their descendant and ends with it.
 
 A program can leave its session and its parent (a daemon forks twice), but not its subreaper: orphans become the
 children of the inner process, or of the outer one where the inner one was killed. When the command ends, or the one who
@@ -65,7 +65,7 @@ def _end_as(status: int) -> None:
 
 
 def _become(argv: list[str], mask: set[int]) -> None:
-    """The command itself."""
+    """Become the command."""
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores them
@@ -77,7 +77,7 @@ def _become(argv: list[str], mask: set[int]) -> None:
 
 
 def attend(child: int, caller: int) -> int:
-    """Wait for the command's end; hand on what we are told, and end it when our caller is gone."""
+    """Wait for the command's end, hand signals on to it, and end it when our caller is gone; return its wait status."""
     while True:
         if os.getppid() != caller:
             return int(signal.SIGKILL)
@@ -91,7 +91,7 @@ def attend(child: int, caller: int) -> int:
 
 
 def end_descendants() -> None:
-    """SIGKILL for all, again and again: what they start meanwhile becomes ours too."""
+    """Kill all descendants repeatedly: what they start meanwhile becomes ours too."""
     deadline = time.monotonic() + _GONE_WITHIN_S
     while time.monotonic() < deadline:
         for pid in _descendants():

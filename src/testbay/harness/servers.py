@@ -1,4 +1,4 @@
-"""The server programs of this machine and the image each fits; PostgreSQL's other versions on request."""
+"""`testbay servers`: this machine's server programs, and further versions of PostgreSQL on request."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _CONTRIB = "pgcrypto"  # a build without it lacks its like, too
 
 
 def listed(chosen: Settings, voice: Voice) -> None:
-    """Say what is here, a line for each, and what can be added."""
+    """Print a line for each server program, and the versions that can be added."""
     for line in _lines(chosen):
         voice.say(line)
     whole = {

@@ -1,4 +1,4 @@
-"""The service under test: its own process on a lease, waited for until it really answers, ended with the test."""
+"""The service under test: a process on a lease, started until it answers, and ended with the test."""
 
 import http.client
 import signal

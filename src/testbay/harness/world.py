@@ -1,4 +1,4 @@
-"""The real world, while a test fakes its own: freezegun, pyfakefs, pytest-socket, gevent, `monkeypatch` of os or open.
+"""The real functions of Python while a test fakes them: freezegun, pyfakefs, pytest-socket, gevent, `monkeypatch`.
 
 Imported with the plugin, before any test can have changed something.
 """
@@ -53,14 +53,14 @@ _OF_PATH = len(vars(pathlib.Path))  # a fake of an inherited one is one more
 
 
 class Clock:
-    """Time that goes on. freezegun looks for the functions of `time` in modules, not in classes."""
+    """The real clock: freezegun replaces functions of `time` in modules, not in classes."""
 
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 
 
 class Disk:
-    """Reaches files as they are; pyfakefs, too, looks in modules alone."""
+    """Real access to files: pyfakefs, too, replaces functions in modules alone."""
 
     stat = staticmethod(os.stat)
     pwrite = staticmethod(os.pwrite)
@@ -69,7 +69,7 @@ class Disk:
 
 @contextmanager
 def real() -> Iterator[None]:
-    """Put back what a test has replaced, for the block: our own work is not part of what it fakes."""
+    """Restore what a test has replaced, for a block of our own work."""
     patcher = _file_system()
     if patcher is not None:
         patcher.pause()
@@ -107,7 +107,7 @@ def _is_untouched() -> bool:
 
 
 def faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
-    """List what is replaced now: module or class, name, the fake, the real one."""
+    """List what is replaced now: (module or class, name, fake, original)."""
     return [
         (module, name, vars(module).get(name, _ABSENT), value)
         for module, names in _REAL.items()
@@ -117,7 +117,7 @@ def faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
 
 
 def really(call: Callable[P, T]) -> Callable[P, T]:
-    """Wrap a function so that it runs in the real world."""
+    """Decorate a function so that it runs with Python's real functions."""
 
     @wraps(call)
     def outside(*args: P.args, **kwargs: P.kwargs) -> T:

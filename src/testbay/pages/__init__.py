@@ -1,4 +1,4 @@
-"""The ground of our pages: templates that escape every value, one style, a policy that lets nothing else in."""
+"""The base of our HTML pages: templates that escape every value, one style, a content security policy."""
 
 import base64
 import functools
@@ -23,7 +23,7 @@ def environment(folder: Path) -> jinja2.Environment:
 
 
 def policy(style: str, script: str = "") -> str:
-    """A Content-Security-Policy: this style, this script if there is one, and pictures that are in the page."""
+    """A Content-Security-Policy that allows this style, this script and embedded pictures."""
     scripts = f"script-src {_hash(script)}; " if script else ""
     return f"default-src 'none'; style-src {_hash(style)}; {scripts}img-src data:; base-uri 'none'; form-action 'none'"
 

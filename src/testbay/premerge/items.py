@@ -68,7 +68,7 @@ class CheckItems:
         self._found: list[Result] = []
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "CheckFile | None":
-        """The manifest."""
+        """Collect the manifest's checks."""
         if manifest_file(file_path.parent) != file_path:
             return None
         made: CheckFile = CheckFile.from_parent(parent, path=file_path)
@@ -84,7 +84,7 @@ class CheckItems:
             vars(outcome.get_result()).update(testbay_found=found)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A check whose service did not start could not be asked."""
+        """Take over a check's results; a check whose service did not start gets the verdict `error`."""
         found = getattr(report, "testbay_found", [])
         self._found += [Result(**facts) for facts in found]
         if report.failed and not found:
@@ -107,7 +107,7 @@ class CheckItems:
 
 
 class CheckFile(pytest.File):
-    """A manifest; its items are named as its checks."""
+    """A manifest, whose items are its checks."""
 
     ids: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""The one door to other processes: start them so that they die with us, know them beyond a reused pid, end them by id.
+"""Other processes: start them so that they end with us, identify them despite reused pids, end them.
 
 Kept light on imports: the guard starts through here and its start-up time is a number we publish.
 """

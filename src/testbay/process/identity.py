@@ -1,4 +1,4 @@
-"""Know processes beyond a reused pid, find those that belong together, and end them by id."""
+"""Identifying processes despite reused pids, finding those that belong together, and ending them."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ from testbay.process.starting import LINUX, run
 
 
 class ProcessId(NamedTuple):
-    """A process that cannot be mistaken for a later one with the same pid: pid and the kernel's start time."""
+    """The identity of a process: its pid and start time, which no later process with that pid shares."""
 
     pid: int
     started: str
 
     def alive(self) -> bool:
-        """Return whether this very process still runs (a zombie does not)."""
+        """Return whether this process still runs; a zombie does not."""
         return self.started != "" and _start_time(self.pid) == self.started
 
 
@@ -50,13 +50,13 @@ def is_root() -> bool:
 
 
 def in_session(sid: int) -> list[ProcessId]:
-    """Every living process of a session, the leader last so that it cannot reap and restart the others."""
+    """List the running processes of a session, the leader last so that it cannot restart the others."""
     members = [identify(pid) for pid in _pids() if _session(pid) == sid]
     return sorted((m for m in members if m.started), key=lambda m: m.pid == sid)
 
 
 def descendants(pid: int) -> list[ProcessId]:
-    """Every living process below one, whatever its session."""
+    """List the running descendants of a process, in whatever session."""
     parents = {other: _parent(other) for other in _pids()}
     found = {pid}
     while new := {other for other, parent in parents.items() if parent in found} - found:

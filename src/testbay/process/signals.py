@@ -1,4 +1,4 @@
-"""Signals that this process gets: turned into one error, held back, or handed on to the command in our place."""
+"""Signals to this process: turned into one error, ignored for a moment, or handed on to a command."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def _in_foreground() -> bool:
 
 
 def signal_name(number: int) -> str:
-    """`SIGKILL`; the real-time signals between the first and the last have no names."""
+    """The name of a signal, such as `SIGKILL`, or its number where it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -65,14 +65,14 @@ def signal_name(number: int) -> str:
 
 
 def ended_by(number: int) -> str:
-    """Describe a signal, with the likely reason for the one that cannot be logged."""
+    """Describe the end by a signal; for SIGKILL with its likely reason."""
     why = " (out of memory, or killed by hand)" if number == signal.SIGKILL else ""
     return f"ended by {signal_name(number)}{why}"
 
 
 @contextmanager
 def signals_as_errors() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal become one error that unwinds through every teardown.
+    """Raise InterruptedRunError on Ctrl-C, SIGTERM and a closed terminal, so that every teardown runs.
 
     The error may be raised in the middle of anything, also in a library's callback that wraps or swallows it. Whatever
     came of it there, it leaves this context as what it is.

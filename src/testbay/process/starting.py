@@ -1,4 +1,4 @@
-"""Start other processes, so that they end with us. Nothing else in testbay spawns."""
+"""Starting other processes so that they end with this one. No other module of testbay spawns."""
 
 import ctypes
 import errno
@@ -101,7 +101,7 @@ def spawn(
 def _reaped(
     argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
 ) -> list[str]:
-    """The command behind the reaper. What cannot run is told here, as without one."""
+    """Put the reaper before a command; a command that cannot run is refused here, as without the reaper."""
     words = [os.fspath(word) for word in argv]
     path = None if env is None else env.get("PATH", os.defpath)
     named = words[0] if os.sep in words[0] else (shutil.which(words[0], path=path) or "")

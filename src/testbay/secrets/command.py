@@ -1,4 +1,4 @@
-"""`testbay with-secrets`: fetch, mask, run the command with the values, search what it wrote. One process, no trace."""
+"""`testbay with-secrets`: fetches secrets, masks them, runs the command, and searches what it wrote for them."""
 
 import fnmatch
 import os
@@ -124,7 +124,7 @@ def execute(
 def _search(
     project: Path, environ: Mapping[str, str], found: Sequence[Secret], began: float, *, root: Path | None = None
 ) -> None:
-    """Take away every file written since that holds a secret: a run that failed is uploaded, too.
+    """Remove every file written since `began` that holds a secret: reports of a failed run are uploaded, too.
 
     Raises:
         SecretLeakedError: There was one, or one that could not be searched.
@@ -163,7 +163,7 @@ def _search(
 def _written(
     folders: Iterable[Path], environ: Mapping[str, str], began: float, stuck: list[str]
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
-    """Each file that was written since, and how it is taken away; `stuck` gets the folders that cannot be read."""
+    """Yield each file written since `began` and the function that removes it; collect unreadable folders in `stuck`."""
 
     def unread(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):

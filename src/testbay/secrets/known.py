@@ -1,4 +1,4 @@
-"""The secrets that must not be readable in an issue or a message, whichever report has them."""
+"""The known secrets, which are masked in issues and messages."""
 
 import fnmatch
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "RAILWAY_API_TOKEN", "RAILWAY_T
 
 
 def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Takes out of a text the values that the environment has for the secrets of the project that `start` is in.
+    """Make a function that masks the environment's secrets of the project that contains `start`.
 
     Those of each of its services, as a report of one may show what another one said; and our own credentials.
 

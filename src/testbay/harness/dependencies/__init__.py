@@ -59,7 +59,7 @@ class Dependency(Protocol):
     DEFAULT_PORT: int
 
     def find(self, service: ComposeService, environ: Mapping[str, str]) -> Server:
-        """The best server program on this machine for what the compose file names.
+        """Find the best server program on this machine for the compose file's image.
 
         Raises:
             EngineUnavailableError: None was found; says what to install.
@@ -69,7 +69,7 @@ class Dependency(Protocol):
         """Plan how the embedded engine starts it, the compose file's flags and environment carried over."""
 
     def described(self, service: ComposeService) -> Reading:
-        """The service as its image understands it, on either engine.
+        """Read the service as its image does, for either engine.
 
         Raises:
             ManifestError: The image would refuse to start.
@@ -89,7 +89,7 @@ class Dependency(Protocol):
         """
 
     def configured(self, service: ComposeService) -> Configured | None:
-        """The configuration file its container is to be started with, if it needs one to be shared."""
+        """The configuration file that its container is started with, if it needs one of ours; else None."""
 
     def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
         """Plan a server of a lease's own, with `{home}` for its folder; None where leases share the one."""
@@ -149,7 +149,7 @@ def room_of(service: ComposeService) -> Dependency | None:
 
 
 def title(service: ComposeService, room: Dependency) -> str:
-    """The server's title as its image has it: Redis or Valkey, where that is what stands in the room of Dragonfly."""
+    """The server's title by its image: Redis or Valkey for those images, though their room is Dragonfly's."""
     try:
         return room.endpoint(service, 0).title
     except ManifestError:  # the image would refuse to start, which a run says
@@ -157,7 +157,7 @@ def title(service: ComposeService, room: Dependency) -> str:
 
 
 def called(service: ComposeService, room: Dependency) -> str:
-    """The dependency's name as its image has it."""
+    """The dependency's name by its image: `redis` or `valkey` for those images."""
     name = title(service, room).lower()
     return name if name in needs.ALIASES else room.NAME
 

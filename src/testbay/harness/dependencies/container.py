@@ -1,4 +1,4 @@
-"""The inside of a service's container as far as the compose file decides it: mounted files, variables, the command."""
+"""The content of a service's container as the compose file decides it: mounted files, variables, the command."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Started(NamedTuple):
 
 
 def host_path(service: ComposeService, inside: str) -> Path | None:
-    """The file or folder of this machine that a container path shows; None when the image or a volume holds it."""
+    """Map a container's path to this machine's file or folder; None when the image or a volume holds it."""
     for granted in (*service.secrets, *service.configs):
         if granted.target == inside:
             return granted.file
@@ -132,7 +132,7 @@ def _from_file(service: ComposeService, name: str, file: str) -> str:
 
 
 def started(service: ComposeService, programs: Sequence[str]) -> Started:
-    """Find the words with which the container's command starts one of these programs, also behind `sh -c`.
+    """Find the arguments with which the container's command starts one of these programs, also behind `sh -c`.
 
     Without a program's name it is the image's own entrypoint that adds it in front of the flags, or of a redis.conf.
     """

@@ -1,4 +1,4 @@
-"""A dependency's server as its callers know it: the program, where it answers, what it said."""
+"""A dependency's server as its callers know it: its program, its address, its identity."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Endpoint:
 
 
 class RefusedError(OSError):
-    """The server answered, and will not let us in however long we wait: a wrong password, another protocol."""
+    """The server answered, and waiting changes nothing: a wrong password, another protocol."""
 
 
 class Answer(NamedTuple):
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A compose service as its image understands it, before anything starts.
+    """A compose service as its image reads it, before anything starts.
 
     `port` is the one inside the container; `argv` are the settings as words; `set_up` names the scripts that
     it runs once; `data` the folders in which the image keeps its data; `shared` says what tests have in common where
@@ -82,7 +82,7 @@ def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server program found on this machine: its executable, version, where it came from, what it stands in for.
+    """A server program on this machine: its executable, its version, its source, and a note for the user.
 
     With `hash_rounds` a server of testbay's keeps its passwords: more of them only cost each connection time.
     """

@@ -8,7 +8,7 @@ _MARKS = ("pyvenv.cfg", "conda-meta")  # beside the `bin` of a virtual environme
 
 
 def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Every program of that name, in the PATH's order.
+    """Yield every program of that name on the PATH, in its order.
 
     An activated environment, ours or the project's, puts the programs of its wheels first on the PATH: they are found
     as wheels, or not at all.
@@ -25,7 +25,7 @@ def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_a_package(program: Path) -> bool:
-    """A script that starts Python was made by an installer: pip's for a wheel, also in ~/.local/bin."""
+    """Return whether a Python package brought the program: it lies in an environment, or is a Python script."""
     environments = (program.parent.parent, program.resolve().parent.parent)  # `uv tool` links into ~/.local/bin
     if any((environment / mark).exists() for environment in environments for mark in _MARKS):
         return True

@@ -20,7 +20,7 @@ class NotUnderstoodError(Exception):
 
 
 def commands(line: str, environment: Mapping[str, str], read: Read) -> list[list[str]]:
-    """The words of each command that `;`, `&&` or a line feed separates, variables and quotes resolved.
+    """Split a line into commands at `;`, `&&` and line feeds, and each into words, with variables and quotes resolved.
 
     Args:
         line: What stands behind `sh -c`.
@@ -104,7 +104,7 @@ class _Scanner:
                 self._at += 1
 
     def _expansion(self) -> str:
-        """The value of what begins here, which is passed over."""
+        """Read the expansion that begins here, and return its value."""
         rest = self._line[self._at + 1 :]
         if self._line[self._at] == "`":
             end = self._find("`", self._at + 1)
@@ -151,7 +151,7 @@ class _Scanner:
         return said.rstrip("\n")
 
     def _split(self, value: str) -> None:
-        """An expansion outside quotes is cut into words at white space."""
+        """Split the value of an unquoted expansion into words at white space."""
         first, *more = value.split() or [""]
         if value[:1].isspace():
             self._end_word()

@@ -1,4 +1,4 @@
-"""The interface for slots: a part of a room's server for each test, at next to no cost."""
+"""The interface for slots: each test's part of a dependency's server."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ Steps = Generator[Any, None, Returned]  # of None or True: see Slot.take_back
 
 
 class Slot(Protocol):
-    """One numbered part of one server, in the hands of one process; at most one test has it at a time."""
+    """One numbered part of one server; one process owns it, and at most one test uses it at a time."""
 
     endpoint: Endpoint
     log: Path | None  # of a server of its own; None where it is in the stack's
@@ -40,7 +40,7 @@ class Slot(Protocol):
         """
 
     def remake(self) -> None:
-        """Make it from nothing, unreachable for clients that know where the last one was.
+        """Make the part from nothing, under an address that clients of the last one do not know.
 
         Raises:
             OSError: The server refused.
@@ -51,7 +51,7 @@ class Slot(Protocol):
 
 
 class Landlord(Protocol):
-    """One process's way to the parts of one server."""
+    """Gives out the slots of one server to one process."""
 
     shared: str  # what its parts do have in common, in words; empty when nothing
 
@@ -63,14 +63,14 @@ class Landlord(Protocol):
         """
 
     def has_room(self) -> bool:
-        """Return whether the server can well have one more slot than it must."""
+        """Return whether the server has room for a spare slot."""
 
     def close(self) -> None:
         """Close it after every slot."""
 
 
 class Ground(NamedTuple):
-    """The surroundings of a landlord: the server, the stack's folder, and the services of the guard and the pool.
+    """All that a landlord needs: the server, the stack's folder, and functions of the guard and the pool.
 
     `serve` starts a server of a slot's own under a name, from a port on, and returns its port and its log; `unserve`
     ends it; None where slots share the one there is. `another` gives a number up for a further one of the stack's.
@@ -85,7 +85,7 @@ class Ground(NamedTuple):
 
 
 def patience(limit_s: float) -> Iterator[bool]:
-    """Looks worth taking until something that is just ending has gone, soon at first; True with the last one."""
+    """Pace a loop that waits for something to go: pauses grow from 0.1 to 5 ms; yield True in the last round."""
     deadline = Clock.monotonic() + limit_s
     pause = 0.0001
     while Clock.monotonic() < deadline:
@@ -96,7 +96,7 @@ def patience(limit_s: float) -> Iterator[bool]:
 
 
 class Undivided:
-    """The landlord of a server that cannot be divided: everybody has all of it."""
+    """The landlord of a server that cannot be divided: every lease has all of it."""
 
     def __init__(self, endpoint: Endpoint, shared: str) -> None:
         self._endpoint = endpoint
@@ -128,7 +128,7 @@ class Everything:
         return Returned()
 
     def remake(self) -> None:
-        """Nor made anew."""
+        """Do nothing: the server cannot be made anew."""
 
     def close(self) -> None:
-        """Nor given back."""
+        """Do nothing: the server stays for the others."""

@@ -1,4 +1,4 @@
-"""The interface for state: a lease's data, kept in a file and put back into another lease, on either engine."""
+"""The interface for state: a lease's data, kept in a file and restored into another lease, on either engine."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ class Taken(NamedTuple):
 
 
 class Keeper(Protocol):
-    """Modules satisfy it: `postgres_archive`, `dragonfly_archive`, `nats_archive`."""
+    """The interface of a room's keeper; the modules `postgres.state`, `dragonfly.state` and `nats.state` satisfy it."""
 
     FILE: str
     LIMIT_BYTES: int
@@ -36,7 +36,7 @@ class Keeper(Protocol):
         """
 
     def restore(self, endpoint: Endpoint, file: Path) -> list[str]:
-        """Put it back where nothing is; returns what could not be, in words.
+        """Restore the state into an empty part; return in words what could not be restored.
 
         Raises:
             OSError: The server refused.
@@ -45,7 +45,7 @@ class Keeper(Protocol):
 
 
 class Lines:
-    """JSON objects, one a line, up to a size and a moment."""
+    """Collects JSON objects, one per line, up to a size and a deadline."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._lines: list[str] = []
@@ -62,7 +62,7 @@ class Lines:
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:
-        """A line, if there is room for it."""
+        """Add a line; return False if there is no room for it."""
         line = json.dumps(fact, ensure_ascii=False) + "\n"
         size = len(line.encode())
         if not self.has_room(size):
@@ -77,7 +77,7 @@ class Lines:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Each object of such a file.
+    """Yield each object of such a file.
 
     Raises:
         ValueError: A line is something else, or TypeError.
@@ -88,7 +88,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def to_json(data: bytes) -> Any:
-    """Text as it is, anything else in base64."""
+    """Convert bytes for JSON: UTF-8 text as it is, anything else in base64."""
     try:
         return data.decode()
     except UnicodeDecodeError:

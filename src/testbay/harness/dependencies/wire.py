@@ -31,11 +31,11 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def within(self, timeout_s: float) -> None:
-        """A new deadline, for the next exchange on a connection that is kept."""
+        """Set a new deadline, for the next exchange on a kept connection."""
         self._deadline = Clock.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The two ways dependencies run: natively (`embedded`) or in containers (`compose`).
+"""The two engines that run dependencies: natively (`embedded`) or in containers (`compose`).
 
 An engine lives inside a guard process and knows nothing about what runs in it: dependencies say how they are started.
 """
@@ -22,13 +22,13 @@ class Engine(Protocol):
         """
 
     def snapshot(self, name: str, template: str) -> bool:
-        """Keep a server's data as a template (it is stopped for it and started again); False where that is not done."""
+        """Save a server's data as a template (the server is stopped and started again); return whether it was saved."""
 
     def exited(self) -> list[tuple[str, int]]:
-        """Name and exit code of what has ended since the last call."""
+        """The name and exit code of each server that has ended since the last call."""
 
     def serve(self, server: ProcessPlan) -> int:
-        """Start a further native server, which may end without being news; returns its port.
+        """Start a further native server, whose end `exited` does not report; return its port.
 
         Raises:
             EngineUnavailableError: It could not be started.

@@ -1,4 +1,4 @@
-"""The compose engine: containers from a compose file of testbay's own, under a project name of its own.
+"""The compose engine: containers from a compose file that testbay writes, under a project name of its own.
 
 It lives in a guard, which has no site-packages, so it speaks to Docker through the CLI that Compose itself needs. One
 `docker logs --follow` per container writes the log file that the evidence comes from, and its end tells at once that
@@ -98,7 +98,7 @@ class Compose:
         return False
 
     def exited(self) -> list[tuple[str, int]]:
-        """A container whose log ended and that does not run any more."""
+        """Return the containers that have ended: their log ended, and they do not run any more."""
         ended = self._native.exited()
         for name, (container, log, child) in list(self._followers.items()):
             if child.poll() is None:
@@ -113,7 +113,7 @@ class Compose:
         return ended
 
     def stop(self) -> list[str]:
-        """`down` at once: nothing in the containers is worth an orderly end."""
+        """Remove the containers at once: nothing in them is worth an orderly end."""
         for _, _, child in self._followers.values():
             child.kill()
             child.wait()
@@ -183,7 +183,7 @@ def _literal(value: object) -> str:
 
 
 def _containers(project: str) -> dict[str, str]:
-    """Container id by compose service."""
+    """Map compose services to container ids."""
     columns = '{{.Label "com.docker.compose.service"}} {{.ID}}'
     answer = _docker("ps", "-a", "--filter", f"label=com.docker.compose.project={project}", "--format", columns)
     return dict(line.rsplit(" ", 1) for line in answer.out.splitlines())

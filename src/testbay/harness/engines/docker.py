@@ -1,4 +1,4 @@
-"""A Docker engine as the caller sees it: is there one, is it ours to use, are the images there, can they be had."""
+"""The Docker engine on this machine: whether it can be used, and which images it has or can pull."""
 
 import re
 import subprocess

@@ -89,7 +89,7 @@ class Embedded:
             self._run_step(server, step)
 
     def _run_step(self, server: ProcessPlan, step: Preparation) -> None:
-        """Recorded and ended by SIGTERM, which initdb hands on: its servers then give their shared memory back."""
+        """Run a preparation to its end. If we die, SIGTERM ends it: initdb hands it on, so shared memory is freed."""
         log = Path(server["log"])
         with log.open("ab") as output:
             child = self._spawn(
@@ -132,7 +132,7 @@ class Embedded:
                 raise _unconfined(server) from None
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
-        """Compose an environment without the caller's: a server must not inherit secrets, PGDATA or a foreign locale.
+        """Make an environment without the caller's variables: a server must not inherit secrets, PGDATA or a locale.
 
         A look at the process tells whose it is.
         """
@@ -140,7 +140,7 @@ class Embedded:
         return base | server["env"]
 
     def snapshot(self, name: str, template: str) -> bool:
-        """An orderly stop, a copy, and the same server again on the same port; nothing of one that has ended."""
+        """Stop a server in an orderly way, save its data, and start it again on the same port."""
         child = self._running.pop(name, None)
         if child is None:  # `exited` has told so
             return False
@@ -152,7 +152,7 @@ class Embedded:
         return kept
 
     def exited(self) -> list[tuple[str, int]]:
-        """Reap without waiting."""
+        """Return the servers that have ended, without waiting."""
         ended = [(name, code) for name, child in self._running.items() if (code := child.poll()) is not None]
         for name, _ in ended:
             del self._running[name]

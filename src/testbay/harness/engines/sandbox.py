@@ -1,4 +1,4 @@
-"""The cage of an embedded server: what it may read, write and execute, which the kernel's Landlock enforces.
+"""The sandbox ("cage") of an embedded server: what it may read, write and execute, enforced by Landlock.
 
 A database runs programs and writes files for anyone who connects (`COPY … TO PROGRAM`, `CONFIG SET dir`). In its cage
 it reads programs, libraries and its own folder, writes its own folder alone, and executes nothing but itself. A cage
@@ -58,7 +58,7 @@ def abi() -> int:
 
 
 def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str]) -> int | None:
-    """A cage as an open file, for `enter`; the caller closes it. None without Landlock.
+    """Make a Landlock ruleset for `enter`, as an open file that the caller closes; None without Landlock.
 
     Args:
         programs: All that may be executed; the loader each of them names comes with it.
@@ -87,7 +87,7 @@ def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str]) -
 
 
 def enter(ruleset: int) -> None:
-    """Confine this process and all that it will start, for ever. For a child before its program: two system calls.
+    """Confine this process and its children for good; called in a child before its program, with two system calls.
 
     Raises:
         OSError: The kernel refused.
@@ -98,7 +98,7 @@ def enter(ruleset: int) -> None:
 
 
 def _handled() -> int:
-    """Every access to files that this kernel can refuse."""
+    """The rights on files that this kernel's Landlock can restrict."""
     version = abi()
     rights = _OF_FILES & ~_TRUNCATE & ~_IOCTL_DEV | _READ_DIR | _CHANGE_FOLDERS | _REFER
     rights |= _TRUNCATE if version >= _TRUNCATE_ABI else 0

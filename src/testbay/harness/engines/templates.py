@@ -1,4 +1,4 @@
-"""Data directories kept between runs, initialised and migrated: a warm start copies one instead of making it.
+"""Templates: initialised and migrated data directories in the cache, which a warm start copies.
 
 An entry is a folder named by the hash of everything that went into it. Its seal, a listing of every file with size and
 time, is written last: an entry without a seal, or one that does not match it, was half-made or tampered with; it is
@@ -37,7 +37,7 @@ def restore(entry: Path, into: Path) -> bool:
 
 
 def _copied_whole(entry: Path, into: Path) -> bool:
-    """The seal is held against what was read while copying: one more look at each file is a tenth of a warm start."""
+    """Copy the data; return whether it matches the seal. Sizes and times are taken while copying, to save a pass."""
     try:
         return _copy(f"{entry / _DATA}", f"{into}") == _read_seal(entry)
     except OSError:
@@ -74,7 +74,7 @@ def prune(folder: Path, *, max_bytes: int = _MAX_BYTES, max_age_s: float = _MAX_
 
 
 def _copy(source: str, target: str, inner: str = "") -> dict[str, list[int]]:
-    """Folders and plain files, with modes and owners; returns the listing of what was read."""
+    """Copy folders and plain files with modes and owners; return the size and time of each file."""
     folder = Path(source + inner).stat()
     Path(target + inner).mkdir(mode=stat.S_IMODE(folder.st_mode))
     _give(target + inner, folder)
@@ -109,7 +109,7 @@ def _copy_file(source: str, target: str) -> list[int]:
 
 
 def _give(copy: str | int, facts: os.stat_result) -> None:
-    """A copy belongs to the owner of its original; only root meets another one's."""
+    """Give a copy the owner of its original, if that is another user's (only root meets one)."""
     if facts.st_uid != os.geteuid():
         os.chown(copy, facts.st_uid, facts.st_gid)
 

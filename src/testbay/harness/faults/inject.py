@@ -1,4 +1,4 @@
-"""Faults on purpose: what a test does to the way between its clients, the service's too, and its dependencies.
+"""The `faults` fixture: what a test can do to the connections between clients, the service's too, and servers.
 
 Every dependency of a lease is reached through a proxy, one process for all of a test process's (`proxy.py`). The
 servers themselves, and everybody else's leases on them, notice nothing.
@@ -24,11 +24,11 @@ _ANSWER_LIMIT_S = 10.0
 
 
 class ProxyGoneError(EngineUnavailableError):
-    """The proxy was killed; with it went every connection through it."""
+    """The proxy was killed, and every connection through it broke."""
 
 
 class Proxies:
-    """The holder's end of the proxy process. It ends when this is closed, and when we end, however we do.
+    """Starts and commands the proxy process, which ends with `close` or with this process.
 
     Args:
         log: Where it says what went wrong with itself.
@@ -63,7 +63,7 @@ class Proxies:
             return False
 
     def ask(self, **command: Any) -> dict[str, Any]:
-        """Have a command done; return when it is.
+        """Send a command to the proxy and wait until it is done.
 
         Raises:
             ProxyGoneError: It does not run any more.
@@ -80,7 +80,7 @@ class Proxies:
         return answer
 
     def _exchange(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to this command: one that a time limit interrupted may have left its own behind."""
+        """Send a command and return its answer; skip an answer to an earlier command that a time-out interrupted."""
         self._asked += 1
         try:
             self._channel.sendall(json.dumps({**command, "number": self._asked}).encode() + b"\n")
@@ -102,7 +102,7 @@ class Proxies:
         )
 
     def close(self) -> None:
-        """End it and everything that goes through it."""
+        """End the proxy, and every connection through it."""
         self._answers.close()
         self._channel.close()
         process.end([process.identify(self._child.pid)])
@@ -255,7 +255,7 @@ class Faults:
 
     @property
     def valkey(self) -> Link:
-        """The way to the keyspace, by another name."""
+        """The way to the keyspace, by the name that Valkey's clients have for it."""
         return self.dragonfly
 
     @property
@@ -289,6 +289,6 @@ class Faults:
             link.heal()
 
     def close(self) -> None:
-        """Break what still goes through, and accept no connection again."""
+        """Break every connection, and accept no further ones."""
         for link in self._links.values():
             self._proxies.ask(do="close", port=link.port)

@@ -1,4 +1,4 @@
-"""The proxy: a process between a test process and its dependencies, which breaks the way to them when it is told to.
+"""The proxy: a process between a test process and its dependencies that causes faults on command.
 
 Started as `python -m testbay.harness.faults.proxy` with a socket as standard input. A command is a JSON object on a
 line, and is answered by one as soon as it holds. The end of that socket is ours.
@@ -25,7 +25,7 @@ _NEVER = float("inf")
 
 
 def main() -> None:
-    """Obey until the holder's end of the socket closes."""
+    """Execute commands until the holder's end of the socket closes."""
     process.rename("testbay-proxy")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -50,7 +50,7 @@ class Door:
         self.listen()
 
     def listen(self) -> None:
-        """Let clients in; nothing happens when they are.
+        """Listen for clients, unless it already does.
 
         Raises:
             OSError: Another program took the port while it was closed.
@@ -61,7 +61,7 @@ class Door:
             self._selector.register(self._listener, selectors.EVENT_READ, self)
 
     def admit(self) -> bool:
-        """Connect the next client with the server; whether there was one."""
+        """Accept the next client and connect it with the server; return whether there was one."""
         if self._listener is None:
             return False
         try:
@@ -81,7 +81,7 @@ class Door:
         return True
 
     def set(self, fault: str, values: dict[str, float]) -> None:
-        """Set a fault; it replaces the same one of before."""
+        """Set a fault; it replaces an earlier one of the same kind."""
         self._faults[fault] = values
         if fault in _SHUT:
             self._shut()
@@ -92,7 +92,7 @@ class Door:
         self._reshape(is_new=fault == "drop_after")
 
     def heal(self, fault: str = "") -> None:
-        """Be without this fault, or without any.
+        """End this fault, or all of them.
 
         Raises:
             OSError: Another program took the port meanwhile.
@@ -106,7 +106,7 @@ class Door:
             self.listen()
 
     def due(self) -> float:
-        """Tell the next moment at which something is to be done without any news."""
+        """The time (monotonic) at which `on_time` has something to do."""
         waiting = () if self._shape.is_plain else self._connections
         return min([self._opens_at, *(connection.due() for connection in waiting)])
 
@@ -122,7 +122,7 @@ class Door:
                 connection.wake(now)
 
     def _reshape(self, *, is_new: bool = False) -> None:
-        """Tell the connections what is new; not what is as before, or they would let go what they hold."""
+        """Apply the faults to the connections if something changed: an unchanged treatment would release held bytes."""
         before = self._shape
         latency = self._faults.get("latency", {})
         drop = self._faults.get("drop_after")
@@ -151,7 +151,7 @@ class Door:
         self._connections.clear()
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the port and every connection."""
         self._shut()
         self._break()
         self._lock.close()
@@ -170,7 +170,7 @@ class Proxy:
         self._is_over = False
 
     def run(self) -> None:
-        """Serve for as long as commands come."""
+        """Serve connections and commands until the holder's end closes."""
         while not self._is_over:
             due = min([door.due() for door in self._doors.values()], default=_NEVER)
             patience_s = None if due == _NEVER else min(max(0.0, due - time.monotonic()), _LOOK_S)
@@ -186,7 +186,7 @@ class Proxy:
                     door.on_time(time.monotonic())
 
     def _hear(self) -> None:
-        """Obey every whole line; keep the rest for later."""
+        """Execute the command of every whole line; keep the rest for later."""
         try:
             data = self._channel.recv(65536)
         except OSError:

@@ -1,4 +1,4 @@
-"""One connection that goes through the proxy: bytes in both directions, passed on as its shape says.
+"""One connection through the proxy: bytes in both directions, delayed, limited or broken by its treatment.
 
 What has been read and cannot go on yet is bounded; at the bound no more is read, so that the sender has to wait, as
 for a slow server. The end of either direction is passed on as such.
@@ -26,7 +26,7 @@ _SPARE = 4
 
 
 class Treatment(NamedTuple):
-    """The treatment of bytes on their way. Latency and `drop_after_bytes` are of what the server says."""
+    """How bytes are treated on their way. Latency and `drop_after_bytes` concern those from the server."""
 
     is_frozen: bool = False
     latency_s: float = 0.0
@@ -44,7 +44,7 @@ _PLAIN = Treatment()
 
 
 class Flow:
-    """One direction of a connection; `chance` is there for what comes from the server."""
+    """One direction of a connection; `chance` is set for the direction from the server."""
 
     def __init__(self, source: socket.socket, sink: socket.socket, chance: random.Random | None) -> None:
         self.source = source
@@ -60,7 +60,7 @@ class Flow:
         self._is_free_at = 0.0  # when `bandwidth` lets the next byte pass
 
     def reshape(self, shape: Treatment) -> None:
-        """Take another treatment: held bytes need not wait for their time any more, and counting begins anew."""
+        """Change the treatment: release held bytes, and begin counting anew."""
         self._held = deque((0.0, data) for _, data in self._held)
         self._is_free_at = 0.0
         self.left_bytes = shape.drop_after_bytes if self._chance else None
@@ -77,11 +77,11 @@ class Flow:
         return min(may_hold - self._held_bytes, _READ_BYTES)
 
     def due(self) -> float:
-        """Tell the next moment at which something is to be done without any news."""
+        """The time (monotonic) at which the next held piece is due; infinite without one."""
         return self._held[0][0] if self._held and not self.is_blocked else _NEVER
 
     def read(self, shape: Treatment, now: float) -> None:
-        """Take in what has come, and pass it on if nothing speaks against it.
+        """Read what has arrived, and pass it on or hold it.
 
         Raises:
             OSError: The connection has to break.
@@ -173,14 +173,14 @@ class Connection:
         self._watched = {client: 0, server: 0}
 
     def reshape(self, shape: Treatment, now: float) -> None:
-        """Treat all flows like this from now on."""
+        """Change the treatment of both directions."""
         self._shape = shape
         for _, coming, _ in self._ends:
             coming.reshape(shape)
         self.wake(now)
 
     def due(self) -> float:
-        """Tell the moment to wake it, if nothing happens before."""
+        """The time (monotonic) at which `wake` has something to do; infinite if never."""
         if self._shape.is_plain or self._shape.is_frozen or not self.is_open:
             return _NEVER
         return min(coming.due() for _, coming, _ in self._ends)
@@ -212,7 +212,7 @@ class Connection:
             self.reset()
 
     def _watch(self) -> None:
-        """Ask to be told what there is something to do about, and nothing else."""
+        """Register both sockets for the events that can be handled now; close the connection if both ends are over."""
         if self.is_open and all(coming.is_over for _, coming, _ in self._ends):
             self._close()
         if not self.is_open:
@@ -231,7 +231,7 @@ class Connection:
             self._watched[end] = wanted
 
     def reset(self) -> None:
-        """Break it: both sides are told at once that it is gone, and with it what was under way."""
+        """Break the connection: both sides get RST at once, and bytes under way are lost."""
         if self.is_open:
             for end, _, _ in self._ends:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

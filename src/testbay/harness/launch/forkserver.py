@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None)
 
 
 def main() -> Callable[[], None]:
-    """Serve until the socket is closed. Returns only in a service: what to do there."""
+    """Serve until the socket is closed. Returns only in a forked service: the function that becomes it."""
     here = Path(__file__).parent
     preloading, reaper = _beside(here / "preloading.py"), _beside(here.parent / "reaper.py")
     sys.path[:] = _ORIGINAL_PATH
@@ -73,7 +73,7 @@ def _look_around() -> None:
 
 
 def _beside(file: Path) -> Any:
-    """A program of ours as a module that no service sees."""
+    """Load a file of ours as a module that is not in `sys.modules`."""
     spec = importlib.util.spec_from_file_location(f"testbay_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -109,7 +109,7 @@ def _split(reaper: Any, request: dict[str, Any], output: int, status: int) -> No
 
 
 def _become(request: dict[str, Any], written: dict[str, str | None], preloading: Any) -> None:
-    """Be the service: its variables, its folder, its coverage, its code; nothing of it was there before."""
+    """Become the service: set its variables and folder, begin coverage, run its code."""
     environ = {**request["env"], **written}
     os.environ.clear()
     os.environ.update({name: value for name, value in environ.items() if value is not None})
@@ -182,7 +182,7 @@ def _tell(error: BaseException) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """End as Python does, without its last step, which takes every library apart and copies the memory of the fork.
+    """End as Python does, without its last step, which finalises every library and copies the fork's memory.
 
     That step costs five times the rest of a start and an end. It also flushes files that were left open; so does this.
     """

@@ -22,7 +22,7 @@ _AFTER_FORK = "COV_CORE_SOURCE"  # how pytest-cov before 7 measures: at an inter
 
 
 def with_path(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables with the programs of the tests' Python before all others."""
+    """The variables with the folder of the tests' Python first on the PATH."""
     return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
 
 
@@ -52,7 +52,7 @@ class Launcher:
         self._records: dict[int, Path] = {}
 
     def begin(self, env: Mapping[str, str]) -> None:
-        """Begin to load what the service is known to want; nothing waits for it."""
+        """Begin to load, in the background, what the service is known to import."""
         env = with_path(env)
         program = self._warm(commandline.argv(self._tenancy["start"], {"port": "0"}, env["PATH"]), env)
         if program is not None and self._known() is not None:
@@ -61,7 +61,7 @@ class Launcher:
     def start(
         self, command: str, values: Mapping[str, str], env: Mapping[str, str], output: IO[bytes]
     ) -> "process.Child | Forked":
-        """A process of the service, or another program of the project; `values` are for the command's placeholders.
+        """Start a process of the service, or another program of the project; `values` fill the command's placeholders.
 
         Raises:
             ManifestError: The command cannot be run.
@@ -106,7 +106,7 @@ class Launcher:
         return started
 
     def answered(self, child: "process.Child | Forked") -> None:
-        """The process is ready: what it has loaded until now is what the next one finds loaded."""
+        """Note that a process is ready: what it has loaded until now is loaded ahead for the next one."""
         if (record := self._records.pop(child.pid, None)) is None:
             return
         self._modules = learned.recorded(record)
@@ -123,7 +123,7 @@ class Launcher:
             record.unlink(missing_ok=True)
 
     def _warm(self, argv: Sequence[str], env: Mapping[str, str]) -> PythonProgram | None:
-        """The program, where it may be a fork."""
+        """The command as a Python program if it may be forked, else None."""
         if self._preload == "off" or not process.LINUX or self._gave_up:
             return None
         if _AFTER_FORK in env:
@@ -173,7 +173,7 @@ class Launcher:
         return None
 
     def _do_without(self, spoilt: Mapping[str, str]) -> None:
-        """Let another interpreter load the rest: half of what one of these does may have been done."""
+        """Leave these modules out and take another interpreter: this one may have executed half of them."""
         left = [name for name in self._known() or () if name not in spoilt]
         self._modules = left
         if not isinstance(self._preload, list):

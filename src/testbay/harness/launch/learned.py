@@ -46,7 +46,7 @@ class Learned:
             return None
 
     def keep(self, modules: Sequence[str]) -> None:
-        """Remember them. A full disk fails no test: they are learned again."""
+        """Store the modules. An error of the disk is ignored: they are learned again."""
         text = json.dumps({"lock": self._lock, "modules": _valid(modules)})
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class Learned:
             made.replace(self._file)
 
     def record(self) -> Path:
-        """An empty file for the names of modules."""
+        """Make an empty file into which a process writes the names of its modules."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         noted = self._file.with_suffix(f".{os.getpid()}.names")
         noted.write_bytes(b"")
@@ -63,7 +63,7 @@ class Learned:
 
 
 def recorded(file: Path) -> list[str]:
-    """The names in it; it is gone then."""
+    """Read the names in a record, and remove it."""
     try:
         with file.open("rb") as noted:
             names = noted.read(_MOST_BYTES).decode(errors="replace").splitlines()

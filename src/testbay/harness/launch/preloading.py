@@ -1,4 +1,4 @@
-"""Libraries loaded ahead of a service, and whether an interpreter that has loaded them may be forked.
+"""Loading libraries ahead of a service, and finding out whether the interpreter may then be forked.
 
 Belongs to the program `forkserver.py`: nothing of testbay is imported.
 """
@@ -31,7 +31,7 @@ def allowed_folders() -> tuple[str, ...]:
 
 
 class ModuleNotes:
-    """A finder that finds nothing: it notes in a file the name of each module that is looked for."""
+    """A finder that finds nothing, and writes the name of each imported module to a file."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -125,7 +125,7 @@ def _reader() -> str:
 
 
 def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
-    """Import the modules, and tell what came of it: the answer to the order.
+    """Import the modules; return the answer to the order.
 
     `spoilt` are modules that must not be loaded ahead, each with the reason: another interpreter has to do without.
     `unsafe` says why this one may not be forked. `reads` are the variables that were read, each with its value and the
@@ -194,7 +194,7 @@ def _shared_memory() -> set[str]:
 
 
 def _unsafe(descriptors: dict[str, str], shared: set[str]) -> str:
-    """Say what a fork would lose, or share with its brothers; empty when there is nothing of the kind."""
+    """Say why the interpreter must not be forked (threads, open files, shared memory …); empty if it may be."""
     if (threads := len(os.listdir("/proc/self/task"))) > 1:  # noqa: PTH208
         return f"its libraries start threads as they are imported ({threads - 1})"
     opened = [where for number, where in _descriptors().items() if where not in (descriptors.get(number), *_HARMLESS)]

@@ -1,4 +1,4 @@
-"""A command line that is a Python program of this environment, taken apart; why another one is not."""
+"""Parsing a command line that runs a Python program of this environment."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class PythonProgram:
 
 
 def taken_apart(argv: Sequence[str], path: str) -> PythonProgram | str:
-    """The Python program that the words start, or why they start none that this interpreter could become."""
+    """The Python program that a command line starts, or why this interpreter cannot become it."""
     if _is_this_python(argv[0], path):
         return _of_python(argv[1:])
     if Path(argv[0]).name in _SHELLS:

@@ -1,4 +1,4 @@
-"""The caller's side of the fork server: order what it loads, have it start processes, see how each ends."""
+"""The caller's side of the fork server: tells it what to load, has it start processes, waits for their ends."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def request(
 
 
 class GoneError(Exception):
-    """The fork server ended, or says nothing."""
+    """The fork server ended, or did not answer."""
 
 
 class Forked:
@@ -89,7 +89,7 @@ class Forked:
             os.close(self._status)
 
     def _line(self, timeout_s: float | None) -> bytes | None:
-        """The next line, empty at the end; None when nothing came."""
+        """The next line of the status pipe; empty at its end, None when nothing came in time."""
         said = b""
         waiting = select.poll()  # `select.select` refuses a descriptor above 1023
         waiting.register(self._status, select.POLLIN)
@@ -139,7 +139,7 @@ class ForkServer:
         return self._child.poll() is None
 
     def loaded(self) -> dict[str, Any]:
-        """Wait until it has loaded what it was told to; its answer, see `preloading.load`.
+        """Wait until the modules are loaded; return the answer of `preloading.load`.
 
         Raises:
             GoneError: It ended, or takes too long.
@@ -153,7 +153,7 @@ class ForkServer:
         return self._answer
 
     def differs(self, env: Mapping[str, str]) -> str:
-        """Name a variable that was read with another value than this, and the reader; empty without one."""
+        """Say which variable was read with another value than `env` has, and by what; empty when none was."""
         answer = self.loaded()
         read = {
             name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)
@@ -165,7 +165,7 @@ class ForkServer:
         return next((f"{read[name][1]} read {name} as it was loaded, which has changed since" for name in other), "")
 
     def start(self, request: Mapping[str, Any], output: IO[bytes]) -> Forked:
-        """A fork that becomes the program of the request, in a session of its own.
+        """Fork a process that becomes the requested program, in a session of its own.
 
         Raises:
             GoneError: It ended.

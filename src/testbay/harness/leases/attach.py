@@ -1,4 +1,4 @@
-"""The stack that leases are taken on: the one `testbay run` started for its tests, a kept one, or one of their own."""
+"""The stack that leases are taken on: that of `testbay run`, a kept one, or one that the tests start for themselves."""
 
 import io
 import threading
@@ -40,7 +40,7 @@ class Attachment:
 
 
 def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
-    """Lease on the stack that belongs to this test process.
+    """Open a pool of leases on the stack that belongs to this test process; start a stack if there is none.
 
     Args:
         folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.
@@ -78,7 +78,7 @@ class Borrowed:
 
 
 def borrow(asked: "Request") -> Borrowed | None:
-    """A lease on the kept stack with this very configuration; None when none runs, or it cannot be shared.
+    """Take a lease on the kept stack with this configuration; None when none runs, or it cannot be shared.
 
     Raises:
         MigrationError: The kept stack's migrations could not be brought up to date.
@@ -107,7 +107,7 @@ def _endpoint(lease: Lease, name: str) -> Endpoint:
 
 
 def await_end(run: str) -> None:
-    """Wait until the stack of a run of several workers is gone, which its guard sees to once the last one ended.
+    """Wait until the stack of a run with several workers is gone: its guard ends it after the last worker.
 
     Raises:
         LeftBehindError: It is still there after ten seconds, and cannot be ended.
@@ -135,7 +135,7 @@ def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
 
 
 def _service(folder: Path, project: Path) -> "Manifest":
-    """The service whose folder the tests are in, else the project's only one."""
+    """Find the service whose folder holds the tests, else the project's only service."""
     from testbay.manifest.files import manifest_file
     from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_service

@@ -1,4 +1,4 @@
-"""A lease as a test sees it: where its parts answer, the variables it is found by, the faults on the way to it."""
+"""A lease as a test sees it: the addresses of its slots, its environment variables, its faults."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from testbay.harness.stack import exports
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """The address of a lease's part of one dependency; `url` (or `dsn`) is what every client takes."""
+    """The address of a lease's slot of one dependency; every client takes its `url` (or `dsn`)."""
 
     name: str
     url: str = field(repr=False)
@@ -55,7 +55,7 @@ class Lease:
 
     @property
     def name(self) -> str:
-        """The name of its parts, as far as their servers have names for them."""
+        """The lease's name, which its database and its NATS account have too."""
         return f"lease{self._number}"
 
     @property
@@ -75,7 +75,7 @@ class Lease:
 
     @property
     def valkey(self) -> Reach:
-        """The empty keyspace, by another name."""
+        """The empty keyspace, by the name that Valkey's clients have for it."""
         return self.dragonfly
 
     @property
@@ -85,7 +85,7 @@ class Lease:
 
     @property
     def exports(self) -> dict[str, str]:
-        """The variables a service finds its dependencies by, and what the manifest's `env` maps."""
+        """The variables by which a service finds its dependencies, and those of the manifest's `env`."""
         endpoints = {name: self._endpoint(name) for name in self._slots}
         if self._exported is None or self._exported[0] != endpoints:  # they are other ones once a part was remade
             self._exported = endpoints, exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
@@ -104,7 +104,7 @@ class Lease:
         return environ | self.exports | measured
 
     def slot(self, name: str) -> Any:
-        """A part itself, for the fixture that knows more about it.
+        """The slot of a dependency, for a fixture that knows its type.
 
         Raises:
             EngineUnavailableError: The manifest does not need that dependency.
@@ -115,12 +115,12 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """This slice past the proxies, for looking on while the way is cut; without faults this lease."""
+        """The same lease without the proxies, to look at it while the way is cut; without faults this lease."""
         return self._direct or self
 
     @property
     def faults(self) -> Faults:
-        """The faults on the way to its parts.
+        """The faults on the way to the lease's dependencies.
 
         Raises:
             ManifestError: It was taken without.

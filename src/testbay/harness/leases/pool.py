@@ -1,4 +1,4 @@
-"""Leases for tests: one process's private slices of a running stack, ready before they are asked for.
+"""The pool of leases of one test process, which makes leases before tests ask for them.
 
 A lease that comes back is made as new on the spot where that is quick, else by a thread in the background, which then
 also makes one more than there were, up to a few: a suite whose tests only write rows needs a single lease.
@@ -60,12 +60,12 @@ class Pool:
         self._background = ThreadPoolExecutor(1, "testbay-leases")
 
     def own(self, sid: int) -> None:
-        """Hand a process session over to the stack's guard: if we die, it ends it."""
+        """Hand a process session to the stack's guard, which ends it if this process dies."""
         self._line.say({"do": "own", "sid": sid})
 
     @property
     def mark(self) -> str:
-        """The mark in the environment of all that a test starts, by which the guard finds it when we are gone."""
+        """The mark in the environment of all that a test starts, by which the guard can end it."""
         if not self._mark:
             self._mark = secrets.token_hex(16)
             self._line.say({"do": "mark", "mark": self._mark})
@@ -81,7 +81,7 @@ class Pool:
         return {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
 
     def logs(self, held: Sequence[Lease]) -> dict[str, Log]:
-        """Every server's log, and what in it is not about leases other than those."""
+        """Every server's log, restricted to the lines about these leases where a log has lines of others."""
         found = dict(self._logs)
         for lease in held:
             for name, slot in self._slots[lease.name].items():
@@ -92,21 +92,21 @@ class Pool:
         return found
 
     def facts(self) -> list[str]:
-        """The servers and the applied migrations, a line each."""
+        """A line with the servers, and one with the applied migrations."""
         applied = [name for name, _ in registry.read(self._home).get("migrations", [])]
         return [servers(self.tenancy), *([f"migrations: {', '.join(applied)}"] if applied else [])]
 
     @property
     def shared(self) -> list[str]:
-        """The parts that leases on this stack have in common, in words."""
+        """The things that all leases on this stack share, in words."""
         return [lord.shared for lord in self._landlords.values() if lord.shared]
 
     def warm(self) -> None:
-        """Begin to make the first lease; nothing waits for it."""
+        """Begin to make the first lease in the background."""
         self._order(self._making, self._make)
 
     def take(self) -> Lease:
-        """A lease as new.
+        """Take a lease that is as new.
 
         Raises:
             EngineUnavailableError: A server refused to give one.
@@ -142,14 +142,14 @@ class Pool:
 
     @world.really
     def _again(self, failed: "_Failed") -> Lease:
-        """Do now what failed in the background: it may have met what another test was faking just then."""
+        """Repeat what failed in the background: it may have met what another test was faking just then."""
         try:
             return failed.make() or self._make()
         except Exception as error:
             raise _refused(error) from error
 
     def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
-        """Take a lease back, and return in words what the test left open; the lease is ready again now or in a moment.
+        """Take a lease back, and return in words what the test left open.
 
         With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
         """
@@ -180,7 +180,7 @@ class Pool:
         return Lease(number, self.tenancy, slots, lease.shared, faults=faults, direct=direct)
 
     def _order(self, orders: list[Future[None]], make: Callable[[], Lease | None]) -> None:
-        """Have a lease made in the background; the outcome is put where `take` looks."""
+        """Make a lease in the background, and put the outcome into the queue that `take` reads."""
 
         def work() -> None:
             try:
@@ -210,7 +210,7 @@ class Pool:
         return lease
 
     def _make_spare(self) -> Lease | None:
-        """One more than there are tests, while others are remade: where the servers have room for it."""
+        """Make one lease more than are in use, while others are remade; None where the servers have no room for it."""
         disk = Path(self._data_dir)
         room = not disk.exists() or shutil.disk_usage(disk).free > _SPARE_DISK_BYTES
         return self._make() if room and all(lord.has_room() for lord in self._landlords.values()) else None
@@ -226,7 +226,7 @@ class Pool:
         )
 
     def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], tuple[int, Path]]:
-        """Give a function that has the guard start a server like `plan`, which ends with this process or on demand."""
+        """Return a function by which the guard starts a server like `plan`; it ends with this process or on demand."""
 
         def serve(name: str, first_port: int) -> tuple[int, Path]:
             whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
@@ -244,7 +244,7 @@ class Pool:
         return serve
 
     def _number(self) -> int:
-        """A free number."""
+        """Take a free number for a lease."""
         held = registry.hold_number(self._home)
         if held is None:
             raise EngineUnavailableError(
@@ -257,7 +257,7 @@ class Pool:
         return number
 
     def _another(self, number: int) -> int:
-        """A number for the one given up; when none is free, the one that was given up longest ago."""
+        """Exchange a number for a free one; when none is free, for the one that was given up longest ago."""
         self._spent.append(number)
         held = registry.hold_number(self._home)
         if held is None:
@@ -266,7 +266,7 @@ class Pool:
         return held[0]
 
     def close(self) -> None:
-        """Give everything back, and hang up."""
+        """Close every slot, and disconnect from the guard."""
         self._background.shutdown(wait=True, cancel_futures=True)
         self._returning.clear()
         for slot in (slot for slots in self._slots.values() for slot in slots.values()):
@@ -313,14 +313,14 @@ def _refused(error: Exception) -> BayError:
 
 
 def servers(tenancy: Tenancy) -> str:
-    """`embedded: PostgreSQL 18.6, Dragonfly 9.1.2 (valkey 9.1 stand-in), NATS 2.15.1`."""
+    """The servers in words: `embedded: PostgreSQL 18.6, Dragonfly 9.1.2 (valkey 9.1 stand-in), NATS 2.15.1`."""
     found = [Endpoint(**fields) for fields in tenancy["endpoints"].values()]
     said = (f"{e.title} {e.version}" + (f" ({e.note})" if e.note else "") for e in found)
     return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"
 
 
 def opened(home: Path, chosen: settings.Settings) -> Pool:
-    """A pool on the stack with that folder.
+    """Open a pool on the stack in that folder.
 
     Raises:
         EngineUnavailableError: It does not run any more.

@@ -1,4 +1,4 @@
-"""A lease on its way back: every server works on its part at the same time, and the last answers can wait."""
+"""The return of a lease: all servers clean their slots at the same time, and the last answers can wait."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +8,7 @@ from testbay.harness.dependencies.slots import Returned, Slot, Steps
 
 
 class Returning:
-    """Asks each server for its part of one lease, after a test. PostgreSQL, say, deletes rows meanwhile.
+    """Has each server clean its slot of one lease after a test, all at the same time.
 
     `foreign` says that a part is of a dependency which a package brings: that is asked in the real world.
     """
@@ -21,7 +21,7 @@ class Returning:
         self._at_work: dict[int, Steps] = {index: slot.take_back() for index, slot in enumerate(slots)}
 
     def look(self) -> list[str]:
-        """Tell in words what the test left open; the servers may still be at work when that is known."""
+        """Return in words what the test left open; the servers may still be at work then."""
         waiting = list(reversed(self._at_work))  # the first one, a database, has been told before and works longest
         with self._world():
             while waiting:
@@ -29,7 +29,7 @@ class Returning:
         return [text for _, returned in sorted(self._found.items()) for text in returned.left]
 
     def _step(self, index: int) -> bool:
-        """Take one step; tell whether the rest of them can wait, or there are no more."""
+        """Take one step of a slot; return whether its further steps can wait, or there are none."""
         try:
             return next(self._at_work[index]) is True
         except StopIteration as done:
@@ -41,11 +41,11 @@ class Returning:
 
     @property
     def spoilt(self) -> list[Slot]:
-        """List the parts that have to be remade, as far as that is known."""
+        """The slots that have to be remade, as far as that is known."""
         return [slot for index, slot in enumerate(self._slots) if index in self._found and not self._found[index].ready]
 
     def finish(self) -> list[Slot]:
-        """Hear the last answers; list the parts that have to be remade."""
+        """Wait for the last answers; return the slots that have to be remade."""
         with self._world():
             while self._at_work:
                 for index in list(self._at_work):

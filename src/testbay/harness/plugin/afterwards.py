@@ -1,4 +1,4 @@
-"""The record of a plain pytest in which a test with a lease failed: `testbay report` shows it as that of a run."""
+"""A record of a plain pytest session in which a test with a lease failed, for `testbay report`."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from testbay.harness.plugin.recorder import Recorder, append
 
 
 class Afterwards(Recorder):
-    """Keeps the facts of a session, and writes them when it has ended: only then is it known whether they are asked.
+    """Keeps the facts of a session, and writes them at its end if a test with a lease has failed.
 
     Args:
         root: Pytest's root, from which it names files.
@@ -27,12 +27,12 @@ class Afterwards(Recorder):
         self._stack: dict[str, Any] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Notice on which stack a test failed, besides what each phase did."""
+        """Record the phase, and the stack on which a test has failed."""
         self._stack = self._stack or getattr(report, "testbay_stack", {})
         super().pytest_runtest_logreport(report)
 
     def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
-        """Write the record, and say how it is read."""
+        """Write the record, and name the command that reads it."""
         if not self._stack:
             return
         try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AsyncPostgres:
-    """The access of psycopg's asynchronous connections to the lease's database."""
+    """Opens psycopg's asynchronous connections to the lease's database."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -31,7 +31,7 @@ class AsyncPostgres:
 
 
 class Asyncpg:
-    """The access of asyncpg to the lease's database.
+    """Opens connections of asyncpg to the lease's database.
 
     Raises:
         ManifestError: It is not installed.
@@ -58,7 +58,7 @@ class Asyncpg:
 
 
 class AsyncRedis:
-    """The access of redis-py's asynchronous client to the lease's keyspace."""
+    """Opens redis-py's asynchronous clients on the lease's keyspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""The exception behind a failed test, as a service's log has it, and tracebacks without the frames of libraries."""
+"""The exception behind a failed test, read from a service's log; and tracebacks without frames of libraries."""
 
 import json
 import re
@@ -100,7 +100,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _raised(lines: Sequence[str], root: Path) -> Raised | None:
-    """The exception of the traceback that begins with the first line."""
+    """Read the exception of the traceback that begins with the first line; None when it is not complete."""
     place = ""
     for number, whole in enumerate(lines[1:], 1):
         line = _BAR.sub("", whole).rstrip(" │")
@@ -131,7 +131,7 @@ def _seen_from(root: Path, file: str) -> str:
 
 
 def fold(lines: Sequence[str]) -> list[str]:
-    """The lines with each run of library frames in one; a traceback of libraries alone stays whole."""
+    """Fold each series of library frames into one line; a traceback of libraries alone stays whole."""
     folded: list[str] = []
     hidden: list[str] = []
     kept: list[str] = []
@@ -147,7 +147,7 @@ def fold(lines: Sequence[str]) -> list[str]:
 
 
 def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each line with the file of the frame it belongs to; none outside of tracebacks that have a frame of ours."""
+    """Yield each line with the file of its frame; the file is empty outside tracebacks with frames of the project."""
     file, indent, mixed = "", 0, False
     for number, line in enumerate(lines):
         bare = _BAR.sub("", line)
@@ -172,7 +172,7 @@ def _is_mixed(lines: Sequence[str]) -> bool:
 
 
 def _told(kept: list[str], hidden: list[str]) -> list[str]:
-    """The line that stands for several frames; a single one is worth its two lines."""
+    """The line that stands for several frames; a single frame stays as it is."""
     if len(hidden) < 2:
         return kept
     names = dict.fromkeys(_library(file) for file in hidden)

@@ -1,4 +1,4 @@
-"""A suite's own settings under `testbay run`: pytest's arguments are completed, and none of the suite's overridden."""
+"""Completing pytest's arguments under `testbay run`: what the suite itself sets is not overridden."""
 
 import shutil
 import sys
@@ -18,14 +18,14 @@ _REPORTS = {"json": "coverage.json", "xml": "coverage.xml"}
 
 
 class ReportCopies:
-    """Leaves the reports of a run where the suite wants them, too."""
+    """Copies the reports of a run to where the suite wants them."""
 
     def __init__(self) -> None:
         self.wanted: list[tuple[Path, Path]] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Complete the reports after pytest and its plugins have written them."""
+        """Copy the reports after pytest and its plugins have written them."""
         for ours, theirs in self.wanted:
             if ours.exists():
                 theirs.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ _PATTERNS = ("source", "source_dirs", "include", "omit")
 
 
 def read(named: str, folders: Sequence[Path]) -> Rules:
-    """The settings in the file `named`, else in the first file and folder that coverage.py would look at."""
+    """Read the settings from the file `named`, else from the first file that coverage.py would read."""
     for folder in folders:
         for name in dict.fromkeys((named, *_FILES)):
             if rules := _of(folder / name):
@@ -56,7 +56,7 @@ def _as_ini(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _from_elsewhere(rules: Rules, folder: Path) -> Rules:
-    """Paths that are relative to another folder than the one coverage.py runs in."""
+    """Adapt the rules' paths, which are relative to another folder than the one coverage.py runs in."""
     moved = {section: dict(options) for section, options in rules.items()}
     for options in moved.values():
         for key in _PATTERNS:
@@ -128,13 +128,13 @@ def write(rules: Rules, file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporting:
-    """The decimals with which a project reports its percentage, and the least that it accepts."""
+    """A project's settings for the percentage: its decimals, and the minimum (`fail_under`)."""
 
     fail_under: float = 0.0
     precision: int = 0
 
     def is_low(self, percent: float) -> bool:
-        """Return whether coverage.py holds it for too little: it compares what it shows, and 100 is only the whole."""
+        """Return whether coverage.py rejects the percentage: it compares the rounded value, and 100 means all of it."""
         if self.fail_under == 100:
             return percent < self.fail_under
         decimals = len(f"{self.fail_under:g}".partition(".")[2])
@@ -142,7 +142,7 @@ class Reporting:
 
 
 def reporting(file: Path) -> Reporting:
-    """Read how the project reports from its settings; a value that is not a number counts as not said."""
+    """Read the project's settings for the percentage; a value that is not a number counts as absent."""
     said = _of(file).get("report", {})
     try:
         return Reporting(fail_under=float(said.get("fail_under", 0)), precision=int(said.get("precision", 0)))

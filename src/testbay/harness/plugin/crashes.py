@@ -1,4 +1,4 @@
-"""Crashes of pytest-xdist's workers, told by the process that is left: how it ended, where it was, the logs."""
+"""Reports of crashed pytest-xdist workers, made by the controller: how the worker ended, its stack, the logs."""
 
 import faulthandler
 import itertools
@@ -20,7 +20,7 @@ _ENDS_WITHIN_S = 5.0
 
 
 class Crashes:
-    """The controller's part: it opens files for each worker, which leaves its notes there, and its stack at a crash.
+    """The controller's part: opens two files for each worker, one for its notes and one for its stack at a crash.
 
     The files have no name: they are gone with the controller, however it ends. A worker reaches them through /proc, so
     elsewhere than on Linux there are none, and only how the worker ended is told.
@@ -40,7 +40,7 @@ class Crashes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, report: Any) -> None:
-        """The report of a test whose worker is gone."""
+        """Complete the report of a test whose worker is gone."""
         worker = report.node.gateway
         texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
         stack = _frames(texts.get("stack", b"").decode(errors="replace"))
@@ -56,7 +56,7 @@ class Crashes:
             add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:
-        """The notes have been read."""
+        """Close the files: the notes have been read."""
         for file in itertools.chain(*(opened.values() for opened in self._files.values())):
             file.close()
 
@@ -66,7 +66,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def _ending(worker: Any) -> str:
-    """Say how the worker's process ended, as far as the library that started it tells."""
+    """Say how the worker's process ended, as far as execnet knows."""
     popen: Any = getattr(getattr(worker, "_io", None), "popen", None)
     try:
         code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended

@@ -1,4 +1,4 @@
-"""The evidence of a failed test: what every server and the service logged while it ran, and their condition."""
+"""The evidence of a failed test: what the servers and the service logged while it ran, and their condition."""
 
 import json
 from collections.abc import Callable, Generator, Mapping
@@ -29,7 +29,7 @@ class EvidenceSource(Protocol):
     """A source of facts about the stack."""
 
     def logs(self) -> Mapping[str, Log]:
-        """Every log by title, the most telling one first."""
+        """Every log by title, the most important one first."""
 
     def facts(self) -> list[str]:
         """The facts worth knowing about the stack, in one line each."""
@@ -45,7 +45,7 @@ class EvidenceSource(Protocol):
 
 
 class Windows:
-    """The offsets where each log's part for the running test begins. Sizes, since a container's clock may differ."""
+    """For each log, the offset at which the running test begins. An offset, as a container's clock may differ."""
 
     def __init__(self) -> None:
         self._logs: dict[str, Log] = {}
@@ -138,7 +138,7 @@ class Evidence:
         self._notes = notes
 
     def notice(self) -> None:
-        """A lease was taken, a service started: the test is to be shown their logs from here on."""
+        """Open windows on the logs of a new lease or service: the test's report shows them from here on."""
         self._windows.open(self._source.logs())
         if self._notes is not None:
             text = self._windows.as_json()
@@ -148,7 +148,7 @@ class Evidence:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Every window opens."""
+        """Open a window on every log."""
         item.stash[_failed] = False
         self._windows = Windows()
         self.notice()
@@ -157,7 +157,7 @@ class Evidence:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Cut the logs with the failing phase; what the teardown of a failed test logs is a second cut."""
+        """Add the logs to the report of a failed phase, and those of its teardown to that of the teardown."""
         report = yield
         if report.failed:
             self._take_secrets_out(report)
@@ -189,7 +189,7 @@ class Evidence:
 
 
 def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -> None:
-    """Say in the error's first line what the service raised, and show that before everything else."""
+    """Name the service's exception in the error's first line, and put its traceback before all other sections."""
     told = f"{title}: {mask(str(raised))}"
     said = f" · {told}"
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -207,7 +207,7 @@ def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -
 
 
 class Causes:
-    """Tells each cause whole at the end: pytest cuts its own short lines where the terminal ends."""
+    """Prints each cause in full at the end of the session: pytest cuts its own lines at the terminal's width."""
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print before pytest's short lines."""
@@ -220,7 +220,7 @@ class Causes:
 
 
 def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:
-    """Sections of ours, which `ours` finds again: pytest-xdist carries a report's attributes over."""
+    """Add sections of ours to a report, and note their titles: pytest-xdist transfers a report's attributes."""
     report.sections += [(title, mask(text)) for title, text in sections.items()]
     vars(report)["testbay_sections"] = [*getattr(report, "testbay_sections", []), *sections]
 

@@ -56,7 +56,7 @@ class Leases:
 
 
 class Nats:
-    """The `nats` fixture: the access to the lease's account."""
+    """The `nats` fixture: opens connections to the lease's account."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -76,7 +76,7 @@ class Nats:
 
 
 def _nats_login(address: SplitResult) -> dict[str, str]:
-    """The login apart from the address: nats-py does not undo the escapes of one."""
+    """The login as options: nats-py does not unescape the login in an address."""
     user, password = unquote(address.username or ""), unquote(address.password or "")
     if address.password is None:
         return {"token": user} if user else {}

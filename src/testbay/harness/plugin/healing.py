@@ -25,7 +25,7 @@ class Healing:
 
     @contextmanager
     def between(self, leases: "Pool", lease: "Lease") -> "Iterator[Lease]":
-        """The lease, reached through proxies; at the end whatever still goes through them is closed.
+        """Yield the lease as it is reached through proxies; close the proxies at the end.
 
         Raises:
             EngineUnavailableError: The proxy cannot be had.
@@ -46,7 +46,7 @@ class Healing:
                 through.faults.close()
 
     def facts(self) -> list[str]:
-        """The present faults, for a test's report."""
+        """A line with the present faults, for a test's report."""
         found = [words for faults in self._open for words in faults.on]
         return [f"faults: {', '.join(found)}"] if found else []
 

@@ -1,4 +1,4 @@
-"""Hints beside errors that a suite meets when testbay is new in it: what leads to the remedy stands with the error."""
+"""Hints for errors that a suite meets when testbay is new to it: each names the remedy."""
 
 import re
 from collections.abc import Callable, Generator
@@ -84,7 +84,7 @@ def _usual_port(said: str) -> str:
 
 
 class Hints:
-    """Adds them where a manifest says that testbay is meant. `concerns` tells that."""
+    """Adds hints to reports. `concerns` tells whether the project has a manifest: otherwise nothing is added."""
 
     def __init__(self, concerns: Callable[[], bool]) -> None:
         self._concerns = concerns
@@ -100,7 +100,7 @@ class Hints:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """A test file that could not be imported."""
+        """Add a hint to the report of a test file that could not be imported."""
         report = yield
         self._add(report, getattr(report, "call", None))
         return report
@@ -110,6 +110,6 @@ class Hints:
         report.sections += [("testbay", text)] if text and self._concerns() else []
 
     def note(self, error: BaseException) -> None:
-        """Beside an error that ends pytest before it has a report."""
+        """Add a hint to an error that ends pytest before it has a report."""
         if (text := hint(error)) and self._concerns():
             error.add_note(text)

@@ -29,7 +29,7 @@ _KEPT = pytest.StashKey[bool]()
 
 
 class Keeping:
-    """Keeps it for the first tests of a run that fail, and says in their reports where, or why not: that fails no test.
+    """Keeps the state of the first failed tests of a run, and says in their reports where, or why it could not.
 
     Args:
         config: Has how many tests that are; under xdist the controller tells its workers the run they are of.
@@ -51,7 +51,7 @@ class Keeping:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Under xdist, told to each worker."""
+        """Tell each worker the run's id under xdist."""
         node.workerinput["testbay_run"] = self._run
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # with the logs already in the report
@@ -80,7 +80,7 @@ class Keeping:
         add_sections(report, {"state of the test": said}, self._mask)
 
     def _kept(self, report: pytest.TestReport) -> str:
-        """The folder, from the project on; empty when enough tests were first."""
+        """Keep the state; return the folder relative to the project, empty when the limit was reached before."""
         from testbay.harness.run import archiving
 
         folder = archiving.claim(self._run_folder(), report.nodeid, self._limit)
@@ -112,7 +112,7 @@ class Keeping:
         return target
 
     def _stack(self) -> dict[str, Any]:
-        """The facts about the stack in the record of a plain pytest; empty under `testbay run`, which knows it."""
+        """The facts about the stack for the record of a plain pytest; empty under `testbay run`, which has them."""
         if "TESTBAY_RUN_DIR" in settings.environ():
             return {}
         tenancy = self._pool().tenancy

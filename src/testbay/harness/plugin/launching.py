@@ -1,4 +1,4 @@
-"""The launchers of the services under test inside pytest: one for each stack, and a line on why starts were cold."""
+"""The launchers of the services under test, one for each stack; they say at the end why starts were cold."""
 
 import signal
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Ran(NamedTuple):
 
 
 class Launching:
-    """Makes launchers, and ends them with the session."""
+    """Makes launchers and services, and ends them with the session."""
 
     def __init__(self) -> None:
         self._launchers: dict[Path, Launcher] = {}
@@ -74,7 +74,7 @@ class Launching:
 
     @property
     def open(self) -> "list[Service]":
-        """The services that were not ended for good."""
+        """The services that are not closed."""
         self._services = [service for service in self._services if not service.closed]
         return self._services
 
@@ -98,7 +98,7 @@ class Launching:
 
     @world.really
     def run(self, pool: "Pool", lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
-        """A command to its end."""
+        """Run a command to its end."""
         self._commands += 1
         log = self._log(pool, f"command-{lease.name}-{self._commands}")
         with log.open("ab") as output:
@@ -117,7 +117,7 @@ class Launching:
         return log
 
     def close(self) -> None:
-        """End them; what they have to say is kept for the summary."""
+        """End the launchers; keep their remarks for the summary."""
         for launcher in self._launchers.values():
             if launcher.why_cold and launcher.cold_starts:
                 self._said.append(f"{launcher.name} starts cold, as {launcher.why_cold}")
@@ -126,18 +126,18 @@ class Launching:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A worker's lines go to its controller."""
+        """Hand a worker's remarks to its controller."""
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_SAID] = self._said
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Each worker has a launcher of its own, and most of them the same to say."""
+        """Take over a worker's remarks."""
         self._said += getattr(node, "workeroutput", {}).get(_SAID, [])
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
-        """Tell it once, however often it happened."""
+        """Print each remark once."""
         for line in dict.fromkeys(self._said):
             terminalreporter.write_line(f"testbay: {line}")
 

@@ -1,4 +1,4 @@
-"""One reading of each measured file for all reports of coverage.py: reading it is most of what a report takes."""
+"""Reading each measured file once for all reports of coverage.py: reading takes most of a report's time."""
 
 from collections.abc import Callable, Generator
 from typing import Any

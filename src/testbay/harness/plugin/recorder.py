@@ -36,7 +36,7 @@ class Recorder:
         self.facts: list[dict[str, Any]] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Record which tests are about to run, after -k, --lf and the like."""
+        """Record which tests are about to run, after the selection by -k, --lf and the like."""
         self._plan([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
@@ -50,7 +50,7 @@ class Recorder:
             self._write([{"planned": new}])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that could not be imported."""
+        """Record a file that could not be imported."""
         if report.failed:
             fact = {
                 "id": report.nodeid,
@@ -61,7 +61,7 @@ class Recorder:
             self._write([fact | {"error": first_error_line(report)}])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A phase has ended; with the last one come the attempts before this one."""
+        """Record the end of a phase; the last phase of a test carries its earlier attempts."""
         fact = fact_of(report)
         if (number := self._attempt(report)) > 1:
             fact["attempt"] = number
@@ -126,7 +126,7 @@ def append(file: Path, facts: list[dict[str, Any]]) -> None:
 
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:
-    """Put the end of a phase into plain values. Texts are bounded and hold nothing that a terminal would obey."""
+    """Turn a phase's report into plain values. Texts are bounded and printable."""
     outcome: str = report.outcome if report.outcome in _OUTCOMES else "rerun"
     failed = outcome in ("failed", "rerun")
     fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": outcome}
@@ -150,7 +150,7 @@ def _is_ours(report: pytest.TestReport, title: str) -> bool:
 
 
 def _bounded(text: str) -> str:
-    """The end of a text: what was said last says most."""
+    """Keep the end of a text, which says most."""
     text = visible(text)
     more = len(text) - _TEXT_CHARACTERS
     return text if more <= 0 else f"… {more} characters more\n{text[more:]}"
@@ -172,7 +172,7 @@ def first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def _place(report: pytest.TestReport) -> list[Any]:
-    """File and line where it failed: the last one in the project's own code, else where the test begins."""
+    """The file and line where a test failed: the last in the project's own code, else the test's first line."""
     entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
     places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
     # Of the project's own code pytest shows paths as seen from here.
@@ -183,7 +183,7 @@ def _place(report: pytest.TestReport) -> list[Any]:
 
 
 class JUnit:
-    """Adds to pytest's own JUnit file what it leaves out: the sections of ours, and attempts that were rerun.
+    """Adds our sections and the attempts that were rerun to pytest's JUnit file.
 
     Attempts stand in elements of Maven's Surefire, which Jenkins and GitLab show: `flakyFailure` when the test passed
     in the end, `rerunFailure` when it did not.

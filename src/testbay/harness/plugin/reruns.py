@@ -12,7 +12,7 @@ Status = tuple[str, str, tuple[str, dict[str, bool]]]
 
 
 class Reruns:
-    """The part in the process that runs the tests.
+    """Reruns failed tests, in the process that runs the tests.
 
     Args:
         times: How often at most a test is run again.
@@ -23,7 +23,7 @@ class Reruns:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """Instead of pytest's own: only the last attempt is reported, and carries the others with it."""
+        """Run a test in pytest's place: only the last attempt is reported, and carries the others with it."""
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         attempts: list[dict[str, Any]] = []
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
@@ -61,14 +61,14 @@ def _forget_failed_fixtures(item: pytest.Item) -> None:
 
 
 class Flaky:
-    """The part in the process that sees every report: counts, tells, and with the policy `fail` turns the run red."""
+    """Counts and prints flaky tests, in the process that sees every report; with the policy `fail` the run fails."""
 
     def __init__(self, policy: str) -> None:
         self._policy = policy
         self._found: dict[str, list[str]] = {}
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
-        """An R for a test that passed when it was run again: one, where pytest would count it as passed."""
+        """Show an R for a test that passed when it was run again, and count it as flaky."""
         if report.when != "call" or not getattr(report, "testbay_flaky", False):
             return None
         return "flaky", "R", ("FLAKY", {"yellow": True})
@@ -80,12 +80,12 @@ class Flaky:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Green only if that is what the policy says."""
+        """Let the run fail if a test was flaky and the policy is `fail`."""
         if self._found and self._policy == "fail" and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Each flaky test with what it said in the attempts that failed."""
+        """Print each flaky test with the errors of its failed attempts."""
         if not self._found:
             return
         terminalreporter.section("flaky tests: failed, then passed on a fresh lease", yellow=True)

@@ -1,4 +1,4 @@
-"""The stack as a pytest process holds it: its pool, the leases that are taken, the services that run on them."""
+"""The stacks of a pytest process: their pools, the leases that tests hold, and the services that run on them."""
 
 import sys
 import warnings
@@ -97,7 +97,7 @@ class Leasing:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """A package of a workspace has a manifest, and so a stack, of its own."""
+        """Note the folder of the test: a package of a workspace can have a manifest, and so a stack, of its own."""
         self._now = item.path.parent
 
     def _where(self) -> Path:
@@ -189,7 +189,7 @@ class Leasing:
         self.evidence.notice()
 
     def logs(self) -> dict[str, Log]:
-        """The service's first: it is what is tested."""
+        """Every log by title, the service's first."""
         attached = self._attached()
         if attached is None:
             return self._logs
@@ -197,7 +197,7 @@ class Leasing:
         return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
-        """The servers, the migrations, and the service's condition."""
+        """A line each on the services' condition, the faults, the servers and the migrations."""
         attached = self._attached()
         if attached is None:
             return []
@@ -231,7 +231,7 @@ class Leasing:
         return masking.masked(text, values) if values else text
 
     def lags(self) -> bool:
-        """`docker logs` has to bring them."""
+        """Return whether logs come late: those of containers come through `docker logs`."""
         attached = self._attached()
         return attached is not None and attached.pool.tenancy["engine"] == "compose"
 

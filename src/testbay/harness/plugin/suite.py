@@ -1,4 +1,4 @@
-"""The options of the pytest that `testbay run` starts, apart from that pytest: importing it costs a run its time."""
+"""The options of the pytest that `testbay run` starts. It imports no pytest, which would cost each run time."""
 
 import json
 import os
@@ -25,13 +25,13 @@ class Suite:
     workers: int = 1
 
     def write(self, file: Path) -> Path:
-        """Keep it for the pytest that is started next."""
+        """Write the options to a file for the pytest that is started next."""
         file.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return file
 
     @classmethod
     def read(cls, file: Path) -> "Suite":
-        """Take over what was written."""
+        """Read the options that `write` wrote."""
         return cls(**json.loads(file.read_text(encoding="utf-8")))
 
 

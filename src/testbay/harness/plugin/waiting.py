@@ -1,4 +1,4 @@
-"""Waiting in a test for what a service is about to do: short pauses, one deadline, the last answer when it passes."""
+"""Waiting in a test for what a service is about to do: short pauses, and one deadline."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.002, 0.02
 
 
 def eventually(ask: Callable[[], T], what: str = "", deadline_s: float = 20.0) -> T:
-    """The first answer that is true.
+    """Call `ask` until its answer is true, and return that answer.
 
     Raises:
         AssertionError: There was none within `deadline_s`; it names what was waited for, and the last answer.

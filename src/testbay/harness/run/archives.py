@@ -1,4 +1,4 @@
-"""Kept leases of failed tests, read again: a stranger's folder, so its description is checked, and every part."""
+"""Reading the kept state of failed tests. The folder may come from elsewhere, so every part of it is checked."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class _Fact(BaseModel):
 
 
 class About(_Fact):
-    """Whose state it is: the test, its first error line, the service, and on which servers."""
+    """The subject of an archive: the test, its first error line, the service, its engine and server versions."""
 
     test: Text
     error: Text
@@ -42,7 +42,7 @@ class About(_Fact):
 
 
 class Part(_Fact):
-    """One file. `left_out` says what is not in it."""
+    """One file of an archive; `left_out` names what was too much for it."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,60}\.(sql|jsonl|log)$")]
     bytes: Annotated[int, Field(ge=0, le=_PART_BYTES)]
@@ -67,14 +67,14 @@ class Archive(_Fact):
 
     @property
     def when(self) -> datetime:
-        """The time of its making; the beginning of time if that is not readable."""
+        """The time at which it was made; 1970 if that is not readable."""
         with suppress(ValueError):
             return datetime.fromisoformat(self.time).astimezone(UTC)
         return _NEVER
 
 
 class Kept(NamedTuple):
-    """An archive that was found, and where; `refused` says what is wrong with one that cannot be used."""
+    """An archive and its folder; `refused` says why it cannot be used."""
 
     folder: Path
     archive: Archive | None
@@ -150,7 +150,7 @@ def check(folder: Path, archive: Archive) -> None:
 
 
 def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
-    """Put every part back; returns what could not be, in words.
+    """Restore every part into running servers; return a line for each thing that could not be restored.
 
     Raises:
         ManifestError: A part is not what testbay writes, or the server refuses it.

@@ -28,7 +28,7 @@ Mask = Callable[[str], str]  # takes secrets out of a text
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Whose state is kept: the test, its first error line, the service, and on which servers."""
+    """The subject of an archive: the test, its first error line, the service, its engine and server versions."""
 
     test: str
     error: str
@@ -38,7 +38,7 @@ class Subject:
 
 
 def claim(run: Path, test: str, limit: int) -> Path | None:
-    """The folder for a failed test's archive; None when as many tests of the run have one. Workers may call at once."""
+    """Reserve a folder for a failed test's archive; None when `limit` tests have one. Workers may call this at once."""
     leases = run / FOLDER
     leases.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test.rpartition("::")[2])[:60].strip("-.")
@@ -50,7 +50,7 @@ def claim(run: Path, test: str, limit: int) -> Path | None:
 
 
 def keep(folder: Path, about: Subject, parts_at: Mapping[str, Endpoint], logs: Mapping[str, str], mask: Mask) -> None:
-    """Write an archive. A dependency that refuses is named in it, and does not spoil the others.
+    """Write an archive. A dependency whose state cannot be read is named in it; the others are kept.
 
     Args:
         folder: Where; it is made.
@@ -97,6 +97,6 @@ def _write(file: Path, text: str, left_out: str = "") -> dict[str, Any]:
 
 
 def digest(file: Path) -> str:
-    """The checksum of a part."""
+    """Return a file's SHA-256 in hex."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

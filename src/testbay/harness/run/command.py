@@ -18,7 +18,7 @@ from testbay.harness.stack.stack import Stack
 
 
 def execute(run: Run, pytest_args: Sequence[str]) -> int:
-    """The whole of tier 3."""
+    """Run the service's tests from start to teardown; return the exit code."""
     return conclude(run, lambda: _steps(run, pytest_args))
 
 
@@ -35,7 +35,7 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
 
 
 class _Recorded(Stages):
-    """A stack for this run alone: its stages are steps of the run, and stand in its record."""
+    """Makes the stages of a stack for this run alone steps of the run, and records them."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.voice, copies=run.logs, sets_aside=True)
@@ -62,7 +62,7 @@ class _Recorded(Stages):
         self._run.record.migrations = names
 
     def end(self, stack: Stack) -> None:
-        """Teardown is not interrupted: a second Ctrl-C would leave what the first meant to end."""
+        """Tear the stack down, uninterrupted: a second Ctrl-C would leave behind what the first was to end."""
         with process.signals_ignored(), self._run.step("Tear down"):
             self._run.logs.catch_up()
             left = stack.stop()
@@ -78,7 +78,7 @@ class _Recorded(Stages):
 
 @contextmanager
 def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
-    """A private slice of a kept stack, which stays."""
+    """Run on a lease of a kept stack, which stays."""
     stack = borrowed.stack
     run.logs.follow(stack.home, from_now=True)
     _note_dependencies(run, stack)
@@ -100,7 +100,7 @@ def _note_dependencies(run: Run, stack: Stack) -> None:
 
 
 def _running_line(stack: Stack, name: str) -> str:
-    """`PostgreSQL: Running on port 15433 (18.6, embedded)`."""
+    """The closing line of a dependency: `PostgreSQL: Running on port 15433 (18.6, embedded)`."""
     endpoint = stack.endpoints[name]
     facts = ", ".join(part for part in (endpoint.version, stack.request.engine, endpoint.note) if part)
     shared = planning.shared(stack.request, name)
@@ -109,7 +109,7 @@ def _running_line(stack: Stack, name: str) -> str:
 
 @contextmanager
 def _migrations(run: Run) -> Iterator[None]:
-    """The step that leaves the database migrated, and its closing line."""
+    """The step that applies the migrations, and its closing line."""
     try:
         with run.step("Apply migrations"):
             yield

@@ -9,7 +9,7 @@ from testbay.manifest.project import repository
 
 
 def relocate(file: Path, ran_in: Path, project: Path) -> None:
-    """Name each file of the report as seen from the root of the repository, which is then its only source.
+    """Make the report's file names relative to the repository's root, and that root its only source.
 
     coverage.py names them relative to the folders it measured, and those by absolute paths of this machine: a
     reader elsewhere, such as a scanner in a container, finds none of them.
@@ -31,6 +31,6 @@ def relocate(file: Path, ran_in: Path, project: Path) -> None:
 
 
 def _place(name: str, sources: Sequence[str], ran_in: Path) -> Path | None:
-    """The file that is meant; None for one that is not on this machine."""
+    """Find the file that a name in the report means; None when it is not on this machine."""
     candidates = [ran_in / name, *(ran_in / source / name for source in sources)]
     return next((place.resolve() for place in candidates if name and place.is_file()), None)

@@ -15,17 +15,17 @@ _LEAST_ROOM_BYTES = 256 << 10
 
 
 def run_id(who: str, unique: str) -> str:
-    """An id that sorts by time."""
+    """Make a run's id; ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{who}-{unique}"
 
 
 def runs(project: Path) -> Path:
-    """Locate a project's runs; the folder need not be there."""
+    """The folder of a project's runs, which may be missing."""
     return project / ".testbay" / _KIND
 
 
 def make(project: Path, name: str) -> Path:
-    """The folder of a run, which may be there already; the oldest ones beyond the newest twenty go.
+    """Make a run's folder unless it exists, and remove all but the newest twenty.
 
     Raises:
         EngineUnavailableError: It cannot be written.
@@ -48,7 +48,7 @@ def make(project: Path, name: str) -> Path:
 
 
 def _check_room(folder: Path) -> None:
-    """A disk without room is told at once, instead of by pytest, coverage and the servers one by one."""
+    """Refuse a full disk at once, before pytest, coverage and the servers fail on it one by one."""
     disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize < _LEAST_ROOM_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

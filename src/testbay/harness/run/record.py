@@ -1,4 +1,4 @@
-"""The record of a run, run.json: what is written, and in which format."""
+"""The record of a run, `run.json`: its fields, its format, and how it is written."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Record:
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
-        """Replace the run.json in that folder in one step, so that no reader meets half of one."""
+        """Replace the folder's run.json in one step, so that a reader never sees half of one."""
         bounded = replace(self, tests=list(_bounded(self.tests)))
         write_whole(folder / FILE, _text(vars(bounded)))
 
@@ -67,7 +67,7 @@ def _value(value: object) -> str:
 
 
 def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Tests with what they said, as far as there is room for it: a record that is too large has no reader."""
+    """The tests, without tracebacks and logs once these exceed the limit: a larger record could not be read back."""
     room = _EVIDENCE_BYTES
     for test in tests:
         room -= len(json.dumps([test.get("trace"), test.get("sections")])) if "trace" in test else 0
@@ -93,7 +93,7 @@ def contents(file: Path) -> bytes:
 
 
 def problem(found: object) -> str:
-    """Say why a parsed run.json of that content cannot be read by this testbay; empty when it can."""
+    """Say why this testbay cannot read a parsed run.json; empty when it can."""
     written = found.get("format", 1) if isinstance(found, dict) else 1
     if isinstance(written, int) and 1 <= written <= FORMAT:
         return ""

@@ -1,4 +1,4 @@
-"""`testbay open`: a failed test's state, back on real servers, for psql, redis-cli, the streams, any command."""
+"""`testbay open`: restore a failed test's state on real servers, and run psql, redis-cli or any command there."""
 
 import os
 import time
@@ -26,7 +26,7 @@ _LISTED = 10
 
 
 def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
-    """The archive that is meant: a folder, a number of the list, a test's id or a part of it; the newest one else.
+    """Choose an archive by its folder, its number in the list, or a test's id or part of it; else the newest.
 
     Raises:
         ManifestError: None fits, or several tests' do; says which there are.
@@ -43,7 +43,7 @@ def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
 
 
 def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
-    """The newest one of a test, whose whole name or part of a name it is."""
+    """Choose the newest archive of the one test whose id is, or else contains, `test`."""
     alike = [(name, kept) for name, kept in found if name == test] or [entry for entry in found if test in entry[0]]
     names = list(dict.fromkeys(name for name, _ in alike))
     if len(names) == 1 or (alike and not test):
@@ -61,7 +61,7 @@ def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
 
 
 def show_list(project: Path, voice: Voice) -> None:
-    """A line for each archive, newest first, and one for what failed there."""
+    """List the archives, newest first, each with its test, error, parts and folder."""
     found = archives.find(project)
     for number, (folder, archive, refused) in enumerate(found, 1):
         where = shown(str(folder.relative_to(project)))
@@ -78,7 +78,7 @@ def show_list(project: Path, voice: Voice) -> None:
 
 
 def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: Sequence[str]) -> int:
-    """Restore it and run a command on it (psql by default); the command's exit code.
+    """Restore an archive and run a command on it (psql by default); return the command's exit code.
 
     Raises:
         ManifestError: The archive is damaged, of a service that is not here, or its servers refuse it.
@@ -104,7 +104,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
 
 
 def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:
-    """View a part as it was kept: of the streams always, of the keys without a client; None for all else."""
+    """Show kept streams, or kept keys if this machine has no client for them; None for any other command."""
     if words == ["nats"]:
         from testbay.harness.dependencies.nats import state as nats_archive
 
@@ -121,7 +121,7 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
 
 
 def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
-    """View one file of an archive.
+    """Yield the lines of a view of one file in an archive.
 
     Raises:
         ManifestError: It is not what testbay writes.
@@ -147,17 +147,17 @@ def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
 
 
 class _Bare(Stages):
-    """A stack as it starts: what the archive restores is all that it is to have."""
+    """Starts a stack without migrations: its only content is what the archive restores."""
 
     def starting(self, asked: Request) -> AbstractContextManager[None]:
         return self.voice.step(f"Start {asked.said}, until the command ends")
 
     def started(self, stack: Stack) -> None:
-        """Say nothing: the step names what is started."""
+        """Print nothing: the step's title names what is started."""
 
 
 def _completed(words: list[str], stack: Stack) -> list[str]:
-    """The command; a client of the keys is told where they are, as psql is by its variables."""
+    """Complete a Redis client's command with the server's address; psql finds it by its variables."""
     if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
         return words
     program = dragonfly.client_program(stack.request.settings.environ) or str(dragonfly.OWN_CLIENTS / "redis-cli")

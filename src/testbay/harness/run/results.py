@@ -22,7 +22,7 @@ _PHASES = {"setup": "setup_s", "call": "duration_s", "teardown": "teardown_s"}
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Ids planned, one fact per attempt at a test that came to something, coverage in percent.
+    """The results of a run: the planned ids, a fact for each attempt at a test, coverage in percent.
 
     A fact has `id`, `attempt` (from 1), `outcome` (passed, failed, skipped, or rerun when another attempt followed),
     `when` (the phase that decided), `start` (seconds since the epoch), `setup_s`, `duration_s` (of the test itself) and
@@ -82,7 +82,7 @@ def read(run_dir: Path) -> Results:
 
 
 def _cut_off(planned: list[str], tests: list[dict[str, Any]], facts: list[dict[str, Any]]) -> list[str]:
-    """The tests that were set up and came to nothing; else the next one in turn, whose setup then lasted."""
+    """The tests that were running when pytest ended: those set up without an outcome, else the next in turn."""
     reported = {test["id"] for test in tests}
     silent = [nodeid for nodeid in planned if nodeid not in reported]
     begun = {fact["id"] for fact in facts if "id" in fact}
@@ -90,7 +90,7 @@ def _cut_off(planned: list[str], tests: list[dict[str, Any]], facts: list[dict[s
 
 
 def _facts(file: Path) -> list[dict[str, Any]]:
-    """Every whole line; the last one may be cut off, and a test can have written between them."""
+    """Read the facts; skip a line that is cut off, or that a test wrote into the file."""
     facts = []
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []:
         with suppress(ValueError, RecursionError):
@@ -100,7 +100,7 @@ def _facts(file: Path) -> list[dict[str, Any]]:
 
 
 def _is_shaped(fact: object) -> bool:
-    """Return whether it can be one of the recorder's."""
+    """Return whether a fact has the fields and types that the recorder writes."""
     if not isinstance(fact, dict) or ("id" in fact and not {"when", "outcome"} <= fact.keys()):
         return False
     return all(_SHAPES[name](value) for name, value in fact.items() if name in _SHAPES)
@@ -131,7 +131,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
 
 
 def _tests(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One fact for the phases of an attempt. A test that was only set up has come to nothing."""
+    """Join the phases of each attempt into one fact; an attempt that was only set up has no outcome and is left out."""
     attempts: dict[tuple[str, int], dict[str, Any]] = {}
     for fact in facts:
         if "id" in fact:
@@ -184,14 +184,14 @@ def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[s
 
 
 def keep(results: Results, run_dir: Path) -> None:
-    """Keep the durations and the flaky tests in files of their own: their readers need no more."""
+    """Write durations.json and flaky.json into the run's folder, for readers who need no more."""
     write_whole(run_dir / "durations.json", json.dumps(results.durations, indent=0))
     if results.flaky:
         write_whole(run_dir / "flaky.json", json.dumps(results.flaky, indent=1))
 
 
 def tests_line(results: Results, seconds: float) -> str:
-    """`Tests: 3 passed in 45.2s`, and each failing test with its first error line."""
+    """The closing line `Tests: 3 passed in 45.2s`, and a line for each failed test with its error."""
     counts = _counted(results)
     none = f"none of {len(results.collected)} fell to this shard," if _is_empty_shard(results) else "none ran"
     lines = [f"Tests: {', '.join(counts) or none} in {seconds:.1f}s"]
@@ -204,7 +204,7 @@ def tests_line(results: Results, seconds: float) -> str:
 
 
 def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
-    """`Coverage: 85%`, and whether it holds: it is not less than the project wants, and no worker's data is missing."""
+    """The closing line `Coverage: 85%`, and whether it is good: high enough, and without missing data."""
     percent = results.coverage_percent or 0.0
     low = project.is_low(percent)
     wanted = f" (the project's fail_under is {project.fail_under:g}%)" if low else ""
@@ -215,7 +215,7 @@ def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
 
 
 def _counted(results: Results) -> list[str]:
-    """`3 passed (1 flaky)`, `1 failed`, `2 errors`: as pytest's last line has it, so that both say the same."""
+    """The counts as pytest's last line words them: `3 passed (1 flaky)`, `1 failed`, `2 errors`."""
     told = results.counts or {outcome: results.count(outcome) for outcome in ("passed", "failed", "skipped")}
     flaky = len({test["id"] for test in results.flaky})
     counts = {
@@ -241,7 +241,7 @@ def _why_signalled(name: str) -> str:
 
 
 def verify(results: Results, code: int, tests_dir: Path) -> int:
-    """A run that ran less than it planned is not green, whatever pytest's exit code says; returns what to end with.
+    """Check that what was planned ran, whatever pytest's exit code says; return the exit code of the run.
 
     An exit code 0 does not hide the one that pytest meant: something may call os._exit when the session is over.
 

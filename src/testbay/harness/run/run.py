@@ -78,7 +78,7 @@ class Run:
         return round(time.monotonic() - self._clock, 4)
 
     def finish(self, code: int) -> None:
-        """The last word of its record."""
+        """Record the end of the run and its exit code."""
         self.record.finished, self.record.duration_s = datetime.now(UTC).isoformat(), self.clock_s
         self.record.exit_code = code
         self.save()
@@ -100,7 +100,7 @@ class Run:
 
 
 def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda: None) -> int:
-    """Do it; an error is said, recorded and turned into the exit code, which is returned after the closing lines.
+    """Do the work, print the closing lines and return the exit code; an error is printed, recorded and gives the code.
 
     `end` comes between: it may correct when the run ended, before that is told.
     """
@@ -139,7 +139,7 @@ def _usable(work: Callable[[], int]) -> int:
 
 
 def _tell(run: Run) -> None:
-    """The record as people read it: a page, a summary, annotations. None of them changes how the run ended."""
+    """Write the report, the summary and annotations. An error in these does not change how the run ended."""
     from testbay.harness.run import report
     from testbay.harness.run.report import runfile, summary
 

@@ -1,4 +1,4 @@
-"""Pytest in a session of its own, and what a run keeps of what its tests did."""
+"""Running pytest in a session of its own, and recording what its tests did."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ _POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
 def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
-    """Run pytest and close with what it did, also when it was interrupted half-way."""
+    """Run pytest, record its results and add the closing lines, also if it was interrupted; return the exit code."""
     began = time.monotonic()
     good, done = False, None
     try:
@@ -65,7 +65,7 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
-    """Pytest in a session of its own, handed to the guard, so that nothing it starts survives it or us."""
+    """Run pytest in a session of its own, handed to the guard: nothing that it starts survives it or this process."""
     handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home), "TESTBAY_MARK": stack.mark()}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
     python = stack.request.interpreter
@@ -103,7 +103,7 @@ def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict
 
 
 def _interrupt(child: process.Child) -> None:
-    """Pytest's own Ctrl-C: it tears its fixtures down and sums up; a second Ctrl-C, or the end of patience, ends it."""
+    """Send pytest Ctrl-C, so that it tears down its fixtures, and wait ten seconds for it."""
     child.send_signal(signal.SIGINT)
     try:
         child.wait(_PYTEST_PATIENCE_S)
@@ -112,7 +112,7 @@ def _interrupt(child: process.Child) -> None:
 
 
 def _shard_argv(run: Run) -> list[str]:
-    """Choose what this shard is split by, and hand it down: the record tells whether all shards had the same."""
+    """Write the durations that this shard is split by for pytest, record them, and return the option naming them."""
     shard = run.settings.shard
     if shard is None:
         return []
@@ -152,7 +152,7 @@ def _coverage(run: Run) -> str:
 
 
 def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
-    """The suite's own settings stand; what they leave open, the plugin adds as the file says."""
+    """The command line of pytest; the plugin adds from suite.json what the suite's own settings leave open."""
     number, order = workers.decide(
         run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
     )

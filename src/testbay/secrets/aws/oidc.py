@@ -1,4 +1,4 @@
-"""The token that GitHub gives a job with `id-token: write`: who it is, signed, for some minutes."""
+"""The OIDC token that GitHub gives a job with `id-token: write`: signed, and valid for some minutes."""
 
 import base64
 import http.client
@@ -72,7 +72,7 @@ def _ask(url: str, bearer: str) -> str:
 
 
 def subject(token: str) -> str:
-    """Whom a token speaks of, as a trust policy compares it. It is read to be shown, and not believed."""
+    """The subject of a token, which a trust policy compares; read unverified, to be shown."""
     try:
         body = token.split(".")[1]
         claim = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"]

@@ -49,7 +49,7 @@ def fetch(wanted: Sequence[str], access: Access) -> dict[str, dict[str, str]]:
 
 
 def _as_role(session: "Session", access: Access) -> "Session":
-    """A session of some minutes, for the job's token: that token is never in a file."""
+    """A session of 15 minutes in exchange for the job's token, which is never written to a file."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config

@@ -1,4 +1,4 @@
-"""The refusals of AWS, in words of ours: an answer is read and never shown, since it may quote anything."""
+"""AWS's refusals as our errors: an answer is not shown as it is, since it may quote anything."""
 
 import re
 import time
@@ -50,7 +50,7 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
-    """Ask AWS; a fault between AWS and the identity provider passes, and is worth asking again."""
+    """Ask AWS, again if AWS could not reach the identity provider, which passes."""
     from botocore import exceptions as boto
 
     for attempt, pause_s in enumerate((*_PAUSES_S, None), 1):

@@ -58,7 +58,7 @@ def _server(asked: argparse.Namespace) -> Redis:
 
 
 def _typed() -> Iterator[list[str]]:
-    """Each line at the prompt, or of a file, as words."""
+    """Yield each line of the prompt, or of standard input, as words."""
     while True:
         try:
             words = shlex.split(input("redis> " if sys.stdin.isatty() else ""))
@@ -71,7 +71,7 @@ def _typed() -> Iterator[list[str]]:
 
 
 def _lines(answer: object) -> Iterator[str]:
-    """An answer as redis-cli shows it when its output goes into a file."""
+    """Yield the lines of an answer as redis-cli prints them to a file."""
     if isinstance(answer, bytes):
         yield from answer.decode(errors="backslashreplace").split("\r\n")
     elif isinstance(answer, dict):

@@ -42,7 +42,7 @@ _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "re
 
 @dataclass(frozen=True, kw_only=True)
 class DragonflyMeaning:
-    """A service as its image understands it. `notes` hold for both engines, `left_out` for the embedded one."""
+    """A service as its image reads it. `notes` hold for both engines, `left_out` for the embedded one."""
 
     user: str
     password: str = field(repr=False)
@@ -58,7 +58,7 @@ class DragonflyMeaning:
         return tuple(setting for setting in self.settings if _is_carried(*setting))
 
     def understood(self, *, image_is_dragonfly: bool, server_is_dragonfly: bool) -> tuple[list[Setting], list[str]]:
-        """The carried settings in the words of a server, and the names of those that it does not know."""
+        """Translate the carried settings for a server; return them, and the names of those that it does not know."""
         if image_is_dragonfly == server_is_dragonfly:  # Redis and Valkey read the same settings
             names = {name: name for name, _ in self.carried if not _is_extension(name)}
         else:
@@ -99,7 +99,7 @@ def configuration(settings: Sequence[Setting], password: str) -> str:
 
 
 def official_flags(service: ComposeService) -> Sequence[str] | None:
-    """The flags that the server of an official image gets; None for any other way to start one, or to let people in."""
+    """The flags of an official image's server; None when it is started or guarded in another way."""
     name = service.based_on.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
     program, *flags = service.command or ("",)
     if program.startswith("-"):
@@ -139,7 +139,7 @@ def _flag_settings(words: Sequence[str]) -> Iterator[Setting]:
 
 
 def _file_settings(service: ComposeService, words: Sequence[str]) -> tuple[list[Setting], list[str]]:
-    """The lines of the mounted redis.conf that the command begins with."""
+    """Read the settings of the mounted redis.conf that the command names first; also return notes."""
     named = words[0] if words and not words[0].startswith("-") else container.default_file(service, *_DEFAULTS)
     if not named:
         return [], []
@@ -172,7 +172,7 @@ def _words(line: str) -> list[str]:
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
-    """The last password of the settings, else the variables'; a named user only where the default one is off."""
+    """The user and password: from the settings, else from variables; a named user only if `default` is off."""
     password = next((values[0] for name, values in reversed(settings) if name == "requirepass" and values), "")
     password = password or container.variable(service, "DFLY_requirepass", "DFLY_PASSWORD", *_variables_of(service))
     users = {values[0]: values[1:] for name, values in settings if name == "user" and values}

@@ -47,7 +47,7 @@ _PROGRAMS = ("dragonfly", "valkey-server", "redis-server")
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
-    """The program the image names if the system has it, else another of its protocol, said as a stand-in."""
+    """Find the image's own program, else another one of the same protocol, noted as a stand-in."""
     kind = _image_kind(service)
     found = sorted(_servers(environ), key=lambda server: _kind(server) != kind)  # stable: the image's own kind first
     if not found:
@@ -67,7 +67,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
 
 
 def _image_kind(service: ComposeService) -> str:
-    """An image that is neither Dragonfly's nor Valkey's by its name (KeyDB, a team's own) speaks as Redis does."""
+    """The image's kind by its name: dragonfly, valkey, or redis for all others (KeyDB, a team's own)."""
     return next((kind for kind in ("dragonfly", "valkey") if kind in service.repository), "redis")
 
 
@@ -218,7 +218,7 @@ def configured(service: ComposeService) -> Configured | None:
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:
-    """A server of a lease's own starts in 10 ms and needs a few MB; Dragonfly itself wants hundreds."""
+    """Plan a server for each lease (10 ms and a few MB); None for Dragonfly itself, which needs hundreds of MB."""
     return plan(service, server, Path(HOME)) if _kind(server) != NAME else None
 
 
@@ -241,13 +241,13 @@ def _who(endpoint: Endpoint, info: str) -> Answer:
 
 
 def ask(wire: Wire, *words: bytes) -> bytes:
-    """One command of the Redis protocol; importing redis-py costs more than the whole start."""
+    """Send one command of the Redis protocol and return its answer; importing redis-py costs more than a start."""
     tell(wire, words)
     return hear(wire)
 
 
 def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
-    """Several at once, whose answers are then heard one by one."""
+    """Send several commands at once; `hear` returns their answers one by one."""
     wire.send(
         b"".join(
             b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
@@ -257,7 +257,7 @@ def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
 
 
 def hear(wire: Wire) -> bytes:
-    """The next answer; of an array of strings the last one.
+    """Receive the next answer; of an array of strings return the last one.
 
     Raises:
         OSError: It is an error, or does not come in time.
@@ -287,7 +287,7 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def client_environment(endpoint: Endpoint) -> dict[str, str]:
-    """The password, where a client finds it and `ps` does not."""
+    """The variable from which clients take the password: `ps` does not show it."""
     return {"REDISCLI_AUTH": endpoint.password} if endpoint.password else {}
 
 

@@ -32,7 +32,7 @@ _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", 
 
 
 class OwnServers:
-    """The landlord where servers are cheap: one of its own for every slot, so that channels are its own too."""
+    """The landlord where servers are cheap: every slot has a server, and so also pub/sub channels, of its own."""
 
     shared = ""
 
@@ -48,11 +48,11 @@ class OwnServers:
         return True
 
     def close(self) -> None:
-        """Each slot ended its own."""
+        """Do nothing: each slot has ended its server."""
 
 
 class _Part:
-    """The common part of both kinds of slot: a connection that is kept, and emptying once no client is connected."""
+    """The base of both kinds of slot: keeps a connection, and empties the slot once no client is connected."""
 
     _emptying: tuple[Sequence[bytes], ...]
 
@@ -183,7 +183,7 @@ class Databases:
         return True
 
     def close(self) -> None:
-        """Each slot has a connection of its own."""
+        """Do nothing: each slot has closed its connection."""
 
 
 class Keyspace(_Part):
@@ -196,7 +196,7 @@ class Keyspace(_Part):
         self.remake()
 
     def remake(self) -> None:
-        """Emptied; it can be reached under the same number as before."""
+        """Empty the database, which keeps its number."""
         self._hang_up()
         try:
             ask(self._wire(), b"FLUSHDB")
@@ -239,7 +239,7 @@ def _connect(endpoint: Endpoint) -> Wire:
 def _await_alone(
     wire: Wire, clients: list[dict[str, str]], others: Callable[[bytes], list[dict[str, str]]]
 ) -> tuple[str, ...]:
-    """The clients that are still connected after a moment, in words, and disconnected."""
+    """Wait a moment for the clients to go; disconnect those that stay, and return them in words."""
     for _ in patience(_GONE_WITHIN_S):
         clients = others(ask(wire, *_LIST))
         if not clients:

@@ -21,7 +21,7 @@ class UnreadableError(Exception):
 
 
 class Setting(NamedTuple):
-    """One key of the top level: its value, and the text that says so."""
+    """A top-level key, its value, and the text of the entry."""
 
     key: str
     value: Any

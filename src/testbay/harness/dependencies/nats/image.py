@@ -49,7 +49,7 @@ class Login(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NatsMeaning:
-    """A service as its image understands it.
+    """A service as its image reads it.
 
     `own_access` is true where the file has users, a token or accounts of its own: then every lease logs in with
     `login` and shares one account. Else each lease has an account of its own. `notes` hold for both engines, `left_out`
@@ -85,7 +85,7 @@ class NatsMeaning:
 
 
 def _of_ours(entry: Setting) -> str:
-    """The JetStream block without its folder: the flag names ours."""
+    """The entry for the embedded server: a JetStream block loses its folder, as our flag names another."""
     if entry.key.lower() != "jetstream" or not isinstance(entry.value, dict):
         return entry.text
     limits = (f"{key}: {value}" for key, value in entry.value.items() if key.lower() not in _PLACES)

@@ -27,7 +27,7 @@ def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], tim
 
 
 def create_stream(session: "Session", stream: Mapping[str, Any]) -> None:
-    """One of them, on a connection that is there.
+    """Create one stream in an open session.
 
     Raises:
         OSError: The server refused.
@@ -99,11 +99,11 @@ class Session:
         return self.answer(self.ask(subject, body))
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
-        """The first half of a request; returns what tells its answer from others."""
+        """Send a request; return the inbox by which `answer` finds its answer."""
         return self.publish(subject, json.dumps(body).encode())
 
     def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
-        """Any bytes, as the first half of a request; `headers` as they go over the wire."""
+        """Send bytes as a request, with `headers` as they go over the wire; return the answer's inbox."""
         self.asked += 1
         inbox = b"%s.%d" % (self._inbox, self.asked)
         head = b"%s %s " % (subject.encode(), inbox)
@@ -115,7 +115,7 @@ class Session:
         return inbox
 
     def answer(self, inbox: bytes) -> dict[str, Any]:
-        """The second half: the answer to what was asked."""
+        """Receive the answer to a request by its inbox."""
         while True:  # an answer that came too late for an earlier question is left aside
             words = self._until(b"MSG ", b"HMSG ").split()
             raw = self._wire.exactly(int(words[-1]) + 2)
@@ -139,7 +139,7 @@ class Session:
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    """A JSON object from the other side, whatever it really sent."""
+    """Parse a JSON object; anything else is an OSError."""
     try:
         answer = json.loads(data)
     except (ValueError, RecursionError):

@@ -42,7 +42,7 @@ _WITHOUT_JETSTREAM = "without JetStream, as its configuration has it"
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
-    """The system's nats-server if it has the image's major.minor, else the wheel's, else the system's."""
+    """Find a nats-server: one of the image's major.minor version, the system's first; else the wheel's."""
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
     system = next(on_system("nats-server", environ), None)
     found = [s for s in (_server(system, "system") if system else None, _server(wheel, "wheel")) if s]
@@ -149,7 +149,7 @@ def login_as(account: str, password: str) -> image.Login:
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
-    """An account separates as well as a server does."""
+    """Plan no further server: an account separates tests as well."""
     return None
 
 
@@ -170,7 +170,7 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """JetStream's account information, as the port answers before JetStream does.
+    """Ask for JetStream's account information: the port answers before JetStream does.
 
     A container with a login of its own keeps its configuration, which need not enable JetStream.
     """

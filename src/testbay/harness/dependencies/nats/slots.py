@@ -42,11 +42,11 @@ class Accounts:
         return True
 
     def close(self) -> None:
-        """Each slot has connections of its own."""
+        """Do nothing: each slot has closed its connections."""
 
 
 class Account:
-    """The slot: one account, our connection in it, and one in the account that is told who else is."""
+    """The slot: one account, our connection to it, and one to the account that sees all other connections."""
 
     log: Path | None = None
 
@@ -81,7 +81,7 @@ class Account:
         self._pristine = _streams(self._talk, self._talk.ask(*_LIST))
 
     def take_back(self) -> Steps:
-        """Disconnect who is left, delete what is not the manifest's, make its streams anew where they were used."""
+        """Disconnect remaining clients, delete foreign streams, and renew the manifest's streams that were used."""
         assert self._talk is not None
         asked = self._overseer.begin(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
         yield
@@ -126,7 +126,7 @@ class Account:
         return tuple(_said(connection) for connection in others)
 
     def _disconnect(self, connection: Mapping[str, Any]) -> None:
-        """Asked, not waited for: a server before 2.10 cannot and never answers. The account is given up anyway."""
+        """Ask the server to disconnect a client, without waiting: servers before 2.10 cannot, and never answer."""
         self._overseer.begin(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
 
     def remake(self) -> None:
@@ -155,7 +155,7 @@ def _as(account: str, stack: Endpoint) -> Endpoint:
 
 
 class Talk:
-    """A connection that is kept: opened again when it broke, as the server hangs up on who is silent for minutes."""
+    """A kept connection, opened again when it broke: the server disconnects silent clients after some minutes."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -182,11 +182,11 @@ class Talk:
         return self._session
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A request, on a second connection if the first one broke meanwhile."""
+        """Send a request and return its answer, on a new connection if the old one broke."""
         return self.end(self.begin(subject, body))
 
     def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Call, bytes]":
-        """The first half of a request."""
+        """Send a request; `end` reads its answer."""
         request = Call(subject, body)
         try:
             return request, self.session().ask(*request)

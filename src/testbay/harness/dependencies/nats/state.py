@@ -132,7 +132,7 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
 
 
 def _with_ends(facts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Something more behind the last line of each stream."""
+    """Yield the facts, with an end mark after the last fact of each stream."""
     for number, fact in enumerate(facts):
         if number and "stream" in fact:
             yield {"end": True}
@@ -141,11 +141,11 @@ def _with_ends(facts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _RefusedError(Exception):
-    """One thing that cannot be put back; the rest can."""
+    """One thing cannot be restored; the rest can."""
 
 
 class _Filling:
-    """One stream that is being put back."""
+    """One stream that is being restored."""
 
     def __init__(self, session: Session, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         self._session = session
@@ -163,7 +163,7 @@ class _Filling:
         self._ask(f"$JS.API.STREAM.CREATE.{self._name}", self._config, f"stream {self._name}")
 
     def _begin_at(self, number: int) -> None:
-        """An empty stream that is purged up to a number goes on from there."""
+        """Let the empty stream begin at a number: a stream that is purged up to a number goes on from there."""
         if number > 1:
             self._ask(f"$JS.API.STREAM.PURGE.{self._name}", {"seq": number}, f"stream {self._name}")
             self._last = number - 1
@@ -187,7 +187,7 @@ class _Filling:
         self._ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{self._name}.{name}", body, f"consumer {name}")
 
     def message(self, fact: Mapping[str, Any]) -> None:
-        """Under its number, after as many others as are missing before it."""
+        """Publish a message under its old number, after fillers for the numbers that are missing before it."""
         number, subject = int(fact["seq"]), _word(fact["subject"])
         if not any(_matches(subject, known) for known in self._subjects):
             raise _RefusedError(f"message {number} of {shown(self._name)}: {shown(subject)} is not one of its subjects")
@@ -211,14 +211,13 @@ class _Filling:
         return int(answer["seq"])
 
     def end(self) -> None:
-        """Take out what only held numbers."""
+        """Delete the fillers, and set the stream's limit of messages for a subject again."""
         if not self._last:
             self._begin_at(self._first)
         for number in self._fillers:
             self._session.request(f"$JS.API.STREAM.MSG.DELETE.{self._name}", {"seq": number, "no_erase": True})
-        if (
-            self._of_a_subject > 0
-        ):  # what makes a stream a key-value store; before, what held numbers would have counted
+        # This limit makes a stream a key-value store. Set earlier, it would have counted the fillers.
+        if self._of_a_subject > 0:
             config = {**self._config, "max_msgs_per_subject": self._of_a_subject}
             self._ask(f"$JS.API.STREAM.UPDATE.{self._name}", config, f"stream {self._name}")
 

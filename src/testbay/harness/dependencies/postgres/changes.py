@@ -1,4 +1,4 @@
-"""The changes that a test made in its database, told by the server's own statistics, and their removal.
+"""The changes that a test made in its database, known from the server's statistics, and how to undo them.
 
 They count every row that was written, in catalogs too, and are complete once every session but ours has ended. A
 session that switches `track_counts` off, which only a superuser can, is not seen. Source of the rules:
@@ -98,7 +98,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(session: Session) -> Shape:
-    """Asked once per process, of the first clone."""
+    """Read the shape of a clone, once per process."""
     tables = {int(oid): str(name) for oid, name in _rows(session, _TABLES)}
     sequences = {int(oid): str(name) for oid, name in _rows(session, _SEQUENCES)}
     holds = " UNION ALL ".join(f"SELECT {oid} WHERE EXISTS (SELECT FROM ONLY {name})" for oid, name in tables.items())  # noqa: S608
@@ -123,7 +123,7 @@ def _rows(session: Session, query: str) -> list[tuple[Any, ...]]:
 
 
 def question_of(session: Session, shape: Shape) -> tuple[int, bytes, bytes]:
-    """The database's oid; what is asked of it after every test, as one message; since when its statistics count."""
+    """The database's oid, the query that is run after every test, and the time since when its statistics count."""
     [(database, version)] = _rows(session, "SELECT oid, xmin FROM pg_database WHERE datname = current_database()")
     [(since,)] = _rows(session, f"SELECT {_COUNTED_SINCE.format(database=database)}")
     others = _OTHERS.format(database=database)
@@ -146,7 +146,7 @@ def _array(oids: Iterable[int]) -> str:
 
 
 def deletion(shape: Shape, database: int, tables: list[int], sequences: list[int]) -> bytes:
-    """Rows out, sequences back, counters to zero; not counted itself, and no trigger, rule or foreign key is asked."""
+    """The statements that delete rows and reset sequences and counters, without firing triggers, rules or keys."""
     statements = ["BEGIN", "SET LOCAL track_counts = off"]
     if not shape.plain.issuperset(tables):
         # Only where it is needed: it makes the server forget the plan of the question as well.
@@ -168,17 +168,17 @@ def as_oserror() -> Iterator[None]:
 
 
 def ask(session: Session, message: bytes) -> list[Change]:
-    """One message, its last answer as text; psycopg's own way would cost a quarter more."""
+    """Run a message and return the rows of its last answer; psycopg's own way would cost a quarter more."""
     return _answer(session.pgconn.exec_(message))
 
 
 def tell(session: Session, message: bytes) -> None:
-    """The first half of `ask`."""
+    """Send a message without waiting for its answer."""
     session.pgconn.send_query(message)
 
 
 def hear(session: Session) -> list[Change]:
-    """The second half: the last answer to what was told."""
+    """Receive the last answer to the message that was sent."""
     return _answer(_last(session))
 
 
@@ -211,12 +211,12 @@ def prepare(session: Session, question: bytes) -> None:
 
 
 def tell_prepared(session: Session, since: bytes) -> None:
-    """The first half of the question after a test."""
+    """Send the prepared question after a test."""
     session.pgconn.send_query_prepared(QUESTION, [since])
 
 
 def hear_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
-    """The second half; it is prepared again if a test threw that away."""
+    """Receive the answer to the prepared question; prepare and ask it again if a test has discarded it."""
     result = _last(session)
     if result.error_field(pq.DiagnosticField.SQLSTATE) == _NO_SUCH_STATEMENT:
         prepare(session, question)

@@ -39,7 +39,7 @@ class Strategies:
         self._seconds: dict[Strategy, float] = {}
 
     def next(self) -> Strategy:
-        """The way for the next clone: one that was not tried yet, else the quickest."""
+        """The strategy for the next clone: an untried one, else the quickest."""
         if self._untried:
             return self._untried[0]
         return min(self._seconds, key=self._seconds.__getitem__, default=Strategy())

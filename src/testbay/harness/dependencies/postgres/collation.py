@@ -44,7 +44,7 @@ def _difference(service: ComposeService, meant: image.PostgresMeaning, server: S
 
 
 def _of_this_machine(name: str) -> str:
-    """The locale under a name that this machine's C library knows; empty when it has none."""
+    """The spelling of a locale's name that this machine's C library knows; empty when it has no such locale."""
     before = locale.setlocale(locale.LC_COLLATE)
     for spelling in (name, name.replace(".utf8", ".UTF-8")):
         try:

@@ -108,7 +108,7 @@ def meaning(service: ComposeService) -> PostgresMeaning:
 
 
 def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
-    """The last word counts; PGPORT and bitnami's variable come before any flag."""
+    """The port: the last setting counts, else bitnami's variable or PGPORT."""
     said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
     said = next((value for name, value in reversed(settings) if name == "port"), said)
     return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
@@ -194,7 +194,7 @@ _PUNCTUATION = "_-,;:!?/.`^~'\"()[]{}@$*\\&#%+<=>|"
 
 
 def _as_english(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Punctuation, digits, letters whatever their case; in a tie a small letter comes before its capital."""
+    """The sort key of en_US: punctuation, digits, letters of either case; in a tie the small letter first."""
     keys = [
         (0, _PUNCTUATION.index(char), "") if char in _PUNCTUATION else (1 + char.isalpha(), 0, char.casefold())
         for char in name
@@ -264,7 +264,7 @@ def _initdb_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _sorts_by_code_point(service: ComposeService) -> bool:
-    """Alpine's C library knows no other order; nor does the high-availability image of TimescaleDB ask for one."""
+    """Return whether the image sorts by code point, as all on Alpine do, and TimescaleDB's HA image."""
     alpine = "alpine" in service.tag or (service.repository == "timescaledb" and "ubuntu" not in service.tag)
     return alpine or service.repository == "timescaledb-ha"
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs on this machine: which server fits an image best, what it brings, where its clients are."""
+"""PostgreSQL's programs on this machine: the server that fits an image best, its extensions, the clients."""
 
 import importlib.util
 import os
@@ -35,7 +35,7 @@ _EXTENSIONS = (
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
-    """The version the image names if this machine has it, else the wheel's, said when it is another major version.
+    """Find a server of the image's major version, else the best other one, with a note on the difference.
 
     Raises:
         EngineUnavailableError: None was found; says what to install.
@@ -128,14 +128,14 @@ def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
 
 
 def everything(environ: Mapping[str, str]) -> list[Server]:
-    """Each server of this machine once, for a list that a person reads."""
+    """List each server of this machine once, for `testbay servers`."""
     folders = [(path, ADDED) for path in builds.added(settings.cache_dir(environ))]
     folders += [(path, "wheel") for path in _wheel_bins()] + [(path, "system") for path in _debian_bins()]
     return [server for path, source in folders for server in _server(path, source)]
 
 
 def _wheel_bins(beside: Path = _BESIDE) -> Iterator[Path]:
-    """Each wheel's programs; where testbay has an environment apart, its wheels lie beside its own package."""
+    """Yield each wheel's folder of programs; in a separate environment the wheels lie beside testbay's package."""
     for module, folder in _WHEELS:
         spec = importlib.util.find_spec(module)
         locations = list(spec.submodule_search_locations or ()) if spec else [str(beside / module)]

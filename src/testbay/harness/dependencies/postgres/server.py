@@ -1,4 +1,4 @@
-"""PostgreSQL: how it is found, started without Docker, asked whether it is ready, and reached."""
+"""PostgreSQL as a server: found, planned for the embedded engine, asked whether it is ready, addressed."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ find = programs.find
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """initdb, the database, then the server on loopback TCP alone: a socket file would need a short path."""
+    """Plan initdb, the databases, then the server, on loopback TCP alone: a socket file would need a short path."""
     meant = image.meaning(service)
     data = home / "data"
     secret = _scram_secret(meant.password, server.hash_rounds) if meant.password else ""
@@ -82,7 +82,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 
 def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Server, home: Path) -> list[str]:
-    """The password never stands in the argv, and a short-lived cluster is never synchronised to the disk."""
+    """The command of initdb: the password is in a file, not in the argv, and nothing is synchronised to disk."""
     argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
     argv += ["--pwfile", str(home / "secret")] if meant.password else []
     argv += [f"--auth={'trust' if meant.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
@@ -92,7 +92,7 @@ def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Serve
 
 
 def _zone(service: ComposeService, server: Server) -> list[str]:
-    """The zone of the container, which its initdb takes from TZ; one that the server has no file of is passed over."""
+    """The flags for the container's time zone (TZ), if the server knows it."""
     zone, share = service.environment.get("TZ", ""), server.bin_dir.parent / "share"
     own = [folder for folder in (share / "timezone", share / "postgresql/timezone") if folder.is_dir()]
     known = _ZONE.fullmatch(zone) and (*own, _SYSTEM_ZONES)[0].joinpath(zone).is_file()
@@ -180,7 +180,7 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """A real query, once the server has stopped refusing sessions.
+    """Run a real query, once the server has stopped refusing sessions.
 
     The first look is a bare start-up packet: while the server is starting it is refused in a millisecond, where psql
     would cost a process each time (importing psycopg instead costs more than the whole start).
@@ -197,7 +197,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
 
 
 def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
-    """Need no configuration to share a server: it has many databases."""
+    """Need no configuration of ours: a server has many databases."""
     return None
 
 
@@ -221,7 +221,7 @@ def beginning(db: str) -> str:
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
-    """A database is quicker to make than a server."""
+    """Plan no further server: a database is quicker to make."""
     return None
 
 
@@ -338,7 +338,7 @@ _OF_DATABASE = re.compile(r"\[\d+\] (\S*) ?[A-Z]+[0-9]?:  ")  # after our log_li
 
 
 def relevant(lines: Sequence[str], databases: Sequence[str]) -> list[str]:
-    """A log's lines without those of others' leases, and without the checkpoints that making a database forces."""
+    """A log's lines without those of other leases, and without the checkpoints that making a database forces."""
     kept, keep = [], True
     for line in lines:
         if found := _OF_DATABASE.search(line):

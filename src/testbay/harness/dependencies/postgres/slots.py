@@ -86,7 +86,7 @@ class Cluster:
         return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 
     def create(self, name: str) -> None:
-        """A clone of the template."""
+        """Clone the template under a name, and give the clone the settings that CREATE DATABASE does not copy."""
         with self._gate.open("ab") as gate:  # the template is not migrated meanwhile; others may clone it too
             fcntl.flock(gate, fcntl.LOCK_SH)
             strategy = self._strategies.next()
@@ -113,7 +113,7 @@ class Cluster:
             self._admin.execute(whose + sql.SQL(" SET {} FROM CURRENT").format(sql.Identifier(*setting.split("."))))
 
     def drop(self, prefix: str) -> None:
-        """The databases of that name and its later editions, connected to or not."""
+        """Drop the databases of that name and its later editions, also while clients are connected."""
         names = self._admin.execute(
             "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", [prefix, _like(prefix) + r"\_\_%"]
         ).fetchall()
@@ -122,14 +122,14 @@ class Cluster:
             self.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def _await_empty(self, name: str) -> None:
-        """A session that is still ending would hold DROP up for 100 ms; give it the millisecond it needs."""
+        """Wait a moment for sessions that are just ending: each would delay DROP by 100 ms."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         for _ in patience(_GONE_WITHIN_S):
             if self._admin.execute(query, [name]).fetchone() == (0,):
                 return
 
     def run(self, statement: str, *names: str) -> None:
-        """An administrative statement with quoted names.
+        """Run an administrative statement with quoted names.
 
         Raises:
             OSError: The server refused.
@@ -165,7 +165,7 @@ class Database:
         self.remake()
 
     def remake(self) -> None:
-        """A clone under a new name: a forgotten pool that connects again is refused."""
+        """Make a clone under a new name, so that a forgotten pool that connects again is refused."""
         self._hang_up()
         with as_oserror():
             self._cluster.drop(self._prefix)
@@ -210,7 +210,7 @@ class Database:
             self.end_lending()
             if self._used:
                 self._reset()
-            session = self._mended()
+            session = self._idle_session()
             if self._prepared_in is not session:  # asked unprepared, the server's log would have an error for it
                 prepare(session, self._question)
                 self._prepared_in = session
@@ -228,7 +228,7 @@ class Database:
             return Returned()
 
     def end_lending(self) -> None:
-        """The test's connection stops working; what it had not committed is undone, and the server begins to reset it.
+        """End a test's connection: undo what was not committed, and let the server begin to reset the session.
 
         Nothing of Python's own library is called: a test may still fake it.
         """
@@ -242,7 +242,7 @@ class Database:
     def _reset(self) -> None:
         """Make the session as new, whatever the test before did in it."""
         if not self._resetting:
-            self._tell_reset(self._mended())
+            self._tell_reset(self._idle_session())
         self._resetting = False
         hear(self._answering())
         self._used = False
@@ -253,8 +253,8 @@ class Database:
         tell(session, _reset(session))
         self._resetting = True
 
-    def _mended(self) -> Session:
-        """The session, outside of any transaction; another one if it is closed, or in the middle of something."""
+    def _idle_session(self) -> Session:
+        """The session, outside of any transaction; a new one if it was closed or is busy."""
         if _is_busy(self._answering()):
             self._hang_up()
         session = self._answering()
@@ -263,7 +263,7 @@ class Database:
         return session
 
     def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
-        """End what was left open, and read what was written, which is only complete once no client is connected."""
+        """End sessions that were left open, and read the changes, which are complete once no client is connected."""
         session = self._answering()
         others: list[Change] = []
         for _ in patience(_GONE_WITHIN_S):

@@ -49,7 +49,7 @@ WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') 
 
 
 def keep(endpoint: Endpoint) -> Taken:
-    """The whole database as others see it: what a transaction has not committed yet is not there."""
+    """Dump the whole database, without what a transaction has not committed yet."""
     # The failed test may still hold a lock that even looking at a table's size waits for.
     with _session(endpoint, options="-c statement_timeout=5s") as session:
         version = session.info.server_version // 10000
@@ -65,7 +65,7 @@ def keep(endpoint: Endpoint) -> Taken:
 
 
 def _too_large(sizes: Mapping[str, int]) -> list[str]:
-    """The largest tables, so many that the others fit; `sizes` begins with the largest."""
+    """The largest tables that have to be left out so that the others fit; `sizes` begins with the largest."""
     total, without = sum(sizes.values()), []
     for table, size in sizes.items():
         if total > LIMIT_BYTES:

@@ -1,4 +1,4 @@
-"""The run report: one self-contained HTML file that explains a run, and needs neither a server nor a script."""
+"""The run report: one self-contained HTML file that needs no server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ROWS = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A test that has something to explain, and as much of its evidence as the page has room for."""
+    """A failed or flaky test, and as much of its evidence as the page has room for."""
 
     number: int
     test: Test
@@ -40,14 +40,14 @@ def write(run: RecordedRun, file: Path) -> None:
 
 
 def show(file: Path) -> bool:
-    """Open it in the user's browser; false without one."""
+    """Open a file in the user's browser; False when there is none."""
     import webbrowser
 
     return webbrowser.open(file.absolute().as_uri())
 
 
 def html(run: RecordedRun) -> str:
-    """The page. Every value goes through the template's autoescape; the policy allows our style and script alone."""
+    """Render the page. Every value is escaped; the content security policy allows our own style and script alone."""
     from testbay import pages
 
     environment = pages.environment(_HERE)
@@ -70,7 +70,7 @@ def html(run: RecordedRun) -> str:
 
 
 def _cases(tests: list[Test], known: int) -> list[Case]:
-    """The first hundred; each with its evidence while all of it is less than 8 million characters."""
+    """Make cases of the first hundred tests; those beyond 8 million characters in all lose their evidence."""
     room = _EVIDENCE_CHARACTERS
     cases = []
     for number, test in enumerate(tests[:_ARTICLES], known + 1):

@@ -1,4 +1,4 @@
-"""A run's record as it is read back: each field checked, masked, plain to read and bounded."""
+"""The model of a run's record as it is read back: each field is checked, masked, made printable and bounded."""
 
 import hashlib
 import shlex
@@ -30,7 +30,7 @@ Mask = Callable[[str], str]
 
 
 def _text(value: object, info: ValidationInfo) -> object:
-    """The end of a text, masked before it is cut to size, so that no half of a secret is left over."""
+    """Validate a long text: mask it, then keep its end. Masking comes first, or half of a secret could remain."""
     if not isinstance(value, str):
         return value
     mask: Mask = (info.context or {}).get("mask", str)
@@ -42,7 +42,7 @@ def _text(value: object, info: ValidationInfo) -> object:
 
 
 def _line(value: object, info: ValidationInfo) -> object:
-    """One line, its beginning: a name, a message."""
+    """Validate a name or a message: mask it and keep the beginning, on one line."""
     if not isinstance(value, str):
         return value
     mask: Mask = (info.context or {}).get("mask", str)
@@ -51,7 +51,7 @@ def _line(value: object, info: ValidationInfo) -> object:
 
 
 def _id(value: object, info: ValidationInfo) -> object:
-    """A test's id: a line, but two that differ only in what is cut off stay two."""
+    """Validate a test's id: like a line, but ids that differ only in what is cut off stay different."""
     line = _line(value, info)
     if not isinstance(value, str) or not isinstance(line, str) or len(value) <= _LINE_CHARACTERS:
         return line
@@ -66,7 +66,7 @@ Seconds = Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e9
 
 
 class _Part(BaseModel):
-    """Null is as good as absent, and what a newer testbay added is ignored."""
+    """Base of all parts of a record: null counts as absent, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -87,7 +87,7 @@ class RecordedDependency(_Part):
 
 
 class RecordedStep(_Part):
-    """A stretch of the run, in seconds from its start."""
+    """A step of the run; times are in seconds from the run's start."""
 
     name: Line
     start_s: Seconds = 0.0
@@ -122,7 +122,7 @@ class RecordedFault(_Part):
 
 
 class Attempt(_Part):
-    """One go at a test, or the phase of it that failed; `start` is in seconds since 1970."""
+    """One attempt at a test, or its phase that failed; `start` is in seconds since 1970."""
 
     id: Id
     outcome: Literal["passed", "failed", "skipped", "rerun"]
@@ -145,7 +145,7 @@ class Attempt(_Part):
 
     @property
     def evidence(self) -> list[tuple[str, str]]:
-        """The explanations, the cause first: what the service raised, the traceback, everything else."""
+        """The sections that explain the outcome: what the service raised, the traceback, then all others."""
         found = [(title, text) for title, text in self.sections if text]
         raised = [one for one in found if one[0].startswith(RAISED)]
         trace = [("traceback", self.trace)] if self.trace else []
@@ -183,12 +183,12 @@ class Test:
 
     @property
     def last(self) -> Attempt:
-        """The one whose outcome counts: the last that failed, else the last."""
+        """The attempt whose outcome counts: the last failed one of a failed test, else the last."""
         return (self.failures if self.outcome == "failed" else self.attempts)[-1]
 
     @property
     def reopen(self) -> str:
-        """The command that leads back to its state; empty when that was not kept."""
+        """The command that opens the test's kept state; empty when none was kept."""
         return f"testbay open {shlex.quote(self.id)}" if any(attempt.kept for attempt in self.attempts) else ""
 
     @property
@@ -198,7 +198,7 @@ class Test:
 
 
 class CoveredFile(_Part):
-    """A source file's share."""
+    """The coverage of a source file."""
 
     name: Line
     statements: int
@@ -252,7 +252,7 @@ class RecordedRun(_Part):
 
     @property
     def told(self) -> dict[str, str]:
-        """The numbers of pytest's last line as it words them, by outcome; a flaky test is one that passed.
+        """The counts by outcome, in the words of pytest's last line; a flaky test counts as passed.
 
         A run that pytest did not sum up, or that was merged, counts each test once.
         """
@@ -274,7 +274,7 @@ class RecordedRun(_Part):
 
     @property
     def starts(self) -> list[RecordedStep]:
-        """The start of each server and its length, from the first one's start; from its own shard's."""
+        """The start of each server, in seconds from the first server's; in a merged run from its own shard's."""
         begin = min((step.start_s for step in self.startup), default=0.0)
         return [
             step.model_copy(update={"start_s": 0.0 if self.shards else step.start_s - begin}) for step in self.startup
@@ -297,7 +297,7 @@ class RecordedRun(_Part):
 
     @property
     def headline(self) -> str:
-        """The verdict in half a sentence."""
+        """The verdict in a few words."""
         failed, count = len(self.ended("failed")), len(self.tests)
         if failed:
             return f"{failed} of {plural(count, 'test')} failed"

@@ -14,7 +14,7 @@ from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
 
 def find(project: Path, asked: str | None) -> Path:
-    """The folder of a run: named by its id or a part of it that no other has; without a name the newest.
+    """Find a run's folder by its id or by a part that no other id has; the newest if `asked` is empty.
 
     Raises:
         ManifestError: No run has that name, or more than one.
@@ -66,7 +66,7 @@ def read(folder: Path, mask: Mask = str) -> RecordedRun:
 
 
 def _covered(file: Path, mask: Mask) -> tuple[CoveredFile, ...]:
-    """Each file that was measured, the least covered first; none where coverage.py left nothing that can be read."""
+    """The coverage of each measured file, the lowest first; empty when coverage.json is missing or unreadable."""
     try:
         files: dict[str, Any] = json.loads(records.contents(file))["files"]
         facts = [

@@ -1,4 +1,4 @@
-"""A run as Markdown for GitHub's job summary: most useful first, escaped, and never larger than it may be."""
+"""A run as Markdown for GitHub's job summary: most useful first, escaped and bounded in size."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _BLOCK_CHARACTERS = 6000
 
 
 def markdown(run: RecordedRun) -> str:
-    """The verdict, what failed and why, then what it ran on, how it ended, what was covered, and how long it took."""
+    """Render the verdict and the failures, then the servers, flaky tests, start-up, coverage and slowest tests."""
     mark = "✅" if run.good else "❌"
     shard = f" (shard {run.shard.number}/{run.shard.of})" if run.shard else ""
     head = [f"## {mark} {plain(run.service or run.id)}{plain(shard)}: {plain(run.headline)}", _facts(run)]
@@ -36,7 +36,7 @@ def annotate(run: RecordedRun, voice: Voice, prefix: Path) -> None:
 
 
 def _folded(title: str, text: str) -> str:
-    """A block that opens: its fence is longer than any in the text, which so cannot end it."""
+    """A folded block of text. Its fence is longer than any in the text, so that the text cannot end it."""
     if len(text) > _BLOCK_CHARACTERS:
         cut = text[-_BLOCK_CHARACTERS:].partition("\n")[2] or text[-_BLOCK_CHARACTERS:]
         text = f"… {plural(text.count(chr(10)) - cut.count(chr(10)), 'line')} before this are in the report\n{cut}"
@@ -77,7 +77,7 @@ def _fault(run: RecordedRun) -> Iterable[str]:
 
 
 def _failures(tests: list[Test]) -> Iterable[str]:
-    """Each with its error and, as long as there is room, folded, its traceback and logs."""
+    """Yield each failed test with its error and, while there is room, its traceback and logs in folds."""
     if not tests:
         return
     yield "### Failures"
@@ -106,7 +106,7 @@ def _evidence(attempts: Iterable[Attempt]) -> Iterable[str]:
 
 
 def _rest(run: RecordedRun) -> Iterable[str]:
-    """List the remaining remarks."""
+    """Yield the remaining sections: servers, flaky tests, start-up, coverage, slowest and skipped tests, shards."""
     if run.dependencies:
         rows = [[plain(d.title or d.name), plain(d.version), plain(d.note)] for d in run.dependencies]
         yield table(["Dependency", "Version", "Note"], rows)

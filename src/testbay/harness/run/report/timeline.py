@@ -1,4 +1,4 @@
-"""Gantt charts as numbers: rows of bars in percent of the width, which the page draws at any size."""
+"""Gantt charts as numbers: rows of bars, in percent of the width."""
 
 import math
 import re
@@ -63,7 +63,7 @@ def startup(run: RecordedRun) -> Chart | None:
 
 
 def whole_run(run: RecordedRun) -> Chart | None:
-    """The steps of the run, and below them what each worker did when."""
+    """Draw the steps of the run, and below them the tests of each worker."""
     lanes = _lanes(run)
     ends = [step.start_s + step.duration_s for step in run.steps]
     ends += [start + attempt.whole_s for lane in lanes.values() for start, attempt in lane]
@@ -151,7 +151,7 @@ def _lane_row(name: str, lane: list[tuple[float, Attempt]], span: float) -> Row:
 
 
 def _joined(bars: Iterable[Bar]) -> Iterable[Bar]:
-    """Bars that a screen could not tell apart become one, in the colour of the worst: a lane has a few hundred.
+    """Join bars that a screen could not tell apart into one, in the colour of the worst outcome.
 
     A long one stays on its own.
     """

@@ -1,4 +1,4 @@
-"""Run folders that came from elsewhere, such as artifacts of CI: what is in them is bounded and checked, never run."""
+"""Run folders from elsewhere, such as CI artifacts: their content is bounded and checked, and never executed."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def _harmless(text: str) -> str:
-    """One line that a terminal shows as it is and in which GitHub Actions sees no command."""
+    """Refuse a text with control characters or a command for GitHub Actions."""
     if _CONTROL.search(text) or text.lstrip().startswith("::"):
         raise ValueError("a line with control characters, or a workflow command")
     return text
@@ -35,7 +35,7 @@ _Seconds = Annotated[float, Field(ge=0, le=10**7)]  # four months; a date can be
 
 
 class _Read(BaseModel):
-    """Fields that nothing here asks for are carried along."""
+    """Base of all parts: unknown fields are carried along."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -73,7 +73,7 @@ class ShardStep(_Read):
 
 
 class ShardServer(_Read):
-    """A dependency, as it was there."""
+    """A dependency of the shard."""
 
     name: _Said
     version: _Said = ""
@@ -119,7 +119,7 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """2/4."""
+        """The shard as it is written: `2/4`."""
         return str(Shard(self.part.number, self.part.of))
 
     def seconds(self, step: str) -> float:
@@ -175,7 +175,7 @@ def _read(folder: Path) -> Artifact:
 
 
 def damaged(file: Path, why: str) -> TestsDidNotRunError:
-    """Make the error for a shard's file that cannot be used: its content is not known, so nothing is proven."""
+    """The error of a shard's file that cannot be used: without its content nothing is proven."""
     return TestsDidNotRunError(
         f"{one_line(str(file))} cannot be used",
         why=one_line(why),

@@ -1,4 +1,4 @@
-"""The runs of all shards made one run: proven whole, its reports merged, closed as any other."""
+"""Merging the runs of all shards into one: checked for completeness, reports merged, closing lines printed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 
 def _died(shard: Artifact) -> TestsDidNotRunError | None:
-    """A shard that ended before all of its tests had."""
+    """Find out whether a shard ended before all of its tests had."""
     reported = {fact.id for fact in shard.run.tests}
     silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
     is_empty = not shard.run.planned and shard.run.exit_code == 0
@@ -177,7 +177,7 @@ def _why_no_partition(shards: list[Artifact]) -> str:
 
 
 def _combine(run: Run, shards: list[Artifact], *, whole: bool) -> None:
-    """The reports; of shards that are not whole those that there are."""
+    """Merge the JUnit and coverage reports; if the shards are incomplete, those that exist."""
 
     def having(name: str) -> list[Artifact]:
         return [shard for shard in shards if (shard.folder / name).is_file()]
@@ -202,7 +202,7 @@ def _facts(shard: Artifact) -> list[dict[str, Any]]:
 
 
 def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
-    """The record as one run would have left it; times are from the start of the first shard."""
+    """Fill in the record as one run would have; times are relative to the first shard's start."""
     record, all_runs = run.record, [shard.run for shard in shards]
     record.started = _began(shards).isoformat()
     record.engine, record.engine_reason, record.llm = (
@@ -237,7 +237,7 @@ def _later(step: ShardStep, offset_s: float) -> dict[str, Any]:
 
 
 def _set_end(run: Run, shards: list[Artifact]) -> None:
-    """A merged run lasted from the start of the first shard to the end of the last, not as long as merging."""
+    """Set the run's end to the last shard's end: merging itself does not count."""
     duration_s = max(_offset_s(shard, shards) + shard.run.duration_s for shard in shards)
     run.record.duration_s = round(duration_s, 4)
     run.record.finished = (_began(shards) + timedelta(seconds=duration_s)).isoformat()
@@ -259,7 +259,7 @@ def _summary(shard: Artifact) -> dict[str, Any]:
 
 
 def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, green: bool) -> None:
-    """The closing lines of a run, and one that tells how equal the shards were."""
+    """Add the closing lines of a run, and one that compares the slowest shard with the mean."""
     seconds = [shard.seconds(_TESTS_STEP) for shard in shards]
     slowest, mean = max(seconds), sum(seconds) / len(seconds)
     count = f"{len(shards)} of {shards[0].part.of}"

@@ -16,7 +16,7 @@ _MOST_SECONDS = 86400.0
 
 
 def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> list[list[str]]:
-    """Each id in one of `count` parts: the longest test first, each to the part with the least to do.
+    """Divide the ids into `count` parts: the longest test first, each to the part with the least to do.
 
     A test without a duration counts as an average one. The order of the ids does not matter, so that shards which
     collect in a different order (random order, failed first) still agree.
@@ -36,7 +36,7 @@ def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> lis
 
 
 def read_durations(file: Path) -> dict[str, float]:
-    """Seconds by test id.
+    """Read the seconds of each test by its id.
 
     Raises:
         ValueError: The file cannot be read, or holds something else.
@@ -82,5 +82,5 @@ def hand_down(file: Path, shard: Shard, durations: Mapping[str, float]) -> None:
 
 
 def fingerprint(durations: Mapping[str, float]) -> str:
-    """Tells whether two shards were split by the same durations."""
+    """A digest by which two shards can be told to have been split by the same durations."""
     return hashlib.sha256(json.dumps(durations, sort_keys=True).encode()).hexdigest()[:16]
