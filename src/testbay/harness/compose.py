@@ -30,7 +30,7 @@ _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What to look for in which compose files: dependencies, and services that are named as theirs."""
+    """The compose files to read, the dependencies to look for in them, and services that are named as theirs."""
 
     files: list[Path]
     needs: dict[str, str] = field(default_factory=dict)  # the dependency → the name it was asked by

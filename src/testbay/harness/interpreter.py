@@ -43,7 +43,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """Which of pytest, pytest_cov, pytest_timeout, xdist and testbay are installed there.
+        """The modules among pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there.
 
         Raises:
             EngineUnavailableError: It does not start, or is too old.

@@ -26,7 +26,7 @@ _SPARE = 4
 
 
 class Treatment(NamedTuple):
-    """How bytes are treated on their way. Latency and `drop_after_bytes` concern those from the server."""
+    """The treatment of bytes on their way. Latency and `drop_after_bytes` concern those from the server."""
 
     is_frozen: bool = False
     latency_s: float = 0.0

@@ -115,7 +115,7 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """The same lease without the proxies, to look at it while the way is cut; without faults this lease."""
+        """This lease without the proxies, to look at it while the way is cut; the lease itself if it has none."""
         return self._direct or self
 
     @property

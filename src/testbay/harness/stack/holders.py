@@ -1,4 +1,4 @@
-"""Who holds a port that a manifest fixes: a stack of testbay, a container, or a process."""
+"""The holder of a port that a manifest fixes: a stack of testbay, a container, or a process."""
 
 from testbay import ports
 from testbay.harness.engines import docker
