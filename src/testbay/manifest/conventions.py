@@ -14,9 +14,8 @@ SETS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 def mapped(words: Iterable[str]) -> dict[str, str]:
     """Return what `env` would say of these sets: `REDIS_HOST = "{dragonfly.host}"`."""
-    return {
-        f"{word}{ending}": f"{{{dependency}.{attribute}}}"
-        for word in words
-        for dependency, endings in (SETS[word],)
-        for ending, attribute in endings.items()
-    }
+    found: dict[str, str] = {}
+    for word in words:
+        dependency, endings = SETS[word]
+        found |= {f"{word}{ending}": f"{{{dependency}.{attribute}}}" for ending, attribute in endings.items()}
+    return found

@@ -154,7 +154,7 @@ class NatsCheck(_Probe):
     def _complete(self) -> "NatsCheck":
         check_names(self.expect, NATS_NAMES)
         if self.request and not self.writes:
-            raise ValueError("request makes somebody work: say writes = true")
+            raise ValueError("request has another program do something: say writes = true")
         if not self.request and (self.payload is not None or {"answer", "json"} & _names_in(self.expect)):
             raise ValueError("payload, answer and json belong to request")
         return self

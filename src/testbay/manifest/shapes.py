@@ -1,9 +1,10 @@
 """Shapes of variables: what kind of thing a value has to be. What is said of a value never holds any of it."""
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable
+
+from testbay.text import nearest
 
 # A host in a URL: a name, or an address that stands in brackets where it has colons; then perhaps a port.
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d{1,5}))?")
@@ -30,9 +31,7 @@ def shape(text: str) -> str:
     if limits and limits[1] and int(limits[1]) > int(limits[2]):
         raise ValueError(f"{text!r}: no number is within {limits[1]}..{limits[2]}")
     if not (limits or _SECRET.fullmatch(text) or text in KNOWN):
-        near = difflib.get_close_matches(text, KNOWN, 1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown shape {text!r}{meant}; known: {', '.join(KNOWN)}")
+        raise ValueError(f"unknown shape {text!r}{nearest(text, KNOWN)}; known: {', '.join(KNOWN)}")
     return text
 
 

@@ -245,6 +245,7 @@ def test_nesting_has_an_end(end: str) -> None:
         ("services: {db: {ports: 5432}}", "FILE: services.db.ports: '5432' is not of the right kind"),
         ("services: {db: {command: {a: b}}}", "FILE: services.db.command: \"{'a': 'b'}\" is not of the right kind"),
         ("services: {db: {imge: x}}", "FILE: services.db: unknown key 'imge' (did you mean 'image'?)"),
+        ("services: {db: {w: x}}", "FILE: services.db: unknown key 'w'"),
         (
             """services: {db: {image: x, command: "echo 'x"}}""",
             """services.db.command: "echo 'x" is not a command line""",

@@ -24,8 +24,7 @@ KEYS = frozenset(
         *("pull_policy", "pull_refresh_after", "read_only", "restart", "runtime", "scale", "secrets"),
         *("security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls"),
         *("tmpfs", "tty", "ulimits", "use_api_socket", "user", "userns_mode", "uts", "volumes", "volumes_from"),
-        *("working_dir"),
-        *("working_dir",),
+        "working_dir",
     }
 )
 _PROTOCOLS = ("tcp", "udp", "sctp")

@@ -15,11 +15,11 @@ class EnvFileError(ValueError):
     """A line that is not an assignment; the text begins with its number."""
 
 
-def parse_env(text: str, lookup: Lookup, known: dict[str, str] | None = None) -> dict[str, str]:
+def parse_env(text: str, lookup: Lookup) -> dict[str, str]:
     """Read the assignments of an env file in their order.
 
     A bare `NAME` passes on what `lookup` has. Values in no or in double quotes may use variables: those of `lookup`,
-    then those assigned further up, or in `known`.
+    then those assigned further up.
 
     Raises:
         EnvFileError: A line is not an assignment, or a variable it demands has no value.
@@ -28,7 +28,7 @@ def parse_env(text: str, lookup: Lookup, known: dict[str, str] | None = None) ->
 
     def value_of(name: str) -> str | None:
         value = lookup(name)
-        return value if value is not None else found.get(name, (known or {}).get(name))
+        return value if value is not None else found.get(name)
 
     rest = text.removeprefix("\ufeff")
     while rest := _statement(rest):

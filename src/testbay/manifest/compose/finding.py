@@ -73,7 +73,7 @@ def read_file(path: Path) -> bytes | None:
     return content
 
 
-def compose_files(folder: Path, named: str = "", separator: str = "") -> list[Path]:
+def files_in(folder: Path, named: str, separator: str) -> list[Path]:
     """The files that Compose takes in a folder: those of COMPOSE_FILE, else the usual name and its override.
 
     testbay looks for `docker-compose.test.yml` before all of them.

@@ -10,7 +10,7 @@ from typing import Any
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose import docker
-from testbay.manifest.compose.finding import Files, UnboundedError, compose_files
+from testbay.manifest.compose.finding import Files, UnboundedError, files_in
 from testbay.manifest.compose.loading import RemoteFileError
 from testbay.manifest.compose.own import OwnReading, variables_of
 from testbay.manifest.compose.reading import ComposeFile
@@ -23,7 +23,7 @@ def find(folder: Path, environ: Mapping[str, str]) -> list[Path]:
     """The compose files of a folder, as Compose finds them; empty when there are none."""
     variables = variables_of(folder, environ, Files())
     named, separator = variables.get("COMPOSE_FILE"), variables.get("COMPOSE_PATH_SEPARATOR")
-    return compose_files(folder, named or "", separator or "")
+    return files_in(folder, named or "", separator or "")
 
 
 def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | None = None) -> ComposeFile:

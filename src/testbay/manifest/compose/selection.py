@@ -1,12 +1,12 @@
 """The services of a compose file that a run starts: those it needs, what they depend on, and those asked for."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.recognition import TITLES, is_replica, room_of, room_of_image
+from testbay.text import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class _Choice:
     def _said(self, need: str, key: str) -> ComposeService:
         if key not in self._services:
             raise ManifestError(
-                f"[services] {need} = {key!r}: {self._reading.path} has no such service{_nearest(key, self._services)}",
+                f"[services] {need} = {key!r}: {self._reading.path} has no such service{nearest(key, self._services)}",
                 why=f"its services: {', '.join(self._services)}",
                 todo="fix the name",
             )
@@ -148,7 +148,7 @@ class _Choice:
         for key in also:
             if key not in self._services:
                 raise ManifestError(
-                    f"also: {self._reading.path} has no service {key!r}{_nearest(key, self._services)}",
+                    f"also: {self._reading.path} has no service {key!r}{nearest(key, self._services)}",
                     why=f"its services: {', '.join(self._services)}",
                     todo="fix the name",
                 )
@@ -203,11 +203,6 @@ def _likeliest(need: str, keys: list[str]) -> str:
             if word in key.lower():
                 return key
     return keys[0] if len(keys) == 1 else ""
-
-
-def _nearest(word: str, known: Mapping[str, ComposeService]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _and(words: list[str]) -> str:

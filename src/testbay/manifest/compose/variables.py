@@ -16,18 +16,22 @@ Reader = Callable[[Path], bytes | None]
 PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 
 
+@dataclass(kw_only=True)
+class Tally:
+    """The number of characters that all texts of a project have with their variables filled in."""
+
+    characters: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variables:
-    """The values of `$NAME` in one project, or in what it includes.
-
-    `asked` collects every name that was looked up, `filled` how many characters texts had with their variables.
-    """
+    """The values of `$NAME` in one project, or in what it includes. `asked` collects every name that was looked up."""
 
     shell: Mapping[str, str] = field(repr=False)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     folder: Path
     asked: set[str] = field(default_factory=set)
-    filled: list[int] = field(default_factory=list, repr=False)
+    filled: Tally = field(default_factory=Tally, repr=False)
 
     def get(self, name: str) -> str | None:
         """The value of a variable; None when it has none."""

@@ -5,7 +5,6 @@ condition speaks of all fail, and say what was there instead.
 """
 
 import ast
-import difflib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from testbay.manifest.expressions.evaluate import (
     told,
     value_of,
 )
+from testbay.text import nearest
 
 MAX_LENGTH = 500
 _TRUTHS = (ast.Compare, ast.BoolOp, *PATHS)
@@ -123,8 +123,7 @@ def unknown(found: Expression, known: Iterable[str]) -> str:
     """Say why a name in the expression can never have a value; empty when each can."""
     known = sorted(known)
     for name in sorted(found.names - set(known)):
-        close = [_JSON[name]] if name in _JSON else difflib.get_close_matches(name, known, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = f" (did you mean {_JSON[name]!r}?)" if name in _JSON else nearest(name, known)
         return f"{found.text!r}: unknown name {name!r}{hint}; known: {', '.join(known)}"
     return ""
 
