@@ -1,1 +1,1 @@
-"""Everything a person writes, refused at load: the manifest, the compose file, the checks and their expressions."""
+"""The files that users write, validated when they are read: the manifest, compose files, checks, expressions."""

@@ -1,4 +1,4 @@
-"""`[defaults]`, `[target.NAME]` and `[[check]]` of a manifest. All of it is refused before step 1 is run, or none."""
+"""The manifest's tables `[defaults]`, `[target.NAME]`, `[watch]` and `[[check]]`, validated before anything runs."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -35,7 +35,7 @@ CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed
 
 
 class Latency(Table):
-    """The judgement of response times: how often a check that passed is asked again, and the limit."""
+    """How response times are judged: the number of further requests after one that passed, and the limits."""
 
     probes: int = Field(default=10, ge=1, le=200)
     slower_than: Share | None = None
@@ -43,7 +43,7 @@ class Latency(Table):
 
 
 class HttpCheck(CheckBase, Exchange):
-    """A request, its answer, and how long that took."""
+    """A check of one HTTP request: its answer, and its response time."""
 
     kind: Literal["http"]
     each: list[Instance] = []
@@ -66,7 +66,7 @@ class HttpCheck(CheckBase, Exchange):
 
 
 class WebSocketCheck(CheckBase):
-    """A conversation. With `close` the server must end it with this code."""
+    """A check of a conversation on a WebSocket. With `close`, the server must end it with this code."""
 
     kind: Literal["websocket"]
     url: str
@@ -86,7 +86,7 @@ class WebSocketCheck(CheckBase):
 
 
 class EnvCheck(CheckBase):
-    """Variables that must be there and hold something of a shape; of the file `source`, else of the call."""
+    """A check of variables: that they are set and have a shape, in the file `source` or in the environment."""
 
     kind: Literal["env"]
     attempts: int = Field(default=1, ge=1, le=10)
@@ -111,7 +111,7 @@ class EnvCheck(CheckBase):
 
 
 class ContainerCheck(CheckBase):
-    """Containers by name, or the services of a compose project."""
+    """A check of containers, by name or as the services of a compose project."""
 
     kind: Literal["container"]
     containers: list[str] = []
@@ -137,7 +137,7 @@ class ContainerCheck(CheckBase):
 
 
 class Step(Exchange):
-    """A request, or a conversation on a WebSocket, and what of its answer later steps use."""
+    """A step of a journey: a request or a WebSocket conversation, and the values that it captures for later steps."""
 
     websocket: str | None = None
     steps: list[Message] = []
@@ -147,11 +147,11 @@ class Step(Exchange):
 
     @property
     def captured(self) -> list[str]:
-        """The names it adds."""
+        """The names that the step captures."""
         return [*self.capture, *self.capture_secret]
 
     def check(self, known: list[str]) -> None:
-        """Raise ValueError unless all it names is known by then."""
+        """Raise ValueError unless the step is consistent and uses known names only."""
         if bool(self.method) == bool(self.websocket):
             raise ValueError(f"one of {', '.join(METHODS)}, websocket")
         if self.method and not self.expect:
@@ -173,7 +173,7 @@ class Step(Exchange):
 
 
 class JourneyCheck(CheckBase):
-    """Steps in order, each with what the ones before it captured; the cleanup is done however they end."""
+    """A check of several steps in order; a step can use what earlier ones captured. The cleanup always runs."""
 
     kind: Literal["journey"]
     timeout: Duration = 60.0
@@ -227,7 +227,7 @@ class CheckTables(Table):
     @model_validator(mode="before")
     @classmethod
     def _has_its_defaults(cls, found: dict[str, Any]) -> dict[str, Any]:
-        """The tables of checks with what they do not say; of another type they are left to be refused."""
+        """Fill the defaults into the checks; tables of a wrong type are left for validation to refuse."""
         said, checks = found.get("defaults"), found.get("check")
         if not isinstance(said, dict) or not isinstance(checks, list):
             return found
@@ -248,7 +248,7 @@ class CheckTables(Table):
 
 
 def _with(usual: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the usual keys; a check that cuts a dependency off has its one phase."""
+    """Fill in the default keys; a check with `without` keeps its one phase."""
     return {name: value for name, value in usual.items() if name != "phases" or not check.get("without")} | check
 
 

@@ -41,7 +41,7 @@ def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | No
 
 
 def without_pytest(root: Path) -> Path | None:
-    """The project's environment that is passed over because it has no pytest."""
+    """The project's environment that testbay ignores because it has no pytest."""
     return next((folder for folder in _usual(root) if not _has_pytest(folder)), None)
 
 

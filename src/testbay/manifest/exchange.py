@@ -1,4 +1,4 @@
-"""One request with its answer, and one message of a conversation: what checks and steps of journeys are made of."""
+"""The tables of a request and of a WebSocket message, for checks and steps of journeys."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class Exchange(Table):
 
     @property
     def method(self) -> str:
-        """`get`, or whichever it is; empty for none."""
+        """The HTTP method in small letters; empty for none."""
         return next((name for name in METHODS if getattr(self, name) is not None), "")
 
     @property
@@ -63,7 +63,7 @@ class Exchange(Table):
 
 
 class Message(Table):
-    """`send` a text or a table, or wait for a message: for the first one, or with `until` for one that is so."""
+    """Sends a text or a table, or waits for a message; with `until`, for the first that meets the conditions."""
 
     send: Any = None
     recv: Duration | None = None

@@ -1,4 +1,4 @@
-"""The faults of a manifest: the key, the mistake, and the nearest name that is valid there."""
+"""Errors of a manifest in words: the key, the mistake, and the nearest valid name."""
 
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.Che
 
 
 def _fault(error: ValidationError) -> Any:
-    """A misspelt key before the one that is missing for it."""
+    """Choose the error to report: a misspelt key before the key that is missing because of it."""
     return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
 
 

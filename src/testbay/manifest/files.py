@@ -35,7 +35,7 @@ def read_table(file: Path) -> dict[str, Any]:
 
 
 def _speaks_of_testbay(file: Path) -> bool:
-    """Return whether to read it: that of a template, which only looks like TOML, is not one of ours to refuse."""
+    """Return whether a pyproject.toml mentions testbay; others are not parsed, as they may be templates."""
     try:
         return b"testbay" in file.read_bytes()
     except OSError:

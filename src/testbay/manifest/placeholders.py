@@ -34,7 +34,7 @@ def unknown(value: Any, known: Iterable[str]) -> str:
 
 
 def filled(value: Any, of: Callable[[str], Any]) -> Any:
-    """The value with every name replaced; a text that is a name and nothing else becomes what it stands for."""
+    """Replace every name in a value; a text that is only a name becomes the value itself, of whatever type."""
     if isinstance(value, str):
         whole = _NAME.fullmatch(value)
         return of(whole[1]) if whole else _NAME.sub(lambda found: str(of(found[1])), value)
@@ -44,17 +44,17 @@ def filled(value: Any, of: Callable[[str], Any]) -> Any:
 
 
 def filled_text(value: str, of: Callable[[str], Any]) -> str:
-    """A text stays one."""
+    """Replace every name in a text."""
     return _NAME.sub(lambda found: str(of(found[1])), value)
 
 
 def filled_path(path: str, of: Callable[[str], Any]) -> str:
-    """A path stays on its track: what a server answered is quoted in it, only `{each}` may bring its own slashes."""
+    """Replace every name in a path; values are quoted, except for `{each}`, which may have slashes."""
     return _NAME.sub(lambda f: str(of(f[1])) if f[1] == "each" else quote(str(of(f[1])), safe=""), path)
 
 
 def with_environment(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The text with its `${NAME}` from the environment, and the names that are absent or empty there."""
+    """Replace every `${NAME}` by the environment's value; also return the names that are absent or empty there."""
     absent = [name for name in variables(text) if not environ.get(name, "").strip()]
     return _VARIABLE.sub(lambda found: environ.get(found[1], "").strip(), text), absent
 

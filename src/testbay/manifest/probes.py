@@ -1,4 +1,4 @@
-"""The kinds of checks that ask something else than a target's HTTP: a port, a certificate, a name, a job, a server."""
+"""The tables of checks other than HTTP: TCP ports, certificates, DNS names, heartbeats, database servers."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -36,7 +36,7 @@ REDIS_READS = frozenset(
 
 
 class _Probe(CheckBase):
-    """The base of checks that ask the deployment, whatever answers before a merge."""
+    """The base of checks that only make sense for a deployment."""
 
     @property
     def asked_in(self) -> list[Phase]:

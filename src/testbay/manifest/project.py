@@ -46,7 +46,7 @@ def _has_services(folder: Path) -> bool:
 
 
 def repository(project: Path) -> Path:
-    """The nearest folder above that git keeps; the project's own without one."""
+    """The root of the git repository around a project; the project's own folder without one."""
     real = project.resolve()
     return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
 

@@ -1,4 +1,4 @@
-"""The platforms that deploy: how a manifest names them, and what they say of a target."""
+"""Deployment platforms: how a manifest names them, and the state of a deploy that they report."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Deployment(BaseModel):
 
 
 class Railway(BaseModel):
-    """A service there, by its ids. `${NAME}` in one comes from the environment."""
+    """A service on Railway, by its ids; `${NAME}` in one comes from the environment."""
 
     model_config = STRICT
 

@@ -33,7 +33,7 @@ def _command(text: str) -> str:
 
 
 def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
-    """A table under the names that testbay has for its dependencies: `redis` and `valkey` are one."""
+    """Rename a table's keys to testbay's names for dependencies: `redis` and `valkey` are `dragonfly`."""
     for name in table:
         if not dependencies.is_known(dependencies.ALIASES.get(name, name)):
             raise ValueError(f"{name!r} is not a dependency{nearest(name, dependencies.names())}")
@@ -73,7 +73,7 @@ class NatsTable(_Strict):
 
 
 class Replay(_Strict):
-    """The local stand-in that answers when a secret is absent."""
+    """The local stand-in that replaces the LLM when a secret is absent."""
 
     secret: str
     start: Command
@@ -82,7 +82,7 @@ class Replay(_Strict):
 
 
 class Aws(_Strict):
-    """The place of the secrets; the variables AWS_ROLE_ARN and AWS_REGION come first."""
+    """The AWS role and region for secrets; the variables AWS_ROLE_ARN and AWS_REGION beat them."""
 
     role: str | None = Field(default=None, min_length=20, pattern="^arn:")
     region: str | None = Field(default=None, min_length=1)
@@ -177,7 +177,7 @@ class Manifest(_Strict):
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
-        """Tell for each secret whether the environment has it; `APP_*` is there when one of those is."""
+        """Map each secret to whether the environment has it; `APP_*` counts if one variable fits."""
         return {name: any(environ[one] for one in fnmatch.filter(environ, name)) for name in self.secrets}
 
     @property

@@ -1,4 +1,4 @@
-"""Shapes of variables: what kind of thing a value has to be. What is said of a value never holds any of it."""
+"""Shapes of variables, such as `int 1..65535` or `postgres-url`. Messages never contain a part of the value."""
 
 import ipaddress
 import re
@@ -36,7 +36,7 @@ def shape(text: str) -> str:
 
 
 def fault(shape: str, value: str) -> str:
-    """Say why a value is not of a shape, in words of ours alone; empty if it is."""
+    """Say why a value does not have a shape, without quoting the value; empty if it has."""
     if value != value.strip():
         return "it begins or ends with white space"
     if secret := _SECRET.fullmatch(shape):

@@ -1,4 +1,4 @@
-"""The long spelling of everything that has a short one, as `docker compose config` prints it."""
+"""Converting a service's short spellings to the long ones that `docker compose config` prints."""
 
 import contextlib
 import ipaddress
@@ -32,7 +32,7 @@ _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 class MisshapenError(ValueError):
-    """A value that is not what its key takes; the text says what it is."""
+    """A value has a type or form that its key does not take."""
 
 
 def canonical(service: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _volumes(value: Any) -> list[dict[str, Any]]:
 
 
 def _volume(text: str) -> dict[str, Any]:
-    """`source:target:options`; a single letter before a colon is a drive, as on Windows."""
+    """Parse `source:target:options`; a single letter before a colon is a drive of Windows."""
     if len(text) < 3:
         if not text:
             raise MisshapenError("volumes: an empty entry")
@@ -209,7 +209,7 @@ def _expect(value: Any, kinds: type | tuple[type, ...], name: str) -> None:
 
 
 def _unique(entries: list[Any], key: Callable[[Any], Any]) -> list[Any]:
-    """An entry takes the place of an earlier one of its key."""
+    """Keep the last entry for each key, in the order of the first."""
     found: dict[Any, Any] = {}
     for entry in entries:
         found[key(entry)] = entry

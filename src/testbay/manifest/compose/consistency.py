@@ -1,4 +1,4 @@
-"""The names that one part of a compose file uses and another defines."""
+"""Consistency of a compose file: names that one part uses and another must define."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ class IncompleteError(ManifestError):
 
 
 def misfit(name: str, service: dict[str, Any], model: dict[str, Any]) -> ManifestError | None:
-    """The refusal of a service that names something the file does not define; None when all is well."""
+    """The error of a service that uses something undefined, or depends on itself; None if it is consistent."""
     where = f"services.{name}"
     if not service.get("image") and not service.get("build") and not service.get("provider"):
         return IncompleteError(
@@ -40,7 +40,7 @@ def _named(service: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _circle(name: str, services: dict[str, Any]) -> list[str]:
-    """The way from a service back to itself, if there is one."""
+    """Find a path of `depends_on` from a service back to itself; empty if there is none."""
     seen: set[str] = set()
     open_ways = [[name]]
     while open_ways:

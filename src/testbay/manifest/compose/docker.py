@@ -1,4 +1,4 @@
-"""Docker Compose itself, asked for its reading of compose files: it needs no Docker engine for that."""
+"""Asking Docker Compose for its reading of compose files, which needs no Docker engine."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _PLUGIN_FOLDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeAnswer:
-    """Compose's answer to the files: a model, or the words it refuses with; neither when it did not answer."""
+    """Compose's answer: the model or its refusal; neither when it did not answer."""
 
     model: dict[str, Any] | None = None
     refusal: str = ""
@@ -53,7 +53,7 @@ def version(compose: Path, environ: Mapping[str, str]) -> str:
 
 
 def is_new_enough(text: str) -> bool:
-    """Return whether a version has what testbay asks of it."""
+    """Return whether a version can read the services of all profiles."""
     numbers = tuple(int(part) for part in text.split(".")[:2])
     return numbers >= NEEDED
 
@@ -81,7 +81,7 @@ def _run(compose: Path, words: list[str], environ: Mapping[str, str], folder: Pa
 
 
 def single_dollars(value: Any) -> Any:
-    """Compose doubles each dollar in what it prints, so that it could read it again."""
+    """Undo the doubling of dollars in Compose's output."""
     if isinstance(value, str):
         return value.replace("$$", "$")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The Dockerfile of a service, as far as it can be read without building it: its base image and what lies over that."""
+"""Reading a service's Dockerfile without building it: the base image, variables, commands and copied files."""
 
 import json
 import posixpath
@@ -38,7 +38,7 @@ _FOLDERS = (
 
 @dataclass(kw_only=True)
 class _Stage:
-    """One stage of a Dockerfile: the image or the stage it begins from, and its instructions."""
+    """One stage of a Dockerfile: its base (an image or a stage) and its instructions."""
 
     base: str
     instructions: list[tuple[str, str]] = field(default_factory=list)
@@ -67,7 +67,7 @@ def _text(path: Path) -> str:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Each instruction, its lines joined; what stands in a here-document is passed over."""
+    """Yield each instruction as (name, body), its lines joined; skip here-documents."""
     lines = iter(text.splitlines())
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -102,7 +102,7 @@ def _stages(text: str, arguments: Mapping[str, str]) -> dict[str, _Stage]:
 
 
 def _chain(stages: dict[str, _Stage], target: str) -> list[_Stage]:
-    """The stages that a build's result consists of, the lowest first."""
+    """The stages of which the target consists, the lowest first."""
     names = list(stages)
     name = target.lower() if target else (names[-1] if names else "")
     chain: list[_Stage] = []
@@ -120,7 +120,7 @@ def _filled(text: str, lookup: Callable[[str], str | None]) -> str:
 
 
 class _Layers:
-    """One pass over the instructions of a build's result."""
+    """Collects the effect of the instructions of a chain of stages."""
 
     def __init__(self, context: Path, arguments: Mapping[str, str], chain: list[_Stage]) -> None:
         self._context = context
@@ -218,7 +218,7 @@ def _split(text: str) -> list[str]:
 
 
 def _words(body: str) -> tuple[str, ...]:
-    """The exec form is a list; the other one is a line for a shell."""
+    """The words of a command: the exec form is a JSON list, any other is a line for a shell."""
     if body.startswith("["):
         try:
             words = json.loads(body)

@@ -37,11 +37,11 @@ class Written(str):
 
 
 class Reset:
-    """`!reset`: what other files say of this key counts for nothing."""
+    """The mark `!reset`: removes what earlier files say about the key."""
 
 
 class Replaced:
-    """`!override`: this value instead of what other files say, not merged with it."""
+    """The mark `!override`: replaces what earlier files say about the key."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -80,7 +80,7 @@ def _refusal(path: Path, why: str) -> ManifestError:
 
 
 class _Tree:
-    """Nodes to values. Aliases repeat what they name, so the count of nodes is bounded, not the file's size alone."""
+    """Converts YAML nodes to values. Aliases repeat nodes, so their number is bounded, not only the file's size."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -158,7 +158,7 @@ def _line(node: yaml.Node) -> str:
 
 
 def resolve(text: str) -> Any:
-    """Turn a plain scalar into what the YAML 1.2 of Compose makes of it: `on` is a text, `0x1F` a number."""
+    """Convert a plain scalar as Compose's YAML 1.2 does: `on` is a text, `0x1F` a number."""
     if text in _WORDS:
         return _WORDS[text]
     digits = text if text.startswith("_") else text.replace("_", "")
@@ -181,7 +181,7 @@ def _integer(digits: str) -> int | float | str:
 
 
 def _date(text: str) -> str:
-    """A date is printed the way Go prints one, as Compose does when it needs a text."""
+    """Write a date as Go does, as in Compose's output; any other text stays as it is."""
     match = _DATE.fullmatch(text)
     if match is None:
         return text
@@ -197,7 +197,7 @@ def _date(text: str) -> str:
 
 
 def key_text(value: Any) -> str:
-    """A key of a mapping as text; Compose refuses anything else, except for numbers it was lenient with."""
+    """A mapping's key as text."""
     return value if isinstance(value, str) else text_of(value)
 
 

@@ -12,7 +12,7 @@ _MEANING = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 class EnvFileError(ValueError):
-    """A line that is not an assignment; the text begins with its number."""
+    """A line of an env file cannot be read; the text begins with its number."""
 
 
 def parse_env(text: str, lookup: Lookup) -> dict[str, str]:
@@ -73,7 +73,7 @@ def _statement(text: str) -> str:
 
 
 def _name(text: str, line: int) -> tuple[str, bool, str]:
-    """Split off the name before `=` or `:`, and tell whether it stands alone."""
+    """Split off a name; return it, whether it has no value, and the rest."""
     text = _EXPORT.sub("", text, count=1) if _EXPORT.match(text) else text
     end = next((at for at, char in enumerate(text) if char in "=:\n"), len(text))
     name, stop = text[:end].rstrip(), text[end : end + 1]
@@ -86,7 +86,7 @@ def _name(text: str, line: int) -> tuple[str, bool, str]:
 
 
 def _assigned(text: str, lookup: Lookup, line: int) -> tuple[str, str]:
-    """The value at the head of the text, and what follows it."""
+    """Split off a value; return it and the rest."""
     if text[:1] in ("'", '"'):
         return _quoted(text, lookup, line)
     value, _, rest = text.partition("\n")
@@ -94,7 +94,7 @@ def _assigned(text: str, lookup: Lookup, line: int) -> tuple[str, str]:
 
 
 def _quoted(text: str, lookup: Lookup, line: int) -> tuple[str, str]:
-    """A quoted value may go over lines; a backslash before the quote keeps it."""
+    """Split off a quoted value, which may span lines; return it and the rest."""
     quote, inside, escaped = text[0], "", False
     for at, char in enumerate(text[1:], 1):
         if escaped:

@@ -1,4 +1,4 @@
-"""Variables filled in through a whole file. A text that cannot be filled in stops only who needs it."""
+"""Filling in variables in a whole file. A text that cannot be filled in only stops runs that need its service."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ _BOOLEANS |= {"false": False, "n": False, "no": False, "off": False, "0": False,
 
 
 class Filled(str):
-    """A text that variables were filled into; `origin` says where each came from, or which left the text empty."""
+    """A text with its variables filled in; `origin` says where each value came from, or which had none."""
 
     __slots__ = ("__dict__",)
     origin: str
 
 
 class Unset(str):
-    """A value that cannot be had, with the refusal for a run that needs it."""
+    """Stands for a value that cannot be filled in; `problem` is the error for a run that needs it."""
 
     __slots__ = ("__dict__",)
     problem: ManifestError
@@ -44,7 +44,7 @@ class Unset(str):
 
 
 def unset_in(value: Any) -> Iterator[ManifestError]:
-    """The refusals of every value below that cannot be had."""
+    """Yield the errors of all values in a tree that cannot be filled in."""
     if isinstance(value, Unset):
         yield value.problem
     elif isinstance(value, ManifestError):
@@ -55,7 +55,7 @@ def unset_in(value: Any) -> Iterator[ManifestError]:
 
 
 def blanks_in(value: Any) -> Iterator[str]:
-    """List the messages about variables that are not set, from every text below that has a gap in their place."""
+    """Yield a message for each unset variable that left a gap in a text of the tree."""
     if isinstance(value, Filled):
         yield from (said for said in value.origin.split(", ") if said.endswith(" is not set"))
     elif isinstance(value, (dict, list)):
@@ -118,7 +118,7 @@ def _place(text: str) -> str:
 
 
 def _cast(text: str, path: tuple[str, ...]) -> Any:
-    """Make a text a number or a boolean where only such a thing makes sense."""
+    """Convert a text to a number or a boolean where the key takes one."""
     kind = next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, ".".join(path))), None)
     if kind is None or not text:
         return text

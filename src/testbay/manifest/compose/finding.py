@@ -1,4 +1,4 @@
-"""The files of a project: which compose files Compose takes, and every file read, with what was in it."""
+"""Finding compose files as Compose does, and reading files with limits."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ _MOST_READS = 2_000
 
 
 class UnboundedError(ManifestError):
-    """The files are longer than a compose file can need, made of little; Compose itself might never end with them."""
+    """The files are too large, or expand to too much; Compose itself might never finish with them."""
 
 
 class Files:
-    """Reads files, each once, and remembers what was in them: a reading can be told from a later one."""
+    """Reads each file once, and keeps the contents for a digest of all that was read."""
 
     def __init__(self) -> None:
         self._contents: dict[Path, bytes | None] = {}

@@ -27,7 +27,7 @@ class Finisher:
         self.problems: dict[str, ManifestError] = {}
 
     def model(self, tree: dict[str, Any]) -> dict[str, Any]:
-        """The whole project.
+        """Convert the whole project.
 
         Raises:
             ManifestError: A command line or an env file cannot be read as Compose reads it.
@@ -66,7 +66,7 @@ class Finisher:
         return _with_defaults(made)
 
     def _environment(self, name: str, tree: dict[str, Any]) -> tuple[dict[str, str | None], ManifestError | None]:
-        """The environment over the env files, and why one of these cannot be had."""
+        """The environment, merged over the env files, and the error of an env file that cannot be read."""
         values: dict[str, str | None] = {}
         origins: dict[str, str] = {}
         problem = None
@@ -141,7 +141,7 @@ def _with_defaults(service: dict[str, Any]) -> dict[str, Any]:
 
 
 def _implied(service: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The services that this one needs without saying so in `depends_on`."""
+    """The services that a service needs by `links`, `volumes_from` or a shared namespace."""
     linked = [link.partition(":")[0] for link in service.get("links") or []]
     shared = [entry.partition(":")[0] for entry in service.get("volumes_from") or [] if entry[:10] != "container:"]
     found: list[tuple[str, dict[str, Any]]] = [(name, {"restart": True}) for name in linked]
@@ -154,12 +154,12 @@ def _implied(service: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def plain_text(value: Any) -> str:
-    """A scalar as a plain text, without what it remembers of its place."""
+    """A scalar as a plain `str`, without its place in the file."""
     return str.__str__(value) if isinstance(value, str) else text_of(value)
 
 
 def plain(value: Any) -> Any:
-    """A tree of plain values; what cannot be had is an empty text in it."""
+    """Convert a tree to plain values; a value that cannot be filled in becomes an empty text."""
     if isinstance(value, dict):
         return {str.__str__(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):

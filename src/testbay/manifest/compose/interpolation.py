@@ -1,4 +1,4 @@
-"""Variables in the texts of a compose file or an env file, filled in as Compose does."""
+"""Interpolation of variables in texts of compose files and env files, by Compose's rules."""
 
 import re
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class InvalidTemplateError(ValueError):
 
 
 class OversizedTextError(ValueError):
-    """Variables, which may hold variables, make more of a text than a whole file may be, or are nested too deeply."""
+    """A text becomes too long with its variables filled in, or they are nested too deeply."""
 
 
 def interpolate(text: str, lookup: Lookup) -> str:

@@ -1,4 +1,4 @@
-"""Compose files laid over each other, with what they include and what their services extend."""
+"""Loading compose files: merging them, and resolving `include` and `extends`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +86,7 @@ def _merged(model: dict[str, Any], document: dict[str, Any], file: Path) -> dict
 
 
 def _long(service: dict[str, Any], where: str) -> dict[str, Any]:
-    """The long spelling. What an unset variable makes misshapen stops only those who need the service."""
+    """Convert a service to the long spelling. An error that an unset variable causes is kept for runs that need it."""
     try:
         return canonical(service)
     except MisshapenError as error:
@@ -101,7 +101,7 @@ def _long(service: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _gaps(service: dict[str, Any], problem: str) -> str:
-    """The variables without a value in the part of the service that the problem is about."""
+    """The unset variables in the part of the service that the problem is about."""
     part = service.get(problem.partition(":")[0])
     return ", ".join(dict.fromkeys(blanks_in(part)))
 
@@ -112,7 +112,7 @@ def _extended(services: dict[str, Any], file: Path, variables: Variables, read: 
 
 
 class _Extending:
-    """The resolution of one project's `extends`, each file read once."""
+    """Resolves `extends` in one project, and reads each file once."""
 
     def __init__(self, variables: Variables, read: Reader) -> None:
         self._variables = variables
@@ -122,7 +122,7 @@ class _Extending:
     def service(
         self, name: str, services: dict[str, Any], file: Path, folder: Path, chain: tuple[tuple[Path, str], ...]
     ) -> Any:
-        """A service with its base below it; relative names of files start from `folder`."""
+        """Merge a service over the one it extends; relative file names start from `folder`."""
         own = services[name]
         if not isinstance(own, dict) or own.get("extends") is None:
             return own
@@ -168,7 +168,7 @@ class _Extending:
 
 
 def _base(given: Any, where: str) -> tuple[str, str]:
-    """The service that is extended, and the file it is in when that is another one."""
+    """Parse `extends`: the base service, and its file, empty for the same one."""
     made = {"service": given} if isinstance(given, str) else given
     if not isinstance(made, dict) or not isinstance(made.get("service"), str):
         raise ManifestError(f"{where} names no service", todo="write extends: {file: base.yml, service: db}")
@@ -181,7 +181,7 @@ def _base(given: Any, where: str) -> tuple[str, str]:
 
 
 class RemoteFileError(ManifestError):
-    """A compose file names a file of another machine: nothing is fetched, by Compose neither."""
+    """A compose file names a file on another machine, which testbay does not fetch."""
 
 
 def _remote(where: str, name: str) -> RemoteFileError:
@@ -193,7 +193,7 @@ def _remote(where: str, name: str) -> RemoteFileError:
 
 
 def _include(document: dict[str, Any], file: Path, variables: Variables, read: Reader, chain: tuple[Path, ...]) -> None:
-    """Put what the document includes beside what it says itself."""
+    """Resolve a document's `include` and add the result to it."""
     for entry in listed(document.pop("include", None)):
         made = {"path": entry} if isinstance(entry, str) else entry
         where = f"{file}: include"

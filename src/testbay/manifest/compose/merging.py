@@ -1,4 +1,4 @@
-"""One compose file laid over another, key by key, as Compose does it."""
+"""Merging one compose file over another, by Compose's rule for each key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ Path = tuple[str, ...]
 
 
 class UnmergeableError(ValueError):
-    """Two files say things of one key that cannot be merged; the text is the key."""
+    """Two values of one key cannot be merged; the text is the key."""
 
 
 _REPLACED = {("command",), ("entrypoint",), ("healthcheck", "test"), ("provider",)}
@@ -98,7 +98,7 @@ def _mappings(base: dict[str, Any], over: dict[str, Any], path: Path) -> dict[st
 
 
 def settled(value: Any) -> Any:
-    """A value without marks: there is nothing below it that they could speak of."""
+    """Remove marks from a value that has nothing to merge with."""
     if isinstance(value, Replaced):
         return settled(value.value)
     if isinstance(value, dict):
@@ -109,7 +109,7 @@ def settled(value: Any) -> Any:
 
 
 def pairs(value: Any) -> dict[str, Any]:
-    """Both spellings: a mapping, or a list of NAME=value; None stands for a bare NAME."""
+    """Convert a mapping or a list of NAME=value to a mapping; a bare NAME has the value None."""
     if isinstance(value, dict):
         return value
     found: dict[str, Any] = {}
@@ -120,7 +120,7 @@ def pairs(value: Any) -> dict[str, Any]:
 
 
 def _same_kind(entry: Any, text: str) -> str:
-    """A part of a text keeps what the text remembers of itself: where it came from, or why it has no value."""
+    """A part of a text, with the text's attributes: its place, its origin, or why it has no value."""
     if type(entry) is str or not isinstance(entry, str):
         return text
     part = type(entry)(text)
@@ -129,7 +129,7 @@ def _same_kind(entry: Any, text: str) -> str:
 
 
 def listed(value: Any) -> list[Any]:
-    """Both spellings: a list, or one entry alone."""
+    """Convert a list, a single entry or a mapping to a list."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
@@ -138,7 +138,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def mapped(value: Any, of_a_name: Callable[[], Any]) -> dict[str, Any]:
-    """Both spellings: a mapping, or a list of its keys."""
+    """Convert a mapping or a list of its keys to a mapping; `of_a_name` makes the value of a key."""
     if isinstance(value, dict):
         return value
     return {str(name): of_a_name() for name in listed(value)}

@@ -1,4 +1,4 @@
-"""Our own reading of compose files, with all that went into it."""
+"""testbay's own reading of compose files, for machines without Docker Compose and to compare with it."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_
 
 
 class OwnReading:
-    """Our own reading of some files, with all that went into it; or why it failed."""
+    """testbay's own reading of some files, or why it failed, with a digest of all that went into it."""
 
     def __init__(self, files: list[Path], environ: Mapping[str, str]) -> None:
         self.files, self.environ = files, environ
@@ -52,7 +52,7 @@ class OwnReading:
         return self.made
 
     def digest(self) -> str:
-        """A hash of every file and variable that went in."""
+        """Digest every file and variable that went into the reading."""
         used = {name: self.environ.get(name) for name in sorted(self.variables.asked)}
         return hashlib.sha256(f"{self.source.digest()}{json.dumps(used)}".encode()).hexdigest()
 
@@ -82,7 +82,7 @@ class OwnReading:
 
 
 def _of_a_layer(error: ManifestError, files: list[Path]) -> ManifestError:
-    """The refusal of a file that stands alone but is made to lie over the usual one beside it."""
+    """Explain the error of a single file that seems to be a layer over the usual file beside it."""
     beside = [name for name in COMPOSE_NAMES if (files[0].parent / name).is_file()]
     if len(files) > 1 or not beside or files[0].name in beside:
         return error

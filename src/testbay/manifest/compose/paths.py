@@ -1,4 +1,4 @@
-"""Relative paths of a compose file, made absolute: each starts from the folder of the project it belongs to."""
+"""Making a compose file's relative paths absolute; each starts from the folder of its project."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def in_model(model: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _moved(text: str, folder: Path) -> str:
-    """An absolute path that remembers of the text what it was: a value that cannot be had stays one."""
+    """Make a path absolute, and keep the text's type and attributes."""
     if not text or is_remote(text):
         return text
     moved = absolute(text, folder)

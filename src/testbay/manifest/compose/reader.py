@@ -1,4 +1,4 @@
-"""Compose files to a reading, by Docker Compose where it is installed and by testbay's own reader where it is not."""
+"""Reading compose files, by Docker Compose where it is installed, else by testbay's own reader."""
 
 import contextlib
 import hashlib
@@ -45,7 +45,7 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
 
 
 def _called_from(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment of a call in the project's folder or above it: `$PWD` in a file means where Compose is called."""
+    """The environment with `PWD` set to where Compose would be called: in the project's folder or above it."""
     here = environ.get("PWD", "")
     return environ if here and folder.is_relative_to(here) else {**environ, "PWD": str(folder)}
 
@@ -60,7 +60,7 @@ def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFil
 
 
 class _Judge:
-    """Holds our own reading to that of Docker Compose."""
+    """Compares testbay's own reading with that of Docker Compose, whose reading counts."""
 
     def __init__(self, compose: Path, own: OwnReading, cache_dir: Path | None) -> None:
         self._compose, self._own = compose, own
@@ -106,7 +106,7 @@ class _Judge:
         return ""
 
     def _note(self, name: str) -> None:
-        """Remember that the readings are the same. The note holds no value of them."""
+        """Note in the cache that both readings are the same; the note holds no values."""
         if self._seal is not None:
             with contextlib.suppress(OSError):
                 for made in (self._seal.parents[1], self._seal.parent):  # `mkdir` opens a missing parent to all

@@ -1,4 +1,4 @@
-"""The reading of a project's compose files: the one list of dependencies, for both engines."""
+"""The model of a project's compose files as both engines use it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +52,7 @@ class Prerequisite:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A Dockerfile as far as it can be read: what it begins from, sets and copies; `left_out` are its other lines."""
+    """The parts of a Dockerfile that can be read: its base, variables and copied files; `left_out` are other lines."""
 
     base: str = ""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -100,7 +100,7 @@ class ComposeService:
 
     @property
     def based_on(self) -> str:
-        """The image that others know: the one that its Dockerfile begins from, where it is built."""
+        """The image by which the server is known: the Dockerfile's base if the image is built."""
         return self.built.base or self.image
 
     @property

@@ -68,7 +68,7 @@ def _numbered(part: str) -> str:
 
 
 def room_of(service: ComposeService) -> str:
-    """The server that a service is; empty for another thing, a tool of the server's own image included."""
+    """The server that a service runs; empty for anything else, such as a tool of the server's image."""
     room = room_of_image(service.based_on)
     return room if room and starts_server(service) else ""
 
@@ -88,7 +88,7 @@ def starts_server(service: ComposeService) -> bool:
 
 
 def is_replica(service: ComposeService) -> bool:
-    """Return whether a server follows another one: it takes no writes."""
+    """Return whether a server is a replica, which takes no writes."""
     words = " ".join((*(service.entrypoint or ()), *service.command))
     if re.search(r"--?(replicaof|slaveof)\b|\bpg_basebackup\b", words):
         return True

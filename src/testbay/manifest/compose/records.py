@@ -1,4 +1,4 @@
-"""The records of a reading, from the output of `docker compose config` or of our own reader in its place."""
+"""Making the records of a reading from a model: the output of `docker compose config`, or of our own reader."""
 
 import posixpath
 from pathlib import Path, PurePosixPath

@@ -39,11 +39,11 @@ class Variables:
         return self.shell[name] if name in self.shell else self.files.get(name, (None, ""))[0]
 
     def origin(self, name: str) -> str:
-        """The place a variable has its value from, in words."""
+        """Where a variable's value comes from, in words."""
         return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
-        """The variables of a folder: these here first, then those of its env files, `.env` when none are named.
+        """The variables of a folder below: these first, then those of its env files (`.env` when none are named).
 
         Raises:
             ManifestError: An env file is missing or cannot be understood.

@@ -1,4 +1,4 @@
-"""Evaluation of expressions. Types are kept apart; nothing is converted, and nothing costs more than it shows."""
+"""Evaluating expressions: strictly typed, without conversions, and bounded in cost."""
 
 import ast
 import math
@@ -240,7 +240,7 @@ def _shown(path: ast.expr, values: Mapping[str, Any]) -> str:
 
 
 def paths(node: ast.expr) -> Iterator[ast.expr]:
-    """The longest paths in it, in order, each once."""
+    """Yield the longest paths (`json.items[0].id`) in an expression, in order, each once."""
     found: dict[str, ast.expr] = {}
     waiting: list[ast.AST] = [node]
     while waiting:
