@@ -37,7 +37,7 @@ class CheckBase(Table):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """The phases of the check: those of the manifest, else all with a running service; with `without`, pre-merge."""
+        """The check's phases: those of the manifest, else all with a running service; with `without`, pre-merge."""
         return self.phases or (["pre-merge"] if self.without else SERVED)
 
     @model_validator(mode="after")
