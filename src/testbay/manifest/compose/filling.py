@@ -99,8 +99,8 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
                 todo="write ${NAME:-default}, or $$ for a dollar",
             )
         )
-    variables.filled.characters += len(made)
-    if variables.filled.characters > _MOST_FILLED:
+    variables.filled.total += len(made)
+    if variables.filled.total > _MOST_FILLED:
         raise UnboundedError(f"{where}: variables make more than {_MOST_FILLED} characters of the file")
     names = sorted(names_in(text))
     used = [f"{name} from {variables.origin(name)}" for name in names if variables.get(name) is not None]

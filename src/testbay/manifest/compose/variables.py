@@ -17,10 +17,10 @@ PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 
 
 @dataclass(kw_only=True)
-class Tally:
+class CharacterCount:
     """The number of characters that all texts of a project have with their variables filled in."""
 
-    characters: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Variables:
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     folder: Path
     asked: set[str] = field(default_factory=set)
-    filled: Tally = field(default_factory=Tally, repr=False)
+    filled: CharacterCount = field(default_factory=CharacterCount, repr=False)
 
     def get(self, name: str) -> str | None:
         """The value of a variable; None when it has none."""
