@@ -35,7 +35,7 @@ CONTAINER_NAMES = frozenset({"name", "status", "health", "restarts", "oom_killed
 
 
 class Latency(Table):
-    """How response times are judged: the number of further requests after one that passed, and the limits."""
+    """The judgement of response times: the number of requests, and the limits."""
 
     probes: int = Field(default=10, ge=1, le=200)
     slower_than: Share | None = None

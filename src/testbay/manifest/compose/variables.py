@@ -39,7 +39,7 @@ class Variables:
         return self.shell[name] if name in self.shell else self.files.get(name, (None, ""))[0]
 
     def origin(self, name: str) -> str:
-        """Where a variable's value comes from, in words."""
+        """The origin of a variable's value, in words."""
         return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
