@@ -48,6 +48,12 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
             todo=f"cd {inner[0].rstrip('/')} && testbay init; so in each (a compose file here serves all)",
         )
     made = manifest.draft(project, environ)
+    if not (made.servers.needs or project.packages or project.sources):
+        raise ManifestError(
+            f"{project.root}: no program is here: nothing was written",
+            why="the folder has no Python file, and no file names a package or a server",
+            todo="call it in the folder of the project, where its pyproject.toml or requirements.txt is",
+        )
     voice.say(f"{manifest.FILE}: what this project says of itself")
     for line in made.text.splitlines()[1:]:
         voice.detail(line)

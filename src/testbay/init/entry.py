@@ -5,46 +5,66 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from testbay.init import packages
 from testbay.init.project import ASIDE, Finding, Project, Source
+from testbay.init.ready import App, is_healthy, ready
+from testbay.init.variable import last
 
-_ASGI = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic")
+_KINDS = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic", "Flask")
+_PATH = re.compile(r"""\bpath\(\s*["']([^"'<]*)["']""")
+_INCLUDED = re.compile(r"""\bpath\(\s*["']([^"'<]*)["'],\s*include\(\s*\(?["']([\w.]+)["']""")
+_ADMIN = re.compile(r"""\bpath\(\s*["']([^"'<]*)["'],\s*admin\.site\.urls""")
 _FACTORIES = ("create_app", "make_app", "build_app", "get_app", "app_factory")
-# Words of their own: /shipping and /deliveries are the program's business.
-_HEALTH = re.compile(
-    r"(?<![a-z])(?:health|ready|readiness|a?live(?:ness)?z?(?![a-z])|ping(?![a-z])|status|heartbeat)", re.IGNORECASE
-)
 
 
 def entry(project: Project) -> list[Finding]:
     """`start` and `ready`, where both are known: a start that never answers helps no test."""
     if project.manage:
         return _django(project)
-    for source in (one for one in project.code if one.path.parts[0] not in ASIDE):
-        for name, kind, factory in _apps(source):
-            start = _start(project, source.path, name, kind, factory=factory)
-            path, where = _ready(project, kind)
-            if start and path:
-                place = Finding(key="start", value=f'"{start}"', source=f"{source.path}: {kind}")
-                return [place, Finding(key="ready", value=f'"{path}"', source=where)]
+    for app in _all(project):
+        start = _start(project, app)
+        path, where = ready(project, app)
+        if start and path:
+            place = Finding(key="start", value=f'"{start}"', source=f"{app.source.path}: {app.kind}")
+            return [place, Finding(key="ready", value=f'"{path}"', source=where)]
     return []
 
 
-def _apps(source: Source) -> Iterator[tuple[str, str, bool]]:
-    """Each app at the top of a module: its name, what makes it, and whether the name is a factory's."""
-    if source.tree is None or not any(kind in source.text for kind in (*_ASGI, "Flask")):
+def unstarted(project: Project) -> list[str]:
+    """Describe an app for which no start was found."""
+    app = next(_all(project), None) if not project.manage else None
+    if app is None or entry(project):
+        return []
+    place = f"{app.name} ({app.source.path}: {app.kind})"
+    return [f"how the fixture `service` starts {place} (`start`, `ready`): testbay explain reference/manifest"]
+
+
+def _all(project: Project) -> Iterator[App]:
+    yield from (app for source in project.code if source.path.parts[0] not in ASIDE for app in _apps(source))
+
+
+def _apps(source: Source) -> Iterator[App]:
+    """Each app at the top of a module, then each factory of one."""
+    if source.tree is None or not any(kind in source.text for kind in _KINDS):
         return
+    makers = {one.name: one for one in source.tree.body if isinstance(one, ast.FunctionDef) and _made(one)}
     for statement in source.tree.body:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Call):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-            kind = ast.unparse(statement.value.func).rpartition(".")[2]
-            if isinstance(target, ast.Name) and kind in (*_ASGI, "Flask"):
-                yield target.id, kind, False
-    for statement in source.tree.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name in _FACTORIES and not _demands(statement):
-            made = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
-            kinds = [name for call in made if (name := ast.unparse(call).rpartition(".")[2]) in (*_ASGI, "Flask")]
-            if kinds:
-                yield statement.name, kinds[0], True
+            maker = makers.get(last(statement.value.func))
+            made = _made(maker) if maker else [statement.value] if last(statement.value.func) in _KINDS else []
+            if isinstance(target, ast.Name) and made:
+                yield App(source=source, name=target.id, kind=last(made[0].func), call=made[0])
+    for name, function in makers.items():
+        if name in _FACTORIES and not _demands(function):
+            call = _made(function)[0]
+            yield App(source=source, name=name, kind=last(call.func), call=call, factory=True)
+
+
+def _made(function: ast.FunctionDef) -> list[ast.Call]:
+    """The calls within a function that make an app."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return [call for call in calls if last(call.func) in _KINDS]
 
 
 def _demands(function: ast.FunctionDef) -> bool:
@@ -53,18 +73,23 @@ def _demands(function: ast.FunctionDef) -> bool:
     return len(function.args.args) > given or any(default is None for default in function.args.kw_defaults)
 
 
-def _start(project: Project, path: Path, name: str, kind: str, *, factory: bool) -> str:
-    module = project.module(path)
-    below_src = path.parts[0] == "src"
-    if kind == "Flask":
-        where = module if not below_src or _installed(project) else path.with_suffix("").as_posix()
-        return f"flask --app {where}:{name} run --port {{port}}"
-    if not project.has("uvicorn", "fastapi", "hypercorn"):
-        return ""
-    words = ["uvicorn", f"{module}:{name}", "--port {port}"]
-    words += ["--factory"] if factory else []
-    words += ["--app-dir src"] if below_src and not _installed(project) else []
-    return " ".join(words)
+def _start(project: Project, app: App) -> str:
+    """The command of the server that the project has for such an app; empty where it names none."""
+    path, module = app.source.path, project.module(app.source.path)
+    apart = path.parts[0] == "src" and not _installed(project)  # importable from src/ alone
+    if app.kind == "Flask":
+        where = path.with_suffix("").as_posix() if apart else module
+        return f"flask --app {where}:{app.name} run --port {{port}}"
+    has_uvicorn = project.has("uvicorn") or (app.kind == "Litestar" and "standard" in packages.extras(project))
+    if has_uvicorn or (app.kind == "FastAPI" and not project.has("hypercorn")):
+        words = ["uvicorn", f"{module}:{app.name}", "--port {port}"]
+        words += ["--factory"] if app.factory else []
+        return " ".join([*words, *(["--app-dir src"] if apart else [])])
+    if app.kind == "Sanic" and not apart:
+        return f"sanic {module}:{app.name} --port {{port}} --single-process{' --factory' if app.factory else ''}"
+    if (app.kind == "Quart" or project.has("hypercorn")) and not apart:  # which Quart brings
+        return f"hypercorn {module}:{app.name}{'()' if app.factory else ''} --bind 127.0.0.1:{{port}}"
+    return ""
 
 
 def _installed(project: Project) -> bool:
@@ -72,46 +97,26 @@ def _installed(project: Project) -> bool:
     return bool(project.table("build-system"))
 
 
-def _ready(project: Project, kind: str) -> tuple[str, str]:
-    """A path that answers GET, one about health before any other, and where it stands."""
-    routes = [route for source in project.code for route in _routes(source)]
-    healthy = [route for route in routes if _HEALTH.search(route[0])]
-    if healthy or (routes and kind != "FastAPI"):
-        return (healthy or routes)[0]
-    return ("/openapi.json", "FastAPI's own page") if kind == "FastAPI" else ("", "")
-
-
-def _routes(source: Source) -> Iterator[tuple[str, str]]:
-    """List the paths of `@app.get("/path")` and `@app.route("/path")`, of an app and not of a part with a prefix."""
-    if source.tree is None or ("@" not in source.text):
-        return
-    for function in ast.walk(source.tree):
-        for call in getattr(function, "decorator_list", []):
-            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
-                continue
-            path, methods = (
-                call.args[0],
-                {word.arg: ast.unparse(word.value) for word in call.keywords}.get("methods", "GET"),
-            )
-            owner = ast.unparse(call.func.value)
-            if (
-                call.func.attr in ("get", "route")
-                and "GET" in methods.upper()
-                and owner in ("app", "application", "api")
-            ):
-                text = path.value if isinstance(path, ast.Constant) and isinstance(path.value, str) else ""
-                if text.startswith("/") and not set("{<") & set(text):
-                    yield text, f"{source.path}:{call.lineno}"
-
-
 def _django(project: Project) -> list[Finding]:
-    """Django's own server; ready is a path without parameters, if one is there."""
-    for source in project.code:
-        if source.path.name == "urls.py" and len(source.path.parts) > 1:
-            paths = re.findall(r"""\bpath\(\s*["']([^"'<]*)["']""", source.text)
-            healthy = [path for path in paths if _HEALTH.search(path)]
-            if healthy:
-                start = f'"python {project.manage} runserver --noreload {{port}}"'
-                ready = Finding(key="ready", value=f'"/{healthy[0]}"', source=str(source.path))
-                return [Finding(key="start", value=start, source=project.manage), ready]
+    """Django's own server; ready is a path about health, else the page where its admin asks for a login."""
+    urls = [source for source in project.code if source.path.name == "urls.py" and len(source.path.parts) > 1]
+    included = dict(pair[::-1] for source in urls for pair in _INCLUDED.findall(source.text))
+    found = [
+        (f"/{included.get(_dotted(project, source), '')}{path}", str(source.path))
+        for source in urls
+        for path in _PATH.findall(source.text)
+    ]
+    admins = [(f"/{path}login/", str(source.path)) for source in urls for path in _ADMIN.findall(source.text)]
+    start = f'"python {project.manage} runserver --noreload {{port}}"'
+    for path, where in [*(one for one in found if is_healthy(one[0])), *admins][:1]:
+        return [
+            Finding(key="start", value=start, source=project.manage),
+            Finding(key="ready", value=f'"{path}"', source=where),
+        ]
     return []
+
+
+def _dotted(project: Project, source: Source) -> str:
+    """The name by which Django imports a file: from the folder of manage.py."""
+    folder = Path(project.manage).parent
+    return project.module(source.path.relative_to(folder) if source.path.is_relative_to(folder) else source.path)

@@ -104,9 +104,10 @@ def _of_imports(
 
 
 def _is_named(name: str, project: Project) -> bool:
-    """Return whether a package of the project is called as what is imported: jwt of PyJWT, jose of python-jose."""
+    """Return whether a package of the project is called as what is imported (jwt of PyJWT) or its own below src/."""
     short = _PACKAGES.get(name, name).partition("[")[0].lower().replace("_", "-")
-    return any(short in package or package.replace("-", "") == short for package in project.packages)
+    own = name in _below_src(project) and workflow.is_built(project)
+    return own or any(short in package or package.replace("-", "") == short for package in project.packages)
 
 
 def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:

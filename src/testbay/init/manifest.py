@@ -48,7 +48,9 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         keys.append(Finding(key="compose", value=value, source=f"{has} every server that is needed"))
     migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
     keys += [migration] if migration else []
-    keys += [tests or Finding(key="tests", value='"tests"', source="a first test was written there")]
+    needs_test = tests is None and bool(found.needs)
+    keys += [tests] if tests else []
+    keys += [Finding(key="tests", value='"tests"', source="a first test was written there")] if needs_test else []
     keys += entry.entry(project)
     unread = variables.unread(project, found.needs)
     hostless = [need for need in variables.without("host", project) if need in found.needs]
@@ -61,12 +63,14 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     env += [options] if (options := testing.django_files(project)) else []
     missing = [
         *_missing(project, found, migration),
+        *([] if tests or needs_test else ["a test: no file is called test_*.py"]),
         *_unled(found, unread, fixed),
+        *entry.unstarted(project),
         *testing.overruled(project),
         *testing.own_servers(project, found.needs),
     ]
     logins = insisted.insisted(project, variables.without("db", project), defaults=True) | fixed
-    return Draft(keys=keys, env=env, servers=found, needs_test=tests is None, missing=missing, fixed=logins)
+    return Draft(keys=keys, env=env, servers=found, needs_test=needs_test, missing=missing, fixed=logins)
 
 
 def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[str, str]) -> list[Finding]:

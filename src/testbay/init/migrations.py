@@ -70,9 +70,11 @@ def _alembic_below(project: Project) -> Finding | None:
 
 
 def _tool(project: Project) -> Finding | None:
-    """The command of aerich or yoyo, which keep migrations as Python."""
+    """The command of aerich, Piccolo or yoyo, which keep migrations as Python."""
     if project.table("tool", "aerich"):
         return _command("aerich upgrade", "pyproject.toml: tool.aerich")
+    if project.has("piccolo") and project.text("piccolo_conf.py"):
+        return _command("piccolo migrations forwards all", "piccolo_conf.py")
     steps = [source.path.parent for source in project.sources if "yoyo" in source.imports]
     said = re.search(r"(?m)^sources\s*=\s*([\w./-]+)\s*$", project.text("yoyo.ini"))
     folder = said[1] if said else next((str(path) for path in steps if re.fullmatch(r"[\w./-]+", str(path))), "")

@@ -27,7 +27,8 @@ _JOINED = re.compile(
 )
 # Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER does not name a user of PostgreSQL.
 _OTHERS = re.compile(
-    r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL)(_|$)"
+    r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL"
+    r"|CLICKHOUSE|INFLUX|INFLUXDB|NEO4J|CASSANDRA)(_|$)"
 )
 _SCHEMES = {
     "postgres": "postgres",
@@ -37,6 +38,8 @@ _SCHEMES = {
     "valkey": "dragonfly",
     "nats": "nats",
 }
+_DATABASE = ("DB", "DATABASE", "DBNAME")  # SHOP_DB=shop
+_NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _ENGINE = "django.db.backends.postgresql"
@@ -109,7 +112,8 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     if words[-1] in _WORDS["nats"] or (len(words) == 1 and kind not in ("", "url")):
         return None
     before = set(words[:-1]) or set(words)
-    need = next((need for need, names in _WORDS.items() if names & before), "")
+    alone = "postgres" if words[-1] in _DATABASE and _NAME.fullmatch(example or read.default) else ""
+    need = next((need for need, names in _WORDS.items() if names & before), alone)
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 

@@ -133,7 +133,7 @@ def _install(project: Project) -> str:
     if project.pyproject.get("project") and not _is_package(project):
         words += ["-r pyproject.toml", *(f"--extra {name}" for name in extras)]
         tool = "python -m pip install uv && uv pip install --system"
-    elif _is_built(project):
+    elif is_built(project):
         words += [_editable(extras)]
     if groups:
         tool = "python -m pip install uv && uv pip install --system"
@@ -144,7 +144,7 @@ def packages(project: Project) -> str:
     """The arguments of any pip for what the project itself needs today, quoted for a shell."""
     words = _requirements(project)
     extras = _extras(project, "project", "optional-dependencies")
-    if _is_built(project):
+    if is_built(project):
         words += [_editable(extras)]
     elif table := project.table("project"):
         named = [*_texts(table.get("dependencies"))]
@@ -157,7 +157,7 @@ def packages(project: Project) -> str:
 
 def _requirements(project: Project) -> list[str]:
     files = [f"-r {shlex.quote(name)}" for name in _lists(project) if name.endswith(".txt")]
-    return files + [shlex.quote(text) for text in tables.requirements(project, built=_is_built(project))]
+    return files + [shlex.quote(text) for text in tables.requirements(project, built=is_built(project))]
 
 
 def _extras(project: Project, *table: str) -> list[str]:
@@ -179,7 +179,7 @@ def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset
     return _texts(listed) + [text for other in inner for text in _members(groups, other, seen | {name})]
 
 
-def _is_built(project: Project) -> bool:
+def is_built(project: Project) -> bool:
     """Return whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables or setup.py."""
     if project.pyproject.get("project"):
         return _is_package(project)

@@ -66,11 +66,19 @@ def test_what_was_not_found_is_said(bay: Bay) -> None:
     ]
 
 
-def test_an_empty_folder_says_what_it_lacks(bay: Bay) -> None:
-    """A project of no packages needs no server, as far as anybody can tell."""
+def test_a_folder_without_a_program_is_refused(bay: Bay) -> None:
+    """Nothing is written there; a program that names no server is told so, and that it has no test."""
     (bay.project / "requirements.txt").unlink()
+    refused = bay.run("init")
+    write(bay.project / "shop.py", "x = 1\n")
+    found = bay.run("init")
 
-    assert "not found: a server" in bay.run("init").out
+    assert refused.code == 10
+    assert refused.lines[0] == f"error: {bay.project}: no program is here: nothing was written"
+    assert [line for line in found.lines if line.startswith("not found: ")] == [
+        "not found: a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)",
+        "not found: a test: no file is called test_*.py",
+    ]
 
 
 def test_a_folder_that_may_not_be_written_is_an_error(bay: Bay) -> None:

@@ -89,3 +89,11 @@ def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -
         f"nothere_jwt in {sys.executable}: pip install -r requirements.txt",
         f"notthere (log.py) in {sys.executable}: imported, and no file of the project names a package like it",
     ]
+
+
+def test_the_projects_own_package_is_installed_as_such(project: Project) -> None:
+    """Below src/ it is importable when it is installed."""
+    files = {"pyproject.toml": '[build-system]\nrequires = ["x"]\n[project]\nname = "q"\ndependencies = ["json5x"]'}
+    files |= {"src/mine/a.py": "", "tests/test_a.py": "import mine"}
+
+    assert installed.absent(add(project, files), {}) == [f"mine in {sys.executable}: pip install -e ."]

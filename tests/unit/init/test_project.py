@@ -6,11 +6,9 @@ import pytest
 from tests.unit.init.conftest import add
 
 from testbay.errors import ManifestError
-from testbay.init import command, entry, manifest, migrations, servers, testing, variables
+from testbay.init import command, manifest, migrations, servers, testing, variables
 from testbay.init.project import Finding, Project
 from testbay.output import Voice
-
-APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
 
 
 def lines(found: list[Finding]) -> list[str]:
@@ -123,6 +121,8 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
         ("nats-py", "S = [f\"nats://{getenv('NATS_HOST')}\"]\nnats.connect(S)", 'NATS_HOST = "{nats.host}"'),
         ("nats-py", 'BUS = environ["BOT_NATS"]\nnats.connect(BUS)', 'BOT_NATS = "{nats.url}"'),
+        ("psycopg", 'getenv("SHOP_DB", "shop")', 'SHOP_DB = "{postgres.db}"'),
+        ("psycopg", 'getenv("KEEP_DB", "false")', ""),
         ("redis", 'getenv("REDIS_ADDR", "cache:6379")', 'REDIS_ADDR = "{dragonfly.host}:{dragonfly.port}"'),
         (
             "flask-sqlalchemy\npsycopg",
@@ -151,37 +151,6 @@ def test_a_variable_gets_what_the_program_wants(project: Project, packages: str,
     assert "\n".join(lines(list(variables.environment(found, servers.servers(found, {}).needs)))) == line
 
 
-@pytest.mark.parametrize(
-    ("files", "start", "ready"),
-    [
-        ({"main.py": APP}, "uvicorn main:app --port {port}", "/openapi.json"),
-        ({"src/shop/api.py": APP}, "uvicorn shop.api:app --port {port} --app-dir src", "/openapi.json"),
-        (
-            {"app.py": 'def create_app():\n    app = Flask("x")\n    @app.route("/ping")\n    def p(): ...\n'},
-            "flask --app app:create_app run --port {port}",
-            "/ping",
-        ),
-        (
-            {"app.py": 'def make_app():\n    app = FastAPI()\n    @app.get("/api/live")\n    def p(): ...\n'},
-            "uvicorn app:make_app --port {port} --factory",
-            "/api/live",
-        ),
-        (
-            {"app.py": 'app = FastAPI()\n@app.get("/deliveries")\ndef d(): ...\n@app.get("/shipping")\ndef s(): ...\n'},
-            "uvicorn app:app --port {port}",
-            "/openapi.json",
-        ),
-        ({"app.py": 'app = Flask("x")\n@app.route("/x", methods=["POST"])\ndef x(): ...\n'}, "", ""),
-        ({"tests/app.py": APP}, "", ""),
-    ],
-)
-def test_an_app_is_started_as_its_file_says(project: Project, files: dict[str, str], start: str, ready: str) -> None:
-    """One that has no path to ask is not started."""
-    found = entry.entry(add(project, {"requirements.txt": "fastapi\nuvicorn\nflask", **files}))
-
-    assert [line.value for line in found] == ([f'"{start}"', f'"{ready}"'] if start else [])
-
-
 YOYO_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$POSTGRES_DB"
 
 
@@ -206,6 +175,7 @@ YOYO_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$P
             'migrate = "cd db && alembic upgrade head"',
         ),
         ({"pyproject.toml": '[tool.aerich]\nlocation = "m"'}, 'migrate = "aerich upgrade"'),
+        ({"requirements.txt": "piccolo", "piccolo_conf.py": "x = 1"}, 'migrate = "piccolo migrations forwards all"'),
         (
             {"requirements.txt": "yoyo-migrations\npsycopg2", "m/1_a.py": "from yoyo import step"},
             f'migrate = "yoyo apply --batch --database postgresql://{YOYO_LOGIN} m"',
@@ -342,7 +312,7 @@ def test_what_only_shows_or_tries_demands_nothing(project: Project) -> None:
     tested = (
         needed + 'URL = os.environ.get("SHOP_PG_DSN") or "postgresql:///shop"\nos.environ.get("SHOP_SQL_MYSQL_DB")\n'
     )
-    files = {"examples/app.py": APP + needed, "scripts/a.py": needed, "shop/tests/test_a.py": tested}
+    files = {"examples/app.py": "app = FastAPI()\n" + needed, "scripts/a.py": needed, "shop/tests/test_a.py": tested}
 
     made = manifest.draft(add(project, files | {"setup.py": 'setup(name="a-shop", install_requires=["psycopg"])'}), {})
 
@@ -384,10 +354,3 @@ def test_an_example_file_names_variables_that_no_source_does(project: Project) -
 
     assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
     assert list(made.servers.needs) == ["postgres"]
-
-
-def test_the_app_of_a_tool_is_not_the_service(project: Project) -> None:
-    """What is in scripts/, tools/ or ci/ is started by hand."""
-    files = {"requirements.txt": "fastapi", "tools/a.py": APP, "shop/main.py": APP}
-
-    assert lines(entry.entry(add(project, files)))[0] == 'start = "uvicorn shop.main:app --port {port}"'
