@@ -1,1 +1,1 @@
-"""Checks of a service before and after its deploy: what the manifest asks for, asked, judged and reported."""
+"""Checks of a service before and after its deploy: running them, judging the answers, reporting."""

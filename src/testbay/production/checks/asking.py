@@ -1,4 +1,4 @@
-"""The surroundings of every check: what it asks with, and the finding that it raises."""
+"""The context in which checks run, and the error by which a check does not pass."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FoundError(Exception):
-    """A check did not pass: `fail` says that what was asked is at fault, `error` that it could not be asked."""
+    """A check did not pass: `fail` if the target is at fault, `error` if the check could not be run."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class FoundError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """A check that passed, in a line."""
+    """The finding of a check that passed."""
 
     said: str
     evidence: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Passed:
 
 @dataclass(kw_only=True)
 class Asking:
-    """One run's asking. `secrets` grows with what is captured; `deadline` is on the monotonic clock.
+    """The context of one run of checks. `secrets` grows with captured values; `deadline` is on the monotonic clock.
 
     `direct` means without a proxy; `tls` knows which certificates are trusted; `commit` is what the gate found to
     answer.
@@ -72,20 +72,20 @@ class Asking:
 
     @property
     def left_s(self) -> float:
-        """The seconds until the run is over."""
+        """The seconds until the run's deadline."""
         return self.deadline - time.monotonic()
 
     def names(self, **more: Any) -> dict[str, Any]:
-        """List the values that a condition can name besides the answer."""
+        """The values that a condition can name: `more`, the run's id and the expected commit."""
         expected = self.expected_sha or Missing("no commit is expected (--commit names one)")
         return {"run": {"id": self.run_id}, "expected_sha": expected, **more}
 
     def scope(self, **known: Any) -> "Scope":
-        """List the values of placeholders."""
+        """The values of placeholders."""
         return Scope(self, known)
 
     def masked(self, text: str) -> str:
-        """Remove every form of a secret, and the beginning of one that was cut off."""
+        """Mask every form of a secret, and the beginning of one that was cut off."""
         return masking.masked_cut(text, self.secrets) if self.secrets else text
 
 
@@ -116,14 +116,14 @@ class Scope:
 
 @dataclass
 class Progress:
-    """The progress of an exchange; `said` ends the sentence that it took too long."""
+    """The progress of an exchange; `said` completes the message of a time-out."""
 
     said: str = ""
 
 
 @asynccontextmanager
 async def deadline(what: str, timeout_s: float, until: float = math.inf) -> AsyncIterator[Progress]:
-    """The time one check may take in all, however slowly it is answered; `until` is when the run is over.
+    """Limit the time of one check; `until` is the deadline of the whole run.
 
     Raises:
         FoundError: It took longer: `fail`, or `error` when the run was over.
@@ -142,7 +142,7 @@ async def deadline(what: str, timeout_s: float, until: float = math.inf) -> Asyn
 
 
 def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[str] = ()) -> None:
-    """Every rule, at once.
+    """Evaluate all conditions.
 
     Raises:
         FoundError: One of them does not hold; the others that do not are its evidence.
@@ -158,7 +158,7 @@ def judge(rules: Iterable[str], values: Mapping[str, Any], evidence: Iterable[st
 
 
 def parsed(text: str, what: str) -> Any:
-    """A text as JSON, or why it cannot be."""
+    """Parse a text as JSON; a `Missing` with the reason if that fails."""
     if not text.strip():
         return Missing(f"{what} is empty")
     try:

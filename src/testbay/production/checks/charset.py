@@ -1,4 +1,4 @@
-"""The text of an answer: by its byte order mark, by the charset it declares, else as UTF-8."""
+"""Decoding an answer: by its byte order mark, the declared charset, else as UTF-8."""
 
 import codecs
 import re
@@ -20,7 +20,7 @@ _KNOWN = re.compile(
 
 
 def text_of(body: bytes, content_type: str) -> str:
-    """Return the body as text; what its encoding does not have becomes a replacement character."""
+    """Decode a body; invalid bytes become replacement characters."""
     for mark, name in _MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(name, errors="replace")

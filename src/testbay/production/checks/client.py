@@ -1,4 +1,4 @@
-"""The client of a target: address and headers, trusted certificates, and the words that nothing may show."""
+"""The HTTP client for a target: its address, headers, trusted certificates and secrets."""
 
 import fnmatch
 import functools
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """The facts that must be there before anything is asked. `secrets` are names of variables, `*` allowed.
+    """The parameters of a run of checks. `secrets` are names of variables, `*` allowed.
 
     `keep_alive_s` is how long a connection waits for the next request; 0 is a connection for each.
     """
@@ -44,7 +44,7 @@ class Opening:
 
 
 def open_asking(plan: Opening) -> tuple[Asking, str]:
-    """Open what checks ask with, or say why that cannot be done."""
+    """Make the context of a run; also return why the target cannot be asked, or an empty string."""
     import aiohttp
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
@@ -96,7 +96,7 @@ def client(
     owner: bool = True,
     jar: "aiohttp.abc.AbstractCookieJar | None" = None,
 ) -> "aiohttp.ClientSession":
-    """Make a client with cookies of its own, unless it is given others."""
+    """Make an aiohttp session, with its own cookies unless `jar` is given."""
     import aiohttp
 
     made = aiohttp.ClientSession(
@@ -118,13 +118,13 @@ def client(
 
 @functools.cache
 def _hush() -> None:
-    """Keep off the terminal what the library logs: a server's words, of a cookie that it ignores, say."""
+    """Keep aiohttp's log off the terminal: it quotes servers, such as in warnings about cookies."""
     logging.getLogger("aiohttp").addHandler(logging.NullHandler())
 
 
 @functools.cache
 def _reached() -> "type[aiohttp.ClientResponse]":
-    """Answers that know whom they came from: a connection is given back before its answer is looked at."""
+    """A class of responses that note the peer and TLS object: the connection is released before they are read."""
     import aiohttp
 
     class Reached(aiohttp.ClientResponse):
@@ -142,19 +142,19 @@ def _reached() -> "type[aiohttp.ClientResponse]":
 
 
 def run_id() -> str:
-    """A name for one time of asking, in what is written and on what is made."""
+    """Make an id for one run, for reports and for things that checks create."""
     return f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust the certificates that come with us, or those that the environment names; these may be renewed."""
+    """Make a TLS context that trusts certifi's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
     file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
     return ssl.create_default_context(cafile=file, capath=folder) if file or folder else _trusting_certifi()
 
 
 @functools.cache
 def _trusting_certifi() -> ssl.SSLContext:
-    """Read its file once: it takes longer than asking a service."""
+    """Load certifi's file once: that takes longer than a request."""
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())

@@ -1,4 +1,4 @@
-"""`testbay check`: which checks, against what, for which commit; the report on disk, on the screen, as exit code."""
+"""`testbay check`: chooses checks and target, runs them, writes and prints the report."""
 
 import secrets
 from contextlib import suppress
@@ -57,7 +57,7 @@ def phase(text: str) -> Phase:
 
 
 def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
-    """Ask a deployment or a configuration; returns the report and the exit code.
+    """Check a deployment or a configuration; return the report and the exit code.
 
     Raises:
         ManifestError: No such check or target, or none for this phase.
@@ -100,14 +100,14 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
 
 
 def _annotate(report: Report, voice: Voice) -> None:
-    """Annotate each fault in GitHub Actions; before a merge each check is a test, pinned to its place."""
+    """Annotate each failed check in GitHub Actions."""
     for result in report.results:
         if result.verdict not in ("pass", "skip"):
             voice.annotate(result.said, title=f"{report.service}: {_name(result)}")
 
 
 def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
-    """Write the report; when it cannot be kept, keep nothing of it and return the error."""
+    """Write the report; if that fails, remove it and return the error."""
     try:
         write_whole(file, report.as_json())
     except OSError as error:
@@ -160,7 +160,7 @@ def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
 
 
 def _known(manifest: Manifest, target: Target | None) -> list[str]:
-    """Every name that a report about a deployment may have: an incident of another one is about nothing any more."""
+    """All names of results that a deployment can have: an incident with another name is outdated."""
     names = [LIVE] if target and target.live else []
     for check in manifest.check:
         if set(check.asked_in) - {"pre-merge"}:
@@ -169,7 +169,7 @@ def _known(manifest: Manifest, target: Target | None) -> list[str]:
 
 
 def _past(where: Place | None) -> Past | None:
-    """Load the past runs. A failure is a verdict for those that need them, not the end of all others."""
+    """Load the past runs. An error becomes the verdict of the checks that need them, and does not end the run."""
     if where is None:
         return None
     try:
@@ -196,7 +196,7 @@ def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
 
 
 def tell(report: Report, file: Path, voice: Voice) -> None:
-    """Every result in a line, what is wrong with its evidence, and the sum."""
+    """Print a line for each result, the evidence of those that did not pass, and the sum."""
     for result in report.results:
         voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")
         for line in result.evidence if result.verdict not in ("pass", "skip") else ():

@@ -1,4 +1,4 @@
-"""One HTTP exchange: bounded in size and time whatever the server does, and every way it can go wrong in words."""
+"""One HTTP exchange, bounded in size and time, with every error in words."""
 
 import errno
 import json
@@ -47,7 +47,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """A response; `trouble` says why its body is of no use, if so."""
+    """A response; `trouble` says why its body cannot be used, if so."""
 
     asked: str
     status: int
@@ -95,7 +95,7 @@ class Response:
 
 
 async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Progress | None = None) -> Response:
-    """Ask, and read the whole answer or as much of it as anybody needs. The deadline is the caller's.
+    """Send a request and read the answer up to a limit. The caller sets the deadline.
 
     How far it came is told to `progress`.
 
@@ -177,14 +177,14 @@ def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.Form
 
 
 def _stays(home: "URL", url: "URL") -> bool:
-    """Return whether what is sent there is sent to the target; from http to https it may go."""
+    """Return whether an address is the target's; a change from http to https counts as the same."""
     if (home.scheme, url.scheme, url.port) == ("http", "https", 443):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
 def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
-    """Describe a redirect that was not followed, without what may be a key, and how to follow it."""
+    """Describe a redirect that was not followed, without its query, and how to follow it."""
     from yarl import URL
 
     to = response.headers.get("location")
@@ -199,7 +199,7 @@ def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
 
 
 async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple[bytes, str]:
-    """The body, unpacked, up to the limit; and why it is of no use, if so."""
+    """Read and unpack the body up to the limit; also return why it cannot be used, or an empty string."""
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip", ""):
         response.close()
@@ -225,7 +225,7 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
 
 
 def no_answer(asked: str, error: BaseException) -> FoundError:
-    """Explain why no answer came, and whose fault that is: theirs (fail), or that we cannot ask (error)."""
+    """Explain why no answer came: `fail` if the target is at fault, `error` if it could not be asked."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in

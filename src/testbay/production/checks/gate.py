@@ -1,4 +1,4 @@
-"""The gate: does the build answer that should? Without that, a green check may speak of yesterday's."""
+"""The gate: waits until the expected build answers, so that checks do not pass on an old one."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ async def wait(
     look: Look | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Passed, int]:
-    """Ask until the expected commit answers; also how often it was asked. That it waits is told once.
+    """Ask until the expected commit answers; return the finding and the number of attempts.
 
     `look` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
     expected one in `asking`.
@@ -75,7 +75,11 @@ def _passed(asking: Asking, answer: Response, rollout: Rollout) -> Passed:
 
 
 async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
-    """One answer of a build that may answer; `asking.commit` is what did."""
+    """Ask once which build answers; note its commit in `asking.commit`.
+
+    Raises:
+        FoundError: Another build answers (`stale`), or none that tells its commit (`fail`).
+    """
     asking.commit, asking.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)
     async with deadline(f"GET {live.url}", _PATIENCE_S, asking.deadline) as progress:

@@ -1,4 +1,4 @@
-"""One check, asked once: which kind it is, what it came to, and that nothing secret stands in that."""
+"""One attempt at a check, of whatever kind, and its result with secrets masked."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ def result_of(
 
 
 async def attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
-    """Ask a check once; a journey adds the result of its cleanup."""
+    """Run a check once; a journey adds the result of its cleanup to `cleanups`."""
     try:
         # Or another check's cookie would log it in, or not, as it happens.
         async with client(asking.client.connector, direct=asking.direct, owner=False) as own:
@@ -72,7 +72,7 @@ async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Res
 
 
 async def _probed(asking: Asking, check: Probe) -> Passed:
-    """Ask a probe, which needs no HTTP; only its caller loads what the probe takes."""
+    """Run a probe; its libraries are imported here, for those who use it."""
     from testbay.production.checks.kinds import servers, sockets
 
     match check.kind:
@@ -93,7 +93,7 @@ async def _probed(asking: Asking, check: Probe) -> Passed:
 
 
 async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:
-    """The journey; its cleanup also when it is interrupted or the run's time is over, in time of its own."""
+    """Run a journey; its cleanup has a time limit of its own, and also runs after an interrupt."""
     journey = Journey(asking, check)
     try:
         return await journey.go()
@@ -110,7 +110,7 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
 
 
 async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
-    """Await the cleanup; an interrupt that comes meanwhile is obeyed when the cleanup is done."""
+    """Await the cleanup, and only then a cancellation that came meanwhile."""
     task = asyncio.ensure_future(cleanup)
     try:
         return await asyncio.shield(task)

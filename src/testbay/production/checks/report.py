@@ -1,4 +1,4 @@
-"""The report of a run of checks: one record, as JSON for its readers (history, incidents, pages)."""
+"""The report of a run of checks, which is written as JSON and read by history, incidents and pages."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ class Result:
     latencies_s: Annotated[tuple[Seconds, ...], Field(max_length=_MAX_PROBES)] = ()
 
     def __post_init__(self) -> None:
-        """Much of it was written by the other side: made short, and free of what a terminal would obey."""
+        """Shorten texts and make them printable: the target may have written them."""
         object.__setattr__(self, "said", one_line(self.said))
         object.__setattr__(self, "evidence", tuple(one_line(line) for line in self.evidence[:_LINES]))
 
@@ -80,7 +80,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 only if something was asked and nothing was found."""
+        """The exit code: 0 only if a check passed and no other did worse."""
         found = {result.verdict for result in self.results}
         worst = (code for verdict, code in EXIT_CODES.items() if verdict in found)
         return next(worst, 0 if "pass" in found else NOTHING_ASKED)
@@ -93,7 +93,7 @@ class Report:
 
 
 def from_json(text: str | bytes) -> Report:
-    """The report that `as_json` wrote.
+    """Read a report that `as_json` wrote.
 
     Raises:
         ManifestError: Too large, not JSON, another version, an unknown or missing key, a wrong type, or an exit code
@@ -131,7 +131,7 @@ def _unusable(why: str) -> ManifestError:
 
 
 def read(file: Path) -> Report:
-    """The report in a file, or on standard input (`-`).
+    """Read the report in a file, or on standard input (`-`).
 
     Raises:
         ManifestError: It cannot be read, or is not a report.

@@ -1,4 +1,4 @@
-"""A run of checks: the gate first, then everything at once up to a cap, each retried as it says, all of it reported."""
+"""A run of checks: first the gate, then all checks side by side, each with its attempts, and the report."""
 
 import asyncio
 import signal
@@ -54,7 +54,7 @@ class Plan:
 
 
 def run(plan: Plan) -> Report:
-    """Ask everything and report.
+    """Run the checks and return the report.
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; what had been made was cleaned up first.
@@ -128,7 +128,7 @@ def _has_gate(plan: Plan) -> bool:
 
 
 def instances(check: Check) -> list[str]:
-    """The values of its `each`, or one that is empty."""
+    """The values of a check's `each`, or one empty value."""
     each = check.each if isinstance(check, HttpCheck | WebSocketCheck) else []
     return each or [""]
 
@@ -155,7 +155,7 @@ async def _all(plan: Plan, asking: Asking) -> list[Result]:
 
 
 def _of_that_build(result: Result, gate: Verdict) -> Result:
-    """Mark a result as one of a build that may be another than the expected one."""
+    """Turn a pass into `stale` or `error` if the gate did not see the expected build."""
     if result.verdict != "pass" or result.kind not in ASKS_TARGET or gate in HARMLESS:
         return result
     if gate == "error":
@@ -188,8 +188,7 @@ async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
     pause_s = _FIRST_PAUSE_S
     found = await attempt(asking, check, instance, cleanups)
     for number in range(1, check.attempts):
-        over = asking.deadline - time.monotonic() < pause_s
-        if over or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
+        if asking.left_s < pause_s or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
             break
         heard.append(f"attempt {number}: {found.said}")
         await asyncio.sleep(pause_s)
@@ -201,7 +200,7 @@ async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
 
 
 def _run_url(environ: Mapping[str, str]) -> str:
-    """Compose the address of the workflow run that we are in."""
+    """The address of the workflow run on GitHub; empty elsewhere."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
     run_id = environ.get("GITHUB_RUN_ID", "")
     return f"{server}/{repository}/actions/runs/{run_id}" if server and repository and run_id else ""

@@ -1,4 +1,4 @@
-"""A report of checks as Markdown for GitHub's job summary: wrong things first, bounded, and nothing of it is obeyed."""
+"""A report of checks as Markdown for GitHub's job summary: failures first, escaped and bounded."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _WORDS: Mapping[Verdict, str] = {
 
 
 def headline(report: Report) -> str:
-    """`2 failed, 14 passed`."""
+    """The counts in words: `2 failed, 14 passed`."""
     counts = Counter(result.verdict for result in report.results)
     return ", ".join(f"{counts[verdict]} {word}" for verdict, word in _WORDS.items() if counts[verdict])
 

@@ -1,4 +1,4 @@
-"""The way to an answer: the address that was reached, and the certificate that was shown there."""
+"""The connection of an answer: the server's address and its certificate."""
 
 import ssl
 import time

@@ -1,1 +1,1 @@
-"""`testbay watch`: the manifest's checks asked around the clock, kept, told and shown by one process."""
+"""`testbay watch`: runs the manifest's checks around the clock, keeps their history, notifies people, serves a page."""

@@ -1,4 +1,4 @@
-"""Jobs that call in: what their calls mean, and whether the last good one is too long ago."""
+"""Heartbeats: jobs that call in, and the judgement of their calls."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ _SHORTEST = 16  # characters of a token
 
 @dataclass(kw_only=True)
 class Jobs:
-    """The jobs that may call, by the ids of their checks, with the tokens that they show."""
+    """The jobs that may call in, by the ids of their checks."""
 
     checks: Mapping[str, HeartbeatCheck]
     environ: Mapping[str, str] = field(repr=False)
     began: float = 0.0
 
     def may_call(self, name: str, token: str) -> bool:
-        """Return whether a call is from who it says, in a time that tells nothing of the token."""
+        """Return whether a call shows the job's token; compared in constant time."""
         check = self.checks.get(name)
         wanted = self._token(check) if check else ""
         return hmac.compare_digest(wanted.encode(), token.encode()) and len(wanted) >= _SHORTEST
@@ -35,7 +35,7 @@ class Jobs:
         return placeholders.with_environment(check.token, self.environ)[0]
 
     def judge(self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], now: float) -> Passed:
-        """Judge a heartbeat by its calls without those of `log`, beginning with the newest.
+        """Judge a heartbeat by its calls, the newest first, without those of kind `log`.
 
         Raises:
             FoundError: The job failed, is late, or takes too long; or its token is not a secret.

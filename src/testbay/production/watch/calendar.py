@@ -1,4 +1,4 @@
-"""Hours in which people may sleep: planned work, and the quiet hours of a channel."""
+"""Planned work, and the quiet hours of channels."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ _DAY = timedelta(days=1)
 
 
 def is_planned(windows: Iterable[Maintenance], zone: str, moment: datetime, *, check: str, target: str) -> bool:
-    """Return whether a check of a target is worked on at a moment."""
+    """Return whether planned work concerns a check of a target at a moment."""
     return any(_concerns(window, check, target) and _holds(window, zone, moment) for window in windows)
 
 
@@ -36,7 +36,7 @@ def _holds(window: Maintenance, zone: str, moment: datetime) -> bool:
 
 
 def quiet_until(spans: Iterable[str], zone: str, moment: datetime) -> datetime | None:
-    """Tell when the quiet hours end that a moment is in; None if it is in none."""
+    """The end of the quiet hours around a moment; None outside quiet hours."""
     local = moment.astimezone(ZoneInfo(zone))
     found = [end for span in spans if (end := _end_of(span, local))]
     return max(found, default=None)

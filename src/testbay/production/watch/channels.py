@@ -1,4 +1,4 @@
-"""Ways to tell people, each by an address from the environment: an incoming webhook, or anything that Apprise knows.
+"""Notification channels, each by an address from the environment: an incoming webhook, or a service of Apprise.
 
 The address is a key to the channel. It is shown nowhere, and neither is any part of it in what a library says of it.
 """
@@ -23,7 +23,7 @@ _MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":wa
 
 
 def senders(service: str, wish: Watching, environ: Mapping[str, str]) -> dict[str, Send]:
-    """The channels of a service's manifest, by their names.
+    """Make a sender for each channel of a service's manifest, by the channel's name.
 
     Raises:
         ManifestError: An address is absent, or of no kind that is known.
@@ -32,7 +32,7 @@ def senders(service: str, wish: Watching, environ: Mapping[str, str]) -> dict[st
 
 
 def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
-    """The way to one channel.
+    """Make the sender for one channel.
 
     Raises:
         ManifestError: Its address is absent, or of no kind that is known.
@@ -50,7 +50,7 @@ def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
 
 
 def _webhook(name: str, url: str) -> Send:
-    """Slack's incoming webhook, and what takes the same: Mattermost, Rocket.Chat, Discord with /slack."""
+    """Make a sender for Slack's incoming webhooks and compatible ones: Mattermost, Rocket.Chat, Discord with /slack."""
     try:
         hook = slack.address(url)
     except NotDeliveredError as error:
@@ -106,7 +106,7 @@ def _by_apprise(name: str, url: str) -> Send:
 
 @contextmanager
 def _heard(url: str) -> Iterator[list[str]]:
-    """Collect the library's words, instead of on the terminal: without the address and every part of it."""
+    """Collect the library's log messages, with the address and all its parts masked."""
     said: list[str] = []
     secrets = _parts(url)
 

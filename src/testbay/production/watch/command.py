@@ -1,4 +1,4 @@
-"""`testbay watch`: what to watch, where its history is, and how it ends."""
+"""`testbay watch`: builds the watcher and its parts, runs them, and ends them."""
 
 import asyncio
 import re
@@ -53,7 +53,7 @@ class WatchAsked:
 
 
 def execute(asked: WatchAsked, voice: Voice) -> int:
-    """Watch until a signal comes; the exit code.
+    """Watch until a signal comes; return the exit code.
 
     Raises:
         ManifestError: Nothing to watch, an unknown target, or not an address to listen at.
@@ -122,7 +122,7 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
 
 
 def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watcher, Cycle]:
-    """Both halves, with what the last watcher left."""
+    """Make the watcher and its cycle, with the state that the last watcher left."""
     by_key = {spot.key: spot for spot in made.spots}
     desk = Desk(
         rules={service: _etiquette(service, wish) for service, wish in made.wishes.items()},
@@ -178,7 +178,7 @@ def _etiquette(service: str, wish: Watching) -> Etiquette:
 
 
 def _known(found: Sequence[Spot]) -> set[Series]:
-    """Every name that a result of theirs can have."""
+    """The series of all results that the watched checks can have."""
     known = {
         Series(spot.service, spot.target_name, name, job.instance)
         for spot in found
@@ -203,7 +203,7 @@ def _senders(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> dict
 
 
 def _alive(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> str:
-    """The address that hears that we live: the first that a manifest names."""
+    """The address that is called while the watcher works: the first one that a manifest names."""
     for text in filter(None, (wish.alive for wish in wishes.values())):
         url, absent = placeholders.with_environment(text, environ)
         if absent or not is_private(url):

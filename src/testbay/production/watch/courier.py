@@ -1,4 +1,4 @@
-"""The way of news to people: what goes out now, what waits, and what is done when a channel fails.
+"""The delivery of notices: which are sent now, which wait, and what follows when a channel fails.
 
 A message is marked as on its way before it is sent, and that is written down. So what was told is not told again after
 a crash, but for the one message that was being sent: it is sent again, and says so.
@@ -21,7 +21,7 @@ LOST_AFTER_S = 86400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
-    """One message on its way to one channel, and the notices that it settles."""
+    """One message to one channel, and the notices that it covers."""
 
     channel: str
     letter: Letter
@@ -73,7 +73,7 @@ class Courier:
         return None
 
     def _letter(self, notice: Notice, together: Sequence[Notice], now: float) -> tuple[Sequence[Notice], Letter | None]:
-        """Write the letter, and name the notices that it settles; without a letter nothing is left to say."""
+        """Write the message for a notice; return the notices that it covers, and None if it is outdated."""
         if notice.kind == "channel":
             why = self.trouble.get(notice.about)
             return [notice], words.unreachable(notice.about, why) if why else None
@@ -85,7 +85,7 @@ class Courier:
         )
 
     def sent(self, errand: Errand, now: float) -> None:
-        """The channel took it."""
+        """Note that a channel has accepted a message."""
         self.busy.discard(errand.channel)
         self.trouble.pop(errand.channel, None)
         for notice in errand.notices:
@@ -94,7 +94,7 @@ class Courier:
             self.desk.note(replace(notice, state="sent"))
 
     def failed(self, errand: Errand, why: str, now: float) -> None:
-        """Note a failed delivery: it is sent again, later each time, and the other channels hear of it once."""
+        """Note a failed delivery: it is sent again, with growing pauses, and the other channels are told once."""
         self.busy.discard(errand.channel)
         attempts = max(one.attempts for one in errand.notices) + 1
         is_first = attempts >= TELLS_OTHERS_AFTER and errand.channel not in self.trouble
@@ -130,11 +130,11 @@ class Courier:
 
     @property
     def untold(self) -> int:
-        """Messages that were tried and have not arrived."""
+        """The number of messages that were tried and have not arrived."""
         return self.lost + sum(1 for one in self.desk.notices.values() if one.attempts)
 
     def complaint(self) -> NotDeliveredError | None:
-        """The error with which a watcher ends that could not tell its news."""
+        """The error with which the watcher ends if messages have not arrived."""
         if not self.untold:
             return None
         names = sorted({one.channel for one in self.desk.notices.values() if one.attempts}) or ["a channel"]

@@ -1,4 +1,4 @@
-"""The cycle of the watcher, once a second: judge the answers, choose the news, write both down, and only then send."""
+"""The watcher's cycle, once a second: judge results, choose notices, write both to the store, then send."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ _SENDERS = 8
 
 @dataclass(kw_only=True)
 class Cycle:
-    """The part of a watcher that is not asking. `alive` is an address that is called while all is well with us."""
+    """Judges, stores and notifies. `alive` is an address that is called while the store can be written."""
 
     recorder: RoundKeeper
     courier: Courier
@@ -40,7 +40,7 @@ class Cycle:
     _called: float = float("-inf")
 
     async def run(self) -> None:
-        """Ask in rounds until the task is cancelled."""
+        """Run cycles until the task is cancelled."""
         while True:
             began = time.monotonic()
             written = await self._whole_beat()
@@ -53,7 +53,7 @@ class Cycle:
             await asyncio.sleep(max(0.05, _BEAT_S - (time.monotonic() - began)))
 
     async def beat(self) -> bool:
-        """One cycle; whether it could be written down. What cannot be is told all the same."""
+        """Run one cycle; return whether it could be written. Notices are sent in any case."""
         recorder = self.recorder
         recorder.settle()
         errands = self.courier.choose(recorder.clock())
@@ -67,7 +67,7 @@ class Cycle:
         return written
 
     async def _whole_beat(self) -> bool:
-        """One cycle to its end: a message that was chosen is sent, also when the watcher ends meanwhile."""
+        """Run one cycle to its end, also if the watcher ends meanwhile: chosen messages must be sent."""
         beat = asyncio.ensure_future(self.beat())
         try:
             return await asyncio.shield(beat)
@@ -76,7 +76,7 @@ class Cycle:
             raise
 
     async def finish(self) -> bool:
-        """The last words: what was heard is written down, and what can be told is."""
+        """Run a last cycle, wait for messages under way, and write the rest; return whether that worked."""
         await self.beat()
         if self._sending:
             await asyncio.wait(self._sending, timeout=_LAST_WORDS_S)
@@ -105,7 +105,7 @@ class Cycle:
             self.courier.sent(errand, self.recorder.clock())
 
     async def _call(self) -> None:
-        """Tell the watcher's own watcher that it lives; a failure to reach it is reported once."""
+        """Call the `alive` address; report a failure once."""
         tally = self.recorder.tally
         try:
             reply = await asyncio.get_running_loop().run_in_executor(self._hands, _called, self.alive)

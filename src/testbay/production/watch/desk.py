@@ -1,4 +1,4 @@
-"""The rules of outages: when one begins, which checks it takes in, and what is told of it; without a clock.
+"""The rules of outages: when an incident begins, which checks belong to it, and which notices follow; pure logic.
 
 A check is bad after so many failed rounds in a row, and well again after so many good ones. Checks of a target that
 fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
@@ -24,7 +24,7 @@ _EVIDENCE = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones that nothing excuses.
+    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones without an excuse.
 
     One that `has_passed` is well until an outage begins; of one that never did, nothing good is known.
     """
@@ -110,7 +110,7 @@ class Happening:
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """The findings of one round."""
+    """The result of one round."""
 
     series: Series
     result: Result
@@ -120,7 +120,7 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Changes:
-    """The changes since the last time, which are to be written down."""
+    """The changes that are not written to the store yet."""
 
     standings: dict[Series, Standing] = field(default_factory=dict)
     incidents: dict[int, Incident] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Changes:
 
 @dataclass(kw_only=True)
 class Desk:
-    """Takes in rounds, and keeps what is known and what is to be told."""
+    """Takes in results, and keeps the state of checks, incidents and notices."""
 
     rules: Mapping[str, Etiquette]
     standings: dict[Series, Standing] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class Desk:
     changes: Changes = field(default_factory=Changes)
 
     def take(self, heard: Iterable[Heard]) -> None:
-        """Rounds as they were answered."""
+        """Take in the results of rounds."""
         for one in heard:
             if one.result.verdict == "skip":
                 continue
@@ -157,7 +157,7 @@ class Desk:
         return self.rules.get(service, Etiquette())
 
     def tick(self, now: float) -> None:
-        """Remind of what goes on."""
+        """Post reminders of incidents that go on."""
         for one in list(self.incidents.values()):
             again_s = self.rule(one.service).again_s
             if again_s and one.goes_on and one.announced and now >= one.announced + (one.reminded + 1) * again_s:
@@ -166,7 +166,7 @@ class Desk:
                 self._post(one.id, "again", number, now)
 
     def forget(self, known: Iterable[Series], now: float) -> None:
-        """Forget what the manifest has no more: checks, whose incidents cannot go on, and channels."""
+        """Forget checks and channels that the manifest does not have any more, and end incidents of such checks."""
         channels = {channel for rule in self.rules.values() for channel in rule.channels}
         for notice in [one for one in self.notices.values() if one.channel not in channels]:
             self.note(replace(notice, state="dropped"))
@@ -282,12 +282,12 @@ class Desk:
             self.post(Notice(id=0, incident=incident, kind=kind, number=number, channel=channel, posted=due, due=due))
 
     def post(self, notice: Notice) -> None:
-        """Put a message among those that wait, under a number of its own."""
+        """Add a notice to those that wait, and number it."""
         self.last_notice += 1
         self.note(replace(notice, id=self.last_notice))
 
     def note(self, notice: Notice) -> None:
-        """Note the progress of a message; one that nothing waits for any more is let go."""
+        """Note the state of a notice; forget it once it is done."""
         self.changes.notices[notice.id] = notice
         if notice.state in ("waiting", "sending"):
             self.notices[notice.id] = notice
@@ -296,27 +296,27 @@ class Desk:
         self.settle(notice.incident)
 
     def settle(self, number: int) -> None:
-        """Let go of an incident that is over and told."""
+        """Forget an incident that has ended and has no notices left."""
         known = self.incidents.get(number)
         if known and known.closed and not any(one.incident == number for one in self.notices.values()):
             self.incidents.pop(number)
 
-    def happened(self, incident: int, at: float, text: str, author: str = "") -> None:
-        """Add to the time line of an incident."""
-        self.changes.happenings.append(Happening(incident=incident, at=at, text=text, author=author))
+    def happened(self, incident: int, at: float, text: str) -> None:
+        """Add a line to the time line of an incident."""
+        self.changes.happenings.append(Happening(incident=incident, at=at, text=text))
 
     def _keep(self, incident: Incident) -> None:
         self.incidents[incident.id] = incident
         self.changes.incidents[incident.id] = incident
 
     def drain(self) -> Changes:
-        """Hand over the changes to write down, once."""
+        """Hand over the changes, and begin anew."""
         found, self.changes = self.changes, Changes()
         return found
 
 
 def _matters(before: Standing, now: Standing) -> bool:
-    """Return whether it has to be written down: a good round after a good one is known from the rounds themselves."""
+    """Return whether a change must be written: a pass after a pass is known from the rounds."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
 
 

@@ -1,4 +1,4 @@
-"""A watcher's history as the lines that `testbay history` keeps: what pages, latency and metrics read.
+"""A watcher's history converted to entries of `testbay history`, for pages, latency and metrics.
 
 A line stands for a span: an hour of the last two days, six hours before that. It says how every check stood at the end
 of it, with the mean time of the span. The beginning and the end of each incident have a line of their own, so that what
@@ -24,6 +24,7 @@ from testbay.production.watch.store import DAY_S, FILE, HOUR_S
 _FINE_S = 2 * DAY_S
 _COARSE_S = 6 * HOUR_S
 _MOST_INCIDENTS = 500
+_DAYS = 90
 _SPANS = """
 select series, start_s / :width * :width, sum(passed), sum(failed), sum(stale), sum(errors), sum(took_us), sum(timed)
 from sums where width_s = 3600 and start_s >= :since and start_s < :until group by series, start_s / :width"""
@@ -33,7 +34,7 @@ _PROVEN = "select series from sums where passed > 0 union select series from rou
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """The counts since a moment: of the rounds that passed or failed, and of those that passed."""
+    """Counts of rounds since a moment: `passed`, and `counted`, which passed or failed."""
 
     passed: int
     counted: int
@@ -44,7 +45,7 @@ def is_kept(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def history(folder: Path, now: datetime, days: int = 90) -> History:
+def history(folder: Path, now: datetime) -> History:
     """The history there, as lines.
 
     Raises:
@@ -52,19 +53,20 @@ def history(folder: Path, now: datetime, days: int = 90) -> History:
     """
     try:
         with closing(store.connect(folder / FILE, writes=False)) as db:
-            return History(entries=tuple(entries(db, now.timestamp(), days)))
+            return History(entries=tuple(entries(db, now.timestamp())))
     except sqlite3.Error as error:
         raise HistoryError(
             f"history: {folder / FILE} cannot be read", why=str(error), todo="name the folder of a testbay watch"
         ) from None
 
 
-def entries(db: sqlite3.Connection, now: float, days: int = 90) -> list[Entry]:
-    """The lines of every target, the oldest first."""
+def entries(db: sqlite3.Connection, now: float) -> list[Entry]:
+    """The entries of every target in the last 90 days, the oldest first."""
+    since = now - _DAYS * DAY_S
     names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
     current = _current(db, names)
-    incidents = list(reversed(store.newest_incidents(db, _MOST_INCIDENTS, now - days * DAY_S)))
-    spans = _spans(db, now, days)
+    incidents = list(reversed(store.newest_incidents(db, _MOST_INCIDENTS, since)))
+    spans = _spans(db, now, since)
     proven = frozenset(names[number] for (number,) in db.execute(_PROVEN) if number in names)
     made: list[Entry] = []
     for key in sorted({(one.service, one.target) for one in names.values()}):
@@ -83,7 +85,7 @@ def entries(db: sqlite3.Connection, now: float, days: int = 90) -> list[Entry]:
         made += [
             _line(key, at, [_outcome(one, (1, None), bad, at) for one in ours.values() if one in current])
             for at in bad.turns
-            if at > now - days * DAY_S
+            if at > since
         ]
     return sorted((one for one in made if one.outcomes), key=lambda one: (one.moment, one.run_id))
 
@@ -96,11 +98,10 @@ def _fine_from(now: float) -> float:
     return (now - _FINE_S) // _COARSE_S * _COARSE_S
 
 
-def _spans(db: sqlite3.Connection, now: float, days: int) -> dict[int, dict[float, tuple[int, float | None]]]:
+def _spans(db: sqlite3.Connection, now: float, since: float) -> dict[int, dict[float, tuple[int, float | None]]]:
     """Count for each check and span the rounds in which it was asked, and average those that were timed."""
     found: dict[int, dict[float, tuple[int, float | None]]] = {}
     turn = _fine_from(now)
-    since = now - days * DAY_S
     for width, begin, end in ((_COARSE_S, since, turn), (HOUR_S, turn, now + DAY_S)):
         rows = db.execute(_SPANS, {"width": width, "since": begin, "until": end})
         for series, start, passed, failed, stale, errors, took_us, timed in rows:
@@ -123,7 +124,7 @@ def _current(db: sqlite3.Connection, names: Mapping[int, Series]) -> set[Series]
 
 @dataclass(frozen=True, kw_only=True)
 class _Bad:
-    """The times when each check was part of an incident, and the checks that were ever good."""
+    """The times in which each check was part of an incident, and the checks that ever passed."""
 
     proven: frozenset[Series]
     spans: Mapping[Series, Sequence[tuple[float, float, Verdict]]]

@@ -1,4 +1,4 @@
-"""The present state of everything, for programs; a good word that should have been renewed is not believed."""
+"""The present state of all checks, as JSON and as a report; a result that is overdue becomes `unknown`."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _LATE_ROUNDS, _LATE_S = 3, 30.0
 
 
 class Stands(NamedTuple):
-    """One check as it is now: `state` is `fail` only from the round on that made it an outage."""
+    """The present state of a check: `state` is `fail` only once an incident has begun."""
 
     series: Series
     kind: str
@@ -27,7 +27,7 @@ class Stands(NamedTuple):
 
 
 def stands(watcher: Watcher, now: float) -> Iterator[Stands]:
-    """Every check that is watched, in the order of the manifests; a journey's cleanup once it had something to do."""
+    """Yield every watched check in the manifests' order; a journey's cleanup only once it has run."""
     known = watcher.recorder.desk.standings
     for spot in watcher.spots:
         gates = (

@@ -1,4 +1,4 @@
-"""`/metrics`: how every check stands, and how the watcher itself does, for Prometheus."""
+"""`/metrics`: the state of every check and of the watcher itself, for Prometheus."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ _CHECK = ("service", "target", "phase", "check", "each")
 
 
 def exposition(watcher: Watcher, now: float) -> bytes:
-    """Write the numbers in the text format."""
+    """Write the metrics in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     class Collector:

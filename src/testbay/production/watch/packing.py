@@ -1,4 +1,4 @@
-"""An hour of one check in a few bytes: when it was asked, what came of it, and how long that took.
+"""Packing the rounds of one check in one hour into a few bytes: times, verdicts and response times.
 
 Times are kept to a tenth of a second and response times to a third of a percent, finer than either is measured.
 """
@@ -26,7 +26,7 @@ class Told(NamedTuple):
 
 
 def packed(rounds: Iterable[Told], start_ms: int) -> bytes:
-    """The rounds since the start of their hour, the oldest first."""
+    """Pack rounds, the oldest first; `start_ms` is the start of their hour."""
     gaps, values = bytearray(), bytearray()
     last = 0
     for one in rounds:
@@ -39,7 +39,7 @@ def packed(rounds: Iterable[Told], start_ms: int) -> bytes:
 
 
 def unpacked(data: bytes, start_ms: int) -> Iterator[Told]:
-    """The rounds that `packed` wrote.
+    """Unpack the rounds that `packed` wrote.
 
     Raises:
         ValueError: The bytes are not its.

@@ -1,4 +1,4 @@
-"""The watched places: every check of the phase `scheduled` at every target, each with what it is asked with."""
+"""What is watched: the checks of the phase `scheduled` at each target."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _KEEP_ALIVE_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One check at one target. `is_plain` is a request that needs neither cookies nor a second answer."""
+    """One check at one target. `is_plain`: a request without cookies and redirects."""
 
     series: Series
     check: Any
@@ -31,7 +31,7 @@ class Watched:
 
 @dataclass(kw_only=True)
 class Spot:
-    """One target of one service, and what it is asked with. `trouble` is why it cannot be asked, if so."""
+    """One target of one service with its checks; `trouble` says why it cannot be asked, if so."""
 
     service: str
     target_name: str
@@ -52,7 +52,7 @@ class Spot:
 
 
 def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str, str]) -> list[Spot]:
-    """The targets of services with what is asked of each.
+    """The targets of the services, each with its checks.
 
     Raises:
         ManifestError: An unknown target, or nothing to watch.

@@ -1,4 +1,4 @@
-"""The way from findings to the store: rules first, then one transaction a second, and nothing lost while it cannot."""
+"""From results to the store: judges them, and keeps them in memory until they can be written."""
 
 import json
 import sqlite3
@@ -15,18 +15,18 @@ from testbay.production.watch.store import WatchStore
 
 _MOST_WAITING = 500_000  # rounds that wait for a store that cannot be written: some 80 MB
 _CLOCK_JUMP_S = 5.0
-_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """The watcher's counts of itself. `lateness` has a count for each of the buckets, and one beyond them."""
+    """Counts about the watcher itself. `lateness` has a count for each of the buckets, and one beyond them."""
 
     asked: int = 0
     skipped: int = 0
     lost: int = 0
     clock_jumps: int = 0
-    lateness: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_S) + 1))
+    lateness: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     late_s: float = 0.0
     latest_s: float = 0.0
     untold: int = 0
@@ -34,20 +34,17 @@ class Tally:
     alive_trouble: str = ""
 
     def late(self, by_s: float) -> None:
-        """A round that was asked so long after it was due."""
+        """Count a round that was asked `by_s` seconds after it was due."""
         by_s = max(0.0, by_s)
         self.asked += 1
         self.late_s += by_s
         self.latest_s = max(self.latest_s, by_s)
-        self.lateness[next((at for at, most in enumerate(_BUCKETS_S) if by_s <= most), len(_BUCKETS_S))] += 1
-
-
-BUCKETS_S = _BUCKETS_S
+        self.lateness[next((at for at, most in enumerate(BUCKETS_S) if by_s <= most), len(BUCKETS_S))] += 1
 
 
 @dataclass(kw_only=True)
 class RoundKeeper:
-    """Keeps what was heard until it is written. `is_written` says whether what is to be told was written down first.
+    """Keeps results until they are written.
 
     `clock` is the wall clock; `steady` one that only goes forward: where they part, the wall clock was set.
     """
@@ -64,11 +61,11 @@ class RoundKeeper:
     _apart_s: float | None = None
 
     def hear(self, series: Series, result: Result, at: float, *, held: bool) -> None:
-        """A round that was just answered."""
+        """Take in the result of a round."""
         self._heard.append((series, result, at, held))
 
     def settle(self) -> None:
-        """Judge what was heard, by the rules."""
+        """Judge the results by the rules of outages."""
         heard, self._heard = self._heard, []
         self._look_at_clocks()
         self.desk.take(Heard(series=series, result=result, at=at, held=held) for series, result, at, held in heard)
@@ -79,7 +76,7 @@ class RoundKeeper:
             self.tally.lost += excess
 
     def gather(self) -> None:
-        """Take over what the desk has changed, in the thread that changes it: another one writes it down."""
+        """Take over the desk's changes, in the thread that makes them: another thread writes them."""
         fresh = self.desk.drain()
         self._changes.standings |= fresh.standings
         self._changes.incidents |= fresh.incidents
@@ -87,7 +84,7 @@ class RoundKeeper:
         self._changes.happenings += fresh.happenings
 
     def write(self, facts: dict[str, Any] | None = None) -> bool:
-        """Write down what was gathered; False when that is impossible now, and will be tried again."""
+        """Write what was gathered; return False if that fails now, and is tried again later."""
         try:
             known = [(name, json.dumps(value)) for name, value in (facts or {}).items()]
             self.store.write(self._rounds, self._changes, known)

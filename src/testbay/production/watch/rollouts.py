@@ -1,4 +1,4 @@
-"""Deploys as a watcher sees them: a build on its way excuses what fails, and a new one is asked everything."""
+"""Deploys as a watcher sees them: failures during a rollout are excused, and a new build is checked at once."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from testbay.production.checks.report import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """The progress of one target's deploy. `given_up` is the deploy that took too long: it excuses nothing any more."""
+    """The progress of a target's deploy. `given_up` is one that took too long, and excuses no failures any more."""
 
     served: str = ""
     rolling_since: float | None = None
@@ -23,7 +23,7 @@ class Passage:
 def observed(
     before: Passage, served: str, verdict: Verdict, rollout: Rollout, *, now: float, give_up_s: float
 ) -> Passage:
-    """Take in an answer of the target, and of the platform that deploys.
+    """Update the progress by an answer of the target and one of the deployment platform.
 
     `verdict` says whether a build answers that may: it passes also for one that is on its way. `arrived` is true once,
     when another build than before answers for good.

@@ -1,4 +1,4 @@
-"""The times of each check: at fixed distances, spread over them, and never twice to make up for lost time."""
+"""The schedule of checks: at fixed intervals, spread evenly, without catching up on missed rounds."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ _GOLDEN = 0.6180339887498949  # groups of one rhythm begin apart from each other
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One time that a check is due. `skipped` rounds before it are lost: their time came while nothing could be asked.
+    """One round in which a check is due. `skipped` counts the rounds before it that were missed.
 
     `key` is the place of the check in the list that the schedule was made of.
     """
@@ -20,7 +20,7 @@ class Round:
 
 
 class Schedule:
-    """The rounds of all checks on one clock, which only goes forward.
+    """The rounds of all checks on one monotonic clock.
 
     A check that is due every 15 s is due at t, t+15, t+30 …, whenever it is really asked: nothing drifts. Checks of one
     rhythm are spread evenly over it, so that nothing comes in bursts.
@@ -45,9 +45,9 @@ class Schedule:
         return self._waiting[0][0] if self._waiting else float("inf")
 
     def take(self, now_s: float) -> list[Round]:
-        """The rounds that are due, each check at most once; later ones of the same check are skipped and counted.
+        """Take the rounds that are due, at most one for each check; older ones are counted as skipped.
 
-        A check that is still being asked is not asked again: its round is in `missed`.
+        A check that is still being asked is among them: `begin` refuses it.
         """
         found = []
         while self._waiting and self._waiting[0][0] <= now_s:
@@ -59,14 +59,14 @@ class Schedule:
         return found
 
     def begin(self, key: int) -> bool:
-        """Return whether a check may be asked now: not while it still is."""
+        """Begin a check's round; return False if its last round has not ended."""
         if key in self._asking:
             return False
         self._asking.add(key)
         return True
 
     def end(self, key: int) -> None:
-        """End a question, whether it was answered or not."""
+        """End a check's round."""
         self._asking.discard(key)
 
     def hurry(self, keys: Iterable[int], now_s: float) -> None:

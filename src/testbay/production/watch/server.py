@@ -1,4 +1,4 @@
-"""The live page: status, each check, incidents, metrics, badges and a feed, served by the watcher itself."""
+"""The live page: status, checks, incidents, metrics, badges and a feed, served by the watcher."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ Answer = Callable[["web.Request"], Awaitable["web.Response"]]
 
 @dataclass(kw_only=True)
 class LivePage:
-    """Serves what the watcher knows. Nothing here changes anything, but for the calls of jobs."""
+    """Serves the watcher's state over HTTP. Only calls of jobs change anything."""
 
     watcher: Watcher
     cycle: Cycle
@@ -62,7 +62,7 @@ class LivePage:
         return f"{services[0]} status" if len(services) == 1 else "Status"
 
     async def start(self, host: str, port: int) -> str:
-        """The address that it is served at.
+        """Start serving; return the address.
 
         Raises:
             EngineUnavailableError: The address is taken, or not this machine's.
@@ -99,7 +99,7 @@ class LivePage:
         return f"http://{f'[{found[0]}]' if ':' in found[0] else found[0]}:{found[1]}/"
 
     async def stop(self) -> None:
-        """Answer what is being asked, and end."""
+        """Finish the requests under way, and stop."""
         if self._runner:
             await self._runner.cleanup()
 
@@ -263,7 +263,7 @@ def _headline(every: list[Stands]) -> str:
 
 
 async def _beginning(request: "web.Request") -> str:
-    """The beginning of what was sent: a job's whole log, in whatever encoding, must not make its call unheard."""
+    """Read the beginning of a request's body: a job may send a whole log, in any encoding."""
     try:
         raw = await request.content.readexactly(4 * _MOST_TEXT)
     except asyncio.IncompleteReadError as error:

@@ -1,4 +1,4 @@
-"""The history of a watcher: every round for some days, sums for years, incidents and what is to be told, in SQLite.
+"""A watcher's history in SQLite: every round for some days, sums for years, incidents and notices.
 
 A transaction holds what a moment brought: rounds, what they made of their checks, and the messages that follow. So a
 watcher that is killed goes on where it was, with nothing told that was not written down before.
@@ -75,14 +75,14 @@ class WatchStore:
             return connect(file)
 
     def close(self) -> None:
-        """Leave the file as one, and let others have it."""
+        """Write everything into the one file, and release the lock."""
         with suppress(sqlite3.Error):
             self._connection.execute("pragma wal_checkpoint(truncate)")
         self._connection.close()
         os.close(self._lock)
 
     def load(self, desk: Desk) -> None:
-        """Load what was known when the last watcher ended; a message that it was sending may have arrived."""
+        """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived."""
         read = self._connection.execute
         names = {number: series for series, number in self._series.items()}
         for number, record in read("select series, record from standings"):
@@ -109,7 +109,7 @@ class WatchStore:
     def write(
         self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Write all of a moment, or nothing of it."""
+        """Write all of it in one transaction."""
         known = dict(self._series)
         try:
             self._write(rounds, changes, facts)
@@ -139,17 +139,17 @@ class WatchStore:
             db.executemany("insert or replace into facts values (?,?)", facts)
 
     def beat(self, name: str, at: float, kind: str, text: str) -> None:
-        """A job called in."""
+        """Store a job's call."""
         with self._connection as db:
             db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
             db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
 
     def beats(self, name: str) -> list[tuple[float, str, str]]:
-        """The calls that decide how a job is, the newest first: the last one, the last good one, and its start."""
+        """The calls by which a job is judged, the newest first: the last, the last good one, and its start."""
         return self._connection.execute(_BEATS, (name,)).fetchall()
 
     def tidy(self, now: float, keep_s: float) -> None:
-        """Make sums of the hours that are over, pack their rounds, and let go of what is too old."""
+        """Sum up and pack the hours that are over, and delete what is too old."""
         until_s = int(now // HOUR_S) * HOUR_S
         with self._connection as db:
             rows = db.execute(
@@ -208,7 +208,7 @@ def _by_hour(rows: Iterable[tuple[int, int, int, int | None]]) -> "Iterable[tupl
 
 
 def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
-    """The file, with its tables.
+    """Open the database, and create missing tables.
 
     Raises:
         sqlite3.Error: It cannot be opened, or holds something else.
@@ -239,7 +239,7 @@ def _quoted(file: Path) -> str:
 
 
 def _locked(folder: Path) -> int:
-    """The lock of one watcher; it ends with its process."""
+    """Take the lock of a history's folder; the kernel frees it when the process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""The live page, drawn from the history as the static page is, and refreshed by itself."""
+"""The live page's content, drawn from the history."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from testbay.production.history.entries import History
 from testbay.production.history.slowness import Series
 from testbay.production.statuspage import render
-from testbay.production.statuspage.page import Page, draw
+from testbay.production.statuspage.page import draw
 from testbay.production.watch import export, packing, store
 from testbay.production.watch.desk import Happening, Incident
 from testbay.production.watch.facts import ORDER, Stands
@@ -21,13 +21,15 @@ from testbay.production.watch.store import DAY_S, FILE
 from testbay.production.watch.words import lasted
 
 _HERE = Path(__file__).parent
-_SHOWN = 200
+_SHOWN = 200  # lines of a time line
+_INCIDENTS = 50
+_SLOTS = 240  # of the line through a day's response times: six minutes each
 REFRESH_S = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentView:
-    """An incident with its time line, and how it reads."""
+    """An incident with its time line."""
 
     incident: Incident
     lines: Sequence[Happening]
@@ -35,13 +37,13 @@ class IncidentView:
 
     @property
     def word(self) -> str:
-        """An incident that ended reads so."""
+        """Whether the incident is `ongoing` or has `ended`."""
         return "ongoing" if self.incident.goes_on else "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckView:
-    """One check with its response times of a day."""
+    """One check with its response times of the last day."""
 
     stands: Stands
     path: str
@@ -52,22 +54,17 @@ class CheckView:
     incidents: Sequence[IncidentView]
 
 
-def page(folder: Path, now: float, title: str | None = None) -> Page:
-    """The status page of a watcher's history."""
+def files(folder: Path, now: float) -> dict[str, str]:
+    """The status page of a watcher's history and its badge, as files by name."""
     with closing(store.connect(folder / FILE, writes=False)) as db:
         known = History(entries=tuple(export.entries(db, now)))
-    return draw(known, datetime.fromtimestamp(now, UTC), title)
+    return render(draw(known, datetime.fromtimestamp(now, UTC), None))
 
 
-def files(folder: Path, now: float, title: str | None = None) -> dict[str, str]:
-    """The status page and its badge, as files."""
-    return render(page(folder, now, title))
-
-
-def incidents(folder: Path, count: int = 50) -> list[IncidentView]:
-    """The newest ones."""
+def incidents(folder: Path) -> list[IncidentView]:
+    """The newest 50 incidents."""
     with closing(store.connect(folder / FILE, writes=False)) as db:
-        return [_incident(db, one) for one in store.newest_incidents(db, count)]
+        return [_incident(db, one) for one in store.newest_incidents(db, _INCIDENTS)]
 
 
 def _incident(db: sqlite3.Connection, one: Incident) -> IncidentView:
@@ -115,24 +112,24 @@ def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[Told]:
     return [one for one in made if one.at_ms >= since * 1000]
 
 
-def _path(rounds: Sequence[Told], top_ms: float, now: float, slots: int = 240) -> str:
-    """The median of each slot of six minutes, as a line."""
+def _path(rounds: Sequence[Told], top_ms: float, now: float) -> str:
+    """The path of an SVG line through the median of each slot of six minutes."""
     found: dict[int, list[float]] = {}
     for one in rounds:
         if one.took_us:
-            at = int((one.at_ms / 1000 - now + DAY_S) / DAY_S * slots)
-            found.setdefault(min(slots - 1, max(0, at)), []).append(one.took_us / 1000)
+            at = int((one.at_ms / 1000 - now + DAY_S) / DAY_S * _SLOTS)
+            found.setdefault(min(_SLOTS - 1, max(0, at)), []).append(one.took_us / 1000)
     parts, last = [], -10
     for slot, times in sorted(found.items()):
         level = sorted(times)[len(times) // 2]
-        x, y = (slot + 0.5) * 1000 / slots, 100 * (1 - min(level / top_ms, 1))
+        x, y = (slot + 0.5) * 1000 / _SLOTS, 100 * (1 - min(level / top_ms, 1))
         parts.append(f"{'L' if slot - last < 4 else 'M'}{x:.0f} {y:.1f}" + ("" if slot - last < 4 else "h.01"))
         last = slot
     return "".join(parts)
 
 
 def html(name: str, facts: dict[str, Any]) -> str:
-    """A page of ours, with the one script that keeps it fresh."""
+    """Render a page, with the script that refreshes it."""
     from testbay import pages
     from testbay.production.statuspage import wording
 

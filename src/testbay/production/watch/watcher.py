@@ -1,4 +1,4 @@
-"""The watcher: one event loop that asks every check in its rhythm, hears deploys, and hands on what it finds."""
+"""The watcher: one event loop that runs every check at its interval, and follows deploys."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ _LAST_WORDS_S = 15.0  # for what is being asked when the watcher ends
 
 @dataclass(kw_only=True)
 class Watcher:
-    """Asks until it is stopped. `wishes` are those of each service's manifest."""
+    """Runs checks until it is stopped. `wishes` are the `[watch]` tables by service."""
 
     spots: Sequence[Spot]
     wishes: dict[str, Watching]
@@ -47,7 +47,7 @@ class Watcher:
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Watch until `stopping` is set; an answer that is awaited then is heard, if it comes soon."""
+        """Watch until `stopping` is set; then wait a moment for answers under way."""
         jobs = [(spot, job) for spot in self.spots for job in spot.jobs]
         loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -118,7 +118,7 @@ class Watcher:
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
     def is_held(self, series: Series, at: float) -> bool:
-        """Return whether a bad round is expected now."""
+        """Return whether a bad round is excused now, by planned work or a rollout."""
         wish = self.wishes[series.service]
         moment = datetime.fromtimestamp(at, UTC)
         planned = bool(wish.maintenance) and calendar.is_planned(
@@ -160,18 +160,15 @@ class Watcher:
         assert spot.asking is not None
         until = time.monotonic() + job.check.timeout + 5
         if job.is_plain:
-            return replace(spot.asking, deadline=until, expected_sha=spot.expected, run_id=self._name())
+            return replace(spot.asking, deadline=until, expected_sha=spot.expected, run_id=run_id())
         return replace(
             spot.asking,
             client=spot.own_client,
             deadline=until,
             expected_sha=spot.expected,
-            run_id=self._name(),
+            run_id=run_id(),
             secrets=set(spot.secrets),
         )
-
-    def _name(self) -> str:
-        return run_id()
 
     async def _follow(self, spot: Spot) -> None:
         """Ask which build answers, as long as the watcher runs."""
@@ -193,7 +190,7 @@ class Watcher:
         assert spot.target is not None
         assert spot.target.live is not None
         began, at = time.monotonic(), self.recorder.clock()
-        asking = replace(spot.asking, client=spot.own_client, deadline=began + 20, run_id=self._name())
+        asking = replace(spot.asking, client=spot.own_client, deadline=began + 20, run_id=run_id())
         found: Passed | FoundError
         try:
             answer = await gate.once(asking, spot.target.live, rollout)
@@ -225,7 +222,7 @@ class Watcher:
 
 
 def _without_expectation(served: str, rollout: Rollout, *, looks: bool) -> Passed | FoundError | None:
-    """Judge a target where no commit is expected: any answer will do, unless the platform should have known one."""
+    """Judge the gate when no commit is expected: any build passes, unless the platform should have known one."""
     if rollout.expected:
         return None
     if looks:

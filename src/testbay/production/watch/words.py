@@ -1,4 +1,4 @@
-"""The words about an incident: a line for a lock screen, and a few more for its reader."""
+"""The texts of messages about an incident."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def unreachable(channel: str, why: str) -> Letter:
 
 
 def trouble(incident: Incident) -> str:
-    """`health fails`, `health and 3 more fail`."""
+    """The trouble in words: `health fails`, `health and 3 more fail`."""
     failing = incident.failing or incident.members
     one, many = _IS.get(incident.kind, _CANNOT)
     more = len(failing) - 1
@@ -63,7 +63,7 @@ def trouble(incident: Incident) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """`40 s`, `12 min`, `2 h 5 min`."""
+    """A duration in words: `40 s`, `12 min`, `2 h 5 min`."""
     return f"{max(0, round(seconds))} s" if seconds < 60 else length(timedelta(seconds=seconds))
 
 

@@ -1,4 +1,4 @@
-"""A check of containers: running, healthy, not restarted, not out of memory. One without a healthcheck is a choice."""
+"""The check of containers: by default running, healthy, never restarted and never out of memory."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def ask(asking: Asking, check: ContainerCheck) -> Passed:
 
 
 def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
-    """Compare a container with what is expected. Without a healthcheck no rule on health holds, unless accepted."""
+    """Judge a container; conditions on its health are left out if it has no healthcheck and that is accepted."""
     accepted = check.no_healthcheck == "accept" and isinstance(facts["health"], Missing)
     try:
         judge([rule for rule in check.expect if not (accepted and "health" in condition(rule).names)], facts)

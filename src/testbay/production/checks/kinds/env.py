@@ -1,4 +1,4 @@
-"""A check of variables: they are there, hold something of the right shape, and nothing holds a placeholder."""
+"""The check of variables: they are set, have the right shape, and hold no forbidden words."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _MAX_BYTES = 1 << 20
 
 
 def ask(asking: Asking, check: EnvCheck) -> Passed:
-    """Look at them. Names are shown, values never.
+    """Check the variables. Their names are shown, their values never.
 
     Raises:
         FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
@@ -70,7 +70,7 @@ def _other_keys(root: Path, check: EnvCheck, found: Mapping[str, str]) -> list[s
 
 
 def _read(root: Path, source: str) -> dict[str, str]:
-    """A .env file as services read it; `${…}` is left as it stands."""
+    """Read a .env file; `${…}` stays as it is."""
     from dotenv.parser import parse_stream
 
     try:

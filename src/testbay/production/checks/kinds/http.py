@@ -1,4 +1,4 @@
-"""An HTTP check: one request, every condition on its answer, and with `latency` a few more for the time it takes."""
+"""The HTTP check: a request and its conditions; with `latency`, further requests for the response time."""
 
 from testbay.manifest.checks import HttpCheck
 from testbay.production.checks.asking import Asking, Passed, deadline, judge

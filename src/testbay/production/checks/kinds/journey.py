@@ -1,4 +1,4 @@
-"""A journey: steps that use what the ones before them found, and a cleanup that is done however they ended."""
+"""The journey check: steps that use values of earlier ones, and a cleanup that always runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from testbay.text import plural
 
 
 class Journey:
-    """One going of it. `scope` grows with every step; `reached` tells whether anything may have been made there."""
+    """One run of a journey. `_scope` grows with each step; `_reached` tells whether one may have changed anything."""
 
     def __init__(self, asking: Asking, check: JourneyCheck) -> None:
         self._asking = asking
@@ -23,7 +23,7 @@ class Journey:
         self._reached = False
 
     async def go(self) -> Passed:
-        """Every step, until one is wrong.
+        """Take every step until one fails.
 
         Raises:
             FoundError: It says which.
@@ -34,7 +34,7 @@ class Journey:
         return Passed(said=plural(len(self._check.step), "step"))
 
     async def clean(self) -> Passed:
-        """Every step of the cleanup, also after one that is wrong.
+        """Take every step of the cleanup, also after one that fails.
 
         Raises:
             FoundError: `fail` if one is wrong, `skip` if there is nothing to clean, `error` if what is to be cleaned
@@ -99,7 +99,7 @@ class Journey:
         return talk.values
 
     def _keep_secrets(self, step: Step, values: dict[str, Any]) -> None:
-        """Remember the secrets before anything of the answer is shown."""
+        """Note captured secrets before anything of the answer is shown."""
         for text in step.capture_secret.values():
             try:
                 found = expression(text).value(values)
@@ -109,7 +109,7 @@ class Journey:
                 self._asking.secrets.add(str(found))
 
     def _capture_early(self, step: Step, values: dict[str, Any]) -> None:
-        """An answer that is not as expected may still name what was made, and that is to be cleaned."""
+        """Capture values before judging: an unexpected answer may name something that the cleanup must remove."""
         try:
             self._capture(step, values)
         except FoundError:

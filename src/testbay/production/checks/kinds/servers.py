@@ -4,7 +4,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from testbay.manifest import placeholders
@@ -17,7 +17,7 @@ _MOST_ROWS = 100
 
 
 async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
-    """Log in, and query in a transaction that is read only.
+    """Log in, and run a query in a transaction, read-only unless the check `writes`.
 
     Raises:
         FoundError: No connection, a query that fails, or another answer.
@@ -157,14 +157,12 @@ def _failed(what: str, error: BaseException) -> FoundError:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a value to the types that conditions know: numbers, texts, truths, and lists of them."""
+    """Convert a value to the types of conditions: null, booleans, numbers, texts, and lists of them."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return _number(value, float) if hasattr(value, "as_tuple") else str(value)
-
-
-def _number(value: Any, to: Callable[[Any], float]) -> Any:
-    """A decimal number; a whole one stays whole."""
-    return int(value) if value == value.to_integral_value() else to(value)
+    if isinstance(value, Decimal):
+        is_whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if is_whole else float(value)
+    return str(value)

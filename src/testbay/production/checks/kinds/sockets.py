@@ -21,7 +21,7 @@ _SILENCE_S = 0.5  # what a server says in pieces comes within this
 
 
 async def tcp(asking: Asking, check: TcpCheck) -> Passed:
-    """Connect, and hear what is said if it matters.
+    """Connect; read what the server sends if a condition needs it.
 
     Raises:
         FoundError: No connection, or another answer.

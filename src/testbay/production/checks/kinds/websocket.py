@@ -1,4 +1,4 @@
-"""A conversation on a WebSocket: send, wait for the message that is meant, and see how it is closed."""
+"""The WebSocket check: sends messages, waits for the expected ones, and checks the close code."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ _NO_CODE = 1005
 
 @dataclass(kw_only=True)
 class Conversation:
-    """The conversation to hold, and what was heard: how many messages, the last ones, the last one's values."""
+    """The conversation to hold, and what was received: the count, the last messages, the values of the last."""
 
     path: str
     headers: Mapping[str, str] = field(repr=False)
@@ -67,7 +67,7 @@ async def ask(asking: Asking, check: WebSocketCheck, instance: str) -> Passed:
 
 
 async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
-    """Connect, take every step, part. The deadline is the caller's.
+    """Connect, take every step, and close. The caller sets the deadline.
 
     Raises:
         FoundError: No connection, another message, or none, or another close code.
@@ -134,7 +134,7 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
 
 async def _end_when_told(socket: "ClientConnection") -> None:
-    """Hang up on a server that has said goodbye, or broken the protocol: the library would wait for it."""
+    """Disconnect from a server that has sent a close frame or broken the protocol: the library would wait."""
     from websockets.protocol import State
 
     while socket.protocol.state is State.OPEN:  # noqa: ASYNC110 - the library says it only after it has waited
