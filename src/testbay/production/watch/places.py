@@ -1,4 +1,4 @@
-"""What is watched: the checks of the phase `scheduled` at each target."""
+"""The watched places: the checks of the phase `scheduled` at each target."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
