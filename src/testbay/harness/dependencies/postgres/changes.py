@@ -36,7 +36,8 @@ AND backend_type IN ('client backend', 'walsender')
 """
 _MOVED = "pg_stat_get_tuples_updated(o) + pg_stat_get_tuples_deleted(o)"
 _WRITTEN = f"pg_stat_get_tuples_inserted(o) + {_MOVED}"
-_COUNTED_SINCE = "coalesce(pg_stat_get_db_stat_reset_time({database})::text, '')"
+# The second moment is another one after a crash, in which all counts are lost.
+_COUNTED_SINCE = "concat(pg_stat_get_db_stat_reset_time({database}), ' ', pg_stat_get_bgwriter_stat_reset_time())"
 _SETTINGS = (
     "(SELECT coalesce(hashtext(string_agg(format('%s %s', setrole, setconfig), '; ' ORDER BY setrole)), 0)::text "
     "FROM pg_db_role_setting WHERE setdatabase = {database})"
@@ -104,8 +105,9 @@ def shape_of(session: Session) -> Shape:
     holds = " UNION ALL ".join(f"SELECT {oid} WHERE EXISTS (SELECT FROM ONLY {name})" for oid, name in tables.items())  # noqa: S608
     values = " UNION ALL ".join(f"SELECT {oid}, last_value, is_called FROM {name}" for oid, name in sequences.items())  # noqa: S608
     [(renewable,)] = _rows(session, _OBSTACLES)
+    [(counted,)] = _rows(session, "SELECT current_setting('track_counts')::bool")
     return Shape(
-        can_tell=session.info.server_version >= STATISTICS_SINCE,
+        can_tell=session.info.server_version >= STATISTICS_SINCE and bool(counted),
         can_renew=bool(renewable),
         tables=tables,
         seeded=frozenset(int(oid) for (oid,) in (_rows(session, holds) if tables else [])),

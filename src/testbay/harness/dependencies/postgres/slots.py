@@ -62,13 +62,20 @@ class Cluster:
         self._template = pristine(ground.endpoint).db
         self.shape: Shape | None = None
         self._gate = ground.home / PRISTINE_LOCK
+        self._session: Session | None = None
         with self._gate.open("ab") as gate:  # every worker comes here; one of them makes it
             fcntl.flock(gate, fcntl.LOCK_EX)
-            # Not before: the migrated database may be `postgres` itself, and what is cloned may have no other sessions.
-            self._admin = _connect(replace(ground.endpoint, db="postgres"))
+            # No session before: the migrated database may be `postgres` itself, and what is cloned may have no others.
             self._set_aside()
             self._settings = self._admin.execute(_SETTINGS, [self.endpoint.db, *[self._template] * 2]).fetchall()
         self._strategies = Strategies(self._admin.info.server_version)
+
+    @property
+    def _admin(self) -> Session:
+        """The session, opened again if it ended: a test may end all that it sees, and a server falls over."""
+        if self._session is None or self._session.closed:
+            self._session = _connect(replace(self.endpoint, db="postgres"))
+        return self._session
 
     def _set_aside(self) -> None:
         """Keep the migrated database as it is before the first test: everything is cloned from that."""
@@ -140,7 +147,8 @@ class Cluster:
 
     def close(self) -> None:
         """Close the connection alone; the template stays for others."""
-        self._admin.close()
+        if self._session is not None:
+            self._session.close()
 
 
 class Database:
