@@ -153,6 +153,22 @@ def test_a_spare_is_made_where_there_is_room(make_pool: MakePool, room: bool) ->
     assert len(leases._slots) == 1 + room
 
 
+def test_a_spare_that_cannot_be_had_fails_no_test(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number is held: the test gets the lease that is being remade, and so does the next one."""
+    monkeypatch.setattr(registry, "LEASES", 1)
+    leases = make_pool(lambda number: FakeSlot(number, [Returned(ready=False)]))
+    first = leases.take()
+    busy = threading.Event()
+    leases._background.submit(busy.wait, 10)
+    leases.give_back(first)
+    threading.Timer(0.02, busy.set).start()
+    again = leases.take()
+    leases._background.submit(lambda: None).result()
+    leases.give_back(again)
+
+    assert leases.take() is again is first
+
+
 def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:
     """However many are held at a time."""
     leases = make_pool(lambda number: FakeSlot(number, []))
@@ -161,7 +177,7 @@ def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:
 
 
 def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
-    """By what it said when it was asked once more; a later call tries again."""
+    """By what it said when it was asked once more; a later call tries again, and no number was used up."""
     refusals = [OSError("too many clients"), NotReadyError("nats ended"), ValueError("odd")]
     answers: list[Any] = [refusal for refusal in refusals for _ in range(2)]
 
@@ -184,7 +200,7 @@ def test_a_server_that_refuses_is_named(make_pool: MakePool) -> None:
         "(`testbay up --keep` keeps one)"
     )
     assert [said[1], said[2].splitlines()[0]] == ["nats ended", "no lease: odd"]
-    assert leases.take().name == "lease7"
+    assert leases.take().name == "lease1"
 
 
 def test_silence_has_an_end(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +243,9 @@ def test_a_number_given_up_comes_again_last(make_pool: MakePool, monkeypatch: py
     """When no other is free: by then whoever was cut off from it has given up."""
     monkeypatch.setattr(registry, "LEASES", 3)
     leases = make_pool(lambda number: FakeSlot(number, []))
+    first = leases._numbers[leases.take().name]
 
-    assert [leases._number(), *(leases._another(number) for number in (1, 2, 3, 1))] == [1, 2, 3, 1, 2]
+    assert [first, *(leases._another(number) for number in (1, 2, 3, 1))] == [1, 2, 3, 1, 2]
 
 
 def test_what_the_manifest_does_not_need_is_not_there(make_pool: MakePool) -> None:
