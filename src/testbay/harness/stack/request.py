@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError, ManifestError
-from testbay.harness.dependencies import ROOMS, called, foreign_images
+from testbay.harness.dependencies import ROOMS, called, container, foreign_images
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
@@ -87,8 +87,9 @@ class Request:
         home = Path("home")
         made = ROOMS["postgres"].plan(self.services["postgres"], self.servers["postgres"], home)
         server = [str(self.servers["postgres"].program), self.servers["postgres"].version]
-        made_of = [made["prepare"], made["files"], self._set_up(), self._migrations()]
-        parts = [server, *made_of, metadata.version("testbay")]
+        started = [made[key] for key in ("prepare", "files", "argv", "env")]
+        made_of = [self.services["postgres"].environment, self._set_up(), self._migrations()]
+        parts = [server, *started, *made_of, metadata.version("testbay")]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return str(self.settings.cache_dir / "templates" / digest)
 
@@ -105,16 +106,22 @@ class Request:
     def _set_up(self) -> list[list[str]]:
         """The scripts that the database's image runs once, each with the digest of its text."""
         service = self.services.get("postgres")
-        scripts = image.meaning(service).scripts if service else ()
-        return [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in scripts]
+        if service is None:
+            return []
+        scripts = image.meaning(service).scripts
+        beside = container.host_path(service, image.INIT_FOLDER)
+        known = [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in scripts]
+        return [*known, *(_digests(beside) if beside else [])]
 
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
             return []
-        folder = self.manifest.root / self.manifest.migrations
-        files = [file for file in sorted(folder.rglob("*")) if _may_be_read(file, folder)]
-        known = [[str(file.relative_to(folder)), migrate.digest(file)] for file in files]
-        return [["reading", str(migrate.READING)], *known]
+        return [["reading", str(migrate.READING)], *_digests(self.manifest.root / self.manifest.migrations)]
+
+
+def _digests(folder: Path) -> list[list[str]]:
+    files = [file for file in sorted(folder.rglob("*")) if _may_be_read(file, folder)]
+    return [[str(file.relative_to(folder)), migrate.digest(file)] for file in files]
 
 
 def _may_be_read(file: Path, folder: Path) -> bool:

@@ -265,6 +265,27 @@ def test_a_template_is_named_after_what_is_in_it(ask: Ask, settings: Settings, p
     assert ask(keys, POSTGRES_PORT="5").template == names[0]
 
 
+@pytest.mark.parametrize(
+    "more", ["environment: {POSTGRES_PASSWORD: w, APP: y}", "command: -c search_path=app", "a file"]
+)
+def test_a_template_knows_all_that_its_scripts_and_migrations_met(ask: Ask, project: Path, more: str) -> None:
+    """The variables a script of the image's init folder reads, the server's settings, a file beside the script."""
+    (project / "init").mkdir()
+    (project / "init/1.sh").touch()
+    compose = project / "docker-compose.test.yml"
+    service = "services: {db: {image: postgres, volumes: ['./init:/docker-entrypoint-initdb.d'], MORE}}"
+    usual = "environment: {POSTGRES_PASSWORD: w}"
+    compose.write_text(service.replace("MORE", usual), encoding="utf-8")
+    before = ask('needs = ["postgres"]').template
+    if more == "a file":
+        (project / "init/seed.csv").touch()
+    else:
+        changed = more if "environment" in more else f"{usual}, {more}"
+        compose.write_text(service.replace("MORE", changed), encoding="utf-8")
+
+    assert ask('needs = ["postgres"]').template != before
+
+
 def test_a_cold_start_and_a_service_without_postgres_have_no_template(ask: Ask) -> None:
     """Nothing would be in it."""
     asked = ask()
