@@ -135,31 +135,32 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
         )
     for record in chosen:
         line = lifeline.connect(record, settings)
-        if line is None or not _ends(line):
-            _end_silent_guard(settings.stacks_dir / record["id"])
+        left = None if line is None else _ends(line)
+        if left is None:
+            left = registry.end_silent_guard(settings.stacks_dir / record["id"])
+        if left:
+            raise LeftBehindError(
+                f"stack {record['id']} did not end: {', '.join(left)} is left",
+                why="what it started is not ours to end, or hangs in the kernel",
+                todo="testbay ps; testbay gc",
+            )
         voice.say(f"ended {record['id']}")
     if not chosen:
         voice.say("no kept stack of this project runs")
 
 
-def _ends(line: lifeline.Lifeline) -> bool:
-    """Tell a guard to stop, and return whether it ended in time."""
+def _ends(line: lifeline.Lifeline) -> list[str] | None:
+    """Tell a guard to stop, and return what it could not end or remove; None when it does not answer in time."""
     line.say({"do": "stop"})
+    left: list[str] = []
     try:
-        while line.events(_ENDS_WITHIN_S):
-            continue
+        while events := line.events(_ENDS_WITHIN_S):
+            left += [thing for event in events for thing in event.get("left", [])]
     except lifeline.GuardGoneError:
-        return True
-    return False
-
-
-def _end_silent_guard(home: Path) -> None:
-    if left := registry.end_silent_guard(home):
-        raise LeftBehindError(
-            f"stack {home.name} did not end, its guard was ended: {', '.join(left)} is left",
-            why="its guard did not answer, and what it started is not ours to end or hangs in the kernel",
-            todo="testbay ps; testbay gc",
-        )
+        return left
+    finally:
+        line.let_go()
+    return None
 
 
 def ps(settings: Settings, voice: Voice) -> None:

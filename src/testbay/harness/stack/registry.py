@@ -149,14 +149,19 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
 
 
 def collect(home: Path) -> list[str]:
-    """End what a stack's record names and remove its folder; returns what could not be removed."""
+    """End what a stack's record names, and remove its folder; the record stays as long as something is left.
+
+    Returns:
+        What could not be ended or removed.
+    """
     record = read(home)
     left = end_sessions(record.get("sessions", []))
     left += end_marked(record.get("marks", []))
     left += _engine_collect(record)
     data = Path(record.get("data_dir") or home)
     ours = data.name == name_of(record.get("id", ""))  # a damaged record must not name another folder
-    return left + remove(*([data] if ours else []), home)
+    left += remove(data) if ours else []
+    return left or remove(home)
 
 
 def end_silent_guard(home: Path) -> list[str]:

@@ -119,6 +119,18 @@ def test_what_a_record_does_not_name_is_left_alone(stacks: Path, orphan: process
         bystander.wait()
 
 
+def test_what_could_not_be_ended_is_tried_again(stacks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record is kept until nothing is left: a Docker engine that does not answer now does so later."""
+    home = dead(stacks, "one", {"id": "one", "engine": "compose"})
+    answers: list[list[str]] = [["container a"], []]
+    monkeypatch.setattr(registry, "_engine_collect", lambda _: answers.pop(0))
+    first = registry.collect_dead(stacks)
+
+    assert (first, registry.read(home)["id"]) == ([("one", ["container a"])], "one")
+    assert registry.collect_dead(stacks) == [("one", [])]
+    assert not home.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A read-only cache, a full disk: with another folder to name."""
     (tmp_path / "file").touch()
