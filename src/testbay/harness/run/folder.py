@@ -11,12 +11,18 @@ from testbay.output import records_of
 
 _KIND = "runs"
 _KEPT_RUNS = 20
+_STAMP = len("20260101-000000-")
 _LEAST_ROOM_BYTES = 256 << 10
 
 
 def run_id(who: str, unique: str) -> str:
     """Make a run's id; ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{who}-{unique}"
+
+
+def is_meant(name: str, which: str) -> bool:
+    """Tell whether the run of that id is asked for: by its id, or its service."""
+    return which in (name, name[_STAMP:].rpartition("-")[0])
 
 
 def runs(project: Path) -> Path:

@@ -162,7 +162,9 @@ def renamed(titles: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _newest(project: Path, which: str | None) -> Path:
     found = sorted(
-        folder for folder in runs.runs(project).glob("*/logs") if which is None or which in folder.parent.name
+        folder
+        for folder in runs.runs(project).glob("*/logs")
+        if which is None or runs.is_meant(folder.parent.name, which)
     )
     if not found:
         raise ManifestError(

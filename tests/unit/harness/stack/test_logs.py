@@ -38,3 +38,17 @@ def test_a_log_is_called_as_its_server(
     logs.show(logs.WhichLogs(which=None, only=only, lines=5, follow=False), tmp_path, settings, Voice(environ={}), str)
 
     assert capsys.readouterr().out.splitlines() == ["redis | ready"]
+
+
+@pytest.mark.parametrize("which", ["shop", "20260101-000000-shop-1"])
+def test_a_run_of_another_service_is_not_shown(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    """Its name only begins with the one asked for, and its run is newer."""
+    for name in ("20260101-000000-shop-1", "20260102-000000-shop-api-1"):
+        (tmp_path / f".testbay/runs/{name}/logs").mkdir(parents=True)
+        (tmp_path / f".testbay/runs/{name}/logs/nats.log").write_text(f"{name}\n", encoding="utf-8")
+
+    logs.show(logs.WhichLogs(which=which, only=None, lines=5, follow=False), tmp_path, settings, Voice(environ={}), str)
+
+    assert capsys.readouterr().out.splitlines() == ["nats | 20260101-000000-shop-1"]
