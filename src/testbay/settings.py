@@ -132,7 +132,7 @@ def _in_home(env: Mapping[str, str]) -> Path | None:
     except RuntimeError:  # a user without an entry in /etc/passwd
         return None
     folder = home.absolute() / ".cache/testbay"
-    nearest = next((part for part in (folder, *folder.parents) if part.exists()), folder)
+    nearest = next((part for part in (folder, *folder.parents) if os.access(part, os.F_OK)), folder)
     return folder if os.access(nearest, os.W_OK | os.X_OK) else None
 
 

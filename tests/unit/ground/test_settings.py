@@ -44,6 +44,11 @@ def test_the_cache_folder_is_absolute(environ: dict[str, str], folder: str) -> N
     assert settings.load(environ=environ).cache_dir == Path(folder)
 
 
+def test_a_home_that_cannot_be_looked_into_stops_nothing() -> None:
+    """HOME=/root of another user, in a container; a name that is too long is refused to root as well."""
+    assert settings.load(environ={"HOME": f"/{'x' * 300}"}).cache_dir.is_absolute()
+
+
 def test_the_other_variables_are_read() -> None:
     """Each variable of the reference arrives in its field."""
     environ = {**HOME, "CI": "true", "TESTBAY_LLM": "replay", "TESTBAY_READY_TIMEOUT": "1.5"}

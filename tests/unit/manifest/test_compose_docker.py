@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import ManifestError
-from testbay.manifest.compose import reader
+from testbay.manifest.compose import docker, reader
 from testbay.manifest.compose.reading import ComposeFile
 
 Read = Callable[[str], ComposeFile]
@@ -117,6 +117,11 @@ def test_a_compose_that_does_not_answer_is_no_obstacle(read: Read, plugin: Plugi
 
     (tmp_path / "docker/cli-plugins/docker-compose").write_text("not a program", encoding="utf-8")
     assert read("services: {db: {image: x}}").reader == "testbay: Docker Compose does not answer"
+
+
+def test_a_home_that_cannot_be_looked_into_has_no_compose() -> None:
+    """That of another user; a name that is too long is refused to root as well."""
+    assert docker.program({"HOME": f"/{'x' * 300}"}) == docker.program({})
 
 
 def test_nothing_is_fetched_from_another_machine(read: Read, plugin: Plugin, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Asking Docker Compose for its reading of compose files, which needs no Docker engine."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ def program(environ: Mapping[str, str]) -> Path | None:
     home = environ.get("HOME", "")
     own = environ.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
     folders = [*([Path(own) / "cli-plugins", *_extra(Path(own))] if own else []), *map(Path, _PLUGIN_FOLDERS)]
-    return next((file for folder in folders if (file := folder / "docker-compose").is_file()), None)
+    files = (folder / "docker-compose" for folder in folders)
+    return next((file for file in files if os.access(file, os.X_OK)), None)  # False to one of another user
 
 
 def _extra(config: Path) -> list[Path]:
