@@ -56,9 +56,10 @@ class Lifeline:
             GuardGoneError: The connection ended.
         """
         try:
-            asked: list[Any] = [self._channel, *also]
-            ready, _, _ = select.select(asked, [], [], wait_s)
-            if self._channel not in ready:
+            waiting = select.poll()  # `select.select` refuses a descriptor above 1023
+            for asked in (self._channel.fileno(), *also):
+                waiting.register(asked, select.POLLIN)
+            if self._channel.fileno() not in dict(waiting.poll(wait_s * 1000)):
                 return []
             data = self._channel.recv(65536)
         except (OSError, ValueError):  # a forked child has let go of it

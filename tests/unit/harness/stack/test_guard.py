@@ -1,5 +1,7 @@
 import contextlib
+import fcntl
 import json
+import resource
 import select
 import selectors
 import shutil
@@ -168,6 +170,17 @@ def test_news_arrive_whole(ends: tuple[socket.socket, socket.socket], tmp_path: 
     assert [first, line.events(1), line.events(0)] == [[{"event": "a"}, {"event": "b"}], [{"event": "c"}], []]
 
 
+def test_news_reach_a_process_with_many_files_open(ends: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
+    """Its lifeline has a number that `select` refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with socket.socket(fileno=fcntl.fcntl(ends[0], fcntl.F_DUPFD, 1500)) as channel:
+        ends[1].sendall(b'{"event": "a"}\n')
+
+        assert Lifeline(channel, None, tmp_path / "guard.log").events(1) == [{"event": "a"}]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_the_end_of_a_guard_is_an_error(ends: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
     """With the log it left; saying something to it is none."""
     line = Lifeline(ends[0], None, tmp_path / "guard.log")
@@ -251,3 +264,14 @@ def test_an_error_travels_as_it_is(error: BayError) -> None:
         "todo": error.todo,
         "evidence": error.evidence,
     }
+
+
+def test_what_a_guard_could_not_end_stays_on_record(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its other half and `testbay gc`, which try again; the caller is told."""
+    registry.write(worker._home, worker._record)
+    monkeypatch.setattr(worker._engine, "stop", lambda: ["container a"])
+    before = signal.getsignal(signal.SIGTERM)
+    worker._finish()
+    signal.signal(signal.SIGTERM, before)
+
+    assert registry.read(worker._home)["id"] == "shop-1"
