@@ -1,5 +1,6 @@
 """`testbay with-secrets`: fetches secrets, masks them, runs the command, and searches what it wrote for them."""
 
+import errno
 import fnmatch
 import os
 import re
@@ -8,7 +9,6 @@ import shlex
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,10 +172,14 @@ def _written(
     there = [folder for folder in sorted(folders) if folder.exists()]
     for root, _, names in (found for folder in there for found in os.walk(folder, onerror=unread)):
         for file in (Path(root) / name for name in names):
-            with suppress(FileNotFoundError):  # gone, or a link that leads nowhere
+            try:
                 status = file.stat()
-                if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
-                    yield file, Path.unlink
+            except OSError as error:
+                if error.errno != errno.ELOOP:  # a link that leads nowhere
+                    unread(error)
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_ctime >= began - _CLOCK_S:
+                yield file, Path.unlink
     for variable in _COMMAND_FILES:
         if file_name := environ.get(variable):
             yield Path(file_name), _empty  # GitHub reads it after us and wants it to be there

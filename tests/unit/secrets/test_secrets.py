@@ -76,12 +76,13 @@ def test_only_files_are_searched(project: Path) -> None:
     """A pipe would never end, a link may lead nowhere; a link to a report goes, and so does the report."""
     folder = report(project).parent
     (folder / "nowhere").symlink_to(folder / "gone")
+    (folder / "loop").symlink_to("loop")
     (folder / "latest").symlink_to("junit.xml")
     process.run(["mkfifo", str(folder / "pipe")])
     with pytest.raises(SecretLeakedError):
         secrets._search(project, {"GITHUB_ENV": str(folder / "none")}, [KEY], time.time())
 
-    assert sorted(file.name for file in folder.iterdir()) == ["nowhere", "pipe"]
+    assert sorted(file.name for file in folder.iterdir()) == ["loop", "nowhere", "pipe"]
     assert stat.S_ISFIFO((folder / "pipe").stat().st_mode)
 
 
