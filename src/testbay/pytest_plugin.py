@@ -247,7 +247,7 @@ def nats(bay: "Lease") -> Nats:
 
 
 @pytest.fixture
-def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
+def service(bay: "Lease", testbay: Leases, request: pytest.FixtureRequest) -> "Service":
     """The service's own process on the test's lease, started as the manifest says and answering.
 
     Example:
@@ -256,9 +256,9 @@ def service(bay: "Lease", testbay: Leases) -> "Iterator[Service]":
         assert "GET /health" in service.logs
     """
     process = or_fail(lambda: testbay.service(bay))
+    request.addfinalizer(process.close)  # noqa: PT021 - also one that does not start, once that has been told
     or_fail(process.start)
-    yield process
-    process.close()
+    return process
 
 
 @pytest.fixture

@@ -112,6 +112,26 @@ def test_warm_starts_are_not_spoken_of(guest: Guest) -> None:
     assert [(one.code, "cold" in one.out) for one in done] == [(0, False)] * 2, done
 
 
+BREAKS = """
+def test_breaks(monkeypatch, request):
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    request.getfixturevalue("service")
+
+def test_goes_on(service):
+    assert service.name == "guest"
+"""
+
+
+def test_a_service_that_did_not_start_is_out_of_the_way(guest: Guest) -> None:
+    """The next test's has its name, and its port."""
+    start = 'start = "python -m http.server --bind 127.0.0.1 {port}"\n'
+    guest.write({"testbay.toml": MANIFEST + start, "tests/test_it.py": BREAKS})
+    done = guest.pytest("-q")
+
+    assert (done.code, "1 failed, 1 passed" in done.out) == (1, True), done.out
+    assert "guest ended with exit code 1 before it answered" in done.out
+
+
 SERVER = """
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
