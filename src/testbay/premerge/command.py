@@ -31,7 +31,7 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
     report = from_json(file.read_bytes())
     checking.tell(report, file, voice)
     checking.summarise(report, asked, voice)
-    return report, report.exit_code if code in (0, 1) else code
+    return report, report.exit_code or code if code in (0, 1) else code
 
 
 def _refuse_what_is_deployed(asked: Asked) -> None:
