@@ -25,6 +25,7 @@ from testbay.logs import tail
 
 _PORT_RACES = 3
 _START_LIMIT_S = 120.0
+_BUILD_LIMIT_S = 1800.0  # Docker has images to build first, which compiles an extension, say
 _STOP_LIMIT_S = 15.0
 _BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
 
@@ -199,7 +200,10 @@ class Stack:
         Raises:
             BayError: The guard could not start one, and why.
         """
-        deadline = time.monotonic() + _START_LIMIT_S
+        services = (*self.request.services.values(), *self.request.helpers)
+        builds = self.request.engine == "compose" and any(service.build for service in services)
+        limit_s = _BUILD_LIMIT_S if builds else _START_LIMIT_S
+        deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             for event in self._look(1.0):
                 if event["event"] == "failed":
@@ -208,7 +212,10 @@ class Stack:
                     self.warm = bool(event["warm"].get("postgres"))
                     return dict(event["ports"])
         raise EngineUnavailableError(
-            f"the servers did not start within {_START_LIMIT_S:g} s", todo="read the log", evidence=str(self.home)
+            f"the servers did not start within {limit_s:g} s",
+            why="one of their programs, or Docker, hangs or is very slow here",
+            todo="read the last lines of their logs below",
+            evidence="\n".join(tail(log) for log in sorted(self.home.glob("*.log"))),  # which go with the stack
         )
 
 

@@ -1,11 +1,12 @@
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from testbay.errors import InterruptedRunError, ManifestError, NotReadyError
+from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
 from testbay.harness.stack import exports, readiness, request, stack
 from testbay.harness.stack.lifeline import Lifeline
@@ -114,6 +115,30 @@ def test_bad_news_that_come_with_awaited_news_are_not_lost(
             running.check()
 
     assert str(told.value).splitlines()[0] == what
+
+
+@pytest.mark.parametrize("builds", [True, False])
+def test_a_start_without_end_is_told_with_the_last_words(
+    running: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    builds: bool,  # noqa: FBT001
+) -> None:
+    """Of the logs, which go with the stack. Docker is given the time that building an image takes."""
+    services = {name: replace(one, build=builds) for name, one in running.request.services.items()}
+    running.request = replace(running.request, engine="compose", services=services)
+    for limit in ("_START_LIMIT_S", "_BUILD_LIMIT_S"):
+        monkeypatch.setattr(stack, limit, -getattr(stack, limit))
+    (running.home / "compose.log").write_text("pulling\n", encoding="utf-8")
+
+    with pytest.raises(EngineUnavailableError) as told:
+        running.await_started()
+
+    assert str(told.value) == (
+        f"the servers did not start within {-1800 if builds else -120} s\n"
+        "  why:      one of their programs, or Docker, hangs or is very slow here\n"
+        "  do:       read the last lines of their logs below\n"
+        "  evidence: pulling"
+    )
 
 
 def test_a_silent_server_is_named_with_its_last_answer(running: Stack, tmp_path: Path) -> None:
