@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from testbay.process.starting import LINUX, run
 
+# In the caller's language and zone `ps` would tell another time than in the guard's.
+_PLAIN = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
+
 
 class ProcessId(NamedTuple):
     """The identity of a process: its pid and start time, which no later process with that pid shares."""
@@ -29,7 +32,7 @@ def identify(pid: int) -> ProcessId:
 
 def _start_time(pid: int) -> str:
     if not LINUX:
-        listed = run(["ps", "-o", "state=,lstart=", "-p", str(pid)])
+        listed = run(["ps", "-o", "state=,lstart=", "-p", str(pid)], env=_PLAIN)
         state, _, started = listed.out.strip().partition(" ")
         return "" if state.startswith("Z") else started.strip()
     fields = _stat_fields(pid)

@@ -14,7 +14,7 @@ import pytest
 
 from testbay import process
 from testbay.errors import InterruptedRunError
-from testbay.process import Completed, ProcessId
+from testbay.process import Completed, ProcessId, identity
 
 SLEEP = ["sleep", "60"]
 SOURCE = str(Path(process.__file__).parents[1])
@@ -34,6 +34,21 @@ def eventually(condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
     return condition()
+
+
+def test_where_ps_tells_it_a_start_is_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Mac the guard, which has no TZ and no language, watches who called it."""
+    asked = []
+
+    def ps(_: list[str], env: dict[str, str]) -> Completed:
+        asked.append(env)
+        return Completed(0, "S    Sun Nov 29 08:00:00 2026    \n", "")
+
+    monkeypatch.setattr(identity, "LINUX", False)
+    monkeypatch.setattr(identity, "run", ps)
+
+    assert process.identify(7) == ProcessId(7, "Sun Nov 29 08:00:00 2026")
+    assert asked == [{"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}]
 
 
 def test_a_process_is_itself_as_long_as_it_runs(child: process.Child) -> None:
