@@ -10,6 +10,7 @@ import resource
 import selectors
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from testbay import ports, process
@@ -19,6 +20,7 @@ from testbay.harness.faults.relay import Connection, Treatment
 _FIRST_PORT, _PORTS = 19000, 1000
 _SHUT = ("cut", "refuse", "restart")  # while one of these is on, the port is closed
 _BROKEN = ("cut", "restart")  # and these break what is open
+_MANY_FILES = 10240  # macOS: OPEN_MAX
 _AGAIN_S = 0.05
 _LOOK_S = 3600.0  # the kernel cannot be asked to wait for more than some days
 _NEVER = float("inf")
@@ -27,9 +29,17 @@ _NEVER = float("inf")
 def main() -> None:
     """Execute commands until the holder's end of the socket closes."""
     process.rename("testbay-proxy")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_many_files()
     Proxy(socket.socket(fileno=0)).run()
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as the system lets us: macOS tells of no limit, and refuses to set none."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (most, _MANY_FILES):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
 
 
 class Door:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import random
+import resource
 import select
 import selectors
 import socket
@@ -34,6 +35,22 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
     assert (made.is_alive, len(owned)) == (True, 1)
     made.close()
     assert (made.is_alive, log.read_text()) == (False, "")
+
+
+def test_a_system_without_a_limit_of_files_is_asked_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Mac says that there is none, and refuses to set none."""
+    most, found = resource.RLIM_INFINITY, []
+
+    def limit(_: int, limits: tuple[int, int]) -> None:
+        if limits[0] == most:
+            raise ValueError("current limit exceeds maximum limit")
+        found.append(limits)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, most))
+    monkeypatch.setattr(resource, "setrlimit", limit)
+    proxy._allow_many_files()
+
+    assert found == [(10240, most)]
 
 
 @pytest.fixture
