@@ -14,7 +14,7 @@ from testbay.process.identity import (
     session_of,
     signal_each,
 )
-from testbay.process.signals import ended_by, run_in_place, signal_name, signals_as_errors, signals_ignored
+from testbay.process.signals import ended_by, ending_signals, run_in_place, signal_name, signals_as_errors, signals_ignored
 from testbay.process.starting import LINUX, Child, Completed, die_with_parent, fork, rename, run, spawn
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "die_with_parent",
     "end",
     "ended_by",
+    "ending_signals",
     "fork",
     "identify",
     "in_session",

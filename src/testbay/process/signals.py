@@ -100,6 +100,12 @@ def signals_as_errors() -> Iterator[None]:
             raise interrupted()
 
 
+def ending_signals() -> list[signal.Signals]:
+    """List the signals that end a command. nohup ignores SIGHUP, which stays so; an ignored SIGINT is a shell's `&`."""
+    lasting = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *[signal.SIGHUP] * (not lasting)]
+
+
 @contextmanager
 def signals_ignored() -> Iterator[None]:
     """Ignore signals for the moment in which an interruption would leave something behind."""
@@ -109,9 +115,7 @@ def signals_ignored() -> Iterator[None]:
 
 @contextmanager
 def _handlers(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup was asked for; an ignored SIGINT is only a shell's `&`
+    before = {number: signal.signal(number, handler) for number in ending_signals()}
     try:
         yield
     finally:

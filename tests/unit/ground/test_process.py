@@ -207,13 +207,16 @@ def test_teardown_is_not_interrupted(number: signal.Signals) -> None:
 
 
 def test_nohup_is_respected() -> None:
-    """Who starts a run with nohup wants it to outlive the terminal."""
+    """Who starts a run, or a watcher, with nohup wants it to outlive the terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with process.signals_as_errors():
             signal.raise_signal(signal.SIGHUP)
+        obeyed = process.ending_signals()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+    assert obeyed == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The HTTP client for a target: its address, headers, trusted certificates and secrets."""
 
+import asyncio
 import fnmatch
 import functools
 import logging
@@ -8,12 +9,14 @@ import secrets
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 from testbay.manifest import placeholders
 from testbay.manifest.targets import Target
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 _MAX_HEADER_BYTES = 64 << 10
+_OLDEST_S = 60.0  # of a connection that is kept
+_THREADS = 256  # each is made when it is needed
 _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 
 
@@ -89,6 +94,11 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
     return asking, trouble
 
 
+def widen(loop: asyncio.AbstractEventLoop) -> None:
+    """Give a loop more threads than its few: else names that no server answers for hold up the look-up of all others."""
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="asking"))
+
+
 def client(
     connector: "aiohttp.BaseConnector | None",
     *,
@@ -127,12 +137,17 @@ def _reached() -> "type[aiohttp.ClientResponse]":
     """A class of responses that note the peer and TLS object: the connection is released before they are read."""
     import aiohttp
 
+    born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
     class Reached(aiohttp.ClientResponse):
         peer: Any = None
         secure: Any = None
 
         async def start(self, connection: Any) -> "aiohttp.ClientResponse":
-            transport = connection.transport
+            transport, protocol = connection.transport, connection.protocol
+            now = time.monotonic()
+            if protocol is not None and now - born.setdefault(protocol, now) > _OLDEST_S:
+                protocol.force_close()  # when it was answered: the name may lead elsewhere by now, or nowhere
             if transport is not None:
                 self.peer = transport.get_extra_info("peername")
                 self.secure = transport.get_extra_info("ssl_object")

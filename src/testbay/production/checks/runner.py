@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from testbay import process
 from testbay.errors import InterruptedRunError
 from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
@@ -15,7 +16,7 @@ from testbay.manifest.rollout import Look
 from testbay.manifest.targets import Target
 from testbay.production.checks import gate
 from testbay.production.checks.asking import Asking, FoundError, Passed
-from testbay.production.checks.client import Opening, open_asking
+from testbay.production.checks.client import Opening, open_asking, widen
 from testbay.production.checks.once import HARMLESS, attempt, masked, result_of
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
@@ -65,6 +66,7 @@ def run(plan: Plan) -> Report:
 async def _run(plan: Plan) -> Report:
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
+    widen(loop)
     received: list[int] = []
 
     def interrupt(number: int) -> None:
@@ -72,7 +74,7 @@ async def _run(plan: Plan) -> Report:
             me.cancel()
         received.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in process.ending_signals():
         loop.add_signal_handler(number, interrupt, number)
     try:
         return await report(plan)

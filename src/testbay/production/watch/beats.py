@@ -45,9 +45,10 @@ class Jobs:
             raise FoundError("error", said, reached=False)
         good = next((one for one in calls if one[1] == "ok"), None)
         newest = calls[0] if calls else None
-        if newest and newest[1] == "fail":
+        ended = next((one for one in calls if one[1] in ("ok", "fail")), None)
+        if ended and ended[1] == "fail":  # also while it is tried again
             raise FoundError(
-                "fail", f"the job said that it failed, {lasted(now - newest[0])} ago: {one_line(newest[2])}"
+                "fail", f"the job said that it failed, {lasted(now - ended[0])} ago: {one_line(ended[2])}"
             )
         since = good[0] if good else self.began
         if now - since > check.within:

@@ -5,6 +5,7 @@ The address is a key to the channel. It is shown nowhere, and neither is any par
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import unquote
@@ -108,22 +109,20 @@ def _by_apprise(name: str, url: str) -> Send:
 def _heard(url: str) -> Iterator[list[str]]:
     """Collect the library's log messages, with the address and all its parts masked."""
     said: list[str] = []
-    secrets = _parts(url)
+    secrets, ours = _parts(url), threading.get_ident()
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if len(said) < 5:
+            if record.thread == ours and len(said) < 5:  # another channel's words hold another address
                 said.append(one_line(masked(record.getMessage(), secrets), 300))
 
     logger, ear = logging.getLogger("apprise"), Ear(logging.WARNING)
-    before = logger.propagate
     logger.addHandler(ear)
-    logger.propagate = False
+    logger.propagate = False  # and it stays so: another thread may be speaking still
     try:
         yield said
     finally:
         logger.removeHandler(ear)
-        logger.propagate = before
 
 
 def _parts(url: str) -> set[str]:

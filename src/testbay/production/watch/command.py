@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from testbay import process
 from testbay.errors import HistoryError, ManifestError
 from testbay.manifest import placeholders
 from testbay.manifest.checkbase import LIVE
@@ -20,6 +21,7 @@ from testbay.output import Voice
 from testbay.production import extra
 from testbay.production.checks import runner
 from testbay.production.checks.asking import Passed
+from testbay.production.checks.client import widen
 from testbay.production.history.slowness import Series
 from testbay.production.remote.exchange import is_private
 from testbay.production.watch import calendar
@@ -89,6 +91,7 @@ class _Made(NamedTuple):
 
 async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> None:
     keeper = ThreadPoolExecutor(1, thread_name_prefix="history")
+    widen(asyncio.get_running_loop())
     watcher, cycle = _engine(made, keeper, voice)
     _obey_signals(watcher, voice)
     jobs = _jobs(made, cycle.recorder.clock())
@@ -100,11 +103,14 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
         count = sum(len(spot.jobs) for spot in made.spots)
         voice.say(f"watching {plural(count, 'check')} on {plural(len(made.spots), 'target')}; {made.store.folder}")
         beating = asyncio.create_task(cycle.run())
+        beating.add_done_callback(lambda _: watcher.stopping.set())  # who asks and judges nothing would seem well
         if made.asked.for_s:
             asyncio.get_running_loop().call_later(made.asked.for_s, watcher.stopping.set)
         await watcher.run()
         beating.cancel()
         await asyncio.wait([beating])
+        if not beating.cancelled():
+            beating.result()  # which raises what it ended with
         written = await cycle.finish()
     finally:
         if page:
@@ -221,7 +227,7 @@ def _obey_signals(watcher: Watcher, voice: Voice) -> None:
             voice.say(f"{signal.Signals(number).name}: ending; what is being asked is waited for")
         watcher.stopping.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in process.ending_signals():
         loop.add_signal_handler(number, stop, number)
 
 

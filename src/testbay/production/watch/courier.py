@@ -58,7 +58,7 @@ class Courier:
 
     def _next(self, channel: str, notices: Iterable[Notice], now: float) -> Errand | None:
         for notice in sorted(notices, key=lambda one: (one.due, one.id)):
-            if notice.due > now:
+            if 0 < notice.due - now <= LONGEST_PAUSE_S:  # none waits longer, unless the clock was set back
                 return None
             together = [one for one in notices if one.incident == notice.incident and one.kind != "channel"]
             chosen, letter = self._letter(notice, together, now)

@@ -119,7 +119,7 @@ class Cycle:
     def _tidy(self) -> None:
         try:
             self.recorder.store.tidy(self.recorder.clock(), self.keep_s)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # the latter of an hour that cannot be unpacked
             self.recorder.tally.store_trouble = self.recorder.tally.store_trouble or str(error)
 
 

@@ -36,10 +36,11 @@ errors=errors+excluded.errors, took_us=took_us+excluded.took_us, timed=timed+exc
 most_us=max(most_us, excluded.most_us)"""
 _BEATS = """with calls as (select rowid as id, at, kind from beats where name=? and kind != 'log'),
 newest as (select id from calls order by at desc limit 1),
+ended as (select id from calls where kind in ('ok', 'fail') order by at desc limit 1),
 good as (select id, at from calls where kind='ok' order by at desc limit 1),
 began as (select calls.id from calls, good where kind='start' and calls.at <= good.at order by calls.at desc limit 1)
 select at, kind, text from beats
-where rowid in (select id from newest union select id from good union select id from began) order by at desc"""
+where rowid in (select id from newest union select id from ended union select id from good union select id from began) order by at desc"""
 
 
 class WatchStore:
@@ -62,7 +63,7 @@ class WatchStore:
     def _opened(self) -> sqlite3.Connection:
         file = self.folder / FILE
         try:
-            return connect(file)
+            return _sound(connect(file))
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise _unusable(file, error) from None
@@ -145,7 +146,7 @@ class WatchStore:
             db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
 
     def beats(self, name: str) -> list[tuple[float, str, str]]:
-        """The calls by which a job is judged, the newest first: the last, the last good one, and its start."""
+        """The calls by which a job is judged, the newest first: the last, last end, last good one, and its start."""
         return self._connection.execute(_BEATS, (name,)).fetchall()
 
     def tidy(self, now: float, keep_s: float) -> None:
@@ -226,6 +227,22 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(f"it is of version {version}, and this testbay knows {VERSION}")
         if writes:
             made.execute(f"pragma user_version={VERSION}")
+    except sqlite3.Error:
+        made.close()
+        raise
+    return made
+
+
+def _sound(made: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection, if each page is whole: a power cut may leave a file that opens, and fails when it is read.
+
+    Raises:
+        sqlite3.DatabaseError: It is not; the connection is closed.
+    """
+    try:
+        said = made.execute("pragma quick_check(1)").fetchone()[0]
+        if said != "ok":
+            raise sqlite3.DatabaseError(" ".join(said.split()))
     except sqlite3.Error:
         made.close()
         raise

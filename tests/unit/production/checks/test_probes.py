@@ -130,3 +130,23 @@ def test_what_makes_no_sense_is_refused(table: dict[str, Any], says: str) -> Non
     """When the manifest is read; a password never stands in it."""
     with pytest.raises(ValidationError, match=says):
         TypeAdapter(Check).validate_python({"id": "x", **table})
+
+
+def test_names_that_no_server_answers_for_hold_up_no_other(
+    ask: Ask, listen: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look-up takes a thread until it ends, and a loop has six of them on two processors."""
+    heard, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *more: Any, **options: Any) -> Any:
+        if host == "slow.invalid":
+            heard.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        heard.set()
+        return look_up(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    slow_ones = [tcp(1).replace("127.0.0.1", "slow.invalid").replace('"port"', f'"slow-{at}"') for at in range(14)]
+    well = tcp(listen(lambda client: client.recv(1)), 'timeout = "20s"').replace("127.0.0.1", "localhost")
+
+    assert ask("\n".join([*slow_ones, well])).results[-1].verdict == "pass"

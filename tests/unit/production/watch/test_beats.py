@@ -35,3 +35,15 @@ def test_a_late_job_is_told_by_how_much() -> None:
     daily = BACKUP.model_copy(update={"within": 25 * 3600.0})
     with pytest.raises(FoundError, match=r"its last good end was 1 d 2 h ago, and within is 1 d 1 h$"):
         Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(daily, [(0.0, "ok", "")], 26 * 3600.0)
+
+
+def test_a_job_that_failed_is_not_well_while_it_is_tried_again(tmp_path: Path) -> None:
+    """Else each new try would end the outage for as long as it lasts."""
+    made = WatchStore(tmp_path)
+    for at, kind in ((10, "ok"), (20, "fail"), (30, "start")):
+        made.beat("backup", at, kind, "no room")
+    calls = made.beats("backup")
+    made.close()
+
+    with pytest.raises(FoundError, match=r"^the job said that it failed, 15 s ago: no room$"):
+        Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(BACKUP, calls, 35)

@@ -1,5 +1,6 @@
 """Ways to tell people, each by its own protocol to a server on loopback that keeps what it was sent."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,3 +125,13 @@ def test_an_address_of_no_service_is_refused_at_once() -> None:
         channels.sender("oncall", "${URL}", {"URL": f"carrier-pigeon://{KEY}"})
 
     assert KEY not in f"{refused.value} {refused.value.why}"
+
+
+def test_a_channel_hears_nothing_of_another(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two are told at once, and only its own address is taken out of what the library says."""
+    with channels._heard("json://one.example/") as said, channels._heard(f"json://two.example/{KEY}") as theirs:
+        other = threading.Thread(target=logging.getLogger("apprise.url").warning, args=(f"refused: /{KEY}",))
+        other.start()
+        other.join()
+
+    assert (said, theirs, capfd.readouterr().err) == ([], [], "")

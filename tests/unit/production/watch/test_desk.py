@@ -151,3 +151,12 @@ def test_news_for_a_channel_that_the_manifest_has_no_more_is_dropped() -> None:
     made.forget([HEALTH], 2)
 
     assert [errand.channel for errand in Courier(desk=made).choose(10)] == ["a"]
+
+
+def test_a_clock_that_is_set_back_holds_no_news_back() -> None:
+    """What was due at a moment that is in the future now is not waited for."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment in (10_000, 10_001):
+        hear(made, moment, "fail", HEALTH)
+
+    assert (titles(courier, 10_002), titles(courier, 6400)) == ([], ["a: shop on prod: health fails"])

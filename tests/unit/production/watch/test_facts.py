@@ -1,17 +1,32 @@
 """The present state of everything that is watched."""
 
+import asyncio
+import contextlib
+import io
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from testbay.manifest.checks import JourneyCheck
+from testbay.manifest.rollout import Rollout
+from testbay.manifest.service import Manifest
+from testbay.manifest.targets import Target
+from testbay.manifest.watching import Watching
+from testbay.output import Voice
+from testbay.production.checks import gate
 from testbay.production.checks.client import Opening
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.watch import facts
+from testbay.production.watch.command import WatchAsked, execute
+from testbay.production.watch.cycle import Cycle
 from testbay.production.watch.desk import Desk, Etiquette, Heard
 from testbay.production.watch.places import Spot, Watched
 from testbay.production.watch.recorder import RoundKeeper, Tally
 from testbay.production.watch.store import WatchStore
 from testbay.production.watch.watcher import Watcher
+from testbay.settings import Settings
 
 ORDER = Series("shop", "prod", "order")
 STEP = {"delete": "/things/1", "expect": ["status == 204"]}
@@ -37,3 +52,48 @@ def test_a_cleanup_that_leaves_something_is_not_well(tmp_path: Path) -> None:
     kept.close()
 
     assert said == [[("order", "unknown")], [("order", "pass"), ("order/cleanup", "fail")]]
+
+
+def test_a_gate_that_goes_wrong_excuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised is an error that is heard: the follower goes on, and a deploy comes to its end."""
+
+    async def broken(*_: object) -> None:
+        raise LookupError("of ours")
+
+    monkeypatch.setattr(gate, "once", broken)
+    recorder = RoundKeeper(desk=Desk(rules={}), store=WatchStore(tmp_path), tally=Tally(), say=print)
+    target = Target.model_validate(
+        {"base_url": "http://127.0.0.1:9", "live": {"url": "/", "expect": "text == expected_sha"}}
+    )
+    spot = Spot(service="shop", target_name="prod", target=target, opening=Opening(target=target, root=tmp_path))
+    watcher = Watcher(spots=[spot], wishes={"shop": Watching()}, recorder=recorder, say=print)
+    asyncio.run(_one_look(watcher, spot))
+    recorder.store.close()
+
+    assert [(one[1].check, one[1].verdict) for one in recorder._heard] == [("live", "error")]
+
+
+async def _one_look(watcher: Watcher, spot: Spot) -> None:
+    async with contextlib.AsyncExitStack() as open_:
+        await watcher._open(spot, open_)
+        await watcher._gate(spot, Rollout(expected="0" * 40))
+
+
+def test_a_watcher_that_judges_nothing_any_more_ends(
+    service: Callable[[str], Manifest], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would ask on, tell nobody, and seem well."""
+
+    beats = iter([LookupError("of ours")])
+
+    async def broken(_: Cycle) -> bool:
+        for error in beats:
+            raise error
+        return True
+
+    monkeypatch.setattr(Cycle, "beat", broken)
+    shop = service('[[tool.testbay.check]]\nid = "b"\nkind = "heartbeat"\ntoken = "${BEAT}"\nwithin = "1h"')
+    asked = WatchAsked(manifests=[shop], settings=settings, folder=tmp_path / "watch", listen=None, for_s=30)
+
+    with pytest.raises(LookupError):
+        execute(asked, Voice(io.StringIO()))

@@ -12,7 +12,7 @@ import pytest
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import export, store, view
-from testbay.production.watch.desk import Changes, Desk
+from testbay.production.watch.desk import Changes, Desk, Standing
 from testbay.production.watch.packing import Told
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
 
@@ -103,6 +103,22 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
 
     assert "cannot be read" in made.broken
     assert len(list(tmp_path.glob("watch.db.broken-*"))) == 1
+
+
+def test_a_file_with_pages_of_zeros_is_put_aside(tmp_path: Path) -> None:
+    """So a power cut leaves it: it opens, and each watcher would end when it reads it."""
+    made = WatchStore(tmp_path)
+    standings = {Series("shop", "prod", f"check-{at}"): Standing(said="no" * 100) for at in range(300)}
+    made.write([], Changes(standings=standings))
+    made.close()
+    file = tmp_path / store.FILE
+    half = file.stat().st_size // 2
+    file.write_bytes(file.read_bytes()[:half] + bytes(half))
+    again = WatchStore(tmp_path)
+    again.load(Desk(rules={}))
+    again.close()
+
+    assert "cannot be read" in again.broken
 
 
 def test_a_moment_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
