@@ -176,6 +176,8 @@ class FakeGitHub:
             return _json(200, self.issues[number])
         if method == "GET":
             return self._page(f"{_BY_ID}issues/{number}/comments", query, self.comments[number])
+        if self.issues[number]["locked"]:
+            return _message(403, "Unable to create comment because issue is locked.")
         comment = self._comment(number, body["body"])
         self.comments[number].append(comment)
         return _json(201, comment)

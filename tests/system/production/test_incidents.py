@@ -136,6 +136,15 @@ def test_a_person_may_close_it_at_any_moment(monitor: Monitor, at: int) -> None:
     assert (list(monitor.github.issues), monitor.github.open_numbers()) == ([1], [1])
 
 
+def test_a_locked_issue_is_kept_without_comments(monitor: Monitor) -> None:
+    """A person locked it: GitHub refuses comments of a workflow, and the issue still closes."""
+    monitor.run(BAD)
+    monitor.github.issues[1]["locked"] = True
+    monitor.run(GOOD, close_after=1)
+
+    assert (monitor.github.open_numbers(), monitor.told(1)) == ([], [])
+
+
 def test_an_issue_of_a_check_that_is_gone_is_closed_with_the_reason(monitor: Monitor) -> None:
     """Not as solved: nobody can prove that. Nothing follows in later runs."""
     monitor.run(BAD, facts={"known": ("health",)})

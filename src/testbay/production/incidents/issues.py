@@ -20,6 +20,7 @@ class Issue:
     labels: tuple[str, ...]
     updated_at: str
     closed_at: datetime | None
+    is_locked: bool = False
 
 
 class Issues:
@@ -74,6 +75,7 @@ def _issue(item: Mapping[str, Any]) -> Issue:
     return Issue(
         number=number,
         is_open=state == "open",
+        is_locked=item.get("locked") is True,
         body=str(item.get("body") or ""),
         labels=tuple(name for name in names if isinstance(name, str)),
         updated_at=str(item.get("updated_at") or ""),

@@ -143,11 +143,16 @@ class Reconciler:
             raise
 
     def _tell(self, action: Action) -> None:
-        """A comment below the issue, at most one for a run, however often the run is run again."""
-        slack_text, number = self._writer.news(action), action.was.issue.number if action.was else 0
-        mark = comment_mark(self._writer.run)
-        if slack_text and not any(text.startswith(mark) for text in self._issues.comments(number)):
-            self._issues.comment(number, slack_text)
+        """A comment below the issue, at most one for a run, however often the run is run again.
+
+        Below a locked issue GitHub lets a workflow write no comment; its body tells the same.
+        """
+        news, mark = self._writer.news(action), comment_mark(self._writer.run)
+        if not news or action.was is None or action.was.issue.is_locked:
+            return
+        number = action.was.issue.number
+        if not any(text.startswith(mark) for text in self._issues.comments(number)):
+            self._issues.comment(number, news)
 
     def _say(self, verb: str, action: Action, number: int = 0) -> None:
         self._voice.say(_said(verb, action, self._writer, number))
