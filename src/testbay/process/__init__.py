@@ -14,7 +14,14 @@ from testbay.process.identity import (
     session_of,
     signal_each,
 )
-from testbay.process.signals import ended_by, ending_signals, run_in_place, signal_name, signals_as_errors, signals_ignored
+from testbay.process.signals import (
+    ended_by,
+    ending_signals,
+    run_in_place,
+    signal_name,
+    signals_as_errors,
+    signals_ignored,
+)
 from testbay.process.starting import LINUX, Child, Completed, die_with_parent, fork, rename, run, spawn
 
 __all__ = [

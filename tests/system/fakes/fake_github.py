@@ -176,9 +176,13 @@ class FakeGitHub:
             return _json(200, self.issues[number])
         if method == "GET":
             return self._page(f"{_BY_ID}issues/{number}/comments", query, self.comments[number])
+        return self._say(number, body["body"])
+
+    def _say(self, number: int, text: str) -> "Reply":
+        """A comment; below a locked issue none of a workflow's."""
         if self.issues[number]["locked"]:
             return _message(403, "Unable to create comment because issue is locked.")
-        comment = self._comment(number, body["body"])
+        comment = self._comment(number, text)
         self.comments[number].append(comment)
         return _json(201, comment)
 

@@ -95,7 +95,7 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
 
 
 def widen(loop: asyncio.AbstractEventLoop) -> None:
-    """Give a loop more threads than its few: else names that no server answers for hold up the look-up of all others."""
+    """Give a loop more threads: else names that no server answers for hold up the look-up of all others."""
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="asking"))
 
 

@@ -40,7 +40,8 @@ ended as (select id from calls where kind in ('ok', 'fail') order by at desc lim
 good as (select id, at from calls where kind='ok' order by at desc limit 1),
 began as (select calls.id from calls, good where kind='start' and calls.at <= good.at order by calls.at desc limit 1)
 select at, kind, text from beats
-where rowid in (select id from newest union select id from ended union select id from good union select id from began) order by at desc"""
+where rowid in (select id from newest union select id from ended union select id from good union select id from began)
+order by at desc"""
 
 
 class WatchStore:

@@ -83,7 +83,6 @@ def test_a_watcher_that_judges_nothing_any_more_ends(
     service: Callable[[str], Manifest], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would ask on, tell nobody, and seem well."""
-
     beats = iter([LookupError("of ours")])
 
     async def broken(_: Cycle) -> bool:
