@@ -17,7 +17,7 @@ from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
-from testbay.harness.plugin.recorder import JUnit, Recorder, Verdict
+from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leasing, is_meant, or_fail
 
 if TYPE_CHECKING:
@@ -98,7 +98,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(JUnit(config), "testbay-junit")
     if target := config.getoption("--testbay-record"):
         config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
-        config.pluginmanager.register(Verdict(Path(target)), "testbay-verdict")
     else:
         config.pluginmanager.register(Afterwards(config.rootpath, leasing.mask), "testbay-recorder")
         config.pluginmanager.register(Causes(), "testbay-causes")  # `testbay run` closes with them

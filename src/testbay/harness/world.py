@@ -5,6 +5,7 @@ Imported with the plugin, before any test can have changed something.
 
 import builtins
 import io
+import json
 import os
 import pathlib
 import queue
@@ -29,7 +30,7 @@ from testbay import settings
 P = ParamSpec("P")
 T = TypeVar("T")
 _ABSENT = object()
-_MODULES = (os, os.path, io, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
+_MODULES = (os, os.path, io, json, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
 _HOOKS = {"excepthook"}  # pytest's own while it runs
 _REAL: dict[ModuleType | type, dict[str, Any]] = {
     **{

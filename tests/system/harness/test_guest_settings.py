@@ -81,7 +81,7 @@ def test_children(bay):
 def test_pytests_own_settings_stand(guest: Guest) -> None:
     """`testpaths`, `timeout` and `--tb` are the project's; the manifest says nothing of tests."""
     guest.write(PROJECT | {"spec/test_it.py": TEST, "testbay.toml": MANIFEST.replace('tests = "tests"\n', "")})
-    guest.write({"pytest.ini": "[pytest]\ntestpaths = spec\ntimeout = 77\naddopts = --tb=line\n"})
+    guest.write({"pytest.ini": "[pytest]\ntestpaths = spec\ntimeout = 77\naddopts = --tb=line -p no:junitxml\n"})
     guest.write({"tests/test_it.py": ""})
 
     done = guest.run("run")

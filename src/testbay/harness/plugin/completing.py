@@ -57,9 +57,9 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     if hasattr(known, "timeout"):  # pytest-timeout is there
         own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
         args += [f"--timeout={suite.timeout_s}"] if suite.timeout_asked or not own_limit else []
-    if known.xmlpath:
-        copies.wanted.append((run_dir / "junit.xml", Path(known.xmlpath).absolute()))
-    args.append(f"--junitxml={run_dir / 'junit.xml'}")
+    if hasattr(known, "xmlpath"):  # no `-p no:junitxml`
+        copies.wanted += [(run_dir / "junit.xml", Path(known.xmlpath).absolute())] if known.xmlpath else []
+        args.append(f"--junitxml={run_dir / 'junit.xml'}")
     if suite.workers > 1 and _may_have_workers(known):
         args += [f"--numprocesses={suite.workers}", "--dist=worksteal"]
     if not hasattr(known, "cov_source") or known.no_cov:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Recorder:
     def __init__(self, file: Path | None, mask: Callable[[str], str]) -> None:
         self._file = file
         self._mask = mask
+        self._process = os.getpid()
         self._planned: set[str] = set()
         self._attempts: dict[str, int] = {}  # of a test that another plugin runs again: the one that is reported now
         self._tried: set[str] = set()  # whose next setup begins another attempt
@@ -77,9 +79,24 @@ class Recorder:
             self._tried.add(nodeid)
         return self._attempts.get(nodeid, getattr(report, "testbay_attempt", 1))
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Record why pytest stops: Ctrl-C, `pytest.exit`, `-x`, files that could not be imported."""
+        self._end(str(excinfo.value) or excinfo.typename)
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Record an error in a hook of the suite's or of a plugin."""
+        self._end(f"an error inside pytest or a plugin: {excinfo.exconly()}")
+
+    def _end(self, why: str) -> None:
+        self._write([{"ended": visible(why.strip().partition("\n")[0])[:_ERROR_CHARACTERS]}])
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Record the numbers of pytest's last line, which every account of the run repeats."""
+        if session.config.option.collectonly:
+            self._end("--collect-only lists them and runs none")
+        elif why := session.shouldstop or session.shouldfail:
+            self._end(str(why))
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
@@ -89,26 +106,21 @@ class Recorder:
         if unmeasured := _unmeasured(session.config):
             self._write([{"unmeasured": unmeasured}])
 
+    @pytest.hookimpl(specname="pytest_sessionfinish", wrapper=True, tryfirst=True)  # pytest asks for its prefix
+    def pytest_verdict(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Record pytest's exit code once all plugins have had their say: what ends the process later may hide it."""
+        done = yield
+        self._write([{"exit": int(session.exitstatus)}])
+        return done
+
     def _write(self, facts: list[dict[str, Any]]) -> None:
+        if os.getpid() != self._process:
+            return  # a fork that a test let go on with pytest: its results are not the session's
         masked = [_masked(fact, self._mask) for fact in facts]
         if self._file is None:
             self.facts += masked
         else:
             append(self._file, masked)
-
-
-class Verdict:
-    """Records pytest's exit code once all plugins have had their say: what ends the process later may hide it."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Write it as the last line."""
-        done = yield
-        append(self._file, [{"exit": int(session.exitstatus)}])
-        return done
 
 
 def _unmeasured(config: pytest.Config) -> list[str]:
@@ -158,7 +170,7 @@ def _bounded(text: str) -> str:
 
 def _masked(fact: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
     """Mask the texts that a test can have written; the search for secrets takes its time, so it looks nowhere else."""
-    texts = {name: mask(fact[name]) for name in ("error", "trace", "reason") if name in fact}
+    texts = {name: mask(fact[name]) for name in ("error", "trace", "reason", "ended") if name in fact}
     sections = [(title, mask(text)) for title, text in fact.get("sections", ())]
     return fact | texts | ({"sections": sections} if sections else {})
 

@@ -30,7 +30,8 @@ class Results:
 
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
     line. Of a pytest that did not come to its end, `cut_off` names the tests that were being run. `unmeasured` workers
-    returned no coverage data. `exit_code` is the one that pytest meant to end with.
+    returned no coverage data. `ended` is why a session stopped early. `exit_code` is the one that pytest meant to end
+    with, None of a session that did not come to its end.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -40,12 +41,19 @@ class Results:
     coverage_percent: float | None = None
     unmeasured: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
-    exit_code: int = 0
+    ended: str = ""
+    exit_code: int | None = None
 
     def count(self, outcome: str) -> int:
         """Count the tests that passed, failed or were skipped in the end."""
         ended = {test["id"]: test["outcome"] for test in self.tests}
         return list(ended.values()).count(outcome)
+
+    @property
+    def silent(self) -> list[str]:
+        """The planned tests that came to nothing."""
+        reported = {test["id"] for test in self.tests}
+        return [nodeid for nodeid in self.planned if nodeid not in reported]
 
     @property
     def flaky(self) -> list[dict[str, Any]]:
@@ -75,7 +83,8 @@ def read(run_dir: Path) -> Results:
         collected=_collected(run_dir / "shard.json"),
         planned=planned,
         tests=tests,
-        exit_code=next((fact["exit"] for fact in facts if "exit" in fact), 0),
+        exit_code=next((fact["exit"] for fact in facts if "exit" in fact), None),
+        ended=next((fact["ended"] for fact in facts if "ended" in fact), ""),
         coverage_percent=_coverage(run_dir / "coverage.json"),
         unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
     )
@@ -119,7 +128,7 @@ def _is_pair(value: object) -> bool:
 
 
 _SHAPES: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept"), _is_text),
+    **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept", "ended"), _is_text),
     **dict.fromkeys(("duration_s", "start"), _is_number),
     "exit": lambda value: type(value) is int and 0 <= value < 256,
     "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
@@ -199,6 +208,9 @@ def tests_line(results: Results, seconds: float) -> str:
     lines += failed[:_SHOWN]
     lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
     lines += [f"   {nodeid}: pytest ended while it ran" for nodeid in results.cut_off]
+    if results.ended:
+        left = f"{len(results.silent)} of {len(results.planned)} planned tests did not run"
+        lines.append(f"   {left if results.silent else 'pytest ended early'}: {results.ended}")
     lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
     return "\n".join(lines)
 
@@ -248,8 +260,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     Raises:
         TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
     """
-    reported = {test["id"] for test in results.tests}
-    silent = [nodeid for nodeid in results.planned if nodeid not in reported]
+    silent = results.silent
     missing = "\n".join(silent[:_SHOWN])
     if code < 0:
         raise TestsDidNotRunError(
@@ -261,7 +272,8 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if results.cut_off and code > 0:
         raise TestsDidNotRunError(
             f"pytest ended while {results.cut_off[0]} ran; {len(silent)} of {len(results.planned)} tests were to go",
-            why="a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
+            why=results.ended
+            or "a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
             todo=f"see its stack above, and run it alone: testbay run -- '{results.cut_off[0]}'",
             evidence=missing,
         )
@@ -273,6 +285,12 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
             why="-k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then",
             todo="see `addopts`, PYTEST_ADDOPTS and what stands behind `--`",
         )
+    if code == 0 and not results.planned and results.exit_code is None:
+        raise TestsDidNotRunError(
+            "pytest ended with exit code 0 before it had collected the tests",
+            why="a conftest.py, a plugin or what they import called sys.exit or os._exit",
+            todo="search conftest.py, and what it imports, for them",
+        )
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise TestsDidNotRunError(
             f"no test was collected in {tests_dir}",
@@ -282,8 +300,8 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if code == 0 and silent:
         raise TestsDidNotRunError(
             f"{len(silent)} of {len(results.planned)} planned tests did not run",
-            why="pytest ended early with exit code 0: a plugin, os._exit or a crashed worker",
-            todo="run them alone",
+            why=f"pytest ended early with exit code 0: {results.ended or 'a plugin, os._exit or a crashed worker'}",
+            todo="see `addopts` and PYTEST_ADDOPTS" if "--collect-only" in results.ended else "run them alone",
             evidence=missing,
         )
-    return code or results.exit_code
+    return code or results.exit_code or 0

@@ -73,6 +73,11 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         environ |= _crossing(run, python, environ)
     elif python.passed_over:
         run.voice.detail(f"note: {python.passed_over} has no pytest, so testbay's own Python runs the tests")
+    if environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        run.voice.detail(
+            "note: PYTEST_DISABLE_PLUGIN_AUTOLOAD is set: coverage and the limit for a test that hangs "
+            "need `-p pytest_cov -p pytest_timeout` in `addopts`"
+        )
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)

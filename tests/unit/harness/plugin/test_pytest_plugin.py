@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.unit.conftest import Pytest
 
 from testbay.harness.plugin.evidence import Evidence
@@ -32,7 +33,7 @@ def test_skipped(): pass
 def facts(folder: Path) -> list[dict[str, Any]]:
     """What was recorded of phases that decided something, without what differs each time."""
     lines = (folder / "tests.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [fact for line in lines if not {"counts", "exit"} & (fact := json.loads(line)).keys()]
+    found = [fact for line in lines if not {"counts", "exit", "ended"} & (fact := json.loads(line)).keys()]
     told = [fact for fact in found if "planned" in fact or fact["when"] == "call" or fact["outcome"] != "passed"]
     return [{k: v for k, v in fact.items() if k in ("planned", "id", "when", "outcome", "error")} for fact in told]
 
@@ -88,6 +89,47 @@ def test_a_file_that_cannot_be_imported_is_a_failure(run: Pytest, tmp_path: Path
 
     error = "ModuleNotFoundError: No module named 'no_such_module'"
     assert facts(tmp_path)[0] == {"id": "test_it.py", "when": "collect", "outcome": "failed", "error": error}
+
+
+TWO = "import pytest\ndef test_a(): {}\ndef test_b(): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "why"),
+    [
+        (TWO.format("pytest.exit('enough', 0)"), [], "enough"),
+        (TWO.format("raise KeyboardInterrupt"), [], "KeyboardInterrupt"),
+        (TWO.format("assert 0"), ["-x"], "stopping after 1 failures"),
+        (TWO.format("pass"), ["--collect-only"], "--collect-only lists them and runs none"),
+        ("def pytest_runtest_logreport(): 1 / 0\n" + TWO.format("pass"), ["-p", "test_it"], "ZeroDivisionError"),
+    ],
+)
+def test_why_pytest_stopped_early_is_told(
+    run: Pytest, tmp_path: Path, text: str, arguments: list[str], why: str
+) -> None:
+    """The closing line alone would show tests that passed, and a red mark."""
+    run(text, *arguments)
+
+    last = results.tests_line(results.read(tmp_path), 1).splitlines()[-1]
+    assert ("planned tests did not run: " in last, why in last) == (True, True), last
+
+
+WORLD = """import json, os
+def test_patches(monkeypatch):
+    monkeypatch.setattr(json, "dumps", None)
+def test_forks():
+    if child := os.fork():
+        os.waitpid(child, 0)
+    assert child != 0  # its pytest fails here, and goes on
+def test_last(): pass
+"""
+
+
+def test_recording_survives_what_tests_do(run: Pytest, tmp_path: Path) -> None:
+    """A fake that stays until the test is torn down, and a fork that runs the rest of the tests again."""
+    assert run(WORLD, "-p", "no:junitxml").returncode == 0
+
+    assert results.tests_line(results.read(tmp_path), 1) == "Tests: 3 passed in 1.0s"
 
 
 def test_without_the_option_nothing_happens(run: Pytest, tmp_path: Path) -> None:

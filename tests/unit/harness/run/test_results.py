@@ -152,12 +152,24 @@ def test_pytests_own_verdict_stands(code: int) -> None:
 def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
     """Zero collected, or all deselected."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(planned=planned), code, Path("t"))
+        results.verify(Results(planned=planned, exit_code=code), code, Path("t"))
 
     assert str(refused.value) == (
         "no test was collected in t\n"
         "  why:      no file there has a name that pytest takes (test_*.py, *_test.py), or -k / -m left none over\n"
         "  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"
+    )
+
+
+def test_a_pytest_that_left_before_it_collected_is_told_so() -> None:
+    """The names of the files are right: a conftest.py that calls sys.exit(0) looks like success."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        results.verify(Results(), 0, Path("t"))
+
+    assert str(refused.value) == (
+        "pytest ended with exit code 0 before it had collected the tests\n"
+        "  why:      a conftest.py, a plugin or what they import called sys.exit or os._exit\n"
+        "  do:       search conftest.py, and what it imports, for them"
     )
 
 
