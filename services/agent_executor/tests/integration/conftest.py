@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from testbay.fixtures import Lease, Leases, Service
 
 
-def pytest_collection_finish() -> None:
+def pytest_sessionstart() -> None:
     """End coverage's watch over the tests themselves, which doubles their time: the service runs in its own process."""
     sys.settrace(None)
     threading.settrace(None)

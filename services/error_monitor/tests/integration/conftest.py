@@ -1,6 +1,7 @@
 """Instances of the monitor on a lease of their own for every test, forked from one warm interpreter."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,10 @@ LAUNCHER = pytest.StashKey[Launcher]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Load the libraries while tests are collected. pytest-xdist's controller runs no tests."""
-    if not session.config.option.collectonly and not session.config.pluginmanager.hasplugin("dsession"):
+    """Load the libraries while tests are collected. pytest-xdist's controller runs none: coverage ends there."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        sys.settrace(None)
+    elif not session.config.option.collectonly:
         session.stash[LAUNCHER] = Launcher()
         unwatched.load("psycopg_pool", "pydantic", "structlog")  # before our own modules do, watched
 
@@ -40,6 +43,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop what the session started, whether a test ran or not."""
     if launcher := session.stash.get(LAUNCHER, None):
         launcher.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let coverage look on only where a part of the service runs in this process; its own processes are measured."""
+    assert isinstance(item, pytest.Function)
+    if unwatched.has_service(item.module):
+        return (yield)
+    with unwatched.unwatched():
+        return (yield)
 
 
 @pytest.fixture

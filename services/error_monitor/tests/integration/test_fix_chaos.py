@@ -29,6 +29,7 @@ from error_monitor.settings import Settings
 if TYPE_CHECKING:
     from testbay.fixtures import Lease
 
+pytestmark = pytest.mark.xdist_group("model")  # one worker loads its client, which takes a second
 ROUNDS = int(os.environ.get("FIX_ROUNDS", "3"))  # .ci/run takes 20, a measurement 300, at once or from where one ended
 FIRST = int(os.environ.get("FIX_FIRST", "0"))
 FAULTS = {"kill": 4, "freeze": 4, "session": 2, "answer": 3, "github": 5}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from testbay.fixtures import Lease
 
+pytestmark = pytest.mark.xdist_group("model")  # one worker loads its client, which takes a second
 ORDERS = "src/shop/orders.py"
 MERGE, OTHER = "b" * 40, "c" * 40
 MERGED = {"merged": True, "merge_commit_sha": MERGE}

@@ -16,6 +16,7 @@ from error_monitor.fixes.model import MOST_TURNS, Model
 from error_monitor.fixes.records import LaterError, RefusedError, Usage
 from error_monitor.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("model")  # one worker loads its client, which takes a second
 GOOD = [[call("submit", shop.answer())]]
 BUSY = {429: "rate_limit_error", 500: "api_error", 503: "api_error", 529: "overloaded_error"}
 

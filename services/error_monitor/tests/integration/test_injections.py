@@ -22,6 +22,7 @@ from error_monitor.fixes.options import FixSettings
 from error_monitor.fixes.records import RefusedError, Usage
 from error_monitor.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("model")  # one worker loads its client, which takes a second
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("injections.jsonl").read_text().splitlines()]
 EVENT = """2026-11-28 12:00:00,000 CRITICAL shop.api: {text}
 Traceback (most recent call last):

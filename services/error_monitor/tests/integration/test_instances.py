@@ -1,12 +1,8 @@
 """Several instances on one database: one scans, another takes over, and the old one's late writes are refused."""
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 from harness.instance import Make
@@ -14,28 +10,12 @@ from harness.logfiles import LogFolder
 from harness.several import leader, scan
 from harness.waiting import eventually
 
-from error_monitor.database import Database
-from error_monitor.scanning.lease import Lease
-from error_monitor.settings import Settings
-
 if TYPE_CHECKING:
     import psycopg
 
-    from testbay.fixtures import Lease as Bay
 
 HEARTBEAT_S = 1.0  # of those that are killed and frozen: the lease may change hands at any moment, also by itself
 ROUNDS = int(os.environ.get("INSTANCE_ROUNDS", "2"))  # a measurement takes 100
-
-
-@asynccontextmanager
-async def opened(bay: "Bay") -> AsyncIterator[Database]:
-    """The database of the test, for a part of the service in this process."""
-    database = Database(Settings.from_env(bay.exports))
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def test_one_of_three_scans(monitor: Make, logs: LogFolder) -> None:
@@ -47,24 +27,6 @@ def test_one_of_three_scans(monitor: Make, logs: LogFolder) -> None:
     leaders = {one.status()["leader"] for one in instances}
     assert (instances[0].counts(), len(leaders)) == ({"ValueError: no pay": 20}, 1)
     assert leaders < {one.status()["instance"] for one in instances}
-
-
-def test_a_lease_ends_by_its_holders_own_clock(bay: "Bay") -> None:
-    """A holder whose renewal is late says that it does not lead, before another instance can."""
-
-    async def told() -> list[bool]:
-        now = 1000.0
-        async with opened(bay) as database:
-            lease = Lease(database, monitor="m", instance=uuid4(), lease_s=30, clock=lambda: now)
-            fence = await lease.acquire()
-            said = [lease.is_good]
-            now += 30
-            said.append(lease.is_good)
-            said += [await lease.renew(fence or 0), lease.is_good]
-            await lease.release(fence or 0)
-            return [*said, lease.is_good]
-
-    assert asyncio.run(told()) == [True, False, True, True, False]
 
 
 def test_the_others_refuse_to_scan(monitor: Make) -> None:

@@ -1,4 +1,4 @@
-"""The order of tests for several workers: files that take long come first, so that none is left for the end."""
+"""The order of tests for several workers: what takes long comes first, so that none is left for the end."""
 
 import json
 from collections import Counter
@@ -11,6 +11,7 @@ import pytest
 class SlowestFirst:
     """Orders files by what earlier runs recorded; the tests of a file stay together, and in their order.
 
+    Files whose tests are marked `xdist_group` stay beside those of their group: a worker takes what stands together.
     Under xdist each worker does the same.
     """
 
@@ -27,9 +28,16 @@ class SlowestFirst:
             return result
         known = [seconds for item in items if (seconds := self._durations.get(item.nodeid)) is not None]
         average = sum(known) / len(known) if known else 0.0
-        cost: Counter[Path] = Counter()
-        for item in items:
-            cost[item.path] += self._durations.get(item.nodeid, average)  # type: ignore[assignment] # floats count, too
-        first = {item.path: index for index, item in reversed(list(enumerate(items)))}
-        items.sort(key=lambda item: (-cost[item.path], first[item.path]))
+        parts = {item: _part(item) for item in items}
+        cost: Counter[str] = Counter()
+        for item, part in parts.items():
+            cost[part] += self._durations.get(item.nodeid, average)  # type: ignore[assignment] # floats count, too
+        first = {part: index for index, part in reversed(list(enumerate(parts.values())))}
+        items.sort(key=lambda item: (-cost[parts[item]], first[parts[item]]))
         return result
+
+
+def _part(item: pytest.Item) -> str:
+    """What an item stays with: the group that it is marked with, or its file."""
+    mark = item.get_closest_marker("xdist_group")
+    return str(item.path) if mark is None else f"@{mark.kwargs.get('name') or mark.args}"
