@@ -38,6 +38,6 @@ class SlowestFirst:
 
 
 def _part(item: pytest.Item) -> str:
-    """What an item stays with: the group that it is marked with, or its file."""
+    """Return what an item stays with: the group that it is marked with, or its file."""
     mark = item.get_closest_marker("xdist_group")
     return str(item.path) if mark is None else f"@{mark.kwargs.get('name') or mark.args}"

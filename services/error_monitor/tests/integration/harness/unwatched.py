@@ -14,11 +14,11 @@ def unwatched() -> Iterator[None]:
     """Stop coverage in this thread, and in those that begin here."""
     watching, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type] # None ends it
+    threading.settrace(None)
     try:
         yield
     finally:
-        threading.settrace(of_threads)  # type: ignore[arg-type]
+        threading.settrace(of_threads)
         sys.settrace(watching)
 
 
