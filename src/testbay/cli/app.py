@@ -14,7 +14,7 @@ from testbay.output import Voice, farewell, open_closed_streams
 app = typer.Typer(
     name="testbay",
     help="Real PostgreSQL, Dragonfly and NATS for every test run; gone without a trace afterwards.",
-    epilog="Example: testbay run agent_executor -- -k health      More: testbay explain reference",
+    epilog="Example: testbay run -- -k health      More: testbay explain reference",
     no_args_is_help=True,
     cls=overview.GroupedCommands,
     pretty_exceptions_enable=False,

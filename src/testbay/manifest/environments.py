@@ -1,6 +1,8 @@
 """The virtual environment of a project: the active one, else the one in the project's folder."""
 
 import os
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +19,16 @@ def installer(python: Path) -> str:
     folder = python.parent.parent
     has_pip = any(folder.glob("lib/python3*/site-packages/pip"))
     is_uvs = any(line.startswith("uv =") for line in _settings(folder))
-    return f"uv pip install --python {python}" if is_uvs and not has_pip else f"{python} -m pip install"
+    quoted = shlex.quote(str(python))
+    return f"uv pip install --python {quoted}" if is_uvs and not has_pip else f"{quoted} -m pip install"
+
+
+def adding(extra: str) -> str:
+    """The command that adds an extra to the testbay that is running.
+
+    It names this environment: in another one pip would look for testbay on an index, where it is not.
+    """
+    return f"{installer(Path(sys.executable))} 'testbay[{extra}]'"
 
 
 def _settings(folder: Path) -> list[str]:

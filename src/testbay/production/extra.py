@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from testbay.errors import EngineUnavailableError
+from testbay.manifest import environments
 
 CHECKS = ("aiohttp", "certifi", "dotenv", "websockets", "dns", "apprise")
 METRICS = ("prometheus_client",)
@@ -19,5 +20,5 @@ def demand(command: str, modules: tuple[str, ...]) -> None:
         raise EngineUnavailableError(
             f"{command} needs packages that are not installed: {', '.join(missing)}",
             why="they come with testbay's extra `checks`",
-            todo="pip install 'testbay[checks]'",
+            todo=environments.adding("checks"),
         )

@@ -11,6 +11,7 @@ from tests.system.fakes.forge import Forge
 from tests.system.fakes.pages import files, page, write
 
 FILE = "tests.yml"
+COMPOSE = "docker-compose.yml"
 MANIFEST = """service = "worker"
 needs = ["dragonfly"]
 tests = "tests"
@@ -65,12 +66,12 @@ def test_a_workflow_of_one_job_runs_the_tests(forge: Forge) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # pip installs everything anew
 def test_a_step_runs_the_tests_and_fails_with_them(forge: Forge) -> None:
-    """A red test makes the job red; its reports are kept all the same, also of a folder of the repository."""
+    """A red test makes the job red; its reports are kept all the same, also where the compose file stands above it."""
     tests = next((forge.root / "tests").glob("test_*.py"))
     tests.write_text(tests.read_text(encoding="utf-8") + RED, encoding="utf-8")
     backend = forge.root / "backend"
     backend.mkdir()
-    for path in [path for path in forge.root.iterdir() if path.name not in (".git", "backend")]:
+    for path in [path for path in forge.root.iterdir() if path.name not in (".git", "backend", COMPOSE)]:
         path.rename(backend / path.name)
     run = call(forge, 1, ", working-directory: backend")
 

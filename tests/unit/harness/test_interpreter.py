@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from testbay.harness import interpreter
+from testbay.manifest.environments import adding, installer
 from testbay.manifest.environments import environment as environment_of
-from testbay.manifest.environments import installer
 from testbay.manifest.service import Manifest
 
 
@@ -86,3 +86,12 @@ def test_packages_are_installed_by_what_the_environment_has(
     python = tmp_path / "bin/python"
 
     assert installer(python) == command.format(python=python)
+
+
+def test_an_extra_is_added_where_testbay_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the full name of its Python: the `pip` of a shell may be another one's, and look on an index."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b/pyvenv.cfg").write_text("uv = 0.9\n")
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/a b/bin/python")
+
+    assert adding("aws") == f"uv pip install --python '{tmp_path}/a b/bin/python' 'testbay[aws]'"

@@ -271,7 +271,7 @@ def test_a_missing_file_says_what_it_is_for(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"{tmp_path / 'c.yml'} does not exist\n"
         "  why:      it is the list of dependencies, for both engines\n"
-        '  do:       add it, or name the one you have: compose = "docker-compose.yml" in the manifest'
+        '  do:       add it, or in the manifest name yours (compose = "docker-compose.yml") or no server (needs = [])'
     )
 
 

