@@ -15,6 +15,7 @@ from testbay.process.identity import (
     signal_each,
 )
 from testbay.process.signals import (
+    ctrl_c_for_the_command,
     ended_by,
     ending_signals,
     run_in_place,
@@ -30,6 +31,7 @@ __all__ = [
     "Completed",
     "ProcessId",
     "callers",
+    "ctrl_c_for_the_command",
     "descendants",
     "die_with_parent",
     "end",

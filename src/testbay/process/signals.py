@@ -107,6 +107,25 @@ def ending_signals() -> list[signal.Signals]:
 
 
 @contextmanager
+def ctrl_c_for_the_command() -> Iterator[None]:
+    """Leave Ctrl-C at a terminal to the command that runs there: psql drops a line, a debugger comes back.
+
+    The terminal sends it to both. A SIGINT that comes from elsewhere interrupts us as before.
+    """
+    before = signal.getsignal(signal.SIGINT)
+
+    def take(number: int, frame: Any) -> None:
+        if callable(before) and not _in_foreground():
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, take)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def signals_ignored() -> Iterator[None]:
     """Ignore signals for the moment in which an interruption would leave something behind."""
     with _handlers(signal.SIG_IGN):

@@ -324,18 +324,33 @@ def test_ctrl_c_at_a_terminal_is_heard_once() -> None:
     ours = (
         f"from testbay import process\nwith process.run_in_place([{sys.executable!r}, '-c', {child!r}], env={{}}): pass"
     )
+
+    assert at_a_terminal(ours, {b"ready": b"\x03", b"heard": b"\n"}).count(b"heard") == 1
+
+
+def at_a_terminal(ours: str, typed: dict[bytes, bytes]) -> bytes:
+    """What a Python program says at a terminal, where something is typed once a mark was read."""
     terminal = f"import pty; pty.spawn([{sys.executable!r}, '-c', {ours!r}])"
     argv, pipe = [sys.executable, "-c", terminal], subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, env={**os.environ, "PYTHONPATH": SOURCE}) as running:
         assert running.stdin
         assert running.stdout
         said = b""
-        for mark, typed in ((b"ready", b"\x03"), (b"heard", b"\n")):
+        for mark, text in typed.items():
             while mark not in said:
                 said += (more := os.read(running.stdout.fileno(), 1024))
                 assert more, said
-            running.stdin.write(typed)
+            running.stdin.write(text)
             running.stdin.flush()
-        said += running.stdout.read()
+        return said + running.stdout.read()
 
-    assert said.count(b"heard") == 1
+
+def test_ctrl_c_at_a_terminal_is_for_the_command_there() -> None:
+    """It goes on after a Ctrl-C that it takes itself, as psql does with a query."""
+    child = "import os, signal, termios as t; flags = t.tcgetattr(0); flags[3] |= t.NOFLSH; t.tcsetattr(0, 0, flags); "
+    child += "signal.pthread_sigmask(signal.SIG_BLOCK, [2]); os.write(1, b'ready'); signal.sigwait([2]); exit(7)"
+    ours = f"""from testbay import process
+with process.signals_as_errors(), process.ctrl_c_for_the_command():
+    print("it ended:", process.spawn([{sys.executable!r}, "-c", {child!r}]).wait())"""
+
+    assert b"it ended: 7" in at_a_terminal(ours, {b"ready": b"\x03"})

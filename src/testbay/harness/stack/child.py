@@ -24,8 +24,9 @@ def run(stack: Stack, command: Sequence[str]) -> int:
             f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"
         ) from None
     try:
-        while (code := child.poll()) is None:
-            stack.check(0.02)
+        with process.ctrl_c_for_the_command():
+            while (code := child.poll()) is None:
+                stack.check(0.02)
     except InterruptedRunError:
         child.send_signal(signal.SIGINT)
         raise
