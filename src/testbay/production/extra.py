@@ -1,4 +1,4 @@
-"""The packages of the extra `checks`, which a project that only runs tests does without."""
+"""The packages of the extra `checks`, which a project that only runs tests need not install."""
 
 from importlib.util import find_spec
 
@@ -10,10 +10,10 @@ METRICS = ("prometheus_client",)
 
 
 def demand(command: str, modules: tuple[str, ...]) -> None:
-    """Refuse a command whose packages are not installed.
+    """Make sure that the packages a command imports are installed.
 
     Raises:
-        EngineUnavailableError: One of them is missing.
+        EngineUnavailableError: One of the modules cannot be imported.
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:

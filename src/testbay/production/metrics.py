@@ -1,4 +1,4 @@
-"""`testbay metrics`: what a run of checks found, for Prometheus, as a file or pushed."""
+"""`testbay metrics`: the results of a run of checks for Prometheus, printed, as a file, or pushed."""
 
 import base64
 import statistics
@@ -38,7 +38,7 @@ _CHECK = ("service", "target", "phase", "check", "each")
 
 @dataclass(frozen=True, kw_only=True)
 class Exposition:
-    """A report, which of its results are shown, and what is known of the runs before it."""
+    """A report, the results of it that are shown, and its place in the history."""
 
     report: Report
     results: Sequence[Result]
@@ -47,19 +47,19 @@ class Exposition:
 
 
 def read(report: Path, start: Path, environ: Mapping[str, str]) -> Report:
-    """The report in a file, without the secrets of the project that `start` is in.
+    """Read a report and mask the secrets of the project around the folder `start`.
 
     Raises:
-        ManifestError: Not a report, or a manifest cannot be used.
+        ManifestError: The file is not a report, or a manifest is invalid.
     """
     return masked(reports.read(report), known.of(start, environ))
 
 
 def run_of(report: Report, where: Place) -> Exposition:
-    """The report in its history, whether or not it was recorded there already.
+    """Look up the history of a report, whether or not the report was recorded there already.
 
     Raises:
-        HistoryError: The history cannot be read, or the report began at no time that one can tell.
+        HistoryError: The history cannot be read, or the start of the report is not a time.
     """
     entry = entries.entry(report)
     ours = [
@@ -72,10 +72,10 @@ def run_of(report: Report, where: Place) -> Exposition:
 
 
 def write(run: Exposition, file: Path, voice: Voice) -> None:
-    """Write for node_exporter's textfile collector, which sees the old file or the new one, never half of one.
+    """Replace a file for node_exporter's textfile collector, atomically.
 
     Raises:
-        ManifestError: The collector would not read such a file, or it cannot be written.
+        ManifestError: The name does not end in .prom, or the file cannot be written.
     """
     from prometheus_client import write_to_textfile
 
@@ -90,18 +90,18 @@ def write(run: Exposition, file: Path, voice: Voice) -> None:
 
 
 def printed(run: Exposition) -> str:
-    """Print in the text format."""
+    """Format the metrics in Prometheus's text format."""
     from prometheus_client import generate_latest
 
     return generate_latest(registry(run)).decode()
 
 
 def push(run: Exposition, url: str, environ: Mapping[str, str], voice: Voice, patience: Patience | None = None) -> None:
-    """Put them in place of the last run's on a Pushgateway.
+    """Replace the metrics of the last run on a Pushgateway.
 
     Raises:
-        ManifestError: The address is invalid, or would show the credentials to others.
-        NotDeliveredError: It did not take them.
+        ManifestError: The address is invalid, or would expose the credentials.
+        NotDeliveredError: The Pushgateway did not take the metrics.
     """
     from prometheus_client import push_to_gateway
 
@@ -154,7 +154,7 @@ def _taken(to: Address, answer: delivery.Reply) -> None:
 
 
 def _shown(results: Sequence[Result]) -> list[Result]:
-    """Each check and instance once, the worst first, up to a cap: a report can be from elsewhere."""
+    """Select one result for each check and instance, the worst first, at most MOST_CHECKS."""
     once: dict[tuple[str, str], Result] = {}
     for result in sorted(results, key=lambda result: _WORST_FIRST.index(result.verdict)):
         once.setdefault((result.check, result.instance), result)
@@ -171,7 +171,7 @@ def _told(run: Exposition) -> str:
 
 
 def registry(run: Exposition) -> "CollectorRegistry":
-    """Everything there is to say of the run."""
+    """Make a registry with all metrics of a run."""
     from prometheus_client import CollectorRegistry
 
     class Collector:

@@ -226,7 +226,7 @@ def remembered(folder: Path, name: str) -> None:
         started = (now - timedelta(hours=40 - run)).isoformat()
         found = Outcome(check=name, verdict="pass", median_ms=median_ms, probes=10)
         made = Entry(service="shop", phase="scheduled", target="production", started=started, outcomes=(found,))
-        entries.append(folder, made, now)
+        entries.append(folder, [made], now)
 
 
 def test_who_has_become_slower_than_before_fails(bay: Bay, deployment: Deployment) -> None:

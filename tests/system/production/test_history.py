@@ -62,7 +62,7 @@ def test_writers_at_once_in_a_folder(tmp_path: Path) -> None:
     """Each run is there, whoever wrote when."""
     runs = [entry(hours) for hours in range(40)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda run: entries.append(tmp_path, run, NOW), runs))
+        list(pool.map(lambda run: entries.append(tmp_path, [run], NOW), runs))
 
     assert entries.read(tmp_path, NOW).entries == entries.merge(runs)
 
@@ -73,7 +73,7 @@ def test_a_slowdown_is_told_and_explained(tmp_path: Path) -> None:
     for run in range(34):
         health_s = source.uniform(0.09, 0.11) * (1.5 if run >= 28 else 1)
         made = read(report(tmp_path, 6 * (34 - run), health_s=health_s))
-        entries.append(tmp_path / "kept", entries.entry(made), NOW)
+        entries.append(tmp_path / "kept", [entries.entry(made)], NOW)
 
     every, one = (
         call(tmp_path, "latency", "--history", "kept"),
@@ -137,7 +137,7 @@ def test_a_run_that_is_too_old_is_not_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_code_10(tmp_path: Path, argv: list[str], message: str) -> None:
     """It is named, with what could be meant."""
     (tmp_path / "empty.json").write_text("{}")
-    entries.append(tmp_path / "kept", entries.entry(read(report(tmp_path, 1))), NOW)
+    entries.append(tmp_path / "kept", [entries.entry(read(report(tmp_path, 1)))], NOW)
 
     done = call(tmp_path, *argv)
 

@@ -100,7 +100,7 @@ def test_the_last_good_run_is_that_of_the_same_target(tmp_path: Path) -> None:
     for target, hours in ages.items():
         for ago in hours:
             good = report(NOW - timedelta(hours=ago), result("a", "pass"), result("b", "skip"), target=target)
-            entries.append(tmp_path / "kept", entries.entry(good), NOW)
+            entries.append(tmp_path / "kept", [entries.entry(good)], NOW)
     for verdict in ("fail", "error", "stale", "skip"):
         said = written(tmp_path, report(NOW, result("a", verdict)), "--history", "kept")
         assert said[name] == (NOW - timedelta(hours=20)).timestamp()

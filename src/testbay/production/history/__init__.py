@@ -1,1 +1,1 @@
-"""The history of checks, from their reports, and the judgement whether a check has become slower."""
+"""The history of checks, made from their reports, and the test whether a check has become slower."""

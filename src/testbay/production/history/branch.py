@@ -1,4 +1,4 @@
-"""A history on a branch of its own, by plain git. Nothing is checked out, so no link, filter or hook of it works."""
+"""A history on a git branch of its own. Nothing is checked out, so no link, filter or hook in it has an effect."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ from testbay.text import one_line
 
 _ATTEMPTS = 20  # each lost race means that another run has written: with ten at once the unluckiest needs ten
 _PATIENCE_S = 120.0
-# Whichever machine it is, the commit says who made it; nothing is asked of a person.
+# git must not ask a person for anything, nor depend on the machine's configuration of a committer.
 _SETTINGS = {
     "GIT_AUTHOR_NAME": "testbay",
     "GIT_AUTHOR_EMAIL": "testbay@invalid",
@@ -40,7 +40,7 @@ class Branch:
     remote: str = "origin"
 
     def read(self, now: datetime) -> History:
-        """The history on the branch; empty without such a branch.
+        """Read the history from the branch; empty if the remote has no such branch.
 
         Raises:
             HistoryError: git fails, or the branch holds something else.
@@ -49,7 +49,7 @@ class Branch:
         return entries.parse(self._files(tip, now), now) if tip else History()
 
     def append(self, new: Entry, now: datetime) -> History:
-        """Add a run in one commit; when another run was faster, on top of theirs.
+        """Add a run in one commit. If another run pushed first, fetch its commit and commit on top of it.
 
         Raises:
             HistoryError: git fails, or the branch holds something else.
@@ -66,7 +66,7 @@ class Branch:
         )
 
     def _fetch(self) -> str:
-        """The branch's newest commit; empty without such a branch."""
+        """Fetch the branch and return its newest commit; empty if the remote has no such branch."""
         self._git("check-ref-format", f"refs/heads/{self.name}")
         found = self._git("ls-remote", self.remote, f"refs/heads/{self.name}")
         if not found:
@@ -139,7 +139,7 @@ class Branch:
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give git the token of a GitHub job, for a checkout that keeps none, by variables, which are not seen."""
+    """Pass git the token of a GitHub job, by environment variables, which no process list shows."""
     token = environ.get("GITHUB_TOKEN")
     if environ.get("GITHUB_ACTIONS") != "true" or not token:
         return {}

@@ -1,4 +1,4 @@
-"""`testbay history` and `testbay latency`: what reports become over time, and whether a check has become slower."""
+"""`testbay history` records reports over time; `testbay latency` says whether a check has become slower."""
 
 import difflib
 import math
@@ -25,7 +25,7 @@ WATCHED = "watch.db"  # in a folder that `testbay watch` keeps
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The place of a history: a folder, or a branch of the clone one stands in."""
+    """The place of a history: a folder, or a branch of the git clone in the current folder."""
 
     folder: Path
     branch: Branch | None = None
@@ -35,11 +35,11 @@ class Place:
 
     @property
     def option(self) -> str:
-        """The option as it is typed."""
+        """The command-line option that names this place."""
         return shlex.join(["--branch", self.branch.name] if self.branch else ["--history", str(self.folder)])
 
     def read(self, now: datetime) -> History:
-        """The history there; empty before the first run. That of a watcher is read as lines.
+        """Read the history; empty before the first run. A watcher's database is converted to entries.
 
         Raises:
             HistoryError: It cannot be read.
@@ -53,14 +53,14 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of slowness: the command line's, else the manifest's for each service's check."""
+    """The limits of slowness: those of the command line, else those of the manifest, by service and check id."""
 
     slower_than: float | None = None
     hard_ms: float | None = None
     manifest: Mapping[tuple[str, str], checks.Latency] = field(default_factory=dict)
 
     def of(self, key: Series) -> Rule:
-        """The rule for one check."""
+        """Combine the limits for one check into its rule."""
         said = self.manifest.get((key.service, key.check), checks.Latency())
         typed = {"slower_than": self.slower_than, "hard_ms": self.hard_ms}
         known = {name: value for name, value in typed.items() if value is not None}
@@ -68,10 +68,10 @@ class Limits:
 
 
 def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -> Place:
-    """The place that the command line names.
+    """Interpret the options `--history` and `--branch`.
 
     Raises:
-        ManifestError: It names two.
+        ManifestError: Both are given.
     """
     if folder and branch:
         raise ManifestError("a history is in a folder or on a branch", todo="name one of the two")
@@ -80,17 +80,19 @@ def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -
 
 
 def record(report: Path, where: Place, voice: Voice) -> None:
-    """Add a report to the history, once, however often it is called; or the lines of a watcher's history.
+    """Add a report to the history; or, if `report` is a watcher's folder, everything the watcher recorded.
+
+    Recording the same report twice adds it once.
 
     Raises:
         ManifestError: Not a report, or a watcher's history that should go to a branch.
-        HistoryError: The history cannot be read or written.
+        HistoryError: The history cannot be read or written, or the start of the report is not a time.
     """
     if (report / WATCHED).is_file():
         _record_watched(report, where, voice)
         return
     new, now = entries.entry(read(report)), datetime.now(UTC)
-    known = where.branch.append(new, now) if where.branch else entries.append(where.folder, new, now)
+    known = where.branch.append(new, now) if where.branch else entries.append(where.folder, [new], now)
     is_kept = any(one.run_id == new.run_id for one in known.entries)
     kept = "" if is_kept else "the run is too old to be kept; "
     voice.say(f"{where}: {kept}{_told(known)}")
@@ -106,7 +108,10 @@ def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
 
 
 def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
-    """Say whether a check has become slower, and why; of every check in a line when none is named. The exit code.
+    """Print whether a check has become slower, and why; one line for each check if none is named.
+
+    Returns:
+        The exit code.
 
     Raises:
         ManifestError: The history knows no such check.
@@ -127,10 +132,10 @@ def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
 
 
 def limits(start: Path, *, slower_than: str | None, hard_ms: float | None) -> Limits:
-    """Collect the limits of the command line, and of the project that `start` is in, if it is in one.
+    """Collect the limits of the command line and of the project around the folder `start`, if there is one.
 
     Raises:
-        ManifestError: Not a percentage above zero, or not a time above zero; a manifest that cannot be used.
+        ManifestError: A limit is not above zero, or a manifest is invalid.
     """
     try:
         share = None if slower_than is None else fields.share(slower_than)

@@ -1,11 +1,12 @@
-"""The entries of the history: a line of JSON for each run and target, in a file for each month.
+"""The entries of the history: one line of JSON for each run and target, in one file for each month.
 
-A line has what later runs compare with, not what was said: a year of six checks every six hours is about a megabyte.
-Two histories are merged by taking the lines of both, so it does not matter who wrote first. Anyone who can write to the
-place can write anything: a line that is not ours is left out and counted, and nothing in it is opened or followed.
+A line holds only what later runs are compared with: a year of six checks every six hours is about a megabyte.
+Two histories are merged by taking the lines of both, in any order. Anyone who can write to the place can write
+anything: a line that testbay did not write is skipped and counted, and no path or address in it is opened.
 """
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -31,9 +32,9 @@ from testbay.text import strict_json
 VERSION = 1
 KEPT_DAYS = 400  # a year and the month that it is compared with
 KEPT_BYTES = 20 << 20
-CONTROL = "control"  # the check whose response time is what the way there takes, whatever the service does
-_SLACK = timedelta(days=1)  # a clock may be wrong by this; what is later was made up
-# A writer keeps what is later, too: it may be our clock that is wrong.
+CONTROL = "control"  # the check that times the network path alone, without work in the service
+_SLACK = timedelta(days=1)  # how far a clock may be ahead; an entry from later is not believed
+# A writer also keeps entries from the future: its own clock may be the wrong one.
 ALWAYS = datetime.max.replace(tzinfo=UTC) - _SLACK
 _FILE = re.compile(r"\d{4}-\d{2}\.jsonl")
 
@@ -43,7 +44,7 @@ Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The outcome of one check, `instance` being the value of its `each`; no median where nothing was timed."""
+    """The outcome of one check. `instance` is the value of its `each`; `median_ms` is None if nothing was timed."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -56,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One run on one target: a line. `control_ms` is the median of the check that is the control path."""
+    """One run on one target, which is one line. `control_ms` is the median of the check named CONTROL."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -71,16 +72,16 @@ class Entry:
 
     @cached_property
     def run_id(self) -> str:
-        """Identify the run: equal for one run, whatever recorded it, and however often."""
+        """Identify the run by a hash of its facts, so that a run recorded twice has the same id."""
         facts = [self.service, self.phase, self.target, self.started, self.run_url]
         return sha256(json.dumps(facts).encode()).hexdigest()
 
     @cached_property
     def moment(self) -> datetime:
-        """The start of the run.
+        """Parse the start of the run, in UTC.
 
         Raises:
-            ValueError: Not a time in a zone.
+            ValueError: Not an ISO time with a time zone.
         """
         moment = datetime.fromisoformat(self.started)
         if moment.tzinfo is None:
@@ -89,7 +90,7 @@ class Entry:
 
     @cached_property
     def line(self) -> str:
-        """Write the entry as one line; defaults are left out."""
+        """Serialise the entry as one line of JSON, without the values that are defaults."""
         record = asdict(self)
         record["outcomes"] = [{k: v for k, v in one.items() if v not in ("", None, 0)} for one in record["outcomes"]]
         kept = {key: value for key, value in record.items() if value not in ("", None)}
@@ -98,7 +99,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Runs, the oldest first, and how many lines could not be used."""
+    """Runs, the oldest first, and the number of lines that could not be read."""
 
     entries: tuple[Entry, ...] = ()
     skipped: int = 0
@@ -108,10 +109,10 @@ _LINE = TypeAdapter(Entry)
 
 
 def entry(report: Report) -> Entry:
-    """A report as a line of history.
+    """Convert a report to an entry.
 
     Raises:
-        HistoryError: It started at no time that one can tell.
+        HistoryError: The start of the report is not a time with a time zone.
     """
     medians = {
         (result.check, result.instance): round(statistics.median(result.latencies_s) * 1000, 3)
@@ -148,16 +149,16 @@ def entry(report: Report) -> Entry:
 
 
 def merge(*parts: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The runs of all, each once, the oldest first; the same in whatever order they come."""
+    """Merge runs: each once, the oldest first. The order of the arguments makes no difference."""
     found: dict[str, Entry] = {}
-    for one in (one for part in parts for one in part):
+    for one in itertools.chain(*parts):
         twin = found.get(one.run_id)
         found[one.run_id] = one if twin is None else min(one, twin, key=lambda e: e.line)
     return tuple(sorted(found.values(), key=lambda e: (e.moment, e.run_id)))
 
 
 def last_good(entries: Iterable[Entry]) -> Entry | None:
-    """The newest run that asked something and found nothing wrong; none if there was none."""
+    """Find the newest run in which a check passed and none failed; None without such a run."""
     return max(filter(_is_good, entries), key=lambda one: one.moment, default=None)
 
 
@@ -167,7 +168,7 @@ def _is_good(one: Entry) -> bool:
 
 
 def bounded(entries: Iterable[Entry], now: datetime) -> tuple[Entry, ...]:
-    """Drop the entries that are too old, and the oldest when there are too many."""
+    """Drop the entries older than KEPT_DAYS, then the oldest until the rest fits into KEPT_BYTES."""
     young = [one for one in entries if one.moment > now - timedelta(days=KEPT_DAYS)]
     room = KEPT_BYTES
     for at in range(len(young) - 1, -1, -1):
@@ -178,7 +179,7 @@ def bounded(entries: Iterable[Entry], now: datetime) -> tuple[Entry, ...]:
 
 
 def parse(files: Files, now: datetime) -> History:
-    """The runs that files tell of, by their names."""
+    """Parse the content of files, given by their names."""
     found: list[Entry] = []
     lines = [line for name in sorted(files) for line in files[name].splitlines() if line.strip()]
     for line in lines:
@@ -201,7 +202,7 @@ def _read(line: str, now: datetime) -> Entry:
 
 
 def render(entries: Iterable[Entry]) -> dict[str, str]:
-    """The files that tell of these runs: one for each month."""
+    """Serialise entries into the content of files, by file name: one file for each month."""
     files: dict[str, str] = {}
     for one in entries:
         name = f"{one.moment:%Y-%m}.jsonl"
@@ -210,7 +211,7 @@ def render(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 def wanted(names: Iterable[str], now: datetime, until: datetime | None = None) -> list[str]:
-    """The names of files that can hold a run worth reading: to now, if no other time is given."""
+    """Select the files that can hold entries from the last KEPT_DAYS up to `until`, by default up to `now`."""
     first, last = (f"{moment:%Y-%m}.jsonl" for moment in (now - timedelta(days=KEPT_DAYS), (until or now) + _SLACK))
     return sorted(name for name in names if is_ours(name) and first <= name <= last)
 
@@ -221,10 +222,10 @@ def is_ours(name: str) -> bool:
 
 
 def read(folder: Path, now: datetime) -> History:
-    """The history in a folder; none if the folder is not there.
+    """Read the history in a folder; empty if the folder does not exist.
 
     Raises:
-        HistoryError: It cannot be read, or is too large for one of ours.
+        HistoryError: A file cannot be read, or is too large.
     """
     try:
         return parse(_files(folder, now), now)
@@ -234,18 +235,18 @@ def read(folder: Path, now: datetime) -> History:
         raise _unusable(folder, error) from None
 
 
-def append(folder: Path, new: Entry | Iterable[Entry], now: datetime) -> History:
-    """Add a run, or several, to the history in a folder, which is made if need be; many may do so at once.
+def append(folder: Path, new: Iterable[Entry], now: datetime) -> History:
+    """Add runs to the history in a folder, which is created if need be. Several processes may do so at once.
 
     Raises:
-        HistoryError: It cannot be read or written, or is too large for one of ours.
+        HistoryError: A file cannot be read or written, or is too large.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             before = _files(folder, now, ALWAYS)
             known = parse(before, ALWAYS)
-            after = bounded(merge(known.entries, [new] if isinstance(new, Entry) else new), now)
+            after = bounded(merge(known.entries, new), now)
             files = render(after)
             _write(folder, {name: text for name, text in files.items() if text != before.get(name)})
             for name in set(filter(is_ours, _names(folder))) - files.keys():

@@ -1,9 +1,9 @@
-"""Whether a check has become slower than it was: a rule that is quiet while nothing happens, and says why.
+"""The test whether a check has become slower than it was.
 
-The newest 6 runs are held against the 28 before them. Each counts by its median, divided by the median of the control
+The newest 6 runs are compared with the 28 before them. Each counts by its median, divided by the median of the control
 path in the same run, so that a slow runner or network slows down both sides of the fraction. They are slower when the
-ratio of the medians says so *and* chance would hardly have put them so far up (Mann and Whitney's U, exact). A hard
-limit stands beside it: it needs no history, and answers at once.
+ratio of the medians is above the limit *and* a difference of this size is improbable by chance (exact Mann-Whitney U
+test). A hard limit in milliseconds can be set beside it: it needs no history.
 """
 
 import math
@@ -27,9 +27,9 @@ _LEAST_MS, _MOST_MS = 0.001, 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The rule for slower. `p` is the chance of a false alarm by ranks alone; the two counts are of runs.
+    """The rule by which runs are slower. `p` is the probability of a false alarm; `recent` and `before` count runs.
 
-    Without `slower_than` nothing does.
+    If `slower_than` is None, runs are never judged slower.
     """
 
     slower_than: float | None = 0.20
@@ -40,7 +40,7 @@ class Rule:
 
     @property
     def needs(self) -> int:
-        """The number of runs that it needs."""
+        """The number of runs that a comparison needs."""
         return self.recent + self.before
 
 
@@ -57,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Slowness:
-    """A verdict with the numbers that it comes from. `levels` are the samples as they were compared."""
+    """A verdict with its numbers. `levels` are the compared values; `divided`: ratios to the control."""
 
     word: Word
     rule: Rule
@@ -69,12 +69,12 @@ class Slowness:
 
     @property
     def is_bad(self) -> bool:
-        """Return whether a person should look."""
+        """Return whether the check counts as failed."""
         return self.word in ("slower", "over the limit")
 
     @property
     def turn(self) -> int:
-        """The likely begin of the slowness in the window: the cut that sets its two parts furthest apart (CUSUM)."""
+        """Estimate the sample at which the slowness begins: where both parts differ most (CUSUM)."""
         levels = [math.log(level) for level in self.levels]
         count = len(levels)
 
@@ -117,7 +117,7 @@ class Series(NamedTuple):
 
 
 def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
-    """The runs in which each check was timed, in the order of the history."""
+    """Collect the samples of each check, in the order of the history."""
     found: dict[Series, list[Sample]] = {}
     for entry in entries:
         for outcome in entry.outcomes:
@@ -135,21 +135,21 @@ def series(entries: Iterable[Entry]) -> dict[Series, list[Sample]]:
 
 
 def _time(found_ms: float | None) -> float | None:
-    """Return the time if it counts; zero, and what no clock has shown, do not: with it every ratio may be made up."""
+    """Return the time, or None if it is zero or out of the range that a real clock shows."""
     return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
 
 
 def rule(check: str, said: Latency) -> Rule:
-    """Make the rule that a manifest sets for a check; the control, to which others are held, has none by default."""
+    """Make the rule that a manifest sets for a check. The control is by default not judged."""
     usual = None if check == CONTROL else Rule().slower_than
     return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
 
 
 def judge(found: Sequence[Sample], rule: Rule | None = None) -> Slowness:
-    """Judge the samples, which begin with the oldest."""
+    """Judge samples, of which the oldest comes first."""
     rule = rule or Rule()
     window = tuple(found[-rule.needs :])
-    # A control that is missing in one of the runs would make that run a giant among ratios: then none is divided.
+    # One run without a control would have a far larger level than the others, so all are divided or none.
     divided = all(sample.control_ms for sample in window)
     levels = tuple(sample.median_ms / ((divided and sample.control_ms) or 1) for sample in window)
     over = bool(window) and rule.hard_ms is not None and window[-1].median_ms > rule.hard_ms
@@ -173,10 +173,10 @@ def _word(ratio: float, p: float, rule: Rule) -> Word:
 
 
 def chance(high: Sequence[float], low: Sequence[float]) -> float:
-    """Compute how often chance alone puts `high` as far above `low` as it is: the one-sided p of Mann and Whitney's U.
+    """Compute the one-sided p of the Mann-Whitney U test: how probable it is by chance that `high` lies so far up.
 
-    Exact, also with ties: of all ways to choose so many of the ranks, the part whose sum is as large. Ranks are
-    doubled, which makes the shared rank of equal values a whole number.
+    Exact, also with ties: the share of all choices of that many ranks whose sum is at least as large. Ranks are
+    doubled, so that the shared rank of equal values is a whole number.
     """
     ordered = sorted([*((value, True) for value in high), *((value, False) for value in low)])
     ranks: list[int] = []
@@ -190,9 +190,9 @@ def chance(high: Sequence[float], low: Sequence[float]) -> float:
     return sum(count for total, count in ways.items() if total >= reached) / math.comb(len(ranks), len(high))
 
 
-@lru_cache(maxsize=16)  # without ties it is the same every time
+@lru_cache(maxsize=16)  # without ties the ranks are always the same
 def _ways(ranks: tuple[int, ...], chosen: int) -> Counter[int]:
-    """Count the ways in which so many of the ranks have a sum, for each sum."""
+    """Count the choices of `chosen` ranks, by the sum of the ranks."""
     ways = [Counter({0: 1}), *(Counter[int]() for _ in range(chosen))]
     for rank in ranks:
         for size in range(chosen, 0, -1):
@@ -202,7 +202,7 @@ def _ways(ranks: tuple[int, ...], chosen: int) -> Counter[int]:
 
 
 def explain(finding: Slowness) -> list[str]:
-    """The verdict, what it rests on, and a bar for each run, the oldest first."""
+    """Explain a verdict in lines of text: its numbers, and a bar for each run, the oldest first."""
     rule, found = finding.rule, finding.samples
     lines = [finding.said]
     if not found:
@@ -219,7 +219,7 @@ def explain(finding: Slowness) -> list[str]:
 
 
 def summary(finding: Slowness) -> list[str]:
-    """List the grounds of a verdict, and the beginning of the slowness."""
+    """List the medians, what was compared, and, if slower, the run and the commit since which."""
     lines = []
     cut = len(finding.samples) - finding.rule.recent
     if cut > 0:

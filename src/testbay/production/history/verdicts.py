@@ -1,7 +1,7 @@
-"""`<id>/latency`: whether a check that was answered as it should be was also answered fast enough.
+"""The result `<id>/latency`: whether a check that passed was also answered fast enough.
 
-A verdict of its own, so that slow is not down: the check passes, and what is wrong has a name. The hard limit is judged
-by the probes of this run alone. Slower than before is judged with the history as if this run stood in it already.
+A result of its own keeps "slow" apart from "down". The hard limit is compared with the probes of this run alone. For
+the comparison with earlier runs this run is added to the history first.
 """
 
 import statistics
@@ -20,14 +20,14 @@ KIND = "latency"
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """The past that a run is compared with, or the reason why it cannot be read; and the option that names it."""
+    """The history that a run is compared with, or the error of reading it, and the option that names it."""
 
     found: History | HistoryError
     option: str
 
 
 def judged(report: Report, checks: Sequence[Check], past: Past | None) -> Report:
-    """The report with a result more behind each one that was timed because its check says `latency`."""
+    """Add a result `<id>/latency` behind each result whose check has the key `latency`."""
     rules = {check.id: rule(check.id, check.latency) for check in checks if check.kind == "http" and check.latency}
     known = series(_with_this_run(past.found, report)) if past and isinstance(past.found, History) else {}
     results: list[Result] = []
@@ -40,7 +40,7 @@ def judged(report: Report, checks: Sequence[Check], past: Past | None) -> Report
 
 
 def _with_this_run(past: History, report: Report) -> list[Entry]:
-    """Add this run as the newest, once: also if it was recorded already, or if another clock is ahead of ours."""
+    """Put this run last, once, even if it was recorded already or entries of other clocks are newer."""
     this = entry(report)
     return [*(one for one in past.entries if one.run_id != this.run_id), this]
 

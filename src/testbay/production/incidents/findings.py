@@ -1,4 +1,4 @@
-"""A report of checks as incidents see it: what is wrong, and for which cause."""
+"""The findings of a report that incidents are made of: which checks fail, and from which cause."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from testbay.production.checks.report import Report, Result
 from testbay.production.history import verdicts as slowness
 from testbay.production.incidents.marker import Kind, State, digest
 
-# What makes two answers differ that have one cause: the path that was asked, and measured numbers.
+# Parts in which two answers with the same cause differ: the requested path, and measured numbers.
 _REQUEST = re.compile(r"\b[A-Z]{2,7} /[^\s:]*")
 _PATH = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s?#'\"]+)[^\s'\"]*", re.IGNORECASE)
 _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
@@ -18,11 +18,11 @@ _MEASURED = re.compile(r"\d+(?:\.\d+)?(?= ?(?:ms|s)\b)|\(asked [^)]*\)")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRun:
-    """The findings of a run. Runs are ordered by when they began: the id decides between two of one moment.
+    """The findings of a run. Runs are ordered by their start, then by their id.
 
     Args:
-        id: The same when the same workflow run is run again.
-        last_good: The commit of the last good run, where it is known.
+        id: Identifies the run; equal when the same workflow run is run again.
+        last_good: The commit of the last good run; empty if not known.
     """
 
     report: Report
@@ -32,7 +32,7 @@ class CheckRun:
 
     @property
     def scope(self) -> str:
-        """Whose incidents it decides on: the target of a service, in whichever phase it was asked."""
+        """Identify the service and target whose incidents this run decides on, whatever its phase."""
         return digest("scope", self.report.service, self.report.target)
 
     def results(self, check: str) -> list[Result]:
@@ -40,7 +40,7 @@ class CheckRun:
         return [result for result in self.report.results if result.check == check]
 
     def troubles(self, kind: Kind) -> dict[str, str]:
-        """The checks with this verdict, each with the key of its cause."""
+        """Map each check with this verdict to the key of its cause."""
         found: dict[str, str] = {}
         for result in self.report.results:
             if result.verdict == kind:
@@ -48,17 +48,17 @@ class CheckRun:
         return found
 
     def key(self, kind: Kind, words: str) -> str:
-        """A cause by its words, within our scope."""
+        """Hash the words of a cause, together with the scope."""
         return digest("cause", self.scope, kind, words)
 
     def asked(self, state: State) -> bool:
-        """Return whether it has anything to say about an incident."""
+        """Return whether this run asked any check of an incident."""
         return any(result.verdict != "skip" for check in state.checks for result in self.results(check))
 
     def cleared(self, state: State) -> bool:
-        """Return whether it proves that an incident is over: each of its checks was asked, and answered as it should.
+        """Return whether this run shows that an incident is over: each of its checks was asked and passed.
 
-        Where the trouble was that they could not be asked, any answer will do.
+        If the incident is that checks could not be asked, any answer is enough.
         """
         enough = {"pass", "fail", "stale"} if state.kind == "error" else {"pass"}
         verdicts = [{result.verdict for result in self.results(check)} for check in state.checks]
@@ -70,12 +70,12 @@ class CheckRun:
         return tuple(check for check in checks if not known or check in known)
 
     def is_news_to(self, state: State) -> bool:
-        """Return whether the issue does not know yet what this run, or a newer one, found."""
+        """Return whether this run is newer than the last one that the issue was updated for."""
         return (self.started, self.id) > (state.seen, state.run)
 
 
 def masked(report: Report, mask: Callable[[str], str]) -> Report:
-    """The report as if its writer had masked it: nothing later, hidden lines included, has to think of it."""
+    """Copy a report with each text masked, so that nothing made from it can hold a secret."""
     results = [
         replace(
             result,
@@ -100,10 +100,10 @@ def masked(report: Report, mask: Callable[[str], str]) -> Report:
 
 
 def cause(result: Result) -> str:
-    """Name the cause, which two checks of a target share when one thing is wrong with both.
+    """Name the cause of a failure, so that checks of a target that fail for the same reason share it.
 
-    An old build, or a monitor that cannot ask, is one thing whatever was asked, and so is slowness. Else it is what the
-    checks said, in the same words: without the request and the path of an address, and without measured numbers.
+    An old build, being unable to ask, and slowness are each one cause. Otherwise the cause is the message of the
+    check without the request, the paths of addresses and measured numbers.
     """
     if result.verdict != "fail":
         return ""
@@ -113,10 +113,10 @@ def cause(result: Result) -> str:
 
 
 def moment(text: str) -> datetime:
-    """A report's time.
+    """Parse the start of a report, in UTC.
 
     Raises:
-        ManifestError: Not a time, or without a zone.
+        ManifestError: Not an ISO time with a time zone.
     """
     try:
         when = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""The texts of incidents: an issue's title and body, and the comments below it. The most useful line comes first."""
+"""The texts of incidents: title, body and comments of an issue. The most useful line comes first."""
 
 import re
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ _TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot be a
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """Writes for one run.
+    """Writes the texts for one run.
 
     Args:
-        site: The repository for people, https://github.com/acme/shop; empty where it is not known.
+        site: The web address of the repository, e.g. https://github.com/acme/shop; empty if not known.
     """
 
     run: CheckRun
@@ -35,11 +35,11 @@ class Writer:
 
     @property
     def _tells(self) -> bool:
-        """Return whether the issue shows what was answered; the run's own report always does."""
+        """Return whether the issue may show answers; the run's own report always does."""
         return self.run.report.evidence == "full"
 
     def title(self, state: State) -> str:
-        """Compose the title: the place, and what is wrong."""
+        """Compose the title: service, target, and the failing checks."""
         report = self.run.report
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
@@ -47,7 +47,7 @@ class Writer:
         return issue_title(f"{where}: {what}")
 
     def body(self, state: State) -> str:
-        """The hidden line, then everything there is to know."""
+        """Compose the body: the hidden line with the state, then the text."""
         if state.duplicate_of:
             text = f"Duplicate of #{state.duplicate_of}: more than one was opened for it, and the lowest number stays."
             return f"{marker.write(state)}\n{text}\n"
@@ -55,7 +55,7 @@ class Writer:
         return "\n\n".join([f"{marker.write(state)}\n{sections[0]}", *filter(None, sections[1:]), self._foot()]) + "\n"
 
     def news(self, action: Action) -> str:
-        """Compose the comment for those who follow an issue, once in a run; empty without news."""
+        """Compose the comment that tells the followers of an issue what has changed; empty if nothing has."""
         state, was = action.state, action.was
         if was is None or action.verb == "duplicate":
             return ""
@@ -152,17 +152,17 @@ def _code(text: str) -> str:
 
 
 def comment_mark(run: CheckRun) -> str:
-    """The hidden line by which a comment of this run is known."""
+    """Compose the hidden line that marks a comment as written for this run."""
     return f"<!-- testbay-run {run.id} -->"
 
 
 def clock_time(when: datetime) -> str:
-    """Write a time for people, in UTC."""
+    """Format a time in UTC, e.g. `2026-11-21 06:41 UTC`."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def length(span: timedelta) -> str:
-    """Put a length of time into words."""
+    """Format a length of time, e.g. `2 d 3 h` or `45 min`."""
     minutes = max(0, round(span.total_seconds() / 60))
     days, hours = divmod(minutes // 60, 24)
     parts = [f"{days} d"] * bool(days) + [f"{hours} h"] * bool(hours) + [f"{minutes % 60} min"] * (not days)

@@ -1,4 +1,4 @@
-"""The issues of a repository, as far as incidents need to know them."""
+"""The issues of a GitHub repository, as far as incidents use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from testbay.text import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """The fields of an issue that we use. `updated_at` is as GitHub writes it, which sorts as it should."""
+    """The fields of an issue that are used. `updated_at` is an ISO time in UTC, so that texts sort as times do."""
 
     number: int
     is_open: bool
@@ -24,27 +24,27 @@ class Issue:
 
 
 class Issues:
-    """Every method raises IncidentsError when GitHub gives no usable answer."""
+    """The issues with one label. Every method raises IncidentsError when GitHub gives no usable answer."""
 
     def __init__(self, api: Api, label: str) -> None:
         self._api = api
         self._label = label
 
     def all(self) -> list[Issue]:
-        """Every issue with our label, open or closed.
+        """List the issues with the label, open or closed.
 
-        One list of both states, not one each: what is reopened between two calls would be in neither. The oldest come
-        first: an issue that is opened while we read moves no other to a page we have read already.
+        Both states in one list: an issue reopened between two calls would be in neither. The oldest come first, so
+        that an issue opened meanwhile moves no other one to a page that was read already.
         """
         query = {"labels": self._label, "state": "all", "sort": "created", "direction": "asc", "per_page": "100"}
         items = [item for item in self._api.pages("issues", **query) if "pull_request" not in item]
         return list({issue.number: issue for issue in map(_issue, items)}.values())
 
     def create(self, title: str, body: str) -> Issue:
-        """A new one, with our label; UnsureError when it may be there all the same.
+        """Open an issue with the label. UnsureError tells that it may exist although no answer came.
 
-        GitHub drops labels silently where the token may not set them. Such an issue would never be found again, so it
-        is closed on the spot.
+        GitHub silently drops labels that the token may not set. Such an issue would never be found again, so it is
+        closed at once.
         """
         made = _issue(self._api.call("POST", "issues", {"title": title, "body": body, "labels": [self._label]}))
         if self._label.lower() not in map(str.lower, made.labels):
@@ -55,7 +55,7 @@ class Issues:
         return made
 
     def edit(self, number: int, **fields: str) -> Issue:
-        """The issue with these fields changed."""
+        """Change fields of an issue."""
         return _issue(self._api.call("PATCH", f"issues/{number}", fields))
 
     def comments(self, number: int) -> list[str]:
@@ -63,7 +63,7 @@ class Issues:
         return [str(item.get("body") or "") for item in self._api.pages(f"issues/{number}/comments", per_page="100")]
 
     def comment(self, number: int, text: str) -> None:
-        """Write below it; UnsureError when that may be there all the same."""
+        """Add a comment. UnsureError tells that it may exist although no answer came."""
         self._api.call("POST", f"issues/{number}/comments", {"body": text})
 
 

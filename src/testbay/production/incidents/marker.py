@@ -1,4 +1,4 @@
-"""The memory of an incident from run to run: one line of JSON, hidden on top of its issue."""
+"""The state of an incident between runs: one line of JSON, hidden at the top of its issue."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ Checks = Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """The state of an issue: its checks, and its progress.
+    """The state of an incident.
 
-    `scope` is whose it is: service and target. `key` is the cause it was opened for, `checks` every check it has had.
-    `failing` are those of its last bad run. `seen` and `run` name the newest report it knows, `good` the good runs in a
-    row, `recovered` the beginning of the first of them. Of the commits `good` is the last before the trouble, `bad` the
-    newest with it, `fixed` the newest after it. `untold` are the turns it took that Slack was not told of yet.
+    `scope` identifies service and target, `key` the cause it was opened for. `checks` are all checks that it has had,
+    `failing` those of its last bad run. `seen` and `run` are start and id of the newest run, `good` the ids of the good
+    runs in a row, `recovered` the start of the first of them. `good_commit` is the last one before the failure,
+    `bad_commit` the newest with it, `fixed_commit` the newest after it. `untold` are the turns that Slack was not told.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -55,15 +55,15 @@ class State:
 
 
 def digest(*parts: str) -> str:
-    """A short name for these words, the same for ever."""
+    """Hash words to 16 hexadecimal digits, equal in every version that has this VERSION."""
     return hashlib.sha256("\0".join((str(VERSION), *parts)).encode()).hexdigest()[:16]
 
 
 def write(state: State) -> str:
-    """The hidden line.
+    """Serialise a state as the hidden line.
 
     Raises:
-        IncidentsError: It is about more checks than an issue has room for.
+        IncidentsError: The state has more checks than an issue has room for.
     """
     content = {"v": VERSION} | asdict(state) | {"checks": sorted({*state.checks} - {*state.failing})}
     text = json.dumps(content, separators=(",", ":"), default=datetime.isoformat)
@@ -76,16 +76,16 @@ def write(state: State) -> str:
 
 
 def rewrite(body: str, state: State) -> str:
-    """The body with another hidden line.
+    """Replace the hidden line of a body.
 
     Raises:
-        IncidentsError: As `write` does.
+        IncidentsError: The state has more checks than an issue has room for.
     """
     return f"{write(state)}\n{body.partition(chr(10))[2]}"
 
 
 def read(body: str) -> State | None:
-    """Read the state that `write` put first in a body; None for anything else, as a person may have edited it.
+    """Parse the hidden line of a body; None if it has none, or a person has changed it.
 
     Raises:
         IncidentsError: A newer testbay wrote it.

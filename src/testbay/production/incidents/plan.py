@@ -1,4 +1,4 @@
-"""The plan for the issues after a run of checks. Nothing here calls GitHub."""
+"""The plan: which issues to change after a run of checks. Nothing here calls GitHub."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from testbay.production.incidents.findings import CheckRun
 from testbay.production.incidents.issues import Issue
 from testbay.production.incidents.marker import ENDS, KINDS, MOST_UNTOLD, Kind, State, Turn
 
-_MOST_NEW = 10  # of one kind in one run; more of them are one storm, not so many causes
+_MOST_NEW = 10  # causes of one kind in one run; more of them are joined into one incident, a storm
 
 Verb = Literal["open", "reopen", "update", "close", "retire", "duplicate"]
 _URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicate"]  # what people wait for comes first
@@ -18,7 +18,7 @@ _URGENCY: list[Verb] = ["open", "reopen", "update", "close", "retire", "duplicat
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The choices of a team. `tells` is whether Slack hears of the turns that incidents take."""
+    """The choices of a team. `tells` is whether Slack is told of incidents."""
 
     close_after: int = 2
     reopen_within: timedelta = timedelta(hours=24)
@@ -27,7 +27,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Tracked:
-    """An issue that is an incident, and what it remembers."""
+    """An issue with the state of its incident."""
 
     issue: Issue
     state: State
@@ -35,7 +35,7 @@ class Tracked:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """The change that one issue needs: what it remembered, if it exists, and what it will."""
+    """A change of one issue: its new state, and the issue as it was, or None for a new one."""
 
     verb: Verb
     state: State
@@ -43,9 +43,9 @@ class Action:
 
 
 def plan(tracked: Iterable[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
-    """List the changes that are due, the most urgent first; none when the issues say what the run found.
+    """List the changes that are due, the most urgent first; empty if the issues agree with the run.
 
-    It may be carried out in part: another plan, after another look, leads on from there.
+    A plan may be carried out in part: the next plan continues from there.
     """
     ours = sorted((one for one in tracked if one.state.scope == run.scope), key=lambda one: one.issue.number)
     actions = [action for kind in KINDS for action in _plan_kind(kind, ours, run, policy)]
@@ -65,7 +65,7 @@ def _plan_kind(kind: Kind, ours: Sequence[Tracked], run: CheckRun, policy: Polic
 
 
 def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run: CheckRun) -> State:
-    """Make the first state of an incident."""
+    """Make the state of a new incident."""
     return State(
         scope=run.scope,
         kind=kind,
@@ -82,7 +82,7 @@ def _state(kind: Kind, key: str, checks: list[str], ours: Sequence[Tracked], run
 
 
 def _turned(state: State, turn: Turn, policy: Policy) -> State:
-    """Add one more turn to tell of; where nothing is told, an end whose beginning was not told is dropped."""
+    """Add a turn to the untold ones. If Slack is not used, the end of an untold incident clears them."""
     if turn in ENDS and state.untold and not policy.tells:
         return replace(state, untold=())
     return replace(state, untold=(*state.untold, turn)[-MOST_UNTOLD:])
@@ -92,9 +92,9 @@ Kept = list[tuple[Tracked, State]]
 
 
 def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
-    """Close duplicates: return the issues that stay, with what they take over, and an action for each of the others.
+    """Close duplicates: return the issues that stay, with their merged states, and an action for each of the others.
 
-    The lowest number stays, whichever run looks: two runs that opened one each at the same time come to the same end.
+    The lowest number stays, so that two runs that each opened one at the same time agree.
     """
     kept: Kept = []
     actions = []
@@ -113,9 +113,9 @@ def _swept(opened: Sequence[Tracked]) -> tuple[Kept, list[Action]]:
 
 
 def _sorted(troubles: Mapping[str, str], kept: Kept, storm: str) -> tuple[dict[int, list[str]], dict[str, list[str]]]:
-    """Each check's trouble under the number of its issue, or under the key of its cause if it has none yet.
+    """Group failing checks by the number of their issue, and those without an issue by the key of their cause.
 
-    Where so many things begin at once they are one thing: the storm.
+    More than _MOST_NEW new causes at once become one: the storm.
     """
     joined: dict[int, list[str]] = {}
     fresh: dict[str, list[str]] = {}
@@ -130,9 +130,9 @@ def _sorted(troubles: Mapping[str, str], kept: Kept, storm: str) -> tuple[dict[i
 
 
 def _home(check: str, key: str, kept: Kept) -> int:
-    """The number of the issue that a trouble belongs to, or 0.
+    """Find the number of the issue that a failing check belongs to, or 0.
 
-    Whose it was stays: one outage says different things while it lasts. Only then counts what it says.
+    An issue that has this check already comes before one with the same cause, as the message of one outage changes.
     """
     by_check = (one.issue.number for one, state in kept if check in state.checks)
     by_key = (one.issue.number for one, state in kept if key == state.key)
@@ -140,7 +140,7 @@ def _home(check: str, key: str, kept: Kept) -> int:
 
 
 def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, policy: Policy) -> list[Action]:
-    """List the changes that an open issue needs, with the state it has after the sweep."""
+    """List the changes that an open issue needs; `state` is the one after duplicates were merged."""
     taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
     if not run.is_news_to(state):
         return taken_over
@@ -165,7 +165,7 @@ def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, 
 
 
 def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, policy: Policy) -> list[Action]:
-    """Begin each with a new issue, or the last one about the same opened again; skip one whose end a newer run saw."""
+    """Open an issue for each state, or reopen the last one about the same; skip what a newer run already closed."""
     actions: list[Action] = []
     again: dict[int, Action] = {}
     for state in states:
@@ -186,13 +186,13 @@ def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, po
 
 
 def _latest(state: State, past: Sequence[Tracked]) -> Tracked | None:
-    """Find the last closed of the issues with the same cause, or with all the checks."""
+    """Find the last closed issue that has the same cause or all of the checks."""
     same = [one for one in past if one.state.key == state.key or set(state.checks) <= set(one.state.checks)]
     return max(same, key=lambda one: one.state.seen, default=None)
 
 
 def _last_good(ours: Sequence[Tracked], run: CheckRun) -> str:
-    """The commit of the last good run: the caller knows it, or the incident that saw one last does."""
+    """Return the commit of the last good run: the caller's, else that of the incident fixed last."""
     known = [(one.state.seen, one.state.fixed_commit) for one in ours if one.state.fixed_commit]
     return run.last_good or max(known, default=(run.started, ""))[1]
 

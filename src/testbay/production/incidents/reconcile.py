@@ -1,4 +1,4 @@
-"""Look, plan, act, and look again, until GitHub's issues say what a run of checks found."""
+"""The loop that lists, plans and changes issues until GitHub's issues agree with a run of checks."""
 
 import hashlib
 import re
@@ -18,17 +18,17 @@ from testbay.production.remote.delivery import Address
 from testbay.production.remote.github import Api, GitHubAccess, Patience, UnsureError
 
 _ROUNDS = 30
-_UNSURE_S = 10.0  # an issue that may have been opened is looked for this long before it is opened again
-_UNSEEN_S = 60.0  # an issue that was opened is waited for this long in the list
+_UNSURE_S = 10.0  # how long to look for an issue that may have been opened before it is opened again
+_UNSEEN_S = 60.0  # how long to wait until GitHub's list has an issue that was opened
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Reconciler:
     """Makes the issues match one run.
 
-    GitHub's list may lag behind. So what we wrote ourselves is remembered; an issue that we opened is waited for until
-    the list has it, because then it also has every issue that others opened and saw, and the sweep is right: the run
-    that looks last closes every duplicate, and no run ever closes the lowest number.
+    GitHub's list may lag behind, so own changes are remembered, and an opened issue is waited for until the list has
+    it: then the list also has every issue that other runs opened before. So the run that looks last closes every
+    duplicate, and no run closes the issue with the lowest number.
     """
 
     def __init__(self, issues: Issues, writer: Writer, patience: Patience, voice: Voice) -> None:
@@ -42,14 +42,14 @@ class Reconciler:
         self._began = patience.clock()
 
     def preview(self) -> int:
-        """Say what would be done, and do nothing; how much it is."""
+        """Print what would be done; return the number of changes."""
         return _preview(self._known(self._issues.all()), self._writer, self._voice)
 
     def settle(self) -> list[Tracked]:
-        """Act until there is nothing left to do; then the incidents there are.
+        """Change issues until the plan is empty; return the incidents.
 
         Raises:
-            IncidentsError: A lookup failed (then nothing was opened), or something could not be done.
+            IncidentsError: Listing failed (then nothing was opened), or a change failed.
         """
         for attempt in range(_ROUNDS):
             listed = self._issues.all()
@@ -67,13 +67,13 @@ class Reconciler:
         raise _unsettled(self._own)
 
     def announce(self, hook: Address, tracked: Sequence[Tracked]) -> None:
-        """Tell Slack of every turn that it does not know, then note in the issues, as they are by now, that it does.
+        """Tell Slack of every untold turn, then note in the issues that it was told.
 
-        In this order nothing stays untold, whatever happens in between.
+        In this order a crash in between repeats a message rather than losing it.
 
         Raises:
-            NotDeliveredError: It was not told.
-            IncidentsError: It was, and may be told again by the next run.
+            NotDeliveredError: Slack did not take the message.
+            IncidentsError: Slack took it, but an issue could not be changed: the next run may tell it again.
         """
         fresh = slack_text.untold(tracked, self._writer)
         if not fresh:
@@ -96,7 +96,7 @@ class Reconciler:
             raise failed
 
     def _known(self, listed: list[Issue]) -> list[Tracked]:
-        """Add the issues that we wrote ourselves, where the list does not have them yet."""
+        """Replace listed issues by our own newer versions of them, and select those with a state."""
         latest = {issue.number: issue for issue in listed}
         for number, own in self._own.items():
             if number not in latest or latest[number].updated_at <= own.updated_at:
@@ -105,10 +105,10 @@ class Reconciler:
         return [Tracked(issue=issue, state=state) for issue, state in known if state]
 
     def _act(self, actions: list[Action]) -> IncidentsError | None:
-        """Do them all, whatever becomes of one; what is left open, as it may have been done.
+        """Carry out all actions, even if one fails; return the error of one that may have been done.
 
         Raises:
-            IncidentsError: One cannot be done.
+            IncidentsError: An action failed.
         """
         unsure, failed = None, None
         for action in actions:
@@ -143,9 +143,9 @@ class Reconciler:
             raise
 
     def _tell(self, action: Action) -> None:
-        """A comment below the issue, at most one for a run, however often the run is run again.
+        """Comment on the issue, at most once for a run, however often the run is run again.
 
-        Below a locked issue GitHub lets a workflow write no comment; its body tells the same.
+        A workflow may not comment on a locked issue; its body has the same facts.
         """
         news, mark = self._writer.news(action), comment_mark(self._writer.run)
         if not news or action.was is None or action.was.issue.is_locked:
@@ -203,10 +203,10 @@ def _unsettled(numbers: Iterable[int]) -> IncidentsError:
 
 
 def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckRun:
-    """The report as a run, known by the workflow run that it comes from, else by itself.
+    """Make a run of a report. Its id is that of the workflow run, else a hash of the report.
 
     Raises:
-        ManifestError: Its time, or the commit, is invalid.
+        ManifestError: Its start or the commit is invalid.
     """
     if last_good and not _COMMIT.fullmatch(last_good):
         raise ManifestError(f"--last-good: {last_good!r} is not a commit", todo="give 7 to 64 hexadecimal digits")
@@ -218,7 +218,7 @@ def run_of(report: Report, environ: Mapping[str, str], last_good: str) -> CheckR
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a call."""
+    """The options of `testbay incidents`."""
 
     label: str = "testbay-incident"
     close_after: int = 2
@@ -241,9 +241,9 @@ def execute(
     `mask` takes secrets out of each text of the report.
 
     Raises:
-        IncidentsError: They do not match, or that is not known.
-        NotDeliveredError: They do, but Slack was not told.
-        ManifestError: The report's time, or an option, makes no sense.
+        IncidentsError: The issues do not match, or that is not known.
+        NotDeliveredError: They match, but Slack was not told.
+        ManifestError: The report's start or an option is invalid.
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is not a count of runs", todo="use 1 to 100")

@@ -1,4 +1,4 @@
-"""One message to a channel of Slack, by an incoming webhook."""
+"""Messages to a channel of Slack, by an incoming webhook."""
 
 import json
 import re
@@ -14,10 +14,10 @@ _MOST_CHARACTERS = 3000  # in a section; Slack refuses the whole message for one
 
 
 def address(url: str) -> Address:
-    """The webhook at this address, which is the key to it.
+    """Check the address of a webhook, which is a secret.
 
     Raises:
-        NotDeliveredError: It would travel where others can read it, or is not an address.
+        NotDeliveredError: It is not an https address.
     """
     if not (is_private(url) and re.fullmatch(r"[!-~]+", url)):
         raise NotDeliveredError(
@@ -58,23 +58,23 @@ def _message(summary: str, sections: Sequence[str]) -> dict[str, Any]:
 
 
 def _verbatim(text: str) -> dict[str, Any]:
-    """Slack then makes no links and no mentions of what only looks like some."""
+    """Make a text in which Slack makes no links and mentions by itself."""
     return {"type": "mrkdwn", "text": _fitting(text), "verbatim": True}
 
 
 def _fitting(text: str) -> str:
-    """Cut it to what Slack takes in a section; an entity or a link at its end is whole or left out."""
+    """Cut a text to the length of a section, not within an entity or a link."""
     if len(text) <= _MOST_CHARACTERS:
         return text
     return re.sub(r"(?:&\w{0,4}|<[^>]*)\Z", "", text[: _MOST_CHARACTERS - 1]) + "…"
 
 
 def quoted(text: str) -> str:
-    """Text of others, as code. Slack reads commands between < and > only, and entities."""
+    """Quote foreign text as code. Slack reads commands only between < and >, and entities."""
     return issue_code(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(words: str, url: str, prefix: str) -> str:
-    """The words as a link, if the address is a plain one below the prefix; else the words alone."""
+    """Make a link of words if the address lies below the prefix; otherwise return the words."""
     plain = prefix and re.fullmatch(re.escape(prefix) + r"/[\w./?=%+-]*", url, re.ASCII)
     return f"<{url}|{words}>" if plain else words

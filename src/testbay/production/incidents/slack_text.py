@@ -1,4 +1,4 @@
-"""The messages to Slack about incidents: each opening and each end, once."""
+"""The messages to Slack about incidents: each beginning and each end, once."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ _WORDS = {
 
 
 def untold(tracked: Sequence[Tracked], writer: Writer) -> list[Tracked]:
-    """The incidents of the run's target that took a turn not told of yet, those that last first."""
+    """Select the incidents of the run's target with untold turns; those that go on come first."""
     found = [one for one in tracked if one.state.scope == writer.run.scope and one.state.untold]
     return sorted(found, key=lambda one: (one.state.untold[-1] in ENDS, one.issue.number))
 
 
 def turns(state: State) -> str:
-    """Put the news of an incident into a few words."""
+    """Put the untold turns of an incident into words."""
     words = ", then ".join(_WORDS[turn] for turn in state.untold).capitalize()
     if state.untold[-1] == "closed" and state.recovered:
         return f"{words} after {length(state.recovered - state.started)}"
@@ -31,7 +31,7 @@ def turns(state: State) -> str:
 
 
 def message(news: Sequence[Tracked], writer: Writer) -> tuple[str, list[str]]:
-    """A line for a lock screen, and the paragraphs of the message."""
+    """Compose a message: a summary for a lock screen, and the paragraphs."""
     first, more = news[0], len(news) - 1
     summary = f"{turns(first.state)}: {slack.quoted(writer.title(first.state))}" + (f" and {more} more" if more else "")
     paragraphs = [_paragraph(one, writer) for one in news[:_MOST]]

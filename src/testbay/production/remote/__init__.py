@@ -1,1 +1,1 @@
-"""The services asked or told over the network: GitHub, Railway, and receivers of messages."""
+"""Clients of remote services: GitHub, Railway, and receivers of messages."""

@@ -1,4 +1,4 @@
-"""Delivery to an address that is a secret or takes one: sent again while that helps, and shown nowhere."""
+"""Delivery of messages, with retries, to an address that is secret or takes a secret."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from testbay.text import one_line
 if TYPE_CHECKING:
     import httpx
 
-_REQUEST_TIMEOUT_S = 20.0  # for all of it
+_REQUEST_TIMEOUT_S = 20.0  # for the whole exchange
 _MAX_ANSWER_BYTES = 64 << 10
 _MOMENTARY = {429, 500, 502, 503, 504}
 
 Wait = Callable[[int, float | None], bool]
-"""Waits before another attempt, from 0 on, at least as long as the other side asked; False if that is too long."""
+"""Called with the number of the attempt, from 0, and the seconds asked for: waits, or returns False if too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """The last answer of the other side, as a status or as text."""
+    """The answer of a receiver: its HTTP status and its body."""
 
     status: int
     text: str
@@ -30,7 +30,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """The address of a receiver, under a name that may be shown. `secrets` and the address are shown nowhere."""
+    """The address of a receiver, and a name for it that may be shown. `url` and `secrets` must not be shown."""
 
     name: str
     url: str = field(repr=False)
@@ -38,17 +38,17 @@ class Address:
     secrets: Sequence[str] = field(default=(), repr=False)
 
     def hidden(self, text: str) -> str:
-        """The text on a line, without what is secret."""
+        """Mask the address and the secrets in a text, and put it on one line."""
         return one_line(masked(text, [self.url, *self.secrets]))
 
 
 def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
-    """Send until there is an answer that another attempt would not change.
+    """Send a request, again after a momentary error, until an answer is final.
 
-    What was sent may arrive twice: when an answer is lost the first may have been taken, and it is sent again.
+    The content may arrive twice: it is sent again when an answer is lost.
 
     Raises:
-        NotDeliveredError: There was none in time, or the other side was busy or out of order to the end.
+        NotDeliveredError: No answer came in time, or the last one was a momentary error.
     """
     attempt = 0
     while True:
@@ -76,7 +76,7 @@ def _why(what: str) -> str:
 
 
 class _UnansweredError(Exception):
-    """No answer came that could be used."""
+    """No usable answer came."""
 
 
 def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Headers]":
@@ -94,6 +94,6 @@ def _once(to: Address, method: str, content: bytes) -> "tuple[Reply, httpx.Heade
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read the pause that the other side asks for; None unless it is in seconds."""
+    """Parse the header Retry-After; None unless it is a number of seconds."""
     text = headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None

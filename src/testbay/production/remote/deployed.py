@@ -1,4 +1,4 @@
-"""The commit that should answer, and the word of the platform that deploys it."""
+"""The commit that a target should run, as the caller or the deploying platform says."""
 
 import asyncio
 import functools
@@ -31,9 +31,9 @@ _UNDER_WAY = ("", "queued", "pending", "in_progress")  # none yet is one as well
 
 
 def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, str]) -> str:
-    """The commit that the caller expects; empty where it was not said.
+    """Determine the commit that the caller expects; empty if not said.
 
-    On a schedule neither the workflow's commit nor the checkout counts: the branch may be ahead of what is deployed.
+    In the phase `scheduled` neither the workflow's commit nor the checkout counts: both may be ahead of the target.
     """
     if commit is not None or phase == "scheduled":
         return commit or ""
@@ -41,7 +41,7 @@ def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, st
 
 
 def _head(root: Path, environ: Mapping[str, str]) -> str:
-    """The commit of the checkout; empty where absent."""
+    """Ask git for the commit of the checkout; empty if there is none."""
     try:
         done = process.run(["git", "rev-parse", "HEAD"], cwd=root, env=environ, timeout_s=5)
     except (OSError, subprocess.TimeoutExpired):
@@ -50,7 +50,7 @@ def _head(root: Path, environ: Mapping[str, str]) -> str:
 
 
 def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[str, str]) -> Look | None:
-    """Prepare the question to a target's platform: which commit, where the caller expects none, else how far it is."""
+    """Prepare the question to a target's platform: which commit is deployed, or how far the `expected` one is."""
     if target is None:
         return None
     if expected:
@@ -63,7 +63,7 @@ def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[st
 
 
 async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
-    """Call in a thread that is not waited for: to_thread's would hold up an interrupt until GitHub answered."""
+    """Call in a daemon thread: one of asyncio.to_thread would delay an interrupt until GitHub answers."""
     done: Future[Rollout] = Future()
 
     def run() -> None:
@@ -78,7 +78,7 @@ async def _apart(call: Callable[..., Rollout], *arguments: Any) -> Rollout:
 
 
 def on_github(environment: str, environ: Mapping[str, str], patience: Patience | None = None) -> Rollout:
-    """The newest deployment to an environment that succeeded, and the newer ones that are under way."""
+    """Find the newest deployment to a GitHub environment that succeeded, and the newer ones under way."""
     try:
         access = GitHubAccess.of(environ)
         api = Api(access, patience or Patience(_BUDGET_S), right="deployments: read")
@@ -95,7 +95,7 @@ def _failed(error: BayError, expected: str = "") -> Rollout:
 
 
 def _newest(api: Api, environment: str) -> Rollout:
-    """Newest first, as GitHub lists them. What failed, or is not active any more, is passed over."""
+    """Go through the deployments, the newest first, past those that failed or are no longer active."""
     query = {"environment": environment, "per_page": str(_NEWEST)}
     others: list[str] = []
     under_way: list[str] = []
@@ -116,21 +116,21 @@ def _newest(api: Api, environment: str) -> Rollout:
 
 
 def _state(api: Api, number: int) -> str:
-    """The newest state of a deployment; empty if it has none yet."""
+    """Ask for the newest state of a deployment; empty if it has none yet."""
     statuses = list(islice(api.pages(f"deployments/{number}/statuses", per_page="100"), 100))
     return str(max(statuses, key=_number).get("state"))[:40] if statuses else ""
 
 
 def _number(item: Mapping[str, Any]) -> int:
-    """GitHub's id of it, or 0; what is newer has a higher one."""
+    """Return GitHub's id of an item, which grows with time; 0 if it has none."""
     found = item.get("id")
     return found if isinstance(found, int) else 0
 
 
 async def on_railway(service: Railway, environ: Mapping[str, str]) -> Rollout:
-    """The newest deployment that runs, and the newer ones that are under way.
+    """Find the newest deployment that runs at Railway, and the newer ones under way.
 
-    One that crashed ran before, and Railway removes what it replaced. So nothing older is expected.
+    A crashed deployment counts as well: it ran before, and Railway has removed the one it replaced.
     """
     try:
         found = await railway.newest(service, environ, tries=3)
@@ -155,7 +155,7 @@ async def on_railway(service: Railway, environ: Mapping[str, str]) -> Rollout:
 
 
 async def watch(service: Railway, expected: str, environ: Mapping[str, str]) -> Rollout:
-    """Look up the deployment of a commit. A failure to ask Railway is reported, and changes nothing."""
+    """Look up the deployment of a commit. Failing to ask Railway is reported in the result, not raised."""
     try:
         found = await railway.newest(service, environ)
     except RailwayError as error:

@@ -1,4 +1,4 @@
-"""The one HTTP exchange with what is remote, bounded in size and in time; checks of a target have their own."""
+"""The HTTP exchange with remote services, limited in size and time. Checks of a target have their own."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ TO_FIX = "fix the variable that names it: HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE 
 
 
 def is_private(url: str) -> bool:
-    """Return whether what is sent there is hidden on the way: https, or this machine."""
+    """Return whether a request is safe from being read on the way: the address is https, or this machine."""
     with suppress(ValueError):
         parts = urlsplit(url)
         local = parts.hostname in ("127.0.0.1", "::1", "localhost")
@@ -26,21 +26,21 @@ def is_private(url: str) -> bool:
 
 
 class UnusableError(Exception):
-    """No request is possible from here: a proxy or a certificate that the environment names is invalid."""
+    """No request is possible: a proxy or a certificate that the environment names is invalid."""
 
 
 class TooMuchError(Exception):
-    """The answer is longer, or slower, than we are willing to read."""
+    """The answer is too long or too slow."""
 
 
 class TooSlowError(TooMuchError):
-    """The answer was not there in time."""
+    """The answer was not complete in time."""
 
 
 def exchange(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
 ) -> "tuple[httpx.Response, str]":
-    """One request and its whole answer, whose headers may drip as well; nothing is unpacked, no redirect followed.
+    """Send a request and read the whole answer. Nothing is decompressed, no redirect is followed.
 
     Raises:
         UnusableError: Asking is impossible.
@@ -53,7 +53,7 @@ def exchange(
 
 
 def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """End the loop where SIGTERM was raised in one of its callbacks: asyncio would log it, and wait on."""
+    """End the loop when SIGTERM was raised in a callback: asyncio would log the error and continue."""
     if isinstance(context.get("exception"), InterruptedRunError):
         raise KeyboardInterrupt  # the one kind that leaves a running loop; process.signals_as_errors tells the signal
     loop.default_exception_handler(context)
@@ -62,7 +62,7 @@ def _interrupted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 async def ask(
     method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, most_bytes: int, within_s: float
 ) -> "tuple[httpx.Response, str]":
-    """Ask inside the caller's loop.
+    """Send a request as `exchange` does, inside the caller's event loop.
 
     Raises:
         UnusableError: Asking is impossible.

@@ -1,4 +1,4 @@
-"""GitHub's REST API: calls that are bounded, tried again while that is safe, and never tell the token."""
+"""A client of GitHub's REST API, with limits of time and size, and retries where they are safe."""
 
 import json
 import random
@@ -26,12 +26,12 @@ _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than ar
 
 
 class UnsureError(IncidentsError):
-    """A write went unanswered: it may have happened. Look before it is done again."""
+    """A change was not answered: it may have happened. Look before doing it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubAccess:
-    """The repository, and the token that opens it."""
+    """A repository, and the token for it."""
 
     api_url: str
     repository: str
@@ -42,7 +42,7 @@ class GitHubAccess:
         """Read the access from the variables of GitHub Actions.
 
         Raises:
-            IncidentsError: One is missing, or the token would travel where others can read it.
+            IncidentsError: A variable is missing or invalid, or the token would be sent unencrypted.
         """
         token, repository = environ.get("GITHUB_TOKEN", "").strip(), environ.get("GITHUB_REPOSITORY", "")
         api_url = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
@@ -57,7 +57,7 @@ class GitHubAccess:
         return cls(api_url=api_url, repository=repository, token=token)
 
     def hidden(self, text: str) -> str:
-        """The text without the token."""
+        """Mask the token in a text."""
         return masked(text, [self.token])
 
 
@@ -66,7 +66,7 @@ def _is_name(text: str) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port; nothing for anything but an address."""
+    """Return scheme, host and port of an address; empty texts and None if it is invalid."""
     with suppress(ValueError):
         parts = urlsplit(url)
         return parts.scheme, parts.hostname or "", parts.port
@@ -74,7 +74,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 class Patience:
-    """The limit of time for all calls together, and the pause between two of them."""
+    """A limit of time for all calls together, and the pauses between attempts."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class Patience:
         self._ends = clock() + budget_s
 
     def left_s(self) -> float:
-        """The seconds that are left."""
+        """Return the remaining seconds."""
         return self._ends - self.clock()
 
     def wait(self, attempt: int, asked_s: float | None = None) -> bool:
-        """Sleep as long as we were asked to, and longer each time; False, at once, if that is too long."""
+        """Sleep before the next attempt, longer each time; return False at once if the time is too short."""
         own_s = min(30.0, 0.5 * 2.0**attempt) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
         delay_s = max(own_s, asked_s or 0.0)
         if self.clock() + delay_s >= self._ends:
@@ -103,7 +103,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class GitHubAnswer:
-    """An answer of GitHub, as JSON, and the address of the rest of it."""
+    """An answer of GitHub as parsed JSON, and the address of the next page, if any."""
 
     data: Any
     following: str | None
@@ -111,7 +111,7 @@ class GitHubAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fault:
-    """The reason why no answer came, and the remedy."""
+    """A failed call. `again`: it may be repeated; `unsure`: the change may have happened; `asked_s`: wait this long."""
 
     what: str
     why: str = ""
@@ -123,10 +123,10 @@ class _Fault:
 
 
 class Api:
-    """The holder of the token. Every method raises IncidentsError when no usable answer came in time.
+    """A client of one repository. Every method raises IncidentsError when no usable answer came in time.
 
-    Reading and editing are tried again. A POST is tried again only where GitHub refused it, else UnsureError tells that
-    it may have been done. `right` is what the token needs, as a workflow's `permissions` name it.
+    Reading and editing are retried. A POST is retried only if GitHub refused it; otherwise UnsureError tells that it
+    may have been done. `right` is the permission that the token needs, as a workflow's `permissions` name it.
     """
 
     def __init__(self, access: GitHubAccess, patience: Patience, right: str = "issues: write") -> None:
@@ -144,14 +144,14 @@ class Api:
         return f"Api({self._access.repository!r})"
 
     def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The object that answers, from a path below the repository."""
+        """Call a path below the repository and return the object in the answer."""
         answer = self._call(method, self._url(path), content)
         if not isinstance(answer.data, dict):
             raise _no_use(method, path, "no object")
         return answer.data
 
     def pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        """The items of a list, page by page."""
+        """Yield the items of a list, page by page."""
         url: str | None = self._url(path)
         for _ in range(_MAX_PAGES):
             answer = self._call("GET", url or "", query=query)

@@ -1,4 +1,4 @@
-"""Railway's deployments of a service: one query to its public GraphQL API."""
+"""The deployments of a service at Railway: one query to its public GraphQL API."""
 
 import asyncio
 import json
@@ -29,16 +29,16 @@ _TOKENS = "set RAILWAY_TOKEN to a token of this project and environment, or RAIL
 
 
 class RailwayError(BayError):
-    """Railway gives no usable answer. It ends no run: the gate tells it."""
+    """Railway gives no usable answer. The gate reports it; the run goes on."""
 
 
 class BusyError(RailwayError):
-    """Railway did not answer now, and may when it is asked again."""
+    """Railway did not answer, but may do so when asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A deployment: its commit, empty if it was made from none, and its state in Railway's word."""
+    """A deployment: its commit, empty if it has none, and its status in Railway's words."""
 
     commit: str
     status: str
@@ -46,7 +46,7 @@ class Deployed:
 
 @dataclass(frozen=True, kw_only=True)
 class _Access:
-    """The address of Railway, and the token that opens it."""
+    """The address of Railway's API, and the token for it."""
 
     url: str
     header: str
@@ -54,7 +54,7 @@ class _Access:
     token: str = field(repr=False)
 
     def shown(self, text: str) -> str:
-        """The beginning of an answer, without the token."""
+        """Return the beginning of an answer, with the token masked."""
         return one_line(masked(text[:_LOOKED_AT], [self.token]))
 
 
@@ -77,7 +77,7 @@ async def newest(service: Railway, environ: Mapping[str, str], *, tries: int = 1
 
 
 def _access(environ: Mapping[str, str]) -> _Access:
-    """The project's token comes first, as it does for Railway's own command line."""
+    """Read address and token from the variables; the project's token comes first, as in Railway's own client."""
     url = environ.get("RAILWAY_API_URL") or API_URL
     if not is_private(url):
         why = "the token would be sent unencrypted"
@@ -118,7 +118,7 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
 
 
 def _read(status: int, text: str, shown: str) -> list[Deployed]:
-    """The deployments, or why there are none. With status 200, too, Railway says what it has against a query."""
+    """Parse the answer. Railway may report errors of a query with status 200, too."""
     what = f"Railway: status {status}"
     if status == 429:
         why = "Railway limits how often a token may ask"

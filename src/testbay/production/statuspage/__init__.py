@@ -1,4 +1,4 @@
-"""The status page: static files that tell how each target is and was, from the history of its checks."""
+"""The status page: static files with the present and past state of each target, from the history of its checks."""
 
 import json
 import re
@@ -21,12 +21,12 @@ _LISTED = 1000
 
 
 def make(known: History, now: datetime, folder: Path, title: str | None) -> Page:
-    """Write `index.html`, `status.json` and `badge.svg` into a folder, which is made if need be.
+    """Write `index.html`, `status.json` and `badge.svg` into a folder, which is created if need be.
 
-    The same history at the same time makes the same bytes.
+    The same history and time give the same bytes.
 
     Raises:
-        ManifestError: They cannot be written.
+        ManifestError: A file cannot be written.
     """
     page = draw(known, now.astimezone(UTC).replace(microsecond=0), title)
     try:
@@ -41,7 +41,7 @@ def make(known: History, now: datetime, folder: Path, title: str | None) -> Page
 
 
 def render(page: Page) -> dict[str, str]:
-    """The files by their names."""
+    """Render the content of the files, by their names."""
     from testbay import pages
 
     environment = pages.environment(_HERE)
@@ -69,13 +69,13 @@ def render(page: Page) -> dict[str, str]:
 
 
 def _link(entry: Entry) -> str:
-    """The host of a run's page, if that is an address where all browsers see the same host; else nothing."""
+    """Return the host of a run's address; empty if browsers could disagree about the host."""
     found = _ADDRESS.fullmatch(entry.run_url)
     return found[1] if found else ""
 
 
 def _as_json(page: Page) -> str:
-    """Write the page for programs: a badge, a chat bot, another page."""
+    """Serialise the state of the targets for programs."""
     facts = {
         "version": 1,
         "made": page.now.isoformat(),

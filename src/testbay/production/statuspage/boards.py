@@ -1,4 +1,4 @@
-"""The boards of the targets: runs, checks, and the state of each as far as the page can know."""
+"""The boards: runs, checks and state of each target."""
 
 import itertools
 import statistics
@@ -15,22 +15,22 @@ from testbay.text import one_line
 
 Key = tuple[str, str]  # a check and its instance
 State = Literal["fail", "stale", "error", "unknown", "pass"]
-STATES: tuple[State, ...] = ("fail", "stale", "error", "unknown", "pass")  # of several the first counts
+STATES: tuple[State, ...] = ("fail", "stale", "error", "unknown", "pass")  # the worst first
 
-# What is asked before a merge or a deploy tells of code and configuration, not of what is deployed.
+# The phases that ask a deployed target; the others ask code and configuration.
 _DEPLOYED: tuple[Phase, ...] = ("post-deploy", "scheduled")
-_RECENT = 3  # so many runs of a phase without a check: it was taken out of the manifest
+_RECENT = 3  # a check that is missing in this many runs of each phase was taken out of the manifest
 _GAPS = 28
-# How old a good word may be. A rhythm can be anything a history claims, so it is believed up to a limit.
+# How old a pass may be before the state is unknown: twice the usual interval, but at most _LONGEST.
 _LONGEST = timedelta(days=14)
 _BEFORE_RHYTHM = timedelta(days=2)  # a schedule that has not shown its rhythm yet
 _WITHOUT_SCHEDULE = timedelta(days=7)
 _WIDTH = 120
-_MOST_MS = 1e9  # a history can claim any number; eleven days are more than anybody waits
+_MOST_MS = 1e9  # eleven days: a history can hold any number
 
 
 class Point(NamedTuple):
-    """One run in which a check was asked, or any of all of them."""
+    """A run in which a check was asked, with its result."""
 
     run: Entry
     verdict: State
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A check and the runs in which it was asked, the oldest first; `is_current` while it is still in the manifest."""
+    """A check with the runs in which it was asked, the oldest first; `is_current`: it is still in the manifest."""
 
     name: str
     points: Sequence[Point]
@@ -53,9 +53,9 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One target of one service. `all` is every run as if it were a check; `interval` is None without a schedule.
+    """One target of one service. `all` is a check made of all runs; `interval` is None without a schedule.
 
-    From `late_from` on, what is known of it is news of the past.
+    From `late_from` on, the state is out of date.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Board:
         return self.all.state
 
     def having(self, *states: State) -> list[Check]:
-        """The checks that are so and are still asked."""
+        """Select the current checks that have one of these states and were asked at least once."""
         return [check for check in self.checks if check.is_current and check.points and check.state in states]
 
 
 def boards(entries: Iterable[Entry], now: datetime) -> list[Board]:
-    """A board for each target, the worst first; the entries stand in the order of a history."""
+    """Make a board for each target, the worst first. The entries come in the order of a history."""
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         if entry.phase in _DEPLOYED:
@@ -95,7 +95,7 @@ def boards(entries: Iterable[Entry], now: datetime) -> list[Board]:
 
 
 def name_of(*parts: str) -> str:
-    """Join a name on one line, as long as a person reads."""
+    """Join the parts of a name on one line of at most _WIDTH characters."""
     text = one_line(" ".join(part for part in parts if part))
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
@@ -108,7 +108,7 @@ def interval(runs: Iterable[Entry]) -> timedelta | None:
 
 
 def _patience(usual: timedelta | None, last_scheduled: datetime | None) -> timedelta:
-    """A schedule comes late as a rule, so one run that was missed does not count yet; a second one is."""
+    """Return how old a pass may be. Schedules are often late, so one missed run does not count yet."""
     if usual:
         return min(2 * usual, _LONGEST)
     return _BEFORE_RHYTHM if last_scheduled else _WITHOUT_SCHEDULE
@@ -135,7 +135,7 @@ def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> B
 
 
 def _all(runs: Iterable[Entry]) -> list[Point]:
-    """Each run in which something was asked, by the worst of what was found."""
+    """Make a point of each run that asked something, with its worst verdict."""
     return [
         Point(run, next(state for state in STATES if state in found))
         for run in runs
@@ -144,7 +144,7 @@ def _all(runs: Iterable[Entry]) -> list[Point]:
 
 
 def _checks(runs: Sequence[Entry], fresh: datetime) -> Iterator[Check]:
-    """The checks in the order of the newest runs, which is the manifest's; what is in none of those stands behind."""
+    """Make the checks, in the order of the newest runs, which is that of the manifest; removed ones come last."""
     recent = _recent(runs)
     bases = {_base(key) for key in recent}
     points: dict[Key, list[Point]] = {key: [] for key in recent}
@@ -172,14 +172,14 @@ def _recent(runs: Sequence[Entry]) -> list[Key]:
 
 
 def _base(key: Key) -> Key:
-    """Name the check that a key belongs to: `health` for `health/latency`, which has no result while `health` fails."""
+    """Return the key of the check that a result belongs to: `health` for `health/latency`."""
     return key[0].partition("/")[0], key[1]
 
 
 def _state(points: Sequence[Point], fresh: datetime, newest: datetime) -> State:
-    """Give the last found state; a good one is not believed when it should have been renewed long ago.
+    """Return the last found state, or `unknown` for a pass that is older than `fresh`.
 
-    A check that only a deploy asks is believed for as long as the target is asked anything.
+    For a check that is not asked on a schedule, the time of the target's `newest` run counts.
     """
     if not points:
         return "unknown"

@@ -1,4 +1,4 @@
-"""Incidents as a history tells them: from the first run in which a check did not pass to the next in which it did."""
+"""Outages in a history: from the first run in which a check did not pass to the next one in which it did."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class _Span(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """An outage that began in one run of a target. `before` is the last run that was well, `end` the first well again.
+    """An outage that began in one run of a target. `before` is the last good run, `end` the first good one after it.
 
-    Without an end it goes on, or it is not asked any more. Some of the checks are named, and all of them counted.
+    Without an end it goes on, or its checks are gone. `checks` names at most _NAMED of its `count` checks.
     """
 
     board: str
@@ -37,12 +37,12 @@ class Outage:
     goes_on: bool
 
     def lasted(self, now: datetime) -> timedelta:
-        """Measure the outage, as far as runs can tell."""
+        """Return the time from the first bad run to the end, or to `now` if it goes on."""
         return (self.end.moment if self.end else now) - self.first.moment
 
 
 def outages(boards: Iterable[Board]) -> list[Outage]:
-    """List the outages: those that go on, then the newest first."""
+    """List the outages: first those that go on, each group with the newest first."""
     found = [one for board in boards for one in _of(board)]
     found.sort(key=lambda one: one.first.moment, reverse=True)
     return sorted(found, key=lambda one: not one.goes_on)

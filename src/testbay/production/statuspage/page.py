@@ -1,4 +1,4 @@
-"""The content of the page: of each target as much as there is room for, and a note of what was left out."""
+"""The content of the page, limited in size, with the number of things left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from testbay.production.statuspage.outages import Outage, outages
 from testbay.production.statuspage.responses import Line
 from testbay.production.statuspage.uptime import Strip, Uptime
 
-# What one page has room for. Strips are the larger part of it: 10 kB for a check.
+# The limits of one page. A check with a strip takes 10 kB.
 _BOARDS = 50
 _CHARTS = 120
 _ROWS = 1000
@@ -20,7 +20,7 @@ _OUTAGES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A check as the page shows it; without strips where there are too many."""
+    """A check as the page shows it; without strip and line if there are too many checks."""
 
     check: Check
     shares: Sequence[Uptime]
@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A target with as many of its checks as the page has room for."""
+    """A target with as many of its checks as the page has room for; `left_out` counts the others."""
 
     number: int
     board: Board
@@ -42,7 +42,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Everything that the templates say."""
+    """The data of the templates."""
 
     title: str
     now: datetime
@@ -58,7 +58,7 @@ class Page:
 
     @property
     def headline(self) -> str:
-        """The first thing that anybody reads."""
+        """The state of all targets in a few words."""
         if len(self.boards) == 1:
             return headline(self.boards[0])
         if not self.boards:
@@ -71,19 +71,19 @@ class Page:
 
     @property
     def believed_until(self) -> datetime | None:
-        """The time from which the page tells of the past, since runs are late; None when it does already."""
+        """The time from which the page is out of date, since the next run is late; None if it is already."""
         return min((board.late_from for board in self.boards if board.late_from > self.now), default=None)
 
     @property
     def headline_when_old(self) -> str:
-        """The headline that replaces good news from `believed_until` on."""
+        """The headline that replaces a good one from `believed_until` on."""
         first = min((board for board in self.boards if board.late_from > self.now), key=lambda one: one.late_from)
         text = f"othing is known since {wording.when(first.newest.moment)}"
         return f"N{text}" if len(self.boards) == 1 else f"{first.name}: n{text}"
 
 
 def headline(board: Board) -> str:
-    """Describe a target's state in some words."""
+    """Describe a target's state in a few words."""
     every = board.having(*STATES)
     count = len(board.having(board.state))
     many = f"{count} of {len(every)} checks {'is' if count == 1 else 'are'}"
@@ -100,7 +100,7 @@ def headline(board: Board) -> str:
 
 
 def draw(known: History, now: datetime, title: str | None) -> Page:
-    """Draw the page of a history."""
+    """Make the page of a history."""
     found = boards(known.entries, now)
     every = outages(found)
     services = {board.newest.service for board in found}

@@ -1,4 +1,4 @@
-"""Response times as a line: medians over time, the control path beside them, and gaps where nothing was timed."""
+"""Response times as SVG paths: medians over time, those of the control, and gaps where nothing was timed."""
 
 import itertools
 import math
@@ -11,15 +11,15 @@ from testbay.production.statuspage.boards import Point
 from testbay.production.statuspage.uptime import since
 from testbay.production.statuspage.wording import milliseconds
 
-WIDTH, HEIGHT = 1000, 100  # of the drawing's own units; the page stretches it
+WIDTH, HEIGHT = 1000, 100  # in units of the drawing, which the page stretches
 _SLOTS = 180  # points of a line: a slot is half a day when the line is 90 days long
-_GAP = 3  # so many usual intervals without a run are a gap
-_CUT = 4  # so many times the median fit in: one run of ten seconds would make the rest a flat line
+_GAP = 3  # this many usual intervals without a run are a gap
+_CUT = 4  # the axis ends at this many medians at most: one slow run must not flatten the rest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Two SVG paths (`control` empty if that was not timed), what stands at their axis, and the same as a sentence."""
+    """Two SVG paths (`control` is empty if not timed), the label at the top of the axis, and a summary in words."""
 
     path: str
     control: str
@@ -32,7 +32,7 @@ _Levels = Sequence[tuple[float, float | None]]  # where in the width, and the me
 
 
 def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None:
-    """The runs since a moment; none when nothing was timed."""
+    """Draw the runs since `start`; None if none was timed."""
     known = since(points, start)
     timed = [point.median_ms for point in known if point.median_ms is not None]
     if not timed:
@@ -57,7 +57,7 @@ def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None
 def _levels(
     points: Iterable[Point], start: datetime, span_s: float, value: Callable[[Point], float | None]
 ) -> list[tuple[float, float | None]]:
-    """A level for each slot in which there was a run; what is so close together is one median."""
+    """Compute the median of each slot that has a run."""
     slots: dict[int, list[float]] = {}
     for point in points:
         at = (point.run.moment - start).total_seconds() / span_s
@@ -75,7 +75,7 @@ def _usual_gap(levels: _Levels) -> float:
 
 
 def _path(levels: _Levels, top: float, widest: float) -> str:
-    """Lines between neighbours; a level without neighbours is a dot."""
+    """Draw lines between neighbours; a level without neighbours becomes a dot."""
     parts: list[str] = []
     last: float | None = None
     for x, level in levels:
@@ -90,7 +90,7 @@ def _path(levels: _Levels, top: float, widest: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """Round up to one, two or five and zeros: an axis that ends at 3.7182 ms helps little."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     value = max(value, 1.0)
     power = 10.0 ** math.floor(math.log10(value))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= value)

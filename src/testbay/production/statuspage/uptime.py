@@ -1,4 +1,4 @@
-"""The share of passed checks, and a strip of cells for the last 90 days or, at first, for each run."""
+"""The share of passed runs, and a strip of cells: one for each of 90 days or, at first, for each run."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -13,27 +13,27 @@ from testbay.text import plural
 
 DAYS = 90
 _WINDOWS = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": DAYS}
-_RUNS = 90  # so many runs are shown one by one, while the first is not older than three weeks
+_RUNS = 90  # up to this many runs are shown one by one, while the first is younger than _YOUNG
 _YOUNG = timedelta(days=21)
-_FEWEST = 30  # cells: three runs are no three walls
+_FEWEST = 30  # cells of a strip; a young one is filled up with empty cells
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uptime:
-    """The counts of runs and of passed ones; a run that could not ask, or found an old build, counts for neither."""
+    """The number of counted runs and of passed ones. Verdicts other than pass and fail are not counted."""
 
     window: str
     passed: int
     counted: int
 
     def __str__(self) -> str:
-        """Rounded down: one failure in a year is not 100 %."""
+        """Format the share, rounded down, so that one failure in a year is not 100 %."""
         return f"{1000 * self.passed // self.counted / 10:g} %" if self.counted else "not known"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A day or a run: its worst, and for how much of it."""
+    """A day or a run: its worst state, and the share of that state."""
 
     state: State
     part: float
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """Cells from `first` to `last`, and the same as a sentence."""
+    """Cells, the labels of both ends, and a summary in words."""
 
     cells: Sequence[Cell]
     first: str
@@ -51,7 +51,7 @@ class Strip:
 
 
 def shares(points: Sequence[Point], now: datetime) -> list[Uptime]:
-    """Count the share for each window up to now."""
+    """Count the runs of each window up to now."""
     found = []
     for name, days in _WINDOWS.items():
         counts = Counter(point.verdict for point in since(points, now - timedelta(days=days)))
@@ -60,7 +60,7 @@ def shares(points: Sequence[Point], now: datetime) -> list[Uptime]:
 
 
 def strip(points: Sequence[Point], now: datetime, runs: Sequence[Entry] = ()) -> Strip:
-    """The cells of a check: one for each of these runs, if any, else one for each day."""
+    """Make the cells of a check: one for each of `runs`, if given, else one for each day."""
     cells = _runs(points, runs) if runs else _days(points, now)
     what = "run" if runs else "day"
     counts = Counter(cell.state for cell in cells)
@@ -78,7 +78,7 @@ def since(points: Sequence[Point], moment: datetime) -> Sequence[Point]:
 
 
 def shown_runs(runs: Sequence[Entry], now: datetime) -> Sequence[Entry]:
-    """Select all runs while there are so few that each can be a cell; else none."""
+    """Select all runs if each can be a cell; otherwise none."""
     return runs if len(runs) <= _RUNS and now - runs[0].moment < _YOUNG else ()
 
 

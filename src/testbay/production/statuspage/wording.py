@@ -1,4 +1,4 @@
-"""Times, lengths and verdicts as people read them. All times are in UTC: a page can be read anywhere."""
+"""Times, lengths of time and verdicts in words. All times are in UTC."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -22,17 +22,17 @@ FOUND: Mapping[State, str] = {
 
 
 def when(moment: datetime) -> str:
-    """`21 Nov 2026, 06:41 UTC`."""
+    """Format a time, e.g. `21 Nov 2026, 06:41 UTC`."""
     return f"{day(moment)}, {moment:%H:%M} UTC"
 
 
 def day(moment: date) -> str:
-    """`21 Nov 2026`."""
+    """Format a date, e.g. `21 Nov 2026`."""
     return f"{moment.day} {moment:%b %Y}"
 
 
 def length(span: timedelta) -> str:
-    """`45 min`, `6 h 20 min`, `26 h`, `3 days 4 h`."""
+    """Format a length of time, e.g. `45 min`, `6 h 20 min`, `26 h`, `3 days 4 h`."""
     minutes = max(0, round(span.total_seconds() / 60))
     if minutes < 60:
         return f"{minutes} min"
@@ -44,13 +44,13 @@ def length(span: timedelta) -> str:
 
 
 def roughly(span: timedelta) -> str:
-    """Round a length of time to a quarter of an hour where that is enough, and put it into words."""
+    """Format a length of time, rounded to a quarter of an hour if it is longer than one hour."""
     quarter = timedelta(minutes=15)
     return length(round(span / quarter) * quarter if span > 4 * quarter else span)
 
 
 def milliseconds(value: float) -> str:
-    """`4.2 ms`, `84 ms`, `1.25 s`."""
+    """Format a time in milliseconds, e.g. `4.2 ms`, `84 ms`, `1.25 s`."""
     if value < 1000:
         return f"{value:.2g} ms" if value < 10 else f"{value:.0f} ms"
     return f"{value / 1000:.3g} s"

@@ -145,7 +145,7 @@ def test_a_folder_keeps_each_run_once(tmp_path: Path) -> None:
     (folder / "2020-01.jsonl").write_text("old\n")
     (folder / "notes.txt").write_text("mine")
     for run in (entry(40), entry(0), entry(40)):
-        entries.append(folder, run, NOW)
+        entries.append(folder, [run], NOW)
 
     assert entries.read(folder, NOW).entries == (entry(40), entry(0))
     assert sorted(file.name for file in folder.iterdir()) == ["2026-10.jsonl", "2026-11.jsonl", "notes.txt"]
@@ -155,8 +155,8 @@ def test_a_folder_keeps_each_run_once(tmp_path: Path) -> None:
 def test_a_clock_that_is_behind_takes_nothing_away(tmp_path: Path) -> None:
     """A machine that wakes up in the past must not delete what it takes for made up; nobody reads that there."""
     early = NOW - timedelta(days=60)
-    entries.append(tmp_path, entry(0), NOW)
-    entries.append(tmp_path, entry(60), early)
+    entries.append(tmp_path, [entry(0)], NOW)
+    entries.append(tmp_path, [entry(60)], early)
 
     assert entries.read(tmp_path, early).entries == (entry(60),)
     assert entries.read(tmp_path, NOW).entries == (entry(60), entry(0))
@@ -182,7 +182,7 @@ def huge(file: Path) -> None:
         (huge, "2026-11.jsonl is larger than 20 MiB"),
     ],
 )
-@pytest.mark.parametrize("call", [entries.read, lambda folder, now: entries.append(folder, entry(), now)])
+@pytest.mark.parametrize("call", [entries.read, lambda folder, now: entries.append(folder, [entry()], now)])
 def test_nothing_is_followed(
     tmp_path: Path, make: Callable[[Path], None], why: str, call: Callable[[Path, datetime], Any]
 ) -> None:
