@@ -1,7 +1,6 @@
 """The variables by which a program with Dynaconf is told its settings: the prefix, and each key."""
 
 import ast
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +32,7 @@ def _of(call: ast.Call, project: Project, source: Source) -> Iterator[Read]:
     ]
     for file in given or _FILES:
         folder = "" if (project.root / file).is_file() else f"{source.path.parent}/"
-        for key, default in _keys(project.text(f"{folder}{file}"), in_sections="environments" in words):
+        for key, default in _keys(project.toml(f"{folder}{file}"), in_sections="environments" in words):
             yield Read(name=f"{prefix}{key.upper()}", default=default, required=False, where=f"{folder}{file}")
     for other in project.code:
         for key, line in _asked(other):
@@ -44,12 +43,8 @@ def _texts(node: ast.expr) -> list[ast.expr]:
     return [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
 
 
-def _keys(text: str, *, in_sections: bool) -> Iterator[tuple[str, str]]:
-    """Each key of a TOML file with its value; a table's keys are joined by two underlines."""
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError):
-        return
+def _keys(table: dict[str, Any], *, in_sections: bool) -> Iterator[tuple[str, str]]:
+    """Yield each key of a settings file with its value; keys of tables in tables are joined by two underlines."""
     tables = [value for value in table.values() if isinstance(value, dict)] if in_sections else [table]
     for one in tables:
         yield from _flat(one, "")

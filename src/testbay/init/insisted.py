@@ -1,18 +1,16 @@
 """Addresses on which the tests insist, whatever the environment says of a server."""
 
 import ast
-import configparser
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from testbay.init import addresses, mentions
 from testbay.init.addresses import FixedAddress
 from testbay.init.clients import maker
-from testbay.init.project import Project
+from testbay.init.project import PYTEST_SECTIONS, Project
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.variable import last
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
-_INI = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
 
 
 def insisted(project: Project, needs: Collection[str], *, defaults: bool = False) -> dict[str, FixedAddress]:
@@ -60,13 +58,8 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
     said = project.table("tool", "pytest", "ini_options").get("env")
     lists = [("pyproject.toml", said if isinstance(said, list) else str(said or "").splitlines())]
     lists += [("pyproject.toml", [f"{k}={v}" for k, v in project.table("tool", "pytest_env").items()])]
-    for file, section in _INI:
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read_string(project.text(file))
-        except configparser.Error:
-            continue
-        lists.append((file, parser.get(section, "env", fallback="").splitlines()))
+    for file, section in PYTEST_SECTIONS:
+        lists.append((file, project.ini(file).get(section, "env", fallback="").splitlines()))
     for file, lines in lists:
         for name, _, value in (str(line).strip().partition("=") for line in lines):
             if "D:" not in name:

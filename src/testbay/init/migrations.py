@@ -1,6 +1,5 @@
 """The creation of a project's tables."""
 
-import configparser
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -56,12 +55,7 @@ def _target(project: Project) -> Finding | None:
 def _alembic_below(project: Project) -> Finding | None:
     """An alembic.ini in a folder: relative to it, or to the project, as its script_location has it."""
     for path in _below(project, "alembic.ini"):
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read_string(project.text(str(path)))
-        except configparser.Error:
-            continue
-        location = parser.get("alembic", "script_location", fallback="")
+        location = project.ini(str(path)).get("alembic", "script_location", fallback="")
         if location and not location.startswith("%") and (project.root / path.parent / location).is_dir():
             return _command(f"cd {path.parent} && alembic upgrade head", str(path))
         if location:

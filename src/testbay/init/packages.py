@@ -3,7 +3,6 @@
 import ast
 import configparser
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +21,12 @@ class Readable(Protocol):
 
     def text(self, name: str) -> str:
         """The text of a file."""
+
+    def toml(self, name: str) -> dict[str, Any]:
+        """The content of a TOML file."""
+
+    def ini(self, name: str) -> configparser.RawConfigParser:
+        """The content of an INI file."""
 
     def table(self, *keys: str) -> dict[str, Any]:
         """A table of pyproject.toml."""
@@ -91,20 +96,13 @@ def _table(group: Any, key: str) -> dict[str, Any]:
 
 
 def _pipfile(project: Readable) -> list[str]:
-    try:
-        said = tomllib.loads(project.text("Pipfile"))
-    except (ValueError, RecursionError):
-        return []
+    said = project.toml("Pipfile")
     return [name for key in ("packages", "dev-packages") for name in _table(said, key)]
 
 
 def _lines(project: Readable, file: str, section: str, option: str) -> list[str]:
     """The lines of an option of an INI file; of every option when it is empty."""
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read_string(project.text(file))
-    except configparser.Error:
-        return []
+    parser = project.ini(file)
     if not parser.has_section(section):
         return []
     options = [option] if option else parser.options(section)

@@ -1,6 +1,7 @@
 """The files of a project: its settings, its packages, its sources. Everything is read, nothing is executed."""
 
 import ast
+import configparser
 import os
 import re
 import tomllib
@@ -20,6 +21,7 @@ _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
+PYTEST_SECTIONS = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
 
@@ -88,13 +90,26 @@ class Project:
         except (OSError, ValueError):
             return ""
 
-    @cached_property
-    def pyproject(self) -> dict[str, Any]:
-        """The table of pyproject.toml; empty where it is absent or not TOML."""
+    def toml(self, name: str) -> dict[str, Any]:
+        """Parse a TOML file; empty if it is missing or invalid."""
         try:
-            return tomllib.loads(self.text("pyproject.toml"))
+            return tomllib.loads(self.text(name))
         except (ValueError, RecursionError):
             return {}
+
+    def ini(self, name: str) -> configparser.RawConfigParser:
+        """Parse an INI file; without a section if it is missing or invalid."""
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read_string(self.text(name))
+        except configparser.Error:
+            return configparser.RawConfigParser()  # the other one may hold a part of the file
+        return parser
+
+    @cached_property
+    def pyproject(self) -> dict[str, Any]:
+        """The content of pyproject.toml; empty if it is missing or invalid."""
+        return self.toml("pyproject.toml")
 
     @cached_property
     def manage(self) -> str:

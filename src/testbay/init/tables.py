@@ -1,7 +1,6 @@
 """The requirements of a project in tables that no pip reads: those of Poetry, Pipenv, pdm, uv and Hatch."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,10 +39,7 @@ def _of_poetry(project: Project, *, built: bool) -> Iterator[str]:
 
 
 def _of_pipenv(project: Project) -> Iterator[str]:
-    try:
-        said = tomllib.loads(project.text("Pipfile"))
-    except (ValueError, RecursionError):
-        return
+    said = project.toml("Pipfile")
     for table in (said.get("packages"), said.get("dev-packages")):
         yield from _requirements(table if isinstance(table, dict) else {})
 

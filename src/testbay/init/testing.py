@@ -1,12 +1,11 @@
 """The tests of a project, and what they need to run."""
 
-import configparser
 import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from testbay.init.project import Finding, Project
+from testbay.init.project import PYTEST_SECTIONS, Finding, Project
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
@@ -66,14 +65,9 @@ def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
     named = project.table("tool", "pytest", "ini_options").get("testpaths")
     if named:
         yield "pyproject.toml", named if isinstance(named, list) else str(named).split()
-    for file, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read_string(project.text(file))
-        except configparser.Error:
-            continue
-        if parser.has_option(section, "testpaths"):
-            yield file, parser.get(section, "testpaths").split()
+    for file, section in PYTEST_SECTIONS:
+        if paths := project.ini(file).get(section, "testpaths", fallback=""):
+            yield file, paths.split()
 
 
 def django_settings(project: Project) -> Finding | None:
