@@ -34,7 +34,7 @@ def _alembic(project: Project) -> str:
     scripts = [source for source in project.sources if source.path.name == "env.py"]
     packages = {source.path.parts[0].removesuffix(".py") for source in project.code}
     imported = {name for source in scripts for name in source.imports}
-    return "alembic" if said or project.table("build-system") or not imported & packages else "python -m alembic"
+    return "alembic" if said or not imported & packages else "python -m alembic"
 
 
 def _command(line: str, source: str) -> Finding:

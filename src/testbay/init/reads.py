@@ -90,7 +90,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
             name = prefixes.get(node, "") + name
             required = node in at_import and name not in declared and _raises(node)
             cast = next((ast.unparse(word.value) for word in node.keywords if word.arg == "cast"), "")
-            sample = sample_of(cast or last(node.func))
+            sample = "" if last(node.func) == "list" else sample_of(cast or last(node.func))  # split at commas
             yield Read(
                 name=name,
                 default=_default(node) or ors.get(node, ""),

@@ -65,7 +65,6 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
     given = makefile.for_tests(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
-        words = read.name.upper().split("_")
         meaning = _meaning(read, example)
         if meaning and meaning.need in needs:
             value = _template(meaning, project)
@@ -76,13 +75,21 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             continue
         elif read.required:
             source = f"{read.where} has no default"
-            example = example or (_ENGINE if {"DB", "DATABASE", "SQL"} & set(words) and words[-1] == "ENGINE" else "")
-            yield Finding(key=read.name, value=_quoted(example or read.sample), source=f"{source}, {file or 'a guess'}")
+            value = _quoted(example) if example else _guess(read)
+            yield Finding(key=read.name, value=value, source=f"{source}, {file or 'a guess'}")
     known = {read.name: _meaning(read, "") for read in reads(project)}
     for name, value in given.items():
         unread = Read(name=name, default="", required=False, where="")
         if not (known[name] if name in known else _meaning(unread, value)):  # an address leads to a server of testbay's
             yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
+
+
+def _guess(read: Read) -> str:
+    """A value that lets the program start: of the variable's type, and for the hosts it answers to any."""
+    words = set(read.name.upper().split("_"))
+    if read.name.upper().endswith("ALLOWED_HOSTS"):
+        return "'[\"*\"]'" if read.is_json else '"*"'
+    return _quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
 
 
 def _meaning(read: Read, example: str) -> _Meaning | None:

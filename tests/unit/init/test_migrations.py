@@ -39,7 +39,6 @@ def test_sql_that_makes_functions_is_a_migration(project: Project) -> None:
     [
         ({}, "python -m alembic upgrade head"),
         ({"alembic.ini": "[alembic]\nprepend_sys_path = .\n"}, "alembic upgrade head"),
-        ({"pyproject.toml": '[build-system]\nrequires = ["hatchling"]\n'}, "alembic upgrade head"),
         ({"db/env.py": "from sqlalchemy import pool"}, "alembic upgrade head"),
     ],
 )

@@ -141,6 +141,9 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'url = getenv("API")\nhttpx.get(url)\nX = create_engine(c.url)', ""),
         ("psycopg", "create_engine(f\"postgresql://{getenv('DB_USER')}@x\")", 'DB_USER = "{postgres.user}"'),
         ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
+        ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
+        ("django", "env.list('HOSTS')", 'HOSTS = ""'),
+        ("fastapi", "class C(BaseSettings):\n    allowed_hosts: list[str]", "ALLOWED_HOSTS = '[\"*\"]'"),
         ("psycopg", 'env("DB_ENGINE")', 'DB_ENGINE = "django.db.backends.postgresql"'),
     ],
 )
