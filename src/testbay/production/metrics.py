@@ -190,10 +190,10 @@ def _of_the_run(run: Exposition) -> "Iterator[GaugeMetricFamily]":
     good = {whose: run.last_good.moment.timestamp()} if run.last_good else {}
     builds = {(*whose, report.commit, report.expected_commit): 1.0} if report.commit or report.expected_commit else {}
     began, left_out = {whose: run.entry.moment.timestamp()}, {whose: float(_left_out(run))}
-    yield _gauge("run_timestamp_seconds", "When the newest run of checks began.", _RUN, began)
-    yield _gauge("last_good_run_timestamp_seconds", "When the last run began that found nothing wrong.", _RUN, good)
-    yield _gauge("target_build_info", "Which commit answered, and which should have.", _BUILD, builds)
-    yield _gauge("checks_left_out", "Results that are not here: twice the same, or too many.", _RUN, left_out)
+    yield _gauge("run_timestamp_seconds", "Start of the newest run of checks.", _RUN, began)
+    yield _gauge("last_good_run_timestamp_seconds", "Start of the last run without a failure.", _RUN, good)
+    yield _gauge("target_build_info", "The commit that answered, and the expected one.", _BUILD, builds)
+    yield _gauge("checks_left_out", "Results that are left out: duplicates, or beyond the limit.", _RUN, left_out)
 
 
 def _of_checks(run: Exposition) -> "Iterator[GaugeMetricFamily]":
@@ -206,10 +206,10 @@ def _of_checks(run: Exposition) -> "Iterator[GaugeMetricFamily]":
     success = {key: float(one.verdict == "pass") for key, one in asked.items()}
     durations = {key: one.duration_s for key, one in asked.items()}
     latencies = {key: statistics.median(one.latencies_s) for key, one in asked.items() if one.latencies_s}
-    yield _gauge("check_success", "1: it passed, 0: it did not; absent where it was skipped.", _CHECK, success)
-    yield _gauge("check_verdict", "1 for the verdict that it has, else 0.", (*_CHECK, "verdict"), verdicts)
-    yield _gauge("check_duration_seconds", "How long it took, all attempts together.", _CHECK, durations)
-    yield _gauge("check_latency_seconds", "Median of its probes.", _CHECK, latencies)
+    yield _gauge("check_success", "1: the check passed, 0: it did not; absent if skipped.", _CHECK, success)
+    yield _gauge("check_verdict", "1 for the check's verdict, 0 for each other one.", (*_CHECK, "verdict"), verdicts)
+    yield _gauge("check_duration_seconds", "Duration of all attempts together.", _CHECK, durations)
+    yield _gauge("check_latency_seconds", "Median latency of its probes.", _CHECK, latencies)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> "GaugeMetricFamily":

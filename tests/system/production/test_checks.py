@@ -292,7 +292,7 @@ def test_the_same_checks_guard_a_pull_request(bay: Bay) -> None:
 
 
 def test_a_check_whose_service_does_not_start_could_not_be_asked(bay: Bay) -> None:
-    """The report says so; the exit code is that of a check that could not be asked."""
+    """The report says so; the exit code is that of a check that could not run."""
     manifest = bay.service / "testbay.toml"
     check = '[[check]]\nid = "health"\nkind = "http"\nget = "/"\nexpect = ["status == 200"]\n'
     manifest.write_text(f'start = "false {{port}}"\n{manifest.read_text()}\n{check}')

@@ -109,7 +109,7 @@ def test_damaged_lines_are_counted(tmp_path: Path) -> None:
 
     done = call(tmp_path, "history", report(tmp_path, 0))
 
-    said = f".testbay/history: 1 run since {NOW:%Y-%m-%d}; lines that were none of ours and are left out: 1\n"
+    said = f".testbay/history: 1 run since {NOW:%Y-%m-%d}; lines that testbay did not write, ignored: 1\n"
     assert done == Done(0, said)
 
 

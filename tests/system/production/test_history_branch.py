@@ -142,7 +142,7 @@ def test_a_race_that_is_always_lost_ends(origin: Path, racing: list[int], monkey
     with pytest.raises(HistoryError) as refused:
         branch(clone(origin, "ours")).append(entry(0), NOW)
 
-    assert refused.value.what == "history: origin/testbay-history: another run was faster 2 times in a row"
+    assert refused.value.what == "history: origin/testbay-history: other runs wrote first 2 times in a row"
 
 
 def test_a_branch_with_code_is_left_alone(origin: Path) -> None:

@@ -153,7 +153,9 @@ def test_an_issue_of_a_check_that_is_gone_is_closed_with_the_reason(monitor: Mon
 
     assert (monitor.github.open_numbers(), monitor.github.issues[1]["state_reason"]) == ([], "not_planned")
     [why] = monitor.told(1)
-    assert why.startswith("The manifest has none of these checks any more: `health`. Its end cannot be proven. ")
+    assert why.startswith(
+        "The manifest no longer has these checks: `health`. Whether they would pass now cannot be known. "
+    )
 
 
 def test_issues_of_others_are_left_alone(monitor: Monitor) -> None:

@@ -97,8 +97,8 @@ def test_no_report_gets_a_secret_out(github: FakeGitHub, tmp_path: Path) -> None
     assert (done.code, [text for text in told if text in everything], len(slack.told)) == (0, [], 1)
     assert done.out.splitlines() == [
         "opened #1 shop on production: *** fails",
-        "the issues say what the report says: 1 open",
-        "told Slack of #1: Opened",
+        "the issues match the report: 1 open",
+        "notified Slack of #1: Opened",
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_slack_that_was_not_told_is_code_26(github: FakeGitHub) -> None:
         done = call(github, report(github.now, BAD), SLACK_WEBHOOK_URL=slack.url, GITHUB_ACTIONS="true")
 
     assert (done.code, github.open_numbers(), KEY in done.out) == (26, [1], False)
-    assert "::error title=NotDeliveredError::Slack: status 404 is not its ok" in done.out
+    assert "::error title=NotDeliveredError::Slack: status 404 instead of its ok" in done.out
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_nobody_waits_for_ever(monitor: Monitor) -> None:
     with pytest.raises(IncidentsError, match="status 429") as refused:
         monitor.run(*BAD)
 
-    assert refused.value.why == "GitHub limits how often we may ask"
+    assert refused.value.why == "GitHub limits the rate of requests"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

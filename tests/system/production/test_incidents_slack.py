@@ -99,7 +99,7 @@ def test_a_slack_that_is_down_turns_the_run_red_and_is_told_later(monitor: Monit
     """The issues say what is wrong all the same; the next run makes up for it, with all that happened since."""
     slack.faults = [Fault(pattern="", status=503, body="upstream", times=10**6)]
     for found in (BAD, GOOD, BAD):
-        with pytest.raises(NotDeliveredError, match=r"^Slack is not reached: status 503\n"):
+        with pytest.raises(NotDeliveredError, match=r"^Slack cannot be reached: status 503\n"):
             monitor.run(found, close_after=1)
     assert (NotDeliveredError.exit_code, monitor.github.open_numbers(), slack.told) == (26, [1], [])
 
@@ -150,7 +150,7 @@ def test_what_does_not_pass_is_said_at_once(
     """Only Slack's own `ok` is a yes. Whatever an answer repeats, the key of the webhook is in no error."""
     slack.faults = [Fault(pattern="", status=status, body=f"{body} {slack.url}", headers={"Location": slack.url})]
 
-    with pytest.raises(NotDeliveredError, match=f"^Slack: status {status} is not its ok\n") as refused:
+    with pytest.raises(NotDeliveredError, match=f"^Slack: status {status} instead of its ok\n") as refused:
         monitor.run(BAD)
 
     assert (refused.value.why, refused.value.evidence, slack.requests) == (why, f"{body} ***", 1)
@@ -257,7 +257,7 @@ def test_a_preview_says_what_would_be_told(monitor: Monitor, slack: FakeSlack) -
 
     assert [line for line in monitor.said.splitlines() if line[:1].strip()] == [
         "would open shop on production: health fails",
-        "would tell Slack: Opened: shop on production: health fails",
+        "would notify Slack: Opened: shop on production: health fails",
     ]
     assert slack.requests == 0
 
@@ -283,7 +283,7 @@ def test_an_address_of_no_use_is_said_in_every_run(monitor: Monitor, url: str) -
     assert monitor.github.open_numbers() == []
     assert monitor.said.splitlines() == [
         "closed #1 shop on production: health fails",
-        "the issues say what the report says: none open",
+        "the issues match the report: none open",
     ]
 
 

@@ -132,7 +132,7 @@ def test_another_state_is_told_and_decides_nothing(ask: Ask, railway: FakeRailwa
 BAD_ANSWERS = [
     ((200, "<html>"), "Railway: status 200, and no JSON", "do: check RAILWAY_API_URL"),
     ((404, "[" * 9999), "Railway: status 404, and no JSON", "do: check RAILWAY_API_URL"),
-    ((429, "{}"), "Railway: status 429", "why: Railway limits how often a token may ask"),
+    ((429, "{}"), "Railway: status 429", "why: Railway limits the rate of a token's requests"),
     ((502, f"no {TOKEN}"), "Railway: status 502", "evidence: no ***"),
     ((401, "{}"), "Railway: not authorized", "do: set RAILWAY_TOKEN to a token of this project and environment"),
     ((200, '{"errors": [{"message": "Not Authorized"}]}'), "Railway: not authorized", "do: set RAILWAY_TOKEN to"),
@@ -166,7 +166,7 @@ BAD_ANSWERS = [
 def test_a_railway_without_an_answer_changes_no_verdict_of_a_deploy(
     ask: Ask, railway: FakeRailway, answer: tuple[int, str], said: str, line: str
 ) -> None:
-    """Which build answers can be seen without it. That it could not be asked stands in the report."""
+    """Which build answers can be seen without it. That Railway did not answer stands in the report."""
     railway.next = [answer]
     found, _ = ask("post-deploy", OLD)
 
@@ -202,7 +202,7 @@ def test_a_proxy_of_no_use_is_told(railway: FakeRailway, monkeypatch: pytest.Mon
     """With what to fix, instead of the end of all checks."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     service = Railway(project="a", environment="b", service="c")
-    with pytest.raises(client.RailwayError, match="it cannot be asked from here") as refused:
+    with pytest.raises(client.RailwayError, match="no request can be sent from here") as refused:
         asyncio.run(client.newest(service, railway.environ | {"RAILWAY_API_URL": "https://127.0.0.1:9"}))
 
     assert refused.value.why.startswith("ImportError: Using SOCKS proxy")

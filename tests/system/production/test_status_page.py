@@ -56,7 +56,7 @@ def test_a_page_from_a_branch(tmp_path: Path) -> None:
         branch(folder).append(run(hours, now=NOW, health=verdict), NOW)
         said.append(call(folder, "status-page", "--branch", NAME, "--out", "site").out)
 
-    assert said == [f"site/index.html: {what}\n" for what in ("1 of 1 checks is failing", "All is well")]
+    assert said == [f"site/index.html: {what}\n" for what in ("1 of 1 checks is failing", "All checks are passing")]
     assert re.findall(r"<h3 id=\"incident-1\"><span><bdi>(\w+)", (folder / "site/index.html").read_text()) == ["health"]
 
 
@@ -64,7 +64,7 @@ def test_a_page_before_the_first_run(tmp_path: Path) -> None:
     """Nothing was asked: the page says so, so that it can be published first."""
     done = call(tmp_path, "status-page", "--out", "site")
 
-    assert done == Done(0, "site/index.html: Nothing was asked yet\n")
+    assert done == Done(0, "site/index.html: No check has run yet\n")
     assert "<h1>" in (tmp_path / "site/index.html").read_text()
     assert json.loads((tmp_path / "site/status.json").read_text())["state"] == "unknown"
 
@@ -76,7 +76,7 @@ def test_a_schedule_that_stopped_is_not_well(tmp_path: Path) -> None:
     done = call(tmp_path, "status-page", "--out", "site")
 
     since = NOW - timedelta(hours=31)
-    assert done.lines == [f"site/index.html: Nothing is known since {since.day} {since:%b %Y, %H:%M} UTC"]
+    assert done.lines == [f"site/index.html: No data since {since.day} {since:%b %Y, %H:%M} UTC"]
     assert "No scheduled run came for 31 h" in (tmp_path / "site/index.html").read_text()
 
 

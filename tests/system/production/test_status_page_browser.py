@@ -53,7 +53,7 @@ def test_page_opens_cleanly_everywhere(browser: Browser, page: Path, width: int,
     assert [url for url in browser.asked_for() if not url.startswith("data:image/svg+xml,")] == [page.as_uri()]
     assert browser.js("return document.documentElement.scrollWidth") == width
     assert browser.js("return document.querySelectorAll('script, img, style:not(head style)').length") == 1  # our own
-    assert browser.driver.title == f"✗ {HOSTILE}: 3 of 3 targets are not well"
+    assert browser.driver.title == f"✗ {HOSTILE}: 3 of 3 targets have problems"
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
@@ -107,7 +107,7 @@ def test_a_page_that_no_run_renews_turns_grey(browser: Browser, tmp_path: Path) 
         browser.js("later(12)")
         soon(lambda: browser.all(".alarm"))
 
-    then = "Nothing is known since 21 Nov 2026, 17:00 UTC"
+    then = "No data since 21 Nov 2026, 17:00 UTC"
     assert (alarms, browser.js("return document.querySelector('h1').textContent")) == ([], then)
     assert (browser.driver.title[2:], set(browser.js(COLOURS))) == (f"shop status: {then}", {browser.js(SOFT)})
     assert browser.js(SOFT) not in green

@@ -160,7 +160,7 @@ def test_programs_read_it(outage: Told) -> None:
     assert families["testbay_watch_lateness_seconds"].type == "histogram"
     assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == len(watch.incidents())
     assert ET.fromstring(watch.get("badge.svg").text).tag.endswith("svg")
-    assert "well" in watch.get("badge/shop/production/page.svg").text
+    assert "passing" in watch.get("badge/shop/production/page.svg").text
     assert watch.get("api/incidents").json()["incidents"][-1]["state"] == "ended"
 
 
@@ -205,7 +205,7 @@ def test_an_outage_is_told_once_by_mail_and_in_the_channel(outage: Told) -> None
     kept = (watch.folder / ".testbay/watch/watch.db").read_bytes()
 
     assert mails[0] == "shop on production: health fails"
-    assert [["well again" in one for one in told] for told in (mails, chat)] == [[False, True], [False, True]]
+    assert [["passing again" in one for one in told] for told in (mails, chat)] == [[False, True], [False, True]]
     assert (KEY in watch.said, KEY.encode() in kept) == (False, False)
 
 

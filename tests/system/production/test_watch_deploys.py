@@ -33,7 +33,7 @@ expect = ["status == 200"]
 
 @pytest.mark.slow
 def test_no_one_is_told_of_what_a_deploy_breaks_on_its_way(tmp_path: Path, github: FakeGitHub) -> None:
-    """The check fails while the build is on its way, and is well again with the new one, which is asked at once."""
+    """The check fails while the build is on its way, and is passing again with the new one, which is asked at once."""
     github.deploy(OLD, "success")
     with deployed() as shop, FakeSlack() as slack:
         shop.commit = OLD

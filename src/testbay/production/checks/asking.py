@@ -137,7 +137,7 @@ async def deadline(what: str, timeout_s: float, until: float = math.inf) -> Asyn
         if not limit.expired():
             raise
         if left_s < timeout_s:
-            raise FoundError("error", "the time for the whole run was over") from None
+            raise FoundError("error", "the time limit of the whole run was reached") from None
         raise FoundError("fail", f"{what} took longer than {timeout_s:g} s{progress.said}") from None
 
 

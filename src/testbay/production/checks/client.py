@@ -65,7 +65,7 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
     if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
         trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
     direct = False
-    with suppress(ValueError):  # of brackets without an IPv6 address: it cannot be asked, which is said then
+    with suppress(ValueError):  # of brackets without an IPv6 address: the check cannot run, and says so
         direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
     try:
         tls = _trusting(plan.environ)

@@ -89,7 +89,7 @@ async def _probed(asking: Asking, check: Probe) -> Passed:
         case "nats":
             return await servers.nats(asking, check)
         case "heartbeat":
-            raise FoundError("skip", "only testbay watch hears jobs that call in", reached=False)
+            raise FoundError("skip", "only testbay watch receives the calls of jobs", reached=False)
 
 
 async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:

@@ -182,7 +182,7 @@ async def _gate(plan: Plan, asking: Asking) -> Result:
 async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
     """The results of one check: its own, and that of a journey's cleanup."""
     if check.writes and not asking.writes and check.kind in ASKS_TARGET:
-        said = "it writes, and the target does not say writes = true"
+        said = "the check writes, and the target does not allow it (writes = true)"
         return [Result(check=check.id, instance=instance, kind=check.kind, verdict="skip", said=said, attempts=0)]
     began = time.monotonic()
     cleanups: list[Result] = []

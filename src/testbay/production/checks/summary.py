@@ -13,7 +13,7 @@ _CELL = 200
 _WORDS: Mapping[Verdict, str] = {
     "fail": "failed",
     "stale": "stale",
-    "error": "could not be asked",
+    "error": "could not run",
     "skip": "skipped",
     "pass": "passed",
 }

@@ -13,7 +13,7 @@ _DAY_S = 86400.0
 
 def address(peer: Any) -> Any:
     """The other side's IP address."""
-    return peer[0] if isinstance(peer, tuple) and peer else Missing("the address of the other side is not known")
+    return peer[0] if isinstance(peer, tuple) and peer else Missing("the address of the server is not known")
 
 
 def certificate(tls: Any) -> Any:

@@ -61,7 +61,7 @@ class Branch:
             if after == known.entries or self._push(self._commit(entries.render(after), tip, new)):
                 return History(entries=after, skipped=known.skipped)
         raise HistoryError(
-            f"history: {self.remote}/{self.name}: another run was faster {_ATTEMPTS} times in a row",
+            f"history: {self.remote}/{self.name}: other runs wrote first {_ATTEMPTS} times in a row",
             todo="write from one place at a time: in GitHub Actions a concurrency group",
         )
 

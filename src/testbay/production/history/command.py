@@ -163,7 +163,7 @@ def _of_manifests(start: Path) -> dict[tuple[str, str], checks.Latency]:
 def _told(known: History) -> str:
     runs = f"{len(known.entries)} run{'s' * (len(known.entries) != 1)}"
     since = f" since {known.entries[0].moment:%Y-%m-%d}" if known.entries else ""
-    return runs + since + (f"; lines that were none of ours and are left out: {known.skipped}" if known.skipped else "")
+    return runs + since + (f"; lines that testbay did not write, ignored: {known.skipped}" if known.skipped else "")
 
 
 def _unknown(check: str | None, known: set[str], evidence: str) -> ManifestError:

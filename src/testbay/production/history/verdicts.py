@@ -76,7 +76,7 @@ def _judged(result: Result, limits: Rule, past: Past | None, samples: list[Sampl
     if finding.is_bad:
         look = f"each run: testbay latency {result.check} {past.option}"
         return "fail", finding.said, [*(line.strip() for line in summary(finding)), look]
-    strange = f"; lines that were none of ours and are left out: {past.found.skipped}" if past.found.skipped else ""
+    strange = f"; lines that testbay did not write, ignored: {past.found.skipped}" if past.found.skipped else ""
     return "pass", finding.said + strange, []
 
 

@@ -58,7 +58,7 @@ class CheckRun:
     def cleared(self, state: State) -> bool:
         """Return whether this run shows that an incident is over: each of its checks was asked and passed.
 
-        If the incident is that checks could not be asked, any answer is enough.
+        If the incident is that checks could not run, any answer is enough.
         """
         enough = {"pass", "fail", "stale"} if state.kind == "error" else {"pass"}
         verdicts = [{result.verdict for result in self.results(check)} for check in state.checks]

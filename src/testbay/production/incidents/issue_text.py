@@ -17,8 +17,8 @@ _MOST_EVIDENCE = 3  # checks of which the evidence is shown
 _EVIDENCE_LINES = 12
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not ask**"}
-_TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot be asked"}
-_TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot be asked"}
+_TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot run"}
+_TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot run"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Writer:
             text = f"Over. {self._outage(state)} {self._good_runs(state)}"
         elif action.verb == "retire":
             names = self._names(state.checks)
-            text = f"The manifest has none of these checks any more: {names}. Its end cannot be proven."
+            text = f"The manifest no longer has these checks: {names}. Whether they would pass now cannot be known."
         elif action.verb == "reopen":
             text = f"Again, after it was closed: {self._names(state.failing)}."
         else:
@@ -76,7 +76,7 @@ class Writer:
         report = self.run.report
         where = f"service {_code(report.service)}" + (f" on {_code(report.target)}" if report.target else "")
         if state.good:
-            return f"**Fine again**: {where}. {self._outage(state)} {self._good_runs(state)}"
+            return f"**Recovered**: {where}. {self._outage(state)} {self._good_runs(state)}"
         trouble = (_TROUBLES if len(state.failing) > 1 else _TROUBLE)[state.kind]
         lasting = f", for {length(state.seen - state.started)}" if state.seen > state.started else ""
         return f"**{self._names(state.failing)} {trouble}**: {where}, since {clock_time(state.started)}{lasting}."
@@ -93,7 +93,7 @@ class Writer:
         shown = [f"- {self._name(result)} {self._said(result)}" for result in results[:_MOST_INSTANCES]]
         if len(results) > _MOST_INSTANCES:
             shown.append(f"- {_code(check)} … and {len(results) - _MOST_INSTANCES} more")
-        return shown or [f"- {_code(check)} was not asked in the last run"]
+        return shown or [f"- {_code(check)} did not run in the last run"]
 
     def _name(self, result: Result) -> str:
         return _code(result.check) + (f" {_code(result.instance)}" if result.instance else "")
@@ -128,7 +128,7 @@ class Writer:
 
     def _foot(self) -> str:
         rule = f"Closed after {self.policy.close_after} good runs in a row."
-        return f"---\n{self._source()} {rule} Kept by `testbay incidents`: what is written here is written over."
+        return f"---\n{self._source()} {rule} `testbay incidents` maintains this text and overwrites edits."
 
     def _source(self) -> str:
         when = clock_time(self.run.started)

@@ -80,7 +80,7 @@ class Reconciler:
             return
         slack.post(hook, *slack_text.message(fresh, self._writer), self._patience.wait)
         for one in fresh:
-            self._voice.say(f"told Slack of #{one.issue.number}: {slack_text.turns(one.state)}")
+            self._voice.say(f"notified Slack of #{one.issue.number}: {slack_text.turns(one.state)}")
         told = {one.issue.number: one.state.untold for one in fresh}
         failed = None
         for one in self._known(self._issues.all()):
@@ -173,7 +173,7 @@ def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> int:
     after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
     told = [state for state in after.values() if state.untold and writer.policy.tells]
     for state in told:
-        voice.say(f"would tell Slack: {slack_text.turns(state)}: {writer.title(state)}")
+        voice.say(f"would notify Slack: {slack_text.turns(state)}: {writer.title(state)}")
     return len(actions) + len(told)
 
 
@@ -275,6 +275,6 @@ def execute(
         return
     tracked = reconciler.settle()
     still_open = sum(one.issue.is_open for one in tracked)
-    voice.say(f"the issues say what the report says: {still_open or 'none'} open")
+    voice.say(f"the issues match the report: {still_open or 'none'} open")
     if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
         reconciler.announce(slack.address(hook_url), tracked)

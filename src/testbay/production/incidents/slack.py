@@ -44,12 +44,12 @@ def post(hook: Address, summary: str, sections: Sequence[str], wait: Wait) -> No
     if answer.status < 300:
         why, todo = "what answers there is not an incoming webhook", "it looks like https://hooks.slack.com/services/…"
     elif answer.status == 400:
-        why, todo = "Slack does not take the message", "that is a mistake of testbay: report it with the evidence"
+        why, todo = "Slack does not take the message", "this is a defect of testbay: report it with the evidence"
     else:
         why = "the webhook was revoked, or its channel is gone, archived, or closed to it"
         todo = "make a new incoming webhook in Slack, and set the secret SLACK_WEBHOOK_URL to it"
     evidence = hook.hidden(answer.text)
-    raise NotDeliveredError(f"Slack: status {answer.status} is not its ok", why=why, todo=todo, evidence=evidence)
+    raise NotDeliveredError(f"Slack: status {answer.status} instead of its ok", why=why, todo=todo, evidence=evidence)
 
 
 def _message(summary: str, sections: Sequence[str]) -> dict[str, Any]:

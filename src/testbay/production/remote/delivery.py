@@ -56,7 +56,7 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
         try:
             answer, headers = _once(to, method, content)
         except UnusableError as error:
-            what, todo = f"{to.name} is not reached: it cannot be asked from here", TO_FIX
+            what, todo = f"{to.name} cannot be reached: no request can be sent from here", TO_FIX
             raise NotDeliveredError(what, why=to.hidden(str(error)), todo=todo) from None
         except _UnansweredError as error:
             what, evidence = "no answer", to.hidden(str(error))
@@ -67,12 +67,14 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
             asked_s = retry_after_s(headers)
         if not wait(attempt, asked_s):
             todo = "the next run tries again; look whether it can be reached from here, and at its status page"
-            raise NotDeliveredError(f"{to.name} is not reached: {what}", why=_why(what), todo=todo, evidence=evidence)
+            raise NotDeliveredError(
+                f"{to.name} cannot be reached: {what}", why=_why(what), todo=todo, evidence=evidence
+            )
         attempt += 1
 
 
 def _why(what: str) -> str:
-    return "it limits how often it may be asked" if what == "status 429" else "it is out of order, or out of reach"
+    return "it limits the rate of requests" if what == "status 429" else "it is down or cannot be reached"
 
 
 class _UnansweredError(Exception):

@@ -188,7 +188,7 @@ class Api:
 
         left_s = self._patience.left_s()
         if left_s <= 0:
-            return _Fault(what="not asked, the time for all calls is over")
+            return _Fault(what="not sent, as the time limit of all calls is reached")
         unsure = method == "POST"
         headers, sent = self._headers, None
         if content is not None:
@@ -198,12 +198,12 @@ class Api:
         try:
             response, text = exchange(method, whole, headers, sent, most_bytes=_MAX_ANSWER_BYTES, within_s=within_s)
         except UnusableError as error:
-            return _Fault(what="it cannot be asked from here", why=str(error), todo=TO_FIX)
+            return _Fault(what="no request can be sent from here", why=str(error), todo=TO_FIX)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return _Fault(what="no connection", why=str(error), again=True)
         except (httpx.HTTPError, httpx.InvalidURL, TooMuchError) as error:
             why = f"{type(error).__name__}: {error}"
-            return _Fault(what="the answer broke off", why=why, again=not unsure, unsure=unsure)
+            return _Fault(what="the answer was cut off", why=why, again=not unsure, unsure=unsure)
         if not response.is_success:
             return _refusal(response, text, self._right, unsure=unsure)
         return _read(response, text, unsure=unsure)
@@ -228,7 +228,7 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
         return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=retry_after_s(headers))
     limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in text.lower()
     if status == 429 or (status == 403 and limited):
-        why = "GitHub limits how often we may ask"
+        why = "GitHub limits the rate of requests"
         return _Fault(what=what, why=why, evidence=text, again=True, asked_s=retry_after_s(headers) or 60.0)
     if status in (401, 403, 404):
         why = f"the token is not valid for this repository, or lacks the right {right}"

@@ -111,7 +111,7 @@ async def _answer(access: _Access, content: Mapping[str, Any]) -> list[Deployed]
     except TooMuchError:
         raise RailwayError(f"Railway: the answer is larger than {most >> 20} MiB", todo=_TODO) from None
     except UnusableError as error:
-        raise RailwayError("Railway: it cannot be asked from here", why=str(error), todo=TO_FIX) from None
+        raise RailwayError("Railway: no request can be sent from here", why=str(error), todo=TO_FIX) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BusyError("Railway: no answer", why=f"{type(error).__name__}: {error}", todo=_TODO) from None
     return _read(response.status_code, text, access.shown(text))
@@ -121,7 +121,7 @@ def _read(status: int, text: str, shown: str) -> list[Deployed]:
     """Parse the answer. Railway may report errors of a query with status 200, too."""
     what = f"Railway: status {status}"
     if status == 429:
-        why = "Railway limits how often a token may ask"
+        why = "Railway limits the rate of a token's requests"
         raise RailwayError(what, why=why, todo="make every in live longer", evidence=shown)
     if status >= 500:
         raise BusyError(what, todo=_TODO, evidence=shown)

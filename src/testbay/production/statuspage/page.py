@@ -62,12 +62,12 @@ class Page:
         if len(self.boards) == 1:
             return headline(self.boards[0])
         if not self.boards:
-            return "Nothing was asked yet"
+            return "No check has run yet"
         bad = [board for board in self.boards if board.state != "pass"]
         if len(bad) == 1:
             text = headline(bad[0])
             return f"{bad[0].name}: {text[0].lower()}{text[1:]}"
-        return f"{len(bad)} of {len(self.boards)} targets are not well" if bad else "All is well"
+        return f"{len(bad)} of {len(self.boards)} targets have problems" if bad else "All checks are passing"
 
     @property
     def believed_until(self) -> datetime | None:
@@ -78,7 +78,7 @@ class Page:
     def headline_when_old(self) -> str:
         """The headline that replaces a good one from `believed_until` on."""
         first = min((board for board in self.boards if board.late_from > self.now), key=lambda one: one.late_from)
-        text = f"othing is known since {wording.when(first.newest.moment)}"
+        text = f"o data since {wording.when(first.newest.moment)}"
         return f"N{text}" if len(self.boards) == 1 else f"{first.name}: n{text}"
 
 
@@ -90,11 +90,9 @@ def headline(board: Board) -> str:
     words: dict[State, str] = {
         "fail": f"{many} failing",
         "stale": "An old build answers",
-        "error": f"{count} of {len(every)} checks cannot be asked",
-        "unknown": f"Nothing is known since {wording.when(board.all.points[-1].run.moment)}"
-        if every
-        else "Nothing is known yet",
-        "pass": "All is well",
+        "error": f"{count} of {len(every)} checks cannot run",
+        "unknown": f"No data since {wording.when(board.all.points[-1].run.moment)}" if every else "No data yet",
+        "pass": "All checks are passing",
     }
     return words[board.state]
 

@@ -65,7 +65,7 @@ def strip(points: Sequence[Point], now: datetime, runs: Sequence[Entry] = ()) ->
     what = "run" if runs else "day"
     counts = Counter(cell.state for cell in cells)
     told = [f"{FOUND[state]} on {counts[state]}" for state in reversed(STATES) if counts[state] and state != "unknown"]
-    said = f"{plural(len(cells), what)}: {', '.join(told) or 'nothing known'}"
+    said = f"{plural(len(cells), what)}: {', '.join(told) or 'no data'}"
     if runs:
         cells = [Cell(state="unknown", part=1, title="before the first run")] * (_FEWEST - len(cells)) + cells
         return Strip(cells=cells, first=f"since {when(runs[0].moment)}", last="newest run", said=said)

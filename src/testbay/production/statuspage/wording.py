@@ -8,14 +8,14 @@ from testbay.production.statuspage.boards import State
 IS: Mapping[State, str] = {
     "fail": "failing",
     "stale": "old build",
-    "error": "cannot be asked",
-    "unknown": "nothing known",
-    "pass": "well",
+    "error": "cannot run",
+    "unknown": "no data",
+    "pass": "passing",
 }
 FOUND: Mapping[State, str] = {
     "fail": "failed",
     "stale": "found an old build",
-    "error": "could not be asked",
+    "error": "could not run",
     "unknown": "not asked",
     "pass": "passed",
 }

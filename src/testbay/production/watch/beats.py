@@ -50,16 +50,11 @@ class Jobs:
             raise FoundError("fail", f"the job said that it failed, {lasted(now - ended[0])} ago: {one_line(ended[2])}")
         since = good[0] if good else self.began
         if now - since > check.within:
-            when = (
-                f"its last good end was {lasted(now - since)} ago"
-                if good
-                else f"it has not called for {lasted(now - since)}"
-            )
-            raise FoundError("fail", f"the job is late: {when}, and within is {lasted(check.within)}")
+            when = f"its last success was {lasted(now - since)} ago" if good else f"no call for {lasted(now - since)}"
+            raise FoundError("fail", f"the job is late: {when}, and `within` is {lasted(check.within)}")
         if newest and newest[1] == "start" and check.takes and now - newest[0] > check.takes:
-            raise FoundError(
-                "fail", f"the job began {lasted(now - newest[0])} ago and has not ended; takes is {lasted(check.takes)}"
-            )
+            began = f"the job began {lasted(now - newest[0])} ago and has not ended"
+            raise FoundError("fail", f"{began}; `takes` is {lasted(check.takes)}")
         if good is None:
             raise FoundError("skip", "the job has not called in yet")
         return self._judged(check, calls, good, now)
@@ -70,4 +65,4 @@ class Jobs:
         start = next((at for at, kind, _ in calls if kind == "start" and at <= good[0]), None)
         took = Missing("the job did not say when it began") if start is None else good[0] - start
         judge(check.expect, {"age_s": now - good[0], "took_s": took, "text": good[2], "run": {"id": ""}})
-        return Passed(said=f"the job ended well {lasted(now - good[0])} ago")
+        return Passed(said=f"the job succeeded {lasted(now - good[0])} ago")

@@ -42,7 +42,7 @@ def sender(name: str, variable: str, environ: Mapping[str, str]) -> Send:
     if absent:
         raise ManifestError(
             f"watch.tell.{name}: {absent[0]} is not set",
-            why="the address of a channel is a key to it, so it stands in the environment",
+            why="the address of a channel is a secret, so it belongs in the environment",
             todo=f"set {absent[0]}, e.g. to mailto://… or https://hooks.slack.com/services/…",
         )
     if url.partition("://")[0].lower() in ("http", "https"):
@@ -97,9 +97,9 @@ def _by_apprise(name: str, url: str) -> Send:
                 body="\n".join(letter.lines), title=letter.title, notify_type=kinds[letter.tone], body_format="text"
             )
         if not is_taken:
-            why = " ".join(said) or "Apprise says no more"
+            why = " ".join(said) or "Apprise gives no reason"
             raise NotDeliveredError(
-                f"{name} did not take a message", why=why, todo="look at its address and its service"
+                f"{name} did not accept a message", why=why, todo="look at its address and its service"
             )
 
     return send

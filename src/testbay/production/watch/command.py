@@ -224,7 +224,7 @@ def _obey_signals(watcher: Watcher, voice: Voice) -> None:
 
     def stop(number: int) -> None:
         if not watcher.stopping.is_set():
-            voice.say(f"{signal.Signals(number).name}: ending; what is being asked is waited for")
+            voice.say(f"{signal.Signals(number).name}: stopping as soon as the running checks have ended")
         watcher.stopping.set()
 
     for number in process.ending_signals():

@@ -139,8 +139,8 @@ class Courier:
             return None
         names = sorted({one.channel for one in self.desk.notices.values() if one.attempts}) or ["a channel"]
         return NotDeliveredError(
-            f"{plural(self.untold, 'message')} could not be told: {', '.join(names)}",
-            why="; ".join(sorted(set(self.trouble.values()))[:3]) or "the channel did not take them",
+            f"{plural(self.untold, 'message')} could not be sent: {', '.join(names)}",
+            why="; ".join(sorted(set(self.trouble.values()))[:3]) or "the channel did not accept them",
             todo="fix the channel; the next testbay watch sends what waits",
         )
 

@@ -1,6 +1,6 @@
 """The rules of outages: when an incident begins, which checks belong to it, and which notices follow; pure logic.
 
-A check is bad after so many failed rounds in a row, and well again after so many good ones. Checks of a target that
+A check is bad after so many failed rounds in a row, and passing again after so many good ones. Checks of a target that
 fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
 rounds outside of them as count anywhere make it news. So what a deploy or planned work breaks and fixes is not told,
 and what outlives them is.
@@ -256,7 +256,7 @@ class Desk:
             self._keep(replace(known, recovered=tuple(one for one in known.recovered if one != series)))
 
     def _recover(self, known: Incident, series: Series, at: float) -> None:
-        self.happened(known.id, at, f"{_name(series)}: well again")
+        self.happened(known.id, at, f"{_name(series)}: passing again")
         self._leave(replace(known, gone=False), series, at)
 
     def _leave(self, known: Incident, series: Series, at: float) -> None:
@@ -268,7 +268,7 @@ class Desk:
             self._post(known.id, "close", 0, at)
             self.settle(known.id)
         elif over:
-            self.happened(known.id, at, "it ended during a rollout or planned work, so no one was told")
+            self.happened(known.id, at, "it ended during a rollout or planned work, so no message was sent")
             self.incidents.pop(known.id)
 
     def _announce(self, number: int, at: float) -> None:

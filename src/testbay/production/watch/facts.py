@@ -54,7 +54,7 @@ def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> No
     if now - standing.at > _LATE_ROUNDS * every_s + _LATE_S:
         return "unknown"
     if standing.incident:
-        return standing.verdict if standing.verdict != "pass" else "fail"  # not well again yet
+        return standing.verdict if standing.verdict != "pass" else "fail"  # not passing again yet
     return "pass" if standing.verdict == "pass" or standing.has_passed else "unknown"
 
 

@@ -32,10 +32,10 @@ def _checks(every: list[Stands]) -> "Iterator[Metric]":
 
     asked = [one for one in every if one.state not in ("skip", "unknown")]
     success = GaugeMetricFamily(
-        "testbay_check_success", "1: it is well, 0: it is not; absent if skipped.", labels=_CHECK
+        "testbay_check_success", "1: the check passes, 0: it does not; absent if skipped.", labels=_CHECK
     )
-    latency = GaugeMetricFamily("testbay_check_latency_seconds", "Response time of its last round.", labels=_CHECK)
-    last = GaugeMetricFamily("testbay_check_asked_timestamp_seconds", "When it was asked last.", labels=_CHECK)
+    latency = GaugeMetricFamily("testbay_check_latency_seconds", "Response time in the last round.", labels=_CHECK)
+    last = GaugeMetricFamily("testbay_check_asked_timestamp_seconds", "Time of the last round.", labels=_CHECK)
     for one in asked:
         labels = (one.series.service, one.series.target, "scheduled", one.series.check, one.series.instance)
         success.add_metric(labels, float(one.state == "pass"))
@@ -54,16 +54,14 @@ def _watcher(tally: Tally, now: float) -> "Iterator[Metric]":
         buckets.append((most_s, float(whole)))
     yield HistogramMetricFamily(
         "testbay_watch_lateness_seconds",
-        "How long after it was due a round was asked.",
+        "Delay of rounds after the time at which they were due.",
         buckets=buckets,
         sum_value=tally.late_s,
     )
     counts = {"skipped": tally.skipped, "lost": tally.lost, "clock_jumps": tally.clock_jumps}
     for name, value in counts.items():
         yield CounterMetricFamily(f"testbay_watch_{name}", f"Rounds, or times, of the watcher: {name}.", value=value)
-    yield GaugeMetricFamily(
-        "testbay_watch_untold", "Messages that were tried and have not arrived.", value=tally.untold
-    )
+    yield GaugeMetricFamily("testbay_watch_untold", "Messages that could not be delivered yet.", value=tally.untold)
     broken = float(bool(tally.store_trouble))
     yield GaugeMetricFamily("testbay_watch_store_broken", "1: the history cannot be written.", value=broken)
     yield GaugeMetricFamily("testbay_watch_timestamp_seconds", "The watcher's clock.", value=now)

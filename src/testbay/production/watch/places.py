@@ -31,7 +31,7 @@ class Watched:
 
 @dataclass(kw_only=True)
 class Spot:
-    """One target of one service with its checks; `trouble` says why it cannot be asked, if so."""
+    """One target of one service with its checks; `trouble` says why it cannot run, if so."""
 
     service: str
     target_name: str

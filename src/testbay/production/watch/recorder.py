@@ -95,7 +95,7 @@ class RoundKeeper:
             return False
         self._rounds, self._changes = [], Changes()
         if self.tally.store_trouble:
-            self.say(f"history: {self.store.folder} is written again")
+            self.say(f"history: {self.store.folder} can be written again")
             self.tally.store_trouble = ""
         return True
 
@@ -103,7 +103,7 @@ class RoundKeeper:
         apart_s = self.clock() - self.steady()
         if self._apart_s is not None and abs(apart_s - self._apart_s) > _CLOCK_JUMP_S:
             self.tally.clock_jumps += 1
-            self.say(f"the clock was set by {apart_s - self._apart_s:+.0f} s; the rounds keep their rhythm")
+            self.say(f"the clock was set by {apart_s - self._apart_s:+.0f} s; the schedule stays as it is")
         self._apart_s = apart_s
 
 

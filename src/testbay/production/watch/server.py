@@ -26,11 +26,11 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 WORDS = {
-    "pass": "well",
+    "pass": "passing",
     "fail": "failing",
     "stale": "old build",
-    "error": "cannot be asked",
-    "unknown": "nothing known",
+    "error": "cannot run",
+    "unknown": "no data",
     "skip": "skipped",
 }
 _COLOURS = {"pass": "#1b6e41", "fail": "#b3261e", "stale": "#855000", "error": "#2a5da8"}
@@ -146,10 +146,8 @@ class LivePage:
     def _trouble(self) -> str:
         tally = self.cycle.recorder.tally
         if tally.store_trouble:
-            return (
-                f"The history cannot be written: {one_line(tally.store_trouble)}. What stands here is in memory alone."
-            )
-        return f"{plural(tally.untold, 'message')} could not be told yet." if tally.untold else ""
+            return f"The history cannot be written: {one_line(tally.store_trouble)}. This page shows what is in memory."
+        return f"{plural(tally.untold, 'message')} could not be sent yet." if tally.untold else ""
 
     async def _check(self, request: "web.Request") -> "web.Response":
         stands = self._found(request)
@@ -253,11 +251,11 @@ class LivePage:
 def _headline(every: list[Stands]) -> str:
     bad = [one for one in every if one.state not in ("pass", "skip")]
     if not bad:
-        return "All is well" if any(one.state == "pass" for one in every) else "Nothing is known yet"
+        return "All checks are passing" if any(one.state == "pass" for one in every) else "No data yet"
     worst = min((one.state for one in bad), key=ORDER.index)
     count = sum(one.state == worst for one in bad)
     if worst == "unknown":
-        return f"Nothing is known of {plural(count, 'check')}"
+        return f"No data on {plural(count, 'check')}"
     words = {"fail": "failing", "stale": "answered by an old build", "error": "impossible to ask"}
     return f"{count} of {plural(len(every), 'check')} {'is' if count == 1 else 'are'} {words[worst]}"
 

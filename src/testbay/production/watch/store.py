@@ -270,7 +270,7 @@ def _locked(folder: Path) -> int:
         os.close(descriptor)
         raise HistoryError(
             f"another testbay watch keeps the history in {folder}",
-            why=f"process {owner or 'unknown'} holds its lock: two would ask and tell everything twice",
+            why=f"process {owner or 'unknown'} holds its lock: two watchers would send every message twice",
             todo="end that one, or name another folder with --history",
         ) from None
     os.ftruncate(descriptor, 0)

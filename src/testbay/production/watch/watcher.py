@@ -135,7 +135,9 @@ class Watcher:
         if spot.trouble:
             found = FoundError("error", spot.trouble, reached=False)
         elif job.check.writes and not asking.writes:
-            found = FoundError("skip", "it writes, and the target does not say writes = true", reached=False)
+            found = FoundError(
+                "skip", "the check writes, and the target does not allow it (writes = true)", reached=False
+            )
         else:
             found = await self._attempt(asking, job, cleanups)
         result = once.result_of(asking, job.check, found, began, instance=job.instance)
@@ -215,7 +217,7 @@ class Watcher:
         if after.is_rolling != before.is_rolling:
             where = f"{spot.service} on {spot.target_name}"
             self.say(
-                f"{where}: a deploy {'is on its way' if after.is_rolling else 'ended'}; {served or 'no build'} answers"
+                f"{where}: a deploy {'is in progress' if after.is_rolling else 'ended'}; {served or 'no build'} answers"
             )
         if after.arrived:
             self._schedule.hurry(self._places[spot.key], asyncio.get_running_loop().time())

@@ -11,7 +11,7 @@ from testbay.text import one_line, plural
 Tone = Literal["bad", "good", "warning"]
 _MOST = 10
 _IS = {"fail": ("fails", "fail"), "stale": ("finds an old build", "find an old build")}
-_CANNOT = ("cannot be asked", "cannot be asked")
+_CANNOT = ("cannot run", "cannot run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> L
     """Write that an incident is over; `was_told` says whether its beginning was news already."""
     span = lasted(incident.closed - incident.opened)
     names = _names(incident)
-    how = "not asked any more" if incident.gone else "well again"
+    how = "not asked any more" if incident.gone else "passing again"
     what = f"{how} after {span}: {names}" if was_told else f"was down for {span}, and is {how}: {names}"
     lines = [f"from {_time(incident.opened)} to {_time(incident.closed)}"]
     lines += [] if was_told else [one_line(incident.said)]
@@ -50,8 +50,8 @@ def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> L
 
 def unreachable(channel: str, why: str) -> Letter:
     """Write that another channel does not take messages."""
-    lines = (one_line(why), "What it should have told is sent again until it arrives.")
-    return Letter(title=f"testbay watch cannot tell {channel}", lines=lines, tone="warning")
+    lines = (one_line(why), "Its messages are sent again until they arrive.")
+    return Letter(title=f"testbay watch cannot reach {channel}", lines=lines, tone="warning")
 
 
 def trouble(incident: Incident) -> str:
@@ -93,7 +93,7 @@ def _facts(incident: Incident, now: float, maybe_again: bool) -> tuple[str, ...]
 
 
 def _doubt(maybe_again: bool) -> list[str]:  # noqa: FBT001 - a detail of theirs
-    said = "You may have this already: the watcher was ended while it sent it, and cannot know."
+    said = "You may have received this before: the watcher was stopped while it sent it."
     return [said] if maybe_again else []
 
 

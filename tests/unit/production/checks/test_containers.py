@@ -91,7 +91,7 @@ BY_NAME = CONTAINERS + 'containers = ["api"]\n'
         (
             {"Name": 5},
             BY_NAME,
-            ("error", "docker container inspect said what this testbay does not understand"),
+            ("error", "docker container inspect answered what this testbay does not understand"),
         ),
     ],
 )

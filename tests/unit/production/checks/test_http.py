@@ -265,7 +265,7 @@ def test_a_name_that_nobody_knows_is_said(ask: Ask) -> None:
     """With the resolver's own words."""
     verdict, said = told(ask('[target.here]\nbase_url = "http://nowhere.invalid"\n' + check()))
 
-    assert verdict in {"fail", "error"}  # error where the resolver itself cannot be asked
+    assert verdict in {"fail", "error"}  # error where the resolver itself does not answer
     assert said.startswith("GET /health: the host's name is not known: ")
 
 

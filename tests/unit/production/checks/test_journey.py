@@ -178,7 +178,7 @@ def test_a_failing_step_names_itself_and_is_cleaned_after(go: Callable[..., Repo
     assert found["signup"] == ("fail", "step 3 of 3: status == 200: 500 is not == 200")
     verdict, said = found["signup/cleanup"]
     assert verdict == "fail"
-    assert said.endswith("may be left: step 1 of 1: status in (200, 204, 404): 500 is not in (200, 204, 404)")
+    assert said.endswith("may be left behind: step 1 of 1: status in (200, 204, 404): 500 is not in (200, 204, 404)")
 
 
 def test_what_was_made_and_never_named_is_an_error_of_its_own(go: Callable[..., Report], users: Users) -> None:
@@ -188,7 +188,7 @@ def test_what_was_made_and_never_named_is_an_error_of_its_own(go: Callable[..., 
 
     assert found["signup"] == ("fail", "step 1 of 3: cannot capture user_id: json.id: json has no 'id'; it has: uid")
     assert found["signup/cleanup"][0] == "error"
-    assert found["signup/cleanup"][1].endswith("may be left: token, user_id never captured")
+    assert found["signup/cleanup"][1].endswith("may be left behind: token, user_id never captured")
 
 
 def test_what_was_sent_and_never_answered_may_be_left(go: Callable[..., Report], users: Users) -> None:
@@ -197,7 +197,7 @@ def test_what_was_sent_and_never_answered_may_be_left(go: Callable[..., Report],
     users.hold.set()
 
     assert found["slow/cleanup"][0] == "error"
-    assert found["slow/cleanup"][1].endswith("may be left: user_id never captured")
+    assert found["slow/cleanup"][1].endswith("may be left behind: user_id never captured")
 
 
 @pytest.mark.parametrize("found", [{"a": 1}, None, ""])
@@ -218,7 +218,7 @@ def test_where_nothing_was_reached_nothing_is_cleaned(ask: Ask) -> None:
 
     assert told(found) == {
         "signup": ("fail", "step 1 of 3: POST /users: connection refused"),
-        "signup/cleanup": ("skip", "nothing was made, so there is nothing to clean"),
+        "signup/cleanup": ("skip", "nothing was created, so there is nothing to clean up"),
     }
 
 
@@ -246,7 +246,7 @@ def test_a_target_that_is_read_only_is_not_written_to(go: Callable[..., Report],
     """Allowed by the check and not by the target: skipped, with the reason, and nothing of the run is green."""
     found = go(JOURNEY)
 
-    assert told(found) == {"signup": ("skip", "it writes, and the target does not say writes = true")}
+    assert told(found) == {"signup": ("skip", "the check writes, and the target does not allow it (writes = true)")}
     assert (found.exit_code, users.seen) == (23, [])
 
 
@@ -282,7 +282,7 @@ def test_the_cleanup_has_time_of_its_own(go: Callable[..., Report], users: Users
     users.hold.set()
 
     assert found == {
-        "slow": ("error", "the time for the whole run was over"),
+        "slow": ("error", "the time limit of the whole run was reached"),
         "slow/cleanup": ("pass", "cleaned"),
     }
     assert users.seen[-1] == ("DELETE", "/users/7")

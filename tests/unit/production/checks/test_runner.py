@@ -269,10 +269,10 @@ def test_a_value_of_another_shape_is_named_and_not_shown(ask: Ask, tmp_path: Pat
     lines = '[[check]]\nid = "env"\nkind = "env"\nsource = ".env"\n'
     wrong, right = ask(lines + shape), ask(lines + 'shape = { DEBUG = "bool", PORT = "int" }')
 
-    said = "URL is no postgres-url: it does not begin with postgresql:// or postgres:// (and 1 more)"
-    assert (one(wrong).said, *one(wrong).evidence) == (said, "KEY is no secret>=32: it has 7 characters")
+    said = "URL is not a valid postgres-url: it does not begin with postgresql:// or postgres:// (and 1 more)"
+    assert (one(wrong).said, *one(wrong).evidence) == (said, "KEY is not a valid secret>=32: it has 7 characters")
     assert "hunter2" not in wrong.as_json()
-    assert (one(right).verdict, one(right).said) == ("pass", "1 variable in .env; not there, so of no shape: PORT")
+    assert (one(right).verdict, one(right).said) == ("pass", "1 variable in .env; missing, so not compared: PORT")
 
 
 def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_an_example_that_is_not_there_is_not_green(ask: Ask, tmp_path: Path) -> None:
-    """It could not be asked whether the keys are the same."""
+    """Whether the keys are the same could not be checked."""
     (tmp_path / ".env").write_text("A=1\nB=2\nC=3\n", encoding="utf-8")
     found = one(ask(ENV + 'same_keys_as = "example"'))
 

@@ -121,7 +121,7 @@ def test_what_is_not_slower_passes_and_says_why(levels: list[list[float]], said:
 
     assert (found, evidence) == ("pass", ())
     assert told.startswith(said)
-    assert told.endswith("; lines that were none of ours and are left out: 3")
+    assert told.endswith("; lines that testbay did not write, ignored: 3")
 
 
 def test_much_slower_by_chance_passes() -> None:

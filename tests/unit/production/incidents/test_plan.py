@@ -49,7 +49,7 @@ def opened(*results: Result, hours: float = 0) -> list[State]:
 
 
 def test_checks_that_say_the_same_share_an_issue() -> None:
-    """One cause is one issue; another answer, an old build and a question that could not be asked are others."""
+    """One cause is one issue; another answer, an old build and a check that could not run are others."""
     found = [result("a"), result("b"), result("c", said="2 < 1"), result("d", "stale"), result("e", "stale", "other")]
     found += [result("f", "error", "no such variable"), result("g", "error"), result("h", "pass"), result("i", "skip")]
 
@@ -136,7 +136,7 @@ def test_duplicates_are_closed_and_their_checks_taken_over() -> None:
     ],
 )
 def test_what_ends_an_incident(kind: marker.Kind, verdicts: tuple[Verdict, Verdict], ends: bool) -> None:  # noqa: FBT001
-    """Every one of its checks has passed; where they could not be asked, every one was answered."""
+    """Every one of its checks has passed; where they could not run, each one ran."""
     [state] = opened(result("a", kind), result("b", kind))
     found = [result(check, verdict) for check, verdict in zip("ab", verdicts, strict=True)]
     actions = plan([issue(1, state)], run(*found, hours=1), Policy(close_after=1))

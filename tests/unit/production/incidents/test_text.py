@@ -20,7 +20,7 @@ from testbay.production.incidents.plan import Action, Policy, Tracked, Verb, pla
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SITE = "https://github.com/acme/shop"
 OLD, NEW = "a" * 40, "b" * 40
-KEPT = "Kept by `testbay incidents`: what is written here is written over."
+KEPT = "`testbay incidents` maintains this text and overwrites edits."
 LASTED = (
     "It lasted 1 h 30 min, from the first bad run, 2026-11-21 12:00 UTC, to the first good one, 2026-11-21 13:30 UTC."
 )
@@ -75,7 +75,7 @@ def test_the_first_line_says_what_is_wrong_where_and_for_how_long() -> None:
         "**`health` fails**: service `shop` on `production`, since 2026-11-21 12:00 UTC, for 1 d 2 h.",
         "",
         "- `health` **fails**: `status is 404`",
-        "- `docs` was not asked in the last run",
+        "- `docs` did not run in the last run",
         "",
         f"**Suspect commits**: after `{OLD}`, which was fine, up to `{NEW}` ([compare]({SITE}/compare/{OLD}...{NEW})).",
         "",
@@ -116,7 +116,7 @@ def test_an_issue_that_everyone_reads_can_say_the_verdict_alone() -> None:
         ({"duplicate_of": 2}, "Duplicate of #2: more than one was opened for it, and the lowest number stays."),
         (
             {"good": ("8",), "recovered": NOON + timedelta(minutes=90)},
-            "**Fine again**: service `shop` on `production`. It",
+            "**Recovered**: service `shop` on `production`. It",
         ),
         ({"failing": tuple("abcde")}, "**`a`, `b`, `c` and 2 more fail**: "),
         ({"checks": tuple(f"c{n:02}" for n in range(30))}, "- … and 21 more"),
@@ -154,7 +154,7 @@ def test_a_comment_is_written_for_news_alone(action: Action, text: str) -> None:
         ({}, "shop on production: health fails"),
         ({"failing": ("a", "b", "c")}, "shop on production: a and 2 more fail"),
         ({"kind": "stale"}, "shop on production: health finds an old build"),
-        ({"kind": "error", "failing": ("a", "b")}, "shop on production: a and 1 more cannot be asked"),
+        ({"kind": "error", "failing": ("a", "b")}, "shop on production: a and 1 more cannot run"),
     ],
 )
 def test_a_title_says_where_and_what(change: dict[str, Any], title: str) -> None:

@@ -67,13 +67,13 @@ def test_who_gives_up_says_why(serve: Callable[..., Address], last: bytes, what:
     with pytest.raises(NotDeliveredError) as refused:
         send(address, "POST", b"x", twice)
 
-    assert (refused.value.what, refused.value.evidence) == (f"Bell is not reached: {what}", evidence)
+    assert (refused.value.what, refused.value.evidence) == (f"Bell cannot be reached: {what}", evidence)
     assert KEY not in f"{refused.value} {address!r}"
 
 
 def test_nobody_at_home_is_no_answer() -> None:
     """A port where nobody listens is named by nothing but its name."""
-    with pytest.raises(NotDeliveredError, match=r"^Bell is not reached: no answer\n") as refused:
+    with pytest.raises(NotDeliveredError, match=r"^Bell cannot be reached: no answer\n") as refused:
         send(Address(name="Bell", url=f"http://127.0.0.1:9/{KEY}"), "POST", b"x", twice)
 
     assert refused.value.evidence.startswith("ConnectError: ")
@@ -99,7 +99,9 @@ def test_what_is_packed_is_not_unpacked(serve: Callable[..., Address]) -> None:
 def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: a proxy of a kind that nobody speaks here will not be another one in a minute."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(NotDeliveredError, match=r"^Bell is not reached: it cannot be asked from here") as refused:
+    with pytest.raises(
+        NotDeliveredError, match=r"^Bell cannot be reached: no request can be sent from here"
+    ) as refused:
         send(Address(name="Bell", url=f"https://127.0.0.1:9/{KEY}"), "POST", b"x", lambda *_: pytest.fail("it waits"))
 
     assert refused.value.why.startswith("ImportError: Using SOCKS proxy")

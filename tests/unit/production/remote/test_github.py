@@ -65,7 +65,7 @@ def test_a_read_that_breaks_off_is_done_again(answers: Answers, waits: list[floa
 def test_a_write_that_breaks_off_is_not_done_again(answers: Answers, waits: list[float]) -> None:
     """It may have happened: the error says so by its class, and nothing is sent twice."""
     calls = answers(CUT)
-    with pytest.raises(UnsureError, match="POST /repos/acme/shop/issues: the answer broke off"):
+    with pytest.raises(UnsureError, match="POST /repos/acme/shop/issues: the answer was cut off"):
         calls.call("POST", "issues", {})
 
     assert waits == []
@@ -130,7 +130,7 @@ def test_nothing_is_begun_when_the_time_is_over(answers: Answers, waits: list[fl
     """Whatever is still to be done, a run ends."""
     calls = answers(says("{}"))
     waits.append(100)
-    with pytest.raises(IncidentsError, match=r"PATCH .*: not asked, the time for all calls is over"):
+    with pytest.raises(IncidentsError, match=r"PATCH .*: not sent, as the time limit of all calls is reached"):
         calls.call("PATCH", "issues/1", {})
 
 
@@ -148,7 +148,7 @@ def test_an_answer_that_drips_is_left(listen: Listen, head: str) -> None:
     with pytest.raises(IncidentsError) as refused:
         list(Api(access, Patience(0.3)).pages("issues"))
 
-    assert refused.value.what == "GitHub: GET /repos/acme/shop/issues: the answer broke off"
+    assert refused.value.what == "GitHub: GET /repos/acme/shop/issues: the answer was cut off"
 
 
 def test_an_answer_is_not_unpacked(answers: Answers) -> None:
@@ -168,7 +168,7 @@ def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, n
     """With what to fix, instead of a traceback."""
     monkeypatch.setenv(name, value)
     access = GitHubAccess(api_url="https://127.0.0.1:9", repository="acme/shop", token=TOKEN)
-    with pytest.raises(IncidentsError, match="it cannot be asked from here") as refused:
+    with pytest.raises(IncidentsError, match="no request can be sent from here") as refused:
         Api(access, Patience(9)).call("POST", "issues", {})
 
     assert refused.value.why.startswith(why)

@@ -42,7 +42,7 @@ def test_a_check_is_as_it_was_asked_last() -> None:
 
 
 def test_a_good_word_gets_old() -> None:
-    """Two runs of the schedule are missing: what was well is not known to be so; what failed still does."""
+    """Two runs of the schedule are missing: what was passing is not known to be so; what failed still does."""
     late = board(*every_six_hours(3, until=12.5, a="pass", b="fail"))
 
     assert (late.is_late, states(late), late.late_from) == (

@@ -37,16 +37,16 @@ def test_the_headline_is_the_first_thing_to_know() -> None:
     """How it is now, in some words."""
     bad, good = run(1, target="b", a="fail", c="pass"), run(1, a="pass")
 
-    assert headline() == "Nothing was asked yet"
-    assert headline(good) == "All is well"
+    assert headline() == "No check has run yet"
+    assert headline(good) == "All checks are passing"
     assert headline(bad) == "1 of 2 checks is failing"
     assert headline(run(1, a="stale")) == "An old build answers"
-    assert headline(run(1, a="error")) == "1 of 1 checks cannot be asked"
-    assert headline(run(1, a="skip")) == "Nothing is known yet"
-    assert headline(*every_six_hours(3, until=13, a="pass")) == "Nothing is known since 21 Nov 2026, 05:00 UTC"
+    assert headline(run(1, a="error")) == "1 of 1 checks cannot run"
+    assert headline(run(1, a="skip")) == "No data yet"
+    assert headline(*every_six_hours(3, until=13, a="pass")) == "No data since 21 Nov 2026, 05:00 UTC"
     assert headline(good, bad) == "shop on b: 1 of 2 checks is failing"
-    assert headline(good, bad, run(1, target="c", a="stale")) == "2 of 3 targets are not well"
-    assert headline(good, run(1, target="c", a="pass")) == "All is well"
+    assert headline(good, bad, run(1, target="c", a="stale")) == "2 of 3 targets have problems"
+    assert headline(good, run(1, target="c", a="pass")) == "All checks are passing"
 
 
 def test_the_age_of_the_last_good_run_is_said() -> None:
@@ -150,7 +150,7 @@ def test_the_badge_is_a_picture_of_its_own() -> None:
     badge = ET.fromstring(files(run(1, a="fail"), title=f"<&{'x' * 90}")["badge.svg"])
 
     assert badge.attrib["aria-label"] == f"<&{'x' * 38}: failing · 21 Nov 2026, 17:00 UTC"
-    assert ET.fromstring(files()["badge.svg"]).attrib["aria-label"] == "Status: nothing known"
+    assert ET.fromstring(files()["badge.svg"]).attrib["aria-label"] == "Status: no data"
 
 
 def test_programs_get_the_same_facts() -> None:

@@ -64,7 +64,7 @@ def test_few_runs_are_shown_one_by_one() -> None:
         ("unknown", "before the first run"),
         ("pass", "21 Nov 2026, 05:00 UTC: passed"),
         ("unknown", "21 Nov 2026, 11:00 UTC: not asked"),
-        ("error", "21 Nov 2026, 17:00 UTC: could not be asked"),
+        ("error", "21 Nov 2026, 17:00 UTC: could not run"),
     ]
     assert (strip.first, len(strip.cells)) == ("since 21 Nov 2026, 05:00 UTC", 30)
 

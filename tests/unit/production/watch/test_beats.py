@@ -27,13 +27,13 @@ def test_a_job_that_says_much_is_not_late(tmp_path: Path) -> None:
     found = Jobs(checks={}, environ={"BEAT": "x" * 16}, began=-9000.0).judge(BACKUP, calls, 100)
 
     assert calls == [(49.0, "start", "start"), (15.0, "ok", "ok"), (10.0, "start", "start")]
-    assert found.said == "the job ended well 1 min ago"
+    assert found.said == "the job succeeded 1 min ago"
 
 
 def test_a_late_job_is_told_by_how_much() -> None:
     """Two lengths that differ do not read alike: 26 hours and 25 are a day each, rounded."""
     daily = BACKUP.model_copy(update={"within": 25 * 3600.0})
-    with pytest.raises(FoundError, match=r"its last good end was 1 d 2 h ago, and within is 1 d 1 h$"):
+    with pytest.raises(FoundError, match=r"its last success was 1 d 2 h ago, and `within` is 1 d 1 h$"):
         Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(daily, [(0.0, "ok", "")], 26 * 3600.0)
 
 

@@ -66,7 +66,7 @@ def test_an_outage_that_began_and_ended_unheard_is_one_message() -> None:
 
     assert (titles(courier, 50), titles(courier, 100)) == (
         [],
-        ["a: shop on prod: was down for 3 s, and is well again: health"],
+        ["a: shop on prod: was down for 3 s, and is passing again: health"],
     )
 
 
@@ -98,7 +98,7 @@ def test_a_channel_that_fails_is_told_to_the_others_once() -> None:
                 courier.sent(errand, now)
         now += 5
 
-    assert heard == ["shop on prod: health fails", "testbay watch cannot tell shop.a"]
+    assert heard == ["shop on prod: health fails", "testbay watch cannot reach shop.a"]
     assert courier.complaint() is not None
 
 

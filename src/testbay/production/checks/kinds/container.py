@@ -18,7 +18,7 @@ def ask(asking: Asking, check: ContainerCheck) -> Passed:
     """Ask Docker about each.
 
     Raises:
-        FoundError: One is not there, or not as expected; or Docker could not be asked.
+        FoundError: One is not there, or not as expected; or Docker does not answer.
     """
     wanted = check.containers or _of_compose(asking, check)
     found = _inspected(asking, check, wanted)
@@ -57,7 +57,7 @@ def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list
     try:
         return [_facts(entry) for entry in _lasting(json.loads(said), () if check.containers else check.services)]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise FoundError("error", "docker container inspect said what this testbay does not understand") from None
+        raise FoundError("error", "docker container inspect answered what this testbay does not understand") from None
 
 
 def _lasting(entries: list[dict[str, Any]], services: Sequence[str]) -> list[dict[str, Any]]:

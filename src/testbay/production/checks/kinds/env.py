@@ -34,7 +34,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
     parts = [f"{plural(len(there), 'variable')} in {where}"]
     parts += [f"same keys as {check.same_keys_as}"] if check.same_keys_as else []
     if absent := [name for name in check.shape if name not in found]:
-        parts.append(f"not there, so of no shape: {', '.join(absent)}")
+        parts.append(f"missing, so not compared: {', '.join(absent)}")
     return Passed(said="; ".join(parts))
 
 
@@ -45,7 +45,7 @@ def _is_empty(value: str) -> bool:
 
 def _shapeless(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     faults = {name: shapes.fault(shape, found[name]) for name, shape in expected.items() if name in found}
-    return [f"{name} is no {expected[name]}: {why}" for name, why in faults.items() if why]
+    return [f"{name} is not a valid {expected[name]}: {why}" for name, why in faults.items() if why]
 
 
 def _forbidden(words: Sequence[str], found: Mapping[str, str]) -> list[str]:

@@ -51,11 +51,11 @@ class Journey:
                     wrong.append(error)
         if wrong:
             rest = [line for error in wrong for line in (error.said, *error.evidence)]
-            raise FoundError(wrong[0].verdict, f"{self._tag()} may be left: {wrong[0].said}", rest[1:])
+            raise FoundError(wrong[0].verdict, f"{self._tag()} may be left behind: {wrong[0].said}", rest[1:])
         if missing and self._reached:
-            raise FoundError("error", f"{self._tag()} may be left: {', '.join(missing)} never captured")
+            raise FoundError("error", f"{self._tag()} may be left behind: {', '.join(missing)} never captured")
         if missing:
-            raise FoundError("skip", "nothing was made, so there is nothing to clean")
+            raise FoundError("skip", "nothing was created, so there is nothing to clean up")
         return Passed(said="cleaned")
 
     def _has(self) -> set[str]:

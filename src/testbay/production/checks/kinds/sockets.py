@@ -44,7 +44,7 @@ async def tcp(asking: Asking, check: TcpCheck) -> Passed:
 
 async def _heard(asking: Asking, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
     if not any("text" in parse.condition(rule).names for rule in check.expect):
-        return Missing("nothing was read: no condition speaks of it")
+        return Missing("nothing was read, as no condition needs it")
     if check.send is not None:
         writer.write(placeholders.filled_text(check.send, asking.scope()).encode())
         await writer.drain()
@@ -147,7 +147,7 @@ def _last(error: "dns.resolver.LifetimeTimeout") -> str:
     """Extract the answer of the server that was asked last."""
     asked = error.kwargs.get("errors") or []
     if not asked:
-        return "the time was over"
+        return "it timed out"
     server, _, _, why, _ = asked[-1]
     return f"{str(server).removeprefix('Do53:')}: {getattr(why, 'strerror', None) or why}"
 
