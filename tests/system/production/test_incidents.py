@@ -183,7 +183,7 @@ def test_a_preview_changes_nothing(monitor: Monitor) -> None:
     """With dry_run it is said what would be done."""
     monitor.run(BAD, dry_run=True)
     assert monitor.said.startswith("would open shop on production: health fails\n    ")
-    assert "Kept by `testbay incidents`" in monitor.said
+    assert "`testbay incidents` maintains this text" in monitor.said
     monitor.run(GOOD, dry_run=True)
 
     assert (monitor.said, monitor.github.writes()) == ("nothing to do\n", [])

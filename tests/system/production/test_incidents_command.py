@@ -68,7 +68,7 @@ def test_a_workflow_opens_updates_and_closes(github: FakeGitHub, tmp_path: Path)
     second = call(github, report(github.now, result("health", "pass")), "--close-after", "1", GITHUB_RUN_ID="2")
 
     opened, closed = first.stdout.splitlines(), second.out.splitlines()
-    says = "the issues say what the report says"
+    says = "the issues match the report"
     assert (first.returncode, opened) == (0, ["opened #1 shop on production: health fails", f"{says}: 1 open"])
     assert (second.code, closed) == (0, ["closed #1 shop on production: health fails", f"{says}: none open"])
 

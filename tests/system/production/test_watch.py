@@ -135,7 +135,7 @@ def test_a_job_that_calls_in_is_well_and_one_that_fails_is_not(watch: Watch) -> 
     failed = soon(lambda: said if "no room" in (said := watch.checks()["backup"]["said"]) else "")
     watch.get(f"beat/backup/{TOKEN}")
 
-    assert failed.startswith("the job said that it failed")
+    assert failed.startswith("the job reported a failure")
     soon(lambda: watch.checks()["backup"]["state"] == "pass")
 
 

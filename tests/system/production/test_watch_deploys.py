@@ -41,7 +41,7 @@ def test_no_one_is_told_of_what_a_deploy_breaks_on_its_way(tmp_path: Path, githu
         with watching(tmp_path, MANIFEST, **environ) as watch:
             soon(lambda: watch.checks()["health"]["state"] == watch.checks()["live"]["state"] == "pass")
             number = github.deploy(NEW, "in_progress")
-            soon(lambda: "a deploy is on its way" in watch.said, within_s=90)
+            soon(lambda: "a deploy is in progress" in watch.said, within_s=90)
             shop.wrong = {"health"}
             soon(watch.incidents)
             shop.wrong, shop.commit = set(), NEW
