@@ -1,1 +1,1 @@
-"""`testbay init`: a manifest for a project that has none, from what the project says of itself."""
+"""`testbay init`: write a manifest for a project that has none, from the project's own files."""

@@ -1,4 +1,4 @@
-"""Addresses of servers that stand in the sources themselves, where no variable of the environment leads elsewhere."""
+"""Addresses of servers that are fixed in the sources, where no environment variable changes them."""
 
 import ast
 import re
@@ -35,7 +35,7 @@ _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "Post
 
 @dataclass(frozen=True, kw_only=True)
 class FixedAddress:
-    """The place where the sources look for a server, and the login."""
+    """A fixed address of a server, with its login. `need` is testbay's name of the server, `where` file and line."""
 
     need: str
     host: str
@@ -47,12 +47,12 @@ class FixedAddress:
 
     @property
     def is_local(self) -> bool:
-        """Return whether it is this machine, and not a name that only containers know."""
+        """Return whether the host is this machine, and not a name that only containers know."""
         return self.host in _LOCAL
 
 
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
-    """The first address of each of these servers: in the program, else in its tests."""
+    """Find the first address of each of these servers: in the program, else in its tests."""
     tests = [source for source in project.sources if source.is_test]
     shared = constants(project)
     found: dict[str, FixedAddress] = {}
@@ -77,7 +77,7 @@ def _of_settings(named: Mapping[str, str], where: str) -> Iterator[FixedAddress]
 
 
 def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
-    """The constants of the program's modules, by their names; a field of settings is a default, as a variable's is."""
+    """Collect the constants of the program's modules, by name. Without `defaults`, fields of settings are left out."""
     fields = set() if defaults else settings_classes(project).all_fields
     nodes = ([node for node in source.nodes if node not in fields] for source in project.code)
     return dict(pair for each in nodes for pair in literals.constants(each, defaults=defaults))
@@ -86,7 +86,7 @@ def constants(project: Project, *, defaults: bool = True) -> dict[str, str]:
 def of_source(
     source: Source, shared: Mapping[str, str], left_out: Collection[ast.AST], *, defaults: bool = True
 ) -> Iterator[FixedAddress]:
-    """Each address that a source names, by its own constants and by the `shared` ones."""
+    """Find the addresses in a source; `shared` are the constants of other modules, `left_out` nodes to skip."""
     known = {**shared, **dict(literals.constants(source.nodes, defaults=defaults))}
     read = partial(text_of, known=known, defaults=defaults)
     pieces = literals.parts(source.nodes)
@@ -113,7 +113,7 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
 
 
 def of_text(text: str, where: str) -> Iterator[FixedAddress]:
-    """A URL, or the words of libpq: `host=localhost dbname=shop`."""
+    """Parse an address: a URL, or libpq's keywords such as `host=localhost dbname=shop`."""
     if match := _URL.match(text):
         yield from _address(_SCHEMES[match["scheme"]], {k: v or "" for k, v in match.groupdict().items()}, where)
     elif "host=" in text and ("dbname=" in text or "user=" in text):
@@ -121,13 +121,13 @@ def of_text(text: str, where: str) -> Iterator[FixedAddress]:
 
 
 def _known(words: Mapping[str, str]) -> dict[str, str]:
-    """Translate the names to testbay's own."""
+    """Translate keywords to testbay's own, e.g. `dbname` to `db`."""
     short = {name.lower(): text for name, text in words.items()}
     return {_WORDS.get(name, name): text for name, text in short.items()}
 
 
 def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
-    """Name the server that a client is made for; one without arguments takes the usual address."""
+    """Name the server that a call makes a client for; empty for another call. Without arguments the default applies."""
     name, bare = last(call.func), not call.args and not call.keywords
     if name in _OF_REDIS and (bare or named.get("host")):
         return "dragonfly"
@@ -137,7 +137,7 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
 
 
 def _of_dict(text: str, named: Mapping[str, str]) -> str:
-    """Name the server that settings in a mapping are for, as Django and connection pools take them."""
+    """Name the server that a mapping of settings is for, as Django and connection pools take it; else empty."""
     if not named.get("host"):
         return ""
     if "postgres" in text or named.get("port") == "5432":
@@ -146,7 +146,7 @@ def _of_dict(text: str, named: Mapping[str, str]) -> str:
 
 
 def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:
-    """The address; none where a part of its host or port is unknown: a wrong one is worse. A login may be unknown."""
+    """Make the address; none if a part of host or port is unknown. A login may be unknown."""
     said = {key: named.get(key, "") for key in _KEYS}
     port = said["port"] or str(PORTS[need])
     if UNKNOWN in said["host"] or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:

@@ -1,4 +1,4 @@
-"""The clients of variables whose name does not tell the server: found by the call that takes the value."""
+"""The servers of variables whose names do not tell: found by the client's call that takes the value."""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _WORDS = ("url", "dsn", "conninfo", "servers")
 
 
 def taken(project: Project) -> dict[str, str]:
-    """The server by what its client is made with, in lower case: a variable, a setting, `MODULE.py:name`."""
+    """Map what clients are made with (a variable, a setting, or `MODULE.py:name`; in lower case) to the server."""
     found: dict[str, str] = {}
     for source in project.code:
         for node in source.nodes:
@@ -44,7 +44,7 @@ def taken(project: Project) -> dict[str, str]:
 
 
 def assigned(nodes: list[ast.AST]) -> dict[ast.AST, str]:
-    """The name to which each part of an assignment's value goes; what a text is made of goes nowhere as a whole."""
+    """Map each node of an assigned value to the name it is assigned to, except the parts of a longer text."""
     found: dict[ast.AST, str] = {}
     for node in nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -62,7 +62,7 @@ def _wholes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def maker(function: ast.expr) -> str:
-    """The server whose client a call of this makes; empty for another call."""
+    """Name the server whose client this function makes; empty for another function."""
     name = last(function)
     owner = last(function.value) if isinstance(function, ast.Attribute) else ""
     return _MAKERS.get(f"{owner}.{name}") or _MAKERS.get(name, "")
@@ -73,7 +73,7 @@ def _arguments(call: ast.Call) -> list[ast.expr]:
 
 
 def _names(argument: ast.expr) -> Iterator[str]:
-    """List the meaning of a whole argument: a name, a setting or a variable; a part of a text says nothing."""
+    """List the names that an argument stands for: a name, a setting or a variable. Parts of a text are left out."""
     if isinstance(argument, ast.Name):
         yield from (f":{argument.id}", *([argument.id] if argument.id.lower() not in _COMMON else []))
     elif isinstance(argument, ast.Attribute):

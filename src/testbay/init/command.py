@@ -1,4 +1,4 @@
-"""`testbay init`: read the project, write what is missing, say what was found and what was not."""
+"""`testbay init`: read the project, write the missing files, print what was found and what was not."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ from testbay.output import Voice
 
 
 def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "", runs: bool = False) -> None:
-    """Write a manifest, and what it needs to run: a compose file, a first test, a workflow. Nothing is overwritten.
+    """Write a manifest and the files it needs: a compose file, a first test, a workflow. Nothing is overwritten.
 
-    With `runs` the tests follow at once, and the line that says how to run them is left out.
+    With `runs` the caller runs the tests next, and the advice to do so is left out.
 
     Raises:
         ManifestError: The CI is unknown, or the folder has a manifest and nothing else was asked for.
@@ -70,10 +70,10 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
 
 
 def write(file: Path, text: str, voice: Voice) -> None:
-    """Write a file that is not there yet; one that is there stays as it is.
+    """Write a file unless it exists.
 
     Raises:
-        ManifestError: The folder cannot be written to.
+        ManifestError: The file cannot be written.
     """
     try:
         if file.exists():

@@ -1,4 +1,4 @@
-"""The variables by which a program with Dynaconf is told its settings: the prefix, and each key."""
+"""The environment variables of a program that uses Dynaconf: its prefix, and each key of its settings."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _FILES = ("settings.toml", "config/settings.toml")
 
 
 def reads(project: Project) -> Iterator[Read]:
-    """The keys of the settings files and those that the code asks for."""
+    """List a variable for each key of the settings files and each key that the code reads."""
     for source in project.code:
         if source.tree is None or not any(maker in source.text for maker in _MAKERS):
             continue
@@ -59,7 +59,7 @@ def _flat(table: dict[str, Any], before: str) -> Iterator[tuple[str, str]]:
 
 
 def _asked(source: Source) -> Iterator[tuple[str, int]]:
-    """`settings.KEY` and `settings["KEY"]`."""
+    """Find `settings.KEY` and `settings["KEY"]`, with the line."""
     if source.tree is None or "settings" not in source.text:
         return
     for node in source.nodes:

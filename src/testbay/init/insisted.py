@@ -1,4 +1,4 @@
-"""Addresses on which the tests insist, whatever the environment says of a server."""
+"""Fixed addresses of servers in tests, which no environment variable changes."""
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,9 +14,9 @@ _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 
 
 def insisted(project: Project, needs: Collection[str], *, defaults: bool = False) -> dict[str, FixedAddress]:
-    """The address of each of these servers that conftest.py, a test or a configuration for tests sets.
+    """Find the local address of each of these servers in conftest.py, tests and configurations for tests.
 
-    With `defaults` also one that is made of variables' defaults: the environment may say the rest of it.
+    With `defaults`, addresses made of defaults of environment variables count as well.
     """
     found: dict[str, FixedAddress] = {}
     shared = addresses.constants(project, defaults=defaults)

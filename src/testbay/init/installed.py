@@ -1,4 +1,4 @@
-"""Whether the Python that runs the tests has what the project imports."""
+"""The packages that the project imports and the Python of its tests lacks."""
 
 import json
 import shlex
@@ -50,7 +50,7 @@ _ALONE = "pip install pytest-django"
 
 
 def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[str] = ()) -> list[str]:
-    """The imports that the project's Python lacks, and what installs them; empty without any.
+    """List the missing packages, each with a command that installs them; empty if none is missing.
 
     `fixtures` are the servers whose fixtures the project's first test takes.
     """
@@ -71,7 +71,7 @@ def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[st
 
 
 def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
-    """Ask this Python for the names that it cannot import; none where it does not start."""
+    """Ask a Python which names it cannot import; empty if it does not start."""
     try:
         asked = process.run([python, "-c", _ASK, json.dumps(names)], cwd=root, timeout_s=30)
         return set(json.loads(asked.out))
@@ -80,7 +80,7 @@ def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
 
 
 def _without_pytest(project: Project, folder: Path, python: Path, lacking: Collection[str]) -> str:
-    """A project's environment that the tests would pass over; the packages of the project may be missing as well."""
+    """Describe a virtual environment of the project that lacks pytest, and maybe packages of the project."""
     others = f" and {', '.join(sorted(lacking)[:_SHOWN])}" if lacking else ""
     words = [] if project.has("pytest") and lacking else ["pytest"]
     words += [] if project.has("pytest-cov") and lacking else ["pytest-cov"]
@@ -92,7 +92,7 @@ def _without_pytest(project: Project, folder: Path, python: Path, lacking: Colle
 def _of_imports(
     project: Project, python: Path, lacking: list[str], imported: Mapping[str, str], *, passed: bool
 ) -> Iterator[str]:
-    """Say which imports are missing: a package that a file names has a command, another one its place."""
+    """Describe missing imports: with a command if a file of the project names the package, else with its place."""
     unnamed = [name for name in lacking if project.packages and not _is_named(name, project)]
     named = sorted(set(lacking) - set(unnamed))
     if named and not passed:
@@ -111,7 +111,7 @@ def _is_named(name: str, project: Project) -> bool:
 
 
 def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:
-    """Say what no source imports and its tests need all the same."""
+    """Describe missing packages that no source imports, but its tests need."""
     if "pytest_django" in lacking:
         yield f"pytest_django in {python}: {_command(project, []) if project.has('pytest-django') else _ALONE}"
     if "greenlet" in lacking:
@@ -130,7 +130,7 @@ def _command(project: Project, lacking: list[str]) -> str:
 
 
 def _imported(project: Project, source: Source) -> Iterator[str]:
-    """The packages that a module imports when it is loaded, those of the project's own folders left out."""
+    """List the packages that a module imports, without the standard library and the project's own."""
     if source.path.name in _SCRIPTS or _ASIDE & set(source.path.parts):
         return
     own = _own(project)
@@ -146,7 +146,7 @@ def _own(project: Project) -> set[str]:
 
 
 def _below_src(project: Project) -> set[str]:
-    """The project's own packages that are importable only when it is installed."""
+    """Return the project's packages below src/, unless the tests put that on Python's path."""
     settings = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "tox.ini", "setup.cfg")))
     settings += "".join(source.text for source in project.sources if source.path.name == "conftest.py")
     if "pythonpath" in settings or "sys.path" in settings:

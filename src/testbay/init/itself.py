@@ -1,4 +1,4 @@
-"""The place from which CI installs testbay: the one that this testbay was installed from (PEP 610)."""
+"""The requirement by which CI installs testbay: from where this testbay was installed (PEP 610)."""
 
 import json
 import re
@@ -23,9 +23,9 @@ ADVICE = (
 
 
 def requirement() -> str | None:
-    """The argument of pip for testbay, quoted for a shell; None where CI cannot reach what was installed here.
+    """Make the argument of pip for testbay, quoted for a shell; None if CI cannot reach the origin of this one.
 
-    It holds no credentials: what an address has of them is left out.
+    Credentials in the address are left out.
     """
     found = _origin()
     if found is None:
@@ -35,7 +35,7 @@ def requirement() -> str | None:
 
 
 def _origin() -> dict[str, Any] | None:
-    """Read what pip noted of an installation that came from no index."""
+    """Read `direct_url.json`, which pip writes for an installation that is not from an index; else None."""
     with suppress(metadata.PackageNotFoundError, ValueError):
         found = json.loads(metadata.distribution("testbay").read_text("direct_url.json") or "null")
         return found if isinstance(found, dict) else None
@@ -54,7 +54,7 @@ def _vcs(found: dict[str, Any]) -> str:
 
 
 def _clone(found: dict[str, Any]) -> str:
-    """The remote of a clone on this machine, and the commit that is checked out."""
+    """Make a requirement of a clone on this machine: its remote and its commit."""
     parts = urlsplit(str(found.get("url", "")))
     if parts.scheme != "file" or "dir_info" not in found:
         return ""
@@ -76,7 +76,7 @@ def _with_commit(address: str, commit: str) -> str:
 
 
 def _public(address: str) -> str:
-    """The address without a password, token or query; empty for one that only this machine can open."""
+    """Return an address without credentials and query; empty if only this machine can open it."""
     try:
         parts = urlsplit(address)
         host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"

@@ -1,6 +1,6 @@
-"""Read an expression of a source as text, where literals and constants of the project say it.
+"""Evaluation of expressions in sources as text, as far as literals and constants of the project allow.
 
-With `defaults`, a variable of the environment that is read counts as its default. A part that nothing says is UNKNOWN.
+With `defaults`, reading an environment variable gives its default. Unknown parts of a text are replaced by UNKNOWN.
 """
 
 import ast
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from testbay.init.variable import last
 
-UNKNOWN = "\0"  # stands in a text for a part of it: what is said around it may still be an address
+UNKNOWN = "\0"  # replaces one part of a text: the rest may still be an address
 _READS = ("getenv", "get", "environ", "config", "env", "str")
 _DEPTH = 20  # of expressions in expressions
-_LONGEST = 4096  # characters: a text that is made of itself twice, again and again, would fill the memory
+_LONGEST = 4096  # characters: a text that doubles itself again and again would fill the memory
 
 
 def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tuple[str, str]]:
-    """`HOST = "localhost"` at the top of a module, in a class or in a function: the name, and the value as text."""
+    """Yield name and value of assignments like `HOST = "localhost"`, in a module, class or function."""
     known: dict[str, str] = {}
     for statement in nodes:
         if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
@@ -28,13 +28,13 @@ def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tu
 
 
 def text_of(node: ast.expr, known: Mapping[str, str], depth: int = _DEPTH, *, defaults: bool = True) -> str:
-    """A literal, a name in `known`, a variable's default, or a text made of these; UNKNOWN for all else."""
+    """Evaluate a literal, a name in `known`, a variable's default, or a text made of these; otherwise UNKNOWN."""
     text = _made(node, known, depth, defaults=defaults)
     return text if len(text) <= _LONGEST else UNKNOWN
 
 
 def parts(nodes: Iterable[ast.AST]) -> set[ast.AST]:
-    """The pieces of which longer texts are made: alone, they say nothing."""
+    """Collect the nodes that are parts of longer texts, and are not addresses by themselves."""
     found: set[ast.AST] = set()
     for node in nodes:
         if isinstance(node, ast.JoinedStr):
@@ -60,7 +60,7 @@ def _made(node: ast.expr, known: Mapping[str, str], depth: int, *, defaults: boo
 
 
 def _operated(node: ast.BinOp, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
-    """`a + b`, and `"%s:%s" % (a, b)`; a sum of numbers is left out."""
+    """Evaluate `a + b` and `"%s:%s" % (a, b)`; UNKNOWN for other operators and for numbers."""
     left = text_of(node.left, known, depth, defaults=defaults)
     if isinstance(node.op, ast.Add) and not (_is_number(node.left) or _is_number(node.right)):
         return left + text_of(node.right, known, depth, defaults=defaults)
@@ -80,7 +80,7 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _called(node: ast.Call, known: Mapping[str, str], depth: int, *, defaults: bool) -> str:
-    """`"{}:{}".format(a, b)`, and the default of a variable that is read."""
+    """Evaluate `"{}:{}".format(a, b)`, `str(a)`, and the default of an environment variable."""
     name = last(node.func)
     if name == "format" and isinstance(node.func, ast.Attribute):
         text = text_of(node.func.value, known, depth, defaults=defaults)

@@ -1,4 +1,4 @@
-"""The variables that a Makefile sets for its tests: `APP_ENV=test pytest`, or `export APP_ENV = test` for all calls."""
+"""The variables that a Makefile sets for its tests: `APP_ENV=test pytest`, or `export APP_ENV = test`."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ _OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "COVERAGE_FI
 
 
 def for_tests(project: Project) -> dict[str, str]:
-    """The variables that its first call of pytest gets, those left out that say what testbay says itself."""
+    """Read the variables of the Makefile's first call of pytest, without those that testbay sets itself."""
     text = project.text("Makefile") or project.text("makefile")
     match = _CALL.search(text)
     try:

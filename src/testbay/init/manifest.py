@@ -1,4 +1,4 @@
-"""The manifest that `init` writes: what was found, each line with where it comes from."""
+"""The manifest that `init` writes: a line for each finding, with a comment on its source."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _WIDTH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A manifest to be written; `missing` says what a person has to add."""
+    """A manifest to be written; `missing` are messages about what a person has to add."""
 
     keys: list[Finding]
     env: list[Finding]
@@ -26,7 +26,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """The file."""
+        """The content of the file."""
         lines = [
             "# Made by `testbay init`; each line says what it was taken from. Keys: testbay explain reference/manifest"
         ]
@@ -74,7 +74,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
 
 
 def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[str, str]) -> list[Finding]:
-    """The ports at which the program looks for servers, whatever its environment says."""
+    """Make the key `ports` of the fixed ports at which the program looks for servers."""
     ports = {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
     ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
     ports = {need: said for need, said in ports.items() if need in found.needs}
@@ -84,7 +84,7 @@ def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[
 
 
 def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:
-    """Describe the servers to which no variable and no fixed address leads."""
+    """Describe the servers whose address the program reads from no variable and does not fix either."""
     far = [address for address in fixed.values() if not address.is_local]
     lines = [
         f"a way to {found.name(one.need)}: {one.where} names the host {one.host!r}, which only its network knows; "
@@ -129,12 +129,12 @@ def _needs(found: Servers) -> Finding:
 
 
 def _aligned(lines: list[Finding]) -> list[str]:
-    """Each line with its comment, all comments in one column where there is room."""
+    """Format lines with their comments, in one column if there is room."""
     texts = [f"{line.key} = {line.value}" for line in lines]
     column = max((len(text) for text in texts if len(text) <= _WIDTH // 2), default=0)
     return [f"{text:<{column}}  # {_comment(line.source)}" for text, line in zip(texts, lines, strict=True)]
 
 
 def _comment(text: str) -> str:
-    """Write a comment on one line, without what TOML forbids in it."""
+    """Replace the characters that TOML forbids in a comment, and limit its length."""
     return "".join(c if c.isprintable() else "?" for c in text)[:200]

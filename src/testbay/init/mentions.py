@@ -1,4 +1,4 @@
-"""Addresses in tests that are only mentioned: to a stand-in, to a parser, in a comparison."""
+"""Addresses in tests to which no test connects: arguments of fakes and parsers, and parts of comparisons."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ import re
 from testbay.init.project import Source
 from testbay.init.variable import last
 
-# Servers of these listen where the tests say; a real one there would take their port.
+# These packages start servers or fakes at the address: a real server there would take their port.
 _STAND_INS = ("fakeredis", "mockredis", "birdisle", "pytest_postgresql", "pytest_redis", "testing", "py_pglite")
 _PATCHED = re.compile(
     r"patch(?:\.object|\.dict)?\(\s*[^()]*(redis|valkey|psycopg|asyncpg|nats|connect|engine|pool)", re.IGNORECASE
@@ -16,7 +16,7 @@ _TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock
 
 
 def mentioned(source: Source) -> set[ast.AST]:
-    """The parts of a test in which an address is not that of a server the test connects to."""
+    """Collect the nodes of a test whose addresses are not those of servers it connects to."""
     if source.tree is None:
         return set()
     if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text):

@@ -1,4 +1,4 @@
-"""The creation of a project's tables."""
+"""The migrations of a project: how it creates its tables."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -16,7 +16,7 @@ _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigratio
 
 
 def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | None:
-    """The command or the folder; None when no file speaks of one. The server itself runs the `scripts` already."""
+    """Find the key `migrate` or `migrations`; None without migrations. The server itself runs `scripts` already."""
     if (project.root / "alembic.ini").is_file():
         return _command(f"{_alembic(project)} upgrade head", "alembic.ini")
     if project.table("tool", "alembic"):
@@ -29,7 +29,7 @@ def migrations(project: Project, scripts: Collection[Path] = ()) -> Finding | No
 
 
 def _alembic(project: Project) -> str:
-    """Alembic as a module, where its script imports from the project's folder, and only so that is on Python's path."""
+    """Return how to call Alembic: as a module if its env.py imports from the project's folder."""
     said = re.search(r"(?m)^prepend_sys_path[ \t]*=[ \t]*\S", project.text("alembic.ini"))
     scripts = [source for source in project.sources if source.path.name == "env.py"]
     packages = {source.path.parts[0].removesuffix(".py") for source in project.code}
@@ -42,7 +42,7 @@ def _command(line: str, source: str) -> Finding:
 
 
 def _target(project: Project) -> Finding | None:
-    """A target of the Makefile that needs nothing but the database, whose address the environment may say."""
+    """Find a target of the Makefile that needs nothing but a database, with an address from the environment."""
     text = project.text("Makefile") or project.text("makefile")
     fixed = re.findall(r"(?m)^\s*(?:export\s+)?(\w+)\s*:{0,2}=\s*\S*://", text)  # such a line wins over the environment
     for name in _TARGETS:
@@ -53,7 +53,7 @@ def _target(project: Project) -> Finding | None:
 
 
 def _alembic_below(project: Project) -> Finding | None:
-    """An alembic.ini in a folder: relative to it, or to the project, as its script_location has it."""
+    """Find an alembic.ini in a folder; its script_location is relative to that folder or to the project."""
     for path in _below(project, "alembic.ini"):
         location = project.ini(str(path)).get("alembic", "script_location", fallback="")
         if location and not location.startswith("%") and (project.root / path.parent / location).is_dir():
@@ -102,5 +102,5 @@ def _sql(project: Project, scripts: Collection[Path]) -> Finding | None:
 
 
 def _are_templates(project: Project, folder: Path, files: list[Path]) -> bool:
-    """Return whether some file holds a query with gaps, which the program fills and psql would refuse."""
+    """Return whether a file holds a query with placeholders, which psql would refuse."""
     return any(_GAP.search(_QUOTED.sub("''", project.text(str(folder / file.name)))) for file in files)

@@ -1,4 +1,4 @@
-"""The packages that a project says it depends on, in each of the files in which projects do that."""
+"""The packages that a project depends on, from all kinds of files that list them."""
 
 import ast
 import configparser
@@ -13,7 +13,7 @@ _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requi
 
 
 class Readable(Protocol):
-    """The project, as far as its packages are read from it."""
+    """The part of `Project` that is needed here; importing Project itself would be a cycle."""
 
     @property
     def root(self) -> Path:
@@ -33,7 +33,7 @@ class Readable(Protocol):
 
 
 def named(project: Readable) -> dict[str, str]:
-    """Every package, and the file that names it; the file that a reader would look into first has the last word."""
+    """Map every package to the file that names it; if several do, to the most usual one."""
     found: dict[str, str] = {}
     for file, texts in _lists(project):
         found |= dict.fromkeys(map(_package, texts), file)
@@ -41,7 +41,7 @@ def named(project: Readable) -> dict[str, str]:
 
 
 def extras(project: Readable) -> dict[str, str]:
-    """Every extra that a requirement asks for, and the requirement with its file: a driver is often one."""
+    """Map every extra to the requirement that asks for it, with its file: drivers are often installed so."""
     found: dict[str, str] = {}
     for file, texts in _lists(project):
         for text in texts:
@@ -51,7 +51,7 @@ def extras(project: Readable) -> dict[str, str]:
 
 
 def requirement_files(root: Path) -> list[str]:
-    """The lists for pip: `requirements*.txt`, and those in a folder `requirements/`."""
+    """List the requirement files of pip: `requirements*.txt`, and those in a folder `requirements/`."""
     files = [*root.glob("requirements*.txt"), *root.glob("requirements/*.txt")]
     return sorted(str(file.relative_to(root)) for file in files)
 
@@ -83,7 +83,7 @@ def _pyproject(project: Readable) -> list[str]:
 
 
 def _poetry(table: dict[str, Any]) -> list[str]:
-    """Poetry's keys as requirements, with their extras."""
+    """Convert a table of Poetry to requirements with their extras, without versions."""
     said = {name: value.get("extras") if isinstance(value, dict) else None for name, value in table.items()}
     return [
         f"{name}[{','.join(map(str, extras))}]" if isinstance(extras, list) else name for name, extras in said.items()
@@ -101,7 +101,7 @@ def _pipfile(project: Readable) -> list[str]:
 
 
 def _lines(project: Readable, file: str, section: str, option: str) -> list[str]:
-    """The lines of an option of an INI file; of every option when it is empty."""
+    """Return the lines of an option of an INI file, or of all options of the section if `option` is empty."""
     parser = project.ini(file)
     if not parser.has_section(section):
         return []
@@ -112,7 +112,7 @@ def _lines(project: Readable, file: str, section: str, option: str) -> list[str]
 
 
 def _setup(text: str) -> list[str]:
-    """The texts of setup()'s lists of requirements, those of names that hold a list included; nothing is executed."""
+    """Collect the requirements in the arguments of setup(), given as lists or names of lists, without executing it."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -135,6 +135,6 @@ def _setup(text: str) -> list[str]:
 
 
 def _package(requirement: str) -> str:
-    """The normalised name in a requirement; empty for an option or a comment."""
+    """Return the normalised name in a requirement; empty for an option or a comment."""
     match = _NAME.match(requirement)
     return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""

@@ -1,4 +1,4 @@
-"""The files of a project: its settings, its packages, its sources. Everything is read, nothing is executed."""
+"""The files of a project: settings, packages, sources. They are read, never executed."""
 
 import ast
 import configparser
@@ -52,12 +52,12 @@ class Source:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """Every part of the syntax tree: walked once, read by all who look for something in it."""
+        """All nodes of the syntax tree."""
         return list(ast.walk(self.tree)) if self.tree else []
 
     @cached_property
     def imports(self) -> list[str]:
-        """The packages that are imported at its top; what stands below `try` or `if` may be missing."""
+        """The packages that are imported at the top level; those below `try` or `if` are optional and left out."""
         found = []
         for statement in self.tree.body if self.tree else ():
             if isinstance(statement, ast.Import):
@@ -78,10 +78,10 @@ class Project:
     """A folder with a program in it. Paths are relative to `root`."""
 
     root: Path
-    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what was found out once
+    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # results computed once
 
     def text(self, name: str) -> str:
-        """A file's text; empty for one that is missing, too large or not text."""
+        """Read a file; empty if it is missing, too large or not UTF-8."""
         path = self.root / name
         try:
             with path.open("rb") if path.is_file() else BytesIO() as file:  # a pipe would be waited for
@@ -113,13 +113,13 @@ class Project:
 
     @cached_property
     def manage(self) -> str:
-        """Django's manage.py: here, else in the only folder that has one; empty without one."""
+        """The path of Django's manage.py: in the root, else in the only folder that has one; empty without one."""
         inner = sorted(str(file.relative_to(self.root)) for file in self.root.glob("*/manage.py"))
         names = ["manage.py"] if (self.root / "manage.py").is_file() else inner
         return names[0] if len(names) == 1 and "django" in self.text(names[0]) else ""
 
     def table(self, *keys: str) -> dict[str, Any]:
-        """A table within pyproject.toml; empty when it is missing."""
+        """Return a table of pyproject.toml; empty if it is missing."""
         found: Any = self.pyproject
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
@@ -127,7 +127,7 @@ class Project:
 
     @cached_property
     def packages(self) -> dict[str, str]:
-        """Every package the project names as its dependency, and the file that names it."""
+        """The packages that the project depends on, each with the file that names it."""
         return packages.named(self)
 
     @cached_property
@@ -144,20 +144,20 @@ class Project:
 
     @cached_property
     def inner(self) -> list[str]:
-        """The folders, two levels deep at most, that name packages of their own."""
+        """The folders, at most two levels deep, that name packages of their own."""
         files = [file for deep in ("*/", "*/*/") for name in _NAMES_PACKAGES for file in self.root.glob(deep + name)]
         folders = sorted({file.parent.relative_to(self.root) for file in files})
         return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)][:5]
 
     @property
     def only_inner(self) -> list[str]:
-        """The folders with packages of their own, where nothing of a program is outside of them."""
+        """The folders with packages of their own; empty if packages or sources are outside of them."""
         outside = [s for s in self.sources if not str(s.path).startswith(tuple(self.inner))]
         return [] if self.packages or outside else self.inner
 
     @cached_property
     def sources(self) -> list[Source]:
-        """The Python files, those of tools and environments left out."""
+        """The Python files, without those of tools and virtual environments."""
         found = []
         for path in self._python_files():
             found.append(Source(path=path, text=self.text(str(path))))
@@ -177,7 +177,7 @@ class Project:
 
     @property
     def code(self) -> list[Source]:
-        """The program's own sources, without its tests and migrations, and without what only shows how it is used."""
+        """The program's own sources, without tests, migrations, documentation and examples."""
         return [
             source
             for source in self.sources
@@ -185,18 +185,18 @@ class Project:
         ]
 
     def has(self, *packages: str) -> str:
-        """The first of these packages that the project depends on; empty when it names none of them."""
+        """Return the first of these packages that the project depends on; empty if none."""
         return next((name for name in packages if name in self.packages), "")
 
     def module(self, path: Path) -> str:
-        """The dotted name by which a file is imported from the project's root, or from its src/."""
+        """Return the dotted name by which a file is imported from the project's root, or from its src/."""
         parts = path.with_suffix("").parts
         parts = parts[1:] if parts[0] == "src" else parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     @cached_property
     def examples(self) -> dict[str, tuple[str, str]]:
-        """Variables of the example files that are kept beside the code: the value, and the file."""
+        """The variables of example files such as `.env.example`, each with value and file."""
         found: dict[str, tuple[str, str]] = {}
         for name in _EXAMPLES:
             for line in self.text(name).splitlines():
@@ -206,7 +206,7 @@ class Project:
 
 
 def _value(text: str) -> str:
-    """The value of a line of an example file, without its quotes and without the comment behind it."""
+    """Parse a value of an example file: without quotes and without a comment behind it."""
     if text[:1] in ("'", '"') and text[:1] in text[1:]:
         return text[1:].partition(text[0])[0]
     return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip().strip("\"'")

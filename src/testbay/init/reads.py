@@ -1,4 +1,4 @@
-"""Every variable of the environment that a program reads, with its default: from the syntax trees of its sources."""
+"""The environment variables that a program reads, with their defaults, from the syntax trees of its sources."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACH
 
 
 def reads(project: Project) -> list[Read]:
-    """Each name once; a read with a default before one without."""
+    """List the variables, each once; a read with a default comes before one without."""
     if "reads" not in project.known:
         project.known["reads"] = _reads(project)
     return list(project.known["reads"])
@@ -49,7 +49,7 @@ def _reads(project: Project) -> list[Read]:
 
 
 def _of_flask(project: Project) -> Iterator[Read]:
-    """The address that Flask-SQLAlchemy takes from `app.config.from_prefixed_env()`."""
+    """Find the variable that Flask-SQLAlchemy reads by `app.config.from_prefixed_env()`."""
     for source in project.code if project.has("flask-sqlalchemy") else ():
         for node in source.nodes:
             if isinstance(node, ast.Call) and last(node.func) == "from_prefixed_env":
@@ -59,14 +59,14 @@ def _of_flask(project: Project) -> Iterator[Read]:
 
 
 def _of_examples(project: Project) -> Iterator[Read]:
-    """Addresses of servers in the example files, however the program comes to read them."""
+    """Find variables with addresses of servers in the example files."""
     for name, (value, file) in project.examples.items():
         if _SERVER.match(value):
             yield Read(name=name, default="", required=False, where=file)
 
 
 def _client(read: Read, made: Mapping[str, str]) -> str:
-    """The server whose client is made with it: by its own name, or by the name that its value gets."""
+    """Name the server whose client takes the variable, by its name or by the name its value is assigned to."""
     here = f"{read.where.rpartition(':')[0]}:{read.target}".lower()
     return made.get(read.name.lower()) or made.get(here) or made.get(read.target.lower(), "")
 
@@ -104,7 +104,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
 
 
 def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run when the module is imported; the main program's own do not."""
+    """Yield the statements that run at import, without those below `if` and in functions."""
     for statement in body:
         if isinstance(statement, ast.ClassDef):
             yield from _at_import(statement.body)
@@ -117,7 +117,7 @@ def _is_environ(node: ast.expr) -> bool:
 
 
 def _asked(call: ast.Call) -> str:
-    """The variable that os.getenv, environ.get, environs' and django-environ's env or decouple's config asks for."""
+    """Name the variable that a call of os.getenv, environ.get, env (environs, django-environ) or config reads."""
     name = last(call.func)
     owner = last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     if name == "config" and owner == "dj_database_url":
@@ -131,7 +131,7 @@ def _asked(call: ast.Call) -> str:
 
 
 def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
-    """The calls below `with env.prefixed("SHOP_"):` of environs, each with what its names begin with."""
+    """Yield the calls below `with env.prefixed("SHOP_"):` of environs, each with the prefix."""
     if isinstance(node, ast.With):
         for item in node.items:
             call = item.context_expr
@@ -150,7 +150,7 @@ def _raises(call: ast.Call) -> bool:
 
 
 def _declared(nodes: list[ast.AST]) -> set[str]:
-    """The variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
+    """Return the variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
     calls = [node for node in nodes if isinstance(node, ast.Call) and last(node.func) in ("Env", "FileAwareEnv")]
     return {word.arg for call in calls for word in call.keywords if word.arg and isinstance(word.value, ast.Tuple)}
 

@@ -1,4 +1,4 @@
-"""The servers that a project needs: by the images of its compose files, and by the clients among its packages."""
+"""The servers that a project needs, by the images of its compose files and the clients among its packages."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import room_of
 from testbay.manifest.project import find_project
 
-# Names that Compose does not find by itself; the manifest names such a file.
+# Compose does not find these names by itself, so the manifest has to name such a file.
 _OTHERS = (
     *("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose-test.yml"),
     *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
@@ -53,12 +53,12 @@ _MODULES = {  # what sources import, where no file names packages
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """The needed servers, each with the place that shows the need, and the images that were named.
+    """The needed servers, each with the place that shows the need, and their images.
 
-    `compose` are the files that the manifest has to name; empty where the usual ones serve. `missing` is True when no
-    file has every server; `refused` says why files cannot be used. `scripts` are the folders of scripts that the
-    server runs when it is made, `others` the services of a compose file that testbay has no room for. `database` is the
-    one that the files make; empty where they say more than an image and a login, or more servers than PostgreSQL.
+    `compose` are the files that the manifest has to name; empty if the usual ones serve. `missing` tells that no file
+    has every server; `refused` says why files cannot be used. `scripts` are folders of scripts that the server runs
+    when it is created, `others` services that testbay cannot run itself. `database` is the database that the files
+    create; empty if they have more than an image and a login, or more servers than PostgreSQL.
     """
 
     needs: dict[str, str]
@@ -71,7 +71,7 @@ class Servers:
     database: str = ""
 
     def name(self, need: str) -> str:
-        """A dependency's name as the project's files have it: `redis` or `valkey` where they do not say Dragonfly."""
+        """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
         if need != "dragonfly":
             return need
         said = f"{self.images.get(need, '')} {self.needs.get(need, '')}".lower()
@@ -80,7 +80,7 @@ class Servers:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """One compose file, or several over each other: the image and the service of each server, or a refusal."""
+    """One compose file, or several merged: service and image of each server, or the reason of a refusal."""
 
     names: tuple[str, ...]
     images: dict[str, tuple[str, str]]
@@ -91,12 +91,12 @@ class _Seen:
 
     @property
     def name(self) -> str:
-        """The servers' names, for a person."""
+        """The names of the files, for messages."""
         return " + ".join(self.names)
 
 
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
-    """The servers that the project's files speak of."""
+    """Find the servers in the project's compose files, packages and sources."""
     usual = _usual(project.root, environ)
     seen = [_see(usual, environ, project.root)] if usual else []
     others = [project.root / name for name in _OTHERS if (project.root / name).is_file()]
@@ -131,7 +131,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
 
 
 def _clients(project: Project) -> dict[str, str]:
-    """The servers whose clients are among the packages; where no file names packages, among the imports."""
+    """Find the servers whose clients are among the packages or, if no file names packages, the imports."""
     named = {need: project.has(*clients.split()) for need, clients in _CLIENTS.items()}
     found = {need: f"{project.packages[client]}: {client}" for need, client in named.items() if client}
     for need, names in _EXTRAS.items():
@@ -148,13 +148,13 @@ def _clients(project: Project) -> dict[str, str]:
 
 
 def _layers(one: _Seen, root: Path) -> list[Path]:
-    """The usual file with this one over it; empty when there is no other."""
+    """Return the usual compose file with this one on top; empty without another file."""
     base = [root / name for name in COMPOSE_NAMES if (root / name).is_file() and name not in one.names]
     return [base[0], root / one.names[0]] if base and len(one.names) == 1 and one.names[0] not in COMPOSE_NAMES else []
 
 
 def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
-    """The files that `testbay run` finds by itself: the folder's own, else those of the repository it is part of."""
+    """Find the compose files that `testbay run` uses: the folder's own, else those of the repository."""
     try:
         if files := reader.find(root, environ):
             return files
@@ -167,7 +167,7 @@ def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
-    """The servers of compose files, as `testbay run` would start them."""
+    """Read compose files as `testbay run` would."""
     names = tuple(os.path.relpath(file, root) for file in files)
     try:
         reading = reader.read(files, environ)
@@ -188,7 +188,7 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
 
 
 def _database(services: Collection[ComposeService], found: Collection[str]) -> str:
-    """The database that the only server makes, if its image and its login are all that the file says of it."""
+    """Return the database of the only server, if the file gives no more than its image and its login."""
     servers = [one for one in services if room_of(one) in found]
     service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
     more = service is None or service.build or service.command or service.configs
@@ -198,7 +198,7 @@ def _database(services: Collection[ComposeService], found: Collection[str]) -> s
 
 
 def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
-    """Put the servers into a file of their own, where tests insist on a database that the project's file lacks."""
+    """Ask for a compose file of testbay's own if tests insist on a database that the project's file lacks."""
     asked = logins["postgres"].db if "postgres" in logins else ""
     if not asked or not found.database or asked == found.database or TEST_FILE in found.needs.get("postgres", ""):
         return found
@@ -206,7 +206,7 @@ def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
 
 
 def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
-    """A compose file with the servers alone; their data is thrown away. `logins` stand in the program itself."""
+    """Compose a file with the servers, without volumes. `logins` are those that are fixed in the program."""
     lines = [
         "# The servers of the tests, with or without Docker: testbay's embedded engine reads this file, too.",
         "services:",

@@ -1,4 +1,4 @@
-"""pydantic's settings classes: which classes are some, and the variables that their fields stand for."""
+"""The settings classes of pydantic, and the environment variables of their fields."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ _DEPTH = 5  # of classes in classes: more is a circle
 
 
 class SettingsClasses:
-    """The classes of a project, by name."""
+    """The settings classes of a project."""
 
     def __init__(self, project: Project) -> None:
         nodes = [node for source in project.code for node in source.nodes]
@@ -23,16 +23,16 @@ class SettingsClasses:
         self._classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
     def is_settings(self, node: ast.ClassDef) -> bool:
-        """Return whether it is derived from BaseSettings, through classes of the project or at once."""
+        """Return whether a class is derived from BaseSettings, directly or through classes of the project."""
         return any(last(base).endswith("BaseSettings") for one in self._line(node) for base in one.bases)
 
     @cached_property
     def all_fields(self) -> set[ast.AST]:
-        """The fields of all of them, as they stand in the sources."""
+        """The nodes of the fields of all settings classes."""
         return {field for node in self._classes.values() if self.is_settings(node) for field in node.body}
 
     def _line(self, node: ast.ClassDef) -> list[ast.ClassDef]:
-        """The class, then those of the project that it is derived from, the nearest first."""
+        """Return the class and its base classes in the project, the nearest first."""
         line = [node]
         for one in line:
             known = [self._classes[last(base)] for base in one.bases if last(base) in self._classes]
@@ -40,7 +40,7 @@ class SettingsClasses:
         return line
 
     def fields(self, node: ast.ClassDef, source: Source) -> Iterator[Read]:
-        """The variable of each field, those of the classes above included."""
+        """Yield the variable of each field, including those of base classes."""
         line = self._line(node)
         prefix, delimiter = _configured(line, "env_prefix"), _configured(line, "env_nested_delimiter")
         seen: set[str] = set()
@@ -53,7 +53,7 @@ class SettingsClasses:
                     yield from self._nested(self._member(read, annotation), annotation, delimiter, source, _DEPTH)
 
     def _member(self, read: Read, annotation: ast.expr) -> Read:
-        """A field of an Enum of the project takes the value of its first member."""
+        """Set the sample of a field whose type is an Enum of the project to its first member."""
         known = self._classes.get(last(annotation))
         if known is None or not any(last(base).endswith("Enum") for base in known.bases):
             return read
@@ -61,7 +61,7 @@ class SettingsClasses:
         return replace(read, sample=next(filter(None, members), read.sample))
 
     def _nested(self, read: Read, annotation: ast.expr, delimiter: str, source: Source, depth: int) -> Iterator[Read]:
-        """The fields of a model within a model, when the settings say how their names are joined."""
+        """Yield the variables of the fields of a nested model, if the settings have a delimiter for their names."""
         names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
         inner = [self._classes[name] for name in names if name in self._classes]
         models = [one for one in inner if any(last(base) == "BaseModel" for base in one.bases)]
@@ -76,7 +76,7 @@ class SettingsClasses:
 
 
 def settings_classes(project: Project) -> SettingsClasses:
-    """The classes of a project, looked for once."""
+    """Return the settings classes of a project, found only once."""
     if "classes" not in project.known:
         project.known["classes"] = SettingsClasses(project)
     found: SettingsClasses = project.known["classes"]
@@ -101,14 +101,14 @@ def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[R
 
 
 def _shortest(field: ast.AnnAssign) -> int:
-    """Read the least length of a field's value from `min_length`."""
+    """Return the `min_length` of a field, or 0."""
     words = [node for node in ast.walk(field) if isinstance(node, ast.keyword) and node.arg == "min_length"]
     numbers = [word.value.value for word in words if isinstance(word.value, ast.Constant)]
     return next((number for number in numbers if isinstance(number, int) and number < _LONG), 0)
 
 
 def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
-    """Read a field: its variable's name, its default as text, and whether it has none."""
+    """Return a field's variable, its default as text, and whether it is required."""
     assert isinstance(field.target, ast.Name)
     name, value = (prefix + field.target.id).upper(), field.value
     if isinstance(value, ast.Call) and last(value.func) == "Field":
@@ -125,12 +125,12 @@ def _field(field: ast.AnnAssign, prefix: str) -> tuple[str, str, bool]:
 
 
 def _alias(node: ast.expr) -> str:
-    """An alias, or the first of AliasChoices."""
+    """Return an alias, or the first of AliasChoices."""
     return text_of(node.args[0]) if isinstance(node, ast.Call) and node.args else text_of(node)
 
 
 def _configured(line: list[ast.ClassDef], key: str) -> str:
-    """A key of SettingsConfigDict or of an inner class, in the nearest class that sets it."""
+    """Return a key of SettingsConfigDict or of an inner class Config, from the nearest class that sets it."""
     for one in line:
         for node in ast.walk(one):
             named = isinstance(node, ast.keyword) and node.arg == key

@@ -1,4 +1,4 @@
-"""Addresses of servers in settings files that no variable overrules: INI, TOML, YAML and JSON, read line by line."""
+"""Addresses of servers in settings files: INI, TOML, YAML and JSON, read line by line."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]
 
 
 def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
-    """Keys with values that stand together, and where the first one stands."""
+    """Yield groups of keys on neighbouring lines, each with the place of the first one."""
     names = sorted(
         {
             file.name if not folder else f"{folder}{file.name}"
@@ -41,7 +41,7 @@ def _of(name: str, text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def alembic_is_fixed(project: Project) -> bool:
-    """Return whether Alembic's script takes the address in alembic.ini, whatever the environment says."""
+    """Return whether Alembic's env.py uses the address in alembic.ini, whatever the environment has."""
     if not re.search(r"(?m)^sqlalchemy\.url\s*=\s*postgresql", project.text("alembic.ini")):
         return False
     scripts = [source.text for source in project.sources if source.path.name == "env.py"]

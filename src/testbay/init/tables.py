@@ -1,4 +1,4 @@
-"""The requirements of a project in tables that no pip reads: those of Poetry, Pipenv, pdm, uv and Hatch."""
+"""The requirements in tables that pip does not read: those of Poetry, Pipenv, pdm, uv and Hatch."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _CARET = re.compile(r"\^(\d+)[\d.]*")
 
 
 def requirements(project: Project, *, built: bool) -> list[str]:
-    """List each of them once; Poetry's own are left out where it is `built`, as pip then reads them in the package."""
+    """List the requirements. Poetry's main ones are left out if the project is `built`: pip then reads them there."""
     return list(dict.fromkeys([*_listed(project), *_of_poetry(project, built=built), *_of_pipenv(project)]))
 
 
 def _listed(project: Project) -> Iterator[str]:
-    """Read the lists of requirements that stand under names of a tool's own."""
+    """Read the lists of requirements of pdm, uv and Hatch."""
     pdm = project.table("tool", "pdm", "dev-dependencies")
     hatch = (project.table("tool", "hatch", "envs", name) for name in _ENVIRONMENTS)
     lists = [
@@ -45,7 +45,7 @@ def _of_pipenv(project: Project) -> Iterator[str]:
 
 
 def _requirements(table: dict[str, Any]) -> Iterator[str]:
-    """A requirement for each key that has a version; what has a path, or is optional, is the project's own affair."""
+    """Make a requirement of each key that has a version; paths, URLs and optional ones are left out."""
     for name, value in table.items():
         about = value if isinstance(value, dict) else {"version": value}
         if name.lower() == "python" or about.get("optional") or about.keys() & {"path", "file", "url", "git"}:
@@ -56,7 +56,7 @@ def _requirements(table: dict[str, Any]) -> Iterator[str]:
 
 
 def _version(said: Any) -> str:
-    """The version as PEP 440 has it; empty where any will do, or where it is written in a way of a tool's own."""
+    """Convert a version to PEP 440; empty for any version, and for notations that PEP 440 lacks."""
     text = said.strip() if isinstance(said, str) else ""
     if caret := _CARET.fullmatch(text):
         return f">={text[1:]},<{int(caret[1]) + 1}"

@@ -1,4 +1,4 @@
-"""The tests of a project, and what they need to run."""
+"""The tests of a project, and the settings that they need."""
 
 import os
 import re
@@ -39,7 +39,7 @@ _TESTS = {
 
 
 def tests(project: Project) -> Finding | None:
-    """The folder of the tests: what pytest's settings say, else the usual ones; None without a test."""
+    """Find the folder of the tests: from pytest's settings, else a usual one; None without a test."""
     for name, paths in _testpaths(project):
         found = [path for path in paths if (project.root / path).is_dir()]
         if found:
@@ -61,7 +61,7 @@ def tests(project: Project) -> Finding | None:
 
 
 def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
-    """Each settings file of pytest that names folders."""
+    """Yield each settings file of pytest that has `testpaths`, with the folders."""
     named = project.table("tool", "pytest", "ini_options").get("testpaths")
     if named:
         yield "pyproject.toml", named if isinstance(named, list) else str(named).split()
@@ -71,7 +71,7 @@ def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
 
 
 def django_settings(project: Project) -> Finding | None:
-    """DJANGO_SETTINGS_MODULE, where only manage.py names it."""
+    """Make the variable DJANGO_SETTINGS_MODULE if only manage.py sets it."""
     said = str(project.pyproject.get("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
     match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text(project.manage))
     if not project.manage or match is None or "DJANGO_SETTINGS_MODULE" in said:
@@ -85,7 +85,7 @@ def django_settings(project: Project) -> Finding | None:
 
 
 def django_files(project: Project) -> Finding | None:
-    """The option by which pytest takes tests.py, as Django's own runner does."""
+    """Make the option of pytest that collects tests.py, as Django's own runner does."""
     files = [source.path for source in project.sources if source.path.name == "tests.py"]
     said = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
     if not files or not project.manage or "python_files" in said:
@@ -94,7 +94,7 @@ def django_files(project: Project) -> Finding | None:
 
 
 def overruled(project: Project) -> list[str]:
-    """Lines by which a .env file wins over the environment, and so over testbay."""
+    """Describe calls by which a .env file overrides the environment, and so testbay's values."""
     found = ((source, _OVERRIDES.search(source.text)) for source in project.code if (project.root / ".env").is_file())
     return [
         f"a way past .env: {source.path} calls {match[0]}, which puts .env above testbay's values"
@@ -104,7 +104,7 @@ def overruled(project: Project) -> list[str]:
 
 
 def own_servers(project: Project, needs: Collection[str]) -> list[str]:
-    """Tests that start servers themselves, whatever testbay has ready for them."""
+    """Describe tests that start servers themselves instead of using testbay's."""
     found = ((source, next(filter(_STARTERS.get, source.imports), "")) for source in project.sources if source.is_test)
     named = [f"{source.path}: it starts {_STARTERS[name]} of its own ({name})" for source, name in found if name]
     by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
@@ -113,7 +113,7 @@ def own_servers(project: Project, needs: Collection[str]) -> list[str]:
 
 
 def first_test(needs: list[str]) -> str:
-    """A test for each server, for a project that has none."""
+    """Compose a file with a test for each server, for a project without tests."""
     head = ['"""Real servers, for each test as new: the first tests, to be replaced by yours."""', ""]
     head += ["import asyncio", ""] if "nats" in needs else []
     return "\n".join([*head, "\n" + "\n\n".join(_TESTS[need] for need in needs)])

@@ -1,10 +1,10 @@
-"""One variable of the environment that a program reads, and what a syntax tree says of it."""
+"""An environment variable that a program reads."""
 
 import ast
 import re
 from dataclasses import dataclass
 
-# What a type takes, by a pattern of its name; the first that fits.
+# Valid values of types, by a pattern of the type's name; the first match counts.
 _SAMPLES = {
     r"\b([Ll]ist|([Ff]rozen)?[Ss]et|[Tt]uple|Sequence)\b": "[]",
     r"\b([Dd]ict|Mapping|json|Json)\b": "{}",
@@ -20,10 +20,10 @@ _SAMPLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """A variable; `required` when the program does not start without it, `sample` a value that its type takes.
+    """A variable. `required`: the program does not start without it; `sample` is a valid value of its type.
 
-    `target` is the name that its value gets, `client` the server whose client is made with it, where that is seen.
-    `short` is its name without a prefix that is the project's own; with `is_json` its value is a list in JSON.
+    `target` is the name its value is assigned to, `client` the server whose client takes it; empty if not known.
+    `short` is its name without the project's own prefix; `is_json`: its value is a list in JSON.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Read:
 
 
 def sample_of(kind: str) -> str:
-    """A value for a type, by its name; the first of a Literal."""
+    """Return a valid value of a type, by its name; for a Literal the first one."""
     if literal := re.search(r"Literal\[['\"]([^'\"]*)", kind):
         return literal[1]
     return next((sample for pattern, sample in _SAMPLES.items() if re.search(pattern, kind)), "test")
 
 
 def text_of(node: ast.expr) -> str:
-    """The text of a literal; empty for another thing."""
+    """Return the text of a string literal; empty for any other expression."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def last(node: ast.expr) -> str:
-    """The last name of a dotted one."""
+    """Return the last part of a dotted name; empty for any other expression."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""The variables by which a program finds its servers, and those it cannot start without."""
+"""The variables with the addresses of a program's servers, and those that it does not start without."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORE
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _ENGINE = "django.db.backends.postgresql"
-# What every command gets anyway.
+# The variables that every command gets anyway.
 _EXPORTED = {
     **{f"POSTGRES_{part}": f"{{postgres.{part.lower()}}}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DB")},
     **{f"DRAGONFLY_{part}": f"{{dragonfly.{part.lower()}}}" for part in ("HOST", "PORT")},
@@ -61,7 +61,7 @@ class _Meaning:
 
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
-    """One line of `[env]` for each name that the contract does not export as the program wants it."""
+    """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
     given = makefile.for_tests(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
@@ -93,7 +93,7 @@ def _guess(read: Read) -> str:
 
 
 def _meaning(read: Read, example: str) -> _Meaning | None:
-    """Interpret a variable: by an example of its value, by its name, else by the client it is for."""
+    """Determine server and kind of a variable, by an example of its value, by its client or by its name."""
     if re.search(r"\b(dbname|host)=\w", example or read.default):
         return _Meaning(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
     if match := re.match(r"(\w+)(\+\w+)?://", example or read.default):
@@ -107,7 +107,7 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
 
 
 def _by_name(read: Read, example: str) -> _Meaning | None:
-    """Interpret a variable by the client that it is given to, else by the words of its name."""
+    """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
@@ -139,7 +139,7 @@ def _has_sqlalchemy(project: Project) -> bool:
 
 
 def _sqlalchemy_scheme(project: Project) -> str:
-    """SQLAlchemy takes psycopg2 for a plain `postgresql://` until 2.1, then psycopg: the project's driver is named."""
+    """Return the scheme with the project's driver; SQLAlchemy's default is psycopg2 until 2.1, then psycopg."""
     if not _has_sqlalchemy(project):
         return ""
     texts = "".join(source.text for source in project.code)
@@ -158,13 +158,13 @@ def _quoted(text: str) -> str:
 
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
-    """Servers whose address the program reads from no variable that was found; none where it has no source."""
+    """List the servers whose address no variable holds; empty if the project has no sources."""
     told = {meaning.need for _, meaning in _meant(project)}
     return [need for need in needs if need not in told] if project.code else []
 
 
 def portless(project: Project) -> dict[str, str]:
-    """Servers whose host is read from a variable and whose port is not, with the variable."""
+    """Map the servers whose host is read from a variable, but not the port, to the place of the variable."""
     kinds: dict[str, set[str]] = {}
     hosts: dict[str, str] = {}
     for read, meaning in _meant(project):
@@ -175,7 +175,7 @@ def portless(project: Project) -> dict[str, str]:
 
 
 def without(kind: str, project: Project) -> list[str]:
-    """Servers of which variables tell something, but not this part of their address: `host`, `db`."""
+    """List the servers for which there are variables, but none for this part of the address: `host`, `db`."""
     told: dict[str, set[str]] = {}
     for _, meaning in _meant(project):
         told.setdefault(meaning.need, set()).add(meaning.kind)
@@ -183,7 +183,7 @@ def without(kind: str, project: Project) -> list[str]:
 
 
 def needed(project: Project) -> dict[str, str]:
-    """Servers that a variable is for by its default, its example, its type or the client that takes it."""
+    """Map the servers that a variable shows by its value, type or client to the place of the variable."""
     found: dict[str, str] = {}
     examples = {file for _, file in project.examples.values()}
     for read, meaning in _meant(project):
@@ -195,7 +195,7 @@ def needed(project: Project) -> dict[str, str]:
 
 
 def _meant(project: Project) -> Iterator[tuple[Read, _Meaning]]:
-    """Each variable that stands for a part of a server's address."""
+    """Yield each variable that holds an address of a server, or a part of one."""
     for read in reads(project):
         if meaning := _meaning(read, project.examples.get(read.name, ("", ""))[0]):
             yield read, meaning

@@ -80,12 +80,12 @@ CACHED
 
 
 def file(project: Project) -> Path:
-    """The place of the workflow: GitHub looks into no other folder than the one at the repository's root."""
+    """Return the path of the workflow, in the only folder that GitHub looks into."""
     return repository(project.root) / _FOLDER / f"{'-'.join(['testbay', *_below(project).parts])}.yml"
 
 
 def text(project: Project) -> str:
-    """The workflow; the project's own packages are installed as its files name them."""
+    """Compose the workflow, which installs the project's packages as its files name them."""
     below = _below(project)
     filled = {
         "NAME": _yaml(" ".join(["testbay", *below.parts])),
@@ -100,23 +100,23 @@ def text(project: Project) -> str:
 
 
 def _below(project: Project) -> PurePosixPath:
-    """The project's folder, seen from the repository's root."""
+    """Return the project's folder, relative to the repository's root."""
     return PurePosixPath(project.root.resolve().relative_to(repository(project.root)))
 
 
 def _runs(project: Project) -> PurePosixPath:
-    """The folder of the runs, seen from there: it is beside the compose file."""
+    """Return the folder of the runs, relative to the repository's root; it is beside the compose file."""
     root, kept = repository(project.root), find_project(project.root).resolve()
     return PurePosixPath(kept.relative_to(root) if kept.is_relative_to(root) else ".") / ".testbay/runs"
 
 
 def _yaml(text: str) -> str:
-    """Write a scalar: as it is where no character of it means something to YAML."""
+    """Format a YAML scalar, quoted if it holds special characters."""
     return text if re.fullmatch(r"[A-Za-z0-9._][\w ./-]*", text) else json.dumps(text)
 
 
 def _lists(project: Project) -> list[str]:
-    """The files that name the project's packages; of a folder `requirements/` the list for tests."""
+    """List the files that name the project's packages; of a folder `requirements/` only the one for tests."""
     files = sorted(file.name for file in project.root.glob("requirements*.txt"))
     inside = [
         f"requirements/{name}.txt" for name in _FOR_TESTS if (project.root / f"requirements/{name}.txt").is_file()
@@ -125,7 +125,10 @@ def _lists(project: Project) -> list[str]:
 
 
 def _install(project: Project) -> str:
-    """One line. Old pips know no groups, and need a package to install what it depends on; uv does both without."""
+    """Compose the command that installs the project and testbay.
+
+    uv installs groups, and dependencies of a project that is not a package, which an old pip does not.
+    """
     groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
     extras = _extras(project, "project", "optional-dependencies")
     words = _requirements(project)
@@ -141,7 +144,7 @@ def _install(project: Project) -> str:
 
 
 def packages(project: Project) -> str:
-    """The arguments of any pip for what the project itself needs today, quoted for a shell."""
+    """Compose the arguments by which any version of pip installs the project's packages, quoted for a shell."""
     words = _requirements(project)
     extras = _extras(project, "project", "optional-dependencies")
     if is_built(project):
@@ -173,7 +176,7 @@ def _texts(found: Any) -> list[str]:
 
 
 def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset()) -> list[str]:
-    """The packages of a group and of those that it includes."""
+    """List the packages of a dependency group and of the groups that it includes."""
     listed = groups.get(name, []) if name not in seen else []
     inner = [one["include-group"] for one in listed if isinstance(one, dict) and "include-group" in one]
     return _texts(listed) + [text for other in inner for text in _members(groups, other, seen | {name})]
@@ -189,7 +192,7 @@ def is_built(project: Project) -> bool:
 
 
 def _is_package(project: Project) -> bool:
-    """Whether `pip install .` can build it: without a build system, only where setuptools finds one package alone."""
+    """Return whether `pip install .` works: with a build system, or if setuptools finds exactly one package."""
     if project.table("tool", "uv").get("package") is False:
         return False
     if project.table("build-system") or (project.root / "setup.py").is_file() or (project.root / "src").is_dir():
@@ -199,7 +202,7 @@ def _is_package(project: Project) -> bool:
 
 
 def _branch(project: Project) -> str:
-    """The default branch, as far as a checkout knows it."""
+    """Determine the default branch from the files of the checkout."""
     root = Project(root=repository(project.root))
     said = re.fullmatch(r"ref: refs/remotes/origin/([\w./-]+)\s*", root.text(".git/refs/remotes/origin/HEAD"))
     checked_out = re.fullmatch(r"ref: refs/heads/([\w.-]+)\s*", root.text(".git/HEAD"))  # feature/x is not one
@@ -208,7 +211,7 @@ def _branch(project: Project) -> str:
 
 
 def _refs(root: Project) -> str:
-    """The branches that a checkout has, a line each."""
+    """List the branches of a checkout, one in each line."""
     heads = root.root / ".git/refs/heads"
     loose = "".join(f"refs/heads/{file.name}\n" for file in heads.glob("*") if file.is_file())
     return loose + root.text(".git/packed-refs")
