@@ -10,7 +10,9 @@ from error_monitor.patterns.queries import Queries
 from error_monitor.settings import Settings
 
 _VERSION = 1  # of testbay's report
-_FAILED, _NOTHING = 20, 23
+_EXIT_CODES = {"fail": 20, "error": 22, "pass": 0}
+_NOTHING = 23
+_LATE_SCANS = 3
 _MOST_LINES = 20
 
 
@@ -18,21 +20,28 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
     """Report a check for each pattern.
 
     It fails while the pattern is seen and severe enough, passes when it was resolved, has been quiet for so long or
-    comes so seldom that it is not as severe any more, and says nothing of a pattern that a person ignores.
+    comes so seldom that it is not as severe any more, and says nothing of a pattern that a person ignores. Quiet is
+    what was scanned to the end: while a source gives no answer, no pattern becomes quiet.
     """
     database = Database(settings)
     await database.open()
     try:
-        patterns = await Queries(database).severe(severities)
+        queries = Queries(database)
+        patterns = await queries.severe(severities)
+        began, ended = await queries.scanned(settings.monitor)
     finally:
         await database.close()
     now = datetime.now(UTC)
-    results = [result(one, now - timedelta(seconds=quiet_after_s), severities) for one in patterns]
+    until = ended or began or now  # without a scan, what was imported is all that there is
+    results = [result(one, until - timedelta(seconds=quiet_after_s), severities) for one in patterns]
+    if began:
+        patience = timedelta(seconds=max(quiet_after_s, _LATE_SCANS * settings.interval_s))
+        results.append(_scan(ended, is_late=now - until > patience))
     verdicts = {one["verdict"] for one in results}
     moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "version": _VERSION,
-        "exit_code": _FAILED if "fail" in verdicts else 0 if "pass" in verdicts else _NOTHING,
+        "exit_code": next((code for verdict, code in _EXIT_CODES.items() if verdict in verdicts), _NOTHING),
         "service": "error-monitor",
         "phase": "scheduled",
         "target": settings.monitor,
@@ -40,6 +49,13 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
         "finished": moment,
         "results": results,
     }
+
+
+def _scan(ended: datetime | None, *, is_late: bool) -> dict[str, Any]:
+    """The result of the monitor's own check: the patterns are as they were when it last read everything."""
+    when = f"ended at {ended:%Y-%m-%d %H:%M} UTC" if ended else "has not ended yet"
+    verdict, said = ("error", f"nothing new is known: the last complete scan {when}") if is_late else ("pass", when)
+    return {"check": "scan", "kind": "pattern", "verdict": verdict, "said": said, "evidence": []}
 
 
 def result(pattern: Mapping[str, Any], since: datetime, severities: Sequence[str]) -> dict[str, Any]:

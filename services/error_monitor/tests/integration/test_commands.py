@@ -113,7 +113,32 @@ def test_report_for_incidents(run: Run, monitor: Make, logs: LogFolder) -> None:
 
     verdicts = {result["check"]: result["verdict"] for result in json.loads(said)["results"]}
     assert (code, from_json(said).exit_code) == (0, 20)
-    assert verdicts == {prints["no pay"]: "fail", prints["no ship"]: "pass", prints["no pack"]: "skip"}
+    expected = {prints["no pay"]: "fail", prints["no ship"]: "pass", prints["no pack"]: "skip"}
+    assert verdicts == {**expected, "scan": "pass"}
+
+
+def test_what_was_not_scanned_is_not_quiet(run: Run, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
+    """A monitor that ended two days ago has seen no error since, and proves nothing by that."""
+    logs.fail(1)
+    run("scan")
+    postgres.execute("UPDATE error_monitor.scans SET finished_at = finished_at - interval '2 days'")
+    postgres.execute("UPDATE error_monitor.patterns SET last_seen = last_seen - interval '2 days'")
+
+    found = from_json(run("report", "--severity", "medium")[1])
+
+    assert [one.verdict for one in found.results] == ["fail", "error"]
+
+
+def test_a_pattern_is_as_grave_as_its_gravest_event(
+    run: Run, tmp_path: Path, postgres: "psycopg.Connection[Any]"
+) -> None:
+    """First a warning, with the same exception later an error: people have to be told of it."""
+    for at, level in enumerate(("WARNING", "ERROR", "INFO")):
+        file = tmp_path / f"{at}.log"
+        file.write_text(f"{level} cannot pay\n{failure('no pay')}")
+        assert run("import", str(file), "--service", "shop")[0] == 0
+
+    assert postgres.execute("SELECT level, severity FROM error_monitor.patterns").fetchall() == [("error", "medium")]
 
 
 def test_health_as_a_command(run: Run, monitor: Make) -> None:

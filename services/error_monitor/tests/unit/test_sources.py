@@ -5,7 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from error_monitor.sources.files import Files
+from error_monitor.sources.railway import nanoseconds
 from error_monitor.sources.records import Chunk, Position
 
 
@@ -38,3 +41,16 @@ def test_a_name_that_is_not_utf_8_has_a_key(tmp_path: Path) -> None:
     (stream,) = asyncio.run(Files([f"{tmp_path}/*.log"], "default", 3600).streams())
 
     assert stream.key == rf"files:default:{tmp_path}/caf\xe9.log"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("1970-01-01T00:00:01.123456789Z", 1_123_456_789),
+        ("1970-01-01T02:00:01.5+02:00", 1_500_000_000),  # Podman, in a zone of its own
+        ("1970-01-01T00:00:01", 1_000_000_000),
+    ],
+)
+def test_a_time_keeps_its_nanoseconds_and_its_zone(printed: str, expected: int) -> None:
+    """A time that is not understood would leave out a whole source."""
+    assert nanoseconds(printed) == expected

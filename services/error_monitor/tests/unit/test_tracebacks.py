@@ -1,5 +1,8 @@
 """Tracebacks that are easily misread."""
 
+import pytest
+
+from error_monitor.reading import foreign
 from error_monitor.reading.reader import Reader
 from error_monitor.reading.tracebacks import frame, read
 
@@ -76,3 +79,22 @@ def test_record_within_a_traceback() -> None:
         (1, (1, 2, 4, 5), "KeyError"),
         (3, (), None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "own"),
+    [
+        (
+            ["Error: outer", "    at a (/app/a.js:1:1) {", "  [cause]: Error: no", "      at b (/app/b.js:2:2)", "}"],
+            "a",
+        ),
+        (["panic: no", "", "goroutine 1 [running]:", "main.f(0x1)", "\t/app/main.go:7 +0x1"], "main.f"),
+        (["/app/x.rb:12:in 'S#o': no (NameError)", "", "    x", "    ^", "\tfrom bin/shop:3:in '<main>'"], "S#o"),
+    ],
+)
+def test_the_frame_of_another_language_is_that_of_the_exception(lines: list[str], own: str) -> None:
+    """Not of its cause, and not that of what it prints beside its stack."""
+    failure = foreign.read(lines)
+
+    assert failure
+    assert failure.frames[-1].function == own

@@ -138,6 +138,15 @@ class Queries:
             (monitor, limit),
         )
 
+    async def scanned(self, monitor: str) -> tuple[datetime | None, datetime | None]:
+        """When the first scan began that is on record, and when the last one ended that left nothing out."""
+        row = await self._database.fetch_one(
+            """SELECT min(started_at) AS began, max(finished_at) FILTER (WHERE is_complete) AS ended
+               FROM error_monitor.scans WHERE monitor = %s""",
+            (monitor,),
+        )
+        return (row["began"], row["ended"]) if row else (None, None)
+
     async def last_scan(self, monitor: str) -> DictRow | None:
         """The newest scan that ended, with its age."""
         return await self._database.fetch_one(

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from error_monitor.database import Connection, Database
 from error_monitor.patterns.records import Cursor, Seen, Step, Writer
 from error_monitor.patterns.weights import weigh
+from error_monitor.reading.event import LEVELS
 from error_monitor.scanning.lease import LeaseLostError
 
 _MOST_SERVICES = 50
@@ -28,6 +29,8 @@ ON CONFLICT (fingerprint) DO UPDATE SET
     last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     example = CASE WHEN EXCLUDED.last_seen >= known.last_seen THEN EXCLUDED.example ELSE known.example END,
     message = CASE WHEN EXCLUDED.last_seen >= known.last_seen THEN EXCLUDED.message ELSE known.message END,
+    level = (SELECT level FROM unnest(ARRAY['critical', 'error', 'warning', 'info', 'debug']) AS level
+        WHERE level IN (known.level, EXCLUDED.level) LIMIT 1),
     services = (SELECT array_agg(service) FROM (SELECT DISTINCT unnest(known.services || EXCLUDED.services) AS service
         ORDER BY 1 LIMIT 50) AS every),
     state = CASE WHEN known.state = 'resolved' AND EXCLUDED.last_seen > known.state_since THEN 'regressed'
@@ -221,6 +224,7 @@ def _pattern(events: list[Seen]) -> dict[str, Any]:
     newest = max(events, key=lambda one: one.time)
     return {
         **{name: getattr(newest, name) for name in _KEPT},
+        "level": max((one.level for one in events), key=LEVELS.index),
         "services": sorted({one.service for one in events})[:_MOST_SERVICES],
         "example": newest.example,
         "events": len(events),

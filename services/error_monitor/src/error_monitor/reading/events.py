@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import foreign, languages, tracebacks
+from error_monitor.reading import foreign, languages, structured, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -63,8 +63,7 @@ def _header(record: Open) -> str | None:
 def _failure(record: Open) -> Failure | None:
     """The exception of a record, from its text or from the fields of its JSON."""
     if not record.traceback:
-        texts = [line.text for line in record.lines]
-        return foreign.read(texts) if len(texts) > 1 else languages.read(texts)
+        return _told(record)
     said = record.lines[0].exception
     if isinstance(said, Failure):
         return said
@@ -77,6 +76,14 @@ def _failure(record: Open) -> Failure | None:
     if failure and failure.type is None and record.header:
         return _named_above(failure, record)
     return failure
+
+
+def _told(record: Open) -> Failure | None:
+    """The exception of a record that is no traceback: AWS Lambda's object of JSON, or another language's stack."""
+    if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
+        return structured.of_json(record.header.message[at:])
+    texts = [line.text for line in record.lines]
+    return foreign.read(texts) if len(texts) > 1 else languages.read(texts)
 
 
 def _printed(lines: list[str]) -> Failure | None:

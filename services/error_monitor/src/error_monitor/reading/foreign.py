@@ -20,19 +20,21 @@ JAVA = re.compile(
     r"\s+at (?P<function>[\w$.<>/]+)\((?P<file>[\w$.-]+\.\w+|Native Method|Unknown Source)(?::(?P<line>\d+))?\)"
 )
 NODE = re.compile(
-    r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?\s*$"
+    r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?(?: \{)?\s*$"
 )
 GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
 GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
 RUST_CALL = re.compile(r"\s+\d+: (?P<function>[\w:<>{}$., &*]+)$")
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
 STACK = re.compile(
-    rf"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |{languages.STACK.pattern}"
+    r"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |goroutine \d+ \["
+    rf"|{languages.STACK.pattern}"
 )
 MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
     r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
 )
+CAUSES = ("Caused by: ", "[cause]: ", "[errors]: ")
 LIBRARY = re.compile(
     r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
     r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\.|^/rustc/|/\.cargo/"
@@ -92,7 +94,10 @@ def _start(lines: Sequence[str]) -> int:
 
 def _end(lines: Sequence[str]) -> int:
     """Find the line where the first exception's own stack ends."""
-    return next((at for at, text in enumerate(lines) if text.startswith("Caused by: ")), len(lines))
+    return next(
+        (at for at, text in enumerate(lines) if text.lstrip().startswith(CAUSES)),
+        len(lines),
+    )
 
 
 def _frame(text: str) -> Frame | None:

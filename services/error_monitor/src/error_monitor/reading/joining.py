@@ -209,8 +209,8 @@ class Joiner:
         self._open(Open(level=line.level, phase="text", header=header, stamped=line.stamped, levelled=True), line)
 
     def _foreign(self, line: Line) -> None:
-        """The exception of another language, if a stack follows. Go's panics and Rust's need none."""
-        panics = bool(foreign.PANIC.match(line.text))
+        """The exception of another language, if a stack follows. Go's panics, Rust's and what ends Ruby need none."""
+        panics = bool(foreign.PANIC.match(line.text) or languages.RUBY.match(line.text))
         record = Open(level="error" if panics else None, phase="stack" if panics else "named", traceback=panics)
         self._open(record, line)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import dialects, foreign, tracebacks
+from error_monitor.reading import dialects, foreign, languages, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 
@@ -19,6 +19,8 @@ CREATED = re.compile(r"(?:source_traceback|Object created|Task was created)[^(]*
 QUOTE = '"""'
 KEPT_LINES, SPARE_LINES = 1500, 300
 BLANKS, NOISE = 12, 20
+_SHOWN = 4  # lines before those of the source that Ruby shows
+_BRACED = 60
 
 
 @dataclass(slots=True)
@@ -143,7 +145,14 @@ def _named(record: Open, line: Line) -> bool:
 def _foreign_stack(record: Open, line: Line) -> bool:
     """Inside the stack of another language."""
     rust = foreign.RUST.match(record.lines[0].text) if len(record.lines) == 1 else None
-    return (foreign.stacked(line.text) or bool(rust and rust["below"])) and record.add(line)
+    shown = line.text[0] == " " and len(record.lines) <= _SHOWN and languages.RUBY.match(record.lines[0].text)
+    belongs = foreign.stacked(line.text) or shown or _braced(record) or (rust and rust["below"])
+    return bool(belongs) and record.add(line)
+
+
+def _braced(record: Open) -> bool:
+    """Tell whether a line stands in the braces in which Node prints what an error has beside its stack."""
+    return record.lines[-1].text != "}" and any(line.text.endswith(" {") for line in record.lines[-_BRACED:])
 
 
 def _group(record: Open, line: Line) -> bool:

@@ -19,16 +19,17 @@ LEVELS = (
     "severity_text", "status", "@l",
 )  # fmt: skip
 TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t")
-LOGGERS = ("logger", "name", "logger_name", "log.logger", "target", "category")
+LOGGERS = ("logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
 SERVICES = ("service", "service.name", "container_name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT")
 REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id", "correlationId")
 EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
     "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
-    "exc", "error", "err", "full_message", "@x",
+    "exc", "error", "err", "full_message", "@x", "thrown", "context.exception",
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
+    "thrown.name",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
 INSTEAD = ("error", "err", "exception", *SAID, "reason", "detail")
@@ -174,6 +175,7 @@ def _said(fields: Mapping[str, Any]) -> str:
 def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     """The exception that a record carries: as text, as objects, within its message, or only by its name."""
     values = [flat[name] for name in EXCEPTIONS if name in flat]
+    values += [said for name in TEXTS if isinstance(said := flat.get(name), dict) and "errorType" in said]
     kind, said = _first(flat, KINDS), _first(flat, SAID) or ""
     for value in values:
         if text := _traceback(value):
@@ -200,7 +202,7 @@ def _traceback(value: Any) -> str | None:
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`{"error": {"type": …}}` as `{"error.type": …}`: both spellings are in use."""
     flat = dict(fields)
-    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields"):
+    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields", "thrown"):
         inner = fields.get(name)
         if isinstance(inner, dict):
             flat |= {f"{name}.{key}": value for key, value in inner.items()}

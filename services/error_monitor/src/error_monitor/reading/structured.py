@@ -1,15 +1,20 @@
 """Exceptions that a JSON record carries as objects: structlog's, Sentry's, OpenTelemetry's, and their like."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from error_monitor.reading import foreign
+from error_monitor.reading import foreign, languages
 from error_monitor.reading.event import Failure, Frame
 from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
 
-KINDS = ("exc_type", "type", "class", "name", "kind", "class_name")
-SAID = ("exc_value", "value", "message", "msg")
-STACKS = ("frames", "stacktrace", "stack", "traceback")
+KINDS = ("exc_type", "errorType", "type", "class", "name", "kind", "class_name")
+SAID = ("exc_value", "errorMessage", "value", "message", "msg")
+STACKS = ("frames", "stacktrace", "stackTrace", "stack", "traceback")
+JAVA, LAMBDA = "extendedStackTrace", '{"errorType":'
+PLACE = re.compile(r"(?P<file>\S+):(?P<line>\d{1,9})")
 FILES, FUNCTIONS, NUMBERS = ("filename", "file", "path", "abs_path"), ("name", "function", "method"), ("lineno", "line")
 MESSAGE_CHARS = 20_000
 
@@ -25,6 +30,14 @@ def failure_of(value: Any) -> Failure | None:
     return _chained(value, 0) if _kind(value[0]) else None
 
 
+def of_json(text: str) -> Failure | None:
+    """The exception in an object of JSON, as AWS Lambda prints it behind a line's own message."""
+    try:
+        return failure_of(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     """The exception that propagated comes first, what it came from follows."""
     stack = stacks[0]
@@ -33,7 +46,9 @@ def _chained(stacks: Sequence[Mapping[str, Any]], depth: int) -> Failure:
     return Failure(
         type=_kind(stack),
         message=(_text(stack, SAID) or "")[:MESSAGE_CHARS],
-        frames=tuple(_frame(item) for item in _frames(stack) if isinstance(item, dict)) or _printed(stack),
+        frames=tuple(_frame(item) for item in _frames(stack) if isinstance(item, dict))
+        or _printed(stack)
+        or _innermost_first(stack),
         members=tuple(_members(stack, depth)),
         source=_text(errors, FILES) if isinstance(errors, dict) else None,
         cause=_chained(stacks[1:], depth + 1) if more else None,
@@ -70,9 +85,32 @@ def _frames(stack: Mapping[str, Any]) -> list[Any]:
 
 def _printed(stack: Mapping[str, Any]) -> tuple[Frame, ...]:
     """Frames that Node's loggers hand on as one text."""
-    text = _text(stack, STACKS)
+    listed = next((value for name in STACKS if isinstance(value := stack.get(name), list)), [])
+    calls = "\n".join(one for one in listed if isinstance(one, str))  # AWS Lambda lists them
+    text = calls or _text(stack, (*STACKS, JAVA))
     found = foreign.read(text[:MESSAGE_CHARS].split("\n")) if text else None
     return found.frames if found else ()
+
+
+def _innermost_first(stack: Mapping[str, Any]) -> tuple[Frame, ...]:
+    """Frames of Log4j, as objects, or of Monolog, as places without the names of their functions."""
+    if isinstance(calls := stack.get(JAVA), list):
+        found = [_java(call) for call in calls if isinstance(call, dict)]
+    else:
+        called = stack.get("trace")
+        places = [stack.get("file"), *(called if isinstance(called, list) else [])]
+        found = [
+            Frame(file=at["file"], function="", line=int(at["line"]), in_app=not languages.LIBRARY.search(at["file"]))
+            for place in places
+            if isinstance(place, str) and (at := PLACE.fullmatch(place))
+        ]
+    return tuple(reversed(found))
+
+
+def _java(call: Mapping[str, Any]) -> Frame:
+    function = f"{call.get('class')}.{call.get('method')}"
+    made = _frame({**call, "function": function, "name": None})
+    return replace(made, in_app=not foreign.LIBRARY.search(function))
 
 
 def _frame(item: Mapping[str, Any]) -> Frame:

@@ -1,6 +1,7 @@
 """Railway, by its public GraphQL API: the logs of an environment's deployments."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ _LOGS = """query logs($deploymentId: String!, $startDate: DateTime, $endDate: Da
 }"""
 _ALIVE = ("SUCCESS", "CRASHED", "DEPLOYING", "SLEEPING", "REMOVING", "REMOVED", "FAILED")
 _NEWEST = 20
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 class RailwaySource:
@@ -110,7 +112,9 @@ def _entry(log: dict[str, Any], deployment: str, service: str) -> Entry:
 
 
 def nanoseconds(text: str) -> int:
-    """RFC 3339 with up to nine digits, which datetime cuts to six."""
-    whole, _, rest = text.removesuffix("Z").partition(".")
-    seconds = int(datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp())
-    return seconds * SECOND_NS + int((rest or "0")[:9].ljust(9, "0"))
+    """RFC 3339 with up to nine digits, which datetime cuts to six; Podman writes the machine's own zone."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is not a time")
+    seconds = int(datetime.fromisoformat(found[1] + (found[3] or "Z")).timestamp())
+    return seconds * SECOND_NS + int((found[2] or "0")[:9].ljust(9, "0"))
