@@ -147,7 +147,10 @@ def down(project: str, *, certain: bool) -> list[str]:
     left: list[str] = []
     for _ in range(_DOWN_ATTEMPTS):
         _docker("compose", "-p", project, "down", "-v", "--remove-orphans", "-t", "0")
-        left = _things_of(project)
+        try:
+            left = _things_of(project)
+        except OSError:
+            return [f"the containers of {project}, since docker does not answer"]
         looks_needed -= not left
         if looks_needed == 0:
             return []
@@ -156,6 +159,11 @@ def down(project: str, *, certain: bool) -> list[str]:
 
 
 def _things_of(project: str) -> list[str]:
+    """List a project's containers, networks and volumes.
+
+    Raises:
+        OSError: Docker does not answer, so it is not known.
+    """
     label = f"label=com.docker.compose.project={project}"
     found = []
     for kind, *listing in (
@@ -164,6 +172,8 @@ def _things_of(project: str) -> list[str]:
         ("volume", "volume", "ls", "-q"),
     ):
         answer = _docker(*listing, "--filter", label)
+        if answer.code != 0:
+            raise OSError(answer.err)
         found += [f"{kind} {name}" for name in answer.out.split()]
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from testbay.harness.dependencies import postgres
 from testbay.harness.engines import compose as engine
-from testbay.harness.plans import Published
+from testbay.harness.plans import Published, name_of
 from testbay.harness.stack import containers
 from testbay.manifest.compose.reading import ComposeFile, ComposeService, Granted, Prerequisite, Volume
 
@@ -218,3 +218,15 @@ def test_a_file_in_the_cluster_and_one_that_is_missing_are_left_out(tmp_path: Pa
     given = ("pg_hba.conf:/var/lib/postgresql/data/pg_hba.conf", "no.sql:/docker-entrypoint-initdb.d/no.sql")
 
     assert mounts(tmp_path, *given) == [("tmpfs", DATA["target"])]
+
+
+def test_a_docker_that_does_not_answer_has_not_removed_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its silence is no empty list: the record is kept, and `testbay gc` asks again."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    project = name_of("shop-1")
+
+    assert engine.collect({"id": "shop-1", "compose_project": project}) == [
+        f"the containers of {project}, since docker does not answer"
+    ]
