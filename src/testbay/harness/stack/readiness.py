@@ -60,7 +60,10 @@ def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> No
         if waiting and elapsed > timeout_s:
             raise _silent(stack, waiting, timeout_s)
         if waiting:
-            progress(f"{elapsed:.0f} s, waiting for " + "; ".join(f"{n}: {said}" for n, said in waiting.items()))
+            progress(
+                f"{elapsed:.0f} s, waiting for "
+                + "; ".join(f"{stack.request.called(n)}: {said}" for n, said in waiting.items())
+            )
             stack.check(pause)
             pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
 
@@ -89,7 +92,7 @@ def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:
     where = f", database {endpoint.db!r}" if name == "postgres" else ""
     service = stack.request.services[name].key
     return NotReadyError(
-        f"{name} refuses {who}{where}: {said}",
+        f"{stack.request.called(name)} refuses {who}{where}: {said}",
         why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
         "waiting changes nothing",
         todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
@@ -99,8 +102,9 @@ def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:
 
 def _silent(stack: Awaited, waiting: dict[str, str], timeout_s: float) -> NotReadyError:
     name, said = next(iter(waiting.items()))
+    first, *others = map(stack.request.called, waiting)
     return NotReadyError(
-        f"{' and '.join(waiting)} not ready after {timeout_s:g} s; the last answer of {name} was: {said}",
+        f"{' and '.join((first, *others))} not ready after {timeout_s:g} s; the last answer of {first} was: {said}",
         why="it is still starting, or it listens elsewhere",
         todo="read its log below; TESTBAY_READY_TIMEOUT=120 waits longer",
         evidence=_last_words(stack, name),

@@ -52,10 +52,11 @@ class Request:
     @property
     def said(self) -> str:
         """The request in words: the servers to start, the engine, and why that engine."""
-        names = ", ".join(map(self._called, self.manifest.needs)) or "no dependency"
+        names = ", ".join(map(self.called, self.manifest.needs)) or "no dependency"
         return f"{names} ({self.engine}: {self.reason})"
 
-    def _called(self, name: str) -> str:
+    def called(self, name: str) -> str:
+        """The name of a server for people: `redis`, where that is what stands in the room of Dragonfly."""
         return called(self.services[name], ROOMS[name]) if name in ROOMS and name in self.services else name
 
     @property

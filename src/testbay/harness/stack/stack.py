@@ -182,7 +182,7 @@ class Stack:
             self._look(wait_s, also)
         for event in self._bad_news:
             if event["event"] == "exited":
-                raise _exited(event["name"], event["code"], self.log_of(event["name"]))
+                raise _exited(self.request.called(event["name"]), event["code"], self.log_of(event["name"]))
             if event["event"] == "failed":
                 raise _failed(event)
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
@@ -256,7 +256,7 @@ def start(asked: Request, *, copies: Copies | None = None, progress: Progress = 
     registry.collect_dead(asked.settings.stacks_dir)
     for name, port in asked.manifest.ports.items():
         if not ports.is_free(port):
-            raise ports.taken(name, port, holders.holder(port, asked.settings))
+            raise ports.taken(asked.called(name), port, holders.holder(port, asked.settings))
     for _ in range(_PORT_RACES):
         try:
             return _start(asked, copies, progress)

@@ -117,6 +117,16 @@ def test_bad_news_that_come_with_awaited_news_are_not_lost(
     assert str(told.value).splitlines()[0] == what
 
 
+def test_a_server_that_ended_is_called_as_its_image(running: Stack) -> None:
+    """Redis, in the room of Dragonfly."""
+    redis = replace(running.request.services["dragonfly"], image="redis:7")
+    running.request = replace(running.request, services={"dragonfly": redis})
+    running._bad_news = [{"event": "exited", "name": "dragonfly", "code": 1}]
+
+    with pytest.raises(NotReadyError, match=r"^redis ended \(exit code 1\)"):
+        running.check()
+
+
 @pytest.mark.parametrize("builds", [True, False])
 def test_a_start_without_end_is_told_with_the_last_words(
     running: Stack,
