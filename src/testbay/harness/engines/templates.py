@@ -48,12 +48,14 @@ def save(entry: Path, data: Path) -> bool:
     """Keep a copy of `data` (of a stopped server); False when it could not be kept, which costs only time later."""
     scratch = entry.parent / f".{entry.name}-{os.urandom(3).hex()}"
     try:
+        if _bytes(data) > _MAX_BYTES:
+            return False  # it would be removed at once
         scratch.mkdir(parents=True, mode=0o700)
         _copy(f"{data}", f"{scratch / _DATA}")
         (scratch / _SEAL).write_text(json.dumps(_listing(f"{scratch / _DATA}")), encoding="utf-8")
         scratch.rename(entry)
     except OSError:
-        return False  # a full disk, a link (what it leads to would not be kept), or another run was first
+        return (entry / _SEAL).exists()  # another run was first; else a full disk, or a link, which is not followed
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     prune(entry.parent)

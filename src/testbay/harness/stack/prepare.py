@@ -155,8 +155,9 @@ def _migrated_at(kept: Stack) -> float:
 def _keep(stack: Stack, voice: Voice) -> None:
     """Save the data of a cold start as a template for later starts."""
     if stack.request.template and not stack.warm and not stack.joined:
-        stack.save_template(voice.progress)
-        voice.detail("kept as a template: the next start with these migrations copies it (--cold does not)")
+        kept = "kept as a template: the next start with these migrations copies it (--cold does not)"
+        not_kept = "note: not kept as a template, for want of room, or as its data is larger than 1 GB or has links"
+        voice.detail(kept if stack.save_template(voice.progress) else not_kept)
 
 
 def prepare_lease(stack: Stack, voice: Voice) -> list[str]:

@@ -129,14 +129,18 @@ class Stack:
         """Add facts to the stack's record, for `testbay ps` and later callers."""
         self.line.say({"do": "record", "facts": facts})
 
-    def save_template(self, progress: Progress) -> None:
-        """Keep the migrated database for later runs; the server is stopped for it and waited for again."""
+    def save_template(self, progress: Progress) -> bool:
+        """Keep the migrated database for later runs, and return whether that was possible.
+
+        The server is stopped for it and waited for again.
+        """
         self.line.say({"do": "snapshot", "name": "postgres", "template": self.request.template})
         deadline = time.monotonic() + _START_LIMIT_S
-        while not any(event["event"] == "snapshot" for event in self._look(1.0)):
+        while not (done := [event for event in self._look(1.0) if event["event"] == "snapshot"]):
             if self._stopped is not None or time.monotonic() > deadline:
-                return  # the next call is told why
+                return False  # the next call is told why
         await_ready(self, progress)
+        return bool(done[0]["kept"])
 
     def leave(self) -> None:
         """Disconnect from the guard without ending the stack."""

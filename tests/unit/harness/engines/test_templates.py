@@ -52,6 +52,16 @@ def test_link_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "templates").iterdir()) == []
 
 
+def test_one_that_would_be_removed_at_once_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of gigabytes is no use as a template."""
+    monkeypatch.setattr(templates, "_MAX_BYTES", 99)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/1").write_bytes(b"x" * 100)
+
+    assert not templates.save(tmp_path / "templates/abc", tmp_path / "made")
+    assert not (tmp_path / "templates").exists()
+
+
 def test_no_entry_is_no_copy(tmp_path: Path) -> None:
     """An entry that was never made is simply not there."""
     assert not templates.restore(tmp_path / "templates" / "abc", tmp_path / "new")
@@ -78,7 +88,7 @@ def test_damaged_entry_is_removed_and_never_used(entry: Path, tmp_path: Path, da
 
 def test_second_to_save_keeps_the_first(entry: Path, tmp_path: Path) -> None:
     """Two runs that make the same entry at once: one is kept, nothing half-made remains."""
-    assert not templates.save(entry, tmp_path / "made")
+    assert templates.save(entry, tmp_path / "made")
     assert [child.name for child in entry.parent.iterdir()] == ["abc"]
 
 

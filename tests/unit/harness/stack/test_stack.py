@@ -8,10 +8,11 @@ import pytest
 
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
-from testbay.harness.stack import exports, readiness, request, stack
+from testbay.harness.stack import exports, prepare, readiness, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
+from testbay.output import Voice
 from testbay.settings import Settings
 
 Service = Callable[..., Manifest]
@@ -115,6 +116,25 @@ def test_bad_news_that_come_with_awaited_news_are_not_lost(
             running.check()
 
     assert str(told.value).splitlines()[0] == what
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_template_is_called_kept_where_it_was(
+    running: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kept: bool,  # noqa: FBT001
+) -> None:
+    """The guard says whether there was room for it."""
+    monkeypatch.setattr(stack, "await_ready", lambda *_: None)
+    ours, guard = socket.socketpair()
+    running.line = Lifeline(ours, None, running.home / "guard.log")
+    with ours, guard:
+        guard.sendall(json.dumps({"event": "snapshot", "kept": kept}).encode() + b"\n")
+        prepare._keep(running, Voice(environ={}))
+
+    said = capsys.readouterr().out.strip()
+    assert said.startswith("kept as a template: " if kept else "note: not kept as a template, for want of room")
 
 
 def test_a_server_that_ended_is_called_as_its_image(running: Stack) -> None:
