@@ -80,7 +80,7 @@ def signals_as_errors() -> Iterator[None]:
     received: list[int] = []
 
     def interrupted() -> InterruptedRunError:
-        todo = "everything was torn down; run it again"
+        todo = "what this call had started has ended; run it again"
         return InterruptedRunError(f"interrupted by {signal_name(received[0])}", todo=todo)
 
     def raise_it(number: int, _frame: object) -> None:

@@ -192,7 +192,7 @@ def test_an_interruption_unwinds_as_one_error(number: signal.Signals) -> None:
         signal.raise_signal(number)
 
     assert str(interrupted.value) == (
-        f"interrupted by {number.name}\n  do:       everything was torn down; run it again"
+        f"interrupted by {number.name}\n  do:       what this call had started has ended; run it again"
     )
 
 
