@@ -207,7 +207,19 @@ def keep_pristine(endpoint: Endpoint) -> None:
     Raises:
         OSError: The server refused.
     """
-    _admin(endpoint, f"CREATE DATABASE {_quoted(pristine(endpoint).db)} TEMPLATE {_quoted(endpoint.db)}")
+    made = f"CREATE DATABASE {_quoted(pristine(endpoint).db)} TEMPLATE {_quoted(endpoint.db)}"
+    _admin(endpoint, end_workers(endpoint.db), made)
+
+
+def end_workers(db: str) -> str:
+    """Make the statement that ends the workers of extensions (TimescaleDB's) in a database, which bar it from copying.
+
+    The server starts them again.
+    """
+    name = db.replace("'", "''")
+    others = "'client backend', 'walsender', 'autovacuum worker'"
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    return f"{query} WHERE datname = '{name}' AND backend_type NOT IN ({others})"
 
 
 def pristine(endpoint: Endpoint) -> Endpoint:

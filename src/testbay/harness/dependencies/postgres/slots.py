@@ -37,7 +37,13 @@ from testbay.harness.dependencies.postgres.changes import (
     tell_prepared,
 )
 from testbay.harness.dependencies.postgres.cloning import Strategies
-from testbay.harness.dependencies.postgres.server import LEASE_MARK, PRISTINE_LOCK, beginning, pristine
+from testbay.harness.dependencies.postgres.server import (
+    LEASE_MARK,
+    PRISTINE_LOCK,
+    beginning,
+    end_workers,
+    pristine,
+)
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 
 _GONE_WITHIN_S = 0.25  # a session whose client has just closed it is seen for another moment
@@ -81,6 +87,7 @@ class Cluster:
         """Keep the migrated database as it is before the first test: everything is cloned from that."""
         known = self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [self._template]).fetchone()
         if known is None:
+            self._admin.execute(end_workers(self.endpoint.db).encode())
             self.run("CREATE DATABASE {} TEMPLATE {}", self._template, self.endpoint.db)
 
     def slot(self, number: int) -> "Database":
@@ -96,6 +103,7 @@ class Cluster:
         """Clone the template under a name, and give the clone the settings that CREATE DATABASE does not copy."""
         with self._gate.open("ab") as gate:  # the template is not migrated meanwhile; others may clone it too
             fcntl.flock(gate, fcntl.LOCK_SH)
+            self._admin.execute(end_workers(self._template).encode())
             strategy = self._strategies.next()
             began = time.perf_counter()
             try:
