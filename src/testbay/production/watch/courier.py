@@ -10,7 +10,8 @@ from typing import Literal
 
 from testbay.errors import NotDeliveredError
 from testbay.production.watch import words
-from testbay.production.watch.desk import Desk, Incident, Notice
+from testbay.production.watch.desk import Desk
+from testbay.production.watch.records import Incident, Notice
 from testbay.production.watch.words import Letter
 from testbay.text import plural
 

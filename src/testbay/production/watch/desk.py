@@ -8,67 +8,17 @@ and what outlives them is.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from testbay.production.checks.report import Result, Verdict
+from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.incidents.findings import cause
 from testbay.production.incidents.marker import digest
+from testbay.production.watch.records import Changes, Happening, Incident, Notice, NoticeKind, Standing
 
-NoticeKind = Literal["open", "again", "close", "channel"]
 _BAD = ("fail", "stale", "error")
 _TOGETHER_S = 5.0  # checks that fail for one cause are asked at different moments: the message waits for them
 _MOST_MEMBERS = 500
 _EVIDENCE = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones without an excuse.
-
-    One that `has_passed` is well until an outage begins; of one that never did, nothing good is known.
-    """
-
-    verdict: Verdict | Literal["unknown"] = "unknown"
-    at: float = 0.0
-    bad: int = 0
-    good: int = 0
-    unheld: int = 0
-    since: float = 0.0
-    incident: int = 0
-    said: str = ""
-    evidence: tuple[str, ...] = ()
-    kind: str = ""
-    took_s: float | None = None
-    has_passed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Incident:
-    """One cause at one target, from the first bad round to the good one that ended it. `members` are its checks."""
-
-    id: int
-    service: str
-    target: str
-    kind: Verdict
-    cause: str
-    opened: float
-    said: str
-    members: tuple[Series, ...] = ()
-    recovered: tuple[Series, ...] = ()
-    announced: float = 0.0
-    reminded: int = 0
-    closed: float = 0.0
-    commit: str = ""
-    gone: bool = False  # it ended since its last check is not asked any more: nothing says that it is well
-
-    @property
-    def goes_on(self) -> bool:
-        return not self.closed
-
-    @property
-    def failing(self) -> tuple[Series, ...]:
-        return tuple(one for one in self.members if one not in self.recovered)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,33 +32,6 @@ class Etiquette:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
-    """One message to one channel. `about` is the channel that fails, for a notice of that kind."""
-
-    id: int
-    incident: int
-    kind: NoticeKind
-    number: int
-    channel: str
-    posted: float
-    due: float
-    state: Literal["waiting", "sending", "sent", "dropped", "lost"] = "waiting"
-    attempts: int = 0
-    about: str = ""
-    again: bool = False  # it was being sent when the watcher ended: it may have arrived
-
-
-@dataclass(frozen=True, kw_only=True)
-class Happening:
-    """A line in the time line of an incident."""
-
-    incident: int
-    at: float
-    text: str
-    author: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Heard:
     """The result of one round."""
 
@@ -116,16 +39,6 @@ class Heard:
     result: Result
     at: float
     held: bool = False  # by a rollout, or by planned work
-
-
-@dataclass(kw_only=True)
-class Changes:
-    """The changes that are not written to the store yet."""
-
-    standings: dict[Series, Standing] = field(default_factory=dict)
-    incidents: dict[int, Incident] = field(default_factory=dict)
-    notices: dict[int, Notice] = field(default_factory=dict)
-    happenings: list[Happening] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)

@@ -18,7 +18,7 @@ from testbay.production.checks.report import Verdict
 from testbay.production.history.entries import CONTROL, Entry, History, Outcome
 from testbay.production.history.slowness import Series
 from testbay.production.watch import store
-from testbay.production.watch.desk import Incident
+from testbay.production.watch.records import Incident
 from testbay.production.watch.store import DAY_S, FILE, HOUR_S
 
 _FINE_S = 2 * DAY_S

@@ -8,7 +8,7 @@ from testbay.manifest.checkbase import LIVE
 from testbay.production.checks import runner
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history.slowness import Series
-from testbay.production.watch.desk import Standing
+from testbay.production.watch.records import Standing
 from testbay.production.watch.watcher import Watcher
 
 Now = Verdict | Literal["unknown"]

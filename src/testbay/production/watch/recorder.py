@@ -9,8 +9,9 @@ from typing import Any
 
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
-from testbay.production.watch.desk import Changes, Desk, Heard
+from testbay.production.watch.desk import Desk, Heard
 from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.records import Changes
 from testbay.production.watch.store import WatchStore
 
 _MOST_WAITING = 500_000  # rounds that wait for a store that cannot be written: some 80 MB

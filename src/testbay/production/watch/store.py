@@ -21,8 +21,9 @@ from pydantic import TypeAdapter
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import packing
-from testbay.production.watch.desk import Changes, Desk, Happening, Incident, Notice, Standing
+from testbay.production.watch.desk import Desk
 from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.records import Changes, Happening, Incident, Notice, Standing
 
 FILE = "watch.db"
 VERSION = 1

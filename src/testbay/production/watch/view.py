@@ -14,9 +14,9 @@ from testbay.production.history.slowness import Series
 from testbay.production.statuspage import render
 from testbay.production.statuspage.page import draw
 from testbay.production.watch import export, packing, store
-from testbay.production.watch.desk import Happening, Incident
 from testbay.production.watch.facts import ORDER, Stands
 from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.records import Happening, Incident
 from testbay.production.watch.store import DAY_S, FILE
 from testbay.production.watch.words import lasted
 

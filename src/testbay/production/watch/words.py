@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from testbay.production.incidents.issue_text import clock_time, length
-from testbay.production.watch.desk import Incident
+from testbay.production.watch.records import Incident
 from testbay.text import one_line, plural
 
 Tone = Literal["bad", "good", "warning"]

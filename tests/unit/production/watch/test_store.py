@@ -12,8 +12,9 @@ import pytest
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import export, store, view
-from testbay.production.watch.desk import Changes, Desk, Standing
+from testbay.production.watch.desk import Desk
 from testbay.production.watch.packing import Told
+from testbay.production.watch.records import Changes, Standing
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
 
 START = 1_700_000_000 // DAY_S * DAY_S
