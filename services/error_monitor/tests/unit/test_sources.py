@@ -3,10 +3,12 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from error_monitor.sources.containers import Container
 from error_monitor.sources.files import Files
 from error_monitor.sources.railway import nanoseconds
 from error_monitor.sources.records import Chunk, Position
@@ -54,3 +56,24 @@ def test_a_name_that_is_not_utf_8_has_a_key(tmp_path: Path) -> None:
 def test_a_time_keeps_its_nanoseconds_and_its_zone(printed: str, expected: int) -> None:
     """A time that is not understood would leave out a whole source."""
     assert nanoseconds(printed) == expected
+
+
+class Engine:
+    """A container whose log has these pieces, as Docker's engine hands them on."""
+
+    id, name = "c1", "shop"
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    def logs(self, **_: object) -> Iterator[bytes]:
+        yield from self._pieces
+
+
+def test_a_line_that_the_engine_cut_is_whole_again() -> None:
+    """It puts the time of the line before each 16 KiB of it, which would stand in the midst of a record of JSON."""
+    stamp = b"2026-11-29T08:00:00.123456789Z "
+    engine = Engine(stamp + b"{" + b"a" * 16383, stamp + b"b" * 16384, stamp + b"}\n", stamp + b"next\n")
+    chunk = asyncio.run(Container(engine, "stderr", "shop", "m", 0.0).read({"time": 0, "seen": {}}))
+
+    assert list(chunk.batches[0].lines) == [b"{" + b"a" * 16383 + b"b" * 16384 + b"}", b"next"]

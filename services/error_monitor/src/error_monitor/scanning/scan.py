@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from error_monitor import logs
+from error_monitor.database import AWAY, NOT_MIGRATED
 from error_monitor.metrics import Metrics
 from error_monitor.patterns.records import Cursor, Step, Writer
 from error_monitor.patterns.store import CursorMovedError, Store
 from error_monitor.redaction import redact
+from error_monitor.scanning.lease import LeaseLostError
 from error_monitor.scanning.reader import Readers
 from error_monitor.settings import Settings
 from error_monitor.sources.records import Chunk, Source, SourceError, Stream
@@ -79,6 +81,11 @@ class Scanner:
                     await job.read(source.name, stream)
                 except SourceError as exc:
                     errors.append(str(exc))
+                except (*AWAY, *NOT_MIGRATED, LeaseLostError):
+                    raise
+                except Exception as exc:  # noqa: BLE001 -- what one stream holds must not end the reading of all others
+                    log.error("stream_failed", stream=stream.key, error=logs.trace(exc))  # noqa: TRY400 -- one line: a traceback would become a pattern
+                    errors.append(f"what {stream.key} holds cannot be stored: {type(exc).__name__}")
             await job.settle()
         except SourceError as exc:
             errors.append(str(exc))

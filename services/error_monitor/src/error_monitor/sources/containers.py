@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import docker
 
 _MOST_LINES = 5000
+_MOST_BYTES = 16 << 20  # of the lines of one read
 _SERVICE_LABEL = "com.docker.compose.service"
 
 
@@ -89,6 +90,7 @@ class Container:
         was_there = not seen
         left = Counter(seen)
         lines: list[bytes] = []
+        room = _MOST_BYTES
         keys: list[str] = []
         times: list[int] = []
         for time_ns, text in itertools.islice(self._lines(last), _MOST_LINES + sum(seen.values())):
@@ -100,6 +102,9 @@ class Container:
             lines.append(text[:MAX_LINE_BYTES])
             keys.append(key)
             times.append(time_ns)
+            room -= len(lines[-1])
+            if room < 0:
+                break
         if not lines:
             return Chunk(position=position)
         newest = max(times)
@@ -110,7 +115,7 @@ class Container:
             position={"time": newest, "seen": dict(at_newest + seen if newest == last else at_newest)},
             batches=[Batch(origin="", service=self._service, lines=lines, times=[time / SECOND_NS for time in times])],
             gaps=[] if was_there else [gap],
-            has_more=len(lines) >= _MOST_LINES,
+            has_more=len(lines) >= _MOST_LINES or room < 0,
         )
 
     def _lines(self, since_ns: int) -> Iterator[tuple[int, bytes]]:
@@ -126,6 +131,8 @@ class Container:
                 last = nanoseconds(stamp.decode("ascii"))
             except ValueError:
                 text = line  # the rest of a line that the engine cut
+            else:
+                text = text.replace(stamp + b" ", b"")  # which stands before each 16 KiB of a line
             if last >= since_ns:
                 yield last, text
 

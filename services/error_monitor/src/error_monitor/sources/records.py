@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 Position = Mapping[str, Any]  # how far a stream was read; JSON, of whatever shape its source likes
 
-MAX_LINE_BYTES = 64 * 1024  # the rest of a longer line is passed over
+MAX_LINE_BYTES = 256 * 1024  # the rest of a longer line is passed over; Java prints 1 024 frames into one of JSON
 
 
 class SourceError(Exception):
