@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbay import settings
-from testbay.harness.plugin import hints, reruns
+from testbay.harness.plugin import hints, imports, reruns
 from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.evidence import Causes
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add a suite's settings, and the option of `testbay run`."""
+    """Add a suite's settings, and the option of `testbay run`; it is the first hook, before most of us is loaded."""
+    imports.begin()
     group = parser.getgroup("testbay")
     group.addoption(
         "--testbay-strict",
@@ -71,6 +72,7 @@ def pytest_load_initial_conftests(
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
+    config.add_cleanup(imports.end)
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(hints.Hints(lambda: is_meant(config.rootpath)), "testbay-hints")

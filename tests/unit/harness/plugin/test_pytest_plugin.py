@@ -139,6 +139,19 @@ def test_without_the_option_nothing_happens(run: Pytest, tmp_path: Path) -> None
     assert (done.returncode, list(tmp_path.glob("*.jsonl"))) == (0, [])
 
 
+def test_our_modules_are_imported_as_they_are(run: Pytest) -> None:
+    """Not rewritten as tests are, which each process would do anew where Python may write no bytecode."""
+    text = """
+import pytest
+pytest.register_assert_rewrite("testbay.harness.leases")  # as for a plugin's modules
+
+def test_ours():
+    from testbay.harness.leases import attach
+    assert type(attach.__loader__).__name__ == "SourceFileLoader"
+"""
+    assert run(text).returncode == 0
+
+
 def test_a_worker_that_cannot_leave_notes_goes_on(tmp_path: Path) -> None:
     """As on a full disk: they are for a crash alone."""
 
