@@ -111,10 +111,11 @@ def read(folder: Path) -> Archive:
         fact = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise refused(folder, f"its {INDEX} cannot be read: {error}") from None
-    if not isinstance(fact, dict) or fact.get("format") != FORMAT:
-        said = shown(str(fact.get("format"))) if isinstance(fact, dict) else "none"
-        by = shown(str(fact.get("testbay"))) if isinstance(fact, dict) else "nobody"
-        raise refused(folder, f"it has format {said}, written by testbay {by}; this testbay reads format {FORMAT}")
+    if not isinstance(fact, dict):
+        raise refused(folder, f"its {INDEX} is not a JSON object")
+    if fact.get("format") != FORMAT:
+        found = f"format {shown(str(fact.get('format')))}, written by testbay {shown(str(fact.get('testbay')))}"
+        raise refused(folder, f"it has {found}; this testbay reads format {FORMAT}")
     try:
         return Archive.model_validate(fact)
     except ValidationError as error:

@@ -42,7 +42,7 @@ class Lifeline:
         _OPEN.add(self)
 
     def say(self, command: Mapping[str, Any]) -> None:
-        """Send a command. A guard that is gone is no error here: the next call of `events` raises it."""
+        """Send a command. A guard that is gone is not an error here: the next call of `events` raises it."""
         try:
             if not self._deaf:
                 self._channel.sendall(json.dumps(command).encode() + b"\n")

@@ -38,7 +38,7 @@ def failure(error: BayError) -> dict[str, Any]:
 
 
 def send(channel: socket.socket, event: dict[str, Any]) -> None:
-    """Send an event to a caller. One that is gone is no error: the end of its lifeline says so too."""
+    """Send an event to a caller. One that is gone is not an error: the end of its lifeline tells it too."""
     try:
         channel.sendall(json.dumps(event).encode() + b"\n")
     except OSError:

@@ -5,6 +5,7 @@ watcher that is killed goes on where it was, with nothing told that was not writ
 """
 
 import fcntl
+import itertools
 import json
 import os
 import sqlite3
@@ -159,8 +160,8 @@ class WatchStore:
                 "select series, at_ms, verdict, took_us from rounds where at_ms < ? order by series, at_ms",
                 (until_s * 1000,),
             )
-            for (series, start_s), found in _by_hour(rows):
-                self._pack(series, start_s, found, until_s - keep_s)
+            for (series, start_s), found in itertools.groupby(rows, key=_hour):
+                self._pack(series, start_s, [Told(*row[1:]) for row in found], until_s - keep_s)
             db.execute("delete from rounds where at_ms < ?", (until_s * 1000,))
             db.execute("delete from hours where start_s < ?", (until_s - keep_s,))
             db.execute("delete from sums where width_s=? and start_s < ?", (HOUR_S, now - HOURS_KEPT_S))
@@ -196,18 +197,10 @@ class WatchStore:
         return known
 
 
-def _by_hour(rows: Iterable[tuple[int, int, int, int | None]]) -> "Iterable[tuple[tuple[int, int], list[Told]]]":
-    key: tuple[int, int] | None = None
-    found: list[Told] = []
-    for series, at_ms, verdict, took_us in rows:
-        now = (series, at_ms // 1000 // HOUR_S * HOUR_S)
-        if key is not None and now != key:
-            yield key, found
-            found = []
-        key = now
-        found.append(Told(at_ms, verdict, took_us))
-    if key is not None:
-        yield key, found
+def _hour(row: tuple[int, int, int, int | None]) -> tuple[int, int]:
+    """Return the series of a round, and the start of its hour in seconds."""
+    series, at_ms, *_ = row
+    return series, at_ms // 1000 // HOUR_S * HOUR_S
 
 
 def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
@@ -217,7 +210,7 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
         sqlite3.Error: It cannot be opened, or holds something else.
     """
     how = "rwc" if writes else "ro"
-    made = sqlite3.connect(f"file:{_quoted(file)}?mode={how}", uri=True, check_same_thread=False, timeout=30)
+    made = sqlite3.connect(f"{file.absolute().as_uri()}?mode={how}", uri=True, check_same_thread=False, timeout=30)
     try:
         if writes:
             made.execute("pragma auto_vacuum=incremental")
@@ -236,10 +229,10 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
 
 
 def _sound(made: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection, if each page is whole: a power cut may leave a file that opens, and fails when it is read.
+    """Check all pages of a database: after a power cut a file may open, and fail when it is read.
 
     Raises:
-        sqlite3.DatabaseError: It is not; the connection is closed.
+        sqlite3.DatabaseError: A page is broken; the connection is closed.
     """
     try:
         said = made.execute("pragma quick_check(1)").fetchone()[0]
@@ -249,12 +242,6 @@ def _sound(made: sqlite3.Connection) -> sqlite3.Connection:
         made.close()
         raise
     return made
-
-
-def _quoted(file: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(file.absolute()))
 
 
 def _locked(folder: Path) -> int:
