@@ -72,7 +72,10 @@ run_tests() { # <root>
 # Sets WORDS to the words of a line: quotes hold a word together, and nothing in it is executed.
 split() { # <line>
     WORDS=()
-    [[ -z ${1// /} ]] || mapfile -d '' -t WORDS < <(xargs printf '%s\0' <<<"$1")
+    [[ -n ${1//[[:space:]]/} ]] || return 0
+    mapfile -d '' -t WORDS < <(xargs printf '%s\0' <<<"$1")
+    # Else what stands behind an open quote would be left out, and the rest be run.
+    wait "$!" || { printf 'action: these words cannot be split; is a quote left open? %s\n' "$1" >&2 && return 2; }
 }
 
 [[ ${BASH_SOURCE[0]} != "$0" ]] || main "$@"

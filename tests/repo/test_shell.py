@@ -82,6 +82,17 @@ def test_a_search_path_for_cd_leads_no_script_away(root: Path, shell_scripts: li
     assert lost == []
 
 
+def test_the_action_runs_nothing_of_words_that_it_cannot_split(root: Path, tmp_path: Path) -> None:
+    """An open quote would swallow what stands behind it, such as the least coverage."""
+    (tmp_path / "testbay").symlink_to("/usr/bin/true")
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ARGUMENTS": '-k "a --cov-fail-under=90'}
+    done = subprocess.run(
+        [root / "scripts/ci/action.sh", "run"], cwd=tmp_path, env=env, capture_output=True, check=False
+    )
+
+    assert (done.returncode, b"is a quote left open?" in done.stderr) == (2, True)
+
+
 def test_the_action_ends_as_the_run_does(root: Path, tmp_path: Path) -> None:
     """Also when it made no folder of a run, as with a manifest that is refused."""
     testbay = tmp_path / "testbay"

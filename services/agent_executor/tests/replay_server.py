@@ -137,7 +137,8 @@ def chunks_of(request: Json, answer: Json) -> Iterator[Json]:
     deltas += [{"content": word} for word in text.split(" ")[:1] + [f" {w}" for w in text.split(" ")[1:]]]
     for delta in deltas:
         yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if calls else "stop"}]}
+    ends = answer.get("ends", "tool_calls" if calls else "stop")
+    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": ends}]}
     if (request.get("stream_options") or {}).get("include_usage"):
         yield {**head, "choices": [], "usage": usage_of(request["messages"], text)}
 

@@ -181,6 +181,8 @@ DIGITS = "9" * 5000  # more than Python reads as a number
     ("agent", "code", "details"),
     [
         (asking("Fail with 400."), "model_error", {"type": "BadRequestError", "status": 400, "node": "ask"}),
+        (asking("Break off."), "model_error", {"reason": None, "node": "ask"}),
+        (asking("Say what is filtered."), "model_error", {"reason": "content_filter", "node": "ask"}),
         (asking("Fail with 500."), "model_error", {"type": "InternalServerError", "status": 500, "node": "ask"}),
         (asking("{{ input.missing }}"), "value_missing", {"path": "input.missing", "node": "ask"}),
         (
@@ -199,6 +201,18 @@ def test_failing_job_says_why(service: Service, bus: Bus, agent: dict[str, Any],
     error = outcome["error"]
     error["details"].pop("request_id", None)
     assert (outcome["state"], outcome["result"], error["code"], error["details"]) == ("failed", None, code, details)
+
+
+def test_values_named_many_times_stay_bounded(service: Service, bus: Bus) -> None:
+    """Before they are put together: a thousand times a large input would fill the memory of all jobs."""
+    nodes = [{"id": "many", "kind": "template", "template": "{{ input.text }}" * 1000}]
+
+    error = bus.outcome(bus.execute(execute_data({"entry": "many", "nodes": nodes}, {"text": "x" * 100_000})))["error"]
+
+    assert (error["code"], error["message"]) == (
+        "output_too_large",
+        "the values of a node have more than 2097152 characters",
+    )
 
 
 @pytest.mark.parametrize(

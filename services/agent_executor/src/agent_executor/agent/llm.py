@@ -12,6 +12,11 @@ from agent_executor.jsonsafe import clean_text
 from agent_executor.metrics import Metrics
 from agent_executor.settings import Settings
 
+# How an answer ends that is not one: without a reason the stream was cut off, and nothing else tells.
+WITHHELD = {
+    None: "the model's answer broke off",
+    "content_filter": "the model's answer was withheld by a content filter",
+}
 OnToken = Callable[[str], Awaitable[None]]
 
 
@@ -56,6 +61,9 @@ class Model:
         except openai.OpenAIError as exc:
             self._metrics.model_calls.labels("failed").inc()
             raise _failed(exc) from exc
+        if why := WITHHELD.get(reply.finish_reason):
+            self._metrics.model_calls.labels("failed").inc()
+            raise JobFailedError("model_error", why, reason=reply.finish_reason)
         self._metrics.model_calls.labels("answered").inc()
         for kind, tokens in reply.usage.items():
             self._metrics.model_tokens.labels(kind).inc(tokens)

@@ -8,6 +8,7 @@ from typing import Any
 from agent_executor.errors import JobFailedError
 
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+MAX_CHARS = 2 << 20  # of the values in one node
 MAX_DIGITS = 9  # of an index: no list is longer, and Python refuses to read thousands of digits
 PATH = re.compile(r"^(input|outputs)(\.[A-Za-z0-9_-]+)*$")
 
@@ -24,20 +25,41 @@ def bad_placeholders(value: Any) -> Iterator[str]:
             yield from bad_placeholders(part)
 
 
-def render(template: str, scope: dict[str, Any]) -> str:
+class Room:
+    """The room for values: one large input that is named a thousand times must not fill the memory."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CHARS
+
+    def of(self, value: Any) -> str:
+        """The value as text, as long as there is room."""
+        text = as_text(value)
+        self._left -= len(text)
+        if self._left < 0:
+            raise JobFailedError("output_too_large", f"the values of a node have more than {MAX_CHARS} characters")
+        return text
+
+
+def render(template: str, scope: dict[str, Any], room: Room | None = None) -> str:
     """Fill a template; values that are not text appear as JSON."""
-    return PLACEHOLDER.sub(lambda match: as_text(lookup(match.group(1), scope)), template)
+    room = room or Room()
+    return PLACEHOLDER.sub(lambda match: room.of(lookup(match.group(1), scope)), template)
 
 
-def fill(value: Any, scope: dict[str, Any]) -> Any:
+def fill(value: Any, scope: dict[str, Any], room: Room | None = None) -> Any:
     """Fill every string in a JSON value; one that is a single placeholder keeps the value's type."""
+    room = room or Room()
     if isinstance(value, str):
         whole = PLACEHOLDER.fullmatch(value)
-        return lookup(whole.group(1), scope) if whole else render(value, scope)
+        if whole is None:
+            return render(value, scope, room)
+        found = lookup(whole.group(1), scope)
+        room.of(found)
+        return found
     if isinstance(value, dict):
-        return {key: fill(part, scope) for key, part in value.items()}
+        return {key: fill(part, scope, room) for key, part in value.items()}
     if isinstance(value, list):
-        return [fill(part, scope) for part in value]
+        return [fill(part, scope, room) for part in value]
     return value
 
 
