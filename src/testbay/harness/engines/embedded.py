@@ -57,9 +57,13 @@ class Embedded:
     def serve(self, server: ProcessPlan) -> int:
         """Start the server as at the stack's start."""
         self._further.add(server["name"])
-        self._hold(server)
-        self._prepare(server)
-        self._launch(server)
+        try:
+            self._hold(server)
+            self._prepare(server)
+            self._launch(server)
+        except BaseException:
+            self.unserve(server["name"])
+            raise
         return self._ports[server["name"]]
 
     def unserve(self, name: str) -> None:
