@@ -142,11 +142,24 @@ class Pool:
 
     @world.really
     def _again(self, failed: "_Failed") -> Lease:
-        """Repeat what failed in the background: it may have met what another test was faking just then."""
-        try:
-            return failed.make() or self._make()
-        except Exception as error:
-            raise _refused(error) from error
+        """Repeat what failed in the background: it may have met what another test was faking just then.
+
+        A lease that cannot be remade is left, if another one can be made; else its turn comes again.
+        """
+        problems: list[Exception] = []
+        for make in (failed.make, self._make) if failed.remakes else (failed.make,):
+            try:
+                if lease := self._in_turn(make):
+                    return lease
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test is told
+                problems.append(error)
+        if failed.remakes:
+            self._ready.put(failed)
+        raise _refused(problems[0]) from problems[0]
+
+    def _in_turn(self, make: Callable[[], Lease | None]) -> Lease | None:
+        """Do it in the thread that makes leases: one at a time uses the landlords, and hears the guard."""
+        return make() if world.is_faked_as_a_whole() else self._background.submit(make).result(_PATIENCE_S)
 
     def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
         """Take a lease back, and return in words what the test left open.
@@ -186,7 +199,7 @@ class Pool:
             try:
                 made: Lease | _Failed | None = make()
             except Exception:  # noqa: BLE001 - whatever it is, who waits for the lease tries again
-                made = _Failed(make)
+                made = _Failed(make, orders is self._remaking)
             if made is not None:
                 self._ready.put(made)
 
@@ -286,6 +299,7 @@ class _Failed(NamedTuple):
     """A lease that could not be made."""
 
     make: Callable[[], Lease | None]
+    remakes: bool
 
 
 def _under_way(orders: list[Future[None]]) -> bool:
@@ -309,7 +323,7 @@ def _refused(error: Exception) -> BayError:
             todo=f"{installer(Path(sys.executable))} {package}",
         )
     return EngineUnavailableError(
-        f"no lease: {error}",
+        f"no lease: {str(error) or 'no answer'}",
         why="a server of the stack refused, or ended",
         todo="read its log: in the run's folder, or with plain pytest in the stack's (`testbay up --keep` keeps one)",
     )

@@ -1,3 +1,9 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from testbay.harness.dependencies.postgres import cloning
 from testbay.harness.dependencies.postgres.cloning import Strategies, Strategy
 
 
@@ -32,3 +38,16 @@ def test_a_way_that_is_refused_is_not_tried_again() -> None:
 def test_old_servers_know_one_way() -> None:
     """Without a clause."""
     assert Strategies(140_010).next() == Strategy()
+
+
+@pytest.mark.parametrize(("version", "statements"), [(120022, 3), (130000, 1)])
+def test_a_server_that_cannot_end_sessions_by_itself_is_helped(version: int, statements: int) -> None:
+    """PostgreSQL 12 and older know no DROP DATABASE … WITH (FORCE): first all others are sent away."""
+    said: list[str] = []
+    session: Any = SimpleNamespace(
+        info=SimpleNamespace(server_version=version), execute=lambda query, *_: said.append(str(query))
+    )
+    cloning.drop(session, "shop")
+
+    assert len(said) == statements
+    assert ("FORCE" in said[-1]) == (statements == 1)

@@ -169,6 +169,41 @@ def test_a_spare_that_cannot_be_had_fails_no_test(make_pool: MakePool, monkeypat
     assert leases.take() is again is first
 
 
+class StuckSlot(FakeSlot):
+    """Cannot be remade the first two times."""
+
+    def __init__(self, number: int, threads: list[str]) -> None:
+        super().__init__(number, [Returned(ready=False)])
+        self.threads = threads
+
+    def remake(self) -> None:
+        self.threads.append(threading.current_thread().name.partition("_")[0])
+        if len(self.threads) < 3:
+            raise OSError("stuck")
+
+
+def test_a_lease_that_cannot_be_remade_gives_way(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To another one; all is done in the thread that makes leases, which alone speaks to the servers' owners."""
+    monkeypatch.setattr(pool, "_SPARE", 0)
+    threads: list[str] = []
+    leases = make_pool(lambda number: StuckSlot(number, threads))
+    leases.give_back(leases.take())
+
+    assert (leases.take().name, threads) == ("lease2", ["testbay-leases"] * 2)
+
+
+def test_a_lease_that_cannot_be_remade_is_tried_again(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no other one: the server may be well again by then."""
+    monkeypatch.setattr(registry, "LEASES", 1)
+    threads: list[str] = []
+    leases = make_pool(lambda number: StuckSlot(number, threads))
+    leases.give_back(leases.take())
+    with pytest.raises(EngineUnavailableError, match="no lease: stuck"):
+        leases.take()
+
+    assert leases.take().name == "lease1"
+
+
 def test_several_scopes_have_a_lease_each(make_pool: MakePool) -> None:
     """However many are held at a time."""
     leases = make_pool(lambda number: FakeSlot(number, []))

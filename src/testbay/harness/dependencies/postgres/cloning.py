@@ -2,9 +2,22 @@
 
 from typing import NamedTuple
 
-from testbay.harness.dependencies.postgres.changes import STATISTICS_SINCE
+from psycopg import sql
 
+from testbay.harness.dependencies.postgres.changes import STATISTICS_SINCE, Session
+
+_FORCE_SINCE = 130_000
 _METHODS_SINCE = 180_000  # PostgreSQL 18: file_copy_method
+
+
+def drop(session: Session, name: str) -> None:
+    """Drop a database, connected to or not."""
+    if session.info.server_version >= _FORCE_SINCE:
+        session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        return
+    session.execute("UPDATE pg_database SET datallowconn = false WHERE datname = %s", [name])  # or one comes back
+    session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    session.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 class Strategy(NamedTuple):

@@ -36,7 +36,7 @@ from testbay.harness.dependencies.postgres.changes import (
     tell,
     tell_prepared,
 )
-from testbay.harness.dependencies.postgres.cloning import Strategies
+from testbay.harness.dependencies.postgres.cloning import Strategies, drop
 from testbay.harness.dependencies.postgres.server import (
     LEASE_MARK,
     PRISTINE_LOCK,
@@ -134,7 +134,8 @@ class Cluster:
         ).fetchall()
         for (name,) in names:
             self._await_empty(name)
-            self.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            with as_oserror():
+                drop(self._admin, name)
 
     def _await_empty(self, name: str) -> None:
         """Wait a moment for sessions that are just ending: each would delay DROP by 100 ms."""

@@ -25,6 +25,7 @@ from testbay import process, settings
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
+from testbay.harness.dependencies.postgres.cloning import drop
 from testbay.harness.dependencies.postgres.server import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 from testbay.harness.world import Clock
@@ -164,7 +165,7 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
         for role in roles:
             if role not in there:
                 _run(session, "CREATE ROLE {}", role)
-        _run(session, "DROP DATABASE IF EXISTS {} WITH (FORCE)", endpoint.db)
+        drop(session, endpoint.db)
         _run(session, "CREATE DATABASE {} TEMPLATE template0", endpoint.db)
     with _session(endpoint) as session, _bounded(session, endpoint):
         session.execute("SET client_encoding = 'UTF8'")
