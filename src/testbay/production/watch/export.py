@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from testbay.errors import HistoryError
 from testbay.production.checks.report import Verdict
@@ -23,13 +24,21 @@ from testbay.production.watch.store import DAY_S, FILE, HOUR_S
 
 _FINE_S = 2 * DAY_S
 _COARSE_S = 6 * HOUR_S
-_MOST_INCIDENTS = 500
+_EVERY = -1  # incident that is kept
 _DAYS = 90
 _SPANS = """
 select series, start_s / :width * :width, sum(passed), sum(failed), sum(stale), sum(errors), sum(took_us), sum(timed)
 from sums where width_s = 3600 and start_s >= :since and start_s < :until group by series, start_s / :width"""
 
 _PROVEN = "select series from sums where passed > 0 union select series from rounds where verdict = 0"
+
+
+class _Span(NamedTuple):
+    """The rounds of a check in an hour or six: how many asked and passed, and how long they took on average."""
+
+    asked: int = 1
+    passed: int = 0
+    mean_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,7 @@ def entries(db: sqlite3.Connection, now: float) -> list[Entry]:
     since = now - _DAYS * DAY_S
     names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
     current = _current(db, names)
-    incidents = list(reversed(store.newest_incidents(db, _MOST_INCIDENTS, since)))
+    incidents = list(reversed(store.newest_incidents(db, _EVERY, since)))
     spans = _spans(db, now, since)
     proven = frozenset(names[number] for (number,) in db.execute(_PROVEN) if number in names)
     made: list[Entry] = []
@@ -83,7 +92,7 @@ def entries(db: sqlite3.Connection, now: float) -> list[Entry]:
                 )
             )
         made += [
-            _line(key, at, [_outcome(one, (1, None), bad, at) for one in ours.values() if one in current])
+            _line(key, at, [_outcome(one, _Span(), bad, at) for one in ours.values() if one in current])
             for at in bad.turns
             if at > since
         ]
@@ -98,21 +107,21 @@ def _fine_from(now: float) -> float:
     return (now - _FINE_S) // _COARSE_S * _COARSE_S
 
 
-def _spans(db: sqlite3.Connection, now: float, since: float) -> dict[int, dict[float, tuple[int, float | None]]]:
+def _spans(db: sqlite3.Connection, now: float, since: float) -> dict[int, dict[float, _Span]]:
     """Count for each check and span the rounds in which it was asked, and average those that were timed."""
-    found: dict[int, dict[float, tuple[int, float | None]]] = {}
+    found: dict[int, dict[float, _Span]] = {}
     turn = _fine_from(now)
     for width, begin, end in ((_COARSE_S, since, turn), (HOUR_S, turn, now + DAY_S)):
         rows = db.execute(_SPANS, {"width": width, "since": begin, "until": end})
         for series, start, passed, failed, stale, errors, took_us, timed in rows:
-            asked = passed + failed + stale + errors
-            found.setdefault(series, {})[start] = (asked, took_us / timed / 1000 if timed else None)
-    rows = db.execute(
-        "select series, at_ms/3600000*3600, count(*), avg(took_us) from rounds where verdict != 3 group by 1, 2"
-    )
-    for series, start, count, took_us in rows:
-        asked, took_ms = found.setdefault(series, {}).get(start, (0, None))
-        found[series][start] = (asked + count, took_us / 1000 if took_us is not None else took_ms)
+            asked, mean_ms = passed + failed + stale + errors, took_us / timed / 1000 if timed else None
+            found.setdefault(series, {})[start] = _Span(asked, passed, mean_ms)
+    query = """select series, at_ms/3600000*3600, count(*), sum(verdict=0), avg(took_us) from rounds where verdict != 3
+        group by 1, 2"""
+    for series, start, count, passed, took_us in db.execute(query):
+        before = found.setdefault(series, {}).get(start, _Span(0))
+        mean_ms = took_us / 1000 if took_us is not None else before.mean_ms
+        found[series][start] = _Span(before.asked + count, before.passed + passed, mean_ms)
     return found
 
 
@@ -127,36 +136,42 @@ class _Bad:
     """The times in which each check was part of an incident, and the checks that ever passed."""
 
     proven: frozenset[Series]
-    spans: Mapping[Series, Sequence[tuple[float, float, Verdict]]]
+    spans: Mapping[Series, Sequence[tuple[float, float, Verdict, bool]]]
     turns: Sequence[float]
 
     @classmethod
     def of(cls, incidents: Iterable[Incident], proven: frozenset[Series]) -> "_Bad":
-        spans: dict[Series, list[tuple[float, float, Verdict]]] = {}
+        spans: dict[Series, list[tuple[float, float, Verdict, bool]]] = {}
         turns: set[float] = set()
         for one in incidents:
             end = one.closed or float("inf")
             for member in one.members:
-                spans.setdefault(member, []).append((one.opened, end, one.kind))
+                spans.setdefault(member, []).append((one.opened, end, one.kind, member in one.recovered))
             turns |= {one.opened} | ({one.closed} if one.closed else set())
         return cls(proven=proven, spans={series: sorted(found) for series, found in spans.items()}, turns=sorted(turns))
 
-    def at(self, series: Series, moment: float) -> Verdict | None:
+    def at(self, series: Series, moment: float, span: _Span) -> Verdict | None:
+        """The incident of a check at a moment, unless the check was well again before the last one of it was."""
         found = self.spans.get(series, ())
-        place = bisect_right(found, moment, key=lambda span: span[0]) - 1
-        return found[place][2] if place >= 0 and moment < found[place][1] else None
+        place = bisect_right(found, moment, key=lambda one: one[0]) - 1
+        if place < 0 or moment >= found[place][1]:
+            return None
+        _, _, kind, has_recovered = found[place]
+        return None if has_recovered and span.passed == span.asked else kind
 
 
-def _outcome(series: Series, span: tuple[int, float | None] | None, bad: _Bad, at: float) -> Outcome | None:
-    verdict = bad.at(series, at) or ("pass" if series in bad.proven else None)  # fail closed
-    if span is None or not span[0] or verdict is None:
+def _outcome(series: Series, span: _Span | None, bad: _Bad, at: float) -> Outcome | None:
+    if span is None or not span.asked:
+        return None
+    verdict = bad.at(series, at, span) or ("pass" if series in bad.proven else None)  # fail closed
+    if verdict is None:
         return None
     return Outcome(
         check=series.check,
         instance=series.instance,
         verdict=verdict,
-        median_ms=None if span[1] is None else round(span[1], 3),
-        probes=span[0] if span[1] is not None else 0,
+        median_ms=None if span.mean_ms is None else round(span.mean_ms, 3),
+        probes=span.asked if span.mean_ms is not None else 0,
     )
 
 

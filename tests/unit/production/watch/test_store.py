@@ -14,7 +14,7 @@ from testbay.production.history.slowness import Series
 from testbay.production.watch import export, store, view
 from testbay.production.watch.desk import Desk
 from testbay.production.watch.packing import Told
-from testbay.production.watch.records import Changes, Standing
+from testbay.production.watch.records import Changes, Incident, Standing
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
 
 START = 1_700_000_000 // DAY_S * DAY_S
@@ -84,6 +84,24 @@ def test_a_check_that_never_passed_is_in_no_line_as_well(tmp_path: Path) -> None
     [line] = export.history(tmp_path, datetime.fromtimestamp(START + 60, UTC)).entries
 
     assert [(one.check, one.verdict) for one in line.outcomes] == [("old", "pass")]
+
+
+def test_a_check_is_well_again_before_the_last_of_its_incident(tmp_path: Path) -> None:
+    """As its rounds say; the incident goes on with another one."""
+    made = WatchStore(tmp_path)
+    first, last = (Series("shop", "prod", name) for name in ("first", "last"))
+    facts = {"id": 1, "service": "shop", "target": "prod", "kind": "fail", "cause": "c", "opened": START, "said": "no"}
+    incident = Incident(**facts, members=(first, last), recovered=(first,))  # type: ignore[arg-type]
+    rounds = [
+        (one, "http", Told((START + hour * HOUR_S) * 1000, verdict, 1))
+        for one, verdicts in ((first, (1, 0)), (last, (1, 1)))
+        for hour, verdict in enumerate(verdicts)
+    ]
+    made.write(rounds, Changes(incidents={1: incident}))
+    made.close()
+    *_, line = export.history(tmp_path, datetime.fromtimestamp(START + 2 * HOUR_S, UTC)).entries
+
+    assert [(one.check, one.verdict) for one in line.outcomes] == [("first", "pass"), ("last", "fail")]
 
 
 def test_one_watcher_at_a_time(tmp_path: Path) -> None:
