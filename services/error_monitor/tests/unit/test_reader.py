@@ -1,7 +1,12 @@
 """The reader: from raw lines to events."""
 
+import time
+
+import pytest
+
 from error_monitor.reading.event import Event
 from error_monitor.reading.reader import Reader
+from error_monitor.reading.times import iso
 
 TRACEBACK = """\
 Traceback (most recent call last):
@@ -19,7 +24,7 @@ def read(text: str) -> list[Event]:
 def test_record_with_traceback() -> None:
     """A header and the traceback below it are one event; the record after it is none of it."""
     (event,) = read(
-        f"2024-01-02 03:04:05,678 ERROR shop: job failed\n{TRACEBACK}\n2024-01-02 03:04:06,000 INFO shop: on"
+        f"2024-01-02 03:04:05,678Z ERROR shop: job failed\n{TRACEBACK}\n2024-01-02 03:04:06,000 INFO shop: on"
     )
 
     assert (event.first_line, event.last_line, event.lines) == (1, 5, ())
@@ -59,3 +64,22 @@ def test_interleaved_workers() -> None:
         ("a-1", "feed 'a' is empty", (1, 3, 5, 7)),
         ("b-1", "feed 'b' is empty", (2, 4, 6, 8)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("2026-01-01 10:00:00,123", "2026-01-01T15:00:00.123000+00:00"),
+        ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00.000000+00:00"),
+        ("01/Jan/2026:10:00:00", "2026-01-01T15:00:00.000000+00:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch, printed: str, expected: str) -> None:
+    """As Python's logging writes it: taken for UTC, an error after a deploy would count as one before it."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    found = iso(printed)
+    monkeypatch.undo()
+    time.tzset()
+
+    assert found == expected

@@ -234,9 +234,11 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
         why = f"the token is not valid for this repository, or lacks the right {right}"
         return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
     if status == 410:
-        why = "issues are disabled in this repository"
-        return _Fault(what=what, why=why, todo="enable them: Settings, General, Features, Issues", evidence=text)
+        why, todo = "issues are disabled in this repository", "enable them: Settings, General, Features, Issues"
+        if "deleted" in text.lower():
+            why, todo = "the issue was deleted meanwhile", "run it again"
+        return _Fault(what=what, why=why, todo=todo, evidence=text)
     if status in (301, 307, 308):
-        why = "the repository was renamed or moved"
+        why = "the repository was renamed, or the issue was moved to another one"
         return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")
     return _Fault(what=what, evidence=text)

@@ -174,11 +174,17 @@ def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch, n
     assert refused.value.why.startswith(why)
 
 
-def test_issues_that_are_disabled_are_said_to_be(answers: Answers) -> None:
-    """GitHub's 410, with where they are enabled."""
-    calls = answers(says('{"message": "Issues are disabled for this repo"}', 410))
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("Issues are disabled for this repo", "issues are disabled in this repository"),
+        ("This issue was deleted", "the issue was deleted meanwhile"),
+    ],
+)
+def test_an_issue_that_is_gone_is_told_apart(answers: Answers, said: str, why: str) -> None:
+    """GitHub answers 410 to both, and only one of them is a setting."""
+    calls = answers(says(f'{{"message": "{said}"}}', 410))
     with pytest.raises(IncidentsError) as refused:
         list(calls.pages("issues"))
 
-    assert refused.value.why == "issues are disabled in this repository"
-    assert refused.value.todo == "enable them: Settings, General, Features, Issues"
+    assert refused.value.why == why

@@ -19,7 +19,7 @@ YEARLESS = ("%b %d %H:%M:%S", "%b %d %H:%M:%S.%f")
 
 
 def iso(printed: str | None) -> str | None:
-    """A printed time as ISO 8601; a time without a zone counts as UTC. None where it names no moment."""
+    """A printed time as ISO 8601; without a zone it is this machine's local time. None where it names no moment."""
     if not printed:
         return None
     try:
@@ -32,7 +32,7 @@ def iso(printed: str | None) -> str | None:
 def _moment(printed: str) -> datetime | None:
     if found := ISO.match(printed):
         year, month, day, clock, fraction, zone = found.groups()
-        zone = "+00:00" if zone in (None, "Z", "UTC", "GMT") else zone
+        zone = "+00:00" if zone in ("Z", "UTC", "GMT") else zone or ""
         return datetime.fromisoformat(f"{year}-{month}-{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
     if EPOCH.match(printed):
         whole = printed.partition(".")[0]
@@ -44,14 +44,13 @@ def _named(printed: str) -> datetime | None:
     """Times with the name of the month; a syslog time has no year, so the last such day is meant."""
     for layout in FORMATS:
         try:
-            found = datetime.strptime(printed, layout)  # noqa: DTZ007 - the zone comes next
+            return datetime.strptime(printed, layout)  # noqa: DTZ007 - without a zone it is local
         except ValueError:
             continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    now = datetime.now(UTC)
+    now = datetime.now()  # noqa: DTZ005 - local, as what is printed
     for layout in YEARLESS:
         try:
-            found = datetime.strptime(f"{now.year} {printed}", f"%Y {layout}").replace(tzinfo=UTC)
+            found = datetime.strptime(f"{now.year} {printed}", f"%Y {layout}")  # noqa: DTZ007
         except ValueError:
             continue
         return found if found <= now + timedelta(days=1) else found.replace(year=now.year - 1)
