@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import json
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,41 +54,6 @@ def error_classes() -> dict[str, int]:
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, errors.BayError) and value is not errors.BayError
     }
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The commands in a page's console and bash blocks, as words, without prompt and variables before them."""
-    blocks = re.findall(r"(?ms)^```(?:console|bash|sh)\n(.*?)^```", page.read_text(encoding="utf-8"))
-    found = []
-    for line in "\n".join(blocks).splitlines():
-        words = shlex.split(line.strip().removeprefix("$ "), comments=True)
-        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-            words.pop(0)
-        if words and (words[0] in {"make", "testbay"} or words[0].lstrip("./").startswith("scripts/")):
-            found.append(words)
-    return found
-
-
-def problem(words: list[str], root: Path) -> str:
-    """Why this command would not work, or nothing."""
-    if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        named = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
-        return "" if set(named) <= set(targets) else "no such target"
-    if words[0] == "testbay":
-        named = [word for word in words[1:2] if not word.startswith("-")]
-        return "" if CliRunner().invoke(app, [*named, "--help"]).exit_code == 0 else "no such command"
-    return "" if (root / words[0]).is_file() else "no such file"
-
-
-def test_every_command_in_the_docs_exists(root: Path) -> None:
-    """A command that a page tells you to type is there: the target, the sub-command or the script."""
-    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/**/*.md"))]
-    every = {shlex.join(words[:2]): words for page in pages for words in commands(page)}
-    wrong = [f"{name}: {why}" for name, words in every.items() if (why := problem(words, root))]
-
-    assert not wrong, "\n".join(wrong)
-    assert "make integration-test" in every
 
 
 def test_every_link_between_pages_works(root: Path, tracked: list[Path]) -> None:
