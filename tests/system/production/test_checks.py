@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.samples.reports import verdicts
 from tests.system.conftest import Bay
 from tests.system.fakes.boxes import HEALTHCHECK, boxes, docker, health_is
 from tests.system.fakes.deployment import Deployment, deployed
@@ -112,11 +113,6 @@ def deployment(bay: Bay) -> Iterator[Deployment]:
 def report_of(bay: Bay) -> Report:
     """The newest one on disk."""
     return from_json(bay.report().read_bytes())
-
-
-def verdicts(report: Report) -> dict[str, str]:
-    """Of each check."""
-    return {result.check: result.verdict for result in report.results}
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.samples.reports import verdicts
 from tests.system.conftest import Bay
 from tests.system.fakes import deployment
 from tests.system.fakes.deployment import Deployment, deployed
@@ -52,11 +53,6 @@ def ask(shop: Deployment, github: FakeGitHub, tmp_path: Path) -> Ask:
         return report
 
     return start
-
-
-def verdicts(report: Report) -> dict[str, str]:
-    """Of the gate, and of the check behind it."""
-    return {result.check: result.verdict for result in report.results}
 
 
 BOTH_PASS = {"live": "pass", "health": "pass"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.samples.reports import verdicts
 from tests.system.fakes import deployment
 from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.fake_github import FakeGitHub
@@ -63,11 +64,6 @@ def ask(shop: Deployment, railway: FakeRailway, tmp_path: Path) -> Ask:
         return report, said
 
     return start
-
-
-def verdicts(report: Report) -> dict[str, str]:
-    """Of the gate, and of the check behind it."""
-    return {result.check: result.verdict for result in report.results}
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CRASHED"])

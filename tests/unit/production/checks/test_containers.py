@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.samples.reports import only
 
-from testbay.production.checks.report import Report, Result
+from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
-
-
-def one(report: Report) -> Result:
-    """Its one result."""
-    assert len(report.results) == 1
-    return report.results[0]
 
 
 DOCKER = """#!/bin/sh
@@ -99,7 +94,7 @@ def test_containers_are_as_docker_says(
     ask: Ask, docker: Callable[..., dict[str, str]], facts: dict[str, Any], lines: str, found: tuple[str, str]
 ) -> None:
     """Health, restarts and memory; without a healthcheck nothing is healthy unless that was chosen."""
-    result = one(ask(lines, environ=docker(facts), phase="pre-deploy"))
+    result = only(ask(lines, environ=docker(facts), phase="pre-deploy"))
 
     assert (result.verdict, result.said) == found
 
@@ -124,7 +119,7 @@ def test_what_compose_run_left_is_no_container_of_the_service(
     made = [container(name, labels=labels(once=once), Status=status[once]) for name, once in names.items()]
     lines = CONTAINERS + 'compose = "c.yml"\nservices = ["api"]'
 
-    result = one(ask(lines, environ=docker(*made), phase="pre-deploy"))
+    result = only(ask(lines, environ=docker(*made), phase="pre-deploy"))
 
     assert (result.verdict, result.said) == found
 
@@ -144,13 +139,13 @@ def test_a_docker_that_does_not_answer_is_an_error(ask: Ask, tmp_path: Path, scr
     (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     (tmp_path / "docker").chmod(0o755)
     lines = BY_NAME + 'timeout = "300ms"\nattempts = 1'
-    found = one(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
+    found = only(ask(lines, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}))
 
     assert (found.verdict, found.said) == ("error", said)
 
 
 def test_without_docker_containers_cannot_be_asked(ask: Ask) -> None:
     """An error, not a pass."""
-    found = one(ask(BY_NAME, environ={"PATH": "/nowhere"}))
+    found = only(ask(BY_NAME, environ={"PATH": "/nowhere"}))
 
     assert (found.verdict, found.said) == ("error", "docker cannot be run: No such file or directory")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.samples.reports import only, told
 
 from testbay.production.checks.exchange import no_answer
 from testbay.production.checks.kinds import http
-from testbay.production.checks.report import Report, Result
+from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]
@@ -36,17 +37,6 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> Callable[[sock
         client.sendall(head.encode() + b"\r\n\r\n" + body)
 
     return converse
-
-
-def only(report: Report) -> Result:
-    """Its one result."""
-    assert len(report.results) == 1
-    return report.results[0]
-
-
-def told(report: Report) -> tuple[str, str]:
-    """The verdict of its one result, and what it said."""
-    return only(report).verdict, only(report).said
 
 
 def test_a_healthy_answer_passes(ask: Ask, listen: Listen) -> None:

@@ -10,17 +10,12 @@ import dns.message
 import dns.rrset
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tests.samples.reports import told
 
 from testbay.manifest.checks import Check
 from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]
-
-
-def told(report: Report) -> tuple[str, str]:
-    """The verdict of its one result, and what it said."""
-    assert len(report.results) == 1
-    return report.results[0].verdict, report.results[0].said
 
 
 def tcp(port: int, more: str = "") -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.samples.reports import only
 
-from testbay.production.checks.report import Report, Result, from_json
+from testbay.production.checks.report import Report, from_json
 
 Ask = Callable[..., Report]
 Listen = Callable[[Callable[[socket.socket], None]], int]
@@ -32,12 +33,6 @@ class Answers:
             client.sendall(f"HTTP/1.1 {self._status} X\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
 
 
-def one(report: Report) -> Result:
-    """Its one result."""
-    assert len(report.results) == 1
-    return report.results[0]
-
-
 HEALTH = '[[check]]\nid = "health"\nkind = "http"\nget = "/"\nexpect = ["json.ok"]\n'
 GATE = """
 [target.here]
@@ -48,7 +43,7 @@ live = { url = "/version", expect = "json.commit == expected_sha", every = "10ms
 
 def test_a_retry_is_reported(ask: Ask, listen: Listen) -> None:
     """Green at the second attempt is green, and visible."""
-    found = one(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"ok": True}))))
+    found = only(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"ok": True}))))
 
     assert (found.verdict, found.attempts) == ("pass", 2)
     assert found.evidence == ("attempt 1: json.ok: not so: json.ok = False",)
@@ -56,7 +51,7 @@ def test_a_retry_is_reported(ask: Ask, listen: Listen) -> None:
 
 def test_the_last_attempt_decides(ask: Ask, listen: Listen) -> None:
     """And the ones before it are told."""
-    found = one(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"no": 1}))))
+    found = only(ask(HEALTH + "attempts = 2", listen(Answers({"ok": False}, {"no": 1}))))
 
     assert (found.verdict, found.said) == ("fail", "json.ok: json has no 'ok'; it has: no")
     assert found.evidence[0] == "attempt 1: json.ok: not so: json.ok = False"
@@ -104,7 +99,7 @@ def test_what_passes_on_an_old_build_is_stale(ask: Ask, listen: Listen) -> None:
 )
 def test_a_build_that_cannot_be_told_is_not_let_through(ask: Ask, listen: Listen, body: Any, said: str) -> None:
     """The gate fails closed."""
-    found = one(ask(GATE % "20ms", listen(Answers(body)), expected_commit="new"))
+    found = only(ask(GATE % "20ms", listen(Answers(body)), expected_commit="new"))
 
     assert found.verdict == "fail"
     assert found.said.startswith(said)
@@ -114,7 +109,7 @@ def test_that_the_gate_waits_is_told_once(ask: Ask, listen: Listen) -> None:
     """Also in a log without a terminal: else it would be silent for ten minutes."""
     told: list[str] = []
     served = listen(Answers({"commit": "old"}, {"commit": "old"}, {"commit": "new"}))
-    found = one(ask(GATE % "5s", served, expected_commit="new", tell=told.append))
+    found = only(ask(GATE % "5s", served, expected_commit="new", tell=told.append))
 
     assert found.verdict == "pass"
     assert told == ["live: waiting for new, old answers; asking again for 5 s at most"]
@@ -122,14 +117,14 @@ def test_that_the_gate_waits_is_told_once(ask: Ask, listen: Listen) -> None:
 
 def test_asked_once_is_said_so(ask: Ask, listen: Listen) -> None:
     """When there was no time to wait."""
-    found = one(ask(GATE % "5ms", listen(Answers({"commit": "old"})), expected_commit="new"))
+    found = only(ask(GATE % "5ms", listen(Answers({"commit": "old"})), expected_commit="new"))
 
     assert found.said == "json.commit == expected_sha: 'old' is not == 'new' (asked once)"
 
 
 def test_without_an_expected_commit_the_gate_says_what_answers(ask: Ask, listen: Listen) -> None:
     """It is skipped with its reason, not passed."""
-    found = one(ask(GATE % "5s", listen(Answers({"commit": "abc"})), phase="scheduled"))
+    found = only(ask(GATE % "5s", listen(Answers({"commit": "abc"})), phase="scheduled"))
 
     assert (found.verdict, found.said) == (
         "skip",
@@ -149,7 +144,7 @@ def test_no_proxy_leads_to_this_machine(ask: Ask, listen: Listen, monkeypatch: p
     """Where one is set for the rest of the world."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
-    assert one(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
+    assert only(ask(HEALTH, listen(Answers({"ok": True})))).verdict == "pass"
 
 
 def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +156,7 @@ def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkey
         client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ok": true}')
 
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listen(proxy)}")
-    found = one(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH))
+    found = only(ask('[target.here]\nbase_url = "http://shop.invalid"\n' + HEALTH))
 
     assert (found.verdict, heard[0].partition(b"\r\n")[0]) == ("pass", b"GET http://shop.invalid/ HTTP/1.1")
 
@@ -169,7 +164,7 @@ def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkey
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
     """Nothing is asked, nothing is green."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
-    found = one(ask(target + HEALTH, environ={"BASE_URL": ""}))
+    found = only(ask(target + HEALTH, environ={"BASE_URL": ""}))
 
     assert (found.verdict, found.said) == ("error", "BASE_URL, TOKEN is not set, and the target needs it")
 
@@ -177,7 +172,7 @@ def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
 def test_a_variable_that_holds_no_address_is_an_error(ask: Ask) -> None:
     """It is no outage: nobody was asked. What it holds may be a secret."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\n'
-    found = [one(ask(target + HEALTH, environ={"BASE_URL": url})) for url in ("canary:8000", "http://[canary")]
+    found = [only(ask(target + HEALTH, environ={"BASE_URL": url})) for url in ("canary:8000", "http://[canary")]
 
     assert [(result.verdict, result.said) for result in found] == [
         ("error", "the target's base_url, ${BASE_URL}, is not an address: it begins with http:// or https://"),
@@ -189,7 +184,7 @@ def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
     """A token of its headers, though the answer repeats it, and a short one as well."""
     target = '[target.here]\nbase_url = "http://127.0.0.1:PORT"\nheaders = { A = "Bearer ${TOKEN}" }\n'
     body = {"sent": "Bearer t0k3n"}
-    found = one(ask(target + HEALTH + "attempts = 1", listen(Answers(body)), environ={"TOKEN": "t0k3n"}))
+    found = only(ask(target + HEALTH + "attempts = 1", listen(Answers(body)), environ={"TOKEN": "t0k3n"}))
 
     assert found.evidence == ('GET / → 200 of no type, 24 bytes: {"sent": "Bearer ***"}',)
 
@@ -233,7 +228,7 @@ forbid = ["changeme"]
 def test_variables_that_are_absent_empty_or_placeholders_fail(ask: Ask, tmp_path: Path) -> None:
     """All of them at once, by name; no value is shown."""
     (tmp_path / ".env").write_text('export A="  "\nB = s3cret # why\nD=please-CHANGEME-now\n', encoding="utf-8")
-    found = one(ask(ENV, phase="pre-deploy"))
+    found = only(ask(ENV, phase="pre-deploy"))
 
     assert (found.verdict, found.said) == ("fail", "C is not in .env (and 2 more)")
     assert found.evidence == ("A is empty in .env", "D holds 'changeme', which is forbidden")
@@ -244,8 +239,8 @@ def test_variables_that_are_there_pass(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1\nB='two words'\nC=\"x\\ny\"\n", encoding="utf-8")
     environ = {"A": "1", "B": "2", "C": "3", "OTHER": "changeme"}
 
-    assert one(ask(ENV)).said == "3 variables in .env"
-    assert one(ask(ENV.replace('source = ".env"', ""), environ=environ)).said == "3 variables in the environment"
+    assert only(ask(ENV)).said == "3 variables in .env"
+    assert only(ask(ENV.replace('source = ".env"', ""), environ=environ)).said == "3 variables in the environment"
 
 
 @pytest.mark.parametrize("value", ["", "''", '""', "' '", "\"''\"", "'\"\"'"])
@@ -253,7 +248,7 @@ def test_quotes_and_white_space_are_nothing(ask: Ask, tmp_path: Path, value: str
     """Of a variable that is required, and of one that only has a shape."""
     (tmp_path / ".env").write_text(f"A={value}\nB={value}\n", encoding="utf-8")
     lines = ENV.replace('"A", "B", "C"', '"A"') + 'shape = { B = "int" }'
-    found = one(ask(lines))
+    found = only(ask(lines))
 
     assert (found.verdict, found.said, *found.evidence) == (
         "fail",
@@ -270,9 +265,9 @@ def test_a_value_of_another_shape_is_named_and_not_shown(ask: Ask, tmp_path: Pat
     wrong, right = ask(lines + shape), ask(lines + 'shape = { DEBUG = "bool", PORT = "int" }')
 
     said = "URL is not a valid postgres-url: it does not begin with postgresql:// or postgres:// (and 1 more)"
-    assert (one(wrong).said, *one(wrong).evidence) == (said, "KEY is not a valid secret>=32: it has 7 characters")
+    assert (only(wrong).said, *only(wrong).evidence) == (said, "KEY is not a valid secret>=32: it has 7 characters")
     assert "hunter2" not in wrong.as_json()
-    assert (one(right).verdict, one(right).said) == ("pass", "1 variable in .env; missing, so not compared: PORT")
+    assert (only(right).verdict, only(right).said) == ("pass", "1 variable in .env; missing, so not compared: PORT")
 
 
 def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
@@ -280,9 +275,9 @@ def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text("A=\nB=\nC=\nD=\n", encoding="utf-8")
     lines = ENV.replace('"A", "B", "C"', '"A", "D"') + 'same_keys_as = ".env.example"'
     (tmp_path / ".env").write_text("A=1\nB=2\nX=3\n", encoding="utf-8")
-    wrong = one(ask(lines))
+    wrong = only(ask(lines))
     (tmp_path / ".env").write_text('A=1\nB=2\nC=3\nD="4"\n', encoding="utf-8")
-    right = one(ask(lines))
+    right = only(ask(lines))
 
     assert (wrong.verdict, wrong.said) == ("fail", "D is not in .env (and 2 more)")
     assert wrong.evidence == ("C is in .env.example and not in .env", "X is in .env and not in .env.example")
@@ -292,7 +287,7 @@ def test_two_files_have_the_same_keys(ask: Ask, tmp_path: Path) -> None:
 def test_an_example_that_is_not_there_is_not_green(ask: Ask, tmp_path: Path) -> None:
     """Whether the keys are the same could not be checked."""
     (tmp_path / ".env").write_text("A=1\nB=2\nC=3\n", encoding="utf-8")
-    found = one(ask(ENV + 'same_keys_as = "example"'))
+    found = only(ask(ENV + 'same_keys_as = "example"'))
 
     assert (found.verdict, found.said) == ("error", "example: cannot be read: No such file or directory")
 
@@ -312,7 +307,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_green(
     """And shows nothing of what is in it."""
     if content is not None:
         (tmp_path / ".env").write_bytes(content)
-    result = one(ask(ENV))
+    result = only(ask(ENV))
 
     assert (result.verdict, result.said) == found
 
@@ -328,7 +323,7 @@ def test_a_secret_of_the_manifest_is_not_shown(ask: Ask, listen: Listen) -> None
     """Though no check names it."""
     answers = Answers({"key": "sk-0123456789abcdef"})
     environ = {"OPENAI_API_KEY": "sk-0123456789abcdef"}
-    found = one(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
+    found = only(ask(HEALTH + "attempts = 1", listen(answers), environ=environ, secrets=["OPENAI_*"]))
 
     assert found.evidence == ('GET / → 200 of no type, 30 bytes: {"key": "***"}',)
 

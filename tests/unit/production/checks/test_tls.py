@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tests.samples.reports import told
 
 from testbay.production.checks.report import Report
 
@@ -106,12 +107,6 @@ def serve(listen: Listen, tmp_path: Path, authority: Issued) -> Serve:
         return listen(answer)
 
     return start
-
-
-def told(report: Report) -> tuple[str, str]:
-    """The verdict of its one result, and what it said."""
-    assert len(report.results) == 1
-    return report.results[0].verdict, report.results[0].said
 
 
 def test_a_certificate_of_a_trusted_authority_passes(ask_trusting: Ask, serve: Serve) -> None:

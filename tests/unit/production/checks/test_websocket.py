@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+from tests.samples.reports import told
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
@@ -49,12 +50,6 @@ ECHO = """steps = [
     { send = { type = "ping", id = "{run.id}" } },
     { recv = "5s", until = ["json.id == run.id"], expect = ["json.type == 'pong'"] },
 ]"""
-
-
-def told(report: Report) -> tuple[str, str]:
-    """The verdict of its one result, and what it said."""
-    assert len(report.results) == 1
-    return report.results[0].verdict, report.results[0].said
 
 
 def handshake(client: socket.socket) -> bytes:
