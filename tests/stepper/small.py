@@ -1,6 +1,7 @@
 """Small workflow files, to see the stepper keep the runner's rules on."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.stepper.runner import Event, Machine, Repository, Runner, WorkflowRun
 from tests.stepper.workflow import load
 
 COMMIT = "3d3c42e5aac5ba805825da76410c181273ba90b1"
+Play = Callable[..., WorkflowRun]
 
 
 def play(

@@ -1,22 +1,10 @@
 """What stands in for actions does what a later step, or a person, can see of the real ones."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stepper import small
 from tests.stepper.actions import PUBLISHED
-from tests.stepper.runner import WorkflowRun
-from tests.stepper.small import job, uses
-
-Play = Callable[..., WorkflowRun]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return partial(small.play, tmp_path)
+from tests.stepper.small import Play, job, uses
 
 
 def test_a_checkout_has_as_much_history_as_asked_for(play: Play) -> None:

@@ -1,23 +1,11 @@
 """What the stepper does not know it refuses: a runner that guesses proves nothing."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.stepper import small
 from tests.stepper.expressions import UnknownError
-from tests.stepper.runner import WorkflowRun
-from tests.stepper.small import job, uses
+from tests.stepper.small import Play, job, uses
 from tests.stepper.workflow import load
-
-Play = Callable[..., WorkflowRun]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return partial(small.play, tmp_path)
-
 
 REFUSED = {
     "key-of-the-workflow": ("jobz: {}\njobs: {}", "small.yml: the key jobz"),

@@ -1,21 +1,11 @@
 """The stepper keeps the runner's rules, on small workflow files."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.stepper import small, tokens
-from tests.stepper.runner import WorkflowRun
-from tests.stepper.small import job
+from tests.stepper import tokens
+from tests.stepper.small import Play, job
 from tests.stepper.workflow import load
-
-Play = Callable[..., WorkflowRun]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return partial(small.play, tmp_path)
 
 
 @pytest.mark.parametrize(
