@@ -11,6 +11,7 @@ from testbay.harness.stack import dialects
 def folder(place: Path, *names: str, **texts: str) -> Path:
     """A folder with these files; `a__sql="x"` has a text."""
     made = place / "migrations"
+    made.mkdir()
     for name, text in {**dict.fromkeys(names, ""), **texts}.items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text(text, encoding="utf-8")
@@ -20,6 +21,10 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
 @pytest.mark.parametrize(
     ("names", "order"),
     [
+        (["10_c.sql", "2_b.sql", "1_a.sql"], ["1_a.sql", "2_b.sql", "10_c.sql"]),
+        (["V2__b.sql", "V1__a.sql", "V10__c.sql"], ["V1__a.sql", "V2__b.sql", "V10__c.sql"]),
+        (["0002_b.sql", "0002_a.sql", "seed.sql"], ["seed.sql", "0002_a.sql", "0002_b.sql"]),
+        (["1_a.sql", "1_a.down.sql", "README.md"], ["1_a.sql"]),
         (["V1.10__b.sql", "V1.2__a.sql", "U1.2__a.sql", "R__z.sql"], ["V1.2__a.sql", "V1.10__b.sql", "R__z.sql"]),
         (["V2__b.sql", "B2__base.sql", "V1__a.sql", "V3__c.sql"], ["B2__base.sql", "V3__c.sql"]),
         (
@@ -27,7 +32,7 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
             ["beforeMigrate__x.sql", "V1__a.sql", "afterMigrate.sql"],
         ),
         (["sub/V2__b.sql", "V1__a.sql", "seed.sql"], ["V1__a.sql", "V2__b.sql"]),
-        (["1_a.up.sql", "1_a.down.sql"], ["1_a.up.sql"]),
+        (["1_a.up.sql", "1_a.down.sql", "2_b.up.sql"], ["1_a.up.sql", "2_b.up.sql"]),
         (["1_a.sql", "1_a.undo.sql", "2_b.sql", "2_b.rollback.sql"], ["1_a.sql", "2_b.sql"]),
         (["1_a_up.sql", "1_a_down.sql"], ["1_a_up.sql"]),
         (["1_scale_down.sql"], ["1_scale_down.sql"]),
@@ -40,6 +45,29 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
 def test_files_apply_as_by_their_own_tool(tmp_path: Path, names: list[str], order: list[str]) -> None:
     """Flyway, golang-migrate, postgrator and plain numbers."""
     assert [file.name for file in dialects.ordered(folder(tmp_path, *names))] == order
+
+
+def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
+    """Only files apply."""
+    made = folder(tmp_path, "1_a.sql")
+    (made / "2_old.sql").mkdir()
+
+    assert dialects.ordered(made) == [made / "1_a.sql"]
+
+
+@pytest.mark.parametrize("names", [[], ["1_a.down.sql"], ["1_a.txt"]])
+def test_an_empty_folder_is_no_set_of_migrations(tmp_path: Path, names: list[str]) -> None:
+    """A green run on a database without tables would prove nothing."""
+    made = folder(tmp_path, *names)
+
+    with pytest.raises(MigrationError) as refused:
+        dialects.ordered(made)
+
+    assert str(refused.value) == (
+        f"{made} holds no migration\n"
+        "  why:      migrations are files named *.sql or *.up.sql directly in that folder\n"
+        "  do:       add one (0001_first.sql), or take `migrations` out of the manifest"
+    )
 
 
 def test_flyway_may_have_folders_alone(tmp_path: Path) -> None:

@@ -27,42 +27,6 @@ def endpoint(port: int) -> Endpoint:
 
 
 @pytest.mark.parametrize(
-    ("names", "order"),
-    [
-        (["10_c.sql", "2_b.sql", "1_a.sql"], ["1_a.sql", "2_b.sql", "10_c.sql"]),
-        (["V2__b.sql", "V1__a.sql", "V10__c.sql"], ["V1__a.sql", "V2__b.sql", "V10__c.sql"]),
-        (["0002_b.sql", "0002_a.sql", "seed.sql"], ["seed.sql", "0002_a.sql", "0002_b.sql"]),
-        (["1_a.up.sql", "1_a.down.sql", "2_b.up.sql"], ["1_a.up.sql", "2_b.up.sql"]),
-        (["1_a.sql", "1_a.down.sql", "README.md"], ["1_a.sql"]),
-        (["20240102_b.sql", "20231231_a.sql"], ["20231231_a.sql", "20240102_b.sql"]),
-    ],
-)
-def test_migrations_apply_by_number_then_name(tmp_path: Path, names: list[str], order: list[str]) -> None:
-    """2 before 10, and never a way down."""
-    assert [file.name for file in dialects.ordered(folder(tmp_path, *names))] == order
-
-
-def test_a_folder_named_like_a_migration_is_none(tmp_path: Path) -> None:
-    """Only files apply."""
-    (tmp_path / "2_old.sql").mkdir()
-
-    assert dialects.ordered(folder(tmp_path, "1_a.sql")) == [tmp_path / "1_a.sql"]
-
-
-@pytest.mark.parametrize("names", [[], ["1_a.down.sql"], ["1_a.txt"]])
-def test_an_empty_folder_is_no_set_of_migrations(tmp_path: Path, names: list[str]) -> None:
-    """A green run on a database without tables would prove nothing."""
-    with pytest.raises(MigrationError) as refused:
-        dialects.ordered(folder(tmp_path, *names))
-
-    assert str(refused.value) == (
-        f"{tmp_path} holds no migration\n"
-        "  why:      migrations are files named *.sql or *.up.sql directly in that folder\n"
-        "  do:       add one (0001_first.sql), or take `migrations` out of the manifest"
-    )
-
-
-@pytest.mark.parametrize(
     ("names", "missing"),
     [
         (["1.sql", "2.sql", "3.sql"], []),
