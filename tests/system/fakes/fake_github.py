@@ -11,13 +11,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+from tests.system.fakes.served import Served
 
 OWNER, NAME = "acme", "shop"
 TOKEN = "ghs_throwaway0123456789"
@@ -48,7 +49,7 @@ class Fault:
     times: int = 1
 
 
-class FakeGitHub:
+class FakeGitHub(Served):
     """`with FakeGitHub() as github:`; then `github.environ` leads a program to it."""
 
     def __init__(self) -> None:
@@ -72,17 +73,9 @@ class FakeGitHub:
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = self.serve(_handler(self))
         self.environ = {"GITHUB_API_URL": self.url, "GITHUB_REPOSITORY": f"{OWNER}/{NAME}", "GITHUB_TOKEN": TOKEN}
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def open_numbers(self) -> list[int]:
         """Of every open issue."""

@@ -7,11 +7,12 @@ import gzip
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
 from graphql import GraphQLError, GraphQLSchema, build_schema, graphql_sync
+from tests.system.fakes.served import Served
 
 TOKEN, ACCOUNT_TOKEN = "7c1e6f2a-project-token", "9b3d8c4e-account-token"
 IDS = {"projectId": "11111111", "environmentId": "22222222", "serviceId": "33333333"}
@@ -23,7 +24,7 @@ def schema() -> GraphQLSchema:
     return build_schema((Path(__file__).parent / "railway/schema.graphql").read_text(encoding="utf-8"))
 
 
-class FakeRailway:
+class FakeRailway(Served):
     """`with FakeRailway() as railway:`; then `railway.environ` leads a program to it.
 
     `next` are answers that come instead of the right one, a status and a body each.
@@ -39,11 +40,8 @@ class FakeRailway:
         self.hangs.set()
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
         self.environ = {
-            "RAILWAY_API_URL": f"http://127.0.0.1:{self._server.server_port}/graphql/v2",
+            "RAILWAY_API_URL": f"{self.serve(_handler(self))}/graphql/v2",
             "RAILWAY_TOKEN": TOKEN,
             "RAILWAY_ENVIRONMENT": IDS["environmentId"],
         }
@@ -51,9 +49,7 @@ class FakeRailway:
 
     def __exit__(self, *_: object) -> None:
         self.hangs.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__exit__()
 
     def deploy(self, commit: str, status: str) -> dict[str, Any]:
         """A deployment, newer than the ones before; without a commit it was uploaded."""

@@ -6,16 +6,17 @@ Payloads and limits: Slack's pages on incoming webhooks, blocks and formatting; 
 import json
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 
 from tests.system.fakes.fake_github import Fault
+from tests.system.fakes.served import Served
 
 KEY = "canaryKey0123456789XYZ"
 _LINK = re.compile(r"<(https://github\.com/acme/shop/[^|<>\s]*)\|([^|<>]+)>")
 
 
-class FakeSlack:
+class FakeSlack(Served):
     """`with FakeSlack() as slack:`; `told` are the messages that came to the channel, as a person reads them.
 
     A fault of status 0 hangs up.
@@ -29,16 +30,8 @@ class FakeSlack:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/services/T0001/B0001/{KEY}"
+        self.url = f"{self.serve(_handler(self))}/services/T0001/B0001/{KEY}"
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def answer(self, path: str, content_type: str, body: bytes) -> tuple[int, str, dict[str, str]]:
         """What becomes of one request."""

@@ -4,10 +4,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.system.conftest import REPOSITORY, Done
 from tests.system.fakes.monitor import report, result
+from tests.system.fakes.served import Served
 
 from testbay.errors import ManifestError
 from testbay.output import Voice
@@ -163,7 +163,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, argv: list[str], code: i
     assert (done.code, said in done.out, "canary" in done.out, list(tmp_path.iterdir())) == (code, True, False, [])
 
 
-class Gateway:
+class Gateway(Served):
     """A Pushgateway as far as we need it: it keeps what is put, by path, and answers as it is told."""
 
     def __init__(self) -> None:
@@ -188,16 +188,8 @@ class Gateway:
             def log_message(self, *_: object) -> None:
                 """What came is in `groups`."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = self.serve(Handler)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
