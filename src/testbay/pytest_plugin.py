@@ -3,7 +3,6 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -61,7 +60,6 @@ def pytest_load_initial_conftests(
     if early_config.known_args_namespace.testbay_suite:
         from testbay.harness.plugin import completing
 
-        sys.path.append(str(Path.cwd()))  # as `python -m pytest` has it, but behind the libraries
         completing.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
     try:
         return (yield)

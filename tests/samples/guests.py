@@ -11,6 +11,7 @@ from pathlib import Path
 # What each is made of, without what pytest and our own lock bring.
 TOOLS = {
     "asyncpg": ("asyncpg==0.31.0",),
+    "eventlet": ("eventlet==0.41.3", "dnspython==2.9.2", "greenlet==3.5.6"),
     "flaky": ("flaky==3.8.1",),
     "freezegun": ("freezegun==1.5.5", "python-dateutil==2.9.0.post0", "six==1.17.0"),
     "gevent": ("gevent==26.9.0", "greenlet==3.5.6", "zope.event==6.2", "zope.interface==8.7"),

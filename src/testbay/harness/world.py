@@ -1,4 +1,4 @@
-"""The real functions of Python while a test fakes them: freezegun, pyfakefs, pytest-socket, gevent, `monkeypatch`.
+"""The real functions of Python while a test fakes them: by freezegun, pyfakefs, gevent, eventlet, `monkeypatch`.
 
 Imported with the plugin, before any test can have changed something.
 """
@@ -134,9 +134,11 @@ def is_faked_as_a_whole() -> bool:
 
 
 def has_green_threads() -> bool:
-    """Return whether gevent has replaced the threads: its sockets have to stay, or all of them would wait for one."""
-    gevent = sys.modules.get("gevent.monkey")
-    return gevent is not None and bool(gevent.is_module_patched("threading"))
+    """Tell whether gevent or eventlet has replaced the threads: their sockets stay, or all would wait for one."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return True
+    return eventlet is not None and bool(eventlet.is_monkey_patched("thread"))
 
 
 def _file_system() -> Any:

@@ -58,6 +58,7 @@ def no_sockets():
 def real_sockets(no_sockets):
     pytest_socket.enable_socket()
 """,
+    "eventlet": "import eventlet\neventlet.monkey_patch()\n",
     "gevent": "from gevent import monkey\nmonkey.patch_all()\n",
     "": """import os, pytest, socket, time
 def never(*_, **__): raise RuntimeError("faked")

@@ -152,11 +152,24 @@ def test_modules_of_the_project_hide_nothing_of_pythons(guest: Guest) -> None:
     strange = {
         "signal.py": "raise ImportError('not this one')\n",
         "redis/__init__.py": "raise ImportError('nor this')\n",
+        "pytest.ini": "[pytest]\naddopts = -p used\n",  # a plugin beside them is found, as by `python -m pytest`
+        "used.py": "import pytest\n@pytest.fixture\ndef one():\n    return 1\n",
     }
-    text = "from app import used\n\n\ndef test_one(postgres, dragonfly):\n    assert dragonfly.ping() and used() == 1\n"
+    text = "from app import used\ndef test_it(postgres, redis, one):\n    assert redis.ping() and used() == one\n"
     manifest = MANIFEST.replace('["postgres"]', '["postgres", "dragonfly"]')
     guest.write(strange | PROJECT | {"tests/test_it.py": text, "testbay.toml": manifest})
 
     done = guest.type(f"{TESTBAY} run")
 
     assert done.code == 0, done.out
+
+
+def test_address_that_the_suite_replaces_is_named(guest: Guest) -> None:
+    """A green run would say that PostgreSQL runs, and its tests would have used another database."""
+    conftest = "import os\nos.environ['DATABASE_URL'] = 'sqlite:///app.db'\n"
+    guest.write({"tests/conftest.py": conftest, "tests/test_it.py": "def test_one():\n    pass\n"})
+
+    done = guest.run("run")
+
+    said = "note: DATABASE_URL leads to sqlite:// when the tests begin, not to this run's server: the suite replaced it"
+    assert (done.code, said in [line.strip() for line in done.lines]) == (0, True), done.out

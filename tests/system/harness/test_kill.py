@@ -103,7 +103,7 @@ def _ours(root: int) -> dict[str, int]:
             found["inner reaper" if "outer reaper" in found else "outer reaper"] = entry.pid
         elif "testbay run" in command:
             found["testbay"] = entry.pid
-        elif "-m pytest" in command:
+        elif "run_module('pytest'" in command:
             found["pytest"] = entry.pid
         elif entry.name() in ("make", "bash"):
             found[entry.name()] = entry.pid

@@ -10,6 +10,7 @@ import pytest
 
 from testbay import settings
 from testbay.harness.plugin import coveragerc
+from testbay.harness.plugin.elsewhere import Elsewhere
 from testbay.harness.plugin.reading import OneReading
 from testbay.harness.plugin.suite import Suite
 
@@ -42,6 +43,7 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
     copies = ReportCopies()
     if not worker:
         config.pluginmanager.register(copies, "testbay-copies")
+        config.pluginmanager.register(Elsewhere(Path(suite.run_dir) / "tests.jsonl"), "testbay-elsewhere")
     _complete(suite, config, args, copies)
     highest = config.known_args_namespace.confcutdir  # pytest's own finding: above it no conftest is read or looked for
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))

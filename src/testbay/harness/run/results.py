@@ -30,8 +30,8 @@ class Results:
 
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
     line. Of a pytest that did not come to its end, `cut_off` names the tests that were being run. `unmeasured` workers
-    returned no coverage data. `ended` is why a session stopped early. `exit_code` is the one that pytest meant to end
-    with, None of a session that did not come to its end.
+    returned no coverage data. `elsewhere` are addresses of the run's that the suite replaced. `ended` is why a session
+    stopped early. `exit_code` is the one that pytest meant to end with, None of a session that did not come to its end.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -41,6 +41,7 @@ class Results:
     coverage_percent: float | None = None
     unmeasured: list[str] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     ended: str = ""
     exit_code: int | None = None
 
@@ -84,6 +85,7 @@ def read(run_dir: Path) -> Results:
         planned=planned,
         tests=tests,
         exit_code=next((fact["exit"] for fact in facts if "exit" in fact), None),
+        elsewhere=[line for fact in facts for line in fact.get("elsewhere", [])],
         ended=next((fact["ended"] for fact in facts if "ended" in fact), ""),
         coverage_percent=_coverage(run_dir / "coverage.json"),
         unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
@@ -127,12 +129,16 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, list) and [*map(type, value)] == [str, str]
 
 
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 _SHAPES: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("id", "when", "outcome", "worker", "error", "trace", "reason", "kept", "ended"), _is_text),
     **dict.fromkeys(("duration_s", "start"), _is_number),
     "exit": lambda value: type(value) is int and 0 <= value < 256,
     "attempt": lambda value: type(value) is int and 0 < value < _LARGEST,
-    **dict.fromkeys(("planned", "unmeasured"), lambda value: isinstance(value, list) and all(map(_is_text, value))),
+    **dict.fromkeys(("planned", "unmeasured", "elsewhere"), _is_list),
     "counts": lambda value: isinstance(value, dict) and all(type(count) is int for count in value.values()),
     "location": lambda value: isinstance(value, list) and [*map(type, value)] == [str, int],
     "sections": lambda value: isinstance(value, list) and all(map(_is_pair, value)),

@@ -28,6 +28,12 @@ _SHOWS = frozenset(
         *("--markers", "--cache-show", "--help", "-h", "--version", "-V"),
     }
 )
+# With -P a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries. Behind
+# them the project is on the path from the start: `-p` and PYTEST_PLUGINS name plugins there, as for `python -m pytest`.
+_START = (
+    "import os, runpy, sys; sys.path.append(os.getcwd()); "
+    "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
+)
 _POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
@@ -53,6 +59,8 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         project = coveragerc.reporting(run.dir / "coveragerc")
         low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
         passed = (good or low) and not done.count("failed") and not {"failed", "error"} & done.counts.keys()
+        for line in done.elsewhere:
+            run.voice.detail(f"note: {line} when the tests begin, not to this run's server: the suite replaced it")
         run.close(results.tests_line(done, time.monotonic() - began), good=passed)
         if run.record.llm:
             run.close(f"LLM: {run.record.llm}", good=True)
@@ -170,9 +178,8 @@ def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> l
         run_dir=str(run.dir),
         workers=number,
     )
-    # -P: a signal.py or a folder redis/ of the project's does not stand before Python's own and the libraries.
     return [
-        *(str(python.program), "-P", "-m", "pytest", *([asked.collect] if asked.collect else [])),
+        *(str(python.program), "-P", "-c", _START, *([asked.collect] if asked.collect else [])),
         *("-p", python.plugin, f"--testbay-record={run.dir / 'tests.jsonl'}", *_shard_argv(run), *order),
         f"--testbay-suite={asked.write(run.dir / 'suite.json')}",
         *suite.as_seen_from(run.manifest.root, pytest_args, [Path.cwd(), run.project]),
