@@ -11,7 +11,8 @@ import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Server
 from testbay.harness.dependencies.nats import server as nats
-from testbay.harness.dependencies.nats.jetstream import create_streams
+from testbay.harness.dependencies.nats.jetstream import UnansweredError, create_streams
+from testbay.harness.dependencies.nats.slots import Account
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Stream
 
@@ -161,6 +162,7 @@ def test_a_ready_server_answered_for_jetstream(listen: Listen) -> None:
 
     assert nats.probe(at(port, "ann", "pw"), 5) == Answer("2.12.4")
     options = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1", "headers": True}
+    options |= {"no_responders": True}
     options |= {"user": "ann", "pass": "pw"}
     connected, *rest = heard
     assert re.fullmatch(
@@ -319,3 +321,26 @@ def test_another_stacks_server_is_not_ours(listen: Listen) -> None:
         nats.probe(at(port, identity="s2"), 5)
 
     assert str(refused.value) == f"another server answers on port {port}: it says it is 's1'"
+
+
+def test_a_server_that_counts_no_traffic_is_asked_for_its_streams() -> None:
+    """NATS before 2.9 has nothing that answers, and says so at once."""
+    asked: list[str] = []
+
+    class Talking:
+        cid = 1
+
+        def begin(self, subject: str, _: object) -> str:
+            asked.append(subject.rpartition(".")[2])
+            return asked[-1]
+
+        def end(self, begun: str) -> dict[str, Any]:
+            if begun == "STATZ":
+                raise UnansweredError("no responders")
+            return {}
+
+    account = Account.__new__(Account)
+    parts = {"endpoint": at(1, "lease1"), "_overseer": Talking(), "_talk": Talking(), "_pristine": {}, "_foreign": 0}
+    vars(account).update(parts)
+
+    assert (list(account.take_back()), asked) == ([None] * 3, ["STATZ", "CONNZ", "LIST"])

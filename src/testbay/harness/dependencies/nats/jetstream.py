@@ -70,6 +70,10 @@ def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class UnansweredError(OSError):
+    """Nothing on the server answers requests on that subject."""
+
+
 class Session:
     """A connection that asks and waits: a dozen lines of NATS' text protocol.
 
@@ -83,7 +87,7 @@ class Session:
             raise RefusedError(f"it does not speak NATS' protocol: it said {hello[:80]!r}")
         self.info = _object(hello[5:])
         options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "testbay", "version": "1"}
-        options |= {"headers": True}
+        options |= {"headers": True, "no_responders": True}
         if endpoint.user:
             options |= {"user": endpoint.user, "pass": endpoint.password}
         elif endpoint.password:
@@ -123,7 +127,7 @@ class Session:
                 break
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         if headers and b" 503" in raw[:headers]:
-            raise OSError("JetStream is not enabled, or not up yet")
+            raise UnansweredError("JetStream is not enabled, or not up yet")
         return _object(raw[headers:])
 
     def _until(self, *starts: bytes) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.dependencies.nats.jetstream import Session, create_stream, delete_stream
+from testbay.harness.dependencies.nats.jetstream import Session, UnansweredError, create_stream, delete_stream
 from testbay.harness.dependencies.nats.server import ANSWER_LIMIT_S, OVERSEER, login_as
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
@@ -85,7 +85,11 @@ class Account:
         assert self._talk is not None
         asked = self._overseer.begin(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
         yield
-        connected, foreign = self._traffic(self._overseer.end(asked))
+        try:
+            told = self._overseer.end(asked)
+        except UnansweredError:  # a server before 2.9
+            told = {}
+        connected, foreign = self._traffic(told)
         if connected == 1 and foreign == self._foreign:
             return Returned()  # no other client is there, and none has said anything: all is as it was
         self._foreign = foreign
@@ -199,6 +203,8 @@ class Talk:
         try:
             if inbox:
                 return self.session().answer(inbox)
+        except UnansweredError:
+            raise
         except OSError:
             pass
         self.hang_up()
