@@ -8,27 +8,6 @@ def classes() -> list[type[BayError]]:
     return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BayError)]
 
 
-def test_every_cause_has_its_exit_code() -> None:
-    """The table of DESIGN.md section 3: no two causes end alike, and none ends like pytest does."""
-    codes = {kind.__name__: kind.exit_code for kind in classes() if kind is not BayError}
-
-    assert codes == {
-        "ManifestError": 10,
-        "EngineUnavailableError": 11,
-        "NotReadyError": 12,
-        "MigrationError": 13,
-        "SecretMissingError": 14,
-        "TestsDidNotRunError": 15,
-        "LeftBehindError": 16,
-        "SecretLeakedError": 17,
-        "IncidentsError": 24,
-        "HistoryError": 25,
-        "NotDeliveredError": 26,
-        "FilesError": 27,
-        "InterruptedRunError": 130,
-    }
-
-
 @pytest.mark.parametrize("kind", classes())
 def test_an_error_can_be_caught_as_any_other_exception(kind: type[BayError]) -> None:
     """An error is no BaseException: an `except Exception` that tears down sees it."""
