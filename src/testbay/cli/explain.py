@@ -103,7 +103,7 @@ def _sections(text: str) -> list[str]:
 
 
 def _page(text: str, section: str) -> str:
-    """A page, or the part of it below the heading that the address names."""
+    """Return a page, or the section below the heading that the address names."""
     if not section:
         return text.strip()
     found = [piece for piece in _sections(text) if _anchor(piece) == _anchor(f"# {section}")]

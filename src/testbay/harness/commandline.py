@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][\w.]*)\}")
 
 
 def needs_shell(command: str) -> bool:
-    """Return whether a word of it means something to a shell: `&&`, `|`, `$X`, `VAR=x cmd`, `cd`, a wildcard."""
+    """Return whether a command needs a shell: for `&&`, `|`, `$X`, `VAR=x cmd`, `cd` or a wildcard."""
     first = command.split(maxsplit=1)[0]
     if first in _BUILTINS or _ASSIGNMENT.match(first) or re.search(r"(?:^|\s)~[/\w]*(?:\s|$)", command):
         return True
@@ -53,7 +53,7 @@ def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
 
 
 def _python(path: str) -> str:
-    """The Python of the first folder on the PATH, by whichever of its names it has there; else the one that runs us."""
+    """Find the first Python on the PATH, under any of its names; else return the one that runs testbay."""
     first = path.partition(os.pathsep)[0]
     if first == str(Path(sys.executable).parent):
         return sys.executable

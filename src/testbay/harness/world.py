@@ -108,7 +108,7 @@ def _is_untouched() -> bool:
 
 
 def faked() -> list[tuple[ModuleType | type, str, Any, Any]]:
-    """List what is replaced now: (module or class, name, fake, original)."""
+    """List the current replacements: (module or class, name, fake, original)."""
     return [
         (module, name, vars(module).get(name, _ABSENT), value)
         for module, names in _REAL.items()

@@ -208,7 +208,7 @@ KINDS: dict[str, type[CheckBase]] = {
 
 
 class Defaults(Table):
-    """The defaults of each check, of whatever kind it is."""
+    """The defaults of checks of all kinds."""
 
     timeout: Duration | None = None
     attempts: int | None = Field(default=None, ge=1, le=10)

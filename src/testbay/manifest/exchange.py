@@ -16,7 +16,7 @@ MESSAGE_NAMES = frozenset({"message", "json", "binary", "size", "elapsed_ms", "e
 
 
 class Exchange(Table):
-    """One HTTP request and what is expected of its answer."""
+    """One HTTP request, and the conditions on its answer."""
 
     get: str | None = None
     head: str | None = None

@@ -17,7 +17,7 @@ def _fault(error: ValidationError) -> Any:
 
 
 def explain(error: ValidationError) -> str:
-    """One fault as key, what is wrong, nearest valid name."""
+    """Describe a fault: the key, what is wrong, and the nearest valid name."""
     fault = _fault(error)
     location = list(fault["loc"])
     if location[:1] == ["check"]:

@@ -34,7 +34,7 @@ def unknown(value: Any, known: Iterable[str]) -> str:
 
 
 def filled(value: Any, of: Callable[[str], Any]) -> Any:
-    """Replace every name in a value; a text that is only a name becomes the value itself, of whatever type."""
+    """Replace every name in a value. A text that is only a name becomes the value itself, with its type."""
     if isinstance(value, str):
         whole = _NAME.fullmatch(value)
         return of(whole[1]) if whole else _NAME.sub(lambda found: str(of(found[1])), value)

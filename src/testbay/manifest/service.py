@@ -123,7 +123,7 @@ class Manifest(_Strict):
 
     @property
     def mapped(self) -> dict[str, str]:
-        """Every variable that is exported beside the usual ones, with what it stands for; `env` comes first."""
+        """Return every variable that is exported beside the usual ones, with its value; `env` comes first."""
         return conventions.mapped(self.exports) | self.env
 
     @field_validator("needs")

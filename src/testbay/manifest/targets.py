@@ -1,4 +1,4 @@
-"""`[target.NAME]`: a deployment, and how to tell which commit of it answers."""
+"""The tables `[target.NAME]`: a deployment, and how to find out which commit answers."""
 
 from pydantic import Field, model_validator
 

@@ -59,7 +59,7 @@ def in_session(sid: int) -> list[ProcessId]:
 
 
 def descendants(pid: int) -> list[ProcessId]:
-    """List the running descendants of a process, in whatever session."""
+    """List the running descendants of a process, in all sessions."""
     parents = {other: _parent(other) for other in _pids()}
     found = {pid}
     while new := {other for other, parent in parents.items() if parent in found} - found:

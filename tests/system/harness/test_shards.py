@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from tests.system.conftest import Bay, Done, checkout, read_until
+from tests.system.conftest import Bay, checkout, read_until
 
 pytestmark = pytest.mark.xdist_group("shards")  # what is made once for them all is made on one worker
 
@@ -90,9 +90,6 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
         assert [child.returncode for child in children] == [0] * SHARDS, "\n".join(outs)
         names = [re.findall(r"record: (\S+)", out)[-1] for out in outs]
         yield Sharded(whole=whole, folders=[bay.project / name for name in names], outs=outs)
-
-
-Merge = Callable[..., Done]
 
 
 @pytest.fixture

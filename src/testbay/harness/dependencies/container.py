@@ -67,7 +67,7 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
 
 
 def default_file(service: ComposeService, *names: str) -> str:
-    """The first of the configuration files an image reads by itself that the compose file mounts; empty when none is.
+    """Return the first configuration file that the image reads by default and the compose file mounts; else empty.
 
     A command, or an entrypoint, stands in the place of the one that names the file.
     """
@@ -77,7 +77,7 @@ def default_file(service: ComposeService, *names: str) -> str:
 
 
 def holds(service: ComposeService, inside: str) -> bool:
-    """Return whether the compose file says what is at a path of the container."""
+    """Return whether the compose file determines the content of a path in the container."""
     granted = any(one.target == inside for one in (*service.secrets, *service.configs))
     return granted or host_path(service, inside) is not None
 

@@ -143,7 +143,7 @@ class _Scanner:
         return other
 
     def _output(self, command: str) -> str:
-        """The output of `cat FILE`, where the compose file says what is in it."""
+        """Return the output of `cat FILE`, if the compose file determines the content of the file."""
         match = _FILE.fullmatch(command)
         said = self._read(match[1].strip("\"'")) if match else None
         if said is None:

@@ -29,7 +29,7 @@ class Slot(Protocol):
     log: Path | None  # of a server of its own; None where it is in the stack's
 
     def take_back(self) -> Steps:
-        """Close what the test left open and make the part as new where that is quick.
+        """Close the connections of the test, and restore the part if that is quick.
 
         A generator: it yields where its server has been asked something and works on it, so that the caller can speak
         to the others meanwhile. It yields True where the test left nothing open and the rest can wait until the part
@@ -47,7 +47,7 @@ class Slot(Protocol):
         """
 
     def close(self) -> None:
-        """Give everything of it back to the server."""
+        """Remove from the server everything that belongs to the slot."""
 
 
 class Landlord(Protocol):
@@ -123,7 +123,7 @@ class Everything:
         self.endpoint = endpoint
 
     def take_back(self) -> Steps:
-        """Take the whole server back as it is: it cannot tell one test's changes."""
+        """Take the server back unchanged: changes of one test cannot be told from others."""
         yield from ()
         return Returned()
 

@@ -16,7 +16,7 @@ SHOWN = 200  # characters of a value, in a printed view
 
 
 class Taken(NamedTuple):
-    """The content of a part's file, and in words what was left out of it."""
+    """The content of a part's file, and a description of what was left out."""
 
     text: str
     left_out: str

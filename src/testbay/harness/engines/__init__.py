@@ -38,4 +38,4 @@ class Engine(Protocol):
         """End a further server and remove its files; nothing happens when none has that name."""
 
     def stop(self) -> list[str]:
-        """End everything; returns what could not be ended, as text for a person."""
+        """End everything; return descriptions of what could not be ended."""

@@ -199,7 +199,7 @@ class Link:
         return self._set("restart", down_ms=down_ms)
 
     def heal(self) -> None:
-        """End every fault of this dependency; nothing happens when none is on."""
+        """End every fault of this dependency, if there is one."""
         if self._on:
             self._heal("")
 

@@ -121,7 +121,7 @@ class Door:
         return min([self._opens_at, *(connection.due() for connection in waiting)])
 
     def on_time(self, now: float) -> None:
-        """Do what is due."""
+        """Carry out the actions that are due."""
         if self._opens_at <= now:
             try:
                 self.heal("restart")

@@ -106,7 +106,7 @@ class Pool:
         self._order(self._making, self._make)
 
     def take(self) -> Lease:
-        """Take a lease that is as new.
+        """Take a clean lease.
 
         Raises:
             EngineUnavailableError: A server refused to give one.
@@ -273,7 +273,7 @@ class Pool:
         return held
 
     def _another(self, number: int) -> int:
-        """Exchange a number for a free one; when none is free, for the one that was given up longest ago."""
+        """Exchange a number for a free one, else for the one that was given up longest ago."""
         self._spent.append(number)
         held = registry.hold_number(self._home)
         if held is None:

@@ -121,7 +121,7 @@ def _raised(lines: Sequence[str], root: Path) -> Raised | None:
 
 
 def is_library(file: str) -> bool:
-    """Whether a traceback's file lies outside the project: an installed package, Python itself, or no file at all."""
+    """Return whether a frame lies outside the project: in an installed package, in Python itself, or in no file."""
     return file.startswith(("<", _STANDARD)) or any(mark in file for mark in _LIBRARIES)
 
 

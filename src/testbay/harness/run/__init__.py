@@ -1,1 +1,1 @@
-"""One run of a service's integration tests, from its start to what is looked at long after it."""
+"""One run of a service's integration tests: its steps, its record, its report and its kept state."""

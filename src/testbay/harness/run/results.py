@@ -259,7 +259,7 @@ def _why_signalled(name: str) -> str:
 
 
 def verify(results: Results, code: int, tests_dir: Path) -> int:
-    """Check that what was planned ran, whatever pytest's exit code says; return the exit code of the run.
+    """Check that the planned tests ran, independently of pytest's exit code; return the exit code of the run.
 
     An exit code 0 does not hide the one that pytest meant: something may call os._exit when the session is over.
 

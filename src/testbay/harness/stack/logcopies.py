@@ -27,7 +27,7 @@ class Copies:
         self._copies: dict[Path, _Copy] = {}
 
     def follow(self, folder: Path, *, from_now: bool = False) -> None:
-        """Copy what is logged in a folder; with `from_now` only what comes from here on."""
+        """Copy the logs of a folder; with `from_now` only lines that are added from now on."""
         self._sources.append(folder)
         for log in sorted(folder.glob("*.log")) if from_now else ():
             self._copies[log] = _Copy(log, self.path_of(log), self._mask, log.stat().st_size)
@@ -41,7 +41,7 @@ class Copies:
         return self._target / log.name
 
     def catch_up(self) -> None:
-        """Copy what is new. A log that was seen once is copied to its end even when its folder is gone."""
+        """Copy new lines. A log that was opened once is copied to its end even if its folder is deleted."""
         for log in (log for folder in self._sources for log in sorted(folder.glob("*.log"))):
             if log not in self._copies:
                 self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)

@@ -97,7 +97,7 @@ def _data_folders(manifest: Manifest) -> list[str]:
 
 
 def further(asked: Request) -> dict[str, ProcessPlan]:
-    """Plan a server of its own for a lease, by dependency: where that is cheap, and native."""
+    """Plan the additional servers for leases, by dependency: those that are native and cheap."""
     if asked.engine != "embedded":
         return {}
     plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
@@ -105,7 +105,7 @@ def further(asked: Request) -> dict[str, ProcessPlan]:
 
 
 def shared(asked: Request, name: str) -> str:
-    """Say what tests share of a dependency; empty where each has all of it to itself."""
+    """Describe the part of a dependency that tests share; empty if they share nothing."""
     return "" if name in further(asked) else ROOMS[name].described(asked.services[name]).shared
 
 

@@ -79,7 +79,7 @@ class Request:
 
     @property
     def template(self) -> str:
-        """The cache entry for the database as it is after its migrations; empty when it is not to be kept.
+        """The cache entry for the migrated database; empty if it is not to be kept.
 
         A `migrate` command is not part of it: it is unknown which files it reads, so it runs each time.
         """

@@ -36,7 +36,7 @@ class PortLostError(NotReadyError):
 
 @dataclass(kw_only=True)
 class Stack:
-    """A started stack. Stopping it, or dying, ends what it holds; `joined` ones belong to another process."""
+    """A started stack. It ends when it is stopped or this process dies; a `joined` one belongs to another process."""
 
     id: str
     home: Path

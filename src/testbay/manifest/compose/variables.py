@@ -83,6 +83,6 @@ def _read_env(path: Path, content: bytes, lookup: Callable[[str], str | None]) -
 
 
 def project_name(named: str, folder: Path) -> str:
-    """The name a project has in Compose: what it is called, else its folder, in the letters that Compose allows."""
+    """Return the name of a project in Compose: the given one, else that of its folder, in the allowed letters."""
     kept = re.sub(r"[^a-z0-9_-]", "", (named or folder.name).lower())
     return kept.lstrip("_-") or "default"

@@ -262,7 +262,7 @@ def _kind(value: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as it is written in a condition, shortened."""
+    """Format a value as in a condition, shortened."""
     if isinstance(value, int) and not computable(value):
         return "a huge number"
     if isinstance(value, Mapping):

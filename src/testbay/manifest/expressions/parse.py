@@ -61,7 +61,7 @@ class Expression:
             raise NotMetError(f"{self.text}: {told(self.tree, values)}")
 
     def seen(self, values: Mapping[str, Any]) -> Iterator[str]:
-        """Each path in it with its value, as `json.status = 'ok'`; what is missing is left out."""
+        """List each path with its value, as `json.status = 'ok'`; missing values are left out."""
         for path in paths(self.tree):
             try:
                 yield f"{ast.unparse(path)} = {show(value_of(path, values))}"

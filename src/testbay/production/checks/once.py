@@ -1,4 +1,4 @@
-"""One attempt at a check, of whatever kind, and its result with secrets masked."""
+"""One attempt at a check of any kind, and its result with secrets masked."""
 
 import asyncio
 import time

@@ -151,7 +151,7 @@ class _Bad:
         return cls(proven=proven, spans={series: sorted(found) for series, found in spans.items()}, turns=sorted(turns))
 
     def at(self, series: Series, moment: float, span: _Span) -> Verdict | None:
-        """The incident of a check at a moment, unless the check was well again before the last one of it was."""
+        """Return the verdict of the incident that a check belonged to; None if there was none, or it had recovered."""
         found = self.spans.get(series, ())
         place = bisect_right(found, moment, key=lambda one: one[0]) - 1
         if place < 0 or moment >= found[place][1]:

@@ -113,7 +113,7 @@ class WatchStore:
     def write(
         self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Write all of it in one transaction."""
+        """Write rounds, changes and facts in one transaction."""
         known = dict(self._series)
         try:
             self._write(rounds, changes, facts)
@@ -153,7 +153,7 @@ class WatchStore:
         return self._connection.execute(_BEATS, (name,)).fetchall()
 
     def tidy(self, now: float, keep_s: float) -> None:
-        """Sum up and pack the hours that are over, and delete what is too old."""
+        """Sum up and compress the completed hours, and delete what is too old."""
         until_s = int(now // HOUR_S) * HOUR_S
         with self._connection as db:
             rows = db.execute(

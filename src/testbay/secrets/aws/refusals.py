@@ -1,4 +1,4 @@
-"""AWS's refusals as our errors: an answer is not shown as it is, since it may quote anything."""
+"""Conversion of boto3's errors to testbay's. Their text is not shown, as it may quote anything."""
 
 import re
 import time
@@ -17,7 +17,7 @@ _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 @contextmanager
 def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
-    """Turn whatever boto3 raises into an error of ours.
+    """Convert an exception of boto3 to an error of testbay.
 
     Raises:
         SecretMissingError: AWS is not set up, refuses or fails.

@@ -194,7 +194,7 @@ def _secret(rules: Sequence[str]) -> str:
 
 
 def _variables_of(service: ComposeService) -> tuple[str, ...]:
-    """Bitnami's; the official images know none, whatever stands in their environment."""
+    """Return the environment variables that an image reads: only Bitnami's images read any."""
     return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.based_on else ()
 
 

@@ -32,7 +32,7 @@ _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", 
 
 
 class OwnServers:
-    """The landlord where servers are cheap: every slot has a server, and so also pub/sub channels, of its own."""
+    """The landlord of native servers, which are cheap: every slot has its own server, and so its own channels."""
 
     shared = ""
 

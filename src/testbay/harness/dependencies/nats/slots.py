@@ -15,7 +15,7 @@ from testbay.harness.dependencies.wire import Wire
 
 
 class Call(NamedTuple):
-    """A subject, and what is sent to it as JSON."""
+    """A subject, and the JSON value that is sent to it."""
 
     subject: str
     body: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Account:
         self._renew(_streams(self._talk, self._talk.ask(*_LIST)))
 
     def _renew(self, there: Mapping[str, Any]) -> None:
-        """Delete every stream that is not as it was made, with its consumers, and make what is missing."""
+        """Delete every stream that a test changed, with its consumers, and create the missing ones."""
         assert self._talk is not None
         as_made = {name for name, facts in there.items() if facts == self._pristine.get(name)}
         for name in there.keys() - as_made:

@@ -148,7 +148,7 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
-    """List the differences of this server from the image's: what it leaves out, and how its texts sort."""
+    """List the differences of this server from the image's: missing features, and the sort order of texts."""
     meant = image.meaning(service)
     wanted = [library for name, value in meant.carried if name == _PRELOADED for library in _libraries(value)]
     lacking = [library for library in wanted if not programs.has_library(server, library)]
@@ -202,7 +202,7 @@ def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - 
 
 
 def keep_pristine(endpoint: Endpoint) -> None:
-    """Set the database aside as it is now, migrated and unused: leases are copies of it.
+    """Copy the migrated database before it is used; leases are copies of that copy.
 
     Raises:
         OSError: The server refused.

@@ -84,7 +84,7 @@ class Cluster:
         return self._session
 
     def _set_aside(self) -> None:
-        """Keep the migrated database as it is before the first test: everything is cloned from that."""
+        """Copy the migrated database before the first test, unless it was; slots are cloned from that copy."""
         known = self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [self._template]).fetchone()
         if known is None:
             self._admin.execute(end_workers(self.endpoint.db).encode())
@@ -222,7 +222,7 @@ class Database:
         self._resetting = False
 
     def take_back(self) -> Steps:
-        """End every other session, look at what was written, and delete it if that makes the database as new."""
+        """End every other session, and delete what the test wrote if that restores the migrated state."""
         with as_oserror():
             self.end_lending()
             if self._used:
@@ -257,7 +257,7 @@ class Database:
                 self._tell_reset(self._session)
 
     def _reset(self) -> None:
-        """Make the session as new, whatever the test before did in it."""
+        """Reset the session to its state before the first test."""
         if not self._resetting:
             self._tell_reset(self._idle_session())
         self._resetting = False

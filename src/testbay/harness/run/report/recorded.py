@@ -51,7 +51,7 @@ def _line(value: object, info: ValidationInfo) -> object:
 
 
 def _id(value: object, info: ValidationInfo) -> object:
-    """Validate a test's id: like a line, but ids that differ only in what is cut off stay different."""
+    """Validate a test's id: like a line, but long ids that are cut stay different from each other."""
     line = _line(value, info)
     if not isinstance(value, str) or not isinstance(line, str) or len(value) <= _LINE_CHARACTERS:
         return line

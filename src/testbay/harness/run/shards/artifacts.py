@@ -119,7 +119,7 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """The shard as it is written: `2/4`."""
+        """Format the shard, e.g. `2/4`."""
         return str(Shard(self.part.number, self.part.of))
 
     def seconds(self, step: str) -> float:

@@ -77,7 +77,7 @@ def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dic
 
 
 def hand_down(file: Path, shard: Shard, durations: Mapping[str, float]) -> None:
-    """Write what pytest is to split by; the splitter adds what it collected."""
+    """Write the plan that pytest splits by; the splitter adds the tests it collected."""
     file.write_text(json.dumps(shard._asdict() | {"durations": durations}), encoding="utf-8")
 
 
