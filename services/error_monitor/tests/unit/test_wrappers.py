@@ -170,3 +170,16 @@ def test_two_services_do_not_mix(other: int) -> None:
         mixed = [(one if one and (not two or chance.random() < 0.5) else two).pop(0) for _ in range(len(one + two))]
 
         assert sorted(named("\n".join(mixed))) == sorted(named(fault["text"]) + named(neighbour["text"]))
+
+
+@pytest.mark.parametrize("more", [0, 20])
+def test_a_traceback_in_the_journals_export_is_read(more: int) -> None:
+    """A message of several lines stands there behind its length, as the journal writes binary fields."""
+    frames = '  File "/app/shop/jobs.py", line 7, in run\n    go()\n' * (1 + more)
+    message = f"Traceback (most recent call last):\n{frames}ValueError: no".encode()
+    fields = b"__CURSOR=s=1\nPRIORITY=3\nSYSLOG_IDENTIFIER=shop\nMESSAGE\n"
+    text = fields + len(message).to_bytes(8, "little") + message + b"\n_PID=7\n\n"
+    reader = Reader()
+    (event,) = [*reader.feed(text.split(b"\n")), *reader.flush()]
+
+    assert (event.type, event.message, event.service, event.worker) == ("ValueError", "no", "shop", "7")

@@ -1,5 +1,8 @@
 """One physical line, unwrapped: prefixes, JSON and time stamps come off, nested ones too."""
 
+import re
+from collections.abc import Iterable, Iterator
+
 from error_monitor.reading import prefixes, records
 from error_monitor.reading.headers import Header, header_of, spoken
 from error_monitor.reading.line import Line
@@ -8,6 +11,7 @@ LAYERS = 8
 PARTIAL_CHARS = 1_000_000
 STREAMS = 256
 EXPORT = "journal export"
+FIELD = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class Unwrapper:
@@ -82,7 +86,32 @@ class Unwrapper:
 
 def _fields(block: Line, line: Line) -> None:
     """Read the fields of an exported record into a line."""
-    pairs = (text.partition("=") for text in block.text.split("\n"))
-    found = {name: value for name, separator, value in pairs if separator}
+    found = dict(_pairs(block.text.split("\n")))
     line.numbers, line.stream, line.text = block.numbers, "", ""
     records.journald(line, {"MESSAGE": "", **found})
+
+
+def _pairs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The fields by name. A value of several lines stands below its name, behind its length as eight bytes."""
+    name, value = "", list[str]()
+    for text in lines:
+        key, separator, rest = text.partition("=")
+        if FIELD.fullmatch(key):
+            if name:
+                yield name, _without_length("\n".join(value))
+            name, value = ("", []) if separator else (key, [])
+            if separator:
+                yield key, rest
+        else:
+            value.append(text)
+    if name:
+        yield name, _without_length("\n".join(value))
+
+
+def _without_length(text: str) -> str:
+    """A value without its length, of which cleaning has left the bytes that are not zero."""
+    for count in (1, 2, 3):
+        size = len(text[count:].encode("utf-8", "replace"))
+        if text[:count] == size.to_bytes(8, "little").replace(b"\0", b"").decode("utf-8", "replace"):
+            return text[count:]
+    return text
