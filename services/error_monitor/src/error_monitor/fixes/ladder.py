@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from error_monitor import logs
-from error_monitor.database import Database
+from error_monitor.database import AWAY, Database
 from error_monitor.fixes import checkout, context, jail, pull_request, rails
 from error_monitor.fixes.budget import Spending
 from error_monitor.fixes.github import GitHub
@@ -99,6 +99,11 @@ class Ladder:
             await self._later(owned, rung, str(exc))
         except FixLostError as exc:
             log.warning("fix_lost", fix=owned.fix_id, error=str(exc))
+        except AWAY:
+            raise  # whoever takes it over goes on
+        except Exception as exc:  # noqa: BLE001 -- taken over again and again, it would keep all other fixes waiting
+            log.error("fix_failed", fix=owned.fix_id, error=logs.trace(exc))  # noqa: TRY400 -- one line, as everywhere
+            await self._later(owned, rung, f"the monitor failed: {type(exc).__name__}")
         finally:
             await end(holding)
 
@@ -185,7 +190,7 @@ class Ladder:
         """Hold the fix while runs take minutes."""
         while True:
             await asyncio.sleep(self._lease_s / 4)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*AWAY):
                 await self.store.hold(owned)
 
     async def _fix(self, owned: Owned) -> dict[str, Any]:
