@@ -52,7 +52,7 @@ async def attempt(asking: Asking, check: Check, instance: str, cleanups: list[Re
     except FoundError as error:
         return error
     except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
-        return FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
+        return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
 
 async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed:

@@ -16,7 +16,7 @@ _MOST_INSTANCES = 3
 _MOST_EVIDENCE = 3  # checks of which the evidence is shown
 _EVIDENCE_LINES = 12
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not ask**"}
+_WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not run**"}
 _TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot run"}
 _TROUBLES = {"fail": "fail", "stale": "find an old build", "error": "cannot run"}
 

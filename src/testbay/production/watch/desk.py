@@ -86,9 +86,7 @@ class Desk:
         for series in set(self.standings) - set(known):
             gone = self.standings.pop(series)
             if gone.incident in self.incidents:
-                self.happened(
-                    gone.incident, now, f"{series.check} {series.instance}".strip() + " is not asked any more"
-                )
+                self.happened(gone.incident, now, f"{series.check} {series.instance}".strip() + " is no longer checked")
                 self._leave(replace(self.incidents[gone.incident], gone=True), series, now)
             self.changes.standings[series] = Standing()
 

@@ -156,7 +156,7 @@ class Watcher:
         except FoundError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
-            return FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
+            return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
     def _asking(self, spot: Spot, job: Watched) -> Asking:
         assert spot.asking is not None
@@ -200,7 +200,7 @@ class Watcher:
         except FoundError as error:
             found = _without_expectation(asking.commit, rollout, looks=spot.looks) or error
         except Exception as error:  # noqa: BLE001 - else a deploy that is on its way would excuse everything for ever
-            found = FoundError("error", f"testbay could not ask: {type(error).__name__}: {error}")
+            found = FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
         spot.commit = asking.commit or spot.commit
         spot.expected = rollout.expected
         result = once.result_of(asking, LIVE, found, began)

@@ -41,7 +41,7 @@ def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> L
     """Write that an incident is over; `was_told` says whether its beginning was news already."""
     span = lasted(incident.closed - incident.opened)
     names = _names(incident)
-    how = "not asked any more" if incident.gone else "passing again"
+    how = "no longer checked" if incident.gone else "passing again"
     what = f"{how} after {span}: {names}" if was_told else f"was down for {span}, and is {how}: {names}"
     lines = [f"from {_time(incident.opened)} to {_time(incident.closed)}"]
     lines += [] if was_told else [one_line(incident.said)]

@@ -352,7 +352,7 @@ def test_a_fault_of_ours_takes_no_other_verdict_with_it(ask: Ask, monkeypatch: p
 
     monkeypatch.setattr(http, "ask", broken)
 
-    assert told(ask(check())) == ("error", "testbay could not ask: RuntimeError: never thought of")
+    assert told(ask(check())) == ("error", "testbay itself failed: RuntimeError: never thought of")
 
 
 def test_what_follows_a_gzip_body_is_not_kept(ask: Ask, listen: Listen) -> None:

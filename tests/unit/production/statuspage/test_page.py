@@ -53,15 +53,15 @@ def test_the_age_of_the_last_good_run_is_said() -> None:
     """As a time and as a distance from the time that the page was made; the newest run has its own."""
     text = said(run(30, a="pass"), run(0.5, a="fail"))
 
-    assert "This page was made 21 Nov 2026, 18:00 UTC" in text
-    assert "Last good run 20 Nov 2026, 12:00 UTC 30 h before this page was made, commit c30" in text
-    assert "Newest run 21 Nov 2026, 17:30 UTC 30 min before this page was made, commit c0.5" in text
+    assert "This page was generated 21 Nov 2026, 18:00 UTC" in text
+    assert "Last good run 20 Nov 2026, 12:00 UTC 30 h before this page was generated, commit c30" in text
+    assert "Newest run 21 Nov 2026, 17:30 UTC 30 min before this page was generated, commit c0.5" in text
 
 
 def test_the_page_says_until_when_it_can_be_believed() -> None:
     """It cannot know when it is read: it names the time from which two runs of the schedule are missing."""
-    assert "If it is later than 22 Nov 2026, 05:00 UTC now, the runs" in said(*every_six_hours(3, until=1, a="pass"))
-    assert "If it is later than 23 Nov 2026, 17:00 UTC now, the runs" in said(run(1, a="pass"))
+    assert "After 22 Nov 2026, 05:00 UTC it is out of date" in said(*every_six_hours(3, until=1, a="pass"))
+    assert "After 23 Nov 2026, 17:00 UTC it is out of date" in said(run(1, a="pass"))
 
 
 def test_a_late_schedule_is_said_aloud() -> None:
@@ -69,7 +69,7 @@ def test_a_late_schedule_is_said_aloud() -> None:
     text = said(*every_six_hours(3, until=30, a="pass"))
 
     assert "No scheduled run came for 30 h. Usually there is one every 6 h" in text
-    assert "If it is later than" not in text
+    assert "it is out of date" not in text
 
 
 def test_the_same_history_makes_the_same_bytes() -> None:

@@ -123,7 +123,7 @@ def test_a_check_that_the_manifest_has_no_more_ends_its_incident() -> None:
     titles(courier, 10)
     made.forget([LOGIN], 20)
 
-    assert (titles(courier, 21), made.incidents) == (["a: shop on prod: not asked any more after 20 s: health"], {})
+    assert (titles(courier, 21), made.incidents) == (["a: shop on prod: no longer checked after 20 s: health"], {})
 
 
 def test_a_check_that_fails_again_keeps_its_incident_open() -> None:
