@@ -93,8 +93,9 @@ def _start(project: Project, app: App) -> str:
 
 
 def _installed(project: Project) -> bool:
-    """Return whether the project is a package of its own, which `pip install -e .` makes importable."""
-    return bool(project.table("build-system"))
+    """Return whether the project is a package of its own, which its tests import as `pip install -e .` installs it."""
+    settings = str(project.table("tool", "pytest")) + project.text("pytest.ini")
+    return bool(project.table("build-system")) and "pythonpath" not in settings
 
 
 def _django(project: Project) -> list[Finding]:

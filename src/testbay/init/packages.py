@@ -50,9 +50,9 @@ def extras(project: Readable) -> dict[str, str]:
     return found
 
 
-def requirement_files(root: Path) -> list[str]:
-    """List the requirement files of pip: `requirements*.txt`, and those in a folder `requirements/`."""
-    files = [*root.glob("requirements*.txt"), *root.glob("requirements/*.txt")]
+def requirement_files(root: Path, ending: str = "txt") -> list[str]:
+    """List the files of requirements at the root and in `requirements/`: for pip, or with `in` for pip-compile."""
+    files = [*root.glob(f"requirements*.{ending}"), *root.glob(f"requirements/*.{ending}")]
     return sorted(str(file.relative_to(root)) for file in files)
 
 
@@ -61,8 +61,8 @@ def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:
     yield "Pipfile", _pipfile(project)
     yield "setup.cfg", _lines(project, "setup.cfg", "options", "install_requires")
     yield "setup.cfg", _lines(project, "setup.cfg", "options.extras_require", "")
-    yield "setup.py", _setup(project.text("setup.py"))
-    for file in requirement_files(project.root):
+    yield "setup.py", [text for text in _setup(project.text("setup.py")) if not text.endswith((".txt", ".in"))]
+    for file in [*requirement_files(project.root, "in"), *requirement_files(project.root)]:
         yield file, project.text(file).splitlines()
     yield "pyproject.toml", _pyproject(project)
 

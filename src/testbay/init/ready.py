@@ -69,11 +69,12 @@ def _owners(project: Project, source: Source) -> set[str]:
     if "prefixed" not in project.known:
         calls = (node for one in project.code for node in one.nodes if isinstance(node, ast.Call))
         project.known["prefixed"] = any(last(c.func) in _JOINS and _PREFIXES & _options(c).keys() for c in calls)
-    parts = set()
-    for node in source.nodes if not project.known["prefixed"] else ():
+    owners = set(_OWNERS)
+    for node in source.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last(node.value.func) in _PARTS:
-            parts |= {last(node.targets[0])} if not _PREFIXES & _options(node.value).keys() else set()
-    return {*_OWNERS, *parts}
+            moved = project.known["prefixed"] or _PREFIXES & _options(node.value).keys()
+            owners = owners - {last(node.targets[0])} if moved else owners | {last(node.targets[0])}
+    return owners
 
 
 def _of_decorators(source: Source, owners: set[str]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,14 @@ APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
     ("files", "start", "ready"),
     [
         ({"main.py": APP}, "uvicorn main:app --port {port}", "/openapi.json"),
+        (
+            {
+                "src/shop/api.py": APP,
+                "pyproject.toml": '[build-system]\nrequires = ["x"]\n[tool.pytest.ini_options]\npythonpath = "src"',
+            },
+            "uvicorn shop.api:app --port {port} --app-dir src",
+            "/openapi.json",
+        ),
         ({"src/shop/api.py": APP}, "uvicorn shop.api:app --port {port} --app-dir src", "/openapi.json"),
         (
             {"app.py": 'def create_app():\n    app = Flask("x")\n    @app.route("/ping")\n    def p(): ...\n'},
@@ -60,8 +68,8 @@ APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
         ),
         (
             {
-                "app.py": "app = Flask('x')\napp.register_blueprint(bp, url_prefix='/a')",
-                "b.py": 'bp = Blueprint("b", "b")\n@bp.get("/health")\ndef h(): ...',
+                "app.py": "app = Flask('x')\napp.register_blueprint(api, url_prefix='/a')",
+                "b.py": 'api = Blueprint("b", "b")\n@api.get("/health")\ndef h(): ...',
             },
             "",
             "",

@@ -22,7 +22,11 @@ def test_packages_are_named_in_many_places(project: Project) -> None:
     text += '[dependency-groups]\ndev = ["redis[hiredis]", {include-group = "x"}]\n'
     text += '[tool.poetry.dependencies]\npython = "^3.11"\n[tool.poetry.group.test.dependencies]\nasyncpg = "*"\n'
 
-    found = add(project, {"pyproject.toml": text, "requirements.txt": "-r other.txt\n# no\npsycopg[binary]>=3 ; x\n"})
+    setup = 'R = open("requirements.in").read()\nsetup(install_requires=R)'
+    found = add(
+        project,
+        {"pyproject.toml": text, "setup.py": setup, "requirements.txt": "-r other.txt\n# no\npsycopg[binary]>=3 ; x\n"},
+    )
 
     assert found.packages.keys() == {"nats-py", "redis", "python", "asyncpg", "psycopg"}
 
@@ -273,6 +277,7 @@ def test_a_folder_of_several_programs_is_refused(project: Project) -> None:
     ("file", "text"),
     [
         ("setup.py", "REQUIRED = ['asyncpg>=0.29']\nsetup(name='x', install_requires=REQUIRED + ['nats-py'])"),
+        ("requirements.in", "asyncpg\nnats-py\n"),
         ("setup.cfg", "[options]\ninstall_requires =\n    asyncpg>=0.29\n    nats-py\n"),
         ("setup.cfg", "[options.extras_require]\ndb = asyncpg\nmq =\n    nats-py\n"),
         ("Pipfile", '[packages]\nasyncpg = "*"\n[dev-packages]\nnats-py = "*"\n'),
