@@ -66,6 +66,11 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
     )
 
 
+def port(text: str) -> int:
+    """Parse a port of TCP; 0 if the text is not one."""
+    return int(text) if text.isdecimal() and int(text) < 65536 else 0
+
+
 def default_file(service: ComposeService, *names: str) -> str:
     """Return the first configuration file that the image reads by default and the compose file mounts; else empty.
 

@@ -23,7 +23,7 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise _unusable(folder, error) from None
+        raise unusable(folder, error) from None
     check(folder)
 
 
@@ -38,14 +38,15 @@ def check(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _unusable(folder, error) from None
+        raise unusable(folder, error) from None
     if problem:
         raise EngineUnavailableError(
             f"{folder}: testbay refuses this cache folder", why=f"{problem}: another user could change it", todo=_TODO
         )
 
 
-def _unusable(folder: Path, error: OSError) -> EngineUnavailableError:
+def unusable(folder: Path, error: OSError) -> EngineUnavailableError:
+    """Make the error of a cache folder that cannot be written to."""
     why = str(error.strerror or error)
     return EngineUnavailableError(f"{folder}: cannot keep testbay's files here", why=why, todo=_TODO)
 

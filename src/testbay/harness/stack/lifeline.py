@@ -131,11 +131,7 @@ def launch(home: Path, settings: Settings) -> Lifeline:
     try:
         output = log.open("ab")
     except OSError as error:
-        raise EngineUnavailableError(
-            f"{settings.cache_dir}: cannot keep testbay's files here",
-            why=str(error.strerror or error),
-            todo='make it writable, or name another folder: TESTBAY_CACHE_DIR="$HOME/.testbay"',
-        ) from None
+        raise cachefolder.unusable(settings.cache_dir, error) from None
     ours, theirs = socket.socketpair()
     with output, theirs:
         try:

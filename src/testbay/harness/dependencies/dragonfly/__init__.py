@@ -1,7 +1,7 @@
 """Dragonfly: its server, the keyspaces that leases get, and the state that is kept of one."""
 
+from testbay.harness.dependencies.dragonfly.image import CONTAINER_PORT
 from testbay.harness.dependencies.dragonfly.server import (
-    CONTAINER_PORT,
     DEFAULT_PORT,
     IMAGES,
     NAME,

@@ -203,7 +203,7 @@ def _port(service: ComposeService, settings: Sequence[Setting]) -> int:
     said = said or service.environment.get("DFLY_port", "")
     if "bitnami" in service.based_on:
         said = said or next((service.environment.get(f"{kind}_PORT_NUMBER", "") for kind in ("REDIS", "VALKEY")), "")
-    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+    return container.port(said) or CONTAINER_PORT
 
 
 def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ from testbay.manifest.compose.reading import ComposeService
 NAME = "dragonfly"
 TITLE = "Dragonfly"
 IMAGES = ("dragonfly", "redis", "valkey")
-CONTAINER_PORT = 6379
 DEFAULT_PORT = 16380
 
 CLIENTS = ("redis-cli", "valkey-cli")

@@ -1,7 +1,7 @@
 """NATS JetStream: its server, the accounts that leases get, and the state that is kept of one."""
 
+from testbay.harness.dependencies.nats.image import CONTAINER_PORT
 from testbay.harness.dependencies.nats.server import (
-    CONTAINER_PORT,
     DEFAULT_PORT,
     IMAGES,
     NAME,

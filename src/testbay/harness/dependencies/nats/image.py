@@ -230,7 +230,7 @@ def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) 
 def _port(flags: Sequence[str], values: Mapping[str, Any]) -> int:
     said = _flag(flags, "p", "port") or str(values.get("port") or "") or str(values.get("listen") or "")
     said = said.rpartition(":")[2]
-    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+    return container.port(said) or CONTAINER_PORT
 
 
 def _data_folders(flags: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:

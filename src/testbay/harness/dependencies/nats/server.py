@@ -30,7 +30,6 @@ from testbay.manifest.compose.reading import ComposeService
 NAME = "nats"
 TITLE = "NATS"
 IMAGES = ("nats",)
-CONTAINER_PORT = 4222
 DEFAULT_PORT = 14222
 
 _LOGIN = "!$&'()*+,;=@~"

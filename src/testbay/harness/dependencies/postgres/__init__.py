@@ -1,7 +1,7 @@
 """PostgreSQL: its server, the databases that leases get, and the state that is kept of one."""
 
+from testbay.harness.dependencies.postgres.image import CONTAINER_PORT
 from testbay.harness.dependencies.postgres.server import (
-    CONTAINER_PORT,
     DEFAULT_PORT,
     IMAGES,
     NAME,

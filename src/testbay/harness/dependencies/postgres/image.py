@@ -111,7 +111,7 @@ def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
     """The port: the last setting counts, else bitnami's variable or PGPORT."""
     said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
     said = next((value for name, value in reversed(settings) if name == "port"), said)
-    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else CONTAINER_PORT
+    return container.port(said) or CONTAINER_PORT
 
 
 def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:

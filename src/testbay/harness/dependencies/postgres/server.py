@@ -23,7 +23,6 @@ from testbay.manifest.compose.reading import ComposeService
 NAME = "postgres"
 TITLE = "PostgreSQL"
 IMAGES = ("postgres", "pgvector", "timescale", "postgis")
-CONTAINER_PORT = 5432
 DEFAULT_PORT = 15433
 LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone

@@ -26,7 +26,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres.changes import as_oserror, connect
 from testbay.harness.dependencies.postgres.cloning import drop
-from testbay.harness.dependencies.postgres.server import CONTAINER_PORT
+from testbay.harness.dependencies.postgres.image import CONTAINER_PORT
 from testbay.harness.dependencies.state import PATIENCE_S, Taken
 from testbay.harness.world import Clock
 from testbay.manifest import environments
