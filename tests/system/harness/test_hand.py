@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 from tests.system.conftest import Bay, read_until
 
 CONTRACT = [
@@ -102,6 +103,22 @@ _COUNT_TABLES = (
     "c = psycopg.connect(os.environ['DATABASE_URL']); "
     "print(c.execute(\"SELECT count(*) FROM pg_tables WHERE schemaname = 'public'\").fetchone()[0])"
 )
+
+
+def test_a_migration_that_failed_is_still_to_do(bay: Bay) -> None:
+    """It fits the copy that leases come from, and not the rows that a person has put into the database."""
+    up = bay.run("up", "shop", "--keep").out
+    [dsn] = re.findall(r"export DATABASE_URL=(\S+)", up)
+    with psycopg.connect(dsn, autocommit=True) as session:
+        session.execute("INSERT INTO items (name) VALUES ('a'), ('a')")
+        (bay.service / "migrations" / "0003_more.sql").write_text("CREATE UNIQUE INDEX one ON items (name);\n")
+        refused = bay.run("migrate", "shop")
+        session.execute("TRUNCATE items")
+        done = bay.run("migrate", "shop")
+        [(there,)] = session.execute("SELECT to_regclass('one') IS NOT NULL").fetchall()
+    bay.run("down")
+
+    assert (refused.code, done.code, there) == (13, 0, True), done.out
 
 
 def test_changed_migration_is_never_met_by_a_stale_stack(bay: Bay) -> None:

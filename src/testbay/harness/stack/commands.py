@@ -10,6 +10,7 @@ from typing import Any
 
 from testbay import process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
+from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK
 from testbay.harness.stack import child, lifeline, prepare, prepared, registry, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
@@ -116,8 +117,11 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
             )
         try:
             with voice.step(f"Migrate stack {stack.id}"):
-                applied = registry.read(stack.home).get("migrations", [])
-                prepare.prepare(prepare.pristine(stack), Voice(io.StringIO()), applied)
+                record = registry.read(stack.home)
+                applied = record.get(prepare.MIGRATIONS, [])
+                with registry.exclusive(stack.home / PRISTINE_LOCK):
+                    of_leases, silent = record.get(prepare.OF_LEASES, applied), Voice(io.StringIO())
+                    prepare.prepare(prepare.pristine(stack), silent, of_leases, noted=prepare.OF_LEASES)
                 prepare.prepare(stack, voice, applied)
             stack.note({"key": asked.key})
         finally:

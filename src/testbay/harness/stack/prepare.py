@@ -14,6 +14,7 @@ from testbay.harness.stack.set_up import set_up
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
+MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
 _ELSEWHERE = (
     "`migrate` ended well and made nothing in the stack's database. Where an address is written down (alembic.ini, "
     "settings, .env), it migrated that database instead: have it take DATABASE_URL"
@@ -73,8 +74,10 @@ def _moved(stack: Stack, name: str) -> str:
     return f", as port {wanted} is taken: tests with that port written down reach its owner's data, not this server"
 
 
-def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -> list[str]:
+def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *, noted: str = MIGRATIONS) -> list[str]:
     """Make the manifest's streams, then apply its migrations except those in `applied` (name and digest of each).
+
+    `noted` is the key under which the stack's record has what was applied.
 
     Returns:
         What the database now has.
@@ -102,7 +105,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = ()) -
     if not manifest.migrations:
         _keep(stack, voice)
         return []
-    names = _sql(stack, voice, environ, applied)
+    names = _sql(stack, voice, environ, applied, noted)
     _keep(stack, voice)
     return names
 
@@ -184,7 +187,9 @@ def _streams(stack: Stack, voice: Voice) -> None:
     voice.detail(f"streams: {', '.join(stream.name for stream in streams)}")
 
 
-def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]]) -> list[str]:
+def _sql(
+    stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequence[Sequence[str]], noted: str
+) -> list[str]:
     manifest = stack.request.manifest
     assert manifest.migrations is not None
     files = dialects.ordered(manifest.root / manifest.migrations)
@@ -192,7 +197,7 @@ def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequen
         voice.detail(f"note: no migration has number {number}")
     if stack.warm and not stack.joined:
         applied = [[file.name, migrate.digest(file)] for file in files]
-        stack.note({"migrations": applied})
+        stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = migrate.pending(files, applied)
     done = [file for file in files if file not in pending]
@@ -201,5 +206,5 @@ def _sql(stack: Stack, voice: Voice, environ: Mapping[str, str], applied: Sequen
         if told := migrate.apply_sql(file, stack.endpoints["postgres"], environ):
             voice.detail(f"    {told}")
         done.append(file)
-        stack.note({"migrations": [[f.name, migrate.digest(f)] for f in done]})
+        stack.note({noted: [[f.name, migrate.digest(f)] for f in done]})
     return [file.name for file in done]
