@@ -1,20 +1,14 @@
-"""Waiting for something to become true: short polls, one deadline, and the last answer when it passes."""
+"""Waiting for a monitor that may share its machine with ten others."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from testbay import fixtures
+
 T = TypeVar("T")
+PATIENCE_S = 60.0
 
-DEADLINE_S = 60.0
 
-
-def eventually(ask: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """The first true answer."""
-    ends = time.monotonic() + deadline_s
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        assert time.monotonic() < ends, f"waited {deadline_s:g} s for {what}; last answer: {answer!r}"
-        time.sleep(0.02)
+def eventually(ask: Callable[[], T], what: str, deadline_s: float = PATIENCE_S) -> T:
+    """The first answer that is true."""
+    return fixtures.eventually(ask, what, deadline_s=deadline_s)

@@ -9,6 +9,7 @@ Usage: warm.py DESCRIPTOR COVERAGE_RULES; each line on standard input, a JSON ob
 
 import atexit
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -21,7 +22,7 @@ import threading
 from typing import Any
 
 import coverage
-from coverage.files import canonical_filename
+import coverage.files
 
 LIBRARIES = (
     "anyio._backends._asyncio",
@@ -84,15 +85,17 @@ def _load(rules: str) -> None:
         importlib.import_module(library)
     measured = None
     if rules:
+        # Each process asks anew of every file that it runs whether it is measured: its path is found once, here.
+        coverage.files.abs_file = functools.cache(coverage.files.abs_file)
         os.environ["COVERAGE_PROCESS_START"] = rules
         measured = coverage.process_startup()
     for module in OWN:
         importlib.import_module(module)
     if measured is not None:
         measured.save()
-        for loaded in list(sys.modules.values()):  # found once here, and not by each process anew
+        for loaded in list(sys.modules.values()):
             if file := getattr(loaded, "__file__", None):
-                canonical_filename(file)
+                coverage.files.canonical_filename(file)
 
 
 def _reap(report: int) -> None:
