@@ -65,6 +65,7 @@ def test_a_new_revision_reaches_a_kept_stack(bay: Bay) -> None:
     assert bay.run("up", "shop", "--keep", "--idle", "60s").code == 0
     first = bay.run("run", "shop", "--", "-s", "--no-cov")
     (bay.service / "steps/2.sql").write_text("ALTER TABLE things ADD COLUMN IF NOT EXISTS two int")
+    assert bay.run("exec", "shop", "--", "true").code == 0  # which migrates the database alone that is not leased
     second = bay.run("run", "shop", "--", "-s", "--no-cov")
     third = bay.run("run", "shop", "--", "--no-cov", "-n", "2", "-rP")
     (bay.service / "steps/3.sql").write_text("nonsense")

@@ -98,7 +98,8 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
         said = migrate.run_command(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
         if said:
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
-        stack.note({"migrated_at": began})
+        if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
+            stack.note({"migrated_at": began})
         if "postgres" in stack.endpoints and postgres.is_untouched(stack.endpoints["postgres"]):
             voice.detail(f"note: {_ELSEWHERE}")
         return [manifest.migrate, *([said] if said else [])]
@@ -148,10 +149,11 @@ def catch_up(kept: Stack) -> None:
         return
     with registry.exclusive(kept.home / postgres.PRISTINE_LOCK):
         if migrate.newest_change(manifest.root) > _migrated_at(kept):
-            prepare(pristine(kept), Voice(io.StringIO()))
+            prepare(pristine(kept), Voice(io.StringIO()), noted=OF_LEASES)
 
 
 def _migrated_at(kept: Stack) -> float:
+    """Return when the copy was migrated that leases come from."""
     return float(registry.read(kept.home).get("migrated_at", 0.0))
 
 
