@@ -194,6 +194,7 @@ def test_interrupted_at_every_stage_leaves_nothing(bay: Bay, stage: str, number:
     rest, _ = child.communicate(timeout=30)
 
     assert child.returncode == (0 if stage == "teardown" else 130), seen + rest
+    assert "Migrations: failed" not in rest
     assert bay.left() == []
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from testbay import process
-from testbay.errors import BayError, LeftBehindError
+from testbay.errors import BayError, InterruptedRunError, LeftBehindError
 from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import testing
@@ -113,8 +113,9 @@ def _migrations(run: Run) -> Iterator[None]:
     try:
         with run.step("Apply migrations"):
             yield
-    except BayError:
-        run.close("Migrations: failed", good=False)
+    except BayError as error:
+        how = "interrupted" if isinstance(error, InterruptedRunError) else "failed"
+        run.close(f"Migrations: {how}", good=False)
         raise
     applied = run.record.migrations
     if applied and applied[-1].startswith(WENT_ON):

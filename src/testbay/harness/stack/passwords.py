@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from testbay.harness.dependencies import ROOMS
+from testbay.harness.dependencies import ROOMS, called
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.needs import ALIASES
 from testbay.manifest.service import Manifest
@@ -39,7 +39,8 @@ def notes(
     for name, service in services.items():
         why = _why_open(manifest, helpers, engine, name)
         if why and _is_ours_to_configure(name, service, engine) and _takes_one(name, service):
-            yield f"{name} asks for no password, since {why}: other users of this machine can log in"
+            who = called(service, ROOMS[name])
+            yield f"{who} asks for no password, since {why}: other users of this machine can log in"
 
 
 def _is_ours_to_configure(name: str, service: ComposeService, engine: str) -> bool:

@@ -47,7 +47,8 @@ def test_clients_that_cannot_learn_it_need_none(ask: Ask, keys: str, name: str, 
     asked = ask(keys)
 
     assert passwords(asked)[name] == ""
-    assert f"{name} asks for no password, since {why}: other users of this machine can log in" in asked.notices
+    who = asked.called(name)
+    assert f"{who} asks for no password, since {why}: other users of this machine can log in" in asked.notices
 
 
 def test_a_manifest_that_hands_on_more_than_the_port_does_not_open_it(ask: Ask) -> None:
