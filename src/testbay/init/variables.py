@@ -39,6 +39,7 @@ _SCHEMES = {
     "nats": "nats",
 }
 _DATABASE = ("DB", "DATABASE", "DBNAME")  # SHOP_DB=shop
+_TRACKERS = {"SENTRY", "GLITCHTIP", "UPTRACE", "BUGSNAG", "RAVEN"}  # of errors, which call their address a DSN, too
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
@@ -119,7 +120,9 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     if words[-1] in _WORDS["nats"] or (len(words) == 1 and kind not in ("", "url")):
         return None
     before = set(words[:-1]) or set(words)
-    alone = "postgres" if words[-1] in _DATABASE and _NAME.fullmatch(example or read.default) else ""
+    is_dsn = words[-1] == "DSN" and not _TRACKERS & set(words)
+    is_named = words[-1] in _DATABASE and _NAME.fullmatch(example or read.default)
+    alone = "postgres" if is_dsn or is_named else ""
     need = next((need for need, names in _WORDS.items() if names & before), alone)
     return _Meaning(need=need, kind=kind) if need and kind else None
 

@@ -127,6 +127,8 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("nats-py", 'BUS = environ["BOT_NATS"]\nnats.connect(BUS)', 'BOT_NATS = "{nats.url}"'),
         ("psycopg", 'getenv("SHOP_DB", "shop")', 'SHOP_DB = "{postgres.db}"'),
         ("psycopg", 'getenv("KEEP_DB", "false")', ""),
+        ("psycopg", 'getenv("LEDGER_DSN")', 'LEDGER_DSN = "{postgres.url}"'),
+        ("psycopg", 'getenv("SENTRY_DSN")', ""),
         ("redis", 'getenv("REDIS_ADDR", "cache:6379")', 'REDIS_ADDR = "{dragonfly.host}:{dragonfly.port}"'),
         (
             "flask-sqlalchemy\npsycopg",
