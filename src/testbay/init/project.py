@@ -145,7 +145,8 @@ class Project:
     @cached_property
     def inner(self) -> list[str]:
         """The folders, at most two levels deep, that name packages of their own."""
-        files = [file for deep in ("*/", "*/*/") for name in _NAMES_PACKAGES for file in self.root.glob(deep + name)]
+        patterns = [depth + name for depth in ("*/", "*/*/") for name in _NAMES_PACKAGES]
+        files = [file for pattern in patterns for file in self.root.glob(pattern)]
         folders = sorted({file.parent.relative_to(self.root) for file in files})
         return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)][:5]
 

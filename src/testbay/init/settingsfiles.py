@@ -16,15 +16,9 @@ _OVERRULED = re.compile(r"set_main_option|set_section_option|environ|getenv|[Ss]
 
 def groups(project: Project) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield groups of keys on neighbouring lines, each with the place of the first one."""
-    names = sorted(
-        {
-            file.name if not folder else f"{folder}{file.name}"
-            for folder in _FOLDERS
-            for pattern in _NAMES
-            for file in (project.root / folder).glob(pattern)
-        }
-    )
-    for name in names:
+    patterns = [folder + name for folder in _FOLDERS for name in _NAMES]
+    files = {file.relative_to(project.root).as_posix() for pattern in patterns for file in project.root.glob(pattern)}
+    for name in sorted(files):
         if not _OTHERS.search(name.rpartition("/")[2]) and (name != "alembic.ini" or alembic_is_fixed(project)):
             yield from _of(name, project.text(name))
 

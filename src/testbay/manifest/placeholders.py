@@ -18,7 +18,7 @@ def names_in(value: Any) -> set[str]:
     if isinstance(value, str):
         return set(_NAME.findall(value))
     if isinstance(value, Mapping):
-        return {name for pair in value.items() for part in pair for name in names_in(part)}
+        return names_in([*value.keys(), *value.values()])
     if isinstance(value, list | tuple):
         return {name for part in value for name in names_in(part)}
     return set()

@@ -42,7 +42,8 @@ def as_seen_from(root: Path, words: Sequence[str], folders: Sequence[Path]) -> l
 
 def _seen_from(root: Path, word: str, folders: Sequence[Path]) -> str:
     file, _, test = word.partition("::")
-    if not file or file.startswith("-") or _is_there(root / file) or not (test or "/" in file or file.endswith(".py")):
+    names_file = test or "/" in file or file.endswith(".py")
+    if not file or file.startswith("-") or not names_file or _is_there(root / file):
         return word
     found = next((folder / file for folder in folders if _is_there(folder / file)), None)
     return word if found is None else f"{found}{word[len(file) :]}"

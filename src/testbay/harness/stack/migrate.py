@@ -226,9 +226,9 @@ def _passed(root: Path, environ: Mapping[str, str]) -> str:
     return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
 
 
-def _command_failed(what: str, command: str, code: int, said: str, passed: str = "") -> BayError:
-    if lacking := _MISSING_EXTENSION.search(said):
-        return _without_extension("`migrate`", lacking["name"] or lacking["file"], said)
+def _command_failed(what: str, command: str, code: int, said: str, passed: str) -> BayError:
+    if lacking := lacking_extension("`migrate`", said):
+        return lacking
     by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
     return MigrationError(
         f"{what} failed with exit code {code}",

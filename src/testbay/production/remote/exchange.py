@@ -18,10 +18,10 @@ def is_private(url: str) -> bool:
     """Return whether a request is safe from being read on the way: the address is https, or this machine."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        local = parts.hostname in ("127.0.0.1", "::1", "localhost")
-        return (
-            bool(parts.hostname) and parts.port != 0 and (parts.scheme == "https" or (parts.scheme == "http" and local))
-        )
+        if not parts.hostname or parts.port == 0:
+            return False
+        is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        return parts.scheme == "https" or (parts.scheme == "http" and is_local)
     return False
 
 

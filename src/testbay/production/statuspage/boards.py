@@ -136,11 +136,13 @@ def _board(service: str, target: str, runs: Sequence[Entry], now: datetime) -> B
 
 def _all(runs: Iterable[Entry]) -> list[Point]:
     """Make a point of each run that asked something, with its worst verdict."""
-    return [
-        Point(run, next(state for state in STATES if state in found))
-        for run in runs
-        if (found := {outcome.verdict for outcome in run.outcomes} - {"skip"})
-    ]
+    points = []
+    for run in runs:
+        found = {outcome.verdict for outcome in run.outcomes}
+        worst = next((state for state in STATES if state in found), None)
+        if worst:
+            points.append(Point(run, worst))
+    return points
 
 
 def _checks(runs: Sequence[Entry], fresh: datetime) -> Iterator[Check]:

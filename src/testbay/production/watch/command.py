@@ -185,13 +185,13 @@ def _etiquette(service: str, wish: Watching) -> Etiquette:
 
 def _known(found: Sequence[Spot]) -> set[Series]:
     """The series of all results that the watched checks can have."""
-    known = {
-        Series(spot.service, spot.target_name, name, job.instance)
-        for spot in found
-        for job in spot.jobs
-        for name in runner.names(job.check)
-    }
-    return known | {Series(spot.service, spot.target_name, LIVE) for spot in found if spot.target and spot.target.live}
+    known = set()
+    for spot in found:
+        names = [(name, job.instance) for job in spot.jobs for name in runner.names(job.check)]
+        if spot.target and spot.target.live:
+            names.append((LIVE, ""))
+        known |= {Series(spot.service, spot.target_name, *name) for name in names}
+    return known
 
 
 def _quiet(wishes: Mapping[str, Watching]) -> Callable[[str, float], bool]:

@@ -29,9 +29,8 @@ def observed(
     when another build than before answers for good.
     """
     deploy = (rollout.expected, *rollout.under_way)
-    awaited = bool(rollout.expected) and (
-        (verdict in ("stale", "fail", "error") and before.is_rolling) or verdict == "stale"
-    )
+    lacks_build = verdict == "stale" or (before.is_rolling and verdict in ("fail", "error"))
+    awaited = bool(rollout.expected) and lacks_build
     under_way = bool(rollout.under_way) and not rollout.lost
     known = served or before.served
     if not (awaited or under_way) or rollout.lost:

@@ -109,8 +109,8 @@ def _died(shard: Artifact) -> TestsDidNotRunError | None:
     """Find out whether a shard ended before all of its tests had."""
     reported = {fact.id for fact in shard.run.tests}
     silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
-    is_empty = not shard.run.planned and shard.run.exit_code == 0
-    if shard.run.collected and not silent and (is_empty or (shard.run.planned and shard.run.exit_code is not None)):
+    ended = shard.run.exit_code is not None if shard.run.planned else shard.run.exit_code == 0
+    if shard.run.collected and ended and not silent:
         return None
     ending = "was killed" if shard.run.exit_code is None else f"ended with exit code {shard.run.exit_code}"
     lost = f"{len(silent)} of its {len(shard.run.planned)} tests did not run" if silent else "its tests are not known"
