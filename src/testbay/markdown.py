@@ -52,9 +52,9 @@ def issue_code(text: str, most: int = 200) -> str:
     return f"`{_shown(text, most).replace('`', _BACKTICK).strip() or ' '}`"
 
 
-def issue_fence(lines: list[str], most: int = 200) -> str:
-    """Show lines in a fenced block."""
-    return "\n".join(["```text", *(_shown(line, most).replace("`", _BACKTICK) for line in lines), "```"])
+def issue_fence(lines: list[str]) -> str:
+    """Show lines in a fenced block, each cut to 200 characters."""
+    return "\n".join(["```text", *(_shown(line, 200).replace("`", _BACKTICK) for line in lines), "```"])
 
 
 def issue_title(text: str) -> str:

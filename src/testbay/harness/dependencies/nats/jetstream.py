@@ -8,19 +8,20 @@ from typing import Any
 from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
 from testbay.harness.dependencies.wire import Wire
 
+_LIMIT_S = 30.0  # for all streams of a call
 
-def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]], timeout_s: float = 30.0) -> None:
-    """Create each stream, or leave it as it is where it already stands with the same configuration.
+
+def create_streams(endpoint: Endpoint, streams: Sequence[Mapping[str, Any]]) -> None:
+    """Create each stream, unless it already exists with the same configuration.
 
     Args:
         endpoint: A ready server.
         streams: name, subjects, retention, storage, max_age_s, duplicate_window_s.
-        timeout_s: For all of it.
 
     Raises:
         OSError: The server refused one; the text names it and gives the server's reason.
     """
-    with Wire(endpoint, timeout_s) as wire:
+    with Wire(endpoint, _LIMIT_S) as wire:
         session = Session(wire, endpoint)
         for stream in streams:
             create_stream(session, stream)
