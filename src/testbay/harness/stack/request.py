@@ -73,6 +73,7 @@ class Request:
             self.replay,
             self._migrations(),
             self._set_up(),
+            [*self._settings()],
             metadata.version("testbay"),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -103,6 +104,15 @@ class Request:
     def interpreter(self) -> Interpreter:
         """The Python that runs the project's tests and commands."""
         return choose_python(self.manifest, self.settings.environ)
+
+    def _settings(self) -> Iterator[object]:
+        """The settings of each server, those in mounted files included: the compose file has only their names."""
+        for name, service in self.services.items():
+            plain = replace(service, stack_password="")
+            mounted = (volume.source for volume in service.volumes)
+            files = [Path(one) for one in mounted if os.path.isfile(one)]  # noqa: PTH113 - False to another user's
+            dates = [file.stat().st_mtime_ns for file in files]  # what testbay does not read, a container does
+            yield [ROOMS[name].described(plain).argv, ROOMS[name].configured(plain), dates]
 
     def _set_up(self) -> list[list[str]]:
         """The scripts that the database's image runs once, each with the digest of its text."""

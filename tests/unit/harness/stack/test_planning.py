@@ -286,6 +286,25 @@ def test_a_template_knows_all_that_its_scripts_and_migrations_met(ask: Ask, proj
     assert ask('needs = ["postgres"]').template != before
 
 
+@pytest.mark.parametrize(
+    ("need", "command", "setting"),
+    [("redis", "redis-server /c.conf", "maxmemory 1mb"), ("nats", "-c /c.conf", "max_payload: 1MB")],
+)
+def test_a_kept_stack_is_not_met_with_other_settings(
+    ask: Ask, project: Path, need: str, command: str, setting: str
+) -> None:
+    """Of a mounted file, whose name in the compose file is the same."""
+    text = f"services: {{s: {{image: {need}, command: {command}, volumes: ['./conf:/c.conf']}}}}"
+    (project / "docker-compose.test.yml").write_text(text, encoding="utf-8")
+    keys = set()
+    for content in (setting, setting.replace("1", "2")):
+        (project / "conf").write_text(content, encoding="utf-8")
+        asked = ask(f'needs = ["{need}"]')
+        keys |= {asked.key, asked.with_password("x").key}
+
+    assert len(keys) == 2
+
+
 def test_a_cold_start_and_a_service_without_postgres_have_no_template(ask: Ask) -> None:
     """Nothing would be in it."""
     asked = ask()
