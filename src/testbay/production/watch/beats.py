@@ -47,7 +47,7 @@ class Jobs:
         newest = calls[0] if calls else None
         ended = next((one for one in calls if one[1] in ("ok", "fail")), None)
         if ended and ended[1] == "fail":  # also while it is tried again
-            raise FoundError("fail", f"the job said that it failed, {lasted(now - ended[0])} ago: {one_line(ended[2])}")
+            raise FoundError("fail", f"the job reported a failure {lasted(now - ended[0])} ago: {one_line(ended[2])}")
         since = good[0] if good else self.began
         if now - since > check.within:
             when = f"its last success was {lasted(now - since)} ago" if good else f"no call for {lasted(now - since)}"

@@ -45,5 +45,5 @@ def test_a_job_that_failed_is_not_well_while_it_is_tried_again(tmp_path: Path) -
     calls = made.beats("backup")
     made.close()
 
-    with pytest.raises(FoundError, match=r"^the job said that it failed, 15 s ago: no room$"):
+    with pytest.raises(FoundError, match=r"^the job reported a failure 15 s ago: no room$"):
         Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(BACKUP, calls, 35)
