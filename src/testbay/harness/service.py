@@ -3,6 +3,7 @@
 import http.client
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay import ports, process
-from testbay.errors import ManifestError, NotReadyError
+from testbay.errors import EngineUnavailableError, ManifestError, NotReadyError
 from testbay.harness import commandline, world
 from testbay.harness.plans import Tenancy
 from testbay.logs import tail
+from testbay.manifest.environments import installer
 
 if TYPE_CHECKING:
     import httpx
@@ -78,12 +80,22 @@ class Service:
 
     @property
     def client(self) -> "httpx.Client":
-        """An HTTP client with that address as its base."""
+        """An HTTP client with that address as its base.
+
+        Raises:
+            EngineUnavailableError: The Python of the tests has no httpx.
+        """
         if self._client is None:
             import ssl
 
-            import httpx  # half the start-up of a small suite: only when it is asked for
-
+            try:
+                import httpx  # half the start-up of a small suite: only when it is asked for
+            except ModuleNotFoundError as error:
+                raise EngineUnavailableError(
+                    f"service.client: {error}",
+                    why="the Python of the tests lacks it",
+                    todo=f"{installer(Path(sys.executable))} httpx; or ask service.url by a client of your own",
+                ) from None
             no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the trusted certificates takes 30 ms
             self._client = httpx.Client(base_url=self.url, timeout=10.0, trust_env=False, verify=no_tls)
         return self._client
@@ -136,7 +148,8 @@ class Service:
         said = "no answer yet"
         while time.monotonic() < deadline:
             if child.poll() is not None:
-                raise self._not_ready(f"ended with exit code {child.returncode} before it answered")
+                todo = "" if child.returncode else "keep it in the foreground: testbay watches what `start` starts"
+                raise self._not_ready(f"ended with exit code {child.returncode} before it answered", todo)
             try:
                 with _DIRECT.open(f"{self.url}/{self._tenancy['ready'].lstrip('/')}", timeout=2.0):
                     return
@@ -149,13 +162,15 @@ class Service:
             pause_s = min(1.2 * pause_s, _LAST_PAUSE_S)
         raise self._not_ready(f"did not answer {self._tenancy['ready']} within {self._ready_timeout_s:g} s: {said}")
 
-    def _not_ready(self, what: str) -> NotReadyError:
+    def _not_ready(self, what: str, todo: str = "") -> NotReadyError:
         self.stop()
+        said = tail(self.log)
+        how = "`start` and `ready` in the manifest say how it is started and asked"
         return NotReadyError(
             f"{self._tenancy['service']} {what}",
-            why="its last log lines say",
-            todo="fix what they name; `start` and `ready` in the manifest say how it is started and asked",
-            evidence=f"{self.log}\n{tail(self.log)}",
+            why="its last log lines say" if said else "it logged nothing",
+            todo=todo or (f"fix what they name; {how}" if said else how),
+            evidence=f"{self.log}\n{said}",
         )
 
     @world.really

@@ -283,6 +283,7 @@ def test_the_service_runs_on_the_lease(bay: Bay) -> None:
     ("start", "said"),
     [
         ("python serve.py {port} --fail", ["shop ended with exit code 1 before it answered", "no configuration"]),
+        ("python -c pass {port}", ["shop ended with exit code 0 before it answered", "nothing", "in the foreground"]),
         ("no-such-program {port}", ["start: cannot run no-such-program", "name a program of this environment"]),
         ("python -c 'import time; time.sleep(9)' {port}", ["shop did not answer / within 1 s: "]),
     ],

@@ -113,22 +113,28 @@ def test_warm_starts_are_not_spoken_of(guest: Guest) -> None:
 
 
 BREAKS = """
+import pytest, sys
 def test_breaks(monkeypatch, request):
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     request.getfixturevalue("service")
 
 def test_goes_on(service):
     assert service.name == "guest"
+
+def test_without_httpx(service, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(Exception, match="(?s)service.client: .* httpx; or ask service.url by a client of your own"):
+        service.client.get("/")
 """
 
 
 def test_a_service_that_did_not_start_is_out_of_the_way(guest: Guest) -> None:
-    """The next test's has its name, and its port."""
+    """The next test's has its name, and its port; that its client lacks a library is said."""
     start = 'start = "python -m http.server --bind 127.0.0.1 {port}"\n'
     guest.write({"testbay.toml": MANIFEST + start, "tests/test_it.py": BREAKS})
     done = guest.pytest("-q")
 
-    assert (done.code, "1 failed, 1 passed" in done.out) == (1, True), done.out
+    assert (done.code, "1 failed, 2 passed" in done.out) == (1, True), done.out
     assert "guest ended with exit code 1 before it answered" in done.out
 
 
