@@ -45,7 +45,7 @@ def make(project: Path, name: str) -> Path:
         raise EngineUnavailableError(
             f"{project / '.testbay'}: cannot keep the run's record here",
             why=str(error.strerror),
-            todo="make the folder writable and no link, with room on its disk",
+            todo="make the folder writable and no link, with room on its disk; `testbay exec -- pytest` needs none",
         ) from None
     # A clock that was set back makes this one the oldest.
     for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir() and p != folder)[: 1 - _KEPT_RUNS]:
