@@ -34,7 +34,8 @@ def missing_numbers(files: list[Path]) -> list[int]:
 
 def digest(file: Path) -> str:
     """Digest a migration, to tell a changed one from the one that was applied."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as content:  # beside the scripts of an image there may be a dump of gigabytes
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:

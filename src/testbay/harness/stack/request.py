@@ -121,7 +121,8 @@ class Request:
             return []
         scripts = image.meaning(service).scripts
         beside = container.host_path(service, image.INIT_FOLDER)
-        known = [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in scripts]
+        others = [script for script in scripts if isinstance(script.source, str) or script.source.parent != beside]
+        known = [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in others]
         return [*known, *(_digests(beside) if beside else [])]
 
     def _migrations(self) -> list[list[str]]:
