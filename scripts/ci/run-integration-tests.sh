@@ -79,10 +79,11 @@ main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERV
 
     trap 'stop INT 130' INT
     trap 'stop TERM 143' TERM
-    scripts/bootstrap run || exit
-    # Beside this checkout's sources, in folders that git ignores: without it each of some twenty processes compiles all
-    # of them anew, and pytest rewrites every test file.
+    # Bytecode is kept beside this checkout's sources, in folders that git ignores: without it each of some twenty
+    # processes compiles all of them anew, and pytest rewrites every test file. Of the packages then only what is
+    # imported needs to be compiled, where the installer would compile everything.
     unset PYTHONDONTWRITEBYTECODE
+    scripts/bootstrap run || exit
     jobs=${jobs:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN || echo 1)}
     logs=$(mktemp -d "${TMPDIR:-/tmp}/testbay-services.XXXXXX")
     trap 'rm -rf "$logs"' EXIT
