@@ -29,6 +29,6 @@ def mentioned(source: Source) -> set[ast.AST]:
 
 
 def _only_mentions(call: ast.Call, source: Source) -> bool:
-    """Whether it connects to no fixed address: `nats.connect()` of the fixture `nats` leads to testbay's server."""
+    """Return whether a call connects to no fixed address. `nats.connect()` of the fixture `nats` is such a call."""
     fixture = isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats" and _IMPORT not in source.text
     return fixture or last(call.func) == "parametrize" or bool(_TAKES_TEXT.search(last(call.func)))

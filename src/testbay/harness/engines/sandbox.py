@@ -139,7 +139,7 @@ def _called(number: int, *arguments: object) -> int:
 
 
 def is_program(path: str) -> bool:
-    """Whether it is a program itself; a script (a version manager's shim) starts others, which no cage can name."""
+    """Return whether a file is a program itself; a script, such as a version manager's shim, starts unknown ones."""
     try:
         with Path(path).open("rb") as file:
             return file.read(4) == b"\x7fELF"

@@ -337,7 +337,7 @@ def _connect(endpoint: Endpoint) -> Session:
 
 
 def _is_busy(session: Session) -> bool:
-    """Whether it is in the middle of something, or broken."""
+    """Return whether the session is in the middle of a command, or broken."""
     usual = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
     unusual = session.pgconn.transaction_status not in usual
     return unusual or session.pgconn.pipeline_status != pq.PipelineStatus.OFF
