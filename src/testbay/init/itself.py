@@ -12,13 +12,14 @@ from urllib.parse import unquote, urlsplit
 from testbay import process
 
 _EXTRA = "testbay[embedded]"
+# pip refuses it: a name alone would have CI install whatever an index has under it.
+TO_BE_FILLED_IN = f"'{_EXTRA} @ git+https://HOST/OWNER/testbay@COMMIT'"
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATH = re.compile(r"[\w.~/%+-]*")
 _OF_SSH = re.compile(r"(?P<host>[\w.-]+@[\w.-]+):(?P<path>[^/\s][^\s]*)")  # git@host:owner/name.git
 ADVICE = (
-    "testbay was installed from a folder of this machine, which CI does not reach: give pip the place of a clone that "
-    "it does, 'testbay[embedded] @ git+https://HOST/OWNER/testbay@COMMIT', or call the workflow of that repository "
-    "(`testbay explain your-ci`)"
+    "testbay was installed from a folder of this machine, which CI does not reach: fill in HOST, OWNER and COMMIT of a "
+    "clone that it does, or call the workflow of that repository (`testbay explain your-ci`)"
 )
 
 

@@ -140,7 +140,7 @@ def _install(project: Project) -> str:
         words += [_editable(extras)]
     if groups:
         tool = "python -m pip install uv && uv pip install --system"
-    return " ".join([tool, *words, *groups, itself.requirement() or "'testbay[embedded]'"])
+    return " ".join([tool, *words, *groups, itself.requirement() or itself.TO_BE_FILLED_IN])
 
 
 def packages(project: Project) -> str:

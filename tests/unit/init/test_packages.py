@@ -30,6 +30,16 @@ def from_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(itself, "requirement", lambda: "'testbay[embedded]'")
 
 
+def test_ci_installs_no_stranger_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CI cannot reach what is installed here, the line is one that fails until it is filled in."""
+    monkeypatch.setattr(itself, "requirement", lambda: None)
+    (tmp_path / "testbay.toml").touch()
+
+    text = workflow.text(Project(root=tmp_path))
+
+    assert "run: python -m pip install 'testbay[embedded] @ git+https://HOST/OWNER/testbay@COMMIT'\n" in text
+
+
 @pytest.mark.usefixtures("from_an_index")
 @pytest.mark.parametrize(
     ("text", "folders", "packages", "line"),
