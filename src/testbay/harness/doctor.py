@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from testbay import ports, process
-from testbay.errors import BayError, EngineUnavailableError
+from testbay.errors import BayError, EngineUnavailableError, ManifestError
 from testbay.harness.dependencies import ROOMS, Dependency, called, room_of
 from testbay.harness.dependencies import title as title_of
 from testbay.harness.engines import docker as daemon
@@ -32,7 +32,7 @@ Finding = tuple[bool, str]
 
 
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
-    """Print every finding; return 0 when an engine can run the project here, else the embedded engine's exit code."""
+    """Print every finding; return 0 when an engine can run the project here, else the exit code of what is wrong."""
     files = _compose_files(folder, settings)
     native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
     docker, said = _compose_engine(settings)
@@ -48,11 +48,20 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
     _say(voice, "Project", project)
     needed = _needed(folder) or ROOMS.keys()
     missing = [] if docker else [name for name in needed if name in native and not native[name][0]]
-    if all(good for good, _ in project):
+    is_whole = all(good for good, _ in project)
+    if is_whole:
         lacks = ", ".join(native[name][1].partition(":")[0] for name in missing)
         ready = "This project can run here: testbay run"
         voice.verdict(f"This project cannot run here: no server for {lacks}" if lacks else ready, good=not lacks)
-    return next((native[name][2] for name in missing), 0)
+    broken = 0 if is_whole or not _folders(folder) else ManifestError.exit_code
+    return next((native[name][2] for name in missing), broken)
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The folders of the project's services by name; empty outside of a project."""
+    with contextlib.suppress(BayError):
+        return service_folders(find_project(folder))
+    return {}
 
 
 def _auto(files: list[list[Path]], settings: Settings) -> str:
@@ -70,7 +79,7 @@ def _needed(folder: Path) -> set[str]:
     """List the dependencies of the project's services; empty where no service can be read."""
     found: set[str] = set()
     with contextlib.suppress(BayError):
-        for place in service_folders(find_project(folder)).values():
+        for place in _folders(folder).values():
             found |= set(load_manifest(place).needs)
     return found
 

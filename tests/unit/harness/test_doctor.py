@@ -100,8 +100,8 @@ def test_a_broken_manifest_is_one_line(
     manifest = project / "services/shop/pyproject.toml"
     manifest.write_text(f"[tool.testbay]\nservice = 'shop'\n{keys}\n", encoding="utf-8")
     heard = recording()
-    doctor.report(settings, project, heard.voice)
 
+    assert doctor.report(settings, project, heard.voice) == 10
     assert len(lines(heard.text, f"❌ {manifest}")) == 1
     said = "✅ compose file docker-compose.test.yml: db (postgres), cache (dragonfly), queue (nats)"
     assert len(lines(heard.text, said)) == 1
