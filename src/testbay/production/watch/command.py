@@ -233,7 +233,7 @@ def _obey_signals(watcher: Watcher, voice: Voice) -> None:
 
 def _ended(tally: Tally) -> str:
     late = f"{1000 * tally.late_s / tally.asked:.1f} ms late on average" if tally.asked else "nothing was due"
-    return f"watched {tally.asked} rounds, {tally.skipped} skipped, {late}"
+    return f"{plural(tally.asked, 'round')}, {tally.skipped} skipped, {late}"
 
 
 def _address(listen: str | None) -> tuple[str, int] | None:
