@@ -9,40 +9,42 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground
 
 
-def test_too_few_databases_are_named(listen: Listen, tmp_path: Path) -> None:
-    """With the flag that gives more."""
+@pytest.mark.parametrize(
+    ("number", "command", "error", "told"),
+    [
+        pytest.param(
+            40,
+            b"SELECT",
+            "ERR DB index is out of range",
+            "Redis has no database 40 (ERR DB index is out of range): give it more in the compose file "
+            "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers",
+            id="too few databases",
+        ),
+        pytest.param(
+            1,
+            b"FLUSHDB",
+            "ERR unknown command 'FLUSHDB'",
+            "Redis refuses FLUSHDB (ERR unknown command 'FLUSHDB'): its configuration renames the command "
+            "(rename-command); give the tests one that does not",
+            id="a renamed command",
+        ),
+    ],
+)
+def test_the_remedy_for_a_refused_command_is_named(
+    *, number: int, command: bytes, error: str, told: str, listen: Listen, tmp_path: Path
+) -> None:
+    """A flag that gives more databases; a configuration for production may switch off what empties one."""
 
     def talk(connection: socket.socket) -> None:
         while said := connection.recv(4096):
-            connection.sendall(b"-ERR DB index is out of range\r\n" if b"SELECT" in said else b"+OK\r\n")
+            connection.sendall(f"-{error}\r\n".encode() if command in said else b"+OK\r\n")
 
     endpoint = Endpoint(name="dragonfly", title="Redis", host="127.0.0.1", port=listen(talk))
     ground = Ground(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
     with pytest.raises(OSError) as refused:  # noqa: PT011 - the whole text follows
-        Databases(ground).slot(40)
+        Databases(ground).slot(number)
 
-    assert str(refused.value) == (
-        "Redis has no database 40 (ERR DB index is out of range): give it more in the compose file "
-        "(redis: --databases 64, Dragonfly: --dbnum=64), or use fewer workers"
-    )
-
-
-def test_a_renamed_command_is_named(listen: Listen, tmp_path: Path) -> None:
-    """A configuration for production may switch off what empties a database."""
-
-    def talk(connection: socket.socket) -> None:
-        while said := connection.recv(4096):
-            connection.sendall(b"-ERR unknown command 'FLUSHDB'\r\n" if b"FLUSHDB" in said else b"+OK\r\n")
-
-    endpoint = Endpoint(name="dragonfly", title="Redis", host="127.0.0.1", port=listen(talk))
-    ground = Ground(endpoint, tmp_path, [], None, lambda _: None, lambda number: number)
-    with pytest.raises(OSError) as refused:  # noqa: PT011 - the whole text follows
-        Databases(ground).slot(1)
-
-    assert str(refused.value) == (
-        "Redis refuses FLUSHDB (ERR unknown command 'FLUSHDB'): its configuration renames the command "
-        "(rename-command); give the tests one that does not"
-    )
+    assert str(refused.value) == told
 
 
 @pytest.mark.parametrize(
