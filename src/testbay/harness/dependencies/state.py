@@ -62,7 +62,7 @@ class Lines:
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:
-        """Add a line; return False if there is no room for it."""
+        """Add a line; return False if it does not fit."""
         line = json.dumps(fact, ensure_ascii=False) + "\n"
         size = len(line.encode())
         if not self.has_room(size):

@@ -40,7 +40,7 @@ class Attachment:
 
 
 def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: None) -> Attachment:
-    """Open a pool of leases on the stack that belongs to this test process; start a stack if there is none.
+    """Open a pool of leases on the stack that belongs to this test process; start a stack if none runs.
 
     Args:
         folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.

@@ -40,7 +40,7 @@ def _named(service: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _circle(name: str, services: dict[str, Any]) -> list[str]:
-    """Find a path of `depends_on` from a service back to itself; empty if there is none."""
+    """Find a path of `depends_on` from a service back to itself; empty without one."""
     seen: set[str] = set()
     open_ways = [[name]]
     while open_ways:

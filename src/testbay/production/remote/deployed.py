@@ -41,7 +41,7 @@ def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, st
 
 
 def _head(root: Path, environ: Mapping[str, str]) -> str:
-    """Ask git for the commit of the checkout; empty if there is none."""
+    """Ask git for the commit of the checkout; empty outside of one."""
     try:
         done = process.run(["git", "rev-parse", "HEAD"], cwd=root, env=environ, timeout_s=5)
     except (OSError, subprocess.TimeoutExpired):

@@ -66,7 +66,7 @@ def test_a_server_that_was_changed_is_recognised(statistics: str, changed: bool)
 
 
 def test_a_client_can_call_itself_anything() -> None:
-    """The list is read by fields; a name without them is nobody's."""
+    """The list is read by fields; a name without them belongs to no client."""
     listed = b"id=3 addr=1:2 name= db=1 sub=0 psub=0 cmd=get\nhostile\nid=4 name=testbay db=0\n\xff\n"
 
     assert [client.get("id") for client in _clients(listed)] == ["3", None, None]

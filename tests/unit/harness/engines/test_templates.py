@@ -53,7 +53,7 @@ def test_link_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_one_that_would_be_removed_at_once_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database of gigabytes is no use as a template."""
+    """A database of gigabytes is not kept as a template."""
     monkeypatch.setattr(templates, "_MAX_BYTES", 99)
     (tmp_path / "made").mkdir()
     (tmp_path / "made/1").write_bytes(b"x" * 100)

@@ -38,7 +38,7 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxies]:
 
 
 def test_a_system_without_a_limit_of_files_is_asked_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Mac says that there is none, and refuses to set none."""
+    """A Mac reports an unlimited number of files, and refuses to set it."""
     most, found = resource.RLIM_INFINITY, []
 
     def limit(_: int, limits: tuple[int, int]) -> None:

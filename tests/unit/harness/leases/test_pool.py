@@ -190,7 +190,7 @@ def test_a_lease_that_cannot_be_remade_gives_way(make_pool: MakePool, monkeypatc
 
 
 def test_a_lease_that_cannot_be_remade_is_tried_again(make_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no other one: the server may be well again by then."""
+    """The only lease is tried again, as the server may have recovered by then."""
     monkeypatch.setattr(registry, "LEASES", 1)
     threads: list[str] = []
     leases = make_pool(lambda number: StuckSlot(number, threads))

@@ -223,7 +223,7 @@ def test_a_file_in_the_cluster_and_one_that_is_missing_are_left_out(tmp_path: Pa
 def test_a_docker_that_does_not_answer_has_not_removed_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its silence is no empty list: the record is kept, and `testbay gc` asks again."""
+    """Docker's silence does not count as an empty list: the record stays, and `testbay gc` asks again."""
     monkeypatch.setenv("PATH", str(tmp_path))
     project = name_of("shop-1")
 

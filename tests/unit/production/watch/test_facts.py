@@ -82,7 +82,7 @@ async def _one_look(watcher: Watcher, spot: Spot) -> None:
 def test_a_watcher_that_judges_nothing_any_more_ends(
     service: Callable[[str], Manifest], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would ask on, tell nobody, and seem well."""
+    """It would go on asking, send no message, and look healthy."""
     beats = iter([LookupError("of ours")])
 
     async def broken(_: Cycle) -> bool:

@@ -100,7 +100,7 @@ class Ladder:
         except FixLostError as exc:
             log.warning("fix_lost", fix=owned.fix_id, error=str(exc))
         except AWAY:
-            raise  # whoever takes it over goes on
+            raise  # the instance that takes it over goes on
         except Exception as exc:  # noqa: BLE001 -- taken over again and again, it would keep all other fixes waiting
             log.error("fix_failed", fix=owned.fix_id, error=logs.trace(exc))  # noqa: TRY400 -- one line, as everywhere
             await self._later(owned, rung, f"the monitor failed: {type(exc).__name__}")

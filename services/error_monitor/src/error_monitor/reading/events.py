@@ -79,7 +79,7 @@ def _failure(record: Open) -> Failure | None:
 
 
 def _told(record: Open) -> Failure | None:
-    """The exception of a record that is no traceback: AWS Lambda's object of JSON, or another language's stack."""
+    """The exception of a record without a traceback: AWS Lambda's object of JSON, or another language's stack."""
     if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
         return structured.of_json(record.header.message[at:])
     texts = [line.text for line in record.lines]

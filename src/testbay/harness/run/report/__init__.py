@@ -40,7 +40,7 @@ def write(run: RecordedRun, file: Path) -> None:
 
 
 def show(file: Path) -> bool:
-    """Open a file in the user's browser; False when there is none."""
+    """Open a file in the user's browser; return whether one was found."""
     import webbrowser
 
     return webbrowser.open(file.absolute().as_uri())
