@@ -11,7 +11,7 @@ from testbay.harness.run import testing
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.stack import planning, prepare, request
 from testbay.harness.stack import stack as stacks
-from testbay.harness.stack.migrate import WENT_ON
+from testbay.harness.stack.migrations.command import WENT_ON
 from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack

@@ -8,7 +8,8 @@ from dataclasses import replace
 from testbay.errors import MigrationError, SecretMissingError
 from testbay.harness.dependencies.nats import jetstream
 from testbay.harness.dependencies.postgres import server as postgres
-from testbay.harness.stack import dialects, exports, migrate, registry
+from testbay.harness.stack import exports, registry
+from testbay.harness.stack.migrations import command, dialects, sql
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.set_up import set_up
 from testbay.harness.stack.stack import Stack
@@ -95,7 +96,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
         began = time.time()
         values = exports.placeholders(stack.endpoints, stack.environment())
         log = stack.home / "migrate.log"
-        said = migrate.run_command(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
+        said = command.run(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
         if said:
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
@@ -145,10 +146,10 @@ def catch_up(kept: Stack) -> None:
         MigrationError: It failed.
     """
     manifest = kept.request.manifest
-    if not manifest.migrate or migrate.newest_change(manifest.root) <= _migrated_at(kept):
+    if not manifest.migrate or command.newest_change(manifest.root) <= _migrated_at(kept):
         return
     with registry.exclusive(kept.home / postgres.PRISTINE_LOCK):
-        if migrate.newest_change(manifest.root) > _migrated_at(kept):
+        if command.newest_change(manifest.root) > _migrated_at(kept):
             prepare(pristine(kept), Voice(io.StringIO()), noted=OF_LEASES)
 
 
@@ -195,18 +196,18 @@ def _sql(
     manifest = stack.request.manifest
     assert manifest.migrations is not None
     files = dialects.ordered(manifest.root / manifest.migrations)
-    for number in migrate.missing_numbers(files):
+    for number in sql.missing_numbers(files):
         voice.detail(f"note: no migration has number {number}")
     if stack.warm and not stack.joined:
-        applied = [[file.name, migrate.digest(file)] for file in files]
+        applied = [[file.name, sql.digest(file)] for file in files]
         stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
-    pending = migrate.pending(files, applied)
+    pending = sql.pending(files, applied)
     done = [file for file in files if file not in pending]
     for file in pending:
         voice.detail(file.name)
-        if told := migrate.apply_sql(file, stack.endpoints["postgres"], environ):
+        if told := sql.apply(file, stack.endpoints["postgres"], environ):
             voice.detail(f"    {told}")
         done.append(file)
-        stack.note({noted: [[f.name, migrate.digest(f)] for f in done]})
+        stack.note({noted: [[f.name, sql.digest(f)] for f in done]})
     return [file.name for file in done]

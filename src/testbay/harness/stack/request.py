@@ -18,8 +18,9 @@ from testbay.harness.dependencies.postgres import image
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
-from testbay.harness.stack import cachefolder, containers, migrate, passwords
+from testbay.harness.stack import cachefolder, containers, passwords
 from testbay.harness.stack.choice import Choice, choose
+from testbay.harness.stack.migrations import sql
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.selection import Selection, select
@@ -128,12 +129,12 @@ class Request:
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:
             return []
-        return [["reading", str(migrate.READING)], *_digests(self.manifest.root / self.manifest.migrations)]
+        return [["reading", str(sql.READING)], *_digests(self.manifest.root / self.manifest.migrations)]
 
 
 def _digests(folder: Path) -> list[list[str]]:
     files = [file for file in sorted(folder.rglob("*")) if _may_be_read(file, folder)]
-    return [[str(file.relative_to(folder)), migrate.digest(file)] for file in files]
+    return [[str(file.relative_to(folder)), sql.digest(file)] for file in files]
 
 
 def _may_be_read(file: Path, folder: Path) -> bool:

@@ -15,7 +15,8 @@ from testbay.harness.dependencies.endpoint import Endpoint, Server
 from testbay.harness.dependencies.postgres import image, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import sandbox
-from testbay.harness.stack import migrate
+from testbay.harness.stack.migrations import complaints
+from testbay.harness.stack.migrations.command import await_end
 from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
@@ -82,7 +83,7 @@ def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
     except OSError as error:
         raise _failed(script, str(error), "") from None
     if done.code != 0:
-        raise _failed(script, migrate.first_error(done.err), done.err)
+        raise _failed(script, complaints.first_message(done.err), done.err)
 
 
 def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str]) -> None:
@@ -101,7 +102,7 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
             new_session=True,
             confine=confine,
         )
-    code = migrate.await_end(child, stack.own, f"{image.INIT_FOLDER}/{script.name}", _TIMEOUT_S)
+    code = await_end(child, stack.own, f"{image.INIT_FOLDER}/{script.name}", _TIMEOUT_S)
     if code != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
         last = said.strip().rpartition("\n")[2]
@@ -139,7 +140,7 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _failed(script: image.Script, message: str, said: str) -> BayError:
-    if lacking := migrate.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", said):
+    if lacking := complaints.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", said):
         return lacking
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(

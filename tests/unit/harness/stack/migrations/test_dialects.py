@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import MigrationError
-from testbay.harness.stack import dialects
+from testbay.harness.stack.migrations import dialects
 
 
 def folder(place: Path, *names: str, **texts: str) -> Path:

@@ -1,0 +1,1 @@
+"""Migrations: a folder of ordered SQL through psql, or the service's own command."""

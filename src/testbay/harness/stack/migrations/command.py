@@ -1,0 +1,110 @@
+"""The command that the manifest names to migrate: it runs in a session that the guard owns."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from testbay import process
+from testbay.errors import BayError, MigrationError
+from testbay.harness import commandline
+from testbay.harness.stack.migrations import complaints
+from testbay.logs import tail
+from testbay.manifest.environments import environment, without_pytest
+
+_TIMEOUT_S = 600.0
+WENT_ON = "psql went on after ERROR: "
+# Its two spaces tell it from what other programs log; a psql that reads its standard input names no file.
+_COMPLAINT_OF_PSQL = re.compile(r"^(?:psql:.+?:\d+: )?ERROR:  (\S.*)$", re.MULTILINE)
+_MADE_BY_TOOLS = ("__pycache__", "node_modules")
+
+
+def newest_change(root: Path) -> float:
+    """Date the last change in the service's folder (seconds since 1970), without the files that tools make there.
+
+    A file that rsync, tar or `cp -p` brings has its old time of change; when it came is told by the other one.
+    """
+    newest = 0.0
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".") and name not in _MADE_BY_TOOLS]
+        for name in (*names, *files):
+            with suppress(OSError):  # it went while we looked
+                facts = (Path(folder) / name).lstat()
+                newest = max(newest, facts.st_mtime, facts.st_ctime)
+    return newest
+
+
+def run(
+    command: str,
+    root: Path,
+    environ: Mapping[str, str],
+    log: Path,
+    own: Callable[[int], None],
+    *,
+    values: Mapping[str, str] | None = None,
+) -> str:
+    """Run the manifest's `migrate` command in the service's folder, in a session that `own` is told of.
+
+    `values` are what its placeholders stand for. Returns the error after which a psql among it went on, if one did:
+    its exit code does not tell.
+
+    Raises:
+        MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
+        EngineUnavailableError: It failed as the server lacks an extension.
+    """
+    what = f"migrate = {command!r}"
+    try:
+        argv = commandline.argv(command, values or {}, environ.get("PATH", os.defpath))
+        with log.open("wb") as output:
+            child = process.spawn(argv, env=environ, cwd=root, output=output, new_session=True)
+    except (OSError, ValueError) as error:
+        todo = (
+            "install the program there, or fix the manifest's `migrate`" if error.__class__ is FileNotFoundError else ""
+        )
+        raise MigrationError(
+            f"{what} could not run: {error}",
+            why=f"its PATH begins with {environ.get('PATH', '').partition(os.pathsep)[0]}{_passed(root, environ)}",
+            todo=todo or "fix the manifest's `migrate`",
+        ) from None
+    code = await_end(child, own, what, _TIMEOUT_S)
+    if code != 0:
+        raise _command_failed(what, command, code, tail(log, 20), _passed(root, environ))
+    complaint = _COMPLAINT_OF_PSQL.search(tail(log, 1000))
+    return f"{WENT_ON}{complaint[1]}" if complaint else ""
+
+
+def _passed(root: Path, environ: Mapping[str, str]) -> str:
+    """A remark on the project's own environment if testbay ignores it: it often has the missing program."""
+    folder = None if environment(root, environ) else without_pytest(root)
+    return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
+
+
+def _command_failed(what: str, command: str, code: int, said: str, passed: str) -> BayError:
+    if lacking := complaints.lacking_extension("`migrate`", said):
+        return lacking
+    by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
+    return MigrationError(
+        f"{what} failed with exit code {code}",
+        why=f"its last lines say{passed}",
+        todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
+        evidence=said,
+    )
+
+
+def await_end(child: process.Child, own: Callable[[int], None], what: str, timeout_s: float) -> int:
+    """Hand a command's session to the guard, wait for its end, end the rest of the session; return the exit code.
+
+    Raises:
+        MigrationError: It did not end in time.
+    """
+    own(child.pid)
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise MigrationError(f"{what} did not end within {timeout_s:g} s", todo="look for a lock it waits on") from None
+    finally:
+        process.end(process.in_session(child.pid))
+        child.wait()

@@ -1,0 +1,129 @@
+"""A folder of SQL migrations: which are to come, and one after the other through psql."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from testbay.errors import BayError, MigrationError
+from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.dependencies.postgres import server as postgres
+from testbay.harness.stack.migrations import complaints, dialects
+
+_TIMEOUT_S = 600.0
+READING = 3  # raised when files are read differently: a template made by the old reading is not used
+
+
+def missing_numbers(files: list[Path]) -> list[int]:
+    """Numbers left out of a plain 1, 2, 3 … sequence; time stamps are no such sequence."""
+    numbers = sorted({dialects.number(file) for file in files})
+    if len(numbers) < 2 or numbers[-1] > 9999 or numbers[-1] - numbers[0] > 2 * len(numbers):
+        return []
+    return sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+
+
+def digest(file: Path) -> str:
+    """Digest a migration, to tell a changed one from the one that was applied."""
+    with file.open("rb") as content:  # beside the scripts of an image there may be a dump of gigabytes
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
+    """The files a database does not have yet.
+
+    Args:
+        files: Every migration, in order.
+        applied: Name and digest of those it has.
+
+    Raises:
+        MigrationError: One of those has changed since.
+    """
+    known = {entry[0]: entry[1] for entry in applied}
+    for file in files:
+        if file.name in known and known[file.name] != digest(file):
+            raise MigrationError(
+                f"migration {file.name} changed after it was applied",
+                why="a database cannot be taken back to before it",
+                todo="testbay down, then up again: a fresh stack takes the new text",
+            )
+    return [file for file in files if file.name not in known]
+
+
+def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """Apply the upward part of a migration through psql; return a remark for the user, or an empty string.
+
+    Raises:
+        MigrationError: With file, line, statement and the server's message.
+    """
+    part = dialects.upward(file)
+    with ExitStack() as scratch:
+        target = file.name
+        if part.cut_at:  # the same lines, the way down left blank: psql names the line that the reader sees
+            folder = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="testbay-")))
+            target = str(folder / file.name)
+            Path(target).write_text(part.text, encoding="utf-8", errors="surrogateescape")
+        end = ["-1"] if part.one_transaction else ["-c", _AT_END.format(db=endpoint.db.replace("'", "''"))]
+        arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", target, *end]
+        try:
+            done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
+        except OSError as error:
+            raise MigrationError(
+                f"migration {file.name} did not end: {error}", todo="look for a lock it waits on"
+            ) from None
+    if how := _ENDED.search(done.err):
+        raise _ended_badly(file.name, endpoint.db, how)
+    if done.code != 0:
+        raise _failed(file, done.err.replace(target, file.name))
+    return f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else ""
+
+
+# Outside a transaction block both times are this statement's own.
+_AT_END = """DO $$ BEGIN
+IF now() <> statement_timestamp() THEN RAISE 'testbay: open'; END IF;
+IF current_database() <> '{db}' THEN RAISE 'testbay: elsewhere: %', current_database(); END IF;
+END $$"""
+_ENDED = re.compile(r"^(?:psql:[^\n]*?)?ERROR:\s+testbay: (?P<how>open|elsewhere: (?P<db>.*))$", re.MULTILINE)
+
+
+def _ended_badly(name: str, db: str, how: re.Match[str]) -> MigrationError:
+    if how["db"] is None:
+        return MigrationError(
+            f"migration {name} leaves a transaction open: PostgreSQL takes back what it did",
+            why="a BEGIN in it has no COMMIT",
+            todo="end it with COMMIT; or leave BEGIN out",
+        )
+    return MigrationError(
+        f"migration {name} ends in another database: {how['db']}",
+        why=f"tests and leases have {db}, where nothing is of what follows its \\connect",
+        todo=f"leave \\connect out, or return: \\connect {db}",
+    )
+
+
+_LOST = re.compile(r"connection to server (?:at .* failed: server closed the connection|was lost)")
+
+
+def _failed(file: Path, said: str) -> BayError:
+    """The error for psql's words `psql:FILE:LINE: ERROR:  …`; FILE may be one that the migration includes."""
+    place = complaints.first(said)
+    if _LOST.search(said):
+        return MigrationError(
+            f"migration {file.name} is not applied: PostgreSQL ended the connection",
+            why="the server ended, or another program ended it; the migration itself may be right",
+            todo="run it again; if that happens each time, look for what ends it: memory, a full disk, another program",
+            evidence=said.strip()[:4000],
+        )
+    if place is None:
+        where, message = "", said.strip().partition("\n")[0]
+    else:
+        where = f" at line {place['line']}" + ("" if place["file"] == file.name else f" of {place['file']}")
+        message = place["message"]
+    if lacking := complaints.lacking_extension(file.name, said):
+        return lacking
+    return MigrationError(
+        f"migration {file.name} failed{where}: {message}",
+        why="the database refused the statement below" if place else "psql could not run it",
+        todo=f"fix {file}",
+        evidence=said.strip()[:4000],
+    )
