@@ -106,11 +106,15 @@ def _plain(service: ComposeService, chosen: set[str]) -> dict[str, Any]:
         for wanted in service.depends_on
         if wanted.service in chosen
     }
-    aliases = sorted({alias for network in _networks(service) for alias in network.get("aliases") or ()})
+    links = [link for link in service.definition.get("links") or () if link.partition(":")[0] in chosen]
+    # Docker finds a container by its name too; the name itself may be that of the developer's own container.
+    aliases = {alias for network in _networks(service) for alias in network.get("aliases") or ()}
+    aliases |= {service.container_name} - {""}
     return {
         **made,
+        **({"links": links} if links else {}),
         **({"depends_on": waits} if waits else {}),
-        **({"networks": {"default": {"aliases": aliases}}} if aliases else {}),
+        **({"networks": {"default": {"aliases": sorted(aliases)}}} if aliases else {}),
     }
 
 

@@ -10,6 +10,7 @@ from testbay.manifest.compose.document import text_of
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env, parse_raw
 from testbay.manifest.compose.filling import Filled, Unset, unset_in
 from testbay.manifest.compose.loading import PROBLEM
+from testbay.manifest.compose.merging import pairs
 from testbay.manifest.compose.variables import Reader, Variables
 from testbay.manifest.compose.words import BadCommandLineError, split_words
 
@@ -63,7 +64,13 @@ class Finisher:
         made |= {"environment": environment} if environment else {}
         for key in ("command", "entrypoint"):
             made[key] = _words(tree.get(key), f"services.{name}.{key}")
+        if isinstance(build := made.get("build"), dict) and build.get("args"):
+            build["args"] = {key: self._argument(key, value) for key, value in pairs(build["args"]).items()}
         return _with_defaults(made)
+
+    def _argument(self, name: str, value: Any) -> str | None:
+        """The value of an argument of a build; a bare name takes the variable's."""
+        return self._variables.get(name) if value is None else plain_text(value)
 
     def _environment(self, name: str, tree: dict[str, Any]) -> tuple[dict[str, str | None], ManifestError | None]:
         """The environment, merged over the env files, and the error of an env file that cannot be read."""

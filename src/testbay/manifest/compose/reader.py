@@ -36,7 +36,7 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
         ManifestError: A file is missing, or Compose refuses it.
     """
     named = [Path(file).absolute() for file in files]
-    environ = _called_from(named[0].parent, environ)
+    environ = _called_from(named[0].parent, _with_variables_of_the_caller(named, environ))
     compose = docker.program(environ)
     own = OwnReading(named, environ)
     if compose is None or own.source.has_devices or isinstance(own.refusal, (RemoteFileError, UnboundedError)):
@@ -50,13 +50,31 @@ def _called_from(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     return environ if here and folder.is_relative_to(here) else {**environ, "PWD": str(folder)}
 
 
+def _with_variables_of_the_caller(files: Sequence[Path], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with the `.env` of the folder above whose COMPOSE_FILE leads to these files.
+
+    Compose reads that one first, then the `.env` beside the files.
+    """
+    for folder in files[0].parent.parents:
+        if (folder / ".env").is_file():
+            with contextlib.suppress(ManifestError):  # not of this project, or told by who looks for the files there
+                if find(folder, environ) == list(files):
+                    found = variables_of(folder, environ, Files()).files
+                    return {name: value for name, (value, _) in found.items()} | dict(environ)
+            return environ
+        if (folder / ".git").exists():
+            return environ
+    return environ
+
+
 def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFile:
     """Read compose files without Docker Compose.
 
     Raises:
         ManifestError: A file is missing, or Compose would refuse it.
     """
-    return OwnReading([Path(file).absolute() for file in files], environ).reading()
+    named = [Path(file).absolute() for file in files]
+    return OwnReading(named, _with_variables_of_the_caller(named, environ)).reading()
 
 
 class _Judge:

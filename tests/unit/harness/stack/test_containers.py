@@ -112,7 +112,7 @@ def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
 
 
 def test_a_helper_reads_the_project_and_writes_elsewhere(tmp_path: Path) -> None:
-    """Its volumes are the stack's own, its waits those of what is started, its aliases those it had."""
+    """Its volumes are the stack's own, its waits those of what is started, and every name it had leads to it."""
     helper = service(
         "migrate",
         "tool:1",
@@ -121,7 +121,13 @@ def test_a_helper_reads_the_project_and_writes_elsewhere(tmp_path: Path) -> None
             Volume(type="volume", source="cache", target="/cache"),
         ),
         depends_on=(Prerequisite(service="db", condition="service_healthy"), Prerequisite(service="web")),
-        definition={"networks": {"back": {"aliases": ["tool"]}}, "depends_on": {"web": {}}},
+        container_name="shop-migrate",
+        definition={
+            "networks": {"back": {"aliases": ["tool"]}},
+            "depends_on": {"web": {}},
+            "container_name": "shop-migrate",
+            "links": ["db:database", "web"],
+        },
     )
     made = document(service(), helper)["services"]["migrate"]
 
@@ -130,7 +136,8 @@ def test_a_helper_reads_the_project_and_writes_elsewhere(tmp_path: Path) -> None
         {"type": "volume", "source": "migrate-1", "target": "/cache"},
     ]
     assert made["depends_on"] == {"db": {"condition": "service_healthy", "required": True}}
-    assert made["networks"] == {"default": {"aliases": ["tool"]}}
+    assert made["networks"] == {"default": {"aliases": ["shop-migrate", "tool"]}}
+    assert (made["links"], "container_name" in made) == (["db:database"], False)
     assert list(containers.left_out({}, [helper])) == [
         "service 'migrate' begins with empty volumes: cache:/cache is not used"
     ]
