@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from testbay import ports, process
 from testbay.errors import EngineUnavailableError, ManifestError, NotReadyError
 from testbay.harness import commandline, world
-from testbay.harness.plans import Tenancy
+from testbay.harness.plans import PORT, Tenancy
 from testbay.logs import tail
 from testbay.manifest.environments import installer
 
@@ -125,8 +125,9 @@ class Service:
         if self._child is not None and self._child.poll() is None:
             return
         with self.log.open("ab") as output:
-            values = self._values | {"port": str(self._port)}
-            self._child = self._launcher.start(self._tenancy["start"], values, self.env, output)
+            command, port = self._tenancy["start"], str(self._port)
+            env = self.env if PORT in command else {**self.env, "PORT": port}  # as platforms tell a program
+            self._child = self._launcher.start(command, self._values | {"port": port}, env, output)
         if wait:
             self.await_ready()
 

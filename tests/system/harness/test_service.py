@@ -142,13 +142,15 @@ SERVER = """
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
 print("serving for", os.environ["WHOM"], flush=True)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+port = int((sys.argv[1:] or [os.environ["PORT"]])[0])
+http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler).serve_forever()
 """
 PROGRAMS = """
 from testbay.fixtures import eventually
 
 def test_two_of_a_kind(testbay, bay):
-    made = [testbay.service(bay, start="python server.py {port}", env={"WHOM": str(number)}) for number in range(2)]
+    starts = ("python server.py {port}", "python server.py")
+    made = [testbay.service(bay, start=start, env={"WHOM": str(number)}) for number, start in enumerate(starts)]
     for one in made:
         one.start(wait=False)
     for one in made:
@@ -167,7 +169,7 @@ def test_command(testbay, bay):
 
 
 def test_other_programs_of_the_project_run_on_a_lease(guest: Guest) -> None:
-    """Several at once, each with a log of its own; their ends are told."""
+    """Several at once, each with a log of its own and its port in the command or in PORT; their ends are told."""
     fails = "import os, sys\nsys.exit(int(os.environ['CODE']))\n"
     guest.write({"server.py": SERVER, "fails.py": fails, "tests/test_it.py": PROGRAMS})
     done = guest.pytest("-q")

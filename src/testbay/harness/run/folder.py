@@ -1,8 +1,10 @@
 """The folders that runs leave in a project: `.testbay/runs/<id>/`, the newest twenty."""
 
 import errno
+import fcntl
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ _KIND = "runs"
 _KEPT_RUNS = 20
 _STAMP = len("20260101-000000-")
 _LEAST_ROOM_BYTES = 256 << 10
+_in_use: dict[Path, int] = {}  # the folders of this process's runs, each with a descriptor that has it locked
 
 
 def run_id(who: str, unique: str) -> str:
@@ -31,7 +34,7 @@ def runs(project: Path) -> Path:
 
 
 def make(project: Path, name: str) -> Path:
-    """Make a run's folder unless it exists, and remove all but the newest twenty.
+    """Make a run's folder unless it exists, and remove all but the newest twenty and those in use.
 
     Raises:
         EngineUnavailableError: It cannot be written.
@@ -39,7 +42,9 @@ def make(project: Path, name: str) -> Path:
     folder = runs(project) / name
     try:
         records_of(project, _KIND)
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _use(folder)
+        (folder / "logs").mkdir(exist_ok=True)
         _check_room(folder)
     except OSError as error:
         raise EngineUnavailableError(
@@ -49,8 +54,34 @@ def make(project: Path, name: str) -> Path:
         ) from None
     # A clock that was set back makes this one the oldest.
     for stale in sorted(p for p in folder.parent.iterdir() if p.is_dir() and p != folder)[: 1 - _KEPT_RUNS]:
-        shutil.rmtree(stale, ignore_errors=True)
+        if not _is_in_use(stale):
+            shutil.rmtree(stale, ignore_errors=True)
     return folder
+
+
+def _use(folder: Path) -> None:
+    """Lock a folder until this process ends, so that no other run removes it."""
+    if folder not in _in_use:
+        held = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(held, fcntl.LOCK_SH)
+        _in_use[folder] = held
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(held)
+    return False
 
 
 def _check_room(folder: Path) -> None:

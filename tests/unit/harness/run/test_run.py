@@ -1,3 +1,5 @@
+import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,12 +57,17 @@ def test_what_is_told_has_no_secret(service: Service, project: Path, settings: S
     assert ("canary" in said, "yranac" in said, said.count("***") > 3) == (False, False, True)
 
 
-def test_a_run_is_kept_when_the_clock_was_set_back(tmp_path: Path) -> None:
-    """By their names, twenty others are newer."""
-    names = [folder.make(tmp_path, f"2999{number:04}-000000-shop-1").name for number in range(20)]
+def test_a_run_is_kept_while_it_goes_on(tmp_path: Path) -> None:
+    """One whose clock was set back, so that twenty others are newer; and another process's, beside which many began."""
+    names = [f"2999{number:04}-000000-shop-1" for number in range(21)]
+    for name in names:
+        (folder.runs(tmp_path) / name).mkdir(parents=True)
+    others = os.open(folder.runs(tmp_path) / names[0], os.O_RDONLY)
+    fcntl.flock(others, fcntl.LOCK_SH)
 
     made = folder.make(tmp_path, "20260101-000000-shop-2")
-    assert sorted(one.name for one in made.parent.iterdir()) == [made.name, *names[1:]]
+    assert sorted(one.name for one in made.parent.iterdir()) == [made.name, names[0], *names[2:]]
+    os.close(others)
 
 
 def test_words_longer_than_a_name_are_no_files(tmp_path: Path) -> None:
