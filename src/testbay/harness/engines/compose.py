@@ -42,7 +42,8 @@ class Compose:
         self._servers = set(compose["dependencies"].values())
         self._project = name_of(plan["id"])
         held = self._hold(compose["ports"])
-        report({"compose_project": self._project, "ports": held})
+        where = settings.environ().get("DOCKER_HOST", "")
+        report({"compose_project": self._project, "docker_host": where, "ports": held})
         self._native.start(plan, report)
         published = [*compose["ports"], *compose["helpers"]]
         file = Path(plan["home"]) / "compose.yml"
@@ -129,14 +130,17 @@ def collect(record: dict[str, Any]) -> list[str]:
     for leader in record.get("pids", {}).values():
         process.end(process.session_of(process.ProcessId(*leader)), first=signal.SIGKILL)
     project = record.get("compose_project")
-    return down(project, certain=False) if project == name_of(record.get("id", "")) else []
+    if project != name_of(record.get("id", "")):
+        return []
+    return down(project, certain=False, host=record.get("docker_host", ""))
 
 
-def down(project: str, *, certain: bool) -> list[str]:
+def down(project: str, *, certain: bool, host: str = "") -> list[str]:
     """Remove a project's containers, volumes and networks by its name alone.
 
     Args:
         project: Its name.
+        host: The address of its Docker engine, if it is not the one that the CLI talks to today.
         certain: Whether `up` is known to have ended. If it was killed, the daemon may still be at work on its last
             requests, and what they make appears after `down` found nothing: then it takes two empty looks.
 
@@ -146,9 +150,9 @@ def down(project: str, *, certain: bool) -> list[str]:
     looks_needed = 1 if certain else 2
     left: list[str] = []
     for _ in range(_DOWN_ATTEMPTS):
-        _docker("compose", "-p", project, "down", "-v", "--remove-orphans", "-t", "0")
+        _docker("compose", "-p", project, "down", "-v", "--remove-orphans", "-t", "0", host=host)
         try:
-            left = _things_of(project)
+            left = _things_of(project, host)
         except OSError:
             return [f"the containers of {project}, since docker does not answer"]
         looks_needed -= not left
@@ -158,7 +162,7 @@ def down(project: str, *, certain: bool) -> list[str]:
     return left
 
 
-def _things_of(project: str) -> list[str]:
+def _things_of(project: str, host: str) -> list[str]:
     """List a project's containers, networks and volumes.
 
     Raises:
@@ -171,7 +175,7 @@ def _things_of(project: str) -> list[str]:
         ("network", "network", "ls", "-q"),
         ("volume", "volume", "ls", "-q"),
     ):
-        answer = _docker(*listing, "--filter", label)
+        answer = _docker(*listing, "--filter", label, host=host)
         if answer.code != 0:
             raise OSError(answer.err)
         found += [f"{kind} {name}" for name in answer.out.split()]
@@ -208,9 +212,10 @@ def _state(container: str) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _docker(*arguments: str) -> process.Completed:
+def _docker(*arguments: str, host: str = "") -> process.Completed:
     """Run docker in the root folder: Compose would read a compose file that lies where it runs."""
+    env = settings.environ() | ({"DOCKER_HOST": host} if host else {})
     try:
-        return process.run(["docker", *arguments], cwd=os.sep, timeout_s=_CLI_LIMIT_S)
+        return process.run(["docker", *arguments], env=env, cwd=os.sep, timeout_s=_CLI_LIMIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         return process.Completed(-1, "", str(error))

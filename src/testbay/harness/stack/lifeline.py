@@ -115,8 +115,10 @@ def _let_all_go() -> None:
 os.register_at_fork(after_in_child=_let_all_go)
 
 
-def launch(home: Path, settings: Settings) -> Lifeline:
+def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
     """Start a guard, in a session of its own (Ctrl-C is the caller's to handle), which then waits for its plan.
+
+    With `docker_host` it talks to that engine to its end: `docker context use` may lead elsewhere meanwhile.
 
     Raises:
         EngineUnavailableError: testbay's own folder cannot be written.
@@ -126,7 +128,7 @@ def launch(home: Path, settings: Settings) -> Lifeline:
     # Its last word, the folder, is for readers of `ps`.
     argv = [sys.executable, "-S", "-m", "testbay.harness.stack.guard", str(home)]
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}
-    env["PYTHONPATH"] = str(Path(__file__).parents[3])
+    env |= {"PYTHONPATH": str(Path(__file__).parents[3])} | ({"DOCKER_HOST": docker_host} if docker_host else {})
     cachefolder.make(settings.cache_dir)
     try:
         output = log.open("ab")

@@ -113,7 +113,7 @@ def _is_sound(record: Any) -> bool:
         return False
     sessions, pids = record.get("sessions", []), record.get("pids", {})
     lists = isinstance(sessions, list) and isinstance(record.get("marks", []), list) and isinstance(pids, dict)
-    texts = ("id", "data_dir", "engine", "compose_project")
+    texts = ("id", "data_dir", "engine", "compose_project", "docker_host")
     if not lists or not all(isinstance(record.get(name, ""), str) for name in texts):
         return False
     halves = [record[half] for half in ("guard", "undertaker") if half in record]

@@ -48,6 +48,7 @@ class Request:
     engine: str
     reason: str
     replay: bool
+    docker_host: str = ""
     notices: tuple[str, ...] = ()
 
     @property
@@ -186,6 +187,8 @@ def request(
         engine=choice.engine,
         reason=choice.reason,
         replay=manifest.replay is not None and not settings.environ.get(manifest.replay.secret),
+        # The address alone does not reach an engine on TCP that wants certificates: there the context stays in charge.
+        docker_host=choice.daemon.address if choice.daemon and choice.daemon.address.startswith("unix:") else "",
         notices=tuple(notices),
     )
 

@@ -276,7 +276,7 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
     stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
     logs = {name: home / f"{name}.log" for name in (*asked.services, REPLAY)}
-    line = lifeline.launch(home, settings)
+    line = lifeline.launch(home, settings, asked.docker_host)
     line.say(planning.plan(asked, stack_id, home, home))  # worked out while the guard's Python starts
     stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line, copies=copies)
     if copies is not None:

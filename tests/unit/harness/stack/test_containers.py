@@ -237,3 +237,15 @@ def test_a_docker_that_does_not_answer_has_not_removed_anything(
     assert engine.collect({"id": "shop-1", "compose_project": project}) == [
         f"the containers of {project}, since docker does not answer"
     ]
+
+
+def test_a_stack_is_collected_on_the_docker_engine_it_runs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker context use` may have chosen another since, which knows nothing of the stack: that is no clean end."""
+    (tmp_path / "docker").write_text(f'#!/bin/sh\necho "$DOCKER_HOST" >>{tmp_path}/asked\n', encoding="utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///todays.sock")
+    record = {"id": "shop-1", "compose_project": name_of("shop-1"), "docker_host": "unix:///its.sock"}
+
+    assert engine.collect(record) == []
+    assert set((tmp_path / "asked").read_text(encoding="utf-8").split()) == {"unix:///its.sock"}
