@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError, Server
-from testbay.harness.dependencies.postgres import programs
+from testbay.harness.dependencies.postgres import native, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.manifest.compose.reading import ComposeService
 
@@ -80,7 +80,7 @@ def test_special_characters_do_not_break_the_address() -> None:
 def test_settings_of_the_compose_file_are_carried(command: list[str], carried: list[str]) -> None:
     """Except paths: they are the container's."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
-    made = postgres.plan(service(*command, POSTGRES_PASSWORD="pw"), server, Path("/stacks/s1/postgres"))
+    made = native.plan(service(*command, POSTGRES_PASSWORD="pw"), server, Path("/stacks/s1/postgres"))
 
     assert made["argv"][1 : made["argv"].index("-D")] == carried
 
@@ -89,7 +89,7 @@ def test_the_plan_makes_a_cluster_and_a_database(tmp_path: Path) -> None:
     """Initdb with a password nobody can read from the command line, then the database in single-user mode."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
     home = tmp_path / "stack-1/postgres"
-    made = postgres.plan(service(POSTGRES_USER="app", POSTGRES_DB='a"b', POSTGRES_PASSWORD="hunter2"), server, home)
+    made = native.plan(service(POSTGRES_USER="app", POSTGRES_DB='a"b', POSTGRES_PASSWORD="hunter2"), server, home)
     initdb, create = made["prepare"]
 
     assert initdb["argv"][:7] == ["/pg/initdb", "-D", str(home / "data"), "-U", "app", "--pwfile", str(home / "secret")]
@@ -103,7 +103,7 @@ def test_the_default_database_is_not_made_twice(tmp_path: Path) -> None:
     """Initdb made `postgres` already; its own arguments may be named."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
     asked = service(POSTGRES_INITDB_ARGS="--locale=C --data-checksums", POSTGRES_PASSWORD="pw")
-    made = postgres.plan(asked, server, tmp_path)
+    made = native.plan(asked, server, tmp_path)
 
     assert len(made["prepare"]) == 1
     assert made["prepare"][0]["argv"][-2:] == ["--locale=C", "--data-checksums"]
@@ -116,7 +116,7 @@ def test_a_container_setting_cannot_open_the_server(tmp_path: Path, hostile: str
     """In a container listening everywhere is right; here none of it is carried, and ours stands in its place."""
     server = Server(program=Path("/pg/postgres"), version="18.1", source="system")
     asked = service("postgres", "-c", hostile, POSTGRES_PASSWORD="pw")
-    argv = postgres.plan(asked, server, tmp_path / "s1/postgres")["argv"]
+    argv = native.plan(asked, server, tmp_path / "s1/postgres")["argv"]
 
     assert hostile not in argv
     assert {"listen_addresses=127.0.0.1", "ssl=off", "cluster_name=s1"} < set(argv)
@@ -125,17 +125,17 @@ def test_a_container_setting_cannot_open_the_server(tmp_path: Path, hostile: str
 def test_an_old_initdb_gets_its_password_afterwards(tmp_path: Path) -> None:
     """It cuts what it reads from a file after 100 characters."""
     server = Server(program=Path("/pg/postgres"), version="13.23", source="added")
-    made = postgres.plan(service(POSTGRES_PASSWORD="pw"), server, tmp_path)
+    made = native.plan(service(POSTGRES_PASSWORD="pw"), server, tmp_path)
     initdb, single = made["prepare"]
 
     assert "--no-instructions" not in initdb["argv"]
-    assert single["stdin"] == f"ALTER ROLE \"postgres\" PASSWORD '{postgres._scram_secret('pw', 1)}';\n"
+    assert single["stdin"] == f"ALTER ROLE \"postgres\" PASSWORD '{native._scram_secret('pw', 1)}';\n"
 
 
 @pytest.mark.parametrize("password", ["secret", "", "p:/?#%", "pässwörd", "x" * 500])
 def test_the_stored_secret_proves_the_password(password: str) -> None:
     """Computed as RFC 5802 says for a client, with the salt and the rounds that are in the secret."""
-    head, keys = postgres._scram_secret(password, 1).removeprefix("SCRAM-SHA-256$").split("$")
+    head, keys = native._scram_secret(password, 1).removeprefix("SCRAM-SHA-256$").split("$")
     rounds, salt = head.split(":")
     stored, server_key = (base64.b64decode(key) for key in keys.split(":"))
 
@@ -163,7 +163,7 @@ def test_the_server_has_the_containers_zone(tmp_path: Path, zone: str, found: li
         file.touch()
     server = Server(program=tmp_path / "bin/postgres", version="18.1", source="wheel")
 
-    argv = postgres.plan(service(POSTGRES_PASSWORD="pw", TZ=zone), server, tmp_path)["argv"]
+    argv = native.plan(service(POSTGRES_PASSWORD="pw", TZ=zone), server, tmp_path)["argv"]
 
     assert [word for word in argv if "timezone=" in word] == found
 
@@ -172,7 +172,7 @@ def test_pg8000_gets_as_many_rounds_as_it_asks_for(tmp_path: Path) -> None:
     """Its library refuses a server that asks for fewer."""
     server = Server(program=tmp_path / "bin/postgres", version="18.1", source="wheel", hash_rounds=4096)
 
-    made = postgres.plan(service(POSTGRES_PASSWORD="pw"), server, tmp_path)
+    made = native.plan(service(POSTGRES_PASSWORD="pw"), server, tmp_path)
 
     assert made["files"]["secret"].startswith("SCRAM-SHA-256$4096:")
 

@@ -5,7 +5,7 @@ import pytest
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies.endpoint import Server
-from testbay.harness.dependencies.postgres import collation, image, programs
+from testbay.harness.dependencies.postgres import collation, image, native, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.dependencies.postgres.collation import order
 from testbay.manifest.compose import reader
@@ -166,8 +166,8 @@ def test_a_library_the_server_lacks_is_not_preloaded() -> None:
     server = Server(program=Path("/nowhere/bin/postgres"), version="16.1", source="wheel")
     asked = service("postgres:16-alpine", command=("-c", "shared_preload_libraries=timescaledb"))
 
-    assert "shared_preload_libraries=" in postgres.plan(asked, server, Path("/s/postgres"))["argv"]
-    assert postgres.notes(asked, server) == ("service 'db': this server lacks the library timescaledb to preload",)
+    assert "shared_preload_libraries=" in native.plan(asked, server, Path("/s/postgres"))["argv"]
+    assert native.notes(asked, server) == ("service 'db': this server lacks the library timescaledb to preload",)
 
 
 def test_scripts_run_in_the_order_of_the_image(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_trust_asks_nobody_for_a_password() -> None:
     """As the file says; the server listens on loopback alone."""
     asked = ComposeService(key="db", image="postgres:16", environment={"POSTGRES_HOST_AUTH_METHOD": "trust"})
     server = Server(program=Path("/pg/postgres"), version="16.1", source="system")
-    made = postgres.plan(asked, server, Path("/s/postgres"))
+    made = native.plan(asked, server, Path("/s/postgres"))
 
     assert "--auth=trust" in made["prepare"][0]["argv"]
     assert made["files"] == {}

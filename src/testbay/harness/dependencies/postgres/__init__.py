@@ -1,6 +1,7 @@
 """PostgreSQL: its server, the databases that leases get, and the state that is kept of one."""
 
 from testbay.harness.dependencies.postgres.image import CONTAINER_PORT
+from testbay.harness.dependencies.postgres.native import notes, plan
 from testbay.harness.dependencies.postgres.server import (
     DEFAULT_PORT,
     IMAGES,
@@ -12,8 +13,6 @@ from testbay.harness.dependencies.postgres.server import (
     environment,
     find,
     further,
-    notes,
-    plan,
     probe,
     url,
 )

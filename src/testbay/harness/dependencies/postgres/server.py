@@ -1,10 +1,6 @@
-"""PostgreSQL as a server: found, planned for the embedded engine, asked whether it is ready, addressed."""
+"""PostgreSQL as a server: found, read from the compose file, asked whether it is ready, addressed."""
 
-import base64
-import hashlib
-import hmac
 import re
-import signal
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -16,8 +12,7 @@ from urllib.parse import quote
 from testbay import process
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
 from testbay.harness.dependencies.postgres import image, programs
-from testbay.harness.dependencies.postgres.collation import order
-from testbay.harness.plans import PORT, Configured, Preparation, ProcessPlan, process_plan
+from testbay.harness.plans import Configured, ProcessPlan
 from testbay.manifest.compose.reading import ComposeService
 
 NAME = "postgres"
@@ -27,91 +22,16 @@ DEFAULT_PORT = 15433
 LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
 PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
 
-_ZONE = re.compile(r"(?!posix|right)[A-Z]\w*(/[A-Za-z]\w*([+-]\w+)*){0,2}")
-_SYSTEM_ZONES = Path("/usr/share/zoneinfo")
-_NO_INSTRUCTIONS_SINCE = 14  # initdb's option
-_LONG_PWFILE_SINCE = 14  # before, initdb cut what it read from one after 100 characters
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
 _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does not exist|no password supplied")
 _DATA_MOVED_IN = 18
 _HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _LEAST_NAME = 40  # bytes
-_PRELOADED = "shared_preload_libraries"
 _FIRST_OF_USERS = 16384  # https://www.postgresql.org/docs/current/system-catalog-initial-data.html: FirstNormalObjectId
 _CATALOGS = ("pg_class", "pg_proc", "pg_namespace", "pg_type")
 
 find = programs.find
-
-
-def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """Plan initdb, the databases, then the server, on loopback TCP alone: a socket file would need a short path."""
-    meant = image.meaning(service)
-    data = home / "data"
-    secret = _scram_secret(meant.password, server.hash_rounds) if meant.password else ""
-    steps: list[Preparation] = [{"argv": _initdb(service, meant, server, home)}]
-    statements = []
-    if secret and programs.major(server) < _LONG_PWFILE_SINCE:
-        statements.append(f"ALTER ROLE {_quoted(meant.user)} PASSWORD '{secret}';\n")
-    made = dict.fromkeys(name for name in (meant.db, *meant.further) if name != "postgres")
-    statements += [f"CREATE DATABASE {_quoted(name)};\n" for name in made]
-    if statements:
-        single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
-        steps.append({"argv": single, "stdin": "".join(statements)})
-    # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
-    argv = [str(server.program), *_zone(service, server), *_flags(meant, server), "-D", str(data), "-p", PORT]
-    for setting in (
-        *("listen_addresses=127.0.0.1", "ssl=off", "unix_socket_directories=", "logging_collector=off"),
-        *("dynamic_shared_memory_type=mmap", f"cluster_name={home.parent.name}"),
-    ):
-        argv += ["-c", setting]
-    return process_plan(
-        NAME,
-        home,
-        argv,
-        port=DEFAULT_PORT,
-        # Immediate shutdown: the data is thrown away, and unlike SIGKILL it gives shared memory back.
-        stop_signal=signal.SIGQUIT,
-        pause_signal=signal.SIGINT,
-        files={"secret": secret + "\n"} if secret else {},
-        prepare=steps,
-        env={"LC_ALL": "C.UTF-8" if process.LINUX else "C", "PGTZ": "UTC", "TZ": "UTC"},
-        reads=server.reads,
-    )
-
-
-def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Server, home: Path) -> list[str]:
-    """The command of initdb: the password is in a file, not in the argv, and nothing is synchronised to disk."""
-    argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
-    argv += ["--pwfile", str(home / "secret")] if meant.password else []
-    argv += [f"--auth={'trust' if meant.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
-    argv += ["--no-instructions"] if programs.major(server) >= _NO_INSTRUCTIONS_SINCE else []
-    argv += [] if any(word.startswith("--encoding") for word in meant.initdb) else ["--encoding=UTF8"]
-    return [*argv, *order(service, meant, server).words, *meant.initdb]
-
-
-def _zone(service: ComposeService, server: Server) -> list[str]:
-    """The flags for the container's time zone (TZ), if the server knows it."""
-    zone, share = service.environment.get("TZ", ""), server.bin_dir.parent / "share"
-    own = [folder for folder in (share / "timezone", share / "postgresql/timezone") if folder.is_dir()]
-    known = _ZONE.fullmatch(zone) and (*own, _SYSTEM_ZONES)[0].joinpath(zone).is_file()
-    return ["-c", f"timezone={zone}"] if known else []
-
-
-def _flags(meant: image.PostgresMeaning, server: Server) -> list[str]:
-    """The settings of the compose file; a library that this server lacks would keep it from starting."""
-    flags = []
-    for name, value in meant.carried:
-        if name == _PRELOADED:
-            there = (library for library in _libraries(value) if programs.has_library(server, library))
-            flags += ["-c", f"{name}={','.join(there)}"]
-        else:
-            flags += ["-c", f"{name}={value}"]
-    return flags
-
-
-def _libraries(value: str) -> list[str]:
-    return [library for part in value.split(",") if (library := part.strip(" '\""))]
 
 
 def described(service: ComposeService) -> Reading:
@@ -144,30 +64,6 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
         return (_HIGH_AVAILABILITY_DATA, *said)
     major = programs.major_of(service.tag)
     return ("/var/lib/postgresql/data" if major and int(major) < _DATA_MOVED_IN else "/var/lib/postgresql", *said)
-
-
-def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
-    """List the differences of this server from the image's: missing features, and the sort order of texts."""
-    meant = image.meaning(service)
-    wanted = [library for name, value in meant.carried if name == _PRELOADED for library in _libraries(value)]
-    lacking = [library for library in wanted if not programs.has_library(server, library)]
-    left_out = [f"service {service.key!r}: this server lacks the library {name} to preload" for name in lacking]
-    sorting = order(service, meant, server).note
-    return (*meant.left_out, *left_out, *([sorting] if sorting else []))
-
-
-def _scram_secret(password: str, rounds: int) -> str:
-    """The password as the server stores it, with one hash iteration most often instead of 4096.
-
-    A password keeps other users of this machine out; thousands of iterations would only cost every test's connection
-    2-4 ms. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html
-    """
-    salt = hashlib.sha256(password.encode()).digest()[:16]
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    salt64, stored64, server64 = (base64.b64encode(part).decode() for part in (salt, stored, server_key))
-    return f"SCRAM-SHA-256${rounds}:{salt64}${stored64}:{server64}"
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
@@ -206,7 +102,7 @@ def keep_pristine(endpoint: Endpoint) -> None:
     Raises:
         OSError: The server refused.
     """
-    made = f"CREATE DATABASE {_quoted(pristine(endpoint).db)} TEMPLATE {_quoted(endpoint.db)}"
+    made = f"CREATE DATABASE {quoted(pristine(endpoint).db)} TEMPLATE {quoted(endpoint.db)}"
     _admin(endpoint, end_workers(endpoint.db), made)
 
 
@@ -244,7 +140,8 @@ def _admin(endpoint: Endpoint, *statements: str) -> None:
         raise OSError(done.err.strip())
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Quote a name as SQL wants it."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
