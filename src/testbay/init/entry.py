@@ -7,10 +7,12 @@ from pathlib import Path
 
 from testbay.init import packages
 from testbay.init.project import ASIDE, Finding, Project, Source
-from testbay.init.ready import App, is_healthy, ready
+from testbay.init.ready import App, is_healthy, mounted, ready
 from testbay.init.variable import last
 
 _KINDS = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic", "Flask")
+# Frameworks of which no start is known, by the package's name: what makes an app.
+_OTHERS = {"aiohttp": "Application", "bottle": "Bottle", "falcon": "App", "tornado": "Application"}
 _PATH = re.compile(r"""\bpath\(\s*["']([^"'<]*)["']""")
 _INCLUDED = re.compile(r"""\bpath\(\s*["']([^"'<]*)["'],\s*include\(\s*\(?["']([\w.]+)["']""")
 _ADMIN = re.compile(r"""\bpath\(\s*["']([^"'<]*)["'],\s*admin\.site\.urls""")
@@ -32,15 +34,29 @@ def entry(project: Project) -> list[Finding]:
 
 def unstarted(project: Project) -> list[str]:
     """Describe an app for which no start was found."""
-    app = next(_all(project), None) if not project.manage else None
-    if app is None or entry(project):
+    if project.manage or entry(project):
         return []
-    place = f"{app.name} ({app.source.path}: {app.kind})"
-    return [f"how the fixture `service` starts {place} (`start`, `ready`): testbay explain reference/manifest"]
+    known = [f"{app.name} ({app.source.path}: {app.kind})" for app in _all(project)]
+    others = [f"{source.path} ({kind})" for source in _programs(project) for kind in _of_others(source)]
+    return [
+        f"how the fixture `service` starts {place} (`start`, `ready`): testbay explain reference/manifest"
+        for place in (known or others)[:1]
+    ]
+
+
+def _programs(project: Project) -> Iterator[Source]:
+    yield from (source for source in project.code if source.path.parts[0] not in ASIDE)
 
 
 def _all(project: Project) -> Iterator[App]:
-    yield from (app for source in project.code if source.path.parts[0] not in ASIDE for app in _apps(source))
+    below = mounted(project)
+    yield from (app for source in _programs(project) for app in _apps(source) if app.name not in below)
+
+
+def _of_others(source: Source) -> Iterator[str]:
+    """List the frameworks of which a module makes an app, though no start is known for them."""
+    made = {last(node.func) for node in source.nodes if isinstance(node, ast.Call)}
+    yield from (package for package in source.imports if _OTHERS.get(package) in made)
 
 
 def _apps(source: Source) -> Iterator[App]:

@@ -14,7 +14,7 @@ _HEALTH = re.compile(
 )
 _OWNERS = ("app", "application", "api")
 _PARTS = ("APIRouter", "Blueprint")
-_JOINS = ("include_router", "register_blueprint")
+_JOINS = ("include_router", "register_blueprint", "blueprint")  # the last one is Sanic's
 _PREFIXES = {"prefix", "url_prefix"}
 
 
@@ -66,15 +66,46 @@ def _own_page(kind: str, options: dict[str, ast.expr]) -> list[tuple[str, str]]:
 
 def _owners(project: Project, source: Source) -> set[str]:
     """The names on which a module declares its routes: an app's, and those of parts that no prefix moves."""
-    if "prefixed" not in project.known:
-        calls = (node for one in project.code for node in one.nodes if isinstance(node, ast.Call))
-        project.known["prefixed"] = any(last(c.func) in _JOINS and _PREFIXES & _options(c).keys() for c in calls)
-    owners = set(_OWNERS)
-    for node in source.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last(node.value.func) in _PARTS:
-            moved = project.known["prefixed"] or _PREFIXES & _options(node.value).keys()
-            owners = owners - {last(node.targets[0])} if moved else owners | {last(node.targets[0])}
+    owners, all_moved = set(_OWNERS) - mounted(project), _prefixed(project)
+    for name, call in _assigned(source, _PARTS):
+        owners = owners - {name} if all_moved or _PREFIXES & _options(call).keys() else owners | {name}
     return owners
+
+
+def mounted(project: Project) -> set[str]:
+    """The names of apps that another one mounts below a path."""
+    if "mounted" not in project.known:
+        mounts = [call for call in _calls(project) if last(call.func) in ("mount", "Mount") and not _at_root(call)]
+        project.known["mounted"] = {last(given) for call in mounts for given in (*call.args, *_options(call).values())}
+    return set(project.known["mounted"])
+
+
+def _at_root(call: ast.Call) -> bool:
+    path = call.args[0] if call.args else _options(call).get("path")
+    return isinstance(path, ast.Constant) and path.value in ("", "/")
+
+
+def _prefixed(project: Project) -> bool:
+    """Return whether a prefix moves parts: that of the call that joins one, or of the part that it is joined to."""
+    if "prefixed" not in project.known:
+        joins = [call for call in _calls(project) if last(call.func) in _JOINS]
+        parts = [pair for source in project.code for pair in _assigned(source, _PARTS)]
+        prefixed = {name for name, call in parts if _PREFIXES & _options(call).keys()}
+        owners = {last(join.func.value) for join in joins if isinstance(join.func, ast.Attribute)}
+        by_call = any(_PREFIXES & _options(join).keys() for join in joins)
+        project.known["prefixed"] = by_call or bool(owners & prefixed)
+    return bool(project.known["prefixed"])
+
+
+def _calls(project: Project) -> Iterator[ast.Call]:
+    yield from (node for source in project.code for node in source.nodes if isinstance(node, ast.Call))
+
+
+def _assigned(source: Source, kinds: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
+    """List the names to which a module assigns a call of one of these, and the calls."""
+    for node in source.nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last(node.value.func) in kinds:
+            yield last(node.targets[0]), node.value
 
 
 def _of_decorators(source: Source, owners: set[str]) -> Iterator[tuple[str, str]]:
@@ -97,11 +128,17 @@ def _of_litestar(app: App) -> list[tuple[str, str]]:
     """List the paths of the functions that the app names as its handlers."""
     options = _options(app.call)
     handlers = [options["route_handlers"]] if "route_handlers" in options and "path" not in options else []
-    named = {last(part) for one in handlers for part in ast.walk(one) if isinstance(part, ast.Name)}
+    moved = {part for one in handlers for node in ast.walk(one) if _is_prefixed(node) for part in ast.walk(node)}
+    named = {last(part) for one in handlers for part in {*ast.walk(one)} - moved if isinstance(part, ast.Name)}
     functions = [node for node in app.source.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     calls = [call for one in functions if one.name in named for call in one.decorator_list]
     gets = [call for call in calls if isinstance(call, ast.Call) and last(call.func) == "get"]
     return [route for call in gets for route in _path(call, app.source)]
+
+
+def _is_prefixed(node: ast.AST) -> bool:
+    """Return whether it is a Router with a path of its own."""
+    return isinstance(node, ast.Call) and "path" in _options(node)
 
 
 def _path(call: ast.Call, source: Source) -> Iterator[tuple[str, str]]:

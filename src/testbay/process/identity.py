@@ -126,16 +126,24 @@ def callers() -> list[ProcessId]:
 
     An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
     has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the
-    background its shell has us ignore Ctrl-C.
+    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         return []
     chain = []
-    pid = os.getppid()
-    while pid > 1 and _session(pid) == os.getsid(0) and _only_runs_us(pid):
+    child, pid = os.getpid(), os.getppid()
+    while pid > 1 and _session(pid) == os.getsid(0) and _only_runs_us(pid) and _one_job(pid, child):
         chain.append(identify(pid))
-        pid = _parent(pid)
+        child, pid = pid, _parent(pid)
     return chain
+
+
+def _one_job(pid: int, child: int) -> bool:
+    """Return whether no shell made the child a job; `timeout` leaves its caller's process group by itself."""
+    try:
+        return os.getpgid(pid) == os.getpgid(child) or Path(_command_line(child)[0]).name == "timeout"
+    except (ProcessLookupError, IndexError):  # one has just ended
+        return False
 
 
 def _parent(pid: int) -> int:

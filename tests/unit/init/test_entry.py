@@ -74,6 +74,28 @@ APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
             "",
             "",
         ),
+        (
+            {
+                "app.py": "app = FastAPI()\napp.include_router(api)",
+                "api.py": 'api = APIRouter(prefix="/v1")\napi.include_router(b.router)',
+                "b.py": 'router = APIRouter()\n@router.get("/health")\ndef h(): ...',
+            },
+            "uvicorn app:app --port {port}",
+            "/openapi.json",
+        ),
+        (
+            {"app.py": 'api = FastAPI()\n@api.get("/health")\ndef h(): ...\napp = FastAPI()\napp.mount("/v1", api)'},
+            "uvicorn app:app --port {port}",
+            "/openapi.json",
+        ),
+        (
+            {
+                "app.py": '@get("/ping")\ndef p(): ...\n'
+                'app = Litestar(route_handlers=[Router(path="/a", route_handlers=[p])])'
+            },
+            "uvicorn app:app --port {port}",
+            "/schema/openapi.json",
+        ),
         ({"app.py": 'app = Flask("x")\n@app.route("/x", methods=["POST"])\ndef x(): ...\n'}, "", ""),
         ({"tests/app.py": APP}, "", ""),
     ],
@@ -110,6 +132,19 @@ def test_an_app_is_started_by_the_server_that_the_project_has(
 
     assert [line.value for line in entry.entry(found)][:1] == ([f'"{start}"'] if start else [])
     assert entry.unstarted(found) == ([] if start else [UNSTARTED])
+
+
+@pytest.mark.parametrize(
+    ("package", "made"),
+    [("aiohttp", "web.Application()"), ("falcon", "falcon.App()"), ("tornado", "tornado.web.Application([])")],
+)
+def test_an_app_of_another_framework_is_said(project: Project, package: str, made: str) -> None:
+    """Also one that a function makes: `init` knows no command that starts it."""
+    found = add(project, {"app.py": f"import {package}\ndef make():\n    return {made}\n"})
+
+    assert entry.unstarted(found) == [
+        f"how the fixture `service` starts app.py ({package}) (`start`, `ready`): testbay explain reference/manifest"
+    ]
 
 
 @pytest.mark.parametrize(
