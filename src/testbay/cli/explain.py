@@ -15,6 +15,7 @@ from testbay.text import nearest
 app = typer.Typer()
 _PACKAGE = Path(__file__).parents[1]
 _HEADING = re.compile(r"(?m)^(?=#{1,3} )")
+_FORM = re.compile(r"`([^`]+)`")
 _EVERY_CODE = "## Exit codes"
 
 
@@ -68,7 +69,7 @@ def explanation(asked: str, folder: Path) -> str:
     if not asked:
         return "\n".join([*_titles(pages), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
     trouble = _sections(pages["troubleshooting"].read_text(encoding="utf-8"))
-    found = [text for text in trouble if _concerns(text, asked)]
+    found = [text for text in trouble if _concerns(text, asked)] or _nearest_forms(trouble, asked)
     if asked.isdigit() and not any(text.startswith(f"## Exit {asked}:") for text in found):
         reference = _sections(pages["reference/commands"].read_text(encoding="utf-8"))
         found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
@@ -121,11 +122,24 @@ def _anchor(piece: str) -> str:
 
 
 def _concerns(piece: str, asked: str) -> bool:
-    """Return whether a piece of the troubleshooting page is about an exit code, an error's class, or a message."""
-    heading = piece.partition("\n")[0].strip("# ")
+    """Return whether a piece of the troubleshooting page is about an exit code or an error's class."""
     if asked.isdigit():
         return bool(re.match(rf"#+ Exit {asked}:|### (?s:.*?)\bexit {asked}\b", piece))
-    if re.search(rf"`{re.escape(asked)}`", piece) and asked.endswith("Error"):
-        return True
-    parts = [part.strip() for part in heading.strip("`").split("…") if part.strip(" :,")]
-    return heading.startswith("`") and bool(parts) and all(part in asked for part in parts)
+    return bool(re.search(rf"`{re.escape(asked)}`", piece)) and asked.endswith("Error")
+
+
+def _nearest_forms(pieces: list[str], asked: str) -> list[str]:
+    """The pieces with the message: of the forms that fit it, those that say most of it in their own words."""
+    fits = [(max(_words_in_common(piece, asked), default=0), piece) for piece in pieces if piece.startswith("### ")]
+    most = max((common for common, _ in fits), default=0)
+    return [piece for common, piece in fits if common == most > 0]
+
+
+def _words_in_common(piece: str, asked: str) -> Iterator[int]:
+    """Measure each form of a message that a piece names and that fits: in its heading, and behind "also" below it."""
+    heading, _, rest = piece.partition("\n")
+    for form in _FORM.findall(f"{heading}\n{rest.partition('**')[0]}"):
+        words = [part for part in (part.strip(" :,") for part in " ".join(form.split()).split("…")) if part]
+        is_name = form.isidentifier()  # of a class, a command, a setting
+        if words and not is_name and all(word in asked for word in words):
+            yield len("".join(words))

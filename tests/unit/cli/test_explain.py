@@ -23,6 +23,8 @@ DOCS = ROOT / "docs"
         ("docs/reference.md#fixtures", "## Fixtures\n"),
         ("reference/records", "# What a run writes\n"),
         ("MigrationError", "### `"),
+        ("docker has no Compose v2", "### `docker has no Compose v2`"),  # `… has no …` is further up
+        ("no psql on this machine", "### `no PostgreSQL server program on this machine`"),
         ("nats: port 4222, which the manifest asks for, is taken", "### `…: port …, which the manifest asks for"),
     ],
 )

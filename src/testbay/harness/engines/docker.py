@@ -85,14 +85,14 @@ def _compose_version(environ: Mapping[str, str]) -> str:
         raise EngineUnavailableError(
             "docker has no Compose v2",
             why=answer.err.strip().partition("\n")[0] or "the plugin is not installed; v1 (docker-compose) is too old",
-            todo="install the Compose plugin (`testbay explain troubleshooting`), or use --engine embedded",
+            todo="install the Compose plugin (`testbay explain docker has no Compose v2`), or use --engine embedded",
         )
     version = answer.out.strip().lstrip("v")
     if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < _COMPOSE_SINCE:
         raise EngineUnavailableError(
             f"Docker Compose {version} is too old: {'.'.join(map(str, _COMPOSE_SINCE))} or newer is needed",
             why="testbay hands it configurations that stand in the compose file itself",
-            todo="update the Compose plugin (`testbay explain troubleshooting`), or use --engine embedded",
+            todo="update the Compose plugin (`testbay explain docker has no Compose v2`), or use --engine embedded",
         )
     return version
 
@@ -165,7 +165,7 @@ def _not_pullable(image: str, said: str) -> EngineUnavailableError:
     return EngineUnavailableError(
         f"image {image} is not here and cannot be pulled",
         why="the registry cannot be reached, or does not have it, or wants a login",
-        todo="docker pull it by hand; without a registry: scripts/dev/docker-engine.sh images; or --engine embedded",
+        todo=f"`docker pull {image}` by hand, after `docker login` if it is private; or --engine embedded",
         evidence=said,
     )
 

@@ -15,10 +15,9 @@ def run(stack: Stack, command: Sequence[str]) -> int:
     Raises:
         ManifestError: The program does not exist.
     """
-    environ = stack.command_environment() | stack.client_environment()
     try:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
-        child = process.spawn(command, env=environ)
+        child = process.spawn(command, env=stack.client_environment())
     except OSError as error:
         raise ManifestError(
             f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"

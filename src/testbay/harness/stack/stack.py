@@ -97,11 +97,13 @@ class Stack:
 
     def client_environment(self) -> dict[str, str]:
         """The environment of a person's command: a plain `psql` (pg_dump, pgcli …) reaches the stack's database."""
-        rooms = {"postgres": postgres, "dragonfly": dragonfly}
-        known = (
-            room.client_environment(self.endpoints[name]) for name, room in rooms.items() if name in self.endpoints
-        )
-        return {name: value for variables in known for name, value in variables.items()}
+        made = self.command_environment()
+        for name, room in {"postgres": postgres, "dragonfly": dragonfly}.items():
+            if name in self.endpoints:
+                made |= room.client_environment(self.endpoints[name])
+        if "postgres" in self.endpoints:
+            made["PATH"] = programs.with_clients_of(self.endpoints["postgres"].version, made["PATH"])
+        return made
 
     def log_of(self, name: str) -> Path | None:
         """The path of a server's log: of its copy in the run's record if there is one, brought up to date."""

@@ -176,6 +176,19 @@ def test_a_psql_on_the_path_is_as_good_as_any(
     assert programs.psql.__wrapped__() == str(file)
 
 
+@pytest.mark.parametrize("versions", ["15.3 psql for 18.6: the wheel's", "15.3 psql for 15.9", "19.1 psql for 20.0"])
+def test_a_command_gets_clients_as_new_as_the_server(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: str
+) -> None:
+    """One on the PATH that is new enough, or newer than all others, is left in its place."""
+    theirs, _, _, server, *wheels = versions.replace(":", "").split()
+    path = str(program("psql", f"psql (PostgreSQL) {theirs}").parent)
+    wheel = program("psql", "psql (PostgreSQL) 18.6", folder="wheel").parent
+    monkeypatch.setattr(programs, "folders", lambda: [wheel, tmp_path / "no psql"])
+
+    assert programs.with_clients_of(server, path) == (f"{wheel}:{path}" if wheels else path)
+
+
 @pytest.mark.parametrize(
     ("name", "says", "wanted", "note"),
     [

@@ -185,3 +185,25 @@ def psql() -> str:
         why="migrations run through PostgreSQL's own client",
         todo=f"{environments.adding('embedded')}, or apt-get install postgresql-client",
     )
+
+
+def with_clients_of(version: str, path: str) -> str:
+    """The PATH, and before it a folder of newer clients where its psql is older than the server.
+
+    An older psql fails at some of its commands, and an older pg_dump refuses.
+    """
+    there = _client_major(shutil.which("psql", path=path))
+    if there >= int(version.partition(".")[0] or 0):
+        return path
+    newest, folder = max(((_client_major(f"{folder}/psql"), str(folder)) for folder in folders()), default=(0, ""))
+    return f"{folder}{os.pathsep}{path}" if newest > there else path
+
+
+def _client_major(psql: str | None) -> int:
+    """The major version of a psql; 0 of one that does not run."""
+    try:
+        said = process.run([psql, "--version"], timeout_s=10).out if psql else ""
+    except (OSError, SubprocessError):
+        return 0
+    found = re.search(r"(\d+)", said)
+    return int(found[1]) if found else 0
