@@ -54,7 +54,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
     if len(known.file_or_dir) > 1 and suite.collect in args:
         args.remove(suite.collect)  # the caller names tests, which narrows the run
-    if not any(word.startswith("--tb") for word in args):
+    if hasattr(known, "tbstyle") and not any(word.startswith("--tb") for word in args):  # no `-p no:terminal`
         args.append("--tb=short")
     if hasattr(known, "timeout"):  # pytest-timeout is there
         own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)

@@ -162,7 +162,7 @@ def request(
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = _selected(manifest, project, settings)
     services, helpers = selection.servers, selection.helpers
-    if compose.services:
+    if services or helpers:
         choice = choose(settings, [*services.values(), *helpers], progress)
     else:
         choice = Choice("embedded", "it needs nothing", None)
@@ -238,7 +238,7 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
 def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
     """Read the service's compose files and select the services that the manifest needs."""
     files = compose_files(manifest, project, settings.environ)
-    if not (manifest.needs or manifest.compose or files[0].exists()):
+    if not (manifest.needs or manifest.also or manifest.compose):
         return ComposeFile(path=files[0], services=()), Selection(servers={})
     compose = reader.read(files, settings.environ, settings.cache_dir)
     foreign = foreign_images() if set(manifest.needs) - set(BUILT_IN) else {}

@@ -116,6 +116,13 @@ def test_an_engine_asked_for_by_name_never_falls_back(
         request.request(service(), project, replace(settings, engine="compose"))
 
 
+def test_a_service_that_needs_nothing_asks_no_engine(service: Service, settings: Settings, project: Path) -> None:
+    """Docker Compose refuses to start nothing of a compose file; the file is another program's, and not read."""
+    asked = request.request(service("needs = []"), project, replace(settings, engine="compose"))
+
+    assert (asked.engine, asked.reason, asked.notices) == ("embedded", "it needs nothing", ())
+
+
 def test_without_docker_auto_says_why_it_is_embedded(
     service: Service, servers: None, settings: Settings, project: Path
 ) -> None:
