@@ -329,18 +329,22 @@ def test_a_server_that_counts_no_traffic_is_asked_for_its_streams() -> None:
 
     class Talking:
         cid = 1
+        server_id = "S"
 
         def begin(self, subject: str, _: object) -> str:
             asked.append(subject.rpartition(".")[2])
             return asked[-1]
 
+        def ask(self, *call: Any) -> dict[str, Any]:
+            return self.end(self.begin(*call))
+
         def end(self, begun: str) -> dict[str, Any]:
-            if begun == "STATZ":
+            if begun in ("STATZ", "JSZ"):
                 raise UnansweredError("no responders")
             return {}
 
     account = Account.__new__(Account)
-    parts = {"endpoint": at(1, "lease1"), "_overseer": Talking(), "_talk": Talking(), "_pristine": {}, "_foreign": 0}
+    parts = {"endpoint": at(1, "lease1"), "_overseer": Talking(), "_talk": Talking(), "_pristine": {}}
     vars(account).update(parts)
 
-    assert (list(account.take_back()), asked) == ([None] * 3, ["STATZ", "CONNZ", "LIST"])
+    assert (list(account.take_back()), asked) == ([None] * 3, [*["STATZ", "JSZ"] * 2, "CONNZ", "JSZ", "LIST"])

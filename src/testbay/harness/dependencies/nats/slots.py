@@ -55,7 +55,6 @@ class Account:
         self._overseer = Talk(_as(OVERSEER, ground.endpoint))
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
-        self._foreign = -1
         self.endpoint = ground.endpoint
         self._enter(number)
 
@@ -78,39 +77,56 @@ class Account:
         for stream in self._ground.streams:
             if stream["name"] not in as_made:
                 create_stream(self._talk.session(), stream)
-        self._pristine = _streams(self._talk, self._talk.ask(*_LIST))
+        self._pristine = self._there()
 
     def take_back(self) -> Steps:
         """Disconnect remaining clients, delete foreign streams, and renew the manifest's streams that were used."""
-        assert self._talk is not None
-        asked = self._overseer.begin(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
-        yield
-        try:
-            told = self._overseer.end(asked)
-        except UnansweredError:  # a server before 2.9
-            told = {}
-        connected, foreign = self._traffic(told)
-        if connected == 1 and foreign == self._foreign:
-            return Returned()  # no other client is there, and none has said anything: all is as it was
-        self._foreign = foreign
-        asked = self._overseer.begin(*self._connz())
-        yield
-        left = self._await_alone(self._overseer.end(asked))
-        if left:
-            return Returned(left, ready=False)
-        asked = self._talk.begin(*_LIST)
-        yield
-        there = _streams(self._talk, self._talk.end(asked))
+        for _ in range(2):  # a client that has just hung up is often counted once more
+            asked = self._overseer.begin(*self._statz()), self._overseer.begin(*self._jsz())
+            yield
+            connected, there = self._told(*asked)
+            if connected == 1:
+                break
+        else:
+            begun = self._overseer.begin(*self._connz())
+            yield
+            left = self._await_alone(self._overseer.end(begun))
+            if left:
+                return Returned(left, ready=False)
+            there = self._there()
         if there != self._pristine:
             self._renew(there)
         return Returned()
 
-    def _traffic(self, told: Mapping[str, Any]) -> tuple[int, int]:
-        """Count the connected clients and the messages that others have sent so far; -1 from an old server."""
+    def _told(self, counted: "Begun", listed: "Begun") -> tuple[int, dict[str, Any]]:
+        """Hear how many clients are connected (-1 from a server before 2.9) and which streams there were after that.
+
+        Not how many messages were sent: those that come in one packet with a client's login are in no such count.
+        """
+        try:
+            told = self._overseer.end(counted)
+            there = _details(self._overseer.end(listed))
+        except UnansweredError:
+            return -1, {}
+        accounts = told.get("data", {}).get("account_statz") or [{"conns": -1}]
+        return int(accounts[0]["conns"]), there
+
+    def _there(self) -> dict[str, Any]:
+        """Each stream's configuration and state, by name."""
         assert self._talk is not None
-        for account in told.get("data", {}).get("account_statz") or ():
-            return int(account["conns"]), int(account["received"]["msgs"]) - self._talk.session().asked
-        return -1, -1
+        try:
+            return _details(self._overseer.ask(*self._jsz()))
+        except UnansweredError:
+            return _streams(self._talk, self._talk.ask(*_LIST))
+
+    def _statz(self) -> Call:
+        """Build the request for the number of the account's clients."""
+        return Call(f"$SYS.REQ.ACCOUNT.{self.endpoint.user}.STATZ", {})
+
+    def _jsz(self) -> Call:
+        """Build the request for the account's streams; the server answers those of one connection in their order."""
+        account = {"account": self.endpoint.user, "streams": True, "config": True}
+        return Call(f"$SYS.REQ.SERVER.{self._overseer.server_id}.JSZ", account)
 
     def _connz(self, *, listening: bool = False) -> Call:
         """Build the request for the clients of the account, with their subscriptions where wanted."""
@@ -158,6 +174,14 @@ def _as(account: str, stack: Endpoint) -> Endpoint:
     return replace(stack, user=login.user, password=login.password)
 
 
+class Begun(NamedTuple):
+    """A request that was sent, and where its answer is expected."""
+
+    request: Call
+    session: Session | None
+    inbox: bytes
+
+
 class Talk:
     """A kept connection, opened again when it broke: the server disconnects silent clients after some minutes."""
 
@@ -189,26 +213,26 @@ class Talk:
         """Send a request and return its answer, on a new connection if the old one broke."""
         return self.end(self.begin(subject, body))
 
-    def begin(self, subject: str, body: Mapping[str, Any]) -> "tuple[Call, bytes]":
+    def begin(self, subject: str, body: Mapping[str, Any]) -> "Begun":
         """Send a request; `end` reads its answer."""
         request = Call(subject, body)
         try:
-            return request, self.session().ask(*request)
+            session = self.session()
+            return Begun(request, session, session.ask(*request))
         except OSError:
-            return request, b""
+            self.hang_up()
+            return Begun(request, None, b"")
 
-    def end(self, begun: "tuple[Call, bytes]") -> dict[str, Any]:
-        """Read the answer to a request that has begun."""
-        request, inbox = begun
+    def end(self, begun: "Begun") -> dict[str, Any]:
+        """Read the answer to a request that has begun; ask again if its connection broke."""
         try:
-            if inbox:
-                return self.session().answer(inbox)
+            if begun.session is not None and begun.session is self._session:
+                return self.session().answer(begun.inbox)
         except UnansweredError:
             raise
         except OSError:
-            pass
-        self.hang_up()
-        return self.session().request(*request)
+            self.hang_up()
+        return self.session().request(*begun.request)
 
     def hang_up(self) -> None:
         """Close it."""
@@ -226,6 +250,13 @@ def _streams(talk: Talk, answer: Mapping[str, Any]) -> dict[str, Any]:
         if not page or len(found) >= int(answer.get("total", 0)):
             return found
         answer = talk.ask(_LIST.subject, {"offset": len(found)})
+
+
+def _details(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Each stream of one account by name, as the overseer is told it."""
+    [account] = told.get("data", {}).get("account_details") or [{}]
+    listed = account.get("stream_detail") or ()
+    return {stream["name"]: (stream["config"], _state(stream["state"])) for stream in listed}
 
 
 def _connections(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
