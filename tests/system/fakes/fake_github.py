@@ -25,6 +25,7 @@ TOKEN = "ghs_throwaway0123456789"
 _REPOSITORY = f"/repos/{OWNER}/{NAME}/"
 _BY_ID = "/repositories/4711/"  # what GitHub's own links to a next page use
 _HOME = f"{_REPOSITORY}issues"
+_API = "https://api.github.com"
 _REQUEST_TAKES = timedelta(seconds=0.4)
 
 
@@ -138,10 +139,8 @@ class FakeGitHub(Served):
     def _serve(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Reply":
         parts = urlsplit(target)
         path, query = parts.path.replace(_BY_ID, _REPOSITORY), dict(parse_qsl(parts.query))
-        request = MockRequest(
-            "https://api.github.com", method, path, args=query, data=body, content_type=headers.get("content-type", "")
-        )
-        if problem := _problem(lambda: description().validate_request(request)):
+        asked = (method, path, tuple(query.items()), body, headers.get("content-type", ""))
+        if problem := _wrong_request(*asked):
             self.violations.append(f"request {method} {target}: {problem}")
             return _message(422, "Validation Failed")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
@@ -151,8 +150,8 @@ class FakeGitHub(Served):
         if not self.allows(bearer, right, "read" if method == "GET" else "write"):
             return _message(403, "Resource not accessible by integration")
         reply = self._do(method, path, query, json.loads(body) if body else {})
-        response = MockResponse(reply.text.encode(), reply.status, reply.headers, "application/json")
-        if problem := _problem(lambda: description().validate_response(request, response)):
+        text = reply.text.replace(self.url, _API)  # its port is another one each time
+        if problem := _wrong_answer(*asked, reply.status, text, tuple(reply.headers.items())):
             self.violations.append(f"answer {reply.status} to {method} {target}: {problem}")
         return reply
 
@@ -281,6 +280,24 @@ def _user(url: str) -> dict[str, Any]:
     every = {f"{name}_url": url for name in (*links, "starred", "subscriptions")}
     facts = {"id": 1, "node_id": "U_1", "login": "github-actions[bot]", "type": "Bot", "site_admin": False, "url": url}
     return every | facts | {"gravatar_id": ""}
+
+
+# What a description says of the same words stays the same. Tests that let each call of an outage fail in turn say most
+# words hundreds of times, and asking takes longer than all else in a request.
+@functools.cache
+def _wrong_request(*asked: Any) -> str:
+    return _problem(lambda: description().validate_request(_request(*asked)))
+
+
+@functools.cache
+def _wrong_answer(*exchanged: Any) -> str:
+    *asked, status, text, headers = exchanged
+    response = MockResponse(text.encode(), status, dict(headers), "application/json")
+    return _problem(lambda: description().validate_response(_request(*asked), response))
+
+
+def _request(method: str, path: str, query: tuple[tuple[str, str], ...], body: bytes, content_type: str) -> MockRequest:
+    return MockRequest(_API, method, path, args=dict(query), data=body, content_type=content_type)
 
 
 def _problem(check: Callable[[], object]) -> str:
