@@ -5,7 +5,6 @@ every test the question whether anything is left.
 import compileall
 import contextlib
 import fcntl
-import functools
 import os
 import re
 import shutil
@@ -13,18 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import LEFT_OUT, REQUIRED
+from tests.system.equipment import NEEDS, docker_things
 from tests.warm import ONE_OUTPUT, Warm
-
-from testbay.errors import EngineUnavailableError
-from testbay.harness.engines import docker
-from testbay.manifest.compose import reader
 
 if TYPE_CHECKING:
     from tests.system.fakes.browser import Browser
@@ -104,8 +100,9 @@ class Bay:
         return Done(done.returncode, done.stdout)
 
     def run_json(self) -> str:
-        """The newest run's record."""
-        return (max((self.project / ".testbay" / "runs").iterdir()) / "run.json").read_text()
+        """The newest run's record; two runs of one second have names in no order."""
+        records = (self.project / ".testbay" / "runs").glob("*/run.json")
+        return max(records, key=lambda file: file.stat().st_mtime_ns).read_text()
 
     def report(self) -> Path:
         """The last report of checks; two of one second have names in no order."""
@@ -167,47 +164,6 @@ class Bay:
         return sorted(thing for thing, folder in data.items() if not folder.exists() or self._is_ours(folder))
 
 
-@functools.cache
-def docker_engine() -> docker.Daemon | str:
-    """The Docker engine of this machine with the images of the compose half, or why there is none."""
-    try:
-        found = docker.find(os.environ)
-        services = reader.read([REPOSITORY / "docker-compose.test.yml"], os.environ).services
-        for image in docker.missing_images(found, [service.image for service in services]):
-            docker.pull(found, image, lambda _: None)
-    except EngineUnavailableError as error:
-        return error.what
-    return found
-
-
-def why_no_docker() -> str:
-    """Why the compose half cannot run on this machine; empty when it can."""
-    found = docker_engine()
-    return found if isinstance(found, str) else ""
-
-
-def docker_things() -> set[str]:
-    """Every container and network of a testbay project on this machine's Docker engine, if there is one.
-
-    Asked of the engine itself: each test asks several times, and the program `docker` takes longer than the answer.
-    """
-    engine = docker_engine()
-    if isinstance(engine, str):
-        return set()
-    with engine.client() as client:
-        named = [("container", name.lstrip("/")) for one in client.api.containers(all=True) for name in one["Names"]]
-        named += [("network", one["Name"]) for one in client.api.networks()]
-    return {f"{kind} {name}" for kind, name in named if name.startswith("testbay-")}
-
-
-def docker_volumes() -> set[str]:
-    """Every volume, anonymous ones too: those carry nobody's name."""
-    if why_no_docker():
-        return set()
-    done = subprocess.run(["docker", "volume", "ls", "-q"], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
 ENGINES = ["embedded", pytest.param("compose", marks=pytest.mark.compose)]
 
 
@@ -215,12 +171,6 @@ ENGINES = ["embedded", pytest.param("compose", marks=pytest.mark.compose)]
 def engine(request: pytest.FixtureRequest) -> str:
     """Both engines: one contract."""
     return str(request.param)
-
-
-def why_no_browser() -> str:
-    """Why the tests in a browser cannot run on this machine; empty when they can."""
-    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    return f"no {' and no '.join(missing)} on the PATH (scripts/dev/browser.sh installs both)" if missing else ""
 
 
 @pytest.fixture(scope="module")
@@ -231,26 +181,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.driver.quit()
-
-
-def why_no_prometheus() -> str:
-    """Why Prometheus' own programs cannot be asked on this machine; empty when they can."""
-    missing = [name for name in ("promtool", "prometheus-pushgateway") if shutil.which(name) is None]
-    return f"no {' and no '.join(missing)} on the PATH (scripts/dev/programs.sh fetches both)" if missing else ""
-
-
-def why_no_memcached() -> str:
-    """Why there is no real Memcached on this machine; empty when there is."""
-    return "" if shutil.which("memcached") else "no memcached on the PATH (scripts/dev/programs.sh fetches it)"
-
-
-# By marker: what the tests are, what they need, and the variable that turns its absence into an error.
-NEEDS: dict[str, tuple[str, Callable[[], str], str]] = {
-    "compose": ("compose half", why_no_docker, "TESTBAY_REQUIRE_DOCKER"),
-    "browser": ("tests in a browser", why_no_browser, "TESTBAY_REQUIRE_BROWSER"),
-    "memcached": ("tests with Memcached", why_no_memcached, "TESTBAY_REQUIRE_MEMCACHED"),
-    "prometheus": ("tests with Prometheus' own programs", why_no_prometheus, "TESTBAY_REQUIRE_PROMETHEUS"),
-}
 
 
 @pytest.hookimpl(tryfirst=True)  # `-m` has to see the marker
@@ -299,9 +229,11 @@ def shop(tmp_path: Path, cloud: "Cloud") -> "Shop":
 
 @pytest.fixture(scope="session", autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A first run, once for all workers: the database it migrated is what each cache links to, and Python's bytecode of
-    testbay, also as pytest rewrites it, is there for all that follow.
+    """First runs, once for all workers: the databases they migrated are what each cache links to, and Python's bytecode
+    of testbay, also as pytest rewrites it, is there for all that follow.
     """
+    from tests.system.fakes.guest import visiting
+
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sealed"
     shared.mkdir(exist_ok=True)
@@ -312,7 +244,10 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 compileall.compile_dir(REPOSITORY / "src", quiet=1)
                 done = bay.run("run", "shop", PYTHONDONTWRITEBYTECODE="")
                 assert done.code == 0, done.out
-    _TEMPLATES.append(shared / "cache/templates")
+            with visiting(shared / "visited", {"tests/test_it.py": "# no test"}) as guest:
+                done = guest.run("exec", "--", "true")
+                assert done.code == 0, done.out
+    _TEMPLATES.extend((shared / "cache/templates", shared / "visited/cache/templates"))
     with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST):
         yield
     _TEMPLATES.clear()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.samples.guests import tool
-from tests.system.conftest import Bay, Done
+from tests.system.conftest import Bay, Done, link_templates
 from tests.system.fakes.pages import write
 
 COMPOSE = """
@@ -87,5 +87,6 @@ def visiting(folder: Path, files: dict[str, str]) -> Iterator[Guest]:
     unmeasured = MANIFEST + 'coverage = "off"\n'  # a fifth of a short run
     usual = {"docker-compose.test.yml": COMPOSE, "testbay.toml": unmeasured, "migrations/0001_items.sql": MIGRATION}
     made.write({name: text for name, text in (usual | files).items() if text})
+    link_templates(made.cache)
     yield made
     assert made.left() == []

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.system.conftest import REPOSITORY, TEMPLATE, Bay, docker_volumes
+from tests.system.conftest import REPOSITORY, TEMPLATE, Bay
+from tests.system.equipment import docker_volumes
 
 # engine: kills in all, lanes at once, seconds a run takes, seconds in which everything must be gone
 PLANS = {
