@@ -104,9 +104,10 @@ class HistoryError(BayError):
 
 
 class NotDeliveredError(BayError):
-    """A finding could not be delivered to Slack or to a Pushgateway."""
+    """A finding could not be delivered to Slack or to a Pushgateway, which may have asked for a pause (Retry-After)."""
 
     exit_code = 26
+    asked_s: float = 0.0
 
 
 class FilesError(BayError):

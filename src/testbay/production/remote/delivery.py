@@ -67,9 +67,11 @@ def send(to: Address, method: str, content: bytes, wait: Wait) -> Reply:
             asked_s = retry_after_s(headers)
         if not wait(attempt, asked_s):
             todo = "the next run tries again; look whether it can be reached from here, and at its status page"
-            raise NotDeliveredError(
+            refusal = NotDeliveredError(
                 f"{to.name} cannot be reached: {what}", why=_why(what), todo=todo, evidence=evidence
             )
+            refusal.asked_s = asked_s or 0.0
+            raise refusal
         attempt += 1
 
 

@@ -94,8 +94,11 @@ class Courier:
                 self.desk.happened(notice.incident, now, f"told {errand.channel}: {errand.letter.title}")
             self.desk.note(replace(notice, state="sent"))
 
-    def failed(self, errand: Errand, why: str, now: float) -> None:
-        """Note a failed delivery: it is sent again, with growing pauses, and the other channels are told once."""
+    def failed(self, errand: Errand, why: str, now: float, asked_s: float = 0.0) -> None:
+        """Note a failed delivery: it is sent again, with growing pauses, and the other channels are told once.
+
+        A channel that asks for a pause gets it, up to the longest one.
+        """
         self.busy.discard(errand.channel)
         attempts = max(one.attempts for one in errand.notices) + 1
         is_first = attempts >= TELLS_OTHERS_AFTER and errand.channel not in self.trouble
@@ -104,7 +107,7 @@ class Courier:
                 self.lost += 1
                 self.desk.note(replace(notice, state="lost"))
                 continue
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts - 1, 10))
+            pause_s = min(LONGEST_PAUSE_S, max(asked_s, FIRST_PAUSE_S * 2 ** min(attempts - 1, 10)))
             self.desk.note(replace(notice, state="waiting", attempts=attempts, due=now + pause_s))
         if is_first:
             self.trouble[errand.channel] = why

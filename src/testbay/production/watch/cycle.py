@@ -99,7 +99,7 @@ class Cycle:
             await asyncio.get_running_loop().run_in_executor(self._hands, send, errand.letter)
         except Exception as error:  # noqa: BLE001 - whatever a library of a hundred services raises, it was not told
             why = f"{error.what}: {error.why}" if isinstance(error, BayError) else type(error).__name__
-            self.courier.failed(errand, why, self.recorder.clock())
+            self.courier.failed(errand, why, self.recorder.clock(), getattr(error, "asked_s", 0.0))
             self.recorder.say(f"{errand.channel} was not told: {why}")
         else:
             self.courier.sent(errand, self.recorder.clock())

@@ -58,6 +58,7 @@ class Server:
                 said = {"/services/T": b"ok", "/hooks/rocket": b'{"success":true}'}  # as they answer
                 body = next((text for path, text in said.items() if self.path.startswith(path)), _FACTS)
                 self.send_response(server.status)
+                self.send_header("Retry-After", "120")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -135,3 +136,13 @@ def test_a_channel_hears_nothing_of_another(capfd: pytest.CaptureFixture[str]) -
         other.join()
 
     assert (said, theirs, capfd.readouterr().err) == ([], [], "")
+
+
+def test_a_channel_says_how_long_to_wait(here: tuple[Server, str]) -> None:
+    """Slack's limit of messages in a minute, as a number of seconds."""
+    server, place = here
+    server.status = 429
+    with pytest.raises(NotDeliveredError) as refused:
+        channels.sender("oncall", "${URL}", {"URL": WAYS["a webhook of Slack's"].replace("HERE", place)})(LETTER)
+
+    assert refused.value.asked_s == 120

@@ -102,6 +102,16 @@ def test_a_channel_that_fails_is_told_to_the_others_once() -> None:
     assert courier.complaint() is not None
 
 
+def test_a_channel_that_asks_for_a_pause_gets_it() -> None:
+    """The first pause of its own would be over after five seconds."""
+    made, courier = (one := desk("a")), Courier(desk=one)
+    for moment in (0, 1):
+        hear(made, moment, "fail", HEALTH)
+    courier.failed(courier.choose(10)[0], "status 429", 10, asked_s=120)
+
+    assert [len(titles(courier, now)) for now in (20, 129, 130)] == [0, 0, 1]
+
+
 def test_what_a_deploy_breaks_and_mends_is_told_to_nobody() -> None:
     """What outlives it is told, after as many rounds as count anywhere."""
     made, courier = (one := desk("a")), Courier(desk=one)
