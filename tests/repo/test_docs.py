@@ -172,6 +172,16 @@ def test_reference_lists_every_command_and_option(reference: str) -> None:
         assert [o for o, default in said.items() if default and default not in listed[o][0]] == [], name
 
 
+def test_help_speaks_of_things_and_not_of_types() -> None:
+    """A newcomer reads SERVICE and FILE, no `<list[str]>`; what goes to another program is in the line of usage."""
+    commands_said = re.findall(r"(?m)^  ([\w-]+)  +\S", help_of().partition("Tests:")[2])
+    said = {name: help_of(name) for name in commands_said}
+
+    assert [line for text in said.values() for line in re.findall(r".*<\w+.*", text)] == []
+    around = {name: text.partition("[OPTIONS] ")[2].partition("\n")[0] for name, text in said.items() if " -- " in text}
+    assert (around["run"], around["exec"]) == ("[SERVICE] [-- PYTEST_ARGUMENT...]", "[SERVICE] -- COMMAND...")
+
+
 def keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     """Every key of a manifest with its default, as TOML writes it."""
     found: dict[str, str] = {}

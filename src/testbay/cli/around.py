@@ -14,11 +14,16 @@ from typer.core import TyperCommand
 from testbay.errors import BayError
 from testbay.manifest.project import find_project, service_folders
 
+_BEHIND = {"run": "[-- PYTEST_ARGUMENT...]", "open": "[-- COMMAND...]"}
 _NEAR = 0.85  # --engne is, pytest's --cov and --no-cov are not
 
 
 class AroundACommand(TyperCommand):
     """A command whose arguments after the first `--` go to another program, with or without a service before it."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Say so in the line of usage, too."""
+        return [*super().collect_usage_pieces(ctx), _BEHIND.get(str(self.name), "-- COMMAND...")]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep them in `ctx.args`, after the options that this command does not know."""

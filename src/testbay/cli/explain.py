@@ -28,7 +28,7 @@ def explain(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WHAT]...",
+            metavar="WHAT",
             help="An exit code, an error's message or class, a page, its section; the pages' list if left out.",
             autocompletion=_offered,
         ),

@@ -47,7 +47,9 @@ def run(
 
 @app.command()
 def merge(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them, as CI downloads artifacts.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER", help="Run folders, or folders of them, as CI downloads artifacts.")
+    ],
 ) -> None:
     """Make one run out of the runs of all shards, and check that together they ran every test once.
 
@@ -66,10 +68,14 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run's id, a part of it, or its folder; the newest if left out.", autocompletion=completion.runs
+            metavar="RUN",
+            help="A run's id, a part of it, or its folder; the newest if left out.",
+            autocompletion=completion.runs,
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Write it to this file.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write it to this file.", show_default=False)
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write a run's report: one HTML file with the failures, their logs, a timeline and every test.
@@ -96,6 +102,7 @@ def open_(
     test: Annotated[
         str | None,
         typer.Argument(
+            metavar="TEST",
             help="A failed test's id, a part of it, or its number; the newest one if left out.",
             autocompletion=completion.failed_tests,
         ),

@@ -11,6 +11,7 @@ from testbay.cli import completion
 Service = Annotated[
     str | None,
     typer.Argument(
+        metavar="SERVICE",
         help="A service's name; the project's only one when left out.",
         show_default=False,
         autocompletion=completion.services,
@@ -20,6 +21,7 @@ EngineOption = Annotated[
     str | None,
     typer.Option(
         "--engine",
+        metavar="ENGINE",
         help="auto, compose or embedded (also TESTBAY_ENGINE).",
         show_default=False,
         autocompletion=completion.engines,

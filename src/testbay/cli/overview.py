@@ -31,6 +31,14 @@ _WIDEST = 110
 class GroupedCommands(TyperGroup):
     """The commands below the headings of `GROUPS`, in colour where a person reads them."""
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Get a command, without the Python types that typer prints beside an argument's name in its help."""
+        found = super().get_command(ctx, cmd_name)
+        for parameter in getattr(found, "params", ()):
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
+        return found
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
         """Write a section for each group."""
         formatter.width = min(shutil.get_terminal_size().columns, _WIDEST)

@@ -29,6 +29,7 @@ Ids = Annotated[
     list[str] | None,
     typer.Option(
         "--id",
+        metavar="CHECK",
         help="Only this check; can be given several times.",
         show_default=False,
         autocompletion=completion.checks,
@@ -53,13 +54,17 @@ def check(
         str | None,
         typer.Option(
             help="A deployment of the manifest; its only one when left out.",
+            metavar="TARGET",
             show_default=False,
             autocompletion=completion.targets,
         ),
     ] = None,
     ids: Ids = None,
     commit: Annotated[
-        str | None, typer.Option(help="The commit that should answer (also GITHUB_SHA, git).", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COMMIT", help="The commit that should answer (also GITHUB_SHA, git).", show_default=False
+        ),
     ] = None,
     within: Annotated[str, typer.Option(help="The time for the whole run.", metavar="15m")] = "15m",
     folder: Folder = None,
@@ -107,16 +112,22 @@ def _execute(question: Any, voice: Voice) -> tuple[Any, int]:
 @app.command()
 def incidents(
     *,
-    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done and sent; change nothing.")
     ] = False,
-    label: Annotated[str, typer.Option(help="The label of testbay's issues.")] = "testbay-incident",
-    close_after: Annotated[int, typer.Option(help="Close an issue after this many good runs in a row.")] = 2,
+    label: Annotated[str, typer.Option(metavar="LABEL", help="The label of testbay's issues.")] = "testbay-incident",
+    close_after: Annotated[
+        int, typer.Option(metavar="N", help="Close an issue after this many good runs in a row.")
+    ] = 2,
     reopen_within: Annotated[
         str, typer.Option(help="Open an issue again if it was closed less than this ago.", metavar="24h")
     ] = "24h",
-    last_good: Annotated[str, typer.Option(help="The commit of the last good run.", show_default=False)] = "",
+    last_good: Annotated[
+        str, typer.Option(metavar="COMMIT", help="The commit of the last good run.", show_default=False)
+    ] = "",
 ) -> None:
     """Make GitHub's issues match a report of checks: open, update and close them; tell Slack (SLACK_WEBHOOK_URL).
 
@@ -138,7 +149,9 @@ def incidents(
 
 @app.command()
 def history(
-    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
+    ],
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Keep it in this folder.", show_default=False)
     ] = None,
@@ -158,7 +171,8 @@ def history(
 @app.command()
 def latency(
     check: Annotated[
-        str | None, typer.Argument(help="A check's id; every check in a line if left out.", show_default=False)
+        str | None,
+        typer.Argument(metavar="CHECK", help="A check's id; every check in a line if left out.", show_default=False),
     ] = None,
     folder: Folder = None,
     branch: Branch = None,
@@ -169,7 +183,8 @@ def latency(
         ),
     ] = None,
     hard_ms: Annotated[
-        float | None, typer.Option(help="The limit for the newest run, in milliseconds.", show_default=False)
+        float | None,
+        typer.Option(metavar="MS", help="The limit for the newest run, in milliseconds.", show_default=False),
     ] = None,
 ) -> None:
     """Say whether a check has become slower, and show the runs that say so.
@@ -192,7 +207,9 @@ def status_page(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Write it into this folder.")],
     folder: Folder = None,
     branch: Branch = None,
-    title: Annotated[str | None, typer.Option(help="The title of the page.", show_default=False)] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The title of the page.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a status page: static files with the state and the past of every target.
 
@@ -210,7 +227,9 @@ def status_page(
 
 @app.command()
 def metrics(
-    report: Annotated[Path, typer.Argument(help="What testbay check --json wrote; - for standard input.")],
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="What testbay check --json wrote; - for standard input.")
+    ],
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="Write this file, NAME.prom, for node_exporter.", show_default=False),

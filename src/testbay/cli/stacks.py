@@ -41,6 +41,7 @@ def logs(
     service: Annotated[
         str | None,
         typer.Argument(
+            metavar="NAME",
             help="A service, a stack or a run; everything of this project if left out.",
             show_default=False,
             autocompletion=completion.services,
@@ -92,7 +93,9 @@ def down(
     stack: Annotated[
         str | None,
         typer.Argument(
-            help="A stack's id or a service; every stack of this project if left out.", autocompletion=completion.stacks
+            metavar="STACK",
+            help="A stack's id or a service; every stack of this project if left out.",
+            autocompletion=completion.stacks,
         ),
     ] = None,
 ) -> None:

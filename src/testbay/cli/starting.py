@@ -50,9 +50,7 @@ def init(
 def compose(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[FILE]...", help="Compose files, the later over the earlier; the project's if left out."
-        ),
+        typer.Argument(metavar="FILE", help="Compose files, the later over the earlier; the project's if left out."),
     ] = None,
     *,
     needs: Annotated[

@@ -25,14 +25,16 @@ def user_name() -> str:
 def watch(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]...", help="The services to watch; every one that has checks if left out."),
+        typer.Argument(metavar="SERVICE", help="The services to watch; every one that has checks if left out."),
     ] = None,
     *,
     listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve the live page there, e.g. 127.0.0.1:8090.", show_default=False),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Only this deployment.", show_default=False)] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Only this deployment.", show_default=False)
+    ] = None,
     folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
         ".testbay/watch"
     ),
@@ -68,12 +70,15 @@ def watch(
 
 @app.command()
 def note(
-    text: Annotated[str, typer.Argument(help="What to add.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to add.")],
     *,
     incident: Annotated[
-        int | None, typer.Option(help="The number of the incident; the newest if left out.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", help="The number of the incident; the newest if left out.", show_default=False),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Who says it; your user name if left out.", show_default=False)] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who says it; your user name if left out.", show_default=False)
+    ] = None,
     folder: Annotated[Path, typer.Option("--history", metavar="FOLDER", help="Where the history is kept.")] = Path(
         ".testbay/watch"
     ),
