@@ -19,11 +19,13 @@ from testbay.harness.engines import Report
 from testbay.harness.engines.embedded import Embedded
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of
 from testbay.logs import tail
+from testbay.text import visible
 
 BUILT = "testbay-built/"  # how the images are called that a run builds since the file gives them no name
 _DOWN_ATTEMPTS = 6
 _LOOK_AGAIN_S = 0.5
 _CLI_LIMIT_S = 60.0
+_LAST_WORDS = "8"  # lines
 
 
 class Compose:
@@ -85,7 +87,7 @@ class Compose:
                 f"docker compose up failed with exit code {child.returncode}",
                 why="its last lines say",
                 todo="fix what they name, or use --engine embedded",
-                evidence=tail(log),
+                evidence="\n".join([tail(log), *_last_words(self._project)]),
             )
 
     def _follow(self, name: str, container: str, log: Path, *, since: str) -> None:
@@ -210,6 +212,20 @@ def _state(container: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _last_words(project: str) -> list[str]:
+    """The last lines of each container that ended badly or is not healthy: Compose only tells which."""
+    said = []
+    for service, container in _containers(project).items():
+        state = _state(container)
+        looks = (state.get("Health") or {}).get("Log") or [{}]
+        if state.get("Status") == "exited" and state.get("ExitCode"):
+            answer = _docker("logs", "--tail", _LAST_WORDS, container)
+            said += [f"{service} | {line}" for line in f"{answer.out}{answer.err}".splitlines()]
+        elif (state.get("Health") or {}).get("Status") == "unhealthy":
+            said += [f"{service} | {line}" for line in str(looks[-1].get("Output", "")).splitlines()]
+    return [visible(line) for line in said]
 
 
 def _docker(*arguments: str, host: str = "") -> process.Completed:

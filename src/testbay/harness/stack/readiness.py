@@ -30,7 +30,7 @@ class Awaited(Protocol):
     def check(self, wait_s: float = 0.0) -> None:
         """Wait up to `wait_s` seconds for bad news; raise it."""
 
-    def log_of(self, name: str) -> Path | None:
+    def log_of(self, name: str) -> Path:
         """The log of a server."""
 
 
@@ -113,4 +113,4 @@ def _silent(stack: Awaited, waiting: dict[str, str], timeout_s: float) -> NotRea
 
 def _last_words(stack: Awaited, name: str) -> str:
     log = stack.log_of(name)
-    return f"{log}\n{tail(log)}" if log else ""
+    return f"{log}\n{tail(log)}"

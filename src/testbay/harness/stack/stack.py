@@ -105,13 +105,13 @@ class Stack:
             made["PATH"] = programs.with_clients_of(self.endpoints["postgres"].version, made["PATH"])
         return made
 
-    def log_of(self, name: str) -> Path | None:
+    def log_of(self, name: str) -> Path:
         """The path of a server's log: of its copy in the run's record if there is one, brought up to date."""
-        log = self.logs.get(name)
+        log = self.logs.get(name) or self.home / f"{name}.log"  # of a helper
         if self.copies is None:
             return log
         self.copies.catch_up()
-        return self.copies.path_of(log) if log is not None else None
+        return self.copies.path_of(log)
 
     def own(self, sid: int) -> None:
         """Hand a process session to the guard, which ends it if this process dies."""
@@ -188,7 +188,8 @@ class Stack:
             self._look(wait_s, also)
         for event in self._bad_news:
             if event["event"] == "exited":
-                raise _exited(self.request.called(event["name"]), event["code"], self.log_of(event["name"]))
+                name = event["name"]
+                raise _exited(self.request.called(name), event["code"], self.log_of(name), self.request.engine)
             if event["event"] == "failed":
                 raise _failed(event)
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
@@ -232,13 +233,15 @@ def _failed(event: dict[str, Any]) -> errors.BayError:
     return error
 
 
-def _exited(name: str, code: int, log: Path | None) -> NotReadyError:
+def _exited(name: str, code: int, log: Path, engine: str) -> NotReadyError:
     how = process.signal_name(-code) if code < 0 else f"exit code {code}"
+    said = tail(log)
+    more = "; `testbay doctor` looks at this machine's programs" if engine == "embedded" else ""
     return NotReadyError(
         f"{name} ended ({how})",
-        why="its last log lines say",
-        todo="fix what they name; `testbay doctor` looks at this machine's programs",
-        evidence=f"{log}\n{tail(log)}" if log else "",
+        why="its last log lines say" if said else "it logged nothing",
+        todo=f"{'fix what they name' if said else 'look at its command'}{more}",
+        evidence=f"{log}\n{said}" if said else "",
     )
 
 

@@ -249,3 +249,24 @@ def test_a_stack_is_collected_on_the_docker_engine_it_runs_on(tmp_path: Path, mo
 
     assert engine.collect(record) == []
     assert set((tmp_path / "asked").read_text(encoding="utf-8").split()) == {"unix:///its.sock"}
+
+
+FAILING = """#!/bin/sh
+for container; do :; done
+case "$1 $container" in
+ps*) echo 'job c1'; echo 'db c2'; echo 'cache c3' ;;
+'inspect c1') echo '{"Status": "exited", "ExitCode": 3}' ;;
+'inspect c2') echo '{"Status": "running", "Health": {"Status": "unhealthy", "Log": [{"Output": "no response"}]}}' ;;
+'inspect c3') echo '{"Status": "exited", "ExitCode": 0}' ;;
+'logs c1') echo 'job broke' ;;
+esac
+"""
+
+
+def test_what_compose_could_not_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose only says that a job ended, or that a server is not healthy; their own last lines say why."""
+    (tmp_path / "docker").write_text(FAILING, encoding="utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert engine._last_words("testbay-shop-1") == ["job | job broke", "db | no response"]

@@ -81,13 +81,18 @@ def test_a_server_that_ended_is_named_with_its_last_words(tmp_path: Path, code: 
     log = tmp_path / "nats.log"
     log.write_bytes(b"early\n" * 20 + b"no space \xff left\n")
 
-    assert str(stack._exited("nats", code, log)).splitlines() == [
+    assert str(stack._exited("nats", code, log, "embedded")).splitlines() == [
         f"nats ended ({how})",
         "  why:      its last log lines say",
         "  do:       fix what they name; `testbay doctor` looks at this machine's programs",
         f"  evidence: {log}",
         *["            early"] * 11,
         "            no space \ufffd left",
+    ]
+    assert str(stack._exited("job", code, tmp_path / "job.log", "compose")).splitlines() == [
+        f"job ended ({how})",
+        "  why:      it logged nothing",
+        "  do:       look at its command",
     ]
 
 
