@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -52,19 +53,30 @@ class FixedAddress:
 
 
 def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
-    """Find the first address of each of these servers: in the program, else in its tests."""
-    tests = [source for source in project.sources if source.is_test]
+    """Find the address of each of these servers: in the program, else in its tests, else in its settings files."""
     shared = constants(project)
-    found: dict[str, FixedAddress] = {}
-    for source in (*project.code, *tests):
+    tests = [source for source in project.sources if source.is_test]
+    found = _most_named(_of_sources(project.code, shared), needs)
+    found = _most_named(_of_sources(tests, shared), needs) | found
+    said = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
+    return _most_named(said, needs) | found
+
+
+def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
+    for source in sources:
         tries = source.is_test and source.path.name != "conftest.py"  # many a host there is made up
         for address in of_source(source, shared, mentions.mentioned(source) if source.is_test else ()):
-            if address.need in needs and (address.is_local or not tries):
-                found.setdefault(address.need, address)
-    for where, named in settingsfiles.groups(project):
-        for address in _of_settings(named, where):
-            if address.need in needs:
-                found.setdefault(address.need, address)
+            if address.is_local or not tries:
+                yield address
+
+
+def _most_named(addresses: Iterable[FixedAddress], needs: Collection[str]) -> dict[str, FixedAddress]:
+    """Choose the first address with the port that is named most often: another one may be there to be refused."""
+    listed = [address for address in addresses if address.need in needs]
+    ports = Counter((address.need, address.host, address.port) for address in listed)
+    found: dict[str, FixedAddress] = {}
+    for address in sorted(listed, key=lambda one: -ports[one.need, one.host, one.port]):
+        found.setdefault(address.need, address)
     return found
 
 

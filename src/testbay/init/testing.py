@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from testbay.init.project import PYTEST_SECTIONS, Finding, Project
+from testbay.init.project import PYTEST_FILES, PYTEST_SECTIONS, Finding, Project
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
@@ -53,18 +53,21 @@ def tests(project: Project) -> Finding | None:
         source for source in project.sources if source.path.name == "tests.py" or source.path.name.startswith("test_")
     ]
     folder = Path(project.manage).parent.as_posix()  # there pytest-django looks for Django's project
-    inside = [source for source in apart if source.path.is_relative_to(folder)] or apart
-    whole = os.path.commonpath([source.path.parent.as_posix() for source in inside]) if inside else ""
-    own = not project.manage and Path(whole).name in ("tests", "test")
+    within = [source for source in apart if source.path.is_relative_to(folder)]
+    inside = within or apart
+    whole = (os.path.commonpath([source.path.parent.as_posix() for source in inside]) or ".") if inside else ""
+    own = not within or (not project.manage and Path(whole).name in ("tests", "test"))
     folder = whole if own else folder  # else another app may get tests of its own
     return Finding(key="tests", value=f'"{folder}"', source=str(inside[0].path)) if inside else None
 
 
 def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
     """Yield each settings file of pytest that has `testpaths`, with the folders."""
-    named = project.table("tool", "pytest", "ini_options").get("testpaths")
-    if named:
-        yield "pyproject.toml", named if isinstance(named, list) else str(named).split()
+    tables = [("pyproject.toml", project.table("tool", "pytest", *inner)) for inner in (("ini_options",), ())]
+    for file, table in [*((file, project.toml(file).get("pytest")) for file in PYTEST_FILES), *tables]:
+        named = table.get("testpaths") if isinstance(table, dict) else None
+        if named:
+            yield file, [str(path) for path in named] if isinstance(named, list) else str(named).split()
     for file, section in PYTEST_SECTIONS:
         if paths := project.ini(file).get(section, "testpaths", fallback=""):
             yield file, paths.split()

@@ -155,7 +155,7 @@ def packages(project: Project) -> str:
         words += map(shlex.quote, named)
     groups = project.table("dependency-groups")
     words += [shlex.quote(text) for name in _extras(project, "dependency-groups") for text in _members(groups, name)]
-    return " ".join(words)
+    return " ".join(dict.fromkeys(words))  # groups that include each other name a package twice
 
 
 def _requirements(project: Project) -> list[str]:

@@ -23,6 +23,11 @@ DJANGO = 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "N
         ("django\npsycopg", DJANGO, "{ postgres = 5432 }"),
         ("psycopg", 'c = psycopg.connect("host=localhost port=5433 dbname=shop user=me")', "{ postgres = 5433 }"),
         ("psycopg2", 'c = psycopg2.connect(host="localhost", user="me", dbname="shop")', "{ postgres = 5432 }"),
+        (
+            "redis",
+            "GONE = 'redis://localhost:1'\nA, B = 'redis://localhost:7000/1', 'redis://localhost:7000'",
+            "{ redis = 7000 }",
+        ),
         ("redis", 'r = redis.Redis(host=getenv("REDIS_HOST", "localhost"))', "{ redis = 6379 }"),
         ("redis", 'r = redis.Redis(getenv("REDIS_HOST"), int(getenv("REDIS_PORT")))', ""),
         ("redis", 'r = redis.Redis(host="cache")', ""),

@@ -11,7 +11,10 @@ from testbay.init.project import Project
 APP = '[project]\nname = "a"\nversion = "1"\ndependencies = ["fastapi>=0.1"]\n'
 EXTRA = '[project.optional-dependencies]\ntest = ["pytest"]\n'
 BUILT = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-GROUPS = '[dependency-groups]\ndev = ["ruff", {include-group = "other"}]\nother = ["mypy", {include-group = "dev"}]\n'
+GROUPS = """[dependency-groups]
+dev = ["ruff", {include-group = "other"}]
+other = ["mypy", "ruff", {include-group = "dev"}]
+"""
 POETRY = """
 [tool.poetry.dependencies]
 python = "^3.11"
