@@ -1,15 +1,20 @@
 """The run report: one self-contained HTML file that needs no server."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testbay import text as wording
 from testbay.errors import ManifestError
 from testbay.harness.run.report import timeline
 from testbay.harness.run.report.recorded import Attempt, RecordedRun, Test
 from testbay.output import write_whole
+
+if TYPE_CHECKING:
+    import jinja2
 
 _HERE = Path(__file__).parent
 _ARTICLES = 100
@@ -50,12 +55,9 @@ def html(run: RecordedRun) -> str:
     """Render the page. Every value is escaped; the content security policy allows our own style and script alone."""
     from testbay import pages
 
-    environment = pages.environment(_HERE)
-    used = (wording.duration, wording.covered, wording.plural)
-    environment.filters |= {filter_.__name__: filter_ for filter_ in used} | {"ranges": wording.line_ranges}
-    style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
+    page, style, script = _templates()
     cases = _cases(run.ended("failed"), 0)
-    return environment.get_template("page.html").render(
+    return page.render(
         run=run,
         cases=cases,
         flaky=_cases(run.flaky, len(cases)),
@@ -65,8 +67,23 @@ def html(run: RecordedRun) -> str:
         shards=timeline.shards(run),
         slowest=timeline.slowest(run),
         version=metadata.version("testbay"),
-        policy=pages.policy(style, script),
+        policy=pages.policy(style.render(), script.render()),
     )
+
+
+def _templates() -> "list[jinja2.Template]":
+    """Compile the page, its style and its script; the second call finds them compiled."""
+    from testbay import pages
+
+    environment = pages.environment(_HERE)
+    used = (wording.duration, wording.covered, wording.plural)
+    environment.filters |= {filter_.__name__: filter_ for filter_ in used} | {"ranges": wording.line_ranges}
+    return [environment.get_template(name) for name in ("page.html", "page.css", "page.js")]
+
+
+def begin() -> None:
+    """Begin to load in the background what a report takes, which is longer than to write one."""
+    threading.Thread(target=_templates, name="testbay-report").start()
 
 
 def _cases(tests: list[Test], known: int) -> list[Case]:
