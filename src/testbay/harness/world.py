@@ -66,6 +66,19 @@ class Disk:
     stat = staticmethod(os.stat)
     pwrite = staticmethod(os.pwrite)
     truncate = staticmethod(os.ftruncate)
+    _open, _write, _close = staticmethod(os.open), staticmethod(os.write), staticmethod(os.close)
+
+    @classmethod
+    def append(cls, file: str, text: bytes) -> None:
+        """Add to a file, in three calls of the system: this is done at each phase of each test.
+
+        The file is not kept open: a test that turns into a daemon closes descriptors of others.
+        """
+        descriptor = cls._open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            cls._write(descriptor, text)
+        finally:
+            cls._close(descriptor)
 
 
 @contextmanager

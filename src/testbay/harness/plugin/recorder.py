@@ -10,13 +10,14 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from testbay.harness import world
+from testbay.harness.world import Disk
 from testbay.text import visible
 
 _ERROR_CHARACTERS = 500
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 20
 _OUTCOMES = ("passed", "failed", "skipped")  # pytest's own; plugins that run a test again report its attempts as others
+_as_json = json.JSONEncoder().encode  # also while a test replaces `json.dumps`
 _COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")  # in pytest's last line
 
 
@@ -129,12 +130,11 @@ def _unmeasured(config: pytest.Config) -> list[str]:
     return [str(worker.gateway.id) for worker in getattr(coverage, "failed_workers", ())]
 
 
-@world.really
 def append(file: Path, facts: list[dict[str, Any]]) -> None:
     """Add facts to a record, one line for each."""
     # A full disk ends no test; that the record lacks some is found by its reader, and is red.
-    with contextlib.suppress(OSError), file.open("a", encoding="utf-8") as out:
-        out.writelines(json.dumps(fact) + "\n" for fact in facts)
+    with contextlib.suppress(OSError):
+        Disk.append(str(file), "".join(_as_json(fact) + "\n" for fact in facts).encode())
 
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:
