@@ -1,5 +1,6 @@
 """The command line: from arguments to a call to an exit code. Heavy imports stand inside the commands."""
 
+import gc
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -29,7 +30,9 @@ app.add_typer(servers.app, name="servers")
 def main() -> None:
     """The `testbay` command."""
     open_closed_streams()
-    sys.exit(farewell(_answer()))
+    code = farewell(_answer())
+    gc.freeze()  # Python's last search for garbage takes longer than most commands: the process ends anyway
+    sys.exit(code)
 
 
 def _answer() -> int:
