@@ -81,8 +81,9 @@ class Session:
     nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.
     """
 
-    def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
+    def __init__(self, wire: Wire, endpoint: Endpoint, watched: str = "") -> None:
         self._wire = wire
+        self.heard = 0  # messages on the watched subject
         hello = wire.line()
         if not hello.startswith(b"INFO "):
             raise RefusedError(f"it does not speak NATS' protocol: it said {hello[:80]!r}")
@@ -95,8 +96,9 @@ class Session:
             options |= {"auth_token": endpoint.password}
         # Its own: several of us may be in one account, and each would hear what the others are answered.
         self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
-        self.asked = 0
-        wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\nPING\r\n" % (json.dumps(options).encode(), self._inbox))
+        self._asked = 0
+        watch = b"SUB %s 2\r\n" % watched.encode() if watched else b""
+        wire.send(b"CONNECT %s\r\nSUB %s.* 1\r\n%sPING\r\n" % (json.dumps(options).encode(), self._inbox, watch))
         self._until(b"PONG")
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,8 +111,8 @@ class Session:
 
     def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
         """Send bytes as a request, with `headers` as they go over the wire; return the answer's inbox."""
-        self.asked += 1
-        inbox = b"%s.%d" % (self._inbox, self.asked)
+        self._asked += 1
+        inbox = b"%s.%d" % (self._inbox, self._asked)
         head = b"%s %s " % (subject.encode(), inbox)
         if headers:
             size = b"HPUB %s%d %d" % (head, len(headers), len(headers) + len(data))
@@ -126,6 +128,7 @@ class Session:
             raw = self._wire.exactly(int(words[-1]) + 2)
             if words[1] == inbox:
                 break
+            self.heard += words[2] == b"2"
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         if headers and b" 503" in raw[:headers]:
             raise UnansweredError("JetStream is not enabled, or not up yet")

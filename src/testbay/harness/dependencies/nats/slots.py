@@ -52,7 +52,7 @@ class Account:
 
     def __init__(self, ground: Ground, number: int) -> None:
         self._ground = ground
-        self._overseer = Talk(_as(OVERSEER, ground.endpoint))
+        self._overseer: Talk
         self._talk: Talk | None = None
         self._pristine: dict[str, Any] = {}
         self.endpoint = ground.endpoint
@@ -60,11 +60,12 @@ class Account:
 
     def _enter(self, number: int) -> None:
         """Take an account over and make its streams the manifest's."""
+        self._hang_up()
         self._number = number
         self.endpoint = _as(f"lease{number}", self._ground.endpoint)
+        self._overseer = Talk(_as(OVERSEER, self._ground.endpoint), f"$SYS.ACCOUNT.{self.endpoint.user}.CONNECT")
         for stranger in _connections(self._overseer.ask(*self._connz())):
             self._disconnect(stranger)
-        self._hang_up()
         self._talk = Talk(self.endpoint)
         self._renew(_streams(self._talk, self._talk.ask(*_LIST)))
 
@@ -81,12 +82,16 @@ class Account:
 
     def take_back(self) -> Steps:
         """Disconnect remaining clients, delete foreign streams, and renew the manifest's streams that were used."""
-        for _ in range(2):  # a client that has just hung up is often counted once more
-            asked = self._overseer.begin(*self._statz()), self._overseer.begin(*self._jsz())
-            yield
-            connected, there = self._told(*asked)
-            if connected == 1:
-                break
+        counted = self._overseer.begin(*self._statz())
+        yield
+        alone = self._clients(counted) == 1
+        # The messages are not counted: those that come in one packet with a client's login belong to no account.
+        if not self._overseer.has_news() and alone:
+            return Returned()  # no other client has been there: all is as it was
+        counted, listed = self._overseer.begin(*self._statz()), self._overseer.begin(*self._jsz())
+        yield
+        if self._clients(counted) == 1:
+            there = _details(self._overseer.end(listed))  # as it was after that
         else:
             begun = self._overseer.begin(*self._connz())
             yield
@@ -98,18 +103,13 @@ class Account:
             self._renew(there)
         return Returned()
 
-    def _told(self, counted: "Begun", listed: "Begun") -> tuple[int, dict[str, Any]]:
-        """Hear how many clients are connected (-1 from a server before 2.9) and which streams there were after that.
-
-        Not how many messages were sent: those that come in one packet with a client's login are in no such count.
-        """
+    def _clients(self, counted: "Begun") -> int:
+        """Hear how many clients are connected; -1 from a server before 2.9."""
         try:
             told = self._overseer.end(counted)
-            there = _details(self._overseer.end(listed))
         except UnansweredError:
-            return -1, {}
-        accounts = told.get("data", {}).get("account_statz") or [{"conns": -1}]
-        return int(accounts[0]["conns"]), there
+            return -1
+        return next((int(account["conns"]) for account in told.get("data", {}).get("account_statz") or ()), -1)
 
     def _there(self) -> dict[str, Any]:
         """Each stream's configuration and state, by name."""
@@ -156,6 +156,7 @@ class Account:
     def _hang_up(self) -> None:
         if self._talk is not None:
             self._talk.hang_up()
+            self._overseer.hang_up()
             self._talk = None
 
     def close(self) -> None:
@@ -165,7 +166,6 @@ class Account:
                 for name in _streams(self._talk, self._talk.ask(*_LIST)):
                     delete_stream(self._talk.session(), name)
         self._hang_up()
-        self._overseer.hang_up()
 
 
 def _as(account: str, stack: Endpoint) -> Endpoint:
@@ -183,10 +183,17 @@ class Begun(NamedTuple):
 
 
 class Talk:
-    """A kept connection, opened again when it broke: the server disconnects silent clients after some minutes."""
+    """A kept connection, opened again when it broke: the server disconnects silent clients after some minutes.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Args:
+        endpoint: The server, and the account.
+        watched: A subject on which the server says what `has_news` is to know of.
+    """
+
+    def __init__(self, endpoint: Endpoint, watched: str = "") -> None:
         self._endpoint = endpoint
+        self._watched = watched
+        self._heard: tuple[Session | None, int] = None, 0
         self._wire: Wire | None = None
         self._session: Session | None = None
         self.session()
@@ -205,7 +212,7 @@ class Talk:
         """The session, with a deadline from now on."""
         if self._session is None or self._wire is None:
             self._wire = Wire(self._endpoint, ANSWER_LIMIT_S)
-            self._session = Session(self._wire, self._endpoint)
+            self._session = Session(self._wire, self._endpoint, self._watched)
         self._wire.within(ANSWER_LIMIT_S)
         return self._session
 
@@ -233,6 +240,14 @@ class Talk:
         except OSError:
             self.hang_up()
         return self.session().request(*begun.request)
+
+    def has_news(self) -> bool:
+        """Return whether something was said on the watched subject since the last call; true of a new connection.
+
+        What the server said before its latest answer has been heard: it says things in their order.
+        """
+        heard, self._heard = self._heard, (self._session, self._session.heard if self._session else 0)
+        return heard != self._heard
 
     def hang_up(self) -> None:
         """Close it."""
