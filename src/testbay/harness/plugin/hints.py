@@ -27,6 +27,7 @@ _SCOPE = re.compile(
 _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Authorization Violation", re.IGNORECASE)
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
+_DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
     "6379": ("dragonfly", "REDIS_URL"),
@@ -50,6 +51,11 @@ def hint(error: BaseException) -> str:
         )
     if _DJANGO.match(said) and find_spec("pytest_django") is None:
         return "testbay: pytest-django sets Django up before the tests are imported, and is not installed here"
+    if _DOCKER.search(said):
+        return (
+            "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
+            "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
+        )
     if text := _usual_port(said):
         return text
     return _unset(said)

@@ -35,6 +35,28 @@ def test_other_refusals_are_the_suites_own() -> None:
     assert [hints.hint(error) for error in errors] == ["", ""]
 
 
+class DockerException(Exception):  # noqa: N818 - docker-py's name
+    """docker-py's own, by name and message."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DockerException("Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No')"),
+        Exception(
+            'Command docker compose up --wait returned 1: """Cannot connect to the Docker daemon at unix:///x"""'
+        ),
+    ],
+    ids=["testcontainers", "pytest-docker"],
+)
+def test_suite_that_starts_containers_where_no_docker_is(error: Exception) -> None:
+    """It is told that testbay's servers stand in for them."""
+    assert hints.hint(error) == (
+        "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
+        "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
+    )
+
+
 class AppRegistryNotReady(Exception):  # noqa: N818 - Django's name
     """Django's own, by name and message."""
 
