@@ -19,6 +19,7 @@ REPOSITORY=$(cd "$HERE/../.." && pwd)
 readonly HERE REPOSITORY
 readonly MACHINES=${TESTBAY_MACHINES:-/var/cache/testbay-machines}
 readonly DEV=/home/dev # the newcomer
+namespaces=""          # the process that has them
 readonly PACKAGES=python3,python3-venv,git,make,ca-certificates
 readonly PASSED_ON='^(PIP|UV|TESTBAY)_|^(SSL_CERT_FILE|CI|TERM|(HTTPS?|NO|https?|no)_(PROXY|proxy))='
 
@@ -67,20 +68,31 @@ furnish() { # <layer> <system>: the user, a clone, and what this machine needs t
   chown -R 1000:1000 "$layer$DEV"
 }
 
-# Processes and mounts end with these namespaces, however this script ends. What is written goes into the layer.
+# Processes and mounts end with these namespaces, and these with this script, however it ends. What is written goes into
+# the layer. The first process stays a shell of root's: make would not end at a signal there, and who becomes another
+# user is not told when `unshare` ends.
 inside() { # <machine> <system> <command line>
   local passed=()
   mapfile -t passed < <(env | grep -E "$PASSED_ON" | grep -v '^TESTBAY_MACHINES=')
   # shellcheck disable=SC2016 # the inner shell's own arguments
-  unshare --mount --pid --fork --kill-child --propagation private bash -c '
+  setpriv --pdeathsig KILL env --default-signal unshare --mount --pid --fork --kill-child --propagation private bash -c '
     machine=$1 system=$2 line=$3 home=$4 root=$1/root && shift 4
     # Where the temporary folder lies on an overlay itself, the system is copied instead, once.
     mount -t overlay -o "lowerdir=$system,upperdir=$machine/layer,workdir=$machine/work" overlay "$root" 2>/dev/null ||
       [[ -e $root/usr ]] || cp -a "$system/." "$machine/layer/." "$root" || exit 1
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/dev/shm"
-    exec chroot --userspec=1000:1000 "$root" /usr/bin/env -i HOME="$home" USER=dev LANG=C.UTF-8 \
+    chroot --userspec=1000:1000 "$root" /usr/bin/env -i HOME="$home" USER=dev LANG=C.UTF-8 \
       PATH=/usr/local/bin:/usr/bin:/bin "$@" bash -c "cd ~/testbay && $line"
-  ' inside "$1" "$2" "$3" "$DEV" "${passed[@]}" </dev/null
+    exit
+  ' inside "$1" "$2" "$3" "$DEV" "${passed[@]}" </dev/null &
+  namespaces=$!
+  wait "$namespaces"
+}
+
+leave() { # <machine>
+  [[ -z $namespaces ]] || kill -KILL "$namespaces" 2>/dev/null || true
+  wait 2>/dev/null
+  rm -rf --one-file-system "$1"
 }
 
 readme_commands() { # prints the README's own
@@ -102,7 +114,9 @@ main() { # SUITE [-- COMMAND…]
   make_system "$suite"
   machine=$(mktemp -d /tmp/testbay-machine.XXXXXX)
   # shellcheck disable=SC2064 # the folder of now
-  trap "rm -rf --one-file-system '$machine'" EXIT
+  trap "leave '$machine'" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   mkdir "$machine"/{layer,work,root}
   chmod 755 "$machine" "$machine/layer" # of which the second becomes the machine's own root
   furnish "$machine/layer" "$MACHINES/$suite"
