@@ -115,9 +115,9 @@ class Instance:
 
     def close(self) -> None:
         """End it for good."""
+        self.client.close()  # first: uvicorn waits in steps of a tenth of a second for connections that are still open
         if self.pid:
             self.stop()
-        self.client.close()
         self._held.close()
 
     def _answers(self) -> bool:
