@@ -68,7 +68,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
         example, file = project.examples.get(read.name, ("", ""))
         meaning = _meaning(read, example)
         if meaning and meaning.need in needs:
-            value = _template(meaning, project)
+            value = _template(meaning, project, sync="SYNC" in read.name.upper().split("_"))
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -127,13 +127,13 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 
-def _template(meaning: _Meaning, project: Project) -> str:
+def _template(meaning: _Meaning, project: Project, *, sync: bool) -> str:
     if meaning.kind == "address":
         return f"{{{meaning.need}.host}}:{{{meaning.need}.port}}"
     if meaning.kind != "url" or meaning.need != "postgres":
         return f"{{{meaning.need}.{meaning.kind}}}"
     scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
-    scheme = scheme or _sqlalchemy_scheme(project)
+    scheme = scheme or _sqlalchemy_scheme(project, sync=sync)
     return f"{scheme}{_PARTS}" if scheme else "{postgres.url}"
 
 
@@ -141,14 +141,21 @@ def _has_sqlalchemy(project: Project) -> bool:
     return bool(project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"))
 
 
-def _sqlalchemy_scheme(project: Project) -> str:
-    """Return the scheme with the project's driver; SQLAlchemy's default is psycopg2 until 2.1, then psycopg."""
+def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
+    """Return the scheme with the project's driver; SQLAlchemy's default is psycopg2 until 2.1, then psycopg.
+
+    With `sync` the variable's name says that an engine without asyncio reads it, beside one with.
+    """
     if not _has_sqlalchemy(project):
         return ""
     texts = "".join(source.text for source in project.code)
     if re.search(r"""replace\(\s*["']postgres(ql)?:""", texts) or "drivername=" in texts:
         return ""  # the program names its driver itself
-    if project.has("asyncpg") and ("create_async_engine" in texts or not project.has("psycopg", "psycopg2-binary")):
+    if (
+        not sync
+        and project.has("asyncpg")
+        and ("create_async_engine" in texts or not project.has("psycopg", "psycopg2-binary"))
+    ):
         return "postgresql+asyncpg://"
     if project.has("psycopg2", "psycopg2-binary"):
         return "" if "psycopg2.connect(" in texts else "postgresql+psycopg2://"

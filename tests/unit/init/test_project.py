@@ -114,6 +114,11 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("sqlalchemy\npsycopg2", 'psycopg2.connect(getenv("DATABASE_URL"))', ""),
         ("sqlalchemy\npsycopg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+psycopg://{PLAIN}"'),
         ("sqlmodel\nasyncpg", 'getenv("DATABASE_URL")', f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"'),
+        (
+            "sqlalchemy\nasyncpg\npsycopg2",
+            'create_async_engine(environ["DATABASE_URL"])\ncreate_engine(environ["SYNC_DATABASE_URL"])',
+            f'DATABASE_URL = "postgresql+asyncpg://{PLAIN}"\nSYNC_DATABASE_URL = "postgresql+psycopg2://{PLAIN}"',
+        ),
         ("asyncpg", 'getenv("X", "postgresql+pg8000://a:b@c/d")', f'X = "postgresql+pg8000://{PLAIN}"'),
         ("sqlalchemy\nasyncpg", 'getenv("DATABASE_URL").replace("postgres://", "")', ""),
         ("psycopg", 'getenv("PGHOST")', 'PGHOST = "{postgres.host}"'),

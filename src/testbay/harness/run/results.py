@@ -300,7 +300,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise TestsDidNotRunError(
             f"no test was collected in {tests_dir}",
-            why="no file there has a name that pytest takes (test_*.py, *_test.py), or -k / -m left none over",
+            why="no file there is called test_*.py or *_test.py, none holds a test, or -k / -m left none over",
             todo="add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`",
         )
     if code == 0 and silent:

@@ -156,7 +156,7 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
 
     assert str(refused.value) == (
         "no test was collected in t\n"
-        "  why:      no file there has a name that pytest takes (test_*.py, *_test.py), or -k / -m left none over\n"
+        "  why:      no file there is called test_*.py or *_test.py, none holds a test, or -k / -m left none over\n"
         "  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"
     )
 
