@@ -69,5 +69,6 @@ class Wiring:
 
     async def _can_work(self) -> None:
         """Raise unless a message could be recorded, and the request for one would be sent now and not later."""
+        await self.bus.await_first_connection()
         self.bus.require_connection()
         await self.database.ping()

@@ -33,3 +33,11 @@ def test_graceful_stop(service: Service, bus: Bus, follow: Callable[[str], Progr
     assert bus.outcome(quick_id)["state"] == "completed"
     assert bus.statuses(long_id) == []
     assert bus.take("term", deadline_s=0.8) == 2  # well before its ack_wait
+
+
+def test_a_start_is_no_outage(service: Service) -> None:
+    """The service waits for its first connection to NATS, and logs no dependency that is away."""
+    before = len(service.logs)
+    service.restart()
+
+    assert "dependency_away" not in service.logs[before:]

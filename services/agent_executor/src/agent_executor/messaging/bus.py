@@ -102,6 +102,11 @@ class Bus:
         headers = {"Nats-Msg-Id": message_id, "Content-Type": events.CONTENT_TYPE}
         await self._jetstream().publish(subject, body, headers=headers)
 
+    async def await_first_connection(self) -> None:
+        """Wait until it has connected once: a service that just starts has no outage to wait out, nor to log."""
+        if self._connecting is not None:
+            await asyncio.shield(self._connecting)
+
     def require_connection(self) -> None:
         """Raise unless connected: nats-py would buffer, send all of it once it is, and its callers time out."""
         if not self._client.is_connected:
