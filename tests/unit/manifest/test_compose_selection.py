@@ -104,3 +104,15 @@ def test_what_no_program_can_be_given_is_refused(tmp_path: Path, given: str) -> 
     """Docker refuses it too, later."""
     with pytest.raises(ManifestError, match=r"services\.db has a NUL character in its environment or command"):
         select(read(tmp_path, f"services: {{db: {{image: postgres, {given}}}}}"), [], also=["db"])
+
+
+@pytest.mark.parametrize(
+    ("image", "advice"), [("mysql:8", "add the service"), ("team/own:3", "say which service it is")]
+)
+def test_advice_for_a_missing_server_names_none_that_is_another(tmp_path: Path, image: str, advice: str) -> None:
+    """A service `db` may be MySQL's, and is the likely one only where nothing is known of its image."""
+    reading = read(tmp_path, f"services: {{db: {{image: '{image}'}}}}")
+    with pytest.raises(ManifestError) as refused:
+        select(reading, ["postgres"])
+
+    assert refused.value.todo.startswith(advice)

@@ -72,7 +72,8 @@ def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
     except RecursionError:
         raise UnboundedError(f"{path}: nested too deeply", todo="a compose file is a page of text") from None
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
-        raise _refusal(path, " ".join(str(error).split())) from None
+        said = " ".join(str(error).replace('in "<byte string>", ', "at ").split())
+        raise _refusal(path, said) from None
 
 
 def _refusal(path: Path, why: str) -> ManifestError:

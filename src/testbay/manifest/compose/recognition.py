@@ -62,6 +62,11 @@ def room_of_image(image: str) -> str:
     return ""
 
 
+def version_tag(service: ComposeService) -> str:
+    """The tag where it is the server's version; empty for an image of a team's own, which counts for itself."""
+    return service.tag if room_of_image(service.based_on) else ""
+
+
 def _numbered(part: str) -> str:
     """`postgres16` is `postgres`."""
     return part.rstrip("0123456789")

@@ -1,5 +1,6 @@
 """The services of a compose file that a run starts: those it needs, what they depend on, and those asked for."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,11 @@ from testbay.errors import ManifestError
 from testbay.manifest.compose.reading import ComposeFile, ComposeService
 from testbay.manifest.compose.recognition import TITLES, is_replica, room_of, room_of_image
 from testbay.text import nearest
+
+_IMAGES = {"postgres": "postgres:17", "dragonfly": "redis:8", "nats": "nats:2"}
+_OTHERS = re.compile(
+    r"mysql|mariadb|mongo|mssql|cassandra|elastic|opensearch|clickhouse|rabbitmq|kafka|memcached|minio"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +135,12 @@ class _Choice:
 
     def _none(self, need: str) -> ManifestError:
         own = [service for service in self._reading.services if service.build or not room_of_image(service.image)]
-        likely = _likeliest(need, [service.key for service in own])
-        todo = f'say which service it is in the manifest: [services] {need} = "{likely or need}"'
+        likely = _likeliest(need, [service.key for service in own if not _OTHERS.search(service.image)])
+        named = f'say which service it is in the manifest: [services] {need} = "{likely}"; or ' if likely else ""
         return ManifestError(
             f"{self._reading.path}: no service is {TITLES.get(need, need)}, which is needed",
             why="testbay knows a server by the whole name of its image; services: " + (self._listed() or "(none)"),
-            todo=f"{todo}; or add the service, or take {need} out of needs",
+            todo=f"{named}add the service, such as image: {_IMAGES.get(need, need)}; or take {need} out of needs",
         )
 
     def _listed(self) -> str:

@@ -113,6 +113,7 @@ def postgres_in(program: Program, folder: str, version: str) -> Path:
         ("postgres:7", ""),
         ("postgres", ""),
         ("postgres:latest", ""),
+        ("registry.example.org/team/our-db:3", ""),
         ("pgvector/pgvector:0.8.0-pg7", "without the extension vector of pgvector/pgvector:0.8.0-pg7"),
         ("timescale/timescaledb:2.1-pg7", "without the extension timescaledb of timescale/timescaledb:2.1-pg7"),
         ("postgres:8.1-alpine", "another major version than postgres:8.1-alpine"),
@@ -199,6 +200,7 @@ def test_a_command_gets_clients_as_new_as_the_server(
         ("redis-server", "Redis server v=7.0.15 sha=0", "dragonfly", "redis 7.0 stand-in"),
         ("redis-server", "Redis server v=7.0.15 sha=0", "redis", ""),
         ("redis-server", "Redis server v=7.0.15 sha=0", "redis:6", "another major version than redis:6"),
+        ("redis-server", "Redis server v=7.0.15 sha=0", "our-cache:6", ""),
     ],
 )
 @pytest.mark.usefixtures("no_wheels")
@@ -230,6 +232,7 @@ def test_the_program_the_image_names_comes_first(no_wheels: None, program: Progr
         ("nats:latest", "2.12.4", ""),
         ("nats:2.11.1", "2.12.4", ""),
         ("nats:3", "2.12.4", "another major version than nats:3"),
+        ("our-queue:3", "2.12.4", ""),
     ],
 )
 @pytest.mark.usefixtures("no_wheels")

@@ -88,8 +88,7 @@ def test_a_missing_dependency_is_named(ask: Ask, project: Path) -> None:
     assert str(refused.value) == (
         f"{compose}: no service is Redis (or Valkey, Dragonfly), which is needed\n"
         "  why:      testbay knows a server by the whole name of its image; services: db (postgres)\n"
-        '  do:       say which service it is in the manifest: [services] dragonfly = "dragonfly";'
-        " or add the service, or take dragonfly out of needs"
+        "  do:       add the service, such as image: redis:8; or take dragonfly out of needs"
     )
 
 

@@ -27,6 +27,7 @@ from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.recognition import version_tag
 
 NAME = "dragonfly"
 TITLE = "Dragonfly"
@@ -58,7 +59,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             "or use --engine compose",
         )
     best = found[0]
-    wanted = re.match(r"v?(\d+)", service.tag)
+    wanted = re.match(r"v?(\d+)", version_tag(service))
     if _kind(best) != kind:
         return replace(best, note=f"{_kind(best)} {'.'.join(best.version.split('.')[:2])} stand-in")
     if wanted and wanted[1] != best.version.partition(".")[0]:

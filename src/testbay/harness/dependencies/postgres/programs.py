@@ -17,6 +17,7 @@ from testbay.harness.dependencies.postgres import builds
 from testbay.harness.dependencies.programs import on_system
 from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.recognition import version_tag
 
 ADDED = "added"  # the source of a server that `testbay servers add` brought
 
@@ -41,7 +42,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     Raises:
         EngineUnavailableError: None was found; says what to install.
     """
-    wanted, extension = major_of(service.tag), extension_of(service)
+    wanted, extension = major_of(version_tag(service)), extension_of(service)
     first = same = None
     for server in candidates(wanted, environ):
         if server.source == "TESTBAY_POSTGRES_BIN":
