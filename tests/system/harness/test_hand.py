@@ -55,8 +55,8 @@ def test_exec_gives_back_the_exit_code(bay: Bay) -> None:
 
 
 def test_exec_keeps_the_commands_output_clean(bay: Bay) -> None:
-    """What testbay says goes to standard error, so that a command's output can be piped."""
-    argv = [sys.executable, "-m", "testbay", "exec", "shop", "--", "echo", "only this"]
+    """What testbay says goes to standard error, so that a command's output can be piped. A client needs no address."""
+    argv = [sys.executable, "-m", "testbay", "exec", "shop", "--", "redis-cli", "ECHO", "only this"]
     done = subprocess.run(argv, cwd=bay.project, env=bay.environ, capture_output=True, text=True, check=True)
 
     assert done.stdout == "only this\n"

@@ -100,7 +100,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
         with _stack(asked, voice) as stack:
             for refused in archives.restore(folder, archive, stack.endpoints):
                 voice.detail(f"not restored: {refused}")
-            return child.run(stack, _completed(words, stack))
+            return child.run(stack, words)
 
 
 def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:
@@ -154,12 +154,3 @@ class _Bare(Stages):
 
     def started(self, stack: Stack) -> None:
         """Print nothing: the step's title names what is started."""
-
-
-def _completed(words: list[str], stack: Stack) -> list[str]:
-    """Complete a Redis client's command with the server's address; psql finds it by its variables."""
-    if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
-        return words
-    program = dragonfly.client_program(stack.request.settings.environ) or str(dragonfly.OWN_CLIENTS / "redis-cli")
-    endpoint = stack.endpoints["dragonfly"]
-    return [program, "-h", endpoint.host, "-p", str(endpoint.port), "-n", endpoint.db, *words[1:]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from testbay import process
 from testbay.errors import InterruptedRunError, ManifestError
+from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.stack.stack import Stack
 
 
@@ -17,7 +18,7 @@ def run(stack: Stack, command: Sequence[str]) -> int:
     """
     try:
         # The caller's own session: an interactive psql or a debugger needs the terminal.
-        child = process.spawn(command, env=stack.client_environment())
+        child = process.spawn(_completed(command, stack), env=stack.client_environment())
     except OSError as error:
         raise ManifestError(
             f"cannot run {shlex.join(command)}: {error.strerror}", todo="name a program on the PATH"
@@ -33,3 +34,12 @@ def run(stack: Stack, command: Sequence[str]) -> int:
         process.end([process.identify(child.pid)])
         child.wait()
     return int(code) if code >= 0 else 128 - int(code)
+
+
+def _completed(words: Sequence[str], stack: Stack) -> Sequence[str]:
+    """Complete a Redis client's command with the server's address; psql finds it by its variables."""
+    if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
+        return words
+    program = dragonfly.client_program(stack.request.settings.environ) or str(dragonfly.OWN_CLIENTS / "redis-cli")
+    endpoint = stack.endpoints["dragonfly"]
+    return [program, "-h", endpoint.host, "-p", str(endpoint.port), "-n", endpoint.db, *words[1:]]
