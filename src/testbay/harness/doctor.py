@@ -18,7 +18,7 @@ from testbay.harness.dependencies import ROOMS, Dependency, called, room_of
 from testbay.harness.dependencies import title as title_of
 from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import embedded, sandbox
-from testbay.harness.stack import registry
+from testbay.harness.stack import registry, request
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
@@ -43,10 +43,10 @@ def report(settings: Settings, folder: Path, voice: Voice) -> int:
         voice.verdict(said, good=True)
     else:
         voice.detail(f"not here: {said}")  # nothing is broken: embedded needs no Docker
-    voice.say(f"Engine auto takes {_auto(files, settings) if docker else f'embedded: {said}'}")
+    needed = _needed(folder) or ROOMS.keys()
+    voice.say(f"Engine auto takes {_auto(files, needed, settings) if docker else f'embedded: {said}'}")
     project = list(_project(settings, folder, files))
     _say(voice, "Project", project)
-    needed = _needed(folder) or ROOMS.keys()
     missing = [] if docker else [name for name in needed if name in native and not native[name][0]]
     is_whole = all(good for good, _ in project)
     if is_whole:
@@ -64,10 +64,11 @@ def _folders(folder: Path) -> dict[str, Path]:
     return {}
 
 
-def _auto(files: list[list[Path]], settings: Settings) -> str:
+def _auto(files: list[list[Path]], needed: Iterable[str], settings: Settings) -> str:
     """The engine that `auto` would choose where Docker answers, and why; no image is pulled."""
     found = daemon.find(settings.environ)
-    services = [next(_services_of(room, files, settings), None) for room in ROOMS.values()]
+    rooms = [ROOMS[name] for name in needed if name in ROOMS]
+    services = [next(_services_of(room, files, settings), None) for room in rooms]
     images = [service.image for service in services if service and not service.build]
     missing = daemon.missing_images(found, images)
     if not missing:
@@ -203,7 +204,7 @@ def _project(settings: Settings, folder: Path, files: list[list[Path]]) -> Itera
     for each in files:
         yield _said(partial(_compose, each, settings))
     for name, place in folders.items():
-        yield _said(partial(_service, name, place, settings, files))
+        yield _said(partial(_service, name, place, project, settings))
     if not folders:
         yield (
             False,
@@ -221,11 +222,12 @@ def _compose(files: list[Path], settings: Settings) -> str:
     return f"compose file {names}: {', '.join(keys)}"
 
 
-def _service(name: str, place: Path, settings: Settings, files: list[list[Path]]) -> str:
-    needs = load_manifest(place).needs
-    seen = {need: next(_services_of(ROOMS[need], files, settings), None) for need in needs if need in ROOMS}
-    said = (called(service, ROOMS[need]) if (service := seen.get(need)) else need for need in needs)
-    return f"service {name}: needs {', '.join(said)}"
+def _service(name: str, place: Path, project: Path, settings: Settings) -> str:
+    """Describe what a service needs, chosen as a run chooses it: what stops a run stops here."""
+    manifest = load_manifest(place)
+    _, selection = request.selected(manifest, project, settings)
+    said = (called(selection.servers[need], ROOMS[need]) if need in ROOMS else need for need in manifest.needs)
+    return f"service {name}: needs {', '.join(said) or 'no dependency'}"
 
 
 def _said(tell: Callable[[], str]) -> Finding:

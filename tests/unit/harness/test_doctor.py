@@ -162,3 +162,23 @@ def test_redis_is_called_redis(service: Service, settings: Settings, project: Pa
         "✅ compose file docker-compose.test.yml: db (postgres), cache (redis), queue (nats)",
         "✅ service shop: needs postgres, redis, nats",
     ]
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("other", ["postgres", "mysql"])
+def test_what_stops_a_run_stops_here(
+    service: Service, settings: Settings, project: Path, recording: Any, other: str
+) -> None:
+    """The services of the compose file are chosen as a run chooses them."""
+    whats = {
+        "postgres": "2 services are PostgreSQL: db and other",
+        "mysql": "no service is Redis (or Valkey, Dragonfly)",
+    }
+    service('needs = ["postgres", "redis"]')
+    compose = project / "docker-compose.test.yml"
+    compose.write_text(f"services: {{db: {{image: postgres}}, other: {{image: {other}}}}}", encoding="utf-8")
+    heard = recording()
+
+    assert doctor.report(settings, project, heard.voice) == 10
+    assert lines(heard.text, "❌ ")[0].startswith(f"❌ {compose}: {whats[other]}")
+    assert "This project can run" not in heard.text

@@ -160,7 +160,7 @@ def request(
         EngineUnavailableError: The engine asked for cannot run it here.
     """
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
-    compose, selection = _selected(manifest, project, settings)
+    compose, selection = selected(manifest, project, settings)
     services, helpers = selection.servers, selection.helpers
     if services or helpers:
         choice = choose(settings, [*services.values(), *helpers], progress)
@@ -235,8 +235,12 @@ def _servers(services: dict[str, ComposeService], choice: Choice, settings: Sett
         raise EngineUnavailableError(error.what, why=why, todo=error.todo) from None
 
 
-def _selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
-    """Read the service's compose files and select the services that the manifest needs."""
+def selected(manifest: Manifest, project: Path, settings: Settings) -> tuple[ComposeFile, Selection]:
+    """Read the service's compose files and select the services that the manifest needs.
+
+    Raises:
+        ManifestError: The compose file lacks something the manifest needs.
+    """
     files = compose_files(manifest, project, settings.environ)
     if not (manifest.needs or manifest.also or manifest.compose):
         return ComposeFile(path=files[0], services=()), Selection(servers={})
