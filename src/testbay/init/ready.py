@@ -104,8 +104,9 @@ def _calls(project: Project) -> Iterator[ast.Call]:
 def _assigned(source: Source, kinds: tuple[str, ...]) -> Iterator[tuple[str, ast.Call]]:
     """List the names to which a module assigns a call of one of these, and the calls."""
     for node in source.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last(node.value.func) in kinds:
-            yield last(node.targets[0]), node.value
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            yield from [(last(target), node.value)] if last(node.value.func) in kinds else []
 
 
 def _of_decorators(source: Source, owners: set[str]) -> Iterator[tuple[str, str]]:

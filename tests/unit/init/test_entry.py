@@ -77,7 +77,7 @@ APP = 'app = FastAPI()\n@app.get("/items/{n}")\ndef item(n): ...\n'
         (
             {
                 "app.py": "app = FastAPI()\napp.include_router(api)",
-                "api.py": 'api = APIRouter(prefix="/v1")\napi.include_router(b.router)',
+                "api.py": 'api: APIRouter = APIRouter(prefix="/v1")\napi.include_router(b.router)',
                 "b.py": 'router = APIRouter()\n@router.get("/health")\ndef h(): ...',
             },
             "uvicorn app:app --port {port}",
