@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,6 +137,18 @@ def _usable(work: Callable[[], int]) -> int:
         return work()
     except OSError as error:
         raise unusable(error) from error
+
+
+def begin_report() -> None:
+    """Begin to load in the background what the report takes: that takes longer than to write it."""
+    threading.Thread(target=_load_report, name="testbay-report").start()
+
+
+def _load_report() -> None:
+    from testbay.harness.run import report
+    from testbay.harness.run.report import runfile, summary  # noqa: F401 - for `_tell`
+
+    report.templates()
 
 
 def _tell(run: Run) -> None:

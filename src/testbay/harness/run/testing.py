@@ -13,8 +13,8 @@ from testbay.errors import BayError
 from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import coveragexml, report, results, workers
-from testbay.harness.run.run import Run
+from testbay.harness.run import coveragexml, results, workers
+from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import lifeline
 from testbay.harness.stack.stack import Stack
@@ -89,7 +89,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
-    report.begin()  # while pytest loads what it takes: afterwards somebody waits for it
+    begin_report()  # while pytest loads what it takes: afterwards somebody waits for it
     try:
         with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
             while (code := child.poll()) is None:

@@ -1,7 +1,6 @@
 """Readiness: asking each dependency of a started stack a real question until it answers, or saying why it does not."""
 
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +71,8 @@ def _probe(stack: Awaited, name: str) -> Answer:
     endpoint = stack.endpoints[name]
     if name != REPLAY:
         return ROOMS[name].probe(endpoint, timeout_s=2.0)
+    import urllib.request  # takes longer than to ask
+
     assert stack.request.manifest.replay is not None
     ready = f"http://{endpoint.host}:{endpoint.port}/{stack.request.manifest.replay.ready.lstrip('/')}"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,6 +1,5 @@
 """The run report: one self-contained HTML file that needs no server."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -55,7 +54,7 @@ def html(run: RecordedRun) -> str:
     """Render the page. Every value is escaped; the content security policy allows our own style and script alone."""
     from testbay import pages
 
-    page, style, script = _templates()
+    page, style, script = templates()
     cases = _cases(run.ended("failed"), 0)
     return page.render(
         run=run,
@@ -71,7 +70,7 @@ def html(run: RecordedRun) -> str:
     )
 
 
-def _templates() -> "list[jinja2.Template]":
+def templates() -> "list[jinja2.Template]":
     """Compile the page, its style and its script; the second call finds them compiled."""
     from testbay import pages
 
@@ -79,11 +78,6 @@ def _templates() -> "list[jinja2.Template]":
     used = (wording.duration, wording.covered, wording.plural)
     environment.filters |= {filter_.__name__: filter_ for filter_ in used} | {"ranges": wording.line_ranges}
     return [environment.get_template(name) for name in ("page.html", "page.css", "page.js")]
-
-
-def begin() -> None:
-    """Begin to load in the background what a report takes, which is longer than to write one."""
-    threading.Thread(target=_templates, name="testbay-report").start()
 
 
 def _cases(tests: list[Test], known: int) -> list[Case]:
