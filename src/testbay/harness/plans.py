@@ -166,6 +166,13 @@ class Tenancy(TypedDict):
     secrets: list[str]
 
 
+def servers(tenancy: Tenancy) -> str:
+    """The servers in words: `embedded: PostgreSQL 18.6, Dragonfly 9.1.2 (valkey 9.1 stand-in), NATS 2.15.1`."""
+    found = tenancy["endpoints"].values()
+    said = (f"{e['title']} {e['version']}" + (f" ({e['note']})" if e["note"] else "") for e in found)
+    return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"
+
+
 def filled(plan: ProcessPlan, mark: str, text: str) -> dict[str, Any]:
     """Replace every `mark` in a plan."""
 

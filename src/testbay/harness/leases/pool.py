@@ -25,7 +25,7 @@ from testbay.harness.dependencies.slots import Ground, Landlord, Slot
 from testbay.harness.faults.inject import Faults, Proxies
 from testbay.harness.leases.lease import Lease
 from testbay.harness.leases.returning import Returning
-from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled
+from testbay.harness.plans import HOME, LEASES, ProcessPlan, Tenancy, filled, servers
 from testbay.harness.stack import lifeline, registry
 from testbay.harness.world import Clock
 from testbay.logs import Log
@@ -327,13 +327,6 @@ def _refused(error: Exception) -> BayError:
         why="a server of the stack refused, or ended",
         todo="read its log: in the run's folder, or with plain pytest in the stack's (`testbay up --keep` keeps one)",
     )
-
-
-def servers(tenancy: Tenancy) -> str:
-    """The servers in words: `embedded: PostgreSQL 18.6, Dragonfly 9.1.2 (valkey 9.1 stand-in), NATS 2.15.1`."""
-    found = [Endpoint(**fields) for fields in tenancy["endpoints"].values()]
-    said = (f"{e.title} {e.version}" + (f" ({e.note})" if e.note else "") for e in found)
-    return f"{tenancy['engine']}: {', '.join(said) or 'no dependency'}"
 
 
 def opened(home: Path, chosen: settings.Settings) -> Pool:

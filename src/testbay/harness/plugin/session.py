@@ -12,7 +12,7 @@ import pytest
 
 from testbay import settings
 from testbay.errors import BayError, DirtyLeaseWarning, unusable
-from testbay.harness import world
+from testbay.harness import plans, world
 from testbay.harness.plugin import crashes, launching
 from testbay.harness.plugin.evidence import Evidence, has_failed
 from testbay.harness.plugin.healing import Healing
@@ -66,11 +66,10 @@ class Leasing:
         """Name the servers, when `testbay run` has started them already."""
         if not (home := settings.environ().get("TESTBAY_STACK")):
             return None
-        from testbay.harness.leases import pool
         from testbay.harness.stack import registry
 
         record = registry.read(Path(home))
-        return f"testbay: {pool.servers(record['tenancy'])}" if "tenancy" in record else None
+        return f"testbay: {plans.servers(record['tenancy'])}" if "tenancy" in record else None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Start what the tests will ask for, before any of them holds a session of its own."""
@@ -91,9 +90,7 @@ class Leasing:
             self.launching.begin(self.pool())
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._worker is None and "TESTBAY_STACK" not in settings.environ():
-            from testbay.harness.leases import pool
-
-            reporter.write_line(f"testbay: {pool.servers(self.pool().tenancy)}")
+            reporter.write_line(f"testbay: {plans.servers(self.pool().tenancy)}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:

@@ -13,7 +13,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Landlord, Returned, Steps, Undivided
 from testbay.harness.leases import pool
 from testbay.harness.leases.pool import Pool
-from testbay.harness.plans import Tenancy, process_plan
+from testbay.harness.plans import Tenancy, process_plan, servers
 from testbay.harness.stack import registry
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.settings import Settings
@@ -328,7 +328,7 @@ def test_the_header_names_every_server() -> None:
     other = Endpoint(name="dragonfly", title="Dragonfly", host="h", port=1, version="6.2", note="redis 6.2 stand-in")
     found = tenancy(endpoints={"postgres": asdict(ENDPOINT), "dragonfly": asdict(other)})
 
-    assert pool.servers(found) == "embedded: PostgreSQL 18.6, Dragonfly 6.2 (redis 6.2 stand-in)"
+    assert servers(found) == "embedded: PostgreSQL 18.6, Dragonfly 6.2 (redis 6.2 stand-in)"
 
 
 def test_what_cannot_be_divided_is_shared_and_said() -> None:
