@@ -25,11 +25,15 @@ class AroundACommand(TyperCommand):
         """Say so in the line of usage, too."""
         return [*super().collect_usage_pieces(ctx), _BEHIND.get(str(self.name), "-- COMMAND...")]
 
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """Leave `-h` to `parse_args`: the parser finds that letter in pytest's `-khealth`, too, and shows the help."""
+        return [name for name in super().get_help_option_names(ctx) if name != "-h"]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep them in `ctx.args`, after the options that this command does not know."""
         at = args.index("--") if "--" in args else len(args)
         self._refuse_typos(ctx, args[:at])
-        super().parse_args(ctx, args[:at])
+        super().parse_args(ctx, ["--help" if word == "-h" else word for word in args[:at]])
         ctx.args = [*ctx.args, *args[at + 1 :]]
         return list(ctx.args)
 

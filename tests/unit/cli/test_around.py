@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from testbay.cli import app as cli
 from testbay.cli import around, harness
 
 
@@ -26,6 +27,20 @@ def test_options_of_the_other_program_pass(words: list[str], tmp_path: Path, mon
     done = CliRunner().invoke(harness.app, ["run", *words])
 
     assert (done.exit_code, "unknown option" in done.output) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "helps"), [(["-khealth"], False), (["-vh"], False), (["-h"], True), (["--help"], True)]
+)
+def test_only_a_word_of_its_own_asks_for_help(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, helps: bool
+) -> None:
+    """The letter in `-khealth` is pytest's: with help and exit code 0, a CI would be green without a test."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(cli.app, ["run", *words])
+
+    assert (done.exit_code == 0, "Usage:" in done.output) == (helps, helps)
 
 
 @pytest.mark.parametrize(
