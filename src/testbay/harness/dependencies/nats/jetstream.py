@@ -128,7 +128,7 @@ class Session:
             raw = self._wire.exactly(int(words[-1]) + 2)
             if words[1] == inbox:
                 break
-            self.heard += words[2] == b"2"
+            self.heard += words[2:3] == [b"2"]  # a line may be cut short
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         if headers and b" 503" in raw[:headers]:
             raise UnansweredError("JetStream is not enabled, or not up yet")
