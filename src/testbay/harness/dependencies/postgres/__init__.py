@@ -42,9 +42,9 @@ __all__ = [
 
 def landlord(ground: Ground) -> Landlord:
     """Give out a database for every slot."""
-    from testbay.harness.dependencies.postgres.slots import Cluster  # psycopg is slow to import
+    from testbay.harness.dependencies.postgres.slots import Clones  # psycopg is slow to import
 
-    return Cluster(ground)
+    return Clones(ground)
 
 
 def keeper() -> Keeper:
