@@ -309,8 +309,10 @@ def test_whatever_answers_instead_is_not_ready(
     listen: Listen, conversation: Callable[[socket.socket], None], said: str
 ) -> None:
     """An OSError or ValueError within the time limit, never a hang, and nothing else."""
+    limit_s = 0.1 if "timed out" in said else 10
+
     with pytest.raises((OSError, ValueError), match=said):
-        nats.probe(at(listen(conversation)), 0.1)
+        nats.probe(at(listen(conversation)), limit_s)
 
 
 def test_another_stacks_server_is_not_ours(listen: Listen) -> None:
