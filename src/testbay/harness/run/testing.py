@@ -89,7 +89,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
-    begin_report()  # while pytest loads what it takes: afterwards somebody waits for it
+    begin_report()  # while pytest loads what it takes: afterwards a person waits
     try:
         with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
             while (code := child.poll()) is None:
