@@ -4,7 +4,6 @@ A call runs as `python -m` would run it, with folder, variables, arguments, outp
 a new Python would take note of, other variables of Python's own or of the locale, is run by a new Python.
 """
 
-import ast
 import gc
 import importlib
 import json
@@ -16,7 +15,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,22 +22,6 @@ from typing import Any
 _AT_ITS_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "TZ", "COVERAGE_PROCESS_START")
 _NOT_WRITTEN = "PYTHONDONTWRITEBYTECODE"  # can be changed later
 _MESSAGE_BYTES = 100_000
-_LED = """#!{python} -IS
-import _socket, os, sys
-channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-channel.connect({address!r})
-streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (1, 2, 0))
-variables = open("/proc/self/environ", errors="surrogateescape").read().split(chr(0))[:-1]  # Python may add LC_CTYPE
-environ = dict(each.split("=", 1) for each in variables)
-request = repr([{before!r}, sys.argv[1:], os.getcwd(), environ]).encode()
-channel.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
-code = channel.recv(20)
-if code == b"no":
-    os.execv({other!r}, [{other!r}, *sys.argv[1:]])
-if int(code) < 0:
-    os.kill(os.getpid(), -int(code))
-sys.exit(int(code))
-"""
 ONE_OUTPUT: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 Ended = subprocess.CompletedProcess[str]
 
@@ -58,82 +40,32 @@ class Warm:
         self._environ = dict(environ)
         self._turn = threading.Lock()
         self._python: subprocess.Popen[bytes] | None = None
-        self._listener: socket.socket | None = None
 
     def run(self, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> Ended:
         """Run the program to its end, with both outputs in one. Only one call at a time is forked."""
         argv = [sys.executable, "-m", self._order[0], *arguments]
-        ours, theirs = os.pipe()
-        with os.fdopen(ours, encoding="utf-8", errors="replace") as output, self._at_hand(environ) as free:
-            request = json.dumps(["", argv[3:], str(cwd), dict(environ)]).encode()
-            try:
-                called = free and self._called(request, [theirs, theirs])
-            finally:
-                os.close(theirs)
-            if called:
-                said = output.read()
-                return Ended(argv, self._code(), said)
-        return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **ONE_OUTPUT)
-
-    def lead(self, program: Path, other: Path, before: str = "") -> None:
-        """Write a program that is run here, in the streams, folder and variables of its caller, or else is `other`.
-
-        Args:
-            program: The file, executable afterwards.
-            other: A program that does the same, for when a call is running, or would not be alike.
-            before: What `other` does before it begins, in Python.
-        """
-        address = f"\0testbay-warm-{os.getpid()}-{id(self)}"
-        if self._listener is None:
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._listener.bind(address)
-            self._listener.listen()
-            threading.Thread(target=self._listen, args=(self._listener,), daemon=True).start()
-        text = _LED.format(python=sys.executable, address=address, before=before, other=str(other))
-        program.write_text(text, encoding="utf-8")
-        program.chmod(0o755)
-
-    def _listen(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # until it is closed
-            while True:
-                caller = listener.accept()[0]
-                threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
-
-    def _answer(self, caller: socket.socket) -> None:
-        with caller:
-            request, streams, _, _ = socket.recv_fds(caller, _MESSAGE_BYTES, 3)
-            asked = ast.literal_eval(request.decode())
-            with self._at_hand(asked[-1]) as free:
-                called = free and self._called(json.dumps(asked).encode(), streams)
-                for stream in streams:
-                    os.close(stream)
-                caller.send(b"%d" % self._code() if called else b"no")
-
-    @contextmanager
-    def _at_hand(self, environ: Mapping[str, str]) -> Iterator[bool]:
-        """Have it for a call with these variables; False while another one runs."""
-        alike = _at_its_start(environ) == _at_its_start(self._environ)
+        request = json.dumps([argv[3:], str(cwd), dict(environ)]).encode()
+        alike = _at_its_start(environ) == _at_its_start(self._environ) and len(request) < _MESSAGE_BYTES
         if not alike or not self._turn.acquire(blocking=False):
-            yield False
-            return
+            return subprocess.run(argv, cwd=cwd, env=environ, text=True, errors="replace", check=False, **ONE_OUTPUT)
         try:
-            yield True
+            return Ended(argv, *self._forked(request))
         except BaseException:
             self.close()  # it is still at that call
             raise
         finally:
             self._turn.release()
 
-    def _called(self, request: bytes, streams: list[int]) -> bool:
-        """Begin a call with these outputs, and perhaps an input; False if it is too long."""
-        if len(request) < _MESSAGE_BYTES:
-            self._start()
-            socket.send_fds(self._channel, [request], streams)
-        return len(request) < _MESSAGE_BYTES
-
-    def _code(self) -> int:
-        """Wait until it ends."""
-        return int(self._channel.recv(_MESSAGE_BYTES))
+    def _forked(self, request: bytes) -> tuple[int, str]:
+        self._start()
+        ours, theirs = os.pipe()
+        with os.fdopen(ours, encoding="utf-8", errors="replace") as output:
+            try:
+                socket.send_fds(self._channel, [request], [theirs])
+            finally:
+                os.close(theirs)
+            said = output.read()
+        return int(self._channel.recv(_MESSAGE_BYTES)), said
 
     def _start(self) -> None:
         if self._python is None:
@@ -147,10 +79,6 @@ class Warm:
 
     def close(self) -> None:
         """End it."""
-        if self._listener is not None:
-            self._listener.shutdown(socket.SHUT_RDWR)  # closing alone ends no waiting `accept`
-            self._listener.close()
-            self._listener = None
         if self._python is not None:
             self._channel.close()
             self._python.kill()
@@ -173,18 +101,17 @@ def main(number: int, module: str, *imported: str) -> None:
     gc.freeze()  # a call's own collections pass over what was there before it
     channel = socket.socket(fileno=number)
     while True:
-        request, streams, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 3)
+        request, output, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 1)
         if not request:
             os._exit(0)
         if (child := os.fork()) == 0:
             channel.close()
-            for theirs, stream in zip(streams, (1, 2, 0), strict=False):
-                os.dup2(theirs, stream)
-                os.close(theirs)
+            for stream in (1, 2):
+                os.dup2(output[0], stream)
+            os.close(output[0])
             _become(module, *json.loads(request))
             return
-        for theirs in streams:
-            os.close(theirs)
+        os.close(output[0])
         channel.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
@@ -194,8 +121,8 @@ def _inside(package: ModuleType) -> Iterator[str]:
     return (each.name for each in found if not each.name.endswith(".__main__"))
 
 
-def _become(module: str, before: str, arguments: list[str], cwd: str, environ: dict[str, str]) -> None:
-    """Have what `python -m` has before its first line, and do what comes before that."""
+def _become(module: str, arguments: list[str], cwd: str, environ: dict[str, str]) -> None:
+    """Have what `python -m` has before its first line."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
@@ -205,7 +132,6 @@ def _become(module: str, before: str, arguments: list[str], cwd: str, environ: d
     sys.orig_argv[:] = [sys.executable, "-m", module, *arguments]
     sys.modules["__main__"] = ModuleType("__main__")
     vars(sys.modules["__main__"])["__builtins__"] = __builtins__
-    exec(before, {})  # noqa: S102 - a test's own words
 
 
 if __name__ == "__main__":

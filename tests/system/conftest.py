@@ -53,9 +53,7 @@ def _usual_environ() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
 
 
-_TESTBAY = ("testbay", "testbay.*", "aiohttp", "httpx")  # what its commands load sooner or later
-WARM = Warm(*_TESTBAY, environ=_usual_environ())
-WARM_STEPS = Warm(*_TESTBAY, environ={"PATH": os.environ["PATH"]})  # in workflows
+WARM = Warm("testbay", "testbay.*", environ=_usual_environ())
 _CLIENTS = ("psycopg", "redis", "nats", "nats.js", "pydantic", "yaml")  # what its plugin loads sooner or later
 WARM_PYTEST = Warm("pytest", "_pytest.*", "pytest", *_CLIENTS, environ=_usual_environ())
 
@@ -250,7 +248,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 done = guest.run("exec", "--", "true")
                 assert done.code == 0, done.out
     _TEMPLATES.extend((shared / "cache/templates", shared / "visited/cache/templates"))
-    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST), contextlib.closing(WARM_STEPS):
+    with contextlib.closing(WARM), contextlib.closing(WARM_PYTEST):
         yield
     _TEMPLATES.clear()
 

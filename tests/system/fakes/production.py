@@ -57,7 +57,7 @@ class Production:
         self.forge.variables["AGENT_EXECUTOR_URL"] = f"http://127.0.0.1:{deployment.port}"
         self.forge.take(*(f"scripts/ci/{name}" for name in ("run-integration-tests.sh", "run-checks.sh")))
         self.forge.take(*(f"scripts/ci/{name}" for name in ("matrix.py", "checks.py")), f".github/workflows/{WORKFLOW}")
-        self.forge.bootstrap(HASTE, warm=True)
+        self.forge.bootstrap(HASTE)
         self.forge.service("shop", manifest=MANIFEST)
         self.forge.commit()
 
