@@ -1,8 +1,11 @@
 """Many runs on one host: several checkouts of one user, several runs in each, nothing shared."""
 
-import re
+import json
 import shutil
+from datetime import datetime
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.system.conftest import Bay
@@ -21,8 +24,28 @@ def test_runs_of_four_checkouts_at_once_are_green(bay: Bay, tmp_path: Path, engi
     outs = [child.communicate(timeout=380)[0] for child in children]
 
     assert [child.returncode for child in children] == [0] * len(children), "\n".join(outs)
-    ports = [port for out in outs for port in re.findall(r"Running on port (\d+)", out)]
-    assert len(ports) == len(set(ports)) == 3 * len(children)
+    stays = [_stay(file) for checkout in checkouts for file in checkout.project.glob(".testbay/runs/*/run.json")]
+    assert [len(stay.ports) for stay in stays] == [3] * len(children)
+    assert [a for a, b in combinations(stays, 2) if a.meets(b) and a.ports & b.ports] == []
+
+
+class Stay(NamedTuple):
+    """The time in which a run's servers surely hold their ports: they may be free again as soon as their end begins."""
+
+    began: float
+    ended: float
+    ports: set[int]
+
+    def meets(self, other: "Stay") -> bool:
+        return self.began < other.ended and other.began < self.ended
+
+
+def _stay(file: Path) -> Stay:
+    record = json.loads(file.read_text(encoding="utf-8"))
+    began = datetime.fromisoformat(record["started"]).timestamp()
+    (migrate,) = (step for step in record["steps"] if step["name"] == "Apply migrations")
+    (end,) = (step for step in record["steps"] if step["name"] == "Tear down")
+    return Stay(began + migrate["start_s"], began + end["start_s"], {one["port"] for one in record["dependencies"]})
 
 
 def _another(bay: Bay, folder: Path) -> Bay:
