@@ -101,6 +101,7 @@ class Pool:
         """The things that all leases on this stack share, in words."""
         return [lord.shared for lord in self._landlords.values() if lord.shared]
 
+    @world.really
     def warm(self) -> None:
         """Begin to make the first lease in the background."""
         self._order(self._making, self._make)
