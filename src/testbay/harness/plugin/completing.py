@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testbay import settings
-from testbay.harness.plugin import coveragerc, ending
+from testbay.harness.plugin import coveragerc, ending, parsing
 from testbay.harness.plugin.elsewhere import Elsewhere
 from testbay.harness.plugin.reading import OneReading
 from testbay.harness.plugin.suite import Suite
@@ -40,6 +40,8 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
     worker of xdist reads the settings that its controller has written, and copies no report.
     """
     ending.shorten()
+    if parsing.IS_NEEDED:
+        config.pluginmanager.register(parsing.Undisturbed(), "testbay-parsing")
     suite = Suite.read(Path(config.known_args_namespace.testbay_suite))
     copies = ReportCopies()
     if not worker:
