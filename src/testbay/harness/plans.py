@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 PORT = "{port}"  # stands for the port the guard could hold, in a process plan's argv and in replay settings
 
@@ -158,7 +158,7 @@ class Tenancy(TypedDict):
     ready: str
     preload: NotRequired[str | list[str]]  # not in the record of a stack that an older testbay keeps
     endpoints: dict[str, dict[str, Any]]
-    env: dict[str, str]
+    env: dict[str, str | Literal[False]]
     fixed: dict[str, str]
     streams: list[dict[str, Any]]
     further: dict[str, ProcessPlan]

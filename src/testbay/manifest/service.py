@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
@@ -43,16 +43,24 @@ def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
     return meant
 
 
-def _variables(table: dict[str, str]) -> dict[str, str]:
+def _variables(table: dict[str, Any]) -> dict[str, Any]:
     """Variables that a program can be started with."""
     for name, value in table.items():
-        if not name or "=" in name or "\0" in name + value:
+        if not name or "=" in name or "\0" in f"{name}{value}":
             raise ValueError(f"{name!r} cannot be a variable: a name has no =, and neither part has a NUL")
     return table
 
 
+def _text_or_false(value: object) -> object:
+    """A variable's value, or false for one that is not to be exported."""
+    if value is False or isinstance(value, str):
+        return value
+    raise ValueError("Input should be a valid string, or false to export no such variable")
+
+
 Command = Annotated[str, AfterValidator(_command)]
 Variables = Annotated[dict[str, str], AfterValidator(_variables)]
+TextOrFalse = Annotated[str | Literal[False], PlainValidator(_text_or_false)]
 
 
 class Stream(_Strict):
@@ -109,7 +117,7 @@ class Manifest(_Strict):
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = 1
     ports: dict[str, int] = {}
     exports: list[Literal["PG", "DB", "REDIS", "VALKEY", "NATS"]] = []
-    env: Variables = {}
+    env: Annotated[dict[str, TextOrFalse], AfterValidator(_variables)] = {}
     nats: NatsTable = NatsTable()
     secrets: dict[str, str] = {}
     aws: Aws = Aws()
@@ -122,7 +130,7 @@ class Manifest(_Strict):
     root: Path
 
     @property
-    def mapped(self) -> dict[str, str]:
+    def mapped(self) -> dict[str, TextOrFalse]:
         """Return every variable that is exported beside the usual ones, with its value; `env` comes first."""
         return conventions.mapped(self.exports) | self.env
 

@@ -103,7 +103,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
         ),
         ('needs = "nats"', "needs: Input should be a valid list"),
         ("tests = 5", "tests: Input should be a valid string"),
-        ("env = { A = 1 }", "env.A: Input should be a valid string"),
+        ("env = { A = true }", "env.A: Input should be a valid string, or false to export no such variable"),
         ('env = { "A=B" = "x" }', "env: 'A=B' cannot be a variable: a name has no =, and neither part has a NUL"),
         ('env = { A = "\\u0000" }', "env: 'A' cannot be a variable: a name has no =, and neither part has a NUL"),
         ("ports = { redis = 1, valkey = 2 }", "ports: redis, valkey: two of them are one dependency"),

@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.manifest import conventions
 from testbay.manifest.needs import ALIASES
+from testbay.text import nearest
 
 _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 
 
-def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
+def exports(
+    endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str | Literal[False]], fixed: Mapping[str, str]
+) -> dict[str, str]:
     """The variables that docs/reference/commands.md promises: each dependency's, the manifest's `env`, fixed ones.
 
     Raises:
@@ -21,7 +26,15 @@ def exports(endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str], fixed:
     for name, endpoint in endpoints.items():
         if name in ROOMS:
             env |= ROOMS[name].environment(endpoint)
-    return env | {name: _fill(text, endpoints, name) for name, text in mapped.items()} | dict(fixed)
+    for name in [name for name, text in mapped.items() if text is False]:
+        if name not in env and name not in conventions.mapped(conventions.SETS):
+            raise ManifestError(
+                f"env.{name} = false: testbay exports no {name}{nearest(name, env)}",
+                todo=f'false takes back what testbay exports by itself; a text is written {name} = "false"',
+            )
+        env.pop(name, None)
+    texts = {name: _fill(text, endpoints, name) for name, text in mapped.items() if text is not False}
+    return env | texts | dict(fixed)
 
 
 def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:

@@ -59,7 +59,7 @@ def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:
         return f"the manifest fixes its port ({manifest.ports[name]})"
-    texts = (*manifest.env.values(), manifest.start or "", manifest.migrate or "")
+    texts = (*(text or "" for text in manifest.env.values()), manifest.start or "", manifest.migrate or "")
     found = (match.groups() for text in texts for match in _PLACEHOLDER.finditer(text))
     asked = {attribute for dependency, attribute in found if ALIASES.get(dependency, dependency) == name}
     return "the manifest hands on its host and port alone" if asked and not asked & {"url", "password"} else ""

@@ -11,6 +11,7 @@ from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
 from testbay.harness.stack import exports, prepare, readiness, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
+from testbay.manifest import conventions
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.settings import Settings
@@ -72,6 +73,24 @@ def test_what_cannot_be_filled_in_is_named(unknown: str) -> None:
     assert str(refused.value) == (
         f"env.DSN: {unknown} is nothing testbay can fill in\n"
         "  do:       write {postgres|dragonfly|nats.url|host|port|user|password|db}"
+    )
+
+
+def test_a_variable_mapped_to_false_is_not_exported() -> None:
+    """Also one of a whole set that `exports` names."""
+    exported = exports.exports(ENDPOINTS, {**conventions.mapped(["PG"]), "PGHOST": False, "DATABASE_URL": False}, {})
+
+    assert [name in exported for name in ("DATABASE_URL", "PGHOST", "PGPORT", "NATS_URL")] == [False, False, True, True]
+
+
+def test_false_for_what_testbay_does_not_export_is_refused() -> None:
+    """It is a misspelt name, or was meant as the text."""
+    with pytest.raises(ManifestError) as refused:
+        exports.exports(ENDPOINTS, {"DATABASE_UR": False}, {})
+
+    assert str(refused.value) == (
+        "env.DATABASE_UR = false: testbay exports no DATABASE_UR (did you mean 'DATABASE_URL'?)\n"
+        '  do:       false takes back what testbay exports by itself; a text is written DATABASE_UR = "false"'
     )
 
 
