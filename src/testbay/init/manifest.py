@@ -67,7 +67,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
         *_unled(found, unread, fixed),
         *entry.unstarted(project),
         *testing.overruled(project),
-        *testing.own_servers(project, found.needs),
+        *testing.own_servers(project, found.needs, variables.led(project)),
     ]
     logins = insisted.insisted(project, variables.without("db", project), defaults=True) | fixed
     return Draft(keys=keys, env=env, servers=found, needs_test=needs_test, missing=missing, fixed=logins)

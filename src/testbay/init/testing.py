@@ -106,9 +106,10 @@ def overruled(project: Project) -> list[str]:
     ]
 
 
-def own_servers(project: Project, needs: Collection[str]) -> list[str]:
-    """Describe tests that start servers themselves instead of using testbay's."""
-    found = ((source, next(filter(_STARTERS.get, source.imports), "")) for source in project.sources if source.is_test)
+def own_servers(project: Project, needs: Collection[str], led: Collection[str]) -> list[str]:
+    """Describe tests that start servers themselves instead of using testbay's; `led` files are given an address."""
+    tests = [source for source in project.sources if source.is_test and str(source.path) not in led]
+    found = [(source, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
     named = [f"{source.path}: it starts {_STARTERS[name]} of its own ({name})" for source, name in found if name]
     by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
     names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"

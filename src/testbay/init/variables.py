@@ -173,6 +173,11 @@ def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
     return [need for need in needs if need not in told] if project.code else []
 
 
+def led(project: Project) -> set[str]:
+    """Name the files that read a server's whole address from a variable."""
+    return {read.where.rpartition(":")[0] for read, meaning in _meant(project) if meaning.kind in ("url", "address")}
+
+
 def portless(project: Project) -> dict[str, str]:
     """Map the servers whose host is read from a variable, but not the port, to the place of the variable."""
     kinds: dict[str, set[str]] = {}

@@ -160,6 +160,15 @@ def test_tests_with_servers_of_their_own_are_said(project: Project, packages: st
     assert made.missing[-1] == f"a way past {said}; a fixture that gives DATABASE_URL instead needs none"
 
 
+def test_containers_that_a_variable_makes_needless_are_not_said(project: Project) -> None:
+    """The conftest starts them only where nobody gives it an address, and testbay does."""
+    conftest = 'import os\nfrom testcontainers.postgres import P\nDSN = os.environ.get("EXTERNAL_POSTGRES_DSN") or P()'
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
+
+    assert [line.key for line in made.env] == ["EXTERNAL_POSTGRES_DSN"]
+    assert not [line for line in made.missing if "containers" in line]
+
+
 PARTS = 'U = "me"\nH = "localhost"\n'
 CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhost:6379')"
 
