@@ -30,6 +30,8 @@ from testbay import settings
 P = ParamSpec("P")
 T = TypeVar("T")
 _ABSENT = object()
+_THREAD_OF_TESTS = threading.get_ident()  # a plugin is imported where the tests run
+_thread = threading.get_ident
 _MODULES = (os, os.path, io, json, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
 _HOOKS = {"excepthook"}  # pytest's own while it runs
 _REAL: dict[ModuleType | type, dict[str, Any]] = {
@@ -83,7 +85,13 @@ class Disk:
 
 @contextmanager
 def real() -> Iterator[None]:
-    """Restore what a test has replaced, for a block of our own work."""
+    """Restore what a test has replaced, for a block of our own work in the thread of the tests.
+
+    Other threads take the world as it is: what one of them put back could be a fake that the test has ended meanwhile.
+    """
+    if _thread() != _THREAD_OF_TESTS:
+        yield
+        return
     patcher = _file_system()
     if patcher is not None:
         patcher.pause()

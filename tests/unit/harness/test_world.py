@@ -4,7 +4,9 @@ import builtins
 import io
 import os
 import pathlib
+import shutil
 import socket
+import threading
 import time
 
 import pytest
@@ -29,6 +31,27 @@ def test_what_a_test_fakes_is_real_for_a_while(monkeypatch: pytest.MonkeyPatch, 
         fake = getattr(place, name)
 
     assert (inside is genuine, fake is genuine) == (True, False)
+
+
+def test_another_thread_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would put the fake back after the test has ended it."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with world.real():
+            begun.set()
+            ended.wait(60)
+
+    thread = threading.Thread(target=work)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", None)
+        thread.start()
+        assert begun.wait(60)
+        is_faked = bool(world.faked())
+    ended.set()
+    thread.join()
+
+    assert (is_faked, world.faked()) == (True, [])
 
 
 def test_hosts_that_a_test_may_not_reach_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
