@@ -109,6 +109,17 @@ def test_the_default_database_is_not_made_twice(tmp_path: Path) -> None:
     assert made["prepare"][0]["argv"][-2:] == ["--locale=C", "--data-checksums"]
 
 
+def test_settings_that_initdb_would_write_are_the_servers(tmp_path: Path) -> None:
+    """Every initdb creates the cluster, also one before 16 that knows no `-c`, and a container's own are left out."""
+    server = Server(program=Path("/pg/postgres"), version="15.1", source="system")
+    words = "--encoding=UTF8 -c jit=off --set work_mem=8MB --set=listen_addresses=* -cfull_page_writes=off -k"
+    made = native.plan(service(POSTGRES_INITDB_ARGS=words, POSTGRES_PASSWORD="pw"), server, tmp_path)
+
+    assert made["prepare"][0]["argv"][-2:] == ["--encoding=UTF8", "-k"]
+    assert {"jit=off", "work_mem=8MB", "full_page_writes=off"} < set(made["argv"])
+    assert "listen_addresses=*" not in made["argv"]
+
+
 @pytest.mark.parametrize(
     "hostile", ["listen_addresses=*", "port=5432", "ssl=on", "logging_collector=on", "cluster_name=x"]
 )

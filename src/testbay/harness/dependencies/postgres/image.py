@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,9 +84,10 @@ def meaning(service: ComposeService) -> PostgresMeaning:
     started = container.started(service, PROGRAMS)
     flagged = list(_flag_settings(started.words))
     from_file, notes = _file_settings(service, flagged)
-    settings = (*from_file, *flagged)
+    asked, initdb, written = _initdb_words(service)
+    settings = (*_flag_settings(written), *from_file, *flagged)
     login = logins.login(service)
-    locale, icu, initdb = _locale(service)
+    locale, icu = _locale(service, asked)
     scripts, passed_over = _scripts(service)
     container_s = [f"{name} = {value}" for name, value in settings if not _carried(name, value) and _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
@@ -202,16 +203,8 @@ def _as_english(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return keys, name.swapcase()
 
 
-def _locale(service: ComposeService) -> tuple[str, bool, list[str]]:
-    """The locale texts sort by in the image, whether by ICU, and the other words of POSTGRES_INITDB_ARGS."""
-    given = service.environment.get("POSTGRES_INITDB_ARGS") or service.environment.get("POSTGRESQL_INITDB_ARGS", "")
-    try:
-        words = shlex.split(given)
-    except ValueError as error:
-        raise ManifestError(
-            f"service {service.key!r}: POSTGRES_INITDB_ARGS: {error}", todo="close the quotation"
-        ) from None
-    asked, others = _initdb_words(words)
+def _locale(service: ComposeService, asked: Mapping[str, str]) -> tuple[str, bool]:
+    """The locale texts sort by in the image, and whether by ICU."""
     variables = service.environment
     image = "C.UTF-8" if _sorts_by_code_point(service) else "en_US.utf8"
     locale = variables.get("LC_ALL") or variables.get("LC_COLLATE") or variables.get("LANG") or image
@@ -223,7 +216,7 @@ def _locale(service: ComposeService) -> tuple[str, bool, list[str]]:
         locale = asked.get("icu-locale") or locale
     elif asked.get("locale-provider") == "builtin":
         locale = "C.UTF-8"
-    return locale, icu, others
+    return locale, icu
 
 
 _LOCALE_FLAGS = (
@@ -241,14 +234,22 @@ _TWO_WORDS = {
     "-X": "waldir",
     "-E": "encoding",
     "-T": "text-search-config",
+    "-c": "set",
 }
 
 
-def _initdb_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split the words into those about the locale, and those that initdb is given as they are."""
+def _initdb_words(service: ComposeService) -> tuple[dict[str, str], list[str], list[str]]:
+    """Split POSTGRES_INITDB_ARGS into the words about the locale, those that initdb is given, and server settings."""
+    given = service.environment.get("POSTGRES_INITDB_ARGS") or service.environment.get("POSTGRESQL_INITDB_ARGS", "")
+    try:
+        rest = shlex.split(given)
+    except ValueError as error:
+        raise ManifestError(
+            f"service {service.key!r}: POSTGRES_INITDB_ARGS: {error}", todo="close the quotation"
+        ) from None
     asked: dict[str, str] = {}
     others: list[str] = []
-    rest = list(words)
+    settings: list[str] = []
     while rest:
         word = rest.pop(0)
         name, assigned, value = word.lstrip("-").partition("=")
@@ -258,9 +259,11 @@ def _initdb_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
             value = rest.pop(0)
         if name in _LOCALE_FLAGS:
             asked[name] = value
+        elif name == "set":  # initdb would write it to postgresql.conf, from 16 on
+            settings += ["-c", value]
         elif name not in _NOT_OURS:
             others.append(f"--{name}={value}" if value else word)
-    return asked, others
+    return asked, others, settings
 
 
 def _sorts_by_code_point(service: ComposeService) -> bool:
