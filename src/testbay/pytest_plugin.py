@@ -3,6 +3,7 @@
 Nothing heavy is imported, and nothing started, before a test asks for one of the fixtures.
 """
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRed
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
 from testbay.harness.plugin.recorder import JUnit, Recorder
-from testbay.harness.plugin.session import Leasing, is_meant, or_fail
+from testbay.harness.plugin.session import Leasing, is_meant, masked, or_fail
 
 if TYPE_CHECKING:
     import psycopg
@@ -64,7 +65,12 @@ def pytest_load_initial_conftests(
     try:
         return (yield)
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
-        hints.Hints(lambda: is_meant(early_config.rootpath)).note(getattr(error, "cause", error))
+        cause = getattr(error, "cause", error)
+        hints.Hints(lambda: is_meant(early_config.rootpath)).note(cause)
+        if target := early_config.known_args_namespace.testbay_record:
+            place = getattr(error, "path", None)
+            name = os.path.relpath(place, early_config.rootpath) if place else "pytest"
+            Recorder(Path(target), masked).never_began(name, cause)
         raise
 
 

@@ -104,6 +104,21 @@ def test_file_that_cannot_be_imported_is_named(bay: Bay) -> None:
     assert "   tests/integration/test_it.py: ModuleNotFoundError: No module named 'nothing_of_that_name'" in done.out
 
 
+def test_conftest_that_cannot_be_imported_is_named(bay: Bay) -> None:
+    """The session never begins: the closing line and the report say why, and no secret."""
+    bay.tests("def test_it():\n    pass\n")
+    conftest = bay.service / "tests/integration/conftest.py"
+    conftest.write_text("import os\nraise RuntimeError(os.environ['API_KEY'])\n")
+    with (bay.service / "testbay.toml").open("a") as manifest:
+        manifest.write('[secrets]\nAPI_KEY = "/shop/key"\n')
+
+    done = bay.run("run", "shop", API_KEY="sk-a-secret-of-ours")
+
+    assert (done.code, done.lines[-2]) == (4, "   tests/integration/conftest.py: RuntimeError: ***")
+    assert "❌ Tests: 1 error in " in done.out
+    assert json.loads(bay.run_json())["tests"][0]["error"] == "RuntimeError: ***"
+
+
 def test_no_test_at_all_is_an_error(bay: Bay) -> None:
     """Zero tests collected is exit code 15, never green."""
     bay.tests("")

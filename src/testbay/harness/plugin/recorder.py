@@ -63,6 +63,13 @@ class Recorder:
             }
             self._write([fact | {"error": first_error_line(report)}])
 
+    def never_began(self, name: str, error: Exception) -> None:
+        """Record what ended pytest before its session: a conftest that cannot be imported, Django's settings."""
+        told = pytest.ExceptionInfo.from_exception(error)
+        fact = {"id": name, "when": "collect", "outcome": "failed", "error": _line(told.exconly())}
+        trace = _bounded(str(told.getrepr(style="short", chain=False)))
+        self._write([fact | {"trace": trace}, {"counts": {"error": 1}}])
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record the end of a phase; the last phase of a test carries its earlier attempts."""
         fact = fact_of(report)
@@ -89,7 +96,7 @@ class Recorder:
         self._end(f"an error inside pytest or a plugin: {excinfo.exconly()}")
 
     def _end(self, why: str) -> None:
-        self._write([{"ended": visible(why.strip().partition("\n")[0])[:_ERROR_CHARACTERS]}])
+        self._write([{"ended": _line(why)}])
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -159,6 +166,10 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
 
 def _is_ours(report: pytest.TestReport, title: str) -> bool:
     return title in getattr(report, "testbay_sections", [])
+
+
+def _line(text: str) -> str:
+    return visible(text.strip().partition("\n")[0])[:_ERROR_CHARACTERS]
 
 
 def _bounded(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -215,17 +215,7 @@ class Leasing:
 
     def mask(self, text: str) -> str:
         """Mask the values of the manifest's secrets, and all that GitHub's runner would obey."""
-        environ = settings.environ()
-        if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
-            text = disarmed(text)
-        named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
-        named += [name for attached in self._open for name in attached.pool.tenancy["secrets"]]
-        if not any(named):
-            return text
-        from testbay import masking
-
-        values = masking.values_of(named, environ)
-        return masking.masked(text, values) if values else text
+        return masked(text, [name for attached in self._open for name in attached.pool.tenancy["secrets"]])
 
     def lags(self) -> bool:
         """Return whether logs come late: those of containers come through `docker logs`."""
@@ -265,6 +255,21 @@ class Leasing:
             from testbay.harness.leases import attach
 
             attach.await_end(str(nodes.testrunuid))
+
+
+def masked(text: str, names: Iterable[str] = ()) -> str:
+    """Mask these secrets and those of the run in a text, and all that GitHub's runner would obey."""
+    environ = settings.environ()
+    if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
+        text = disarmed(text)
+    named = environ.get("TESTBAY_SECRETS", "").split(",")  # under `testbay run` no process has to look them up
+    named += names
+    if not any(named):
+        return text
+    from testbay import masking
+
+    values = masking.values_of(named, environ)
+    return masking.masked(text, values) if values else text
 
 
 def is_meant(root: Path) -> bool:
