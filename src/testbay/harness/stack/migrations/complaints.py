@@ -30,11 +30,24 @@ def lacking_extension(what: str, said: str) -> BayError | None:
     return _without_extension(what, lacking["name"] or lacking["file"], said) if lacking else None
 
 
+_CONTRIB = re.compile(  # what PostgreSQL's own source brings
+    "amcheck|bloom|btree_gin|btree_gist|citext|cube|dblink|dict_int|dict_xsyn|earthdistance|fuzzystrmatch|hstore|intarray"
+    "|isn|lo|ltree|pageinspect|pg_buffercache|pg_prewarm|pg_stat_statements|pg_trgm|pgcrypto|pgrowlocks|pgstattuple"
+    "|postgres_fdw|seg|sslinfo|tablefunc|tcn|unaccent|uuid-ossp|xml2"
+)
+
+
 def _without_extension(migration: str, name: str, said: str) -> BayError:
+    # An added server runs only for an image of its own major version.
+    added = "`testbay servers add` with the compose file's image and version (such as postgres:17), whose server has it"
+    ways = [
+        *([added] if _CONTRIB.fullmatch(name) else []),
+        "--engine compose with an image that has it",
+        "or install it for a PostgreSQL of this system (`testbay explain troubleshooting`)",
+    ]
     return EngineUnavailableError(
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
         why="the migration is right: the server that runs here came without it",
-        todo="--engine compose with an image that has it, `testbay servers add postgres:17` (its server has uuid-ossp, "
-        "pgcrypto and their like), or install it for a PostgreSQL of this system (`testbay explain troubleshooting`)",
+        todo=", ".join(ways),
         evidence=said.strip()[:4000],
     )

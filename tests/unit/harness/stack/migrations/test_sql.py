@@ -153,10 +153,10 @@ def test_a_server_that_ends_is_no_fault_of_the_migration(said: str) -> None:
     assert failed.todo.startswith("run it again; ")
 
 
-def test_missing_extension_is_no_fault_of_the_migration() -> None:
-    """The server that runs here came without it."""
-    said = 'psql:1.sql:1: ERROR:  extension "postgis" is not available\n'
+@pytest.mark.parametrize(("name", "is_added"), [("postgis", False), ("pgcrypto", True)])
+def test_missing_extension_is_no_fault_of_the_migration(name: str, *, is_added: bool) -> None:
+    """The server that runs here came without it; one that `testbay servers add` brings has those of contrib alone."""
+    failed = sql._failed(Path("1.sql"), f'psql:1.sql:1: ERROR:  extension "{name}" is not available\n')
 
-    assert sql._failed(Path("1.sql"), said).what == (
-        "this PostgreSQL server has no extension 'postgis', which 1.sql asks for"
-    )
+    assert failed.what == f"this PostgreSQL server has no extension {name!r}, which 1.sql asks for"
+    assert ("testbay servers add" in failed.todo) == is_added
