@@ -21,6 +21,10 @@ ADVICE = (
     "testbay was installed from a folder of this machine, which CI does not reach: fill in HOST, OWNER and COMMIT of a "
     "clone that it does, or call the workflow of that repository (`testbay explain your-ci`)"
 )
+NAMED = (
+    "a place from which CI can install testbay: this one was installed from a folder of this machine, and the project "
+    "names it among its packages: write a place there that CI reaches, such as git+https://HOST/OWNER/testbay@COMMIT"
+)
 
 
 def requirement() -> str | None:

@@ -127,7 +127,8 @@ def _lists(project: Project) -> list[str]:
 def _install(project: Project) -> str:
     """Compose the command that installs the project and testbay.
 
-    uv installs groups, and dependencies of a project that is not a package, which an old pip does not.
+    uv installs groups, and dependencies of a project that is not a package, which an old pip does not; of
+    `tool.uv.sources` pip knows nothing, and would look for a package of the workspace on an index.
     """
     groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
     extras = _extras(project, "project", "optional-dependencies")
@@ -138,24 +139,43 @@ def _install(project: Project) -> str:
         tool = "python -m pip install uv && uv pip install --system"
     elif is_built(project):
         words += [_editable(extras)]
-    if groups:
+    if groups or project.table("tool", "uv", "sources"):
         tool = "python -m pip install uv && uv pip install --system"
-    return " ".join([tool, *words, *groups, itself.requirement() or itself.TO_BE_FILLED_IN])
+    # Two places of one package cannot be installed: what the project says of testbay is the one.
+    ours = [] if names_testbay(project) else [itself.requirement() or itself.TO_BE_FILLED_IN]
+    return " ".join([tool, *words, *groups, *ours])
 
 
 def packages(project: Project) -> str:
     """Compose the arguments by which any version of pip installs the project's packages, quoted for a shell."""
     words = _requirements(project)
-    extras = _extras(project, "project", "optional-dependencies")
     if is_built(project):
-        words += [_editable(extras)]
-    elif table := project.table("project"):
-        named = [*_texts(table.get("dependencies"))]
-        named += [text for name in extras for text in _texts(project.table("project", "optional-dependencies")[name])]
-        words += map(shlex.quote, named)
-    groups = project.table("dependency-groups")
-    words += [shlex.quote(text) for name in _extras(project, "dependency-groups") for text in _members(groups, name)]
+        words += [_editable(_extras(project, "project", "optional-dependencies"))]
+    else:
+        words += map(shlex.quote, _of_project(project))
+    words += map(shlex.quote, _of_groups(project))
     return " ".join(dict.fromkeys(words))  # groups that include each other name a package twice
+
+
+def names_testbay(project: Project) -> bool:
+    """Return whether testbay is among the packages that are installed for the project."""
+    lines = [line for name in _lists(project) if name.endswith(".txt") for line in project.text(name).splitlines()]
+    named = [*lines, *tables.requirements(project, built=False), *_of_project(project), *_of_groups(project)]
+    return any(re.match(r"testbay(?![\w.-])", text.strip()) for text in named)
+
+
+def _of_project(project: Project) -> list[str]:
+    extras = project.table("project", "optional-dependencies")
+    lists = [
+        project.table("project").get("dependencies"),
+        *map(extras.get, _extras(project, "project", "optional-dependencies")),
+    ]
+    return [text for one in lists for text in _texts(one)]
+
+
+def _of_groups(project: Project) -> list[str]:
+    groups = project.table("dependency-groups")
+    return [text for name in _extras(project, "dependency-groups") for text in _members(groups, name)]
 
 
 def _requirements(project: Project) -> list[str]:

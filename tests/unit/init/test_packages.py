@@ -66,6 +66,9 @@ def test_ci_installs_no_stranger_of_the_same_name(tmp_path: Path, monkeypatch: p
         ),
         pytest.param(APP + GROUPS, "a", "-e . ruff mypy", f"{UV} -e . --group dev", id="groups"),
         pytest.param("", "a b", "", PIP, id="nothing-is-named"),
+        pytest.param(
+            APP + "[tool.uv.sources]\nfastapi = {workspace = true}\n", "a", "-e .", f"{UV} -e .", id="a-workspace"
+        ),
     ],
 )
 def test_a_project_is_installed_as_its_files_say(
@@ -102,6 +105,23 @@ def test_what_only_another_tool_reads_is_installed_too(tmp_path: Path, name: str
 
     assert workflow.packages(project) == packages
     assert f" install {packages} 'testbay[embedded]'\n" in workflow.text(project)
+
+
+@pytest.mark.usefixtures("from_an_index")
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("requirements.txt", "x\ntestbay[embedded] @ git+https://h/o/testbay@1\n", f"{PIP} -r requirements.txt\n"),
+        ("pyproject.toml", "[dependency-groups]\ndev = ['testbay>=0.1']\n", f"{UV} --group dev\n"),
+        ("requirements.txt", "testbay-x\n", f"{PIP} -r requirements.txt 'testbay[embedded]'\n"),
+    ],
+)
+def test_testbay_is_installed_from_where_the_project_says(tmp_path: Path, name: str, text: str, line: str) -> None:
+    """No installer takes one package from two places."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "testbay.toml").touch()
+
+    assert f"run: {line}" in workflow.text(Project(root=tmp_path))
 
 
 @pytest.mark.parametrize(
