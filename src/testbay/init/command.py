@@ -5,7 +5,7 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.init import installed, itself, manifest, servers, testing, workflow
-from testbay.init.project import Project
+from testbay.init.project import Project, listed
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
@@ -35,7 +35,7 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
     if ci:
         write(workflow.file(project), workflow.text(project), voice)
         if not itself.requirement():
-            voice.say(f"not found: {itself.ADVICE}")
+            voice.say(f"not found: {itself.NAMED if workflow.names_testbay(project) else itself.ADVICE}")
     if existing is None and not runs:
         voice.say("next: testbay run")
 
@@ -43,8 +43,8 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     if inner := project.only_inner:
         raise ManifestError(
-            f"{project.root}: the program is in {' and '.join(inner)}: nothing was written",
-            why="this folder names no package and has no Python file outside of those",
+            f"{project.root}: the program is in {listed(inner)}: nothing was written",
+            why="this folder has no Python file outside of those, and no package of its own",
             todo=f"cd {inner[0].rstrip('/')} && testbay init; so in each (a compose file here serves all)",
         )
     made = manifest.draft(project, environ)
@@ -80,9 +80,19 @@ def write(file: Path, text: str, voice: Voice) -> None:
             voice.say(f"kept:  {file} (it was there)")
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as made:
-            made.write(text)
+        _make(file, text)
     except OSError as error:
         todo = "see ls -ld on its folder, and df -h"
         raise ManifestError(f"{file} cannot be written", why=str(error.strerror), todo=todo) from None
     voice.say(f"wrote: {file}")
+
+
+def _make(file: Path, text: str) -> None:
+    """Write a new file; a part of it, as on a full disk, would be kept by the next call as a file that was there."""
+    made = file.open("x", encoding="utf-8")
+    try:
+        with made:
+            made.write(text)
+    except OSError:
+        file.unlink()
+        raise

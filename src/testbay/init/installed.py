@@ -46,7 +46,6 @@ _SCRIPTS = ("setup.py", "noxfile.py", "fabfile.py", "locustfile.py", "conf.py", 
 _ASIDE = {"docs", "doc", "scripts", "examples", "example", "notebooks", "bench", "benchmarks", "tools", "deploy"}
 _SHOWN = 5
 _CLIENTS = {"postgres": "psycopg", "dragonfly": "redis", "nats": "nats"}
-_ALONE = "pip install pytest-django"
 
 
 def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[str] = ()) -> list[str]:
@@ -81,10 +80,11 @@ def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
 
 def _without_pytest(project: Project, folder: Path, python: Path, lacking: Collection[str]) -> str:
     """Describe a virtual environment of the project that lacks pytest, and maybe packages of the project."""
-    others = f" and {', '.join(sorted(lacking)[:_SHOWN])}" if lacking else ""
+    named = sorted({*lacking} - {"pytest"})[:_SHOWN]
+    others = f" and {', '.join(named)}" if named else ""
     words = [] if project.has("pytest") and lacking else ["pytest"]
     words += [] if project.has("pytest-cov") and lacking else ["pytest-cov"]
-    first = f"{_command(project, sorted(lacking))} {' '.join(words)}".strip() if lacking else ""
+    first = f"{_command(project, python, sorted(lacking))} {' '.join(words)}".strip() if lacking else ""
     command = first or f"{installer(python)} {' '.join(words)}"
     return f"pytest{others} in {folder}, the project's environment: {command}"
 
@@ -97,7 +97,7 @@ def _of_imports(
     named = sorted(set(lacking) - set(unnamed))
     if named and not passed:
         more = " …" if len(named) > _SHOWN else ""
-        yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, named)}"
+        yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, python, named)}"
     if unnamed and not passed:
         shown = ", ".join(f"{name} ({imported[name]})" for name in sorted(unnamed)[:_SHOWN])
         yield f"{shown} in {python}: imported, and no file of the project names a package like it"
@@ -113,7 +113,8 @@ def _is_named(name: str, project: Project) -> bool:
 def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:
     """Describe missing packages that no source imports, but its tests need."""
     if "pytest_django" in lacking:
-        yield f"pytest_django in {python}: {_command(project, []) if project.has('pytest-django') else _ALONE}"
+        named = _command(project, python, []) if project.has("pytest-django") else ""
+        yield f"pytest_django in {python}: {named or f'{installer(python)} pytest-django'}"
     if "greenlet" in lacking:
         yield f"greenlet in {python}, which SQLAlchemy's asyncio needs: {installer(python)} greenlet"
     if clients := sorted(lacking - {"pytest_django", "greenlet"}):
@@ -121,12 +122,12 @@ def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str
         yield f"{', '.join(clients)} in {python}, for the fixtures of the first test: {installer(python)} {words}"
 
 
-def _command(project: Project, lacking: list[str]) -> str:
+def _command(project: Project, python: Path, lacking: list[str]) -> str:
     """Compose the command that installs the project's packages, as its files name them."""
     tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
     named = workflow.packages(project)
     others = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in lacking)
-    return tool or f"pip install {named or others}"
+    return tool or f"{installer(python)} {named or others}"
 
 
 def _imported(project: Project, source: Source) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from testbay.init import addresses, entry, insisted, migrations, servers, settingsfiles, testing, variables
 from testbay.init.addresses import FixedAddress
-from testbay.init.project import Finding, Project
+from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
 
 FILE = "testbay.toml"
@@ -102,10 +102,10 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
     lines = [f"a compose file to use: {text}" for text in found.refused]
     if not project.packages and (inner := project.inner):
         lines.append(
-            f"packages of this folder; {' and '.join(inner)} name some: `testbay init` there, if that is the program"
+            f"packages of this folder; {listed(inner)} name some: `testbay init` there, if that is the program"
         )
     if project.packages and not found.needs and project.inner:
-        lines.append(f"servers for {' and '.join(project.inner)}: `testbay init` there, if that is the program")
+        lines.append(f"servers for {listed(project.inner)}: `testbay init` there, if that is the program")
     if found.others:
         others = ", ".join(found.others)
         lines.append(f"a server of testbay's own for {others}: `also` starts it in Docker, or the tests do without")

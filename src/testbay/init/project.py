@@ -17,6 +17,7 @@ from testbay.init import packages
 
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
+_NAMED = 5
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
@@ -149,13 +150,14 @@ class Project:
         patterns = [depth + name for depth in ("*/", "*/*/") for name in _NAMES_PACKAGES]
         files = [file for pattern in patterns for file in self.root.glob(pattern)]
         folders = sorted({file.parent.relative_to(self.root) for file in files})
-        return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)][:5]
+        return [f"{folder}/" for folder in folders if not _PASSED_OVER & set(folder.parts)]
 
     @property
     def only_inner(self) -> list[str]:
-        """The folders with packages of their own; empty if packages or sources are outside of them."""
+        """The folders with packages of their own; empty if sources or packages, but a workspace's, are outside."""
         outside = [s for s in self.sources if not str(s.path).startswith(tuple(self.inner))]
-        return [] if self.packages or outside else self.inner
+        own = self.packages and not self.table("tool", "uv", "workspace")
+        return [] if own or outside else self.inner
 
     @cached_property
     def sources(self) -> list[Source]:
@@ -205,6 +207,11 @@ class Project:
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
                     found.setdefault(match[1], (_value(match[2].strip()), name))
         return found
+
+
+def listed(folders: list[str]) -> str:
+    """Name the first of these folders, for a message."""
+    return " and ".join(folders[:_NAMED]) + (" …" if len(folders) > _NAMED else "")
 
 
 def _value(text: str) -> str:

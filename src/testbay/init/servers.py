@@ -179,9 +179,10 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
         selection.select(reading, found)
     except ManifestError as error:
         return _Seen(names=names, images=images, refused=f"{error.what} ({error.why or error.todo})")
-    mounts = [volume for service in reading.services if room_of(service) in found for volume in service.volumes]
+    mounts = [v for s in reading.services if room_of(s) in found for v in (*s.built.copied, *s.volumes)]
     scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
-    others = tuple(f"{s.key} ({s.image})" for s in reading.services if _OTHER_SERVERS.search(s.image.lower()))
+    started = filter(reading.is_active, reading.services)
+    others = tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower()))
     return _Seen(
         names=names, images=images, scripts=scripts, others=others, database=_database(reading.services, found)
     )

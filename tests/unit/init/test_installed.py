@@ -1,13 +1,16 @@
 """What the Python of the tests has of what the project imports."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from tests.unit.init.conftest import add
 
 from testbay.init import installed
 from testbay.init.project import Project
+from testbay.manifest.environments import installer
 
+PIP = installer(Path(sys.executable))
 SOURCES = {
     "app/main.py": "import os\nimport app.db\nimport notthere\ntry:\n    import northis\nexcept ImportError: ...\n"
 }
@@ -16,8 +19,8 @@ SOURCES = {
 @pytest.mark.parametrize(
     ("files", "names", "command"),
     [
-        ({}, "notthere", "pip install notthere"),
-        ({"requirements.txt": "notthere"}, "notthere", "pip install -r requirements.txt"),
+        ({}, "notthere", f"{PIP} notthere"),
+        ({"requirements.txt": "notthere"}, "notthere", f"{PIP} -r requirements.txt"),
         ({"uv.lock": ""}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
         (
@@ -27,7 +30,7 @@ SOURCES = {
                 "b.py": "import mine",
             },
             "mine, notthere",
-            "pip install -e .",
+            f"{PIP} -e .",
         ),
     ],
 )
@@ -55,9 +58,7 @@ def test_django_needs_its_plugin(project: Project) -> None:
     """Plain pytest does not set Django up."""
     files = {"manage.py": "import django", "requirements.txt": "Django", "django.py": ""}
 
-    assert installed.absent(add(project, files), {}) == [
-        f"pytest_django in {sys.executable}: pip install pytest-django"
-    ]
+    assert installed.absent(add(project, files), {}) == [f"pytest_django in {sys.executable}: {PIP} pytest-django"]
 
 
 def test_an_environment_without_pytest_is_said(project: Project) -> None:
@@ -70,12 +71,13 @@ def test_an_environment_without_pytest_is_said(project: Project) -> None:
 
 def test_an_empty_environment_needs_all_packages(project: Project) -> None:
     """Not pytest alone: the project's own command installs the rest."""
-    found = add(project, {"a.py": "import notthere", "requirements.txt": "notthere\npytest\npytest-cov\n"})
+    found = add(project, {"a.py": "import notthere, pytest", "requirements.txt": "notthere\npytest\npytest-cov\n"})
     (project.root / ".venv/bin").mkdir(parents=True)
     (project.root / ".venv/bin/python").symlink_to(sys.executable)
+    command = f"{project.root}/.venv/bin/python -m pip install"
 
     assert installed.absent(found, {}) == [
-        f"pytest and notthere in {project.root}/.venv, the project's environment: pip install -r requirements.txt"
+        f"pytest and notthere in {project.root}/.venv, the project's environment: {command} -r requirements.txt"
     ]
 
 
@@ -86,7 +88,7 @@ def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -
     )
 
     assert installed.absent(found, {}) == [
-        f"nothere_jwt in {sys.executable}: pip install -r requirements.txt",
+        f"nothere_jwt in {sys.executable}: {PIP} -r requirements.txt",
         f"notthere (log.py) in {sys.executable}: imported, and no file of the project names a package like it",
     ]
 
@@ -96,4 +98,4 @@ def test_the_projects_own_package_is_installed_as_such(project: Project) -> None
     files = {"pyproject.toml": '[build-system]\nrequires = ["x"]\n[project]\nname = "q"\ndependencies = ["json5x"]'}
     files |= {"src/mine/a.py": "", "tests/test_a.py": "import mine"}
 
-    assert installed.absent(add(project, files), {}) == [f"mine in {sys.executable}: pip install -e ."]
+    assert installed.absent(add(project, files), {}) == [f"mine in {sys.executable}: {PIP} -e ."]

@@ -1,6 +1,7 @@
 """What `testbay init` reads in a project's files: nothing is executed, and nothing of a stranger's stops it."""
 
 import os
+import resource
 
 import pytest
 from tests.unit.init.conftest import add
@@ -82,11 +83,15 @@ def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:
     assert (found.images, found.refused) == ({"postgres": "postgres:15"}, ())
 
 
-def test_migrations_that_the_server_runs_itself_are_not_run_twice(project: Project) -> None:
-    """A folder of the init scripts' own is mounted by many a project."""
-    compose = "services: {db: {image: postgres, volumes: ['./migrations:/docker-entrypoint-initdb.d']}}"
+@pytest.mark.parametrize(
+    "server", ["image: postgres, volumes: ['./migrations:/docker-entrypoint-initdb.d']", "build: ."]
+)
+def test_migrations_that_the_server_runs_itself_are_not_run_twice(project: Project, server: str) -> None:
+    """A folder of the init scripts' own is mounted, or built into the image, by many a project."""
+    dockerfile = "FROM postgres:16\nCOPY migrations /docker-entrypoint-initdb.d\n"
+    files = {"compose.yaml": f"services: {{db: {{{server}}}}}", "Dockerfile": dockerfile, "migrations/1.sql": ""}
 
-    made = manifest.draft(add(project, {"compose.yaml": compose, "migrations/1.sql": "", "a.py": "x = 1"}), {})
+    made = manifest.draft(add(project, files | {"a.py": "x = 1"}), {})
 
     assert lines(made.keys)[1:] == ['needs = ["postgres"]', 'tests = "tests"']
     assert not [line for line in made.missing if "migrations" in line]
@@ -268,12 +273,11 @@ def test_the_compose_file_of_the_repository_serves_a_folder_in_it(project: Proje
     assert (found.needs, found.missing) == ({"postgres": "../compose.yaml: db (postgres)"}, False)
 
 
-def test_a_folder_of_several_programs_is_refused(project: Project) -> None:
+@pytest.mark.parametrize("own", ["", '[tool.uv.workspace]\nmembers = ["apps/*"]\n[dependency-groups]\ndev = ["ruff"]'])
+def test_a_folder_of_several_programs_is_refused(project: Project, own: str) -> None:
     """Each has its own manifest; nothing is written here."""
-    add(
-        project,
-        {"compose.yaml": "", "apps/a/pyproject.toml": "", "apps/b/requirements.txt": "", "apps/a/a.py": "x = 1"},
-    )
+    files = {"compose.yaml": "", "apps/a/pyproject.toml": "", "apps/b/requirements.txt": "", "apps/a/a.py": "x = 1"}
+    add(project, files | {"pyproject.toml": own})
 
     with pytest.raises(ManifestError) as refused:
         command.execute(project.root, {}, Voice())
@@ -306,7 +310,8 @@ def test_packages_are_found_whatever_installs_them(project: Project, file: str, 
 
 def test_servers_that_testbay_does_not_know_are_named(project: Project) -> None:
     """Tests that need one would fail for a reason that their errors do not tell."""
-    compose = "services: {db: {image: 'mysql:8'}, mq: {image: rabbitmq}, web: {image: nginx}}"
+    compose = "services: {db: {image: 'mysql:8'}, mq: {image: rabbitmq}, web: {image: nginx}"
+    compose += ", mail: {image: mailhog/mailhog, profiles: [tools]}}"
 
     made = manifest.draft(add(project, {"compose.yaml": compose}), {})
 
@@ -372,3 +377,17 @@ def test_an_example_file_names_variables_that_no_source_does(project: Project) -
 
     assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
     assert list(made.servers.needs) == ["postgres"]
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_not_left(project: Project) -> None:
+    """Half a manifest would be kept by the next `testbay init`, as one that was there."""
+    file, (soft, hard) = project.root / "testbay.toml", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+
+    try:
+        with pytest.raises(ManifestError) as failed:
+            command.write(file, "service = 'a'\n", Voice())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert (failed.value.why, file.exists()) == ("File too large", False)

@@ -131,3 +131,8 @@ class ComposeFile:
     reader: str = "testbay"
     active_profiles: frozenset[str] = frozenset()
     definition: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def is_active(self, service: ComposeService) -> bool:
+        """Return whether a service belongs to no profile, or to one that is active."""
+        active = self.active_profiles
+        return not service.profiles or "*" in active or bool(active & set(service.profiles))

@@ -88,8 +88,7 @@ class _Choice:
 
     def is_active(self, service: ComposeService) -> bool:
         """Return whether a plain `docker compose up` starts it."""
-        active = self._reading.active_profiles
-        return not service.profiles or "*" in active or bool(active & set(service.profiles))
+        return self._reading.is_active(service)
 
     def server(self, need: str) -> ComposeService:
         """The service that is a dependency."""
