@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
+_OF_PAGES = re.compile(r"(^|[-_.])docs?$")  # requirements/docs.txt: the documentation's, which imports all there is
 _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
 
 
@@ -51,9 +52,12 @@ def extras(project: Readable) -> dict[str, str]:
 
 
 def requirement_files(root: Path, ending: str = "txt") -> list[str]:
-    """List the files of requirements at the root and in `requirements/`: for pip, or with `in` for pip-compile."""
+    """List the files of requirements at the root and in `requirements/`: for pip, or with `in` for pip-compile.
+
+    Those of the documentation are not among them.
+    """
     files = [*root.glob(f"requirements*.{ending}"), *root.glob(f"requirements/*.{ending}")]
-    return sorted(str(file.relative_to(root)) for file in files)
+    return sorted(str(file.relative_to(root)) for file in files if not _OF_PAGES.search(file.stem))
 
 
 def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:

@@ -64,9 +64,12 @@ class _Meaning:
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
     given = makefile.for_tests(project)
+    removed = _removed(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         meaning = _meaning(read, example)
+        if meaning and meaning.need in needs and read.name in removed.get(meaning.need, ()):
+            continue
         if meaning and meaning.need in needs:
             value = _template(meaning, project, sync="SYNC" in read.name.upper().split("_"))
             if _EXPORTED.get(read.name) != value:
@@ -83,6 +86,30 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
         unread = Read(name=name, default="", required=False, where="")
         if not (known[name] if name in known else _meaning(unread, value)):  # an address leads to a server of testbay's
             yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
+
+
+def _removed(project: Project) -> dict[str, list[str]]:
+    """Map a server whose address the tests have in a variable of their own to the variables that they remove.
+
+    Tests of a library do so with the variables of its users. One with a default may lead the program elsewhere: it
+    does not count.
+    """
+    tests = {str(source.path): source.text for source in project.sources if source.is_test}
+    found: dict[str, list[str]] = {}
+    for need in {meaning.need for read, meaning in _meant(project) if _is_whole(meaning) and _file(read) in tests}:
+        texts = [text for text in tests.values() if "delenv(" in text]
+        meant = [read for read, meaning in _meant(project) if meaning.need == need and _file(read) not in tests]
+        optional = [read.name for read in meant if not read.required and not read.default]
+        found[need] = [name for name in optional if any(f'"{name}"' in text or f"'{name}'" in text for text in texts)]
+    return found
+
+
+def _is_whole(meaning: _Meaning) -> bool:
+    return meaning.kind in ("url", "address")
+
+
+def _file(read: Read) -> str:
+    return read.where.rpartition(":")[0]
 
 
 def _guess(read: Read) -> str:
@@ -113,6 +140,8 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(example or read.default) else kind
+    if kind != "url" and (example or read.default).startswith("sqlite") and _WORDS["postgres"] & set(words):
+        return _Meaning(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None
     if read.client:
@@ -175,7 +204,7 @@ def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
 
 def led(project: Project) -> set[str]:
     """Name the files that read a server's whole address from a variable."""
-    return {read.where.rpartition(":")[0] for read, meaning in _meant(project) if meaning.kind in ("url", "address")}
+    return {_file(read) for read, meaning in _meant(project) if _is_whole(meaning)}
 
 
 def portless(project: Project) -> dict[str, str]:

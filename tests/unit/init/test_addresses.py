@@ -133,6 +133,13 @@ def test_an_extra_names_a_server(project: Project, requirement: str, need: str) 
     assert list(found.needs) == ([need] if need else [])
 
 
+def test_requirements_of_the_documentation_name_no_server(project: Project) -> None:
+    """They hold whatever its examples import."""
+    files = {"requirements/docs.txt": "celery", "requirements-doc.txt": "nats-py", "requirements/test.txt": "psycopg"}
+
+    assert list(servers.servers(add(project, files), {}).needs) == ["postgres"]
+
+
 def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
     """Such a program never sees the servers of its tests."""
     made = manifest.draft(add(project, {".env": "", "a.py": "load_dotenv(override=True)"}), {})
@@ -167,6 +174,28 @@ def test_containers_that_a_variable_makes_needless_are_not_said(project: Project
 
     assert [line.key for line in made.env] == ["EXTERNAL_POSTGRES_DSN"]
     assert not [line for line in made.missing if "containers" in line]
+
+
+@pytest.mark.parametrize(
+    ("default", "test", "lines"),
+    [
+        ("", "", ["SHOP_DSN", "TEST_DSN"]),
+        ("", "monkeypatch.delenv('SHOP_DSN')", ["TEST_DSN"]),
+        (', "postgresql://db/shop"', "monkeypatch.delenv('SHOP_DSN')", ["SHOP_DSN", "TEST_DSN"]),
+    ],
+)
+def test_a_variable_that_tests_remove_is_left_to_them(
+    project: Project, default: str, test: str, lines: list[str]
+) -> None:
+    """Their own one leads them; a default may lead the program to a server that is none of testbay's."""
+    files = {
+        "shop.py": f'DSN = os.environ.get("SHOP_DSN"{default})',
+        "tests/conftest.py": 'DSN = os.environ.get("TEST_DSN")',
+        "tests/test_shop.py": test,
+    }
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg"} | files), {})
+
+    assert [line.key for line in made.env] == lines
 
 
 PARTS = 'U = "me"\nH = "localhost"\n'
