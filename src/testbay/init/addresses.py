@@ -31,6 +31,8 @@ _WORDS = {"dbname": "db", "database": "db", "name": "db", "username": "user", "h
 _LAST_PORT = 65_535
 _KEYS = ("host", "port", "user", "password", "db")
 _OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
+_ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
+_ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
 _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
 
 
@@ -111,8 +113,7 @@ def _of_node(node: ast.AST, read: Callable[[ast.expr], str], where: str) -> Iter
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
         yield from of_text(read(node), where)
     elif isinstance(node, ast.Call):
-        words = {word.arg: read(word.value) for word in node.keywords if word.arg}
-        named = _known(words)
+        named = _known(_words_of(node, read))
         if need := _of_call(node, named):
             yield from _address(need, named, where)
         elif last(node.func) == "format":
@@ -141,11 +142,27 @@ def _known(words: Mapping[str, str]) -> dict[str, str]:
 def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
     """Name the server that a call makes a client for; empty for another call. Without arguments the default applies."""
     name, bare = last(call.func), not call.args and not call.keywords
-    if name in _OF_REDIS and (bare or named.get("host")):
+    if _is_of_redis(call, named):
         return "dragonfly"
     if bare and name == "connect" and isinstance(call.func, ast.Attribute) and last(call.func.value) == "nats":
         return "nats"
     return "postgres" if name in _OF_POSTGRES and named.get("host") and {"db", "user"} & named.keys() else ""
+
+
+def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]:
+    """Read the arguments of a call; the first two without a keyword are host and port of a client of Redis."""
+    words = {word.arg: read(word.value) for word in call.keywords if word.arg}
+    if last(call.func) in _OF_REDIS:
+        return dict(zip(("host", "port"), map(read, call.args), strict=False)) | words
+    return words
+
+
+def _is_of_redis(call: ast.Call, named: Mapping[str, str]) -> bool:
+    """Return whether a call makes a client of Redis that connects where its arguments say, or at the default."""
+    words = {word.arg for word in call.keywords}
+    if last(call.func) not in _OF_REDIS or None in words or any(isinstance(arg, ast.Starred) for arg in call.args):
+        return named.get("host") in _LOCAL and _ONLY_OF_REDIS in words
+    return not words & _ELSEWHERE
 
 
 def _of_dict(text: str, named: Mapping[str, str]) -> str:
@@ -154,7 +171,7 @@ def _of_dict(text: str, named: Mapping[str, str]) -> str:
         return ""
     if "postgres" in text or named.get("port") == "5432":
         return "postgres"
-    return "dragonfly" if named.get("port") == "6379" else ""
+    return "dragonfly" if named.get("port") == "6379" or _ONLY_OF_REDIS in named else ""
 
 
 def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedAddress]:

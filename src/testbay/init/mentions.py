@@ -12,6 +12,8 @@ _PATCHED = re.compile(
     r"patch(?:\.object|\.dict)?\(\s*[^()]*(redis|valkey|psycopg|asyncpg|nats|connect|engine|pool)", re.IGNORECASE
 )
 _IMPORT = "import nats"
+# A test about a server that does not answer: at its address there has to be none.
+_DOWN = re.compile(r"(^|_)(down|unavailable|unreachable|refused|offline|dead|outage|no_(redis|server|connection))(_|$|\.)")
 _TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock", re.IGNORECASE)
 
 
@@ -19,13 +21,19 @@ def mentioned(source: Source) -> set[ast.AST]:
     """Collect the nodes of a test whose addresses are not those of servers it connects to."""
     if source.tree is None:
         return set()
-    if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text):
+    if any(name in source.imports for name in _STAND_INS) or _PATCHED.search(source.text) or _is_down(source.path.name):
         return set(source.nodes)
     found: set[ast.AST] = set()
     for node in source.nodes:
-        if isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _only_mentions(node, source)):
+        is_call = isinstance(node, ast.Call) and _only_mentions(node, source)
+        is_down = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_down(node.name)
+        if is_call or is_down or isinstance(node, ast.Compare):
             found |= set(ast.walk(node))
     return found
+
+
+def _is_down(name: str) -> bool:
+    return bool(_DOWN.search(name.lower()))
 
 
 def _only_mentions(call: ast.Call, source: Source) -> bool:

@@ -58,3 +58,11 @@ def test_a_connection_string_is_an_address(project: Project) -> None:
     found = add(project, {"a.py": 'import os\nA = os.getenv("DB_CONNECTION_STRING")\n'})
 
     assert [line.value for line in variables.environment(found, {"postgres": ""})] == ['"{postgres.url}"']
+
+
+def test_a_sentinel_and_a_cluster_are_other_servers(project: Project) -> None:
+    """Tests that skip themselves where there is none would fail with a Redis at its address."""
+    names = ("REDIS_PORT", "REDIS_SENTINEL_PORT", "REDIS_CLUSTER_URL")
+    found = add(project, {"a.py": "".join(f"os.getenv({name!r})\n" for name in names)})
+
+    assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["REDIS_PORT"]
