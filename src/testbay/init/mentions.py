@@ -13,7 +13,9 @@ _PATCHED = re.compile(
 )
 _IMPORT = "import nats"
 # A test about a server that does not answer: at its address there has to be none.
-_DOWN = re.compile(r"(^|_)(down|unavailable|unreachable|refused|offline|dead|outage|no_(redis|server|connection))(_|$|\.)")
+_DOWN = re.compile(
+    r"(^|_)(down|unavailable|unreachable|refused|offline|dead|outage|no_(redis|server|connection))(_|$|\.)"
+)
 _TAKES_TEXT = re.compile(r"pars|split|valid|redact|mask|raises|assert|patch|Mock", re.IGNORECASE)
 
 
