@@ -140,9 +140,18 @@ class Project:
             return named, "pyproject.toml"
         if match := re.search(r"^\[metadata\][^\[]*?^name\s*=\s*(\S+)", self.text("setup.cfg"), re.MULTILINE):
             return match[1], "setup.cfg"
-        if match := re.search(r"""setup\([^()]*?\bname\s*=\s*["']([\w.-]+)["']""", self.text("setup.py")):
-            return match[1], "setup.py"
+        said = self.text("setup.py")
+        if match := re.search(r"""setup\([^()]*?\bname\s*=\s*(?:(\w+)|["']([\w.-]+)["'])""", said):
+            held = match[1] and re.search(rf"""^{match[1]}\s*=\s*["']([\w.-]+)["']""", said, re.MULTILINE)
+            name = held[1] if held else match[2]
+            return (name, "setup.py") if name else ("", "")
         return "", ""
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the project is published for others: it has classifiers, for a package index."""
+        tables = [self.table("project"), self.table("tool", "poetry")]
+        return any("classifiers" in held for held in (*tables, self.text("setup.cfg"), self.text("setup.py")))
 
     @cached_property
     def inner(self) -> list[str]:

@@ -65,11 +65,11 @@ class _Meaning:
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
     given = makefile.for_tests(project)
-    removed = _removed(project)
+    of_users = _of_users(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         meaning = _meaning(read, example)
-        if meaning and meaning.need in needs and read.name in removed.get(meaning.need, ()):
+        if read.name in of_users:
             continue
         if meaning and meaning.need in needs:
             value = _template(meaning, project, sync="SYNC" in read.name.upper().split("_"))
@@ -89,20 +89,19 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
 
 
-def _removed(project: Project) -> dict[str, list[str]]:
-    """Map a server whose address the tests have in a variable of their own to the variables that they remove.
+def _of_users(project: Project) -> set[str]:
+    """Name the variables of a library's users, where its tests have the address in a variable of their own.
 
-    Tests of a library do so with the variables of its users. One with a default may lead the program elsewhere: it
-    does not count.
+    To the tests they are further addresses, which change what they test. One with a default may lead the program
+    elsewhere: it does not count.
     """
-    tests = {str(source.path): source.text for source in project.sources if source.is_test}
-    found: dict[str, list[str]] = {}
-    for need in {meaning.need for read, meaning in _meant(project) if _is_whole(meaning) and _file(read) in tests}:
-        texts = [text for text in tests.values() if "delenv(" in text]
-        meant = [read for read, meaning in _meant(project) if meaning.need == need and _file(read) not in tests]
-        optional = [read.name for read in meant if not read.required and not read.default]
-        found[need] = [name for name in optional if any(f'"{name}"' in text or f"'{name}'" in text for text in texts)]
-    return found
+    if not project.is_library:
+        return set()
+    tests = {str(source.path) for source in project.sources if source.is_test}
+    meant = list(_meant(project))
+    led = {meaning.need for read, meaning in meant if _is_whole(meaning) and _file(read) in tests}
+    optional = [(read, meaning) for read, meaning in meant if not read.required and not read.default]
+    return {read.name for read, meaning in optional if meaning.need in led and _file(read) not in tests}
 
 
 def _is_whole(meaning: _Meaning) -> bool:
@@ -150,6 +149,7 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     if words[-1] in _WORDS["nats"] or (len(words) == 1 and kind not in ("", "url")):
         return None
     before = set(words[:-1]) or set(words)
+    before -= set() if kind == "url" else {"CELERY"}  # CELERY_RDB_PORT is its debugger's
     is_dsn = words[-1] == "DSN" and not _TRACKERS & set(words)
     is_named = words[-1] in _DATABASE and _NAME.fullmatch(example or read.default)
     alone = "postgres" if is_dsn or is_named else ""

@@ -184,21 +184,21 @@ def test_containers_that_a_variable_makes_needless_are_not_said(project: Project
 
 
 @pytest.mark.parametrize(
-    ("default", "test", "lines"),
+    ("setup", "default", "lines"),
     [
         ("", "", ["SHOP_DSN", "TEST_DSN"]),
-        ("", "monkeypatch.delenv('SHOP_DSN')", ["TEST_DSN"]),
-        (', "postgresql://db/shop"', "monkeypatch.delenv('SHOP_DSN')", ["SHOP_DSN", "TEST_DSN"]),
+        ("setup(classifiers=[])", "", ["TEST_DSN"]),
+        ("setup(classifiers=[])", ', "postgresql://db/shop"', ["SHOP_DSN", "TEST_DSN"]),
     ],
 )
-def test_a_variable_that_tests_remove_is_left_to_them(
-    project: Project, default: str, test: str, lines: list[str]
+def test_variables_of_a_librarys_users_are_left_to_them(
+    project: Project, setup: str, default: str, lines: list[str]
 ) -> None:
-    """Their own one leads them; a default may lead the program to a server that is none of testbay's."""
+    """The tests have one of their own; a default may lead the library to a server that is none of testbay's."""
     files = {
+        "setup.py": setup,
         "shop.py": f'DSN = os.environ.get("SHOP_DSN"{default})',
         "tests/conftest.py": 'DSN = os.environ.get("TEST_DSN")',
-        "tests/test_shop.py": test,
     }
     made = manifest.draft(add(project, {"requirements.txt": "psycopg"} | files), {})
 

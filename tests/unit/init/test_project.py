@@ -131,6 +131,7 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'getenv("POSTGRES_PORT")', ""),
         ("psycopg", 'getenv("REDIS_URL")', ""),
         ("redis", 'getenv("CELERY_BROKER_URL")', 'CELERY_BROKER_URL = "{dragonfly.url}"'),
+        ("redis", 'getenv("CELERY_RDB_PORT")', ""),
         ("redis", 'getenv("REDIS_PASSWORD")', 'REDIS_PASSWORD = "{dragonfly.password}"'),
         ("nats-py", 'getenv("NATS_SERVERS")', 'NATS_SERVERS = "{nats.url}"'),
         ("nats-py", "S = [f\"nats://{getenv('NATS_HOST')}\"]\nnats.connect(S)", 'NATS_HOST = "{nats.host}"'),
@@ -338,7 +339,9 @@ def test_what_only_shows_or_tries_demands_nothing(project: Project) -> None:
     )
     files = {"examples/app.py": "app = FastAPI()\n" + needed, "scripts/a.py": needed, "shop/tests/test_a.py": tested}
 
-    made = manifest.draft(add(project, files | {"setup.py": 'setup(name="a-shop", install_requires=["psycopg"])'}), {})
+    made = manifest.draft(
+        add(project, files | {"setup.py": 'NAME = "a-shop"\nsetup(name=NAME, install_requires=["psycopg"])'}), {}
+    )
 
     assert lines(made.keys) == ['service = "a_shop"', 'needs = ["postgres"]', 'tests = "shop/tests"']
     assert lines(made.env) == ['SHOP_PG_DSN = "{postgres.url}"']
