@@ -15,7 +15,8 @@ def main() -> None:
         return
     gc.set_threshold(50_000)  # the imports make many objects and no garbage: a tenth of their time was looking for it
     process.callers()  # before the imports: a parent that ends during them must not go unnoticed
-    from testbay.cli import app as cli
+    with process.ctrl_c_without_a_traceback():
+        from testbay.cli import app as cli
 
     cli.main()
 

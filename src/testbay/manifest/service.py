@@ -179,6 +179,9 @@ class Manifest(_Strict):
         for word in self.exports:
             if (needed := conventions.SETS[word][0]) not in self.needs:
                 raise ValueError(f"exports: {word!r} needs {needed!r} in needs")
+        for key, named in {"ports": [*self.ports], "services": [*self.services]}.items():
+            if unneeded := [name for name in named if name not in self.needs]:
+                raise ValueError(f"{key}: {unneeded[0]!r} is not in needs")
         for check in self.check:
             if strange := [name for name in check.without if name not in self.needs]:
                 raise ValueError(f"check {check.id!r}: without {strange[0]!r}, which is not in needs")

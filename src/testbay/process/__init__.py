@@ -16,6 +16,7 @@ from testbay.process.identity import (
 )
 from testbay.process.signals import (
     ctrl_c_for_the_command,
+    ctrl_c_without_a_traceback,
     ended_by,
     ending_signals,
     run_in_place,
@@ -32,6 +33,7 @@ __all__ = [
     "ProcessId",
     "callers",
     "ctrl_c_for_the_command",
+    "ctrl_c_without_a_traceback",
     "descendants",
     "die_with_parent",
     "end",

@@ -107,6 +107,18 @@ def ending_signals() -> list[signal.Signals]:
 
 
 @contextmanager
+def ctrl_c_without_a_traceback() -> Iterator[None]:
+    """Let Ctrl-C end this process at once, as long as it has nothing to undo: while it imports its modules."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # a shell's `&` ignores it, which stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def ctrl_c_for_the_command() -> Iterator[None]:
     """Leave Ctrl-C at a terminal to the command that runs there: psql drops a line, a debugger comes back.
 

@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
     [
         ("", "add-a-dependency   Add a dependency\n"),
         ("12", "## Exit 12: a server that does not get ready\n"),
+        ("1", "## Exit 1: tests failed\n"),
         ("20", "## Exit codes\n"),
         ("reference", "# Reference\n"),
         ("docs/reference.md#fixtures", "## Fixtures\n"),

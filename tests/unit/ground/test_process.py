@@ -206,6 +206,17 @@ def test_teardown_is_not_interrupted(number: signal.Signals) -> None:
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
+def test_ctrl_c_while_modules_are_imported_says_nothing() -> None:
+    """A traceback through a library is no answer to the first Ctrl-C; what a shell starts with `&` ignores it."""
+    code = (
+        "import signal; from testbay import process as p\nwith p.ctrl_c_without_a_traceback():\n signal.raise_signal(2)"
+    )
+    environ, behind = {**os.environ, "PYTHONPATH": SOURCE}, ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"']
+
+    assert process.run([sys.executable, "-c", code], env=environ) == Completed(-signal.SIGINT, "", "")
+    assert process.run([*behind, sys.executable, code], env=environ) == Completed(0, "", "")
+
+
 def test_nohup_is_respected() -> None:
     """Who starts a run, or a watcher, with nohup wants it to outlive the terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

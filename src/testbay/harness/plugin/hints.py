@@ -30,7 +30,7 @@ _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|
 _DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
-    "6379": ("dragonfly", "REDIS_URL"),
+    "6379": ("redis", "REDIS_URL"),
     "4222": ("nats", "NATS_URL"),
 }
 _LIMIT = 1000
@@ -84,7 +84,7 @@ def _usual_port(said: str) -> str:
         return ""  # it is there, and the test knows why it is refused
     return (
         f"testbay: the suite expects {name} on port {found[1]}, where nothing listens. "
-        f"`ports = {{ {name} = {found[1]} }}` in the manifest has `testbay run` put it there; "
+        f"With {name} in `needs`, `ports = {{ {name} = {found[1]} }}` in the manifest has `testbay run` put it there; "
         f"or let the suite read {variable}"
     )
 

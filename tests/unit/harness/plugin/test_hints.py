@@ -6,7 +6,7 @@ from testbay.harness.plugin import hints
 
 PORTS = "`ports = {{ {0} = {1} }}` in the manifest has `testbay run` put it there; or let the suite read {2}"
 REFUSED = [
-    (OSError("Error 111 connecting to localhost:6379. Connection refused."), ("dragonfly", 6379, "REDIS_URL")),
+    (OSError("Error 111 connecting to localhost:6379. Connection refused."), ("redis", 6379, "REDIS_URL")),
     (
         OSError('connection to server at "127.0.0.1", port 5432 failed: Connection refused'),
         ("postgres", 5432, "DATABASE_URL"),
