@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from testbay.init import addresses, mentions
 from testbay.init.addresses import FixedAddress
 from testbay.init.clients import maker
-from testbay.init.project import PYTEST_SECTIONS, Project
+from testbay.init.project import Project
 from testbay.init.settingsclasses import settings_classes
 from testbay.init.variable import last
+from testbay.manifest.testpaths import SECTIONS
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")
 
@@ -58,7 +59,7 @@ def _of_pytest_env(project: Project) -> Iterator[FixedAddress]:
     said = project.table("tool", "pytest", "ini_options").get("env")
     lists = [("pyproject.toml", said if isinstance(said, list) else str(said or "").splitlines())]
     lists += [("pyproject.toml", [f"{k}={v}" for k, v in project.table("tool", "pytest_env").items()])]
-    for file, section in PYTEST_SECTIONS:
+    for file, section in SECTIONS.items():
         lists.append((file, project.ini(file).get(section, "env", fallback="").splitlines()))
     for file, lines in lists:
         for name, _, value in (str(line).strip().partition("=") for line in lines):

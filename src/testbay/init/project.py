@@ -22,8 +22,6 @@ _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
-PYTEST_FILES = ("pytest.toml", ".pytest.toml")  # since pytest 9
-PYTEST_SECTIONS = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
 

@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
-from testbay.init.project import PYTEST_FILES, PYTEST_SECTIONS, Finding, Project
+from testbay.init.project import Finding, Project
+from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
@@ -40,11 +41,10 @@ _TESTS = {
 
 def tests(project: Project) -> Finding | None:
     """Find the folder of the tests: from pytest's settings, else a usual one; None without a test."""
-    for name, paths in _testpaths(project):
-        found = [path for path in paths if (project.root / path).is_dir()]
-        if found:
-            whole = os.path.commonpath(found) or "."
-            return Finding(key="tests", value=f'"{whole}"', source=f"{name}: testpaths")
+    name, paths = folders_of_tests(project.root)
+    if found := [path for path in paths if (project.root / path).is_dir()]:
+        whole = os.path.commonpath(found) or "."
+        return Finding(key="tests", value=f'"{whole}"', source=f"{name}: testpaths")
     for folder in _FOLDERS:
         inside = [source for source in project.sources if source.path.is_relative_to(folder)]
         if any(source.path.name.startswith("test_") or source.path.name.endswith("_test.py") for source in inside):
@@ -59,18 +59,6 @@ def tests(project: Project) -> Finding | None:
     own = not within or (not project.manage and Path(whole).name in ("tests", "test"))
     folder = whole if own else folder  # else another app may get tests of its own
     return Finding(key="tests", value=f'"{folder}"', source=str(inside[0].path)) if inside else None
-
-
-def _testpaths(project: Project) -> Iterator[tuple[str, list[str]]]:
-    """Yield each settings file of pytest that has `testpaths`, with the folders."""
-    tables = [("pyproject.toml", project.table("tool", "pytest", *inner)) for inner in (("ini_options",), ())]
-    for file, table in [*((file, project.toml(file).get("pytest")) for file in PYTEST_FILES), *tables]:
-        named = table.get("testpaths") if isinstance(table, dict) else None
-        if named:
-            yield file, [str(path) for path in named] if isinstance(named, list) else str(named).split()
-    for file, section in PYTEST_SECTIONS:
-        if paths := project.ini(file).get(section, "testpaths", fallback=""):
-            yield file, paths.split()
 
 
 def django_settings(project: Project) -> Finding | None:

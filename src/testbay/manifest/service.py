@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
+from testbay.manifest.testpaths import folders_of_tests
 from testbay.text import nearest
 
 TESTS = ("tests/integration", "tests")
-_OF_PYTEST = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 class _Strict(BaseModel):
@@ -199,15 +199,9 @@ class Manifest(_Strict):
         own, shared = (self.root / name for name in TESTS)
         if own.is_dir():
             return own
-        return shared if shared.is_dir() and not _has_testpaths(self.root) else None
+        return shared if shared.is_dir() and not folders_of_tests(self.root)[1] else None
 
     @property
     def source_dir(self) -> Path:
         """The folder that coverage measures: `source`, else the service's src/, else its folder."""
         return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())
-
-
-def _has_testpaths(folder: Path) -> bool:
-    """Return whether pytest's settings there may say where the tests are; pytest reads them itself."""
-    files = (folder / name for name in _OF_PYTEST)
-    return any("testpaths" in file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())

@@ -92,6 +92,18 @@ def test_pytests_own_settings_stand(guest: Guest) -> None:
     assert "timeout: 77.0s" in done.lines
 
 
+def test_settings_beside_the_tests_do_not_replace_those_that_name_the_folder(guest: Guest) -> None:
+    """Plain `pytest` takes them from the file with `testpaths`, also where the manifest names the same folder."""
+    guest.write(
+        PROJECT | {"pytest.ini": "[pytest]\ntestpaths = tests\n", "tests/pytest.ini": "[pytest]\naddopts = --nope\n"}
+    )
+
+    done = guest.run("run", "--no-cov")
+
+    assert done.code == 0, done.out
+    assert json.loads(guest.run_json())["planned"] == ["tests/test_it.py::test_one", "tests/test_it.py::test_two"]
+
+
 def test_what_failed_last_runs_alone(guest: Guest) -> None:
     """With `--lf` the second run plans, runs and counts what the first one left red, as pytest by hand does."""
     guest.write({"tests/test_it.py": "def test_red():\n    assert 1 == 2\n\n\ndef test_green():\n    pass\n"})

@@ -220,8 +220,6 @@ def test_migrations_are_found(project: Project, files: dict[str, str], line: str
     [
         ({"pytest.ini": "[pytest]\ntestpaths = missing checks", "checks/a.py": ""}, "checks"),
         ({"pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = "checks"', "checks/a.py": ""}, "checks"),
-        ({"pyproject.toml": '[tool.pytest]\ntestpaths = ["checks"]', "checks/a.py": ""}, "checks"),
-        ({"pytest.toml": '[pytest]\ntestpaths = ["checks"]', "checks/a.py": ""}, "checks"),
         ({"demo/manage.py": "django", "shop/tests/test_a.py": ""}, "shop/tests"),
         ({"pytest.ini": "[pytest]\ntestpaths = a/t b/t", "a/t/x.py": "", "b/t/y.py": ""}, "."),
         ({"pytest.ini": "[pytest]\ntestpaths = a/t a/u", "a/t/x.py": "", "a/u/y.py": ""}, "a"),

@@ -18,6 +18,7 @@ from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import lifeline
 from testbay.harness.stack.stack import Stack
+from testbay.manifest.testpaths import folders_of_tests
 
 _PYTEST_PATIENCE_S = 10.0
 _LOOK_S = 0.25  # for what the servers have logged: looking takes its time from the tests
@@ -145,8 +146,12 @@ def _shard_argv(run: Run) -> list[str]:
 
 
 def _where(run: Run) -> str:
-    """Say where the tests are; pytest would take a `[` in an absolute path for the parameters of a test."""
-    if run.collect is None:
+    """Say where the tests are; pytest would take a `[` in an absolute path for the parameters of a test.
+
+    Nothing where pytest's own `testpaths` say it: with an argument pytest prefers settings in that folder.
+    """
+    folders = [os.path.normpath(run.manifest.root / name) for name in folders_of_tests(run.manifest.root)[1]]
+    if run.collect is None or (folders and os.path.commonpath(folders) == os.path.normpath(run.collect)):
         return ""
     path = str(run.collect)
     return f"./{os.path.relpath(path, run.manifest.root)}" if "[" in path else path
