@@ -18,7 +18,7 @@ from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRed
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
 from testbay.harness.plugin.recorder import JUnit, Recorder
-from testbay.harness.plugin.session import Leasing, is_meant, masked, or_fail
+from testbay.harness.plugin.session import Leasing, masked, or_fail, variables_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -66,7 +66,7 @@ def pytest_load_initial_conftests(
         return (yield)
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
         cause = getattr(error, "cause", error)
-        hints.Hints(lambda: is_meant(early_config.rootpath)).note(cause)
+        hints.Hints(lambda: variables_of(early_config.rootpath)).note(cause)
         if target := early_config.known_args_namespace.testbay_record:
             place = getattr(error, "path", None)
             name = os.path.relpath(place, early_config.rootpath) if place else "pytest"
@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(imports.end)
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
-    config.pluginmanager.register(hints.Hints(lambda: is_meant(config.rootpath)), "testbay-hints")
+    config.pluginmanager.register(hints.Hints(lambda: variables_of(config.rootpath)), "testbay-hints")
     for name in ("evidence", "keeping", "healing", "launching"):
         config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
     if times := config.getoption("--testbay-reruns"):

@@ -1,7 +1,8 @@
 """Hints for errors that a suite meets when testbay is new to it: each names the remedy."""
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,6 +15,7 @@ _UNSET = re.compile(
     r"(?i)\b(database_url|redis_url|nats_url)\b(?=\s+field required|.{0,80}\b(?:not set|not found|missing)\b)",
     re.DOTALL,
 )
+_MISSING = re.compile(r"(?i)^KeyError|required|not set|not found|missing|undefined|environment")
 _SETS = re.compile(
     r"\b((PG)(?:HOST|PORT|USER|PASSWORD|DATABASE)|(DB)_(?:HOST|PORT|USER|PASSWORD|NAME)"
     r"|(REDIS|VALKEY)_(?:HOST|PORT|PASSWORD|DB)|(NATS)_(?:HOST|PORT))\b"
@@ -67,8 +69,10 @@ def _unset(said: str) -> str:
     if not name and (one := _SETS.search(said)) and one[1] not in settings.environ():
         kind = next(filter(None, one.groups()[1:]))
         return f'testbay: {one[1]} is set where the manifest says `exports = ["{kind}"]`'
-    if not name or name in settings.environ():
-        return ""
+    return _set_by_run(name) if name and name not in settings.environ() else ""
+
+
+def _set_by_run(name: str) -> str:
     return (
         f"testbay: {name} is set for the whole run by `testbay run`; with plain pytest only while a test holds a "
         "lease (`bay`, `postgres` …). Settings, modules, session fixtures, setUpClass come before: call `testbay run`"
@@ -90,10 +94,10 @@ def _usual_port(said: str) -> str:
 
 
 class Hints:
-    """Adds hints to reports. `concerns` tells whether the project has a manifest: otherwise nothing is added."""
+    """Adds hints to reports. `variables` tells those of the project's manifests; None without one: then no hint."""
 
-    def __init__(self, concerns: Callable[[], bool]) -> None:
-        self._concerns = concerns
+    def __init__(self, variables: Callable[[], Collection[str] | None]) -> None:
+        self._variables = cache(variables)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -112,10 +116,18 @@ class Hints:
         return report
 
     def _add(self, report: pytest.TestReport | pytest.CollectReport, call: pytest.CallInfo[Any] | None) -> None:
-        text = hint(call.excinfo.value) if report.failed and call is not None and call.excinfo is not None else ""
-        report.sections += [("testbay", text)] if text and self._concerns() else []
+        text = self._hint(call.excinfo.value) if report.failed and call is not None and call.excinfo is not None else ""
+        report.sections += [("testbay", text)] if text else []
 
     def note(self, error: BaseException) -> None:
         """Add a hint to an error that ends pytest before it has a report."""
-        if (text := hint(error)) and self._concerns():
+        if text := self._hint(error):
             error.add_note(text)
+
+    def _hint(self, error: BaseException) -> str:
+        text, said = hint(error), f"{type(error).__name__}: {error}"[:_LIMIT]
+        if not (text or _MISSING.search(said)) or (named := self._variables()) is None:
+            return ""
+        unset = (name for name in named if name not in settings.environ())
+        lacking = next((name for name in unset if re.search(rf"(?i)\b{re.escape(name)}\b", said)), "")
+        return text or (_set_by_run(lacking) if lacking else "")

@@ -272,14 +272,20 @@ def masked(text: str, names: Iterable[str] = ()) -> str:
     return masking.masked(text, values) if values else text
 
 
-def is_meant(root: Path) -> bool:
-    """Return whether the tests there are of a project that has a manifest."""
+def variables_of(root: Path) -> set[str] | None:
+    """Name the variables that the project's manifests set; None where the tests are of a project without one."""
+    from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_project, service_folders
 
     try:
-        return bool(service_folders(find_project(root)))
+        folders = service_folders(find_project(root)).values()
     except BayError:
-        return False
+        return None
+    named: set[str] = set()
+    for folder in folders:
+        with suppress(BayError):  # which `testbay run` tells
+            named |= {name for name, value in load_manifest(folder).mapped.items() if value is not False}
+    return named if folders else None
 
 
 @world.really

@@ -119,3 +119,18 @@ def test_fixture_of_one_test_in_a_wider_scope(name: str) -> None:
     assert hints.hint(RuntimeError(said)).startswith(
         f"testbay: `{name}` is one test's. For a wider scope override `bay`"
     )
+
+
+@pytest.mark.parametrize(
+    "said", [KeyError("ACME_DB"), ValueError("1 validation error for Settings\nacme_db\n  Field required")]
+)
+def test_variable_of_the_manifest_is_known_too(said: Exception) -> None:
+    """Whatever a project calls it; outside of a project it is no business of ours."""
+    other = KeyError("ACME_DB")
+    hints.Hints(lambda: {"SHOP_DB", "ACME_DB"}).note(said)
+    hints.Hints(lambda: None).note(other)
+
+    assert said.__notes__[0].startswith(
+        "testbay: ACME_DB is set for the whole run by `testbay run`; with plain pytest "
+    )
+    assert not hasattr(other, "__notes__")
