@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import psycopg
 
 
-HEARTBEAT_S = 1.0  # of those that are killed and frozen: the lease may change hands at any moment, also by itself
+HEARTBEAT_S = 0.5  # of those that are killed and frozen: the lease may change hands at any moment, also by itself
 ROUNDS = int(os.environ.get("INSTANCE_ROUNDS", "2"))  # a measurement takes 100
 
 
