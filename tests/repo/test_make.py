@@ -69,5 +69,5 @@ def test_ci_calls_the_commands_of_the_readme(root: Path) -> None:
     lines = (root / ".ci/run").read_text(encoding="utf-8").splitlines()
     calls = [line.split()[1] for line in lines if line.startswith("make ")]
 
-    assert calls == ["setup", "lint", "integration-test", "integration-test", "test-all"]
+    assert calls == ["lint", "integration-test", "integration-test", "test-all"]
     assert lines[-1] == "make test-all"
