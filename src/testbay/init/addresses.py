@@ -61,7 +61,18 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     found = _most_named(_of_sources(project.code, shared), needs)
     found = _most_named(_of_sources(tests, shared), needs) | found
     said = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
-    return _most_named(said, needs) | found
+    found = _most_named(said, needs) | found
+    return _most_named(_of_library(project), needs) | found if project.is_library else found
+
+
+def _of_library(project: Project) -> Iterator[FixedAddress]:
+    """Find the clients that a library's users may lead elsewhere, `Redis(**options)`: its tests take the default."""
+    for source in project.code:
+        for node in source.nodes:
+            if isinstance(node, ast.Call) and last(node.func) in _OF_REDIS:
+                given = {word.arg for word in node.keywords if word.arg}
+                if not node.args and not given & {"host", "port", *_ELSEWHERE}:
+                    yield from _address("dragonfly", {}, f"{source.path}:{node.lineno}")
 
 
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:

@@ -140,7 +140,7 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(example or read.default) else kind
-    if kind != "url" and (example or read.default).startswith("sqlite") and _WORDS["postgres"] & set(words):
+    if kind != "url" and (example or read.default).startswith("sqlite:") and _WORDS["postgres"] & set(words):
         return _Meaning(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None

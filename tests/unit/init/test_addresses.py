@@ -256,6 +256,24 @@ def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test
     assert [line.value for line in made.keys if line.key == "ports"] == ports
 
 
+@pytest.mark.parametrize(
+    ("call", "setup", "ports"),
+    [
+        ("Redis(db=db, **options)", "setup(classifiers=[])", ["{ redis = 6379 }"]),
+        ("Redis(db=db, **options)", "", []),
+        ("Redis(host, port)", "setup(classifiers=[])", []),
+        ("Redis(unix_socket_path=path, **options)", "setup(classifiers=[])", []),
+    ],
+)
+def test_tests_of_a_library_meet_its_clients_default(project: Project, call: str, setup: str, ports: list[str]) -> None:
+    """Its users give the address; a program's own tests may have it from anywhere."""
+    files = {"setup.py": setup, "store.py": f"client = {call}", "requirements.txt": "redis"}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
 def test_a_database_that_only_the_tests_name_is_made(project: Project) -> None:
     """The variables lead to the server, and the name stands in conftest.py."""
     conftest = 'H = os.getenv("DB_HOST", "localhost")\nURL = f"postgresql://me:pw@{H}:5432/shop_test"'

@@ -152,6 +152,7 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'getenv("DB_SERVICE_URL", "http://localhost:8000")', ""),
         ("psycopg", 'getenv("APP_DB_URL", "sqlite:///app.db")', 'APP_DB_URL = "{postgres.url}"'),
         ("psycopg", 'getenv("APP_TEST_DB", "sqlite://:memory:")', 'APP_TEST_DB = "{postgres.url}"'),
+        ("psycopg", 'getenv("DB", "sqlite")', ""),
         ("psycopg", 'getenv("DBHOST")', 'DBHOST = "{postgres.host}"'),
         ("psycopg", 'create_engine(environ["WAREHOUSE"])', 'WAREHOUSE = "{postgres.url}"'),
         ("nats-py", "class C(BaseSettings):\n    broker_url: NatsDsn", 'BROKER_URL = "{nats.url}"'),
