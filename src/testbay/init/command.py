@@ -1,6 +1,7 @@
 """`testbay init`: read the project, write the missing files, print what was found and what was not."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from testbay.errors import ManifestError
@@ -9,6 +10,7 @@ from testbay.init.project import Project, listed
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
+from testbay.manifest.project import compose_files, find_project
 from testbay.output import Voice
 
 
@@ -34,10 +36,21 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
         _start(project, environ, voice)
     if ci:
         write(workflow.file(project), workflow.text(project), voice)
+        _say_what_ci_lacks(project, environ, voice)
         if not itself.requirement():
             voice.say(f"not found: {itself.NAMED if workflow.names_testbay(project) else itself.ADVICE}")
     if existing is None and not runs:
         voice.say("next: testbay run")
+
+
+def _say_what_ci_lacks(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
+    with suppress(ManifestError):  # which `testbay run` tells
+        files = compose_files(load_manifest(project.root), find_project(project.root), environ)
+        if names := workflow.left_at_home(files):
+            voice.say(
+                f"not found in the repository: .env, from which {files[0].name} takes {', '.join(names)}: give the "
+                "workflow's step `testbay run` a value for each under `env:`"
+            )
 
 
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:

@@ -4,9 +4,11 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from testbay import process
 from testbay.init import itself, tables
 from testbay.init.project import Project
 from testbay.manifest.project import find_project, repository
@@ -219,6 +221,16 @@ def _is_package(project: Project) -> bool:
         return True
     inside = [path for path in project.root.iterdir() if path.name.isidentifier() and not path.name.startswith("_")]
     return len([path for path in inside if path.is_dir() and path.name not in _NO_PACKAGES]) == 1
+
+
+def left_at_home(compose: Sequence[Path]) -> list[str]:
+    """List the variables that compose files want, and that only a `.env` outside of the repository gives."""
+    beside = Project(root=compose[0].parent)
+    given = re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", beside.text(".env"))
+    wanted = re.findall(r"\$(?:(\w+)|\{(\w+)(?:\}|:?\?))", "".join(beside.text(str(file)) for file in compose))
+    names = [name for name in dict.fromkeys(given) if any(name in pair for pair in wanted)]
+    is_kept = names and process.run(["git", "-C", beside.root, "ls-files", "--error-unmatch", ".env"]).code == 0
+    return [] if is_kept else names
 
 
 def _branch(project: Project) -> str:

@@ -105,12 +105,19 @@ def test_another_ci_is_refused(bay: Bay) -> None:
 
 
 def test_the_workflow_is_for_this_project(bay: Bay) -> None:
-    """Its packages, this Python, and a manifest that stays as it is."""
+    """Its packages, this Python, and a manifest that stays as it is; what CI will lack is said."""
     write(bay.project / "testbay.toml", 'service = "shop"\nneeds = []\n')
+    write(
+        bay.project / "docker-compose.yml", "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: $PW}}}"
+    )
+    write(bay.project / ".env", "PW=x\n")
 
     done = bay.run("init", "--ci", "github")
     text = (bay.project / ".github/workflows/testbay.yml").read_text()
 
     assert done.lines[0] == f"wrote: {bay.project}/.github/workflows/testbay.yml"
+    assert done.lines[1].startswith(
+        "not found in the repository: .env, from which docker-compose.yml takes PW: give the"
+    )
     assert "run: python -m pip install -r requirements.txt 'testbay[embedded]" in text
     assert f'python-version: "{sys.version_info[0]}.{sys.version_info[1]}"\n' in text

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from testbay import process
 from testbay.init import itself, workflow
 from testbay.init.project import Project
 
@@ -169,3 +170,15 @@ def test_the_workflow_of_a_folder_is_at_the_repositorys_root(tmp_path: Path) -> 
     assert made[True]["push"]["branches"] == ["trunk"]
     assert steps[1]["with"]["cache-dependency-path"] == "back end/api/requirements.txt\n"
     assert steps[4]["with"]["path"] == "back end/api/.testbay/runs/"
+
+
+def test_variables_that_only_this_machine_has_are_named(tmp_path: Path) -> None:
+    """A .env that git does not keep gives them here, and nothing in CI; a default stands where the file gives none."""
+    (tmp_path / ".env").write_text("A=1\nexport B=2\nC=3\nD=4\nE=5\n", encoding="utf-8")
+    file = tmp_path / "compose.yml"
+    file.write_text("${A} $B ${C:-x} ${D:?no} ${ E }", encoding="utf-8")
+    home = workflow.left_at_home([file])
+    for words in (["init", "-q"], ["add", "-f", ".env"]):
+        assert process.run(["git", "-C", tmp_path, *words]).code == 0
+
+    assert (home, workflow.left_at_home([file])) == (["A", "B", "D"], [])
