@@ -44,6 +44,7 @@ _TRACKERS = {"SENTRY", "GLITCHTIP", "UPTRACE", "BUGSNAG", "RAVEN"}  # of errors,
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
+_OF_TORTOISE = "TORTOISE_TEST_DB"  # its helpers for tests create the database, and fill in a part of its name
 _ENGINE = "django.db.backends.postgresql"
 # The variables that every command gets anyway.
 _EXPORTED = {
@@ -72,7 +73,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
         if read.name in of_users:
             continue
         if meaning and meaning.need in needs:
-            value = _template(meaning, project, sync="SYNC" in read.name.upper().split("_"))
+            value = _template(meaning, project, read.name)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -157,13 +158,16 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 
-def _template(meaning: _Meaning, project: Project, *, sync: bool) -> str:
+def _template(meaning: _Meaning, project: Project, name: str) -> str:
+    if name == _OF_TORTOISE:
+        driver = "psycopg" if project.has("psycopg") and not project.has("asyncpg") else "asyncpg"
+        return f"{driver}://{_PARTS.replace('{postgres.db}', 'test_{}')}"
     if meaning.kind == "address":
         return f"{{{meaning.need}.host}}:{{{meaning.need}.port}}"
     if meaning.kind != "url" or meaning.need != "postgres":
         return f"{{{meaning.need}.{meaning.kind}}}"
     scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
-    scheme = scheme or _sqlalchemy_scheme(project, sync=sync)
+    scheme = scheme or _sqlalchemy_scheme(project, sync="SYNC" in name.upper().split("_"))
     return f"{scheme}{_PARTS}" if scheme else "{postgres.url}"
 
 

@@ -6,6 +6,7 @@ from tests.unit.init.conftest import add
 from testbay.init import variables
 from testbay.init.project import Project
 
+LOGIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}"
 PREFIXED = """
 class Settings(BaseSettings):
     host: str = "127.0.0.1"
@@ -53,16 +54,18 @@ def test_what_a_makefile_exports_is_set_for_pytest(project: Project, recipe: str
     assert [f"{line.key} = {line.value}" for line in variables.environment(project, {"postgres": ""})] == found
 
 
-def test_a_connection_string_is_an_address(project: Project) -> None:
-    """By its name alone."""
-    found = add(project, {"a.py": 'import os\nA = os.getenv("DB_CONNECTION_STRING")\n'})
+@pytest.mark.parametrize(
+    ("read", "values"),
+    [
+        ('"DB_CONNECTION_STRING"', ['"{postgres.url}"']),
+        ('"APP_TEST_DB", "sqlite://:memory:"', ['"{postgres.url}"']),
+        ('"DB", "sqlite"', []),
+        ('"TORTOISE_TEST_DB", "sqlite://:memory:"', [f'"asyncpg://{LOGIN}/test_{{}}"']),
+        ('"CELERY_RDB_PORT"', []),
+    ],
+)
+def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read: str, values: list[str]) -> None:
+    """SQLite stands in for a server; Tortoise creates the database; RDB is Celery's debugger."""
+    found = add(project, {"a.py": f"import os\nA = os.getenv({read})\n"})
 
-    assert [line.value for line in variables.environment(found, {"postgres": ""})] == ['"{postgres.url}"']
-
-
-def test_a_sentinel_and_a_cluster_are_other_servers(project: Project) -> None:
-    """Tests that skip themselves where there is none would fail with a Redis at its address."""
-    names = ("REDIS_PORT", "REDIS_SENTINEL_PORT", "REDIS_CLUSTER_URL")
-    found = add(project, {"a.py": "".join(f"os.getenv({name!r})\n" for name in names)})
-
-    assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["REDIS_PORT"]
+    assert [line.value for line in variables.environment(found, {"postgres": "", "dragonfly": ""})] == values

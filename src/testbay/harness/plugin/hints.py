@@ -30,6 +30,7 @@ _UNKNOWN = re.compile(r"NOAUTH|Authentication required|already authenticated|Aut
 _DJANGO = re.compile(r"AppRegistryNotReady|ImproperlyConfigured: Requested setting.* settings are not configured")
 _REFUSED = re.compile(r"(?:localhost|127\.0\.0\.1|::1|port)\D{1,20}\b(5432|6379|4222)\b", re.DOTALL)
 _DOCKER = re.compile(r"DockerException: Error while fetching server API version|Cannot connect to the Docker daemon")
+_CREATED = re.compile(r'database "([^"]+)" already exists')
 _USUAL = {
     "5432": ("postgres", "DATABASE_URL"),
     "6379": ("redis", "REDIS_URL"),
@@ -58,9 +59,12 @@ def hint(error: BaseException) -> str:
             "testbay: the suite starts containers, and no Docker engine answers. testbay's servers need none: have "
             "the fixture return DATABASE_URL, REDIS_URL or NATS_URL of the environment instead"
         )
-    if text := _usual_port(said):
-        return text
-    return _unset(said)
+    if (found := _CREATED.search(said)) and found[1] == settings.environ().get("POSTGRES_DB"):
+        return (
+            f"testbay: the suite creates its database itself, and is led to the run's own, {found[1]}. In `env` of the "
+            "manifest name another: '…{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/NAME'"
+        )
+    return _usual_port(said) or _unset(said)
 
 
 def _unset(said: str) -> str:

@@ -35,6 +35,18 @@ def test_other_refusals_are_the_suites_own() -> None:
     assert [hints.hint(error) for error in errors] == ["", ""]
 
 
+def test_suite_that_creates_its_database_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told to have another name than the run's; any other database is its own matter."""
+    monkeypatch.setenv("POSTGRES_DB", "shop")
+    told, other = (hints.hint(RuntimeError(f'database "{name}" already exists')) for name in ("shop", "shop_2"))
+
+    assert other == ""
+    assert told == (
+        "testbay: the suite creates its database itself, and is led to the run's own, shop. In `env` of the "
+        "manifest name another: '…{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/NAME'"
+    )
+
+
 class DockerException(Exception):  # noqa: N818 - docker-py's name
     """docker-py's own, by name and message."""
 
