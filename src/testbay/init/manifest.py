@@ -58,6 +58,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     fixed = addresses.fixed(project, [*unread, *hostless, *alembic]) | asked
     keys += _ports(found, fixed, variables.portless(project))
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
+    env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += [settings] if (settings := testing.django_settings(project)) else []
     env += [options] if (options := testing.django_files(project)) else []

@@ -1,11 +1,12 @@
 """The variables with the addresses of a program's servers, and those that it does not start without."""
 
+import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from testbay.init import makefile
-from testbay.init.project import Finding, Project
+from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import Read
 
@@ -205,6 +206,26 @@ def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
     """List the servers whose address no variable holds; empty if the project has no sources."""
     told = {meaning.need for _, meaning in _meant(project)}
     return [need for need in needs if need not in told] if project.code else []
+
+
+def taken_back(project: Project, local: Collection[str]) -> Iterator[Finding]:
+    """Take back addresses that a library reads and its tests do not, as they meet these servers at a fixed port.
+
+    Without the variable it comes to the same server; with it, a test of how it reads its settings fails.
+    """
+    told = {read.name for read in reads(project)}
+    names = [name for name, value in _EXPORTED.items() if value in {f"{{{need}.url}}" for need in local}]
+    for name in names if project.is_library else ():
+        places = [where for source in project.code if (where := _named(source, name))]
+        if places and name not in told:
+            yield Finding(key=name, value="false", source=f"{places[0]} names it, and the tests have a fixed port")
+
+
+def _named(source: Source, name: str) -> str:
+    """Find the place where a source holds this text; empty if it does not."""
+    lines = (node.lineno for node in source.nodes if isinstance(node, ast.Constant) and node.value == name)
+    line = next(lines, 0) if name in source.text else 0
+    return f"{source.path}:{line}" if line else ""
 
 
 def led(project: Project) -> set[str]:

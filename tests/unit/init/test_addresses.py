@@ -183,28 +183,6 @@ def test_containers_that_a_variable_makes_needless_are_not_said(project: Project
     assert not [line for line in made.missing if "containers" in line]
 
 
-@pytest.mark.parametrize(
-    ("setup", "default", "lines"),
-    [
-        ("", "", ["SHOP_DSN", "TEST_DSN"]),
-        ("setup(classifiers=[])", "", ["TEST_DSN"]),
-        ("setup(classifiers=[])", ', "postgresql://db/shop"', ["SHOP_DSN", "TEST_DSN"]),
-    ],
-)
-def test_variables_of_a_librarys_users_are_left_to_them(
-    project: Project, setup: str, default: str, lines: list[str]
-) -> None:
-    """The tests have one of their own; a default may lead the library to a server that is none of testbay's."""
-    files = {
-        "setup.py": setup,
-        "shop.py": f'DSN = os.environ.get("SHOP_DSN"{default})',
-        "tests/conftest.py": 'DSN = os.environ.get("TEST_DSN")',
-    }
-    made = manifest.draft(add(project, {"requirements.txt": "psycopg"} | files), {})
-
-    assert [line.key for line in made.env] == lines
-
-
 PARTS = 'U = "me"\nH = "localhost"\n'
 CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhost:6379')"
 
@@ -252,24 +230,6 @@ def test_an_address_that_tests_only_mention_fixes_no_port(project: Project, test
     made = manifest.draft(
         add(project, {"requirements.txt": "redis\nnats-py", "app.py": "x = 1", "tests/test_x.py": test}), {}
     )
-
-    assert [line.value for line in made.keys if line.key == "ports"] == ports
-
-
-@pytest.mark.parametrize(
-    ("call", "setup", "ports"),
-    [
-        ("Redis(db=db, **options)", "setup(classifiers=[])", ["{ redis = 6379 }"]),
-        ("Redis(db=db, **options)", "", []),
-        ("Redis(host, port)", "setup(classifiers=[])", []),
-        ("Redis(unix_socket_path=path, **options)", "setup(classifiers=[])", []),
-    ],
-)
-def test_tests_of_a_library_meet_its_clients_default(project: Project, call: str, setup: str, ports: list[str]) -> None:
-    """Its users give the address; a program's own tests may have it from anywhere."""
-    files = {"setup.py": setup, "store.py": f"client = {call}", "requirements.txt": "redis"}
-
-    made = manifest.draft(add(project, files), {})
 
     assert [line.value for line in made.keys if line.key == "ports"] == ports
 

@@ -1,0 +1,69 @@
+"""A library's manifest: how its tests are led, and what is left to its users."""
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import manifest
+from testbay.init.project import Project
+
+
+@pytest.mark.parametrize(
+    ("setup", "default", "lines"),
+    [
+        ("", "", ["SHOP_DSN", "TEST_DSN"]),
+        ("setup(classifiers=[])", "", ["TEST_DSN"]),
+        ("setup(classifiers=[])", ', "postgresql://db/shop"', ["SHOP_DSN", "TEST_DSN"]),
+    ],
+)
+def test_variables_of_a_librarys_users_are_left_to_them(
+    project: Project, setup: str, default: str, lines: list[str]
+) -> None:
+    """The tests have one of their own; a default may lead the library to a server that is none of testbay's."""
+    files = {
+        "setup.py": setup,
+        "shop.py": f'DSN = os.environ.get("SHOP_DSN"{default})',
+        "tests/conftest.py": 'DSN = os.environ.get("TEST_DSN")',
+    }
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg"} | files), {})
+
+    assert [line.key for line in made.env] == lines
+
+
+@pytest.mark.parametrize(
+    ("call", "setup", "ports"),
+    [
+        ("Redis(db=db, **options)", "setup(classifiers=[])", ["{ redis = 6379 }"]),
+        ("Redis(db=db, **options)", "", []),
+        ("Redis(host, port)", "setup(classifiers=[])", []),
+        ("Redis(unix_socket_path=path, **options)", "setup(classifiers=[])", []),
+    ],
+)
+def test_tests_of_a_library_meet_its_clients_default(project: Project, call: str, setup: str, ports: list[str]) -> None:
+    """Its users give the address; a program's own tests may have it from anywhere."""
+    files = {"setup.py": setup, "store.py": f"client = {call}", "requirements.txt": "redis"}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
+READS = "settings = os.environ\nif settings.get('REDIS_URL'): pass\nclient = Redis()"
+
+
+@pytest.mark.parametrize(
+    ("setup", "test", "lines"),
+    [
+        ("setup(classifiers=[])", "", ["REDIS_URL = false"]),
+        ("setup(classifiers=[])", 'os.environ["REDIS_URL"]', []),
+        ("", "", []),
+    ],
+)
+def test_an_address_that_a_librarys_tests_do_without_is_taken_back(
+    project: Project, setup: str, test: str, lines: list[str]
+) -> None:
+    """They test how the library reads it, and meet the server at its usual port."""
+    files = {"setup.py": setup, "store.py": READS, "tests/test_store.py": test, "requirements.txt": "redis"}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [f"{line.key} = {line.value}" for line in made.env] == lines
