@@ -45,8 +45,9 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
 
 def _say_what_ci_lacks(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     with suppress(ManifestError):  # which `testbay run` tells
-        files = compose_files(load_manifest(project.root), find_project(project.root), environ)
-        if names := workflow.left_at_home(files):
+        made = load_manifest(project.root)
+        files = compose_files(made, find_project(project.root), environ)
+        if made.needs and (names := workflow.left_at_home(files)):
             voice.say(
                 f"not found in the repository: .env, from which {files[0].name} takes {', '.join(names)}: give the "
                 "workflow's step `testbay run` a value for each under `env:`"

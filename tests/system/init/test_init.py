@@ -106,7 +106,7 @@ def test_another_ci_is_refused(bay: Bay) -> None:
 
 def test_the_workflow_is_for_this_project(bay: Bay) -> None:
     """Its packages, this Python, and a manifest that stays as it is; what CI will lack is said."""
-    write(bay.project / "testbay.toml", 'service = "shop"\nneeds = []\n')
+    write(bay.project / "testbay.toml", 'service = "shop"\nneeds = ["postgres"]\n')
     write(
         bay.project / "docker-compose.yml", "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD: $PW}}}"
     )
