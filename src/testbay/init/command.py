@@ -10,7 +10,7 @@ from testbay.init.project import Project, listed
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.files import manifest_file
 from testbay.manifest.load import load_manifest
-from testbay.manifest.project import compose_files, find_project
+from testbay.manifest.project import compose_files, find_project, is_place_for_a_manifest
 from testbay.output import Voice
 
 
@@ -29,7 +29,7 @@ def execute(root: Path, environ: Mapping[str, str], voice: Voice, *, ci: str = "
         raise ManifestError(
             f"{existing} is there already: nothing was written",
             why="`testbay init` overwrites nothing",
-            todo="change it by hand (`testbay explain reference/manifest` lists every key), or remove it first",
+            todo="`testbay run` uses it; to change it, see `testbay explain reference/manifest`; or remove it first",
         )
     project = Project(root=root)
     if existing is None:
@@ -68,6 +68,8 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
             why="the folder has no Python file, and no file names a package or a server",
             todo="call it in the folder of the project, where its pyproject.toml or requirements.txt is",
         )
+    if not made.servers.missing:  # a compose file of its own makes the folder a project
+        _refuse_a_hidden_place(project.root)
     voice.say(f"{manifest.FILE}: what this project says of itself")
     for line in made.text.splitlines()[1:]:
         voice.detail(line)
@@ -81,6 +83,20 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     load_manifest(project.root)  # what was written is read as `testbay run` reads it
     for text in installed.absent(project, environ, made.servers.needs if made.needs_test else ()):
         voice.say(f"not installed: {text}")
+
+
+def _refuse_a_hidden_place(folder: Path) -> None:
+    try:
+        top = find_project(folder)
+    except ManifestError:  # the manifest makes it one
+        return
+    if not is_place_for_a_manifest(folder, top):
+        raise ManifestError(
+            f"{folder}: a manifest here would not be found: nothing was written",
+            why=f"the project begins at {top}: its services are there, in services/ or at most two folders below, and "
+            "are called neither tests nor build",
+            todo=f"cd {top} && testbay init",
+        )
 
 
 def write(file: Path, text: str, voice: Voice) -> None:

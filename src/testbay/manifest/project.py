@@ -57,9 +57,8 @@ def service_folders(project: Path) -> dict[str, Path]:
     The project itself and services/ come first; a manifest elsewhere, as in backend/ or packages/, under a name that is
     not taken.
     """
-    usual = [project, *sorted((project / "services").glob("*/"))]
     services: dict[str, Path] = {}
-    for folder in filter(manifest_file, usual):
+    for folder in filter(manifest_file, _usual(project)):
         name = _name_of(folder)
         if name in services:
             raise ManifestError(
@@ -69,6 +68,15 @@ def service_folders(project: Path) -> dict[str, Path]:
     for folder in filter(manifest_file, _elsewhere(project)):
         services.setdefault(_name_of(folder), folder)
     return services
+
+
+def is_place_for_a_manifest(folder: Path, project: Path) -> bool:
+    """Return whether a manifest in this folder would be found."""
+    return folder in (*_usual(project), *_elsewhere(project))
+
+
+def _usual(project: Path) -> list[Path]:
+    return [project, *sorted((project / "services").glob("*/"))]
 
 
 def _elsewhere(project: Path) -> Iterator[Path]:

@@ -48,7 +48,7 @@ def test_nothing_is_overwritten(bay: Bay) -> None:
     assert second.lines == [
         f"error: {bay.project}/testbay.toml is there already: nothing was written",
         "  why:      `testbay init` overwrites nothing",
-        "  do:       change it by hand (`testbay explain reference/manifest` lists every key), or remove it first",
+        "  do:       `testbay run` uses it; to change it, see `testbay explain reference/manifest`; or remove it first",
         "  more:     testbay explain 10",
     ]
 

@@ -1,7 +1,6 @@
 """What `testbay init` reads in a project's files: nothing is executed, and nothing of a stranger's stops it."""
 
 import os
-import resource
 
 import pytest
 from tests.unit.init.conftest import add
@@ -377,17 +376,3 @@ def test_an_example_file_names_variables_that_no_source_does(project: Project) -
 
     assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
     assert list(made.servers.needs) == ["postgres"]
-
-
-def test_a_file_that_the_disk_has_no_room_for_is_not_left(project: Project) -> None:
-    """Half a manifest would be kept by the next `testbay init`, as one that was there."""
-    file, (soft, hard) = project.root / "testbay.toml", resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-
-    try:
-        with pytest.raises(ManifestError) as failed:
-            command.write(file, "service = 'a'\n", Voice())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert (failed.value.why, file.exists()) == ("File too large", False)

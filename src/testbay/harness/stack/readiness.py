@@ -1,12 +1,13 @@
 """Readiness: asking each dependency of a started stack a real question until it answers, or saying why it does not."""
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from testbay.errors import NotReadyError
+from testbay.errors import EngineUnavailableError, NotReadyError
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
 from testbay.harness.stack.request import REPLAY, Request
@@ -45,6 +46,8 @@ def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> No
             try:
                 answer = _probe(stack, name)
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENETUNREACH:
+                    raise _cut_off(stack.endpoints[name]) from None
                 waiting[name] = " ".join(str(error).split()) or type(error).__name__
                 refusing = _since(refusing, name, refused=isinstance(error, RefusedError))
             else:
@@ -98,6 +101,14 @@ def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:
         "waiting changes nothing",
         todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",
         evidence=_last_words(stack, name),
+    )
+
+
+def _cut_off(endpoint: Endpoint) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"{endpoint.host} cannot be reached: Network is unreachable",
+        why="this machine, or the sandbox that testbay runs in, has a loopback interface that is down",
+        todo="ip link set lo up, as root; or give the sandbox a network",
     )
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import socket
 from collections.abc import Callable
@@ -222,6 +223,17 @@ def test_a_refused_login_is_an_answer(running: Stack, monkeypatch: pytest.Monkey
 
     assert refused.value.why.endswith("is not the one its server knows; waiting changes nothing")
     assert "testbay compose" in refused.value.todo
+
+
+def test_a_loopback_that_is_down_is_not_waited_for(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a network namespace of its own: no server will ever answer there."""
+
+    def cut_off(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(readiness, "_probe", cut_off)
+    with pytest.raises(EngineUnavailableError, match=r"^localhost cannot be reached: Network is unreachable"):
+        readiness.await_ready(running, lambda _: None)
 
 
 def test_a_refusal_that_passes_is_none() -> None:
