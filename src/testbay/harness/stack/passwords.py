@@ -62,4 +62,6 @@ def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str
     texts = (*(text or "" for text in manifest.env.values()), manifest.start or "", manifest.migrate or "")
     found = (match.groups() for text in texts for match in _PLACEHOLDER.finditer(text))
     asked = {attribute for dependency, attribute in found if ALIASES.get(dependency, dependency) == name}
-    return "the manifest hands on its host and port alone" if asked and not asked & {"url", "password"} else ""
+    if not asked or "password" in asked or ("url" in asked and not {"host", "port"} <= asked):
+        return ""
+    return "the manifest hands on its host and port without it"

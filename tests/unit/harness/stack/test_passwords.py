@@ -38,8 +38,13 @@ def test_servers_without_one_in_the_file_get_the_stacks(ask: Ask) -> None:
     ("keys", "name", "why"),
     [
         ("ports = { redis = 6379 }", "dragonfly", "the manifest fixes its port (6379)"),
-        ('env = { BUS = "{nats.host}:{nats.port}" }', "nats", "the manifest hands on its host and port alone"),
-        ('start = "x --redis {redis.port} {port}"', "dragonfly", "the manifest hands on its host and port alone"),
+        ('env = { BUS = "{nats.host}:{nats.port}" }', "nats", "the manifest hands on its host and port without it"),
+        (
+            'env = { U = "{redis.url}", H = "{redis.host}", P = "{redis.port}" }',
+            "dragonfly",
+            "the manifest hands on its host and port without it",
+        ),
+        ('start = "x --redis {redis.port} {port}"', "dragonfly", "the manifest hands on its host and port without it"),
     ],
 )
 def test_clients_that_cannot_learn_it_need_none(ask: Ask, keys: str, name: str, why: str) -> None:
@@ -52,7 +57,7 @@ def test_clients_that_cannot_learn_it_need_none(ask: Ask, keys: str, name: str, 
 
 
 def test_a_manifest_that_hands_on_more_than_the_port_does_not_open_it(ask: Ask) -> None:
-    """The URL, or the password itself."""
+    """The URL and no host, or the password itself."""
     asked = ask('env = { P = "{dragonfly.port}", W = "{dragonfly.password}", N = "{nats.port}", U = "{nats.url}" }')
 
     assert passwords(asked) == {"postgres": "secret", "dragonfly": "5ecret", "nats": "5ecret"}
