@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
-from testbay.init import packages, variables
+from testbay.init import insisted, packages, variables
 from testbay.init.addresses import FixedAddress
 from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
@@ -138,6 +138,9 @@ def _clients(project: Project) -> dict[str, str]:
         said = [where for extra, where in packages.extras(project).items() if re.search(names, extra)]
         found |= {need: said[0]} if said and need not in found else {}
     found = variables.needed(project) | found
+    if not found:  # SQLAlchemy's projects often name no driver, and its tests connect
+        said = insisted.insisted(project, _CLIENTS, defaults=True)
+        found = {need: f"{one.where} names {need}" for need, one in said.items() if "conftest.py:" in one.where}
     if project.packages:
         return found
     imported = ((name, source) for source in project.code for name in source.imports)

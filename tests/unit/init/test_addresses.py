@@ -299,3 +299,13 @@ def test_a_field_of_settings_is_no_address_of_the_tests(project: Project) -> Non
     test = "connect(host=settings.host, port=settings.port, user='u', dbname='d')\n"
 
     assert insisted.insisted(add(project, {"app.py": settings, "tests/conftest.py": test}), ["postgres"]) == {}
+
+
+def test_tests_that_connect_show_the_server_that_no_package_names(project: Project) -> None:
+    """SQLAlchemy's projects leave the driver to their users; conftest.py has the address."""
+    conftest = "url = f\"postgresql://{os.getenv('SHOP_TEST_USER', 'me')}@localhost/shop_test\""
+    files = {"requirements.txt": "sqlalchemy", "a.py": "x = 1", "tests/conftest.py": conftest}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert made.servers.needs == {"postgres": "tests/conftest.py:1 names postgres"}

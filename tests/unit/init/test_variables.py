@@ -69,3 +69,11 @@ def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read:
     found = add(project, {"a.py": f"import os\nA = os.getenv({read})\n"})
 
     assert [line.value for line in variables.environment(found, {"postgres": "", "dragonfly": ""})] == values
+
+
+def test_a_sentinel_and_a_cluster_are_other_servers(project: Project) -> None:
+    """Tests that skip themselves where there is none would fail with a Redis at its address."""
+    names = ("REDIS_PORT", "REDIS_SENTINEL_PORT", "REDIS_CLUSTER_URL")
+    found = add(project, {"a.py": "".join(f"os.getenv({name!r})\n" for name in names)})
+
+    assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["REDIS_PORT"]
