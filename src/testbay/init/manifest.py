@@ -56,7 +56,9 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     hostless = [need for need in variables.without("host", project) if need in found.needs]
     alembic = ["postgres"] if settingsfiles.alembic_is_fixed(project) and "postgres" in found.needs else []
     fixed = addresses.fixed(project, [*unread, *hostless, *alembic]) | asked
-    keys += _ports(found, fixed, variables.portless(project))
+    published = {need: found.published[need] for need in unread if need in found.published and need not in fixed}
+    unread = [need for need in unread if need not in published]
+    keys += _ports(found, fixed, variables.portless(project), {} if needs_test else published)
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
@@ -74,9 +76,18 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     return Draft(keys=keys, env=env, servers=found, needs_test=needs_test, missing=missing, fixed=logins)
 
 
-def _ports(found: Servers, fixed: Mapping[str, FixedAddress], portless: Mapping[str, str]) -> list[Finding]:
-    """Make the key `ports` of the fixed ports at which the program looks for servers."""
-    ports = {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
+def _ports(
+    found: Servers,
+    fixed: Mapping[str, FixedAddress],
+    portless: Mapping[str, str],
+    published: Mapping[str, tuple[int, str]],
+) -> list[Finding]:
+    """Make the key `ports` of the fixed ports at which the program looks for servers.
+
+    Where nothing tells, the port that the compose file publishes counts: a library's own default is in no source.
+    """
+    ports = {need: (port, f"{where}, and no variable names another") for need, (port, where) in published.items()}
+    ports |= {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
     ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
     ports = {need: said for need, said in ports.items() if need in found.needs}
     value = ", ".join(f"{found.name(need)} = {port}" for need, (port, _) in ports.items())

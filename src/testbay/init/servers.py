@@ -4,12 +4,12 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.init import insisted, packages, variables
-from testbay.init.addresses import FixedAddress
+from testbay.init.addresses import PORTS, FixedAddress
 from testbay.init.project import Project
 from testbay.manifest.compose import reader, selection
 from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
@@ -58,7 +58,8 @@ class Servers:
     `compose` are the files that the manifest has to name; empty if the usual ones serve. `missing` tells that no file
     has every server; `refused` says why files cannot be used. `scripts` are folders of scripts that the server runs
     when it is created, `others` services that testbay cannot run itself. `database` is the database that the files
-    create; empty if they have more than an image and a login, or more servers than PostgreSQL.
+    create; empty if they have more than an image and a login, or more servers than PostgreSQL. `published` maps
+    servers to the fixed port of this machine at which the files offer them, and the place that says so.
     """
 
     needs: dict[str, str]
@@ -69,6 +70,7 @@ class Servers:
     scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
     database: str = ""
+    published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def name(self, need: str) -> str:
         """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
@@ -88,6 +90,7 @@ class _Seen:
     scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
     database: str = ""
+    published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -127,6 +130,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         scripts=whole[0].scripts if whole else (),
         others=next((one.others for one in whole or seen if one.others), ()),
         database=whole[0].database if whole else "",
+        published=whole[0].published if whole else {},
     )
 
 
@@ -139,8 +143,8 @@ def _clients(project: Project) -> dict[str, str]:
         found |= {need: said[0]} if said and need not in found else {}
     found = variables.needed(project) | found
     if not found:  # SQLAlchemy's projects often name no driver, and its tests connect
-        said = insisted.insisted(project, _CLIENTS, defaults=True)
-        found = {need: f"{one.where} names {need}" for need, one in said.items() if "conftest.py:" in one.where}
+        named_by = insisted.insisted(project, _CLIENTS, defaults=True)
+        found = {need: f"{one.where} names {need}" for need, one in named_by.items() if "conftest.py:" in one.where}
     if project.packages:
         return found
     imported = ((name, source) for source in project.code for name in source.imports)
@@ -187,7 +191,17 @@ def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
     started = filter(reading.is_active, reading.services)
     others = tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower()))
     return _Seen(
-        names=names, images=images, scripts=scripts, others=others, database=_database(reading.services, found)
+        names=names,
+        images=images,
+        scripts=scripts,
+        others=others,
+        database=_database(reading.services, found),
+        published={
+            str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
+            for s in reversed(reading.services)
+            for port in s.ports
+            if room_of(s) in found and port.host and port.container == PORTS[str(room_of(s))]
+        },
     )
 
 

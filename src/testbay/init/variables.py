@@ -27,10 +27,11 @@ _JOINED = re.compile(
     r"(^|_)(PG|DB|REDIS|POSTGRES|NATS)(?=(HOST|PORT|USER|USERNAME|PASSWORD|PASS|NAME|DATABASE|UR[IL])$)"
 )
 # Of servers that testbay has no room for: SQLALCHEMY_TEST_MYSQL_USER does not name a user of PostgreSQL, and at
-# REDIS_SENTINEL_PORT a test that would be skipped without a Sentinel fails with a Redis.
+# REDIS_SENTINEL_PORT a test that would be skipped without a Sentinel fails with a Redis. POSTGRES_IMAGE=postgres:15 is
+# not an address.
 _OTHERS = re.compile(
     r"(^|_)(MYSQL|MARIADB|MSSQL|ORACLE|SQLITE|MONGO|MONGODB|RABBITMQ|AMQP|KAFKA|MEMCACHED|ELASTICSEARCH|REPL"
-    r"|CLICKHOUSE|INFLUX|INFLUXDB|NEO4J|CASSANDRA|SENTINELS?|CLUSTER)(_|$)"
+    r"|CLICKHOUSE|INFLUX|INFLUXDB|NEO4J|CASSANDRA|SENTINELS?|CLUSTER|IMAGE)(_|$)"
 )
 _SCHEMES = {
     "postgres": "postgres",

@@ -309,3 +309,19 @@ def test_tests_that_connect_show_the_server_that_no_package_names(project: Proje
     made = manifest.draft(add(project, files), {})
 
     assert made.servers.needs == {"postgres": "tests/conftest.py:1 names postgres"}
+
+
+@pytest.mark.parametrize(
+    ("app", "ports"),
+    [("store = Store()", ["{ redis = 6380 }"]), ('store = Store(os.environ["REDIS_URL"])', [])],
+)
+def test_where_nothing_leads_to_a_server_it_is_where_the_compose_file_has_it(
+    project: Project, app: str, ports: list[str]
+) -> None:
+    """A library's own default is in no source; with a port of its own the server would have a password, too."""
+    compose = 'services:\n  cache:\n    image: redis\n    ports: ["127.0.0.1:6380:6379"]\n'
+    files = {"compose.yml": compose, "app.py": app, "tests/test_a.py": "def test_it(): pass"}
+
+    made = manifest.draft(add(project, {"requirements.txt": "apscheduler"} | files), {})
+
+    assert [line.value for line in made.keys if line.key == "ports"] == ports
