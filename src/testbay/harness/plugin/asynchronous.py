@@ -68,8 +68,5 @@ class AsyncRedis:
         """A client; `options` are those of `redis.asyncio.Redis.from_url`."""
         from redis.asyncio import Redis
 
-        client = Redis.from_url(self.url, **options)
-        try:
+        async with Redis.from_url(self.url, **options) as client:
             yield client
-        finally:
-            await client.aclose()

@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis, RedisError, ResponseError
 
 from testbay import settings
+from testbay.harness.dependencies.dragonfly.state import OLD_ANSWERS
 from testbay.output import Voice
 
 
@@ -48,7 +49,7 @@ def _options() -> argparse.ArgumentParser:
 def _server(asked: argparse.Namespace) -> Redis:
     """The server at the URL or the host; the password may stand in REDISCLI_AUTH, where `ps` does not show it."""
     password = asked.password or settings.environ().get("REDISCLI_AUTH")
-    options: dict[str, Any] = {"single_connection_client": True, "protocol": 2}
+    options: dict[str, Any] = {"single_connection_client": True, **OLD_ANSWERS}
     if asked.url:
         server = Redis.from_url(asked.url, **options)
     else:

@@ -18,6 +18,9 @@ from testbay.harness.dependencies.state import ANSWER_LIMIT_S, Lines, Taken, fro
 FILE = "dragonfly.jsonl"
 LIMIT_BYTES = 10 << 20
 
+# Answers as plain lists, whatever a version of redis-py asks the server for; version 4 knows nothing else.
+OLD_ANSWERS: dict[str, Any] = {} if redis.__version__.startswith("4.") else {"protocol": 2}
+
 _SHOWN_KEYS = 500
 
 
@@ -46,7 +49,7 @@ def _client(endpoint: Endpoint) -> redis.Redis:
         socket_connect_timeout=ANSWER_LIMIT_S,
         retry=Retry(NoBackoff(), 0),
         client_name="testbay",
-        protocol=2,
+        **OLD_ANSWERS,
     )
 
 

@@ -73,11 +73,10 @@ async def redis(asking: Asking, check: RedisCheck) -> Passed:
         except ValueError as error:
             raise FoundError("error", f"the address of Redis is not valid: {error}", reached=False) from None
         try:
-            answer = await client.execute_command(*check.ask)  # type: ignore[no-untyped-call]
+            async with client:
+                answer = await client.execute_command(*check.ask)  # type: ignore[no-untyped-call]
         except (RedisError, OSError, ValueError) as error:
             raise _failed("Redis", error) from None
-        finally:
-            await client.aclose()
         took_s = time.monotonic() - began
     judge(check.expect, asking.names(answer=_plain(answer), response_ms=took_s * 1000))
     return Passed(said=f"Redis answers {check.ask[0].upper()}", latencies_s=(took_s,))
