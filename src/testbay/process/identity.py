@@ -39,6 +39,9 @@ def _start_time(pid: int) -> str:
     return "" if not fields or fields[0] in "ZX" else fields[19]
 
 
+_IGNORED = 30  # among the fields of /proc/PID/stat from the state on: the signals that are ignored, as bits
+
+
 def _stat_fields(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the state on; the name before them may hold spaces and brackets."""
     try:
@@ -126,7 +129,8 @@ def callers() -> list[ProcessId]:
 
     An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
     has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the
-    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own.
+    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own. Bash has only the
+    subshell of `( … ) &` ignore it, which ends with us.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         return []
@@ -134,6 +138,8 @@ def callers() -> list[ProcessId]:
     child, pid = os.getpid(), os.getppid()
     while pid > 1 and _session(pid) == os.getsid(0) and _only_runs_us(pid) and _one_job(pid, child):
         chain.append(identify(pid))
+        if _ignores_ctrl_c(pid):
+            break
         child, pid = pid, _parent(pid)
     return chain
 
@@ -144,6 +150,11 @@ def _one_job(pid: int, child: int) -> bool:
         return os.getpgid(pid) == os.getpgid(child) or Path(_command_line(child)[0]).name == "timeout"
     except (ProcessLookupError, IndexError):  # one has just ended
         return False
+
+
+def _ignores_ctrl_c(pid: int) -> bool:
+    fields = _stat_fields(pid) if LINUX else []
+    return len(fields) > _IGNORED and bool(int(fields[_IGNORED]) & 1 << signal.SIGINT - 1)
 
 
 def _parent(pid: int) -> int:

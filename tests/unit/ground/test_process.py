@@ -242,9 +242,10 @@ def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
     limited = process.run(["sh", "-c", "timeout 60 sh run.sh; exit"], cwd=tmp_path, env=environ)
     detached = process.run(["sh", "-c", "setsid sh run.sh; exit"], cwd=tmp_path, env=environ)
     job = process.run(["bash", "-c", "set -m; sh run.sh & wait"], cwd=tmp_path, env=environ)
+    group = process.run(["bash", "-c", "( sh run.sh; exit ) & wait"], cwd=tmp_path, env=environ)
 
     assert (script.out, through_make.out, limited.out) == ("1\n", "3\n", "3\n")
-    assert (detached.out, job.out) == ("1\n", "1\n")
+    assert (detached.out, job.out, group.out) == ("1\n", "1\n", "2\n")
 
 
 def test_a_process_can_be_named() -> None:
