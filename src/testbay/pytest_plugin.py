@@ -62,16 +62,21 @@ def pytest_load_initial_conftests(
         from testbay.harness.plugin import completing
 
         completing.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
+    target = early_config.known_args_namespace.testbay_record
+    record = Recorder(Path(target), masked) if target else None
     try:
-        return (yield)
+        yield
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
         cause = getattr(error, "cause", error)
         hints.Hints(lambda: variables_of(early_config.rootpath)).note(cause)
-        if target := early_config.known_args_namespace.testbay_record:
+        if record:
             place = getattr(error, "path", None)
-            name = os.path.relpath(place, early_config.rootpath) if place else "pytest"
-            Recorder(Path(target), masked).never_began(name, cause)
+            record.never_began(os.path.relpath(place, early_config.rootpath) if place else "pytest", cause)
         raise
+    # All options are known by now; pytest calls no hook when it then refuses others, as of a plugin that is missing.
+    if record and (unknown := parser.parse_known_and_unknown_args(args)[1]):
+        told = f"unrecognized arguments: {' '.join(unknown)}"
+        record.refused("pytest", told, told)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -119,6 +119,19 @@ def test_conftest_that_cannot_be_imported_is_named(bay: Bay) -> None:
     assert json.loads(bay.run_json())["tests"][0]["error"] == "RuntimeError: ***"
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("--reuse-db", "unrecognized arguments: --reuse-db"), ("nowhere.py", "file or directory not found: nowhere.py")],
+)
+def test_what_pytest_refuses_is_named(bay: Bay, word: str, said: str) -> None:
+    """Most often an option of a plugin that is not installed here."""
+    bay.tests("def test_it():\n    pass\n")
+
+    done = bay.run("run", "shop", "--", word)
+
+    assert (done.code, done.lines[-2]) == (4, f"   pytest: {said}")
+
+
 def test_no_test_at_all_is_an_error(bay: Bay) -> None:
     """Zero tests collected is exit code 15, never green."""
     bay.tests("")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,12 @@ class Recorder:
     def never_began(self, name: str, error: Exception) -> None:
         """Record what ended pytest before its session: a conftest that cannot be imported, Django's settings."""
         told = pytest.ExceptionInfo.from_exception(error)
-        fact = {"id": name, "when": "collect", "outcome": "failed", "error": _line(told.exconly())}
-        trace = _bounded(str(told.getrepr(style="short", chain=False)))
-        self._write([fact | {"trace": trace}, {"counts": {"error": 1}}])
+        self.refused(name, told.exconly(), str(told.getrepr(style="short", chain=False)))
+
+    def refused(self, name: str, error: str, trace: str) -> None:
+        """Record why there is no test: also an option or a path that pytest does not know."""
+        fact = {"id": name, "when": "collect", "outcome": "failed", "error": _line(error), "trace": _bounded(trace)}
+        self._write([fact, {"counts": {"error": 1}}])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record the end of a phase; the last phase of a test carries its earlier attempts."""
@@ -101,6 +105,8 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Record the numbers of pytest's last line, which every account of the run repeats."""
+        if isinstance(error := sys.exc_info()[1], pytest.UsageError):  # pytest calls this while it is on its way out
+            self.refused("pytest", str(error), str(error))
         if session.config.option.collectonly:
             self._end("--collect-only lists them and runs none")
         elif why := session.shouldstop or session.shouldfail:
