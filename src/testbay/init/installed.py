@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 from testbay import process
 from testbay.init import workflow
 from testbay.init.project import Project, Source
-from testbay.manifest.environments import environment, installer, python_of, without_pytest
+from testbay.manifest.environments import environment, installer, is_of_a_tool, python_of, without_pytest
 
 _ASK = """
 import sys
@@ -45,6 +45,7 @@ _PACKAGES = {
 _SCRIPTS = ("setup.py", "noxfile.py", "fabfile.py", "locustfile.py", "conf.py", "dodo.py")
 _ASIDE = {"docs", "doc", "scripts", "examples", "example", "notebooks", "bench", "benchmarks", "tools", "deploy"}
 _SHOWN = 5
+_NEW = "python3 -m venv .venv && .venv/bin/python -m pip install"
 _CLIENTS = {"postgres": "psycopg", "dragonfly": "redis", "nats": "nats"}
 
 
@@ -125,9 +126,11 @@ def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str
 def _command(project: Project, python: Path, lacking: list[str]) -> str:
     """Compose the command that installs the project's packages, as its files name them."""
     tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
+    tool = tool or ("uv sync" if project.table("tool", "uv", "sources") else "")  # which no other tool reads
     named = workflow.packages(project)
     others = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in lacking)
-    return tool or f"{installer(python)} {named or others}"
+    begin = f"{_NEW} pytest pytest-cov" if is_of_a_tool(python) else installer(python)
+    return tool or f"{begin} {named or others}"
 
 
 def _imported(project: Project, source: Source) -> Iterator[str]:

@@ -23,6 +23,11 @@ def installer(python: Path) -> str:
     return f"uv pip install --python {quoted}" if is_uvs and not has_pip else f"{quoted} -m pip install"
 
 
+def is_of_a_tool(python: Path) -> bool:
+    """Return whether uv or pipx made an environment for one command, which is no place for a project's packages."""
+    return any((python.parent.parent / name).is_file() for name in ("uv-receipt.toml", "pipx_metadata.json"))
+
+
 def adding(extra: str) -> str:
     """The command that adds an extra to the testbay that is running.
 

@@ -22,6 +22,7 @@ SOURCES = {
         ({}, "notthere", f"{PIP} notthere"),
         ({"requirements.txt": "notthere"}, "notthere", f"{PIP} -r requirements.txt"),
         ({"uv.lock": ""}, "notthere", "uv sync"),
+        ({"pyproject.toml": "[tool.uv.sources]\nx = {path = '../x'}"}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
         (
             {
@@ -39,6 +40,20 @@ def test_what_is_not_installed_is_said(project: Project, files: dict[str, str], 
     said = installed.absent(add(project, SOURCES | files), {})
 
     assert said == [f"{names} in {sys.executable}: {command}"]
+
+
+def test_the_environment_of_a_tool_gets_no_package_of_the_project(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`uv tool install testbay`: the project gets an environment of its own, which testbay then uses."""
+    add(project, {"tool/uv-receipt.toml": "", "tool/bin/x": "", "own/requirements.txt": "notthere"})
+    (tmp_path / "tool/bin/python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "tool/bin/python"))
+
+    said = installed.absent(add(Project(root=tmp_path / "own"), SOURCES), {})
+
+    command = "python3 -m venv .venv && .venv/bin/python -m pip install pytest pytest-cov -r requirements.txt"
+    assert said == [f"notthere in {tmp_path}/tool/bin/python: {command}"]
 
 
 def test_a_complete_environment_says_nothing(project: Project) -> None:
