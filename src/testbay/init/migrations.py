@@ -10,6 +10,7 @@ _SQL_FOLDERS = ("migrations", "db/migrations", "database/migrations", "sql/migra
 _ALONE = (".", "db", "database")  # folders of which one file of SQL, if it is a schema, is all there is
 _SCHEMA = re.compile(r"(schema|structure|init|tables|create_?tables|database)\.sql", re.IGNORECASE)
 _TARGETS = ("migrate", "db-migrate", "migrations", "migrate-up", "db-upgrade", "upgrade", "migration")
+_PICCOLO = "piccolo migrations forwards all"
 _GAP = re.compile(r"%\(\w+\)s|\{\{|[\s(=,](?:%s|\$\d|:[a-z]\w*)(?=[\s,);]|$)")
 _QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$|'[^']*'|--[^\n]*", re.DOTALL)
 _NOT_OURS = re.compile(r"docker|podman|kubectl|heroku|ssh |revision|makemigrations|autogenerate|localhost|127\.0\.0\.1")
@@ -68,7 +69,9 @@ def _tool(project: Project) -> Finding | None:
     if project.table("tool", "aerich"):
         return _command("aerich upgrade", "pyproject.toml: tool.aerich")
     if project.has("piccolo") and project.text("piccolo_conf.py"):
-        return _command("piccolo migrations forwards all", "piccolo_conf.py")
+        return _command(_PICCOLO, "piccolo_conf.py")
+    for path in _below(project, "piccolo_conf.py") if project.has("piccolo") else ():
+        return _command(f"PICCOLO_CONF={'.'.join(path.with_suffix('').parts)} {_PICCOLO}", str(path))
     steps = [source.path.parent for source in project.sources if "yoyo" in source.imports]
     said = re.search(r"(?m)^sources\s*=\s*([\w./-]+)\s*$", project.text("yoyo.ini"))
     folder = said[1] if said else next((str(path) for path in steps if re.fullmatch(r"[\w./-]+", str(path))), "")

@@ -195,6 +195,10 @@ YOYO_LOGIN = "$POSTGRES_USER:$POSTGRES_PASSWORD@$POSTGRES_HOST:$POSTGRES_PORT/$P
         ({"pyproject.toml": '[tool.aerich]\nlocation = "m"'}, 'migrate = "aerich upgrade"'),
         ({"requirements.txt": "piccolo", "piccolo_conf.py": "x = 1"}, 'migrate = "piccolo migrations forwards all"'),
         (
+            {"requirements.txt": "piccolo", "shop/piccolo_conf.py": "x = 1"},
+            'migrate = "PICCOLO_CONF=shop.piccolo_conf piccolo migrations forwards all"',
+        ),
+        (
             {"requirements.txt": "yoyo-migrations\npsycopg2", "m/1_a.py": "from yoyo import step"},
             f'migrate = "yoyo apply --batch --database postgresql://{YOYO_LOGIN} m"',
         ),
