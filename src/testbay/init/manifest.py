@@ -64,6 +64,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += [settings] if (settings := testing.django_settings(project)) else []
     env += [options] if (options := testing.django_files(project)) else []
+    env += [line for name, line in testing.demanded(project).items() if name not in {one.key for one in env}]
     missing = [
         *_missing(project, found, migration),
         *([] if tests or needs_test else ["a test: no file is called test_*.py"]),

@@ -1,11 +1,13 @@
 """The tests of a project, and the settings that they need."""
 
+import ast
 import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
+from testbay.init.variable import last, text_of
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
@@ -82,6 +84,28 @@ def django_files(project: Project) -> Finding | None:
     if not files or not project.manage or "python_files" in said:
         return None
     return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={_DJANGO_FILES}'\"", source=str(files[0]))
+
+
+def demanded(project: Project) -> dict[str, Finding]:
+    """Find the variables that conftest.py compares with one value, and ends pytest where they have another."""
+    found: dict[str, Finding] = {}
+    for source in (one for one in project.sources if one.path.name == "conftest.py"):
+        for node in source.nodes:
+            ends = isinstance(node, ast.If) and any(map(_ends, node.body))
+            asked = node.test if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and ends) else None
+            if not isinstance(asked, ast.Compare) or not isinstance(asked.ops[0], ast.NotEq if ends else ast.Eq):
+                continue
+            read, value = asked.left, text_of(asked.comparators[0])
+            name = read.args[0] if isinstance(read, ast.Call) and read.args else getattr(read, "slice", read)
+            if re.search(r"\b(environ|getenv)\b", ast.unparse(read)) and text_of(name) and re.fullmatch(r"\w+", value):
+                where = f"{source.path}:{asked.lineno} ends without it"
+                found.setdefault(text_of(name), Finding(key=text_of(name), value=f'"{value}"', source=where))
+    return found
+
+
+def _ends(node: ast.stmt) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(node, ast.Raise) or (isinstance(call, ast.Call) and last(call.func) in ("exit", "_exit"))
 
 
 def overruled(project: Project) -> list[str]:

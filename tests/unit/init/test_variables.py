@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.init.conftest import add
 
-from testbay.init import variables
+from testbay.init import manifest, variables
 from testbay.init.project import Project
 
 LOGIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}"
@@ -77,3 +77,23 @@ def test_a_sentinel_and_a_cluster_are_other_servers(project: Project) -> None:
     found = add(project, {"a.py": "".join(f"os.getenv({name!r}, 'redis:15')\n" for name in names)})
 
     assert [line.key for line in variables.environment(found, {"dragonfly": ""})] == ["REDIS_PORT"]
+
+
+@pytest.mark.parametrize(
+    ("conftest", "found"),
+    [
+        ('if os.environ.get("RUNNER") != "True":\n    print("no")\n    sys.exit(1)', ['RUNNER = "True"']),
+        ('def pytest_configure():\n    assert os.environ["APP_ENV"] == "test"', ['APP_ENV = "test"']),
+        ('if os.getenv("MODE") != "ci":\n    raise RuntimeError', ['MODE = "ci"']),
+        ('if os.getenv("MODE") != "ci":\n    print("slow")', []),
+        ('if os.getenv("MODE") == "prod":\n    raise RuntimeError', []),
+        ("assert sys.platform == 'linux'", []),
+    ],
+)
+def test_a_variable_without_which_conftest_ends_pytest_is_set(
+    project: Project, conftest: str, found: list[str]
+) -> None:
+    """A guard against the wrong runner or the wrong database."""
+    made = manifest.draft(add(project, {"tests/conftest.py": conftest, "tests/test_a.py": ""}), {})
+
+    assert [f"{line.key} = {line.value}" for line in made.env] == found
