@@ -122,6 +122,12 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
     if found.others:
         others = ", ".join(found.others)
         lines.append(f"a server of testbay's own for {others}: `also` starts it in Docker, or the tests do without")
+    elif clients := servers.without_a_room(project):
+        where = project.packages[clients[0]]
+        lines.append(
+            f"a server of testbay's own for {clients[0]} ({where}): `also` starts one of a compose file in Docker, "
+            "or the tests do without"
+        )
     if not found.needs:
         lines.append("a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
     if "postgres" in found.needs and migration is None and project.code and not found.scripts:

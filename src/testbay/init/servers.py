@@ -28,6 +28,12 @@ _OTHER_SERVERS = re.compile(
     r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
 )
+_OTHER_CLIENTS = (
+    *("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql-connector-python", "mariadb", "pyodbc", "pymssql"),
+    *("pymongo", "motor", "mongoengine", "beanie", "pika", "aio-pika", "kafka-python", "aiokafka", "confluent-kafka"),
+    *("elasticsearch", "opensearch-py", "pymemcache", "pylibmc", "minio", "qdrant-client", "neo4j", "cassandra-driver"),
+    *("clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
+)
 _SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
     "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000",
@@ -152,6 +158,11 @@ def _clients(project: Project) -> dict[str, str]:
         for need in (need for need, names in _MODULES.items() if name in names):
             found.setdefault(need, f"{source.path}: import {name}")
     return found
+
+
+def without_a_room(project: Project) -> list[str]:
+    """List the clients of servers that testbay cannot run, which a program needs; a library may only support them."""
+    return [] if project.is_library else [name for name in _OTHER_CLIENTS if project.has(name)]
 
 
 def _layers(one: _Seen, root: Path) -> list[Path]:

@@ -321,6 +321,15 @@ def test_servers_that_testbay_does_not_know_are_named(project: Project) -> None:
     )
 
 
+def test_clients_of_such_servers_are_named_too(project: Project) -> None:
+    """Also where no compose file speaks of the server."""
+    made = manifest.draft(add(project, {"requirements.txt": "mysqlclient\nredis\n", "app.py": "x = 1"}), {})
+
+    assert made.missing[0].startswith(
+        "a server of testbay's own for mysqlclient (requirements.txt): `also` starts one "
+    )
+
+
 def test_a_folder_without_packages_leads_to_those_that_have_some(project: Project) -> None:
     """The program may be in backend/ while one stands at the root of the repository."""
     made = manifest.draft(add(project, {"backend/pyproject.toml": "", "apps/x/requirements.txt": "redis"}), {})
