@@ -45,6 +45,8 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
         ManifestError: The compose file is missing, or `needs` names a dependency that is not known.
     """
     asked, named = _needs(needs)
+    if absent := next((file for file in files if not file.exists()), None):
+        raise ManifestError(f"{absent} does not exist", todo="name a compose file; left out, it is the project's")
     project, known = _project(folder)
     theirs = compose_files(known, project, settings.environ) if known else reader.find(project, settings.environ)
     if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:

@@ -103,3 +103,13 @@ def test_a_built_server_is_told_with_the_image_it_begins_from(
 
     assert lines[1] == "postgres: service db, image (built), from postgres:15"
     assert lines[-1].strip() == "POSTGRES_PASSWORD=from-the-file  (the Dockerfile)"
+
+
+def test_a_file_that_is_named_has_to_be_there(settings: Settings, tmp_path: Path) -> None:
+    """No manifest is at fault."""
+    with pytest.raises(ManifestError) as refused:
+        compose.question([tmp_path / "nope.yml"], "", tmp_path, settings)
+
+    assert str(refused.value) == (
+        f"{tmp_path}/nope.yml does not exist\n  do:       name a compose file; left out, it is the project's"
+    )
