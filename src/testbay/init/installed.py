@@ -1,6 +1,7 @@
 """The packages that the project imports and the Python of its tests lacks."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -105,10 +106,14 @@ def _of_imports(
 
 
 def _is_named(name: str, project: Project) -> bool:
-    """Return whether a package of the project is called as what is imported (jwt of PyJWT) or its own below src/."""
+    """Return whether a package of the project is called as what is imported (jwt of PyJWT) or its own below src/.
+
+    A part of a word does not count: sqlparse does not bring `sql`.
+    """
     short = _PACKAGES.get(name, name).partition("[")[0].lower().replace("_", "-")
     own = name in _below_src(project) and workflow.is_built(project)
-    return own or any(short in package or package.replace("-", "") == short for package in project.packages)
+    like = re.compile(rf"(^|-|py){re.escape(short)}(-|py|python|$)")
+    return own or any(like.search(package) or package.replace("-", "") == short for package in project.packages)
 
 
 def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:

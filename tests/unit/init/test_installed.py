@@ -99,7 +99,12 @@ def test_an_empty_environment_needs_all_packages(project: Project) -> None:
 def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -> None:
     """The project's own command would not bring it."""
     found = add(
-        project, {"log.py": "import notthere", "b.py": "import nothere_jwt", "requirements.txt": "py-nothere-jwt"}
+        project,
+        {
+            "log.py": "import notthere",
+            "b.py": "import nothere_jwt",
+            "requirements.txt": "py-nothere-jwt\nnotthereparse",
+        },
     )
 
     assert installed.absent(found, {}) == [
