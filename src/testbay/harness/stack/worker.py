@@ -105,7 +105,7 @@ class Worker:
             self._broadcast(failure(error))
             self._reason = "failed"
         except OSError as error:
-            self._broadcast(failure(BayError(f"the guard could not start the stack: {error}")))
+            self._broadcast(failure(self._hindered("the stack", error)))
             self._reason = "failed"
         for first in list(self._callers):
             self._handle(first, more)
@@ -280,7 +280,14 @@ class Worker:
         except BayError as error:
             return failure(error)
         except OSError as error:
-            return failure(BayError(f"the guard could not start {plan['name']}: {error}"))
+            return failure(self._hindered(plan["name"], error))
+
+    def _hindered(self, what: str, error: OSError) -> BayError:
+        return EngineUnavailableError(
+            f"the guard could not start {what}: {error}",
+            why="this system refused it a file, a folder or a process",
+            todo=f"see whether there is room: df -h {self._home.parent} {self._data.parent}; ulimit -a",
+        )
 
     def _finish(self) -> None:
         """Tear down: sessions first, as they use the servers, then the servers, then the files. Tell every caller."""

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import fcntl
 import json
 import resource
@@ -18,7 +19,7 @@ from testbay.errors import BayError, EngineUnavailableError, NotReadyError
 from testbay.harness.plans import StackPlan, process_plan
 from testbay.harness.stack import lifeline, registry
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
-from testbay.harness.stack.worker import _MOST_UNAUTHENTICATED, Worker, failure
+from testbay.harness.stack.worker import _MOST_UNAUTHENTICATED, Caller, Worker, failure
 from testbay.settings import Settings
 
 
@@ -80,6 +81,22 @@ def let_in(worker: Worker) -> None:
     visitor = worker._unauthenticated[-1]
     select.select([visitor], [], [], 5)
     worker._authenticate(visitor)
+
+
+def test_a_full_disk_is_no_failed_test(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is that of a machine that cannot run it, and the places to look at are named."""
+
+    def start(_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(worker._engine, "serve", start)
+    told = worker._serve_further(Caller([]), process_plan("nats", tmp_path, ["x"], port=1, stop_signal=2))
+
+    assert (told["class"], told["what"]) == (
+        "EngineUnavailableError",
+        "the guard could not start nats: [Errno 28] No space left on device",
+    )
+    assert told["todo"] == f"see whether there is room: df -h {tmp_path}/stacks {tmp_path}/stacks/shop-1; ulimit -a"
 
 
 @pytest.mark.parametrize("said", [b"", b"\n", b"let me in\n", b"0" * 32 + b"\n", b"x" * 100_000, b"\xff\xfe"])
