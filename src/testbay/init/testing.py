@@ -15,7 +15,10 @@ _DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
-_OWN = ("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-docker", "pytest-docker-compose")
+_OWN = (
+    *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),
+    *("pytest-docker", "pytest-docker-compose", "pytest-docker-tools", "lovely-pytest-docker"),
+)
 _VARIABLES = {"postgres": "DATABASE_URL", "dragonfly": "REDIS_URL", "nats": "NATS_URL"}
 FIRST_TEST = "tests/test_servers.py"
 _TESTS = {

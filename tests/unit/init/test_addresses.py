@@ -165,6 +165,7 @@ def test_what_puts_env_files_above_testbay_is_said(project: Project) -> None:
             "tests/conftest.py: it starts containers of its own (testcontainers)",
         ),
         ("pytest-postgresql", "", "requirements.txt: pytest-postgresql starts a server of its own"),
+        ("lovely-pytest-docker", "", "requirements.txt: lovely-pytest-docker starts a server of its own"),
     ],
 )
 def test_tests_with_servers_of_their_own_are_said(project: Project, packages: str, conftest: str, said: str) -> None:
