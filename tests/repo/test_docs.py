@@ -87,9 +87,12 @@ def test_every_link_to_a_section_works(root: Path) -> None:
     assert broken == []
 
 
-def test_each_cause_has_its_own_exit_code() -> None:
-    """The codes are those the design lists, one per cause, outside of pytest's."""
+def test_each_cause_has_its_own_exit_code(root: Path) -> None:
+    """The codes are those the design lists, one per cause, outside of pytest's: no error is of the base class."""
+    code = "".join(file.read_text(encoding="utf-8") for file in (root / "src").rglob("*.py"))
+
     assert error_classes() == EXIT_CODES
+    assert not re.search(r"(?<!class )\bBayError\(", code)
 
 
 def test_every_error_has_an_entry_in_troubleshooting(root: Path) -> None:
