@@ -47,6 +47,7 @@ class FixedAddress:
     user: str = ""
     password: str = field(default="", repr=False)
     db: str = ""
+    names_no_user: bool = False  # and no variable does: libpq takes PGUSER, else the name of who runs the tests
 
     @property
     def is_local(self) -> bool:
@@ -197,5 +198,6 @@ def _address(need: str, named: Mapping[str, str], where: str) -> Iterator[FixedA
         host=said["host"] or "localhost",
         port=int(port),
         where=where,
+        names_no_user=need == "postgres" and not said["user"],
         **(rest if need == "postgres" else {}),
     )

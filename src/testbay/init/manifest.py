@@ -1,7 +1,7 @@
 """The manifest that `init` writes: a line for each finding, with a comment on its source."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from testbay.init import addresses, entry, insisted, migrations, servers, settingsfiles, testing, variables
@@ -62,6 +62,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
+    env += _caller(fixed.get("postgres"), env)
     env += [settings] if (settings := testing.django_settings(project)) else []
     env += [options] if (options := testing.django_files(project)) else []
     env += [line for name, line in testing.demanded(project).items() if name not in {one.key for one in env}]
@@ -94,6 +95,15 @@ def _ports(
     value = ", ".join(f"{found.name(need)} = {port}" for need, (port, _) in ports.items())
     source = "; ".join(where for _, where in ports.values())
     return [Finding(key="ports", value=f"{{ {value} }}", source=source)] if ports else []
+
+
+def _caller(said: FixedAddress | None, env: Collection[Finding]) -> list[Finding]:
+    """Make the variables by which libpq logs in where a fixed address names no user: not as who runs the tests."""
+    if said is None or not said.names_no_user or not said.is_local:
+        return []
+    names = {"PGUSER": "user", "PGPASSWORD": "password"}.items()
+    lines = [Finding(key=n, value=f'"{{postgres.{part}}}"', source=f"{said.where} names no user") for n, part in names]
+    return [line for line in lines if line.key not in {one.key for one in env}]
 
 
 def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:

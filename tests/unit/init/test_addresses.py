@@ -326,3 +326,21 @@ def test_where_nothing_leads_to_a_server_it_is_where_the_compose_file_has_it(
     made = manifest.draft(add(project, {"requirements.txt": "apscheduler"} | files), {})
 
     assert [line.value for line in made.keys if line.key == "ports"] == ports
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ('"postgresql://localhost/shop_test"', ["PGUSER", "PGPASSWORD"]),
+        ('"postgresql://me@localhost/shop_test"', []),
+        ('f"postgresql://{getuser()}@localhost/shop_test"', []),
+    ],
+)
+def test_an_address_without_a_user_gets_one_from_libpqs_variables(
+    project: Project, address: str, named: list[str]
+) -> None:
+    """Else it would be the name of who runs the tests, which only their own server knows."""
+    conftest = f"engine = create_engine({address})"
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
+
+    assert [line.key for line in made.env] == named
