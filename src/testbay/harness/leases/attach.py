@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbay import process, settings
-from testbay.errors import BayError, EngineUnavailableError, LeftBehindError
+from testbay.errors import BayError, LeftBehindError
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.leases import pool
 from testbay.harness.leases.lease import Lease
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 STACK_VARIABLE = "TESTBAY_STACK"
 _GONE_WITHIN_S = 10.0
-_NOTED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,21 +178,8 @@ def _started(asked: "Request", run: str, meanwhile: Callable[[], None]) -> "Stac
     stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO())))
     try:
         stack.note({"run": run})
-        _await_noted(stack, run)
+        stack.await_noted("run", run)  # where the pool and the next worker look
     except BaseException:
         stack.stop()
         raise
     return stack
-
-
-def _await_noted(stack: "Stack", run: str) -> None:
-    """Wait until the run stands in the record, where the pool and the next worker look."""
-    deadline = Clock.monotonic() + _NOTED_WITHIN_S
-    while registry.read(stack.home).get("run") != run:
-        stack.check(0.001)
-        if Clock.monotonic() > deadline:
-            raise EngineUnavailableError(
-                f"the guard of stack {stack.id} did not answer within {_NOTED_WITHIN_S:g} s",
-                why="it was stopped (SIGSTOP), or this machine is overloaded",
-                todo="run again",
-            )

@@ -27,6 +27,7 @@ _PORT_RACES = 3
 _START_LIMIT_S = 120.0
 _BUILD_LIMIT_S = 1800.0  # Docker has images to build first, which compiles an extension, say
 _STOP_LIMIT_S = 15.0
+_NOTED_WITHIN_S = 60.0
 _BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
 
 
@@ -124,12 +125,33 @@ class Stack:
         return mark
 
     def keep(self, idle_s: float) -> None:
-        """Let the stack outlive us until it was not used for `idle_s` seconds."""
+        """Let the stack outlive us until it was not used for `idle_s` seconds.
+
+        Raises:
+            EngineUnavailableError: The guard did not answer.
+        """
         self.line.say({"do": "keep", "idle_s": idle_s})
+        self.await_noted("idle_s", idle_s)  # the guard dismisses a caller that ended, whatever it still had to say
 
     def note(self, facts: dict[str, Any]) -> None:
         """Add facts to the stack's record, for `testbay ps` and later callers."""
         self.line.say({"do": "record", "facts": facts})
+
+    def await_noted(self, name: str, fact: Any) -> None:
+        """Wait until a fact stands in the stack's record.
+
+        Raises:
+            EngineUnavailableError: The guard did not answer.
+        """
+        deadline = time.monotonic() + _NOTED_WITHIN_S
+        while registry.read(self.home).get(name) != fact:
+            self.check(0.001)
+            if time.monotonic() > deadline:
+                raise EngineUnavailableError(
+                    f"the guard of stack {self.id} did not answer within {_NOTED_WITHIN_S:g} s",
+                    why="it was stopped (SIGSTOP), or this machine is overloaded",
+                    todo="run again",
+                )
 
     def save_template(self, progress: Progress) -> bool:
         """Keep the migrated database for later runs, and return whether that was possible.

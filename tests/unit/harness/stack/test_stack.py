@@ -9,7 +9,7 @@ import pytest
 
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
-from testbay.harness.stack import exports, prepare, readiness, request, stack
+from testbay.harness.stack import exports, prepare, readiness, registry, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
 from testbay.manifest import conventions
@@ -247,3 +247,19 @@ def test_a_refusal_that_passes_is_none() -> None:
 def test_passwords_are_in_no_record_and_in_no_text(running: Stack) -> None:
     """What people read holds no credentials."""
     assert "p:w" not in str(stack.public(ENDPOINTS["postgres"])) + repr(ENDPOINTS)
+
+
+def test_a_stack_is_kept_when_its_guard_has_obeyed(
+    running: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: the guard dismisses a caller that has ended, and the stack would end with it."""
+    ours, guard = socket.socketpair()
+    running.line = Lifeline(ours, None, tmp_path / "guard.log")
+    monkeypatch.setattr(stack, "_NOTED_WITHIN_S", 0.1)
+    with ours, guard:
+        with pytest.raises(EngineUnavailableError, match=r"the guard of stack shop-1 did not answer within 0\.1 s"):
+            running.keep(60.0)
+        registry.write(tmp_path, {"idle_s": 60.0})
+        running.keep(60.0)
+
+        assert guard.recv(1000).splitlines() == [b'{"do": "keep", "idle_s": 60.0}'] * 2
