@@ -113,6 +113,8 @@ def test_redis_writes_nothing_outside(stack: dict[str, str], target: Path) -> No
 STRANGER = """
 import asyncio, concurrent.futures, encodings.idna, json, logging, os, sys
 import nats, nats.js, redis, redis.exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 redis.Redis.from_url("redis://localhost")
 concurrent.futures.ThreadPoolExecutor
 logging.disable()
@@ -132,7 +134,8 @@ async def subscribe(**login):
     return answer
 
 def ask(word, password=None):
-    return lambda: redis.Redis(port=int(sys.argv[1]), password=password).execute_command(*word.split())
+    once = Retry(NoBackoff(), 0)  # redis-py takes a refusal for an outage, and waits seconds for its end
+    return lambda: redis.Redis(port=int(sys.argv[1]), password=password, retry=once).execute_command(*word.split())
 
 logins = [{}, *({"user": name, "password": name} for name in ("main", "lease1", "overseer"))]
 print(json.dumps(
