@@ -129,8 +129,8 @@ def callers() -> list[ProcessId]:
 
     An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
     has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the
-    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own. Bash has only the
-    subshell of `( … ) &` ignore it, which ends with us.
+    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own. Bash before
+    5.3 has only the subshell of `( … ) &` ignore it, which ends with us.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         return []

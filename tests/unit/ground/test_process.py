@@ -245,7 +245,8 @@ def test_callers_are_only_those_that_run_us(tmp_path: Path) -> None:
     group = process.run(["bash", "-c", "( sh run.sh; exit ) & wait"], cwd=tmp_path, env=environ)
 
     assert (script.out, through_make.out, limited.out) == ("1\n", "3\n", "3\n")
-    assert (detached.out, job.out, group.out) == ("1\n", "1\n", "2\n")
+    assert (detached.out, job.out) == ("1\n", "1\n")
+    assert group.out in ("2\n", "0\n")  # bash 5.3 has all of the group ignore Ctrl-C, earlier ones the subshell alone
 
 
 def test_a_process_can_be_named() -> None:
