@@ -178,6 +178,20 @@ def fake_git(folder: Path, script: str) -> Branch:
     return branch(folder, PATH=f"{program.parent}:{CLEAN['PATH']}")
 
 
+def test_each_git_says_in_its_own_words_that_a_race_was_lost(origin: Path, tmp_path: Path) -> None:
+    """The push is then made again, on what came between."""
+    lost = tmp_path / "lost"
+    here = clone(origin, "here")
+    refusing = f"""case " $* " in *" push "*) [ -e {lost} ] || {{
+        touch {lost}; echo "! [remote rejected] x -> y (incorrect old value provided)" >&2; exit 1; }} ;; esac
+        PATH={CLEAN["PATH"]} exec git "$@" """
+    found = fake_git(here, refusing)
+    found.append(entry(1), NOW)
+
+    assert lost.exists()
+    assert len(branch(clone(origin, "there")).read(NOW).entries) == 1
+
+
 def test_what_git_says_is_shown_without_its_token(tmp_path: Path) -> None:
     """A remote's address may hold one."""
     mute = fake_git(tmp_path, f"echo fatal: https://me:{TOKEN}@example.invalid/x.git has gone >&2; exit 128")

@@ -27,7 +27,10 @@ _SETTINGS = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
-_LOST = ("fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "reference already exists")
+_LOST = (
+    *("fetch first", "non-fast-forward", "failed to update ref", "cannot lock ref", "reference already exists"),
+    "incorrect old value provided",  # since git 2.50
+)
 
 
 @dataclass(frozen=True, kw_only=True)
