@@ -53,9 +53,8 @@ def select(
 
 def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> list[str]:
     """The dependencies that a compose file has. Inactive profiles count only when every server is in one."""
-    choice = _Choice(reading, named or {}, {})
     servers = [service for service in reading.services if room_of(service)]
-    servers = [service for service in servers if choice.is_active(service)] or servers
+    servers = [service for service in servers if reading.is_active(service)] or servers
     return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in servers)]
 
 
@@ -86,18 +85,14 @@ class _Choice:
         self._named = named
         self._foreign = foreign
 
-    def is_active(self, service: ComposeService) -> bool:
-        """Return whether a plain `docker compose up` starts it."""
-        return self._reading.is_active(service)
-
     def server(self, need: str) -> ComposeService:
         """The service that is a dependency."""
         if need in self._named:
             return self._said(need, self._named[need])
         matching = [service for service in self._reading.services if self._room(service) == need]
         candidates = [service for service in matching if service.key not in self._named.values()]
-        for keep in (self.is_active, lambda service: not is_replica(service), lambda service: not service.build):
-            candidates = [service for service in candidates if keep(service)] or candidates
+        for is_likely in (self._reading.is_active, lambda one: not is_replica(one), lambda one: not one.build):
+            candidates = [service for service in candidates if is_likely(service)] or candidates
         if len(candidates) == 1:
             return candidates[0]
         raise self._several(need, candidates) if candidates else self._none(need)
@@ -183,7 +178,7 @@ class _Choice:
             order.setdefault(other.key, other)
 
     def _startable(self, service: ComposeService) -> bool:
-        return self.is_active(service) and (bool(service.image) or not service.build)
+        return self._reading.is_active(service) and (bool(service.image) or not service.build)
 
     def left_out(self, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]) -> Iterator[str]:
         """A line for every service that is not started, with the reason."""
@@ -193,7 +188,7 @@ class _Choice:
                 yield f"{service.key} ({self._why_not(service)})"
 
     def _why_not(self, service: ComposeService) -> str:
-        if not self.is_active(service):
+        if not self._reading.is_active(service):
             return f"its profile {service.profiles[0]} is not active"
         if service.build and not service.image:
             return "it would have to be built"
