@@ -30,8 +30,8 @@ from testbay import settings
 P = ParamSpec("P")
 T = TypeVar("T")
 _ABSENT = object()
-_THREAD_OF_TESTS = threading.get_ident()  # a plugin is imported where the tests run
 _thread = threading.get_ident
+_thread_of_tests = _thread()
 _MODULES = (os, os.path, io, json, time, socket, select, selectors, queue, subprocess, threading, shutil, tempfile)
 _HOOKS = {"excepthook"}  # pytest's own while it runs
 _REAL: dict[ModuleType | type, dict[str, Any]] = {
@@ -83,13 +83,19 @@ class Disk:
             cls._close(descriptor)
 
 
+def tests_run_here() -> None:
+    """Note the thread of the tests: a program may call `pytest.main` again in another one."""
+    global _thread_of_tests  # noqa: PLW0603 - one test session at a time runs in a process
+    _thread_of_tests = _thread()
+
+
 @contextmanager
 def real() -> Iterator[None]:
     """Restore what a test has replaced, for a block of our own work in the thread of the tests.
 
     Other threads take the world as it is: what one of them put back could be a fake that the test has ended meanwhile.
     """
-    if _thread() != _THREAD_OF_TESTS:
+    if _thread() != _thread_of_tests:
         yield
         return
     patcher = _file_system()

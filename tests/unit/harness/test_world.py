@@ -54,6 +54,25 @@ def test_another_thread_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert (is_faked, world.faked()) == (True, [])
 
 
+def test_tests_may_run_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may call `pytest.main` in a second thread."""
+    inside = []
+
+    def work() -> None:
+        world.tests_run_here()
+        with world.real():
+            inside.append(world.faked())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", None)
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    world.tests_run_here()
+
+    assert inside == [[]]
+
+
 def test_hosts_that_a_test_may_not_reach_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """pytest-socket's `--allow-hosts` guards `connect` of the class itself."""
     with monkeypatch.context() as patch:

@@ -37,6 +37,7 @@ class Leasing:
     """The process's pool of leases: opened once the collected tests are known to want one."""
 
     def __init__(self, config: pytest.Config) -> None:
+        world.tests_run_here()
         self._config = config
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._attachments: dict[Path, Attachment | BayError] = {}
