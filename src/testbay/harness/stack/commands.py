@@ -14,6 +14,7 @@ from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK
 from testbay.harness.stack import child, lifeline, prepare, prepared, registry, request
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
+from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
@@ -26,13 +27,12 @@ _LAST_LINES = 5  # of each log, when a person watches `testbay up`
 _LOOK_S = 0.2
 
 
-def _open(manifest: Manifest, project: Path, settings: Settings, voice: Voice, *, migrate: bool) -> Stack:
+def _open(asked: Request, voice: Voice, *, migrate: bool) -> Stack:
     """Join the kept stack with this configuration, or start a new one; migrate it unless told otherwise."""
-    asked = request.request(manifest, project, settings, voice.progress)
     model = prepare.decide_model(asked)
     if kept := stacks.join(asked):
         voice.detail(f"stack {kept.id}: found warm")
-        if migrate and manifest.migrate:  # a command cannot be told by a hash: it knows itself what is left to do
+        if migrate and asked.manifest.migrate:  # a command cannot be told by a hash: it knows itself what is left to do
             prepare.prepare(kept, voice)
         return kept
     prepare.announce(asked, voice, model)
@@ -52,7 +52,9 @@ def execute(
     with process.signals_as_errors():
         # A template holds a migrated database, which is not what --no-migrate asks for.
         wanted = settings if migrate else replace(settings, cold=True)
-        stack = _open(manifest, project, wanted, voice, migrate=migrate)
+        asked = request.request(manifest, project, wanted, voice.progress)
+        child.refuse_unknown(command, asked)
+        stack = _open(asked, voice, migrate=migrate)
         try:
             return child.run(stack, command)
         finally:
@@ -68,7 +70,7 @@ def up(
     what its servers log.
     """
     with process.signals_as_errors():
-        stack = _open(manifest, project, settings, voice, migrate=True)
+        stack = _open(request.request(manifest, project, settings, voice.progress), voice, migrate=True)
         try:
             for name, value in stack.environment().items():
                 exports.say(f"export {name}={shlex.quote(value)}")

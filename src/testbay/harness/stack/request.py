@@ -13,8 +13,9 @@ from pathlib import Path
 
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.dependencies import ROOMS, called, container, foreign_images
+from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
-from testbay.harness.dependencies.postgres import image
+from testbay.harness.dependencies.postgres import image, programs
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
@@ -106,6 +107,13 @@ class Request:
     def interpreter(self) -> Interpreter:
         """The Python that runs the project's tests and commands."""
         return choose_python(self.manifest, self.settings.environ)
+
+    @property
+    def path(self) -> str:
+        """The PATH of commands: the project's Python, the caller's PATH, then clients for a machine without any."""
+        clients = [str(Path(programs.psql()).parent)] if "postgres" in self.services else []
+        clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.services else []
+        return os.pathsep.join([self.interpreter.folder, self.settings.environ.get("PATH", os.defpath), *clients])
 
     def _settings(self) -> Iterator[object]:
         """The settings of each server, those in mounted files included: the compose file has only their names."""

@@ -1,6 +1,5 @@
 """A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
 
-import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -85,16 +84,10 @@ class Stack:
         }
 
     def command_environment(self) -> dict[str, str]:
-        """The environment of a command: the caller's variables and the stack's; the project's Python first on PATH.
-
-        Last on the PATH are clients of the servers, for a machine that has none.
-        """
+        """The environment of a command: the caller's variables, then the stack's."""
         everything = self.request.settings.environ
         given = {name: value for name, value in everything.items() if not name.startswith("PG")}  # they lead elsewhere
-        clients = [str(Path(programs.psql()).parent)] if "postgres" in self.endpoints else []
-        clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.endpoints else []
-        path = os.pathsep.join([self.request.interpreter.folder, given.get("PATH", os.defpath), *clients])
-        return {**given, "PATH": path, **self.environment()}
+        return {**given, "PATH": self.request.path, **self.environment()}
 
     def client_environment(self) -> dict[str, str]:
         """The environment of a person's command: a plain `psql` (pg_dump, pgcli …) reaches the stack's database."""
