@@ -55,6 +55,12 @@ def _say_what_ci_lacks(project: Project, environ: Mapping[str, str], voice: Voic
 
 
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
+    if project.root == project.root.parent:
+        raise ManifestError(
+            f"{project.root}: the root of the file system is no project: nothing was written",
+            why="its Python files are those of the whole machine",
+            todo="call it in the folder of the project, where its pyproject.toml or requirements.txt is",
+        )
     if inner := project.only_inner:
         raise ManifestError(
             f"{project.root}: the program is in {listed(inner)}: nothing was written",

@@ -1,6 +1,7 @@
 """What `testbay init` writes, and where it refuses to."""
 
 import resource
+from pathlib import Path
 
 import pytest
 from tests.unit.init.conftest import add
@@ -23,6 +24,12 @@ def test_a_place_where_no_manifest_is_found_gets_none(project: Project, place: s
     assert refused.value.what == f"{project.root / place}: a manifest here would not be found: nothing was written"
     assert refused.value.todo == f"cd {project.root} && testbay init"
     assert not (project.root / place / "testbay.toml").exists()
+
+
+def test_the_root_of_the_file_system_is_no_project() -> None:
+    """Nothing of it is read: its Python files are those of the whole machine."""
+    with pytest.raises(ManifestError, match=r"^/: the root of the file system is no project"):
+        command.execute(Path("/"), {}, Voice())
 
 
 def test_a_file_that_the_disk_has_no_room_for_is_not_left(project: Project) -> None:
