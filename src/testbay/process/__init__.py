@@ -22,6 +22,7 @@ from testbay.process.signals import (
     run_in_place,
     signal_name,
     signals_as_errors,
+    signals_between_callbacks,
     signals_ignored,
 )
 from testbay.process.starting import LINUX, Child, Completed, die_with_parent, fork, rename, run, spawn
@@ -50,6 +51,7 @@ __all__ = [
     "signal_each",
     "signal_name",
     "signals_as_errors",
+    "signals_between_callbacks",
     "signals_ignored",
     "spawn",
 ]

@@ -3,8 +3,9 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,24 @@ def signals_as_errors() -> Iterator[None]:
             raise
         if received:
             raise interrupted()
+
+
+@contextmanager
+def signals_between_callbacks(call_soon: Callable[..., object]) -> Iterator[None]:
+    """Have an event loop call the handlers of signals, by its `call_soon_threadsafe`.
+
+    An error that a handler raises in the middle of a callback can leave a coroutine that is never awaited.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # Python handles signals in no other thread
+    before = {number: signal.getsignal(number) for number in ending_signals()} if is_main else {}
+    ours = {number: handler for number, handler in before.items() if callable(handler)}
+    for number, handler in ours.items():
+        signal.signal(number, partial(call_soon, handler))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def ending_signals() -> list[signal.Signals]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from testbay import process
 from testbay.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def exchange(
         TooMuchError: The answer is too long, or not there in time.
         httpx.HTTPError, httpx.InvalidURL: No answer came.
     """
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, process.signals_between_callbacks(runner.get_loop().call_soon_threadsafe):
         runner.get_loop().set_exception_handler(_interrupted)
         return runner.run(ask(method, url, headers, content, most_bytes=most_bytes, within_s=within_s))
 

@@ -107,12 +107,13 @@ def test_a_variable_that_is_of_no_use_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert refused.value.why.startswith("ImportError: Using SOCKS proxy")
 
 
-def test_a_signal_in_a_callback_ends_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop logs what is raised there, and would wait for the answer."""
+def test_a_signal_ends_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It interrupts no coroutine before that is awaited, of which Python would warn."""
 
     async def wait(*_: object, **__: object) -> None:
-        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
-        await asyncio.Event().wait()
+        forever = asyncio.Event().wait()
+        signal.raise_signal(signal.SIGTERM)
+        await forever
 
     monkeypatch.setattr(exchange, "ask", wait)
     with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"), process.signals_as_errors():
