@@ -115,7 +115,7 @@ class Instance:
 
     def close(self) -> None:
         """End it for good."""
-        self.client.close()  # first: uvicorn waits in steps of a tenth of a second for connections that are still open
+        self.client.close()  # first: uvicorn does not end while a connection is open
         if self.pid:
             self.stop()
         self._held.close()
