@@ -27,7 +27,9 @@ DATA_TYPES = re.compile(
 ADVICE = re.compile(r"\sFor (?:more|further) information.*", re.DOTALL)
 UNPACKED = re.compile(r"(?:not enough|too many) values to unpack.*")
 INVALID = re.compile(r"(?<!\d)\d{1,6} validation errors? for ")
-ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
+ATTRIBUTE = re.compile(
+    r"has no attribute '(\w+)'|Cannot (?:read|set) propert(?:ies of (?:undefined|null) \(\w+ing|y) '(\w+)'"
+)
 NAMES = re.compile(r"(?:NameError|UnboundLocalError|ImportError|ModuleNotFoundError)$")
 NAME = re.compile(r"'([\w.]+)'")
 SETTING = re.compile(r"'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'$")
@@ -35,6 +37,7 @@ STATUS = re.compile(r"(?<![\w.:/-])([45])(\d\d)(?![\w/-]|\.\d)")
 PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
 LEAVES = 20
+FOREIGN = re.compile(r"\.(?:java|kt|scala|groovy|[cm]?[jt]sx?|cs)$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +91,9 @@ def _caused(failure: Failure) -> tuple[str, ...]:
     if failure.cause is None or not failure.raised_from or not failure.frames:
         return ()
     cause = failure.cause
+    if any(FOREIGN.search(frame.file) for frame in failure.frames):  # their libraries' wrappers say little, too
+        kind, place = (cause.type or "?").rpartition(".")[2], _place(cause, "")
+        return ("from", kind, place, _said(kind, cause.message or "", has_place=bool(place)))
     if not failure.frames[-1].in_app and not _remote(failure, cause):
         return ()
     return ("from", (cause.type or "?").rpartition(".")[2], _place(cause, ""))
@@ -136,8 +142,8 @@ def _said(kind: str, message: str, *, has_place: bool) -> str:
     if kind == "KeyError":
         found = SETTING.match(message)
         return found[1] if found else ("" if has_place else masked(message))
-    if kind == "AttributeError" and (found := ATTRIBUTE.search(message)):
-        return found[1]
+    if kind in ("AttributeError", "TypeError") and (found := ATTRIBUTE.search(message)):
+        return found[1] or found[2]
     if NAMES.search(kind) and (found := NAME.search(message)):
         return found[1]
     message = UNPACKED.sub("values to unpack", INVALID.sub("invalid ", ADVICE.sub("", message)))

@@ -48,6 +48,12 @@ MASK = re.compile(
     r"|<?(?<![A-Za-z_])[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
     rf"(?: ?{UNITS}(?![\w-]))?"
 )
+FIELD = re.compile(
+    r"(?:(?<![\w.])(?:err|error)=|\"(?:err|error)\": ?)(?:\"(?P<quoted>(?:[^\"\\]|\\.){0,2000}?)\"|(?=[^\s\"=]))"
+)
+"""The field of a record that holds the error: its value tells faults apart, unlike those of others."""
+NGINX = re.compile(r", client: [\da-f.:]+, server: .*")
+"""Whose request it was."""
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
 RUNS = re.compile(r"\*(?:[\s,;:/|x]*(?:\*|(?<=\* )\(\*\)(?= [a-z])))+")
 """Values that follow each other are one: a list may be longer the next time, and a size stand in two units."""
@@ -59,8 +65,14 @@ def masked(message: str) -> str:
     first = next((line for line in message.split("\n") if line.strip()), "")
     if len(first) > CHARS:
         first = first[:CHARS].rpartition(" ")[0] or first[:CHARS]
-    text = MASK.sub(_replaced, NAMED.sub(_named, first))
+    if "err" in first:
+        first = FIELD.sub(_field, first)
+    text = MASK.sub(_replaced, NAMED.sub(_named, NGINX.sub("", first)))
     return SPACES.sub(" ", RUNS.sub("*", PARTS.sub("*", text))).strip()
+
+
+def _field(found: re.Match[str]) -> str:
+    return "error: " + (found["quoted"] or "").replace('\\"', '"')
 
 
 def _named(found: re.Match[str]) -> str:

@@ -17,7 +17,9 @@ DOTNET = re.compile(r"(?P<word>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.`+
 DOTNET_LEVELS = {
     "trce": "debug", "dbug": "debug", "info": "info", "warn": "warning", "fail": "error", "crit": "critical",
 }  # fmt: skip
-LOGRUS = re.compile(r"(?P<word>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{4,}\] (?P<message>.*?)(?:\s{2,}\w+=.*)?\s*$")
+LOGRUS = re.compile(
+    r"(?P<word>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{4,}\] (?P<message>.*?)(?P<fields>\s{2,}\w+=.*)?\s*$"
+)
 LOGRUS_LEVELS = {
     "TRAC": "debug", "DEBU": "debug", "INFO": "info", "WARN": "warning", "ERRO": "error", "FATA": "critical",
     "PANI": "critical",
@@ -34,12 +36,29 @@ BLUE_GENE = re.compile(
 BLUE_GENE_LEVELS = {
     "INFO": "info", "WARNING": "warning", "ERROR": "error", "SEVERE": "error", "FATAL": "critical", "FAILURE": "error",
 }  # fmt: skip
+CAUSE = re.compile(r"(?:^|\s)(?:err|error)=(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?=\s|$)")
+"""The error itself, beside the message of a Go logger."""
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')
 """The message of klog's structured lines, before its fields."""
 CHANNEL = re.compile(
     r"\s?(?P<logger>[\w-]{1,40})\.(?P<word>DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL|ALERT|EMERGENCY): "
 )
 """Monolog: `[TIME] production.ERROR: message`."""
+
+DEATHS = re.compile(
+    r"(?:\[ *\d+\.\d{6}\] )?(?P<kernel>(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ .*)"
+    r"|(?:\[\d+\] )?LOG:  (?P<postgres>server process \(PID \d+\) was terminated by signal .*)"
+    r"|at=error code=(?P<code>[A-Z]\d+) desc=\"(?P<heroku>[^\"]*)\""
+    r"|Error (?P<dyno>[RL]\d\d \(.*)"
+    r"|[\da-f-]{36} (?P<late>Task timed out after .*)"
+    r"|RequestId: [\da-f-]{36} (?P<lambda>(?:Process exited before|Error: ).*)"
+    r"|# (?P<jvm>A fatal error has been detected by the Java Runtime Environment.*)"
+    r"|(?:\(node:\d+\) )?\[?(?P<node>UnhandledPromiseRejection(?:Warning)?: .*)"
+    r"|Rack app \(.*?\): #<(?P<rack>[A-Z][\w:]*: .*)>$"
+)
+"""How a platform or a runtime says that a process, or a request of it, has died: without a level."""
+ROUTINE = re.compile(r"at=info |(?:START|END|REPORT|INIT_START) ")
+"""What Heroku's router and AWS Lambda write about every request."""
 
 Said = tuple[str, str, str | None, str | None, str | None]
 """Level, message, time, logger, worker."""
@@ -48,7 +67,18 @@ Said = tuple[str, str, str | None, str | None, str | None]
 def unquoted(message: str) -> str:
     """A message without the quotes and fields of klog."""
     found = QUOTED.match(message)
-    return found[1] if found else message
+    return with_cause(found[1], cause(message[found.end() :])) if found else message
+
+
+def cause(fields: str) -> str:
+    """The error in the fields beside a message, or nothing."""
+    found = CAUSE.search(fields)
+    return (found[1] or found[2] or found[3] or "").replace('\\"', '"') if found else ""
+
+
+def with_cause(message: str, said: str | None) -> str:
+    """A message and the error beside it, if that says more: `save failed` serves many faults."""
+    return f"{message}: {said}" if said and said not in message else message
 
 
 def said(text: str) -> Said | None:
@@ -63,8 +93,22 @@ def said(text: str) -> Said | None:
     if text[4:6] == ": " and (found := DOTNET.match(text)):
         return DOTNET_LEVELS[found["word"]], "", None, found["logger"], None
     if text[4:5] == "[" and (found := LOGRUS.match(text)):
-        return LOGRUS_LEVELS[found["word"]], found["message"], None, None, None
-    return _dated(text) if text[:1].isdigit() else None
+        return (
+            LOGRUS_LEVELS[found["word"]],
+            with_cause(found["message"], cause(found["fields"] or "")),
+            None,
+            None,
+            None,
+        )
+    return (_dated(text) if text[:1].isdigit() else None) or _platform(text)
+
+
+def _platform(text: str) -> Said | None:
+    """Read what a platform says of a process; it names no level."""
+    if found := DEATHS.match(text):
+        message = found[found.lastgroup or 0]
+        return "critical", f"{found['code']} {message}" if found["code"] else message, None, None, None
+    return ("info", text, None, None, None) if ROUTINE.match(text) else None
 
 
 def _dated(text: str) -> Said | None:

@@ -13,7 +13,10 @@ NAMED = re.compile(
     r"(?: \[\w+\])?(?::(?: (?P<message>.*))?|)$"
     r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' panicked at )(?P<panic>.*)$"
 )
-PANIC = re.compile(r"(?:panic: |http: panic serving |fatal error: all goroutines|thread '[^']*' panicked at )")
+PANIC = re.compile(
+    r"(?:java\.lang\.OutOfMemoryError: |panic: |http: panic serving |fatal error: all goroutines"
+    r"|thread '[^']*' panicked at )"
+)
 RUST = re.compile(r"thread '[^']*' (?:\(\d+\) )?panicked at (?:'(?P<message>.*)', )?\S+:\d+:\d+(?P<below>:)?$")
 """Its message stands before the place, or since 1.73 on the next line."""
 JAVA = re.compile(
@@ -34,7 +37,8 @@ MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
     r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
 )
-CAUSES = ("Caused by: ", "[cause]: ", "[errors]: ")
+CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
+STACK_ENDS = (*CAUSES, "[errors]: ", "--- End of inner exception")
 LIBRARY = re.compile(
     r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
     r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\.|^/rustc/|/\.cargo/"
@@ -53,7 +57,7 @@ def read(lines: Sequence[str]) -> Failure | None:
         return Failure(type="panic", message=message, frames=tuple(reversed(_rust(lines))))
     if failure := languages.read(lines):
         return failure
-    if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines):
+    if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines) and not PANIC.match(lines[0]):
         return None
     if (inner := _python(lines)) is not None:
         return inner
@@ -63,7 +67,19 @@ def read(lines: Sequence[str]) -> Failure | None:
         return None
     kind = (name["type"] or "panic") if name else None
     message = (name["message"] or name["panic"] or "") if name else None
-    return Failure(type=kind, message=message, frames=tuple(reversed(frames)))
+    root = _root(lines)
+    return Failure(type=kind, message=message, frames=tuple(reversed(frames)), cause=root, raised_from=root is not None)
+
+
+def _root(lines: Sequence[str]) -> Failure | None:
+    """The last of the causes, from which all others came: what the first one says may serve many faults."""
+    at = max((at for at, text in enumerate(lines) if text.lstrip().startswith(CAUSES)), default=0)
+    found = NAMED.search(lines[at].rstrip(" {")) if at else None
+    if found is None:
+        return None
+    below = lines[at + 1 :]
+    frames = [frame for text in below[: _end(below)] if (frame := _frame(text))]
+    return Failure(type=found["type"], message=found["message"] or "", frames=tuple(reversed(frames)))
 
 
 def whole(text: str) -> bool:
@@ -95,7 +111,7 @@ def _start(lines: Sequence[str]) -> int:
 def _end(lines: Sequence[str]) -> int:
     """Find the line where the first exception's own stack ends."""
     return next(
-        (at for at, text in enumerate(lines) if text.lstrip().startswith(CAUSES)),
+        (at for at, text in enumerate(lines) if text.lstrip().startswith(STACK_ENDS)),
         len(lines),
     )
 

@@ -201,7 +201,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
     message = text[at:].rstrip()
     if quoted := (LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)) or LOGFMT_ERROR.match(text, at)):
         said = quoted[1] or quoted[2] or quoted[3] or message
-        return Header(level, said, time=time, logger=logger, worker=worker)
+        return Header(level, dialects.with_cause(said, dialects.cause(text)), time=time, logger=logger, worker=worker)
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
         message = message[: found.start()]
     return Header(level, message.strip(), time=time, logger=logger, worker=worker)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from error_monitor.reading import foreign, tracebacks
+from error_monitor.reading.dialects import with_cause
 from error_monitor.reading.event import Failure
 from error_monitor.reading.headers import LETTERS, level_named
 from error_monitor.reading.line import Line
@@ -32,7 +33,9 @@ KINDS = (
     "thrown.name",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
-INSTEAD = ("error", "err", "exception", *SAID, "reason", "detail")
+CAUSES = ("error", "err", "exception", *SAID)
+"""What Go's loggers, and others, say beside the message: the error itself."""
+INSTEAD = (*CAUSES, "reason", "detail")
 """What a record says that has no message."""
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
@@ -135,6 +138,8 @@ def _record(line: Line, found: dict[str, Any]) -> None:
         line.whole and line.exception is None and not line.text
     ):  # zerolog's `.Err(err).Send()`, a message that is not text
         line.text = _first(flat, INSTEAD) or whole
+    elif line.whole and line.exception is None and line.level in ("error", "critical"):
+        line.text = with_cause(line.text, _first(flat, CAUSES))
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
