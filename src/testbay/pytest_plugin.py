@@ -101,10 +101,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
     if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it
-        from testbay.harness.plugin.controller import Controller
         from testbay.harness.plugin.crashes import Crashes
+        from testbay.harness.plugin.garbage import SkippedInController
 
-        config.pluginmanager.register(Controller(), "testbay-controller")
+        config.pluginmanager.register(SkippedInController(), "testbay-controller")
         config.pluginmanager.register(Crashes(leasing.mask), "testbay-crashes")
     config.pluginmanager.register(JUnit(config), "testbay-junit")
     if target := config.getoption("--testbay-record"):

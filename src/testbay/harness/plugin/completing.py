@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testbay import settings
-from testbay.harness.plugin import coveragerc, ending, parsing
+from testbay.harness.plugin import coveragerc, garbage
 from testbay.harness.plugin.elsewhere import Elsewhere
 from testbay.harness.plugin.reading import OneReading
 from testbay.harness.plugin.suite import Suite
@@ -39,9 +39,9 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
     `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one. A
     worker of xdist reads the settings that its controller has written, and copies no report.
     """
-    ending.shorten()
-    if parsing.IS_NEEDED:
-        config.pluginmanager.register(parsing.Undisturbed(), "testbay-parsing")
+    garbage.skip_at_exit()
+    if garbage.PARSER_IS_FRAGILE:
+        config.pluginmanager.register(garbage.PausedForReports(), "testbay-garbage")
     suite = Suite.read(Path(config.known_args_namespace.testbay_suite))
     copies = ReportCopies()
     if not worker:
