@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from testbay import process
+from testbay import ports, process
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
+from testbay.harness.engines import docker
 from testbay.harness.interpreter import choose as choose_python
 from testbay.harness.plans import ComposePlan, ProcessPlan, Published, StackPlan, name_of, process_plan
-from testbay.harness.stack import containers
+from testbay.harness.stack import containers, registry
 from testbay.harness.stack.request import REPLAY, Request
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
+from testbay.text import visible
 
 _REPLAY_PORT = 18500
 _RAM_DISK_ROOM_BYTES = 1 << 30
@@ -74,6 +76,14 @@ def _port(asked: Request, name: str) -> tuple[int, bool]:
     inside = room.described(service).port
     published = (port.host for port in service.ports if port.container == inside)
     return next((port for port in published if port), room.DEFAULT_PORT), False
+
+
+def port_holder(port: int, settings: Settings) -> str:
+    """Name the stack, container or process that holds a port, as far as this user may see."""
+    for record in registry.living(settings.stacks_dir):
+        if port in (record.get("ports") or {}).values():
+            return f"the stack {record['id']} of {record['project']} (testbay down {record['id']})"
+    return visible(docker.publisher(settings.environ, port)) or ports.holder(port)
 
 
 def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:

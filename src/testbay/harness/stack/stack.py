@@ -15,7 +15,7 @@ from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.postgres import programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.plans import PORT, Tenancy
-from testbay.harness.stack import exports, holders, lifeline, planning, registry
+from testbay.harness.stack import exports, lifeline, planning, registry
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
 from testbay.harness.stack.logcopies import Copies
 from testbay.harness.stack.readiness import Progress, await_ready
@@ -280,7 +280,7 @@ def start(asked: Request, *, copies: Copies | None = None, progress: Progress = 
     registry.collect_dead(asked.settings.stacks_dir)
     for name, port in asked.manifest.ports.items():
         if not ports.is_free(port):
-            raise ports.taken(asked.called(name), port, holders.holder(port, asked.settings))
+            raise ports.taken(asked.called(name), port, planning.port_holder(port, asked.settings))
     for _ in range(_PORT_RACES):
         try:
             return _start(asked, copies, progress)
