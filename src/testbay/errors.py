@@ -39,7 +39,7 @@ class BayError(Exception):
 
 
 class DirtyLeaseWarning(UserWarning):
-    """A test gave its lease back with a session, a connection or a subscriber left open; it was closed."""
+    """A test returned its lease with an open session, connection or subscriber, which testbay then closed."""
 
 
 class ManifestError(BayError):
@@ -67,7 +67,7 @@ class MigrationError(BayError):
 
 
 class SecretMissingError(BayError):
-    """A secret the manifest names is absent, or cannot be had."""
+    """A secret named in the manifest is absent, or cannot be fetched."""
 
     exit_code = 14
 
@@ -80,7 +80,7 @@ class TestsDidNotRunError(BayError):
 
 
 class LeftBehindError(BayError):
-    """Teardown could not remove something; it is named."""
+    """Teardown could not remove something; the error names it."""
 
     exit_code = 16
 
@@ -92,7 +92,7 @@ class SecretLeakedError(BayError):
 
 
 class IncidentsError(BayError):
-    """GitHub's issues could not be made to say what the checks found; 20 to 23 are the verdicts of checks."""
+    """GitHub's issues could not be updated to match the checks. 20 to 23 are the verdicts of checks."""
 
     exit_code = 24
 
@@ -117,13 +117,13 @@ class FilesError(BayError):
 
 
 class InterruptedRunError(BayError):
-    """Ctrl-C, SIGTERM, or a caller that went away."""
+    """Ctrl-C, SIGTERM, or the end of the process that called testbay."""
 
     exit_code = 130
 
 
 def unusable(error: OSError) -> FilesError:
-    """Turn an OSError into an error of ours with a remedy."""
+    """Turn an OSError into an error of testbay's own, with a remedy."""
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError) and error.filename is None:
         return FilesError("the working folder is gone", why="something removed it", todo="cd to a folder that is there")

@@ -22,15 +22,15 @@ class AroundACommand(TyperCommand):
     """A command whose arguments after the first `--` go to another program, with or without a service before it."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Say so in the line of usage, too."""
+        """Show the arguments behind `--` in the usage line."""
         return [*super().collect_usage_pieces(ctx), _BEHIND.get(str(self.name), "-- COMMAND...")]
 
     def get_help_option_names(self, ctx: Any) -> list[str]:
-        """Leave `-h` to `parse_args`: the parser finds that letter in pytest's `-khealth`, too, and shows the help."""
+        """Leave `-h` to `parse_args`: click's parser also finds that letter in pytest's `-khealth`."""
         return [name for name in super().get_help_option_names(ctx) if name != "-h"]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep them in `ctx.args`, after the options that this command does not know."""
+        """Parse the command's own options; collect all other arguments in `ctx.args`."""
         at = args.index("--") if "--" in args else len(args)
         self._refuse_typos(ctx, args[:at])
         super().parse_args(ctx, ["--help" if word == "-h" else word for word in args[:at]])
@@ -65,7 +65,7 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
 
 
 def _is_path(word: str) -> bool:
-    """Return whether it names a file, or a folder without a service."""
+    """Return whether a word names a file, or a folder that holds no service."""
     path = Path(word.partition("::")[0])
     if not path.is_dir():
         return path.is_file()

@@ -36,7 +36,7 @@ def _services(project: Path) -> Iterable[str]:
 
 
 def _failed_tests(project: Path) -> Iterable[str]:
-    """Names without file and parameters: a part of an id is enough for `testbay open`, and needs no quotes."""
+    """Test names without file and parameters: `testbay open` takes a part of an id, and this part needs no quotes."""
     from testbay.harness.run import archives
 
     tests = (kept.archive.about.test for kept in archives.find(project) if kept.archive)

@@ -42,7 +42,7 @@ def explain(
 
 
 def _pages() -> Path:
-    """The folder of the documentation: in the package, or beside its source in a checkout."""
+    """Locate the documentation: in the package, or beside the source in a checkout."""
     inside = _PACKAGE / "docs"
     return inside if inside.is_dir() else _PACKAGE.parents[1] / "docs"
 
@@ -57,7 +57,7 @@ def subjects() -> list[str]:
 
 
 def explanation(asked: str, folder: Path) -> str:
-    """Return the text for an exit code, an error or a page.
+    """Return the help text for an exit code, an error or a page.
 
     Raises:
         ManifestError: Nothing is known of it.
@@ -85,7 +85,7 @@ def _name(file: Path, folder: Path) -> str:
 
 
 def _text(name: str, pages: Mapping[str, Path], section: str) -> str:
-    """A page's text; for a section also the pages of the folder of that name."""
+    """The text of a page; for a section of the documentation, also the pages in the folder of that name."""
     parts = [file for part, file in pages.items() if section and part.startswith(f"{name}/")]
     return "\n".join(file.read_text(encoding="utf-8") for file in (pages[name], *parts))
 
@@ -97,7 +97,7 @@ def _titles(pages: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _sections(text: str) -> list[str]:
-    """Split a page at its headings; comments in fenced blocks are no headings."""
+    """Split a page at its headings; a `#` comment in a fenced block is no heading."""
     fences = [text[: found.start()].count("\n```") % 2 for found in _HEADING.finditer(text)]
     cuts = [found.start() for found, inside in zip(_HEADING.finditer(text), fences, strict=True) if not inside]
     return [text[begin:end].strip() for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
@@ -129,14 +129,14 @@ def _concerns(piece: str, asked: str) -> bool:
 
 
 def _nearest_forms(pieces: list[str], asked: str) -> list[str]:
-    """The pieces with the message: of the forms that fit it, those that say most of it in their own words."""
+    """The entries for a message: of the forms that match it, those with the most words in common."""
     fits = [(max(_words_in_common(piece, asked), default=0), piece) for piece in pieces if piece.startswith("### ")]
     most = max((common for common, _ in fits), default=0)
     return [piece for common, piece in fits if common == most > 0]
 
 
 def _words_in_common(piece: str, asked: str) -> Iterator[int]:
-    """Measure each form of a message that a piece names and that fits: in its heading, and behind "also" below it."""
+    """Measure each matching form of an entry's messages: its heading, and those listed after "also"."""
     heading, _, rest = piece.partition("\n")
     for form in _FORM.findall(f"{heading}\n{rest.partition('**')[0]}"):
         words = [part for part in (part.strip(" :,") for part in " ".join(form.split()).split("…")) if part]

@@ -1,4 +1,4 @@
-"""The first commands in a project: `testbay init` and `testbay compose`."""
+"""The commands that begin a project: `testbay init` and `testbay compose`."""
 
 import sys
 from pathlib import Path

@@ -14,7 +14,7 @@ app = typer.Typer()
 
 
 def user_name() -> str:
-    """Name the user; by number where the system knows no name, as in many containers."""
+    """Name the user; by number where the system has no name for it, as in many containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # which of them depends on the version of Python

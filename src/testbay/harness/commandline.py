@@ -1,4 +1,4 @@
-"""A command of the manifest (`migrate`, `start`): its words, or a shell where only a shell reads it as written."""
+"""Running a command of the manifest (`migrate`, `start`): directly, or in a shell where it uses shell syntax."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][\w.]*)\}")
 
 
 def needs_shell(command: str) -> bool:
-    """Return whether a command needs a shell: for `&&`, `|`, `$X`, `VAR=x cmd`, `cd` or a wildcard."""
+    """Return whether a command uses shell syntax: `&&`, `|`, `$X`, `VAR=x cmd`, `cd` or a wildcard."""
     first = command.split(maxsplit=1)[0]
     if first in _BUILTINS or _ASSIGNMENT.match(first) or re.search(r"(?:^|\s)~[/\w]*(?:\s|$)", command):
         return True
@@ -39,9 +39,9 @@ def needs_shell(command: str) -> bool:
 
 
 def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
-    """The words to start it with. `{NAME}` is replaced by the value of that name; other braces stay.
+    """The argv of a command. `{NAME}` is replaced by that name's value; other braces stay.
 
-    A shell gives up at the first command that fails, also inside a pipe: what comes after it would hide that.
+    A shell stops at the first failing command, also inside a pipe: a later command would hide the failure.
     """
     if not needs_shell(command):
         words = [filled(word, values) for word in shlex.split(command)]
@@ -53,7 +53,7 @@ def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
 
 
 def _python(path: str) -> str:
-    """Find the first Python on the PATH, under any of its names; else return the one that runs testbay."""
+    """Find the first Python on the PATH, under any of its names; by default the one that runs testbay."""
     first = path.partition(os.pathsep)[0]
     if first == str(Path(sys.executable).parent):
         return sys.executable
@@ -61,5 +61,5 @@ def _python(path: str) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with `{NAME}` replaced by the value of that name, where there is one."""
+    """Replace each `{NAME}` in a text by its value; unknown names stay."""
     return _PLACEHOLDER.sub(lambda at: values.get(at[1], at[0]), text)

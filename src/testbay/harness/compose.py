@@ -1,4 +1,4 @@
-"""`testbay compose`: what testbay reads of a compose file; nothing is started, and no manifest is needed."""
+"""`testbay compose`: show how testbay reads a compose file. Nothing is started, and no manifest is needed."""
 
 import json
 import re
@@ -30,7 +30,7 @@ _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)(@)")
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """The compose files to read, the dependencies to look for in them, and services that are named as theirs."""
+    """Compose files to read, the dependencies to look for, and the services named for them."""
 
     files: list[Path]
     needs: dict[str, str] = field(default_factory=dict)  # the dependency → the name it was asked by
@@ -39,7 +39,7 @@ class Question:
 
 
 def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings) -> Question:
-    """Compose the question for the files named, else for the project's, with its manifest where there is one.
+    """Read the arguments: the named files, else the project's, with its manifest if it has one.
 
     Raises:
         ManifestError: The compose file is missing, or `needs` names a dependency that is not known.
@@ -73,7 +73,7 @@ def _project(folder: Path) -> tuple[Path, Manifest | None]:
 
 
 def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Parse `postgres,redis=cache` into the dependencies with the names used, and the services named for them."""
+    """Parse `postgres,redis=cache` into dependencies by the names used, and services by dependency."""
     asked, named = {}, {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, service = (part.strip() for part in entry.partition("="))
@@ -85,7 +85,7 @@ def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def show(asked: Question, settings: Settings, voice: Voice, aside: Voice, *, as_json: bool, secrets: bool) -> int:
-    """Print the reading; as JSON what is left out goes to `aside`.
+    """Print the reading; with `--json`, what is left out goes to `aside`.
 
     Raises:
         ManifestError: The file cannot be read, or lacks what is needed.
@@ -117,7 +117,7 @@ def _selected(asked: Question, settings: Settings) -> tuple[ComposeFile, Selecti
 
 
 def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any]:
-    """A server as plain values for JSON."""
+    """A server as plain values, for JSON."""
     made = ROOMS[room].described(service)
     told: dict[str, Any] = {
         "service": service.key,

@@ -1,4 +1,4 @@
-"""`testbay doctor`: whether this machine can run the project, found out as a run does, without starting anything."""
+"""`testbay doctor`: whether this machine can run the project, checked as a run does, without starting anything."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ Finding = tuple[bool, str]
 
 
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
-    """Print every finding; return 0 when an engine can run the project here, else the exit code of what is wrong."""
+    """Print all findings; return 0 if an engine can run the project here, else the exit code of what is wrong."""
     files = _compose_files(folder, settings)
     native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
     docker, said = _compose_engine(settings)
@@ -65,7 +65,7 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 
 def _auto(files: list[list[Path]], needed: Iterable[str], settings: Settings) -> str:
-    """The engine that `auto` would choose where Docker answers, and why; no image is pulled."""
+    """The engine that `auto` would choose if Docker answers, with the reason; no image is pulled."""
     found = daemon.find(settings.environ)
     rooms = [ROOMS[name] for name in needed if name in ROOMS]
     services = [next(_services_of(room, files, settings), None) for room in rooms]
@@ -77,7 +77,7 @@ def _auto(files: list[list[Path]], needed: Iterable[str], settings: Settings) ->
 
 
 def _needed(folder: Path) -> set[str]:
-    """List the dependencies of the project's services; empty where no service can be read."""
+    """List the dependencies of the project's services; empty if no service can be read."""
     found: set[str] = set()
     with contextlib.suppress(BayError):
         for place in _folders(folder).values():
@@ -223,7 +223,7 @@ def _compose(files: list[Path], settings: Settings) -> str:
 
 
 def _service(name: str, place: Path, project: Path, settings: Settings) -> str:
-    """Describe what a service needs, chosen as a run chooses it: what stops a run stops here."""
+    """Check what a service needs, as a run would: whatever stops a run is an error here."""
     manifest = load_manifest(place)
     _, selection = request.selected(manifest, project, settings)
     said = (called(selection.servers[need], ROOMS[need]) if need in ROOMS else need for need in manifest.needs)

@@ -1,4 +1,4 @@
-"""The Python that runs a project's tests: testbay's own, or the project's where testbay has an environment apart."""
+"""The Python that runs a project's tests: testbay's own, or the project's if testbay has a separate environment."""
 
 import hashlib
 import json
@@ -27,9 +27,10 @@ print(json.dumps({"version": sys.version_info[:3], "has": names}))
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
-    """A Python program; `said` is where it was named, empty for the one that runs testbay.
+    """A Python program.
 
-    `passed_over` is the project's own environment, which has no pytest.
+    `said` is where it was named, empty for the one that runs testbay. `passed_over` is the project's own environment,
+    which lacks pytest.
     """
 
     program: Path
@@ -43,7 +44,7 @@ class Interpreter:
 
     @cached_property
     def packages(self) -> frozenset[str]:
-        """The modules among pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there.
+        """List those of pytest, pytest_cov, pytest_timeout, xdist and testbay that are installed there.
 
         Raises:
             EngineUnavailableError: It does not start, or is too old.
@@ -60,7 +61,7 @@ class Interpreter:
         return frozenset(answer["has"])
 
     def check(self) -> None:
-        """Refuse one that cannot run the tests.
+        """Refuse an interpreter that cannot run the tests.
 
         Raises:
             EngineUnavailableError: It does not start, is too old, or has no pytest.
@@ -71,11 +72,11 @@ class Interpreter:
 
     @property
     def plugin(self) -> str:
-        """The name of our plugin for pytest's `-p`: an installed testbay was loaded by pytest under that name."""
+        """The name of our plugin for pytest's `-p`: pytest loads an installed testbay under that name anyway."""
         return "testbay" if not self.said or "testbay" in self.packages else "testbay.pytest_plugin"
 
     def lacks(self, module: str) -> bool:
-        """Return whether a plugin of pytest is missing there; testbay's own environment has them all."""
+        """Return whether a plugin of pytest is missing there; testbay's own environment has all of them."""
         return bool(self.said) and module not in self.packages
 
     def _unusable(self, what: str, why: str, todo: str) -> EngineUnavailableError:
@@ -104,7 +105,7 @@ def choose(manifest: Manifest, environ: Mapping[str, str]) -> Interpreter:
 
 
 def bridge(cache_dir: Path) -> str:
-    """Make a folder for PYTHONPATH that holds our package and nothing else of our environment."""
+    """Make a folder for PYTHONPATH that offers our package and nothing else of our environment."""
     package = Path(__file__).parents[1]
     folder = cache_dir / "bridges" / hashlib.sha256(os.fsencode(package)).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def bridge(cache_dir: Path) -> str:
 
 
 def _unless_ours(program: Path, said: str) -> Interpreter:
-    """The interpreter of a program; of the environment that runs testbay, testbay's own."""
+    """The interpreter of a program; that of testbay's own environment is testbay's own."""
     if os.path.realpath(program.parent) == os.path.realpath(Path(sys.executable).parent):
         return Interpreter(program=Path(sys.executable))
     return Interpreter(program=program, said=said)

@@ -9,7 +9,7 @@ PORT = "{port}"  # stands for the port the guard could hold, in a process plan's
 
 
 class Preparation(TypedDict):
-    """A command that runs to its end before a server starts; `stdin` is fed to it."""
+    """A command that runs to completion before a server starts; it reads `stdin`."""
 
     argv: list[str]
     stdin: NotRequired[str]
@@ -18,9 +18,10 @@ class Preparation(TypedDict):
 class ProcessPlan(TypedDict):
     """The plan of one server for the embedded engine.
 
-    `{port}` in argv becomes the port the guard could hold. `prepare` makes the folder `data`, unless the `template` (a
-    folder of the cache, empty for none) can be copied there. `stop_signal` throws the data away, `pause_signal` keeps
-    it. A `caged` server runs as an ordinary user, writes its home alone and reads `reads` (see engines.sandbox).
+    `{port}` in argv becomes the port that the guard could hold. `prepare` makes the folder `data`, unless the
+    `template` (a folder of the cache, empty for none) can be copied there. `stop_signal` discards the data,
+    `pause_signal` keeps it. A `caged` server runs as an ordinary user, writes only its home and reads `reads` (see
+    engines.sandbox).
     """
 
     name: str
@@ -81,9 +82,9 @@ HOME = "{home}"  # stands for the folder of a further server, in the plan of a t
 
 
 class Configured(TypedDict):
-    """A compose service that is started with a configuration file of ours, and the command that names it.
+    """A compose service started with a configuration file of ours, and the command that names this file.
 
-    The `environment` comes beside its own: with it, what the compose file runs in the container still gets in.
+    `environment` is added to the service's own, so that what the compose file runs in that container can log in.
     """
 
     service: str
@@ -94,7 +95,7 @@ class Configured(TypedDict):
 
 
 class Published(TypedDict):
-    """A port of a compose service that callers must reach."""
+    """A port of a compose service that callers need to reach."""
 
     name: str
     service: str
@@ -104,10 +105,10 @@ class Published(TypedDict):
 
 
 class ComposePlan(TypedDict):
-    """The plan for the compose engine: the document of a compose file, into which the guard writes its ports.
+    """The plan for the compose engine: a compose document, into which the guard writes the ports.
 
-    `dependencies` maps compose service keys to our names for them; `helpers` are further ports to publish, which
-    callers are not told of; `env` is what the document takes from the environment.
+    `dependencies` maps service keys to our names for dependencies; `helpers` are further ports to publish, which
+    callers are not told; `env` are the values that the document takes from the environment.
     """
 
     document: dict[str, Any]
@@ -124,7 +125,7 @@ def name_of(stack_id: str) -> str:
 
 
 class StackPlan(TypedDict):
-    """The plan of a stack, which its guard gets as JSON when it starts."""
+    """The plan of a stack, which its guard reads as JSON at start-up."""
 
     id: str
     home: str
@@ -143,11 +144,11 @@ class StackPlan(TypedDict):
 
 
 class Tenancy(TypedDict):
-    """The facts with which a test process leases on a running stack; kept in its record, which only its owner may read.
+    """The facts that a test process needs to lease on a running stack; in its record, which only its owner may read.
 
-    `endpoints` are the fields of `Endpoint`; `env` is what the manifest maps, `fixed` what is the same for every lease;
-    `further` is the plan of a server of a lease's own, where a dependency gets one; `logs` are the stack's, by name;
-    `preload` is the manifest's; `secrets` are names of variables.
+    `endpoints` are the fields of `Endpoint`; `env` is the manifest's mapping, `fixed` is equal for all leases;
+    `further` plans a server for one lease, where a dependency has such; `logs` are the stack's, by name; `preload` is
+    the manifest's; `secrets` are names of variables.
     """
 
     engine: str

@@ -1,11 +1,9 @@
-"""The two processes between testbay and a command: whatever the command starts is their descendant and ends with it.
+"""Two processes between testbay and a command: everything that the command starts is their descendant, and ends.
 
-A program can leave its session and its parent (a daemon forks twice), but not its subreaper: orphans become the
-children of the inner process, or of the outer one where the inner one was killed. When the command ends, or the one who
-started us, all of them are ended. Signals are handed on, and the command's way to end is ours.
-
-Run as a file by `process.spawn`, with nothing of testbay imported: each start of a service waits for it. A part of the
-program `launch/forkserver.py` too.
+A program can leave its session and its parent (a daemon forks twice), but not its subreaper: orphans become children of
+the inner process, or of the outer one if the inner was killed. When the command ends, or its caller, all of them are
+ended. Signals are passed on, and the command's exit status is ours. Run as a file by `process.spawn`, without importing
+testbay: each start of a service waits for it. Also a part of `launch/forkserver.py`.
 """
 
 import ctypes
@@ -30,7 +28,7 @@ def main(argv: list[str]) -> None:
 
 
 def split(ended: Callable[[int], object]) -> set[int]:
-    """Become three processes, and return in the third, the command to be, with the signals that it should block.
+    """Become three processes, and return in the third, the future command, with the signals it should block.
 
     Args:
         ended: Called in the first, the one that the caller knows, with the command's wait status.
@@ -55,7 +53,7 @@ def split(ended: Callable[[int], object]) -> set[int]:
 
 
 def _end_as(status: int) -> None:
-    """End by the same signal, or with the same exit code."""
+    """End with the same signal or exit code."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
@@ -77,7 +75,7 @@ def _become(argv: list[str], mask: set[int]) -> None:
 
 
 def attend(child: int, caller: int) -> int:
-    """Wait for the command's end, hand signals on to it, and end it when our caller is gone; return its wait status."""
+    """Wait for the command, pass signals on, and end it when our caller is gone; return its wait status."""
     while True:
         if os.getppid() != caller:
             return int(signal.SIGKILL)
@@ -91,9 +89,9 @@ def attend(child: int, caller: int) -> int:
 
 
 def end_descendants() -> None:
-    """Kill all descendants repeatedly: what they start meanwhile becomes ours too.
+    """Kill all descendants repeatedly, since what they start meanwhile becomes ours, too.
 
-    Who has no child has no descendant either: mostly nothing is left, and no process of the machine is looked at.
+    Without a child there is no descendant either: mostly nothing is left, and the machine's processes need no scan.
     """
     deadline = time.monotonic() + _GONE_WITHIN_S
     while _has_children() and time.monotonic() < deadline:
@@ -104,7 +102,7 @@ def end_descendants() -> None:
 
 
 def _has_children() -> bool:
-    """Return whether a child runs; those that have ended are collected."""
+    """Return whether a child runs; collect those that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

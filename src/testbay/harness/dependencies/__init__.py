@@ -50,7 +50,7 @@ __all__ = [
 
 
 class Dependency(Protocol):
-    """The interface of a room; modules satisfy it."""
+    """The interface of a dependency's package; modules satisfy it."""
 
     NAME: str
     TITLE: str
@@ -59,63 +59,63 @@ class Dependency(Protocol):
     DEFAULT_PORT: int
 
     def find(self, service: ComposeService, environ: Mapping[str, str]) -> Server:
-        """Find the best server program on this machine for the compose file's image.
+        """Find the best server program on this machine for the image in the compose file.
 
         Raises:
             EngineUnavailableError: None was found; says what to install.
         """
 
     def plan(self, service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-        """Plan how the embedded engine starts it, the compose file's flags and environment carried over."""
+        """Plan how the embedded engine starts the server, with the compose file's flags and environment."""
 
     def described(self, service: ComposeService) -> Reading:
-        """Read the service as its image does, for either engine.
+        """Read the service as its image does; both engines use the result.
 
         Raises:
             ManifestError: The image would refuse to start.
         """
 
     def notes(self, service: ComposeService, server: Server) -> tuple[str, ...]:
-        """List the differences of this machine's server that a user must know."""
+        """List how this machine's server differs from the image in ways that a user must know."""
 
     def endpoint(self, service: ComposeService, port: int) -> Endpoint:
-        """Make the endpoint: its address and credentials."""
+        """Make the endpoint: address and credentials."""
 
     def probe(self, endpoint: Endpoint, timeout_s: float) -> Answer:
-        """Ask it something that only a ready server can answer.
+        """Ask the server something that only a ready one can answer.
 
         Raises:
             OSError: Not ready yet; the text is the last answer seen.
         """
 
     def configured(self, service: ComposeService) -> Configured | None:
-        """The configuration file that its container is started with, if it needs one of ours; else None."""
+        """The configuration file that testbay gives the container, if it needs one; else None."""
 
     def further(self, service: ComposeService, server: Server) -> ProcessPlan | None:
-        """Plan a server of a lease's own, with `{home}` for its folder; None where leases share the one."""
+        """Plan an additional server for one lease, with `{home}` for its folder; None if leases share one."""
 
     def landlord(self, ground: Ground) -> Landlord:
-        """Divide its server among tests; `Undivided(endpoint, what)` where that cannot be done, and `what` is said.
+        """Divide the server among tests; return `Undivided(endpoint, what)` if it cannot be divided.
 
         Raises:
             OSError: The server cannot be reached.
         """
 
     def keeper(self) -> Keeper | None:
-        """Keep and restore what a failed test left in its slot; None when that cannot be done."""
+        """Keep and restore the state of a failed test's slot; None if that is not possible."""
 
     def url(self, endpoint: Endpoint) -> str:
-        """The connection string its clients take."""
+        """The connection string for clients."""
 
     def environment(self, endpoint: Endpoint) -> dict[str, str]:
-        """The variables a service finds it by."""
+        """The variables by which a service finds the dependency."""
 
 
 _MEMBERS = tuple(name for name in (*Dependency.__annotations__, *vars(Dependency)) if not name.startswith("_"))
 
 
 class _Rooms(Mapping[str, Dependency]):
-    """Every room by its name; one is imported when it is asked for."""
+    """All rooms by name; each is imported at its first use."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Dependency] = {}
@@ -140,7 +140,7 @@ ROOMS: Mapping[str, Dependency] = _Rooms()
 
 
 def room_of(service: ComposeService) -> Dependency | None:
-    """The room for a compose service, by its image whatever its key is called; None when testbay has no room for it."""
+    """The room for a compose service, found by its image; None if testbay has none for it."""
     if known := recognition.room_of(service):
         return ROOMS[known]
     return next(
@@ -149,7 +149,7 @@ def room_of(service: ComposeService) -> Dependency | None:
 
 
 def title(service: ComposeService, room: Dependency) -> str:
-    """The server's title by its image: Redis or Valkey for those images, though their room is Dragonfly's."""
+    """The server's title by its image: Redis or Valkey for those images, although Dragonfly's room runs them."""
     try:
         return room.endpoint(service, 0).title
     except ManifestError:  # the image would refuse to start, which a run says
@@ -168,7 +168,7 @@ def foreign_images() -> dict[str, tuple[str, ...]]:
 
 
 def _foreign(name: str) -> Any:
-    """The room that a package registers under that name.
+    """The room that an installed package registers under that name.
 
     Raises:
         KeyError: No package does.
@@ -189,7 +189,7 @@ def _foreign(name: str) -> Any:
 
 
 def _checked(room: Any, name: str) -> Dependency:
-    """The room, if it has every member of the Protocol.
+    """Return the room if it has every member of the Protocol.
 
     Raises:
         ManifestError: Members are missing, or it calls itself something else.

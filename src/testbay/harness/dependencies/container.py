@@ -1,4 +1,4 @@
-"""The content of a service's container as the compose file decides it: mounted files, variables, the command."""
+"""A container as its compose file determines it: mounted files, variables, the command."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 
 
 class Started(NamedTuple):
-    """The words behind the server's program in the container, and those that testbay leaves out."""
+    """The arguments after the server's program in the container's command, and those that testbay leaves out."""
 
     words: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 def host_path(service: ComposeService, inside: str) -> Path | None:
-    """Map a container's path to this machine's file or folder; None when the image or a volume holds it."""
+    """Map a path in the container to this machine; None if the image or a volume holds it."""
     for granted in (*service.secrets, *service.configs):
         if granted.target == inside:
             return granted.file
@@ -38,7 +38,7 @@ def host_path(service: ComposeService, inside: str) -> Path | None:
 
 
 def text(service: ComposeService, inside: str) -> str | None:
-    """Read a file of the container; None when the compose file does not put it there.
+    """Read a file of the container; None if the compose file does not put it there.
 
     Raises:
         ManifestError: It is there, and cannot be read.
@@ -67,14 +67,14 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
 
 
 def port(text: str) -> int:
-    """Parse a port of TCP; 0 if the text is not one."""
+    """Parse a TCP port; 0 if the text is none."""
     return int(text) if text.isdecimal() and int(text) < 65536 else 0
 
 
 def default_file(service: ComposeService, *names: str) -> str:
-    """Return the first configuration file that the image reads by default and the compose file mounts; else empty.
+    """Return the first of the image's default configuration files that is mounted; else empty.
 
-    A command, or an entrypoint, stands in the place of the one that names the file.
+    A command or an entrypoint in the compose file replaces the image's own command, which names that file.
     """
     if service.command or service.entrypoint:
         return ""
@@ -82,13 +82,13 @@ def default_file(service: ComposeService, *names: str) -> str:
 
 
 def holds(service: ComposeService, inside: str) -> bool:
-    """Return whether the compose file determines the content of a path in the container."""
+    """Return whether the compose file determines what is at a path in the container."""
     granted = any(one.target == inside for one in (*service.secrets, *service.configs))
     return granted or host_path(service, inside) is not None
 
 
 def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
-    """Each file that the compose file puts directly into a folder of the container, by name; a string is a content."""
+    """The files that the compose file puts directly into a folder of the container, by name; a `str` is a content."""
     found: dict[str, Path | str] = {}
     for volume in (*service.built.copied, *service.volumes):
         source, target = Path(volume.source), PurePosixPath(volume.target)
@@ -105,7 +105,7 @@ def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
 
 
 def variable(service: ComposeService, *names: str) -> str:
-    """The first of these variables that has a value, or what the file says that NAME_FILE names; else empty.
+    """The first of these variables that is set, or the content of the file that NAME_FILE names; else empty.
 
     Raises:
         ManifestError: Both are given, or the file is not there: the image refuses that too.
@@ -137,9 +137,9 @@ def _from_file(service: ComposeService, name: str, file: str) -> str:
 
 
 def started(service: ComposeService, programs: Sequence[str]) -> Started:
-    """Find the arguments with which the container's command starts one of these programs, also behind `sh -c`.
+    """Find the arguments with which the container starts one of these programs, also behind `sh -c`.
 
-    Without a program's name it is the image's own entrypoint that adds it in front of the flags, or of a redis.conf.
+    Without a program's name, the image's entrypoint puts it before the flags, or before a redis.conf.
     """
     given = [*(service.entrypoint or ()), *service.command]
     words = _unwrapped(given)
@@ -162,7 +162,7 @@ def _found(service: ComposeService, words: list[str], programs: Sequence[str]) -
 
 
 def _unwrapped(words: list[str]) -> list[str]:
-    """Remove the programs that only run another one."""
+    """Remove leading programs that only run another one, such as `gosu`."""
     while words:
         name = PurePosixPath(words[0]).name
         if name in _WRAPPERS:

@@ -1,4 +1,4 @@
-"""A dependency's server as its callers know it: its program, its address, its identity."""
+"""A dependency's server as callers know it: program, address, identity."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from testbay.errors import EngineUnavailableError
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The address and the identity of one running dependency.
+    """The address and identity of one running dependency.
 
-    `shared` says in words what all leases have in common because the compose file wants it so; empty when nothing.
-    `identity` is a name our own server tells when asked, so that a stranger on its port is not taken for it; `version`
-    is what the server itself said; `note` is what a user must know (a stand-in, another major version).
+    `shared` describes what all leases share because the compose file wants it so; empty if nothing. `identity` is a
+    name that our own server reports, so that another server on its port is not mistaken for it; `version` is what the
+    server reported; `note` is what a user must know (a stand-in, another major version).
     """
 
     name: str
@@ -31,7 +31,7 @@ class Endpoint:
 
 
 class RefusedError(OSError):
-    """The server answered, and waiting changes nothing: a wrong password, another protocol."""
+    """The server answered, and waiting will not help: a wrong password, another protocol."""
 
 
 class Answer(NamedTuple):
@@ -45,9 +45,9 @@ class Answer(NamedTuple):
 class Reading:
     """A compose service as its image reads it, before anything starts.
 
-    `port` is the one inside the container; `argv` are the settings as words; `set_up` names the scripts that
-    it runs once; `data` the folders in which the image keeps its data; `shared` says what tests have in common where
-    they share one server; `notes` say what testbay cannot read.
+    `port` is the one inside the container; `argv` are the settings as words; `set_up` names scripts that run once;
+    `data` are the folders in which the image keeps its data; `shared` describes what tests share on a shared server;
+    `notes` describe what testbay cannot read.
     """
 
     user: str = ""
@@ -62,7 +62,7 @@ class Reading:
 
 
 def check_identity(endpoint: Endpoint, said: str) -> None:
-    """Return whether the server that answered is ours.
+    """Raise if a server other than ours answered.
 
     Raises:
         OSError: It tells another name: another server got the port first.
@@ -72,7 +72,7 @@ def check_identity(endpoint: Endpoint, said: str) -> None:
 
 
 def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:
-    """The error of a dependency that the manifest does not ask for."""
+    """The error for a dependency that is not in the manifest's `needs`."""
     return EngineUnavailableError(
         f"no {name} on this stack",
         why=f"the manifest's needs are: {', '.join(needs)}",
@@ -82,9 +82,9 @@ def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server program on this machine: its executable, its version, its source, and a note for the user.
+    """A server program on this machine: executable, version, source, and a note for the user.
 
-    With `hash_rounds` a server of testbay's keeps its passwords: more of them only cost each connection time.
+    `hash_rounds` is how often the server hashes a password: more rounds only slow each connection down.
     """
 
     program: Path
@@ -100,7 +100,7 @@ class Server:
 
     @property
     def reads(self) -> list[str]:
-        """The folders of the program's own files: beside it, in its prefix, and those of a wheel's libraries."""
+        """The folders with the program's own files: beside it, its prefix, and the libraries of its wheel."""
         program = self.program.resolve()
         prefix = program.parent.parent
         folders = [self.program.parent, program.parent, *(prefix / name for name in ("lib", "lib64", "share"))]

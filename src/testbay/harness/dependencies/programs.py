@@ -1,4 +1,4 @@
-"""Programs of the system: on the PATH, and not brought by a package of some Python environment."""
+"""Programs installed on the system, not those from packages in Python environments."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -8,10 +8,9 @@ _MARKS = ("pyvenv.cfg", "conda-meta")  # beside the `bin` of a virtual environme
 
 
 def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield every program of that name on the PATH, in its order.
+    """Yield every program of that name on the PATH, in order.
 
-    An activated environment, ours or the project's, puts the programs of its wheels first on the PATH: they are found
-    as wheels, or not at all.
+    An active environment puts the programs of its wheels first on the PATH; wheels are looked for separately.
     """
     seen = set()
     for folder in environ.get("PATH", os.defpath).split(os.pathsep):
@@ -25,7 +24,7 @@ def on_system(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_a_package(program: Path) -> bool:
-    """Return whether a Python package brought the program: it lies in an environment, or is a Python script."""
+    """Return whether a Python package installed the program: it lies in an environment, or is a Python script."""
     environments = (program.parent.parent, program.resolve().parent.parent)  # `uv tool` links into ~/.local/bin
     if any((environment / mark).exists() for environment in environments for mark in _MARKS):
         return True

@@ -1,4 +1,4 @@
-"""The simple commands of a shell line, for compose files that start a server behind `sh -c`; nothing is executed."""
+"""Parsing simple shell commands, for compose files that start a server behind `sh -c`. Nothing is executed."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ Read = Callable[[str], str | None]
 
 
 class NotUnderstoodError(Exception):
-    """A construct of the shell that testbay does not interpret."""
+    """A shell construct that testbay does not interpret."""
 
 
 def commands(line: str, environment: Mapping[str, str], read: Read) -> list[list[str]]:
@@ -36,7 +36,7 @@ def commands(line: str, environment: Mapping[str, str], read: Read) -> list[list
 
 
 class _Scanner:
-    """One pass over the line: `word` is None between words, so that an empty pair of quotes still makes one."""
+    """One pass over the line. `word` is None between words, so that an empty pair of quotes still makes one."""
 
     def __init__(self, line: str, environment: dict[str, str], read: Read) -> None:
         self._line = line
@@ -104,7 +104,7 @@ class _Scanner:
                 self._at += 1
 
     def _expansion(self) -> str:
-        """Read the expansion that begins here, and return its value."""
+        """Parse the expansion at this position, and return its value."""
         rest = self._line[self._at + 1 :]
         if self._line[self._at] == "`":
             end = self._find("`", self._at + 1)
@@ -143,7 +143,7 @@ class _Scanner:
         return other
 
     def _output(self, command: str) -> str:
-        """Return the output of `cat FILE`, if the compose file determines the content of the file."""
+        """Return the output of `cat FILE`, if the compose file determines that file."""
         match = _FILE.fullmatch(command)
         said = self._read(match[1].strip("\"'")) if match else None
         if said is None:

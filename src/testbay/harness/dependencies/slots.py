@@ -1,4 +1,4 @@
-"""The interface for slots: each test's part of a dependency's server."""
+"""The interface of slots: one test's part of a dependency's server."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from testbay.harness.world import Clock
 
 
 class Returned(NamedTuple):
-    """The condition of a test's part of a server after the test.
+    """The condition of a slot after a test.
 
-    `left` says in words what the test left open (it has been closed); `ready` whether the part is as new again, or has
-    to be remade.
+    `left` describes what the test left open, which has been closed by now; `ready` tells whether the slot is as new, or
+    has to be remade.
     """
 
     left: tuple[str, ...] = ()
@@ -23,31 +23,30 @@ Steps = Generator[Any, None, Returned]  # of None or True: see Slot.take_back
 
 
 class Slot(Protocol):
-    """One numbered part of one server; one process owns it, and at most one test uses it at a time."""
+    """A numbered part of one server, owned by one process and used by at most one test at a time."""
 
     endpoint: Endpoint
     log: Path | None  # of a server of its own; None where it is in the stack's
 
     def take_back(self) -> Steps:
-        """Close the connections of the test, and restore the part if that is quick.
+        """Close the test's connections, and restore the slot if that is quick.
 
-        A generator: it yields where its server has been asked something and works on it, so that the caller can speak
-        to the others meanwhile. It yields True where the test left nothing open and the rest can wait until the part
-        is wanted again.
+        A generator: it yields after each request to its server, so that the caller can talk to other servers meanwhile.
+        It yields True if the test left nothing open, and the rest can wait until the slot is needed again.
 
         Raises:
             OSError: The server refused, or its answer could not be used: the part has to be remade.
         """
 
     def remake(self) -> None:
-        """Make the part from nothing, under an address that clients of the last one do not know.
+        """Make the slot from scratch, under an address that clients of the last one do not know.
 
         Raises:
             OSError: The server refused.
         """
 
     def close(self) -> None:
-        """Remove from the server everything that belongs to the slot."""
+        """Remove the slot from the server."""
 
 
 class Landlord(Protocol):
@@ -56,7 +55,7 @@ class Landlord(Protocol):
     shared: str  # what its parts do have in common, in words; empty when nothing
 
     def slot(self, number: int) -> Slot:
-        """A new part, never used.
+        """Make a new slot.
 
         Raises:
             OSError: The server refused, or cannot be divided; says why and what to do.
@@ -66,14 +65,14 @@ class Landlord(Protocol):
         """Return whether the server has room for a spare slot."""
 
     def close(self) -> None:
-        """Close it after every slot."""
+        """Close the landlord, after all slots."""
 
 
 class Ground(NamedTuple):
-    """All that a landlord needs: the server, the stack's folder, and functions of the guard and the pool.
+    """The landlord's material: the server, the stack's folder, and functions of the guard and the pool.
 
-    `serve` starts a server of a slot's own under a name, from a port on, and returns its port and its log; `unserve`
-    ends it; None where slots share the one there is. `another` gives a number up for a further one of the stack's.
+    `serve` starts a slot's own server under a name, from a port on, and returns its port and log; None if slots share a
+    server. `unserve` ends it. `another` exchanges a number for an unused one.
     """
 
     endpoint: Endpoint
@@ -103,7 +102,7 @@ class Undivided:
         self.shared = shared
 
     def slot(self, number: int) -> "Everything":  # noqa: ARG002 - there is only one
-        """Give the one part that all share."""
+        """Make a slot of the whole server."""
         return Everything(self._endpoint)
 
     def has_room(self) -> bool:
@@ -123,7 +122,7 @@ class Everything:
         self.endpoint = endpoint
 
     def take_back(self) -> Steps:
-        """Take the server back unchanged: changes of one test cannot be told from others."""
+        """Leave the server as it is: the changes of one test cannot be told from those of others."""
         yield from ()
         return Returned()
 

@@ -1,4 +1,4 @@
-"""The interface for state: a lease's data, kept in a file and restored into another lease, on either engine."""
+"""The interface of kept state: a slot's data in a file, restorable into another slot, on either engine."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ SHOWN = 200  # characters of a value, in a printed view
 
 
 class Taken(NamedTuple):
-    """The content of a part's file, and a description of what was left out."""
+    """The content of a slot's file, and what was left out of it."""
 
     text: str
     left_out: str
@@ -29,14 +29,14 @@ class Keeper(Protocol):
     LIMIT_BYTES: int
 
     def keep(self, endpoint: Endpoint) -> Taken:
-        """Take the part's present state.
+        """Take the slot's present state.
 
         Raises:
             OSError: The server refused, or did not answer.
         """
 
     def restore(self, endpoint: Endpoint, file: Path) -> list[str]:
-        """Restore the state into an empty part; return in words what could not be restored.
+        """Restore the state into an empty slot; describe what could not be restored.
 
         Raises:
             OSError: The server refused.
@@ -54,11 +54,11 @@ class Lines:
 
     @property
     def late(self) -> bool:
-        """Return whether it has taken too long already."""
+        """Return whether the deadline has passed."""
         return Clock.monotonic() > self._deadline
 
     def has_room(self, size_bytes: int) -> bool:
-        """Return whether so much more fits."""
+        """Return whether this many more bytes fit."""
         return size_bytes <= self._left_bytes
 
     def write(self, fact: Mapping[str, Any]) -> bool:
@@ -96,7 +96,7 @@ def to_json(data: bytes) -> Any:
 
 
 def from_json(value: Any) -> bytes:
-    """Restore the bytes that `to_json` was given; base64 that a secret was taken out of stays as it is."""
+    """Restore the bytes given to `to_json`; base64 from which a secret was removed stays as it is."""
     if isinstance(value, str):
         return value.encode()
     try:
@@ -106,7 +106,7 @@ def from_json(value: Any) -> bytes:
 
 
 def shown(value: Any) -> str:
-    """A value in a printed view: one line, bounded, nothing in it that a terminal would obey."""
+    """Show a value on one line, shortened, without anything that a terminal would interpret."""
     text = value if isinstance(value, str) else f"{len(from_json(value))} bytes" if "base64" in value else str(value)
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:SHOWN])
     return safe + (" …" if len(text) > SHOWN else "")

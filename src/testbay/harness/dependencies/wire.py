@@ -1,4 +1,4 @@
-"""A conversation with a server in its own text protocol, under one deadline however slowly the other side answers."""
+"""A conversation in a server's text protocol, with one deadline however slowly the server answers."""
 
 import socket
 from typing import Self
@@ -10,10 +10,10 @@ _LIMIT_BYTES = 1_000_000
 
 
 class Wire:
-    """One connection. Everything raises OSError once `timeout_s` has passed since it was opened.
+    """One connection; every method raises OSError `timeout_s` after it was opened.
 
-    A time limit on each single read would not do: a server that drips bytes, or floods us with lines that answer
-    nothing, never runs into one.
+    A time limit per read would not do: a server that sends single bytes, or floods us with unrelated lines, never
+    exceeds one.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, *, limit_bytes: int = _LIMIT_BYTES) -> None:

@@ -1,6 +1,7 @@
 """The two engines that run dependencies: natively (`embedded`) or in containers (`compose`).
 
-An engine lives inside a guard process and knows nothing about what runs in it: dependencies say how they are started.
+An engine lives in a guard process and knows nothing about the servers: the dependencies' rooms plan how they are
+started.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ class Engine(Protocol):
     """The engine, as a guard uses it."""
 
     def start(self, plan: StackPlan, report: Report) -> None:
-        """Start everything the plan names; `report` gets facts to record as they come to be (ports, pids, project).
+        """Start everything in the plan; `report` gets facts to record as they arise (ports, pids, project).
 
         Raises:
             EngineUnavailableError: Something could not be started; carries its last words.

@@ -1,8 +1,7 @@
-"""The compose engine: containers from a compose file that testbay writes, under a project name of its own.
+"""The compose engine: containers from a compose file that testbay writes, under its own project name.
 
-It lives in a guard, which has no site-packages, so it speaks to Docker through the CLI that Compose itself needs. One
-`docker logs --follow` per container writes the log file that the evidence comes from, and its end tells at once that
-the container ended.
+It lives in a guard, which has no site-packages, so it talks to Docker through the CLI that Compose needs anyway. One
+`docker logs --follow` per container writes the log file for the evidence; when it ends, the container has ended.
 """
 
 import json
@@ -73,7 +72,7 @@ class Compose:
         return held
 
     def _up(self, compose: ComposePlan, file: Path, log: Path, report: Report) -> None:
-        """Bring the project up in a recorded session: the CLI's plugin would outlive the CLI and go on creating."""
+        """Run `up` in a recorded session of its own: the CLI's plugin would outlive the CLI and keep creating."""
         files = ["-f", str(file), "--project-directory", compose["folder"], "--env-file", os.devnull]
         argv = ["docker", "compose", "-p", self._project, *files, "up", "-d", "--pull", "never"]
         built = any(service["image"].startswith(BUILT) for service in compose["document"]["services"].values())
@@ -97,11 +96,11 @@ class Compose:
         self._followers[name] = (container, log, child)
 
     def snapshot(self, name: str, template: str) -> bool:  # noqa: ARG002 - the Protocol's; nothing to keep here
-        """Containers live on a RAM disk: no data directory has to be kept."""
+        """Keep nothing: containers have their data on a RAM disk."""
         return False
 
     def exited(self) -> list[tuple[str, int]]:
-        """Return the containers that have ended: their log ended, and they do not run any more."""
+        """Return the containers that have ended: their log ended, and they are not running any more."""
         ended = self._native.exited()
         for name, (container, log, child) in list(self._followers.items()):
             if child.poll() is None:
@@ -116,7 +115,7 @@ class Compose:
         return ended
 
     def stop(self) -> list[str]:
-        """Remove the containers at once: nothing in them is worth an orderly end."""
+        """Remove the containers at once: they hold nothing worth an orderly shutdown."""
         for _, _, child in self._followers.values():
             child.kill()
             child.wait()
@@ -128,7 +127,7 @@ class Compose:
 
 
 def collect(record: dict[str, Any]) -> list[str]:
-    """End what a dead guard's record names: first an `up` still at work, then what it made."""
+    """Clean up after a dead guard, from its record: first an `up` still running, then what it created."""
     for leader in record.get("pids", {}).values():
         process.end(process.session_of(process.ProcessId(*leader)), first=signal.SIGKILL)
     project = record.get("compose_project")
@@ -185,7 +184,7 @@ def _things_of(project: str, host: str) -> list[str]:
 
 
 def _text(document: dict[str, Any], published: list[Published], held: dict[str, int]) -> str:
-    """The compose file, which is JSON: the document with our ports, on loopback alone."""
+    """The compose file as JSON: the document with our ports, on loopback only."""
     services = {key: dict(service) for key, service in document["services"].items()}
     for one in published:
         port = {"target": one["container"], "published": str(held[one["name"]]), "host_ip": "127.0.0.1"}
@@ -194,7 +193,7 @@ def _text(document: dict[str, Any], published: list[Published], held: dict[str, 
 
 
 def _literal(value: object) -> str:
-    """JSON, which is YAML, with every dollar doubled: Compose must not fill anything in."""
+    """Serialise as JSON, which is YAML, with every dollar doubled: Compose must not interpolate anything."""
     return json.dumps(value).replace("$", "$$")
 
 
@@ -215,7 +214,7 @@ def _state(container: str) -> dict[str, Any]:
 
 
 def _last_words(project: str) -> list[str]:
-    """The last lines of each container that ended badly or is not healthy: Compose only tells which."""
+    """The last log lines of each container that failed or is unhealthy: Compose itself only names it."""
     said = []
     for service, container in _containers(project).items():
         state = _state(container)
@@ -229,7 +228,7 @@ def _last_words(project: str) -> list[str]:
 
 
 def _docker(*arguments: str, host: str = "") -> process.Completed:
-    """Run docker in the root folder: Compose would read a compose file that lies where it runs."""
+    """Run docker in the root folder: Compose would read a compose file in the current folder."""
     env = settings.environ() | ({"DOCKER_HOST": host} if host else {})
     try:
         return process.run(["docker", *arguments], env=env, cwd=os.sep, timeout_s=_CLI_LIMIT_S)

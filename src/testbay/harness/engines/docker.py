@@ -1,4 +1,4 @@
-"""The Docker engine on this machine: whether it can be used, and which images it has or can pull."""
+"""The Docker engine on this machine: whether it is usable, and which images it has or can pull."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ class Daemon:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """A docker SDK client for this engine: the SDK itself knows nothing of contexts.
+        """A Docker SDK client for this engine: the SDK itself ignores contexts.
 
         Raises:
             EngineUnavailableError: The engine stopped answering.
@@ -46,7 +46,7 @@ class Daemon:
 
 
 def find(environ: Mapping[str, str]) -> Daemon:
-    """The Docker engine this user's CLI would talk to (DOCKER_HOST, or the current context).
+    """The Docker engine that this user's CLI talks to (DOCKER_HOST, or the current context).
 
     Raises:
         EngineUnavailableError: No CLI, no Compose v2, another machine's engine, no answer, or no right to ask.
@@ -128,13 +128,13 @@ def missing_images(daemon: Daemon, images: list[str]) -> list[str]:
 
 
 def image_id(daemon: Daemon, image: str) -> str:
-    """Return the id that tells an image from a later one of the same name."""
+    """Return the image's id, which differs from that of a later image of the same name."""
     with daemon.client() as client:
         return str(client.images.get(image).id)
 
 
 def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
-    """Fetch an image, telling how far it is.
+    """Fetch an image, and report the progress.
 
     Raises:
         EngineUnavailableError: The registry does not have it or cannot be reached.
@@ -152,7 +152,7 @@ def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
 
 
 def publisher(environ: Mapping[str, str], port: int) -> str:
-    """Return in words which container publishes a port on this machine; empty when none does, or no engine answers."""
+    """Describe the container that publishes a port of this machine; empty if there is none, or no engine answers."""
     form = "container {{.Names}} ({{.Image}})"
     try:
         answer = _cli(environ, "ps", "--filter", f"publish={port}", "--format", form)

@@ -1,4 +1,4 @@
-"""The embedded engine: servers as our own child processes, which die with us and never listen beyond loopback."""
+"""The embedded engine: servers as our own child processes, which die with us and listen on loopback only."""
 
 import contextlib
 import os
@@ -136,15 +136,15 @@ class Embedded:
                 raise _unconfined(server) from None
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:
-        """Make an environment without the caller's variables: a server must not inherit secrets, PGDATA or a locale.
+        """Make an environment without the caller's variables: a server must inherit no secret, PGDATA or locale.
 
-        A look at the process tells whose it is.
+        Each process also shows to which stack it belongs.
         """
         base = {"PATH": os.defpath, "HOME": server["home"], "LANG": "C", "TESTBAY_STACK": self._stack}
         return base | server["env"]
 
     def snapshot(self, name: str, template: str) -> bool:
-        """Stop a server in an orderly way, save its data, and start it again on the same port."""
+        """Stop a server properly, save its data, and start it again on the same port."""
         child = self._running.pop(name, None)
         if child is None:  # `exited` has told so
             return False
@@ -163,7 +163,7 @@ class Embedded:
         return [(name, code) for name, code in ended if name not in self._further]
 
     def stop(self) -> list[str]:
-        """Stop all servers at once, then by SIGKILL; a server's own children (PostgreSQL's) are in its session."""
+        """Stop all servers at once, then SIGKILL the rest; a server's children (PostgreSQL's) are in its session."""
         for name, child in self._running.items():
             child.send_signal(self._plans[name]["stop_signal"])
         deadline = time.monotonic() + _PATIENCE_S
@@ -178,7 +178,7 @@ class Embedded:
 
 
 def collect(record: dict[str, Any]) -> list[str]:
-    """End what a dead guard's record names; its children got their death signal, this waits for them and makes sure."""
+    """Clean up after a dead guard, from its record: its children got their death signal; wait, and make sure."""
     named = [process.ProcessId(*pid) for pid in record.get("pids", {}).values()]
     stragglers = [p for p in named if p.alive()]
     left = process.end(stragglers, first=signal.SIGQUIT, patience_s=_PATIENCE_S)
@@ -194,14 +194,14 @@ def _give_away(home: Path) -> None:
 
 
 def _programs(program: str) -> list[str]:
-    """List all that a server may execute: itself; initdb also its postgres, through the shell."""
+    """List all programs that a server may execute: itself; for initdb also postgres, through the shell."""
     path = Path(program).resolve()
     return [str(path), str(path.with_name("postgres")), sandbox.SHELL] if path.name == "initdb" else [str(path)]
 
 
 @contextlib.contextmanager
 def _cage(server: ProcessPlan, programs: list[str]) -> Iterator[Callable[[], None] | None]:
-    """Confine a child to its cage; yield None where the kernel has none, or for a server that is not ours."""
+    """Confine a child to its cage; yield None if the kernel has no Landlock, or the process is not a server."""
     caged = server["caged"] and all(map(sandbox.is_program, programs))
     ruleset = sandbox.cage(programs, server["reads"], [server["home"]]) if caged else None
     if ruleset is None:
@@ -223,10 +223,9 @@ def _unconfined(server: ProcessPlan) -> EngineUnavailableError:
 
 
 def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
-    """Run no server as root: give it another user, and the right to look into root's own folders.
+    """Run no server as root: give it another user, and the right to read root's own folders.
 
-    The capability replaces what others do here: widening the permissions of every folder up to the root, or copying
-    the programs to a world-readable place.
+    Other tools widen the permissions of every folder up to the root instead, or copy the programs.
     """
     if not server["caged"] or not process.is_root():
         return []
@@ -246,7 +245,7 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
 
 
 def _may_set_securebits() -> bool:
-    """Return whether root is all of root here: some containers take CAP_SETPCAP away."""
+    """Return whether root has CAP_SETPCAP, which some containers drop."""
     facts = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return bool(int(facts["CapEff"], 16) >> _CAP_SETPCAP & 1)
 

@@ -1,10 +1,8 @@
 """The sandbox ("cage") of an embedded server: what it may read, write and execute, enforced by Landlock.
 
-A database runs programs and writes files for anyone who connects (`COPY … TO PROGRAM`, `CONFIG SET dir`). In its cage
-it reads programs, libraries and its own folder, writes its own folder alone, and executes nothing but itself. A cage
-needs no privilege, is inherited by every child, and cannot be left.
-
-Kept light on imports: the guard starts through here.
+A database runs programs and writes files for everyone who connects (`COPY … TO PROGRAM`, `CONFIG SET dir`). In its cage
+it reads programs, libraries and its own folder, writes only its own folder, and executes nothing but itself. A cage
+needs no privilege, is inherited by children, and cannot be left. Light on imports: the guard starts through here.
 """
 
 import ctypes
@@ -50,7 +48,7 @@ SHELL = "/bin/sh"  # initdb starts its server through it
 
 @cache
 def abi() -> int:
-    """Landlock's version in this kernel; 0 when it has none, or one too old to run a server in."""
+    """Landlock's version in this kernel; 0 if it is absent, or too old for a server."""
     if _libc is None:
         return 0
     version = int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION))
@@ -87,7 +85,7 @@ def cage(programs: Iterable[str], reads: Iterable[str], writes: Iterable[str]) -
 
 
 def enter(ruleset: int) -> None:
-    """Confine this process and its children for good; called in a child before its program, with two system calls.
+    """Confine this process and its children for good, with two system calls; for a child before it runs its program.
 
     Raises:
         OSError: The kernel refused.
@@ -115,7 +113,7 @@ def _create() -> int:
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
-    """Allow something beneath a path; one that is not there needs no rule."""
+    """Allow rights beneath a path; a missing path needs no rule."""
     try:
         beneath = os.open(path, os.O_PATH | os.O_CLOEXEC) if path else -1
     except OSError:
@@ -139,7 +137,7 @@ def _called(number: int, *arguments: object) -> int:
 
 
 def is_program(path: str) -> bool:
-    """Return whether a file is a program itself; a script, such as a version manager's shim, starts unknown ones."""
+    """Return whether a file is machine code; a script, such as a version manager's shim, starts unknown programs."""
     try:
         with Path(path).open("rb") as file:
             return file.read(4) == b"\x7fELF"
@@ -148,7 +146,7 @@ def is_program(path: str) -> bool:
 
 
 def _loader(program: str) -> str:
-    """The loader a dynamic program names in its header, which the kernel executes first; empty when it names none."""
+    """The loader named in a dynamic program's header, which the kernel executes first; empty for a static one."""
     try:
         with Path(program).open("rb") as file:
             head = file.read(64)

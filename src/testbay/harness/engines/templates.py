@@ -1,11 +1,9 @@
 """Templates: initialised and migrated data directories in the cache, which a warm start copies.
 
-An entry is a folder named by the hash of everything that went into it. Its seal, a listing of every file with size and
-time, is written last: an entry without a seal, or one that does not match it, was half-made or tampered with; it is
-removed and made again, never used.
-
-Copying is the longest part of a warm start, and done here: `cp -a` takes twice as long, as it asks each of the thousand
-small files for attributes and lists that a data directory has none of, and the seal would cost one more look at each.
+An entry is a folder named by the hash of everything it was made from. Its seal, a list of every file with size and
+time, is written last: an entry without a matching seal is incomplete or was tampered with, so it is removed and made
+again. Copying is the longest part of a warm start, and done here: `cp -a` takes twice as long, as it asks for
+attributes and ACLs that a data directory does not have, and the seal would need another pass.
 """
 
 import contextlib
@@ -24,7 +22,7 @@ _MAX_AGE_S = 30 * 86400.0
 
 
 def restore(entry: Path, into: Path) -> bool:
-    """Copy an entry's data to `into`; False, and the entry is gone, when it is absent or damaged."""
+    """Copy an entry's data to `into`; return False, and remove the entry, if it is absent or damaged."""
     if not entry.is_dir():
         return False
     if _copied_whole(entry, into):
@@ -37,7 +35,7 @@ def restore(entry: Path, into: Path) -> bool:
 
 
 def _copied_whole(entry: Path, into: Path) -> bool:
-    """Copy the data; return whether it matches the seal. Sizes and times are taken while copying, to save a pass."""
+    """Copy the data; return whether it matches the seal. Sizes and times are read while copying."""
     try:
         return _copy(f"{entry / _DATA}", f"{into}") == _read_seal(entry)
     except OSError:
@@ -45,7 +43,7 @@ def _copied_whole(entry: Path, into: Path) -> bool:
 
 
 def save(entry: Path, data: Path) -> bool:
-    """Keep a copy of `data` (of a stopped server); False when it could not be kept, which costs only time later."""
+    """Keep a copy of the `data` of a stopped server; return False if that failed, which only costs time later."""
     scratch = entry.parent / f".{entry.name}-{os.urandom(3).hex()}"
     try:
         if _bytes(data) > _MAX_BYTES:
@@ -111,7 +109,7 @@ def _copy_file(source: str, target: str) -> list[int]:
 
 
 def _give(copy: str | int, facts: os.stat_result) -> None:
-    """Give a copy the owner of its original, if that is another user's (only root meets one)."""
+    """Give a copy the owner of its original, if that is another user's, as only root sees them."""
     if facts.st_uid != os.geteuid():
         os.chown(copy, facts.st_uid, facts.st_gid)
 
@@ -126,7 +124,7 @@ def _pour(reader: int, writer: int, size: int) -> None:
 
 
 def _listing(data: str, inner: str = "") -> dict[str, list[int]]:
-    """Every file's size and time of change: finds what is missing, cut off or written to since."""
+    """Every file's size and time of change: shows what is missing, truncated or modified."""
     found: dict[str, list[int]] = {}
     for entry in _entries(data + inner):
         name = f"{inner}/{entry.name}"

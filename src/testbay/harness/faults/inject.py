@@ -1,7 +1,7 @@
-"""The `faults` fixture: what a test can do to the connections between clients, the service's too, and servers.
+"""The `faults` fixture: faults on the connections from clients, including the service, to the servers.
 
-Every dependency of a lease is reached through a proxy, one process for all of a test process's (`proxy.py`). The
-servers themselves, and everybody else's leases on them, notice nothing.
+A test process reaches every dependency of a lease through a proxy, in one process for all of them (`proxy.py`). The
+servers, and the leases of other tests on them, notice nothing.
 """
 
 import json
@@ -52,7 +52,7 @@ class Proxies:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs. When it is killed, its end of the channel closes before the kernel calls it ended."""
+        """Whether the proxy runs. If it is killed, its end of the channel closes before its exit status is known."""
         if self._child.poll() is not None:
             return False
         waiting = select.poll()
@@ -63,7 +63,7 @@ class Proxies:
             return False
 
     def ask(self, **command: Any) -> dict[str, Any]:
-        """Send a command to the proxy and wait until it is done.
+        """Send a command to the proxy and wait until it has taken effect.
 
         Raises:
             ProxyGoneError: It does not run any more.
@@ -80,7 +80,7 @@ class Proxies:
         return answer
 
     def _exchange(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a command and return its answer; skip an answer to an earlier command that a time-out interrupted."""
+        """Send a command and return its answer; skip a late answer to a command that a test's time-out interrupted."""
         self._asked += 1
         try:
             self._channel.sendall(json.dumps({**command, "number": self._asked}).encode() + b"\n")
@@ -93,7 +93,7 @@ class Proxies:
         raise self.gone()
 
     def gone(self) -> ProxyGoneError:
-        """The error of a proxy that does not run any more."""
+        """The error for a proxy that does not run any more."""
         return ProxyGoneError(
             "the proxy between the tests and their dependencies is gone",
             why="something killed it; every connection through it broke, and nothing listens there any more",
@@ -110,13 +110,13 @@ class Proxies:
 
 
 class Fault:
-    """A fault that is on, until it is healed or the test ends; as a context manager, until the block ends."""
+    """A fault that lasts until it is healed or the test ends; as a context manager, until the block ends."""
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end
 
     def heal(self) -> None:
-        """End this one; others of the same dependency stay."""
+        """End this fault; others of the same dependency stay."""
         self._end()
 
     def __enter__(self) -> Self:
@@ -129,7 +129,7 @@ class Fault:
 
 
 class Link:
-    """The way to one dependency. Faults of different kinds add up; the same kind again replaces the first."""
+    """The connections to one dependency. Faults of different kinds add up; the same kind again replaces the first."""
 
     def __init__(self, name: str, port: int, proxies: Proxies) -> None:
         self.name = name
@@ -139,7 +139,7 @@ class Link:
 
     @property
     def on(self) -> list[str]:
-        """The faults that were set and not healed, in words."""
+        """The current faults, in words."""
         return list(self._on.values())
 
     def cut(self) -> Fault:
@@ -151,9 +151,9 @@ class Link:
         return self._set("refuse")
 
     def latency(self, *, ms: float, jitter_ms: float = 0) -> Fault:
-        """Delay what the server says by `ms`, give or take up to `jitter_ms`: so much longer a round trip takes.
+        """Delay the server's answers by `ms`, plus or minus up to `jitter_ms`, and keep their order.
 
-        Its order stays; connecting is not delayed.
+        Connecting is not delayed.
 
         Raises:
             ManifestError: A number below zero, or more jitter than latency.
@@ -164,7 +164,7 @@ class Link:
         return self._set("latency", ms=ms, jitter_ms=jitter_ms)
 
     def bandwidth(self, *, kb_per_s: float) -> Fault:
-        """Let 1000 times so many bytes pass in a second, in each direction of each connection.
+        """Limit each direction of each connection to 1000 times so many bytes a second.
 
         Raises:
             ManifestError: It is not more than zero.
@@ -175,11 +175,11 @@ class Link:
         return self._set("bandwidth", kb_per_s=kb_per_s)
 
     def freeze(self) -> Fault:
-        """Let nothing pass, in neither direction; connections stay, and what was held arrives after healing."""
+        """Hold all traffic in both directions; connections stay, and what was held arrives after healing."""
         return self._set("freeze")
 
     def drop_after(self, *, bytes: int) -> Fault:  # noqa: A002 - the unit is the name, as everywhere
-        """Break each connection (RST) once the server has said so many bytes more on it; new ones likewise.
+        """Break each connection (RST) after so many further bytes from the server; new connections likewise.
 
         Raises:
             ManifestError: It is below zero.
@@ -188,9 +188,9 @@ class Link:
         return self._set("drop_after", bytes=bytes)
 
     def restart(self, *, down_ms: float = 500) -> Fault:
-        """Show clients what they see of a server's restart: connections broken, refused for a while, then all is well.
+        """Simulate a restart of the server for its clients: connections break, and are refused for a while.
 
-        Returns at once. The server itself is not restarted: it keeps its memory, and other tests their leases.
+        Returns at once. The server itself is not restarted: it keeps its memory, and other tests keep their leases.
 
         Raises:
             ManifestError: A number below zero.
@@ -199,7 +199,7 @@ class Link:
         return self._set("restart", down_ms=down_ms)
 
     def heal(self) -> None:
-        """End every fault of this dependency, if there is one."""
+        """End every fault of this dependency."""
         if self._on:
             self._heal("")
 
@@ -222,7 +222,7 @@ class Link:
 
 
 class Faults:
-    """The `faults` fixture: the ways to the dependencies of one lease. All are healed when the test ends.
+    """The `faults` fixture: the connections to the dependencies of one lease. All faults are healed when the test ends.
 
     Args:
         proxies: Where the ways lead through.
@@ -240,31 +240,31 @@ class Faults:
 
     @property
     def postgres(self) -> Link:
-        """The way to the database."""
+        """The connections to the database."""
         return self.of("postgres")
 
     @property
     def dragonfly(self) -> Link:
-        """The way to the keyspace."""
+        """The connections to the keyspace."""
         return self.of("dragonfly")
 
     @property
     def redis(self) -> Link:
-        """The way to the keyspace, by the name that its clients have for it."""
+        """The connections to the keyspace, under the name its clients use."""
         return self.dragonfly
 
     @property
     def valkey(self) -> Link:
-        """The way to the keyspace, by the name that Valkey's clients have for it."""
+        """The connections to the keyspace, under the name Valkey's clients use."""
         return self.dragonfly
 
     @property
     def nats(self) -> Link:
-        """The way to the account."""
+        """The connections to the account."""
         return self.of("nats")
 
     def of(self, name: str) -> Link:
-        """The way to any dependency, by its name.
+        """The connections to any dependency, by its name.
 
         Raises:
             EngineUnavailableError: The manifest does not need that one.
@@ -275,7 +275,7 @@ class Faults:
 
     @property
     def on(self) -> list[str]:
-        """Every fault that was set and not healed, in words."""
+        """All current faults, in words."""
         return [words for link in self._links.values() for words in link.on]
 
     def heal(self) -> None:
@@ -289,6 +289,6 @@ class Faults:
             link.heal()
 
     def close(self) -> None:
-        """Break every connection, and accept no further ones."""
+        """Break every connection, and accept no more."""
         for link in self._links.values():
             self._proxies.ask(do="close", port=link.port)

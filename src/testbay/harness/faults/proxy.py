@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _allow_many_files() -> None:
-    """Raise the limit of open files as far as the system lets us: macOS tells of no limit, and refuses to set none."""
+    """Raise the limit of open files as far as possible: macOS reports no limit, and refuses to set none."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (most, _MANY_FILES):
         with suppress(ValueError, OSError):
@@ -43,7 +43,7 @@ def _allow_many_files() -> None:
 
 
 class Door:
-    """The way to one dependency of one lease: a port of its own, and the faults that are on."""
+    """The proxy's port for one dependency of one lease, and its current faults."""
 
     def __init__(self, selector: selectors.BaseSelector, asked: dict[str, Any], port: int, lock: socket.socket) -> None:
         self.port = port
@@ -60,7 +60,7 @@ class Door:
         self.listen()
 
     def listen(self) -> None:
-        """Listen for clients, unless it already does.
+        """Listen for clients, unless it does already.
 
         Raises:
             OSError: Another program took the port while it was closed.
@@ -71,7 +71,7 @@ class Door:
             self._selector.register(self._listener, selectors.EVENT_READ, self)
 
     def admit(self) -> bool:
-        """Accept the next client and connect it with the server; return whether there was one."""
+        """Accept the next client and connect it to the server; return whether there was one."""
         if self._listener is None:
             return False
         try:
@@ -132,7 +132,7 @@ class Door:
                 connection.wake(now)
 
     def _reshape(self, *, is_new: bool = False) -> None:
-        """Apply the faults to the connections if something changed: an unchanged treatment would release held bytes."""
+        """Apply changed faults to the connections: applying unchanged ones would release held bytes."""
         before = self._shape
         latency = self._faults.get("latency", {})
         drop = self._faults.get("drop_after")
@@ -147,7 +147,7 @@ class Door:
             connection.reshape(self._shape, time.monotonic())
 
     def _shut(self) -> None:
-        """Close the listener; a client that waits before it has been told that it is connected, and is let in first."""
+        """Close the listener; first admit a waiting client, which already believes it is connected."""
         while self.admit():
             pass
         if self._listener is not None:
@@ -168,7 +168,7 @@ class Door:
 
 
 class Proxy:
-    """Every door of one test process."""
+    """All doors of one test process."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -196,7 +196,7 @@ class Proxy:
                     door.on_time(time.monotonic())
 
     def _hear(self) -> None:
-        """Execute the command of every whole line; keep the rest for later."""
+        """Execute all complete commands; keep the rest for later."""
         try:
             data = self._channel.recv(65536)
         except OSError:
@@ -231,7 +231,7 @@ class Proxy:
         return {}
 
     def _open(self, asked: dict[str, Any]) -> int:
-        """Open a door on a port that was not in use lately: a client that an earlier test forgot knows only its own."""
+        """Open a door on a port not used lately: a client that an earlier test forgot knows only its old one."""
         port, lock = ports.hold(_FIRST_PORT + self._next_port, fixed=False, name=asked["name"])
         self._next_port = (port + 1 - _FIRST_PORT) % _PORTS
         self._doors[port] = Door(self._selector, asked, port, lock)

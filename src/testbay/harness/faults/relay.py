@@ -1,7 +1,7 @@
 """One connection through the proxy: bytes in both directions, delayed, limited or broken by its treatment.
 
-What has been read and cannot go on yet is bounded; at the bound no more is read, so that the sender has to wait, as
-for a slow server. The end of either direction is passed on as such.
+The number of held bytes is bounded; at the bound nothing more is read, so that the sender has to wait, as for a slow
+server. The end of either direction is passed on.
 """
 
 import random
@@ -26,7 +26,7 @@ _SPARE = 4
 
 
 class Treatment(NamedTuple):
-    """The treatment of bytes on their way. Latency and `drop_after_bytes` concern those from the server."""
+    """The treatment of bytes in transit. Latency and `drop_after_bytes` apply to those from the server."""
 
     is_frozen: bool = False
     latency_s: float = 0.0
@@ -36,7 +36,7 @@ class Treatment(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether bytes pass at once and for ever."""
+        """Return whether bytes pass at once, without limit."""
         return self[1:] == _PLAIN[1:]
 
 
@@ -60,13 +60,13 @@ class Flow:
         self._is_free_at = 0.0  # when `bandwidth` lets the next byte pass
 
     def reshape(self, shape: Treatment) -> None:
-        """Change the treatment: release held bytes, and begin counting anew."""
+        """Change the treatment: release held bytes, and restart the counting."""
         self._held = deque((0.0, data) for _, data in self._held)
         self._is_free_at = 0.0
         self.left_bytes = shape.drop_after_bytes if self._chance else None
 
     def room(self, shape: Treatment) -> int:
-        """Count the bytes that may be read now."""
+        """The number of bytes that may be read now."""
         if self._has_ended or shape.is_frozen or len(self._held) >= _HELD_PIECES:
             return 0
         if shape.is_plain:
@@ -193,7 +193,7 @@ class Connection:
         self._watch()
 
     def serve(self, end: object, events: int, now: float) -> None:
-        """One end has said something, or can be told more."""
+        """Handle an end that is readable or writable."""
         coming, going = next((coming, going) for own, coming, going in self._ends if own is end)
         if events & selectors.EVENT_WRITE:
             self._attempt(going.flush, now)
@@ -212,7 +212,7 @@ class Connection:
             self.reset()
 
     def _watch(self) -> None:
-        """Register both sockets for the events that can be handled now; close the connection if both ends are over."""
+        """Register both sockets for the events that can be handled now; close the connection if both ends have."""
         if self.is_open and all(coming.is_over for _, coming, _ in self._ends):
             self._close()
         if not self.is_open:
@@ -231,7 +231,7 @@ class Connection:
             self._watched[end] = wanted
 
     def reset(self) -> None:
-        """Break the connection: both sides get RST at once, and bytes under way are lost."""
+        """Break the connection: both sides get RST at once, and bytes in transit are lost."""
         if self.is_open:
             for end, _, _ in self._ends:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -1,1 +1,1 @@
-"""Starting the service's processes: cold, or as a fork of an interpreter that has loaded its libraries."""
+"""Starting processes of the service: cold, or as a fork of an interpreter that has loaded its libraries."""

@@ -1,9 +1,9 @@
-"""An interpreter that has loaded libraries, and forks to become a service as often as it is asked.
+"""An interpreter that has loaded libraries, and forks for each start of a service.
 
-Run as a file by `launch.warm`, with nothing of testbay imported: each service has what is loaded here. Standard input
-is a socket. The order comes first, and is answered: `{"modules", "own"}`, see `preloading.load`. Then comes a request
-for each start, with two descriptors: the service's output, and where its process id and its exit code are written to.
-Each message is JSON behind its length.
+Run as a file by `launch.warm`, without importing testbay: each service inherits everything that is loaded here.
+Standard input is a socket. The first message is the order, `{"modules", "own"}`, which is answered: see
+`preloading.load`. Each further message requests a start, and brings two descriptors: the service's output, and a pipe
+for its process id and exit code. Each message is JSON behind its length.
 """
 
 import atexit
@@ -63,7 +63,7 @@ def main() -> Callable[[], None]:
 
 @cache
 def _look_around() -> None:
-    """Find the file of every module once: coverage.py wants to know them all as it begins, in each fork anew."""
+    """Find every module's file once: coverage.py asks for all of them when it begins, in each fork."""
     import inspect
 
     import coverage  # noqa: F401 - a fork then need not
@@ -73,7 +73,7 @@ def _look_around() -> None:
 
 
 def _beside(file: Path) -> Any:
-    """Load a file of ours as a module that is not in `sys.modules`."""
+    """Load a neighbouring file as a module that does not appear in `sys.modules`."""
     spec = importlib.util.spec_from_file_location(f"testbay_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -96,7 +96,7 @@ def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _split(reaper: Any, request: dict[str, Any], output: int, status: int) -> None:
-    """Become the processes that end whatever the service leaves behind, and the service. Returns in the latter."""
+    """Fork the processes that end whatever the service leaves behind, and the service. Returns in the service."""
     os.setsid()
     os.write(status, f"{os.getpid()}\n".encode())
     os.dup2(output, 1)
@@ -109,7 +109,7 @@ def _split(reaper: Any, request: dict[str, Any], output: int, status: int) -> No
 
 
 def _become(request: dict[str, Any], written: dict[str, str | None], preloading: Any) -> None:
-    """Become the service: set its variables and folder, begin coverage, run its code."""
+    """Become the service: set its variables and folder, start coverage, run its code."""
     environ = {**request["env"], **written}
     os.environ.clear()
     os.environ.update({name: value for name, value in environ.items() if value is not None})
@@ -138,7 +138,7 @@ def _become(request: dict[str, Any], written: dict[str, str | None], preloading:
 
 
 def _begin_anew(copies: dict[str, str]) -> None:
-    """Renew what an interpreter sets at its first moment, and every copy of the environment."""
+    """Renew what an interpreter sets at start-up, and every copy of the environment."""
     for name, copy in copies.items():
         if module := sys.modules.get(name):
             getattr(module, copy).os_environ = module.read_environ()
@@ -182,7 +182,7 @@ def _tell(error: BaseException) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """End as Python does, without its last step, which finalises every library and copies the fork's memory.
+    """End as Python does, without its last step, which finalises every library and so copies the fork's memory.
 
     That step costs five times the rest of a start and an end. It also flushes files that were left open; so does this.
     """

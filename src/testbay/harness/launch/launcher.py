@@ -1,4 +1,4 @@
-"""Starts of one service's processes: as a fork of a warm interpreter where that is safe, else cold."""
+"""Starting the processes of one service: as a fork of a warm interpreter if that is safe, else cold."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ _AFTER_FORK = "COV_CORE_SOURCE"  # how pytest-cov before 7 measures: at an inter
 
 
 def with_path(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables with the folder of the tests' Python first on the PATH."""
+    """The variables, with the folder of the tests' Python first on the PATH."""
     return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
 
 
@@ -52,7 +52,7 @@ class Launcher:
         self._records: dict[int, Path] = {}
 
     def begin(self, env: Mapping[str, str]) -> None:
-        """Begin to load, in the background, what the service is known to import."""
+        """Begin to load, in the background, the modules that the service is known to import."""
         env = with_path(env)
         program = self._warm(commandline.argv(self._tenancy["start"], {"port": "0"}, env["PATH"]), env)
         if program is not None and self._known() is not None:
@@ -106,7 +106,7 @@ class Launcher:
         return started
 
     def answered(self, child: "process.Child | Forked") -> None:
-        """Note that a process is ready: what it has loaded until now is loaded ahead for the next one."""
+        """Note that a process is ready: the modules it has loaded by now are preloaded for the next one."""
         if (record := self._records.pop(child.pid, None)) is None:
             return
         self._modules = learned.recorded(record)
@@ -114,7 +114,7 @@ class Launcher:
         self._retire()
 
     def close(self) -> None:
-        """End the interpreters, and with them what they started."""
+        """End the interpreters, and everything they started."""
         self._retire()
         for server in self._others:
             server.close()
@@ -136,13 +136,13 @@ class Launcher:
         return None
 
     def _known(self) -> list[str] | None:
-        """The modules to load, None when they are still to be learned."""
+        """The modules to preload; None while they are to be learned."""
         if self._modules is None:
             self._modules = self._preload if isinstance(self._preload, list) else self._learned.modules()
         return self._modules
 
     def _ordered(self, program: PythonProgram, env: Mapping[str, str]) -> ForkServer:
-        """The interpreter for such programs: the one there is, else one that begins to load."""
+        """The existing interpreter for such programs, else a new one that begins to load."""
         server = self._server
         if server is not None and server.options == program.options and server.is_alive:
             return server
@@ -155,7 +155,7 @@ class Launcher:
         return self._server
 
     def _ready(self, program: PythonProgram, env: Mapping[str, str]) -> ForkServer | None:
-        """An interpreter that may be forked for this environment; None, and the reason is noted, when none may."""
+        """An interpreter that may be forked for this environment; None, with the reason noted, if none may."""
         for _ in range(_ROUNDS):
             server = self._ordered(program, env)
             answer = server.loaded()
@@ -173,7 +173,7 @@ class Launcher:
         return None
 
     def _do_without(self, spoilt: Mapping[str, str]) -> None:
-        """Leave these modules out and take another interpreter: this one may have executed half of them."""
+        """Leave these modules out and take another interpreter: this one may have executed them in part."""
         left = [name for name in self._known() or () if name not in spoilt]
         self._modules = left
         if not isinstance(self._preload, list):
@@ -186,5 +186,5 @@ class Launcher:
             self._server = None
 
     def _give_up(self, why: str) -> None:
-        """Start cold from now on."""
+        """Start cold from now on, and note why."""
         self._gave_up, self.why_cold = True, why

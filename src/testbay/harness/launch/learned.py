@@ -1,4 +1,4 @@
-"""The modules that a service loads until it answers: learned at a start, kept until its environment changes."""
+"""The modules that a service loads until it is ready: learned at one start, kept until its environment changes."""
 
 import hashlib
 import importlib.metadata
@@ -35,7 +35,7 @@ class Learned:
         self._lock = _lock()
 
     def modules(self) -> list[str] | None:
-        """The modules in the order in which they were loaded; None when nothing is known."""
+        """The modules in the order in which they were loaded; None if they are not known."""
         try:
             with self._file.open("rb") as kept:
                 found = json.loads(kept.read(_MOST_BYTES))
@@ -46,7 +46,7 @@ class Learned:
             return None
 
     def keep(self, modules: Sequence[str]) -> None:
-        """Store the modules. An error of the disk is ignored: they are learned again."""
+        """Store the modules. Disk errors are ignored: the modules are then learned again."""
         text = json.dumps({"lock": self._lock, "modules": _valid(modules)})
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class Learned:
             made.replace(self._file)
 
     def record(self) -> Path:
-        """Make an empty file into which a process writes the names of its modules."""
+        """Make an empty file for a process to write the names of its modules to."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         noted = self._file.with_suffix(f".{os.getpid()}.names")
         noted.write_bytes(b"")
@@ -78,7 +78,7 @@ def _valid(names: Sequence[str]) -> list[str]:
 
 
 def own_names(root: Path, env: Mapping[str, str]) -> list[str]:
-    """List the names of the service's own packages and modules: nothing of them is loaded ahead."""
+    """List the service's own packages and modules, which are never preloaded."""
     names = {file.stem for folder in (root, root / "src") for file in folder.glob("*.py")}
     names |= {file.parent.name for folder in (root, root / "src") for file in folder.glob("*/__init__.py")}
     for variable in _RULES:
@@ -89,7 +89,7 @@ def own_names(root: Path, env: Mapping[str, str]) -> list[str]:
 
 
 def _installed_from(root: Path) -> set[str]:
-    """The top-level names of packages that were installed from the service's folder, or one around it."""
+    """The top-level packages that were installed from the service's folder, or from one above it."""
     found: set[str] = set()
     for distribution in importlib.metadata.distributions():
         origin = distribution.read_text("direct_url.json")
@@ -103,7 +103,7 @@ def _installed_from(root: Path) -> set[str]:
 
 
 def _lock() -> str:
-    """Digest the installed packages, which changes when one is installed, removed or replaced."""
+    """Digest the installed packages; the digest changes when one is installed, removed or replaced."""
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     names = [name for folder in folders if Path(folder).is_dir() for name in os.listdir(folder)]  # noqa: PTH208
     installed = sorted(name for name in names if name.endswith(("-info", ".pth")))

@@ -1,4 +1,4 @@
-"""Loading libraries ahead of a service, and finding out whether the interpreter may then be forked.
+"""Preloading a service's libraries, and deciding whether the interpreter may then be forked.
 
 Belongs to the program `forkserver.py`: nothing of testbay is imported.
 """
@@ -22,7 +22,7 @@ _PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before wh
 
 
 def allowed_folders() -> tuple[str, ...]:
-    """List the folders of Python's own modules and of installed packages; all else is the project's code."""
+    """List the folders of Python's own modules and of installed packages; all other code is the project's."""
     import site
 
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -31,13 +31,13 @@ def allowed_folders() -> tuple[str, ...]:
 
 
 class ModuleNotes:
-    """A finder that finds nothing, and writes the name of each imported module to a file."""
+    """A finder that finds nothing, and appends the name of each imported module to a file."""
 
     def __init__(self, file: str) -> None:
         self._file = file
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - as importlib asks
-        """Note it. The file is opened each time: a descriptor kept open could be closed and reused by the service."""
+        """Append the name. The file is opened each time: the service could close and reuse an open descriptor."""
         try:
             noted = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             os.write(noted, f"{name}\n".encode())
@@ -47,7 +47,7 @@ class ModuleNotes:
 
 
 class Watch:
-    """A finder that finds nothing, and keeps the service's own modules from being loaded.
+    """A finder that finds nothing, and blocks the service's own modules.
 
     Args:
         own: Names of the service's own packages and modules.
@@ -61,7 +61,7 @@ class Watch:
         self._allowed = allowed_folders()
 
     def is_own(self, name: str) -> bool:
-        """Return whether it is the service's own, or lies where no installed package does."""
+        """Return whether a module is the service's own, or lies outside of installed packages."""
         top = name.partition(".")[0]
         if top not in self._known:
             self._known[top] = top in self._own or not all(
@@ -70,7 +70,7 @@ class Watch:
         return self._known[top]
 
     def _places(self, top: str) -> list[str]:
-        """Locate a package; empty for what is built into Python, or cannot be found."""
+        """Locate a package; empty if it is built into Python, or not found."""
         spec = next(filter(None, self._specs(top)), None)
         if spec is None:
             return []
@@ -86,37 +86,37 @@ class Watch:
                 yield finder.find_spec(top, None, None)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - as importlib asks
-        """Refuse the service's own code, and note for which library it would have been loaded."""
+        """Block the service's own code, and note for which library it would have been loaded."""
         if "." not in name and self.is_own(name):
             self.spoil(f"it imports {name}, which is the service's own")
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def spoil(self, why: str) -> None:
-        """Note that what is being loaded cannot be loaded ahead."""
+        """Note that the module being loaded cannot be preloaded."""
         self.spoilt.setdefault(self.at, why)
 
 
 class Environment(os._Environ):  # type: ignore[type-arg] # noqa: SLF001 - the very class, to stand in for it
-    """The stand-in of `os.environ` while libraries are loaded: it notes which module reads which variable."""
+    """A stand-in for `os.environ` during preloading: it notes which module reads which variable."""
 
     reads: dict[str, tuple[str | None, str]] = {}  # noqa: RUF012 - there is one environment
     whole = ""  # the module that looked at all of them
 
     def __getitem__(self, name: str) -> str:
-        """Note which."""
+        """Note the variable."""
         if reader := _reader():
             found = self._data.get(self.encodekey(name))  # type: ignore[attr-defined]
             self.reads.setdefault(name, (None if found is None else self.decodevalue(found), reader))
         return str(super().__getitem__(name))
 
     def __iter__(self) -> Iterator[str]:
-        """Note that all of them may have been."""
+        """Note that all variables may have been read."""
         Environment.whole = Environment.whole or _reader()
         return super().__iter__()
 
 
 def _reader() -> str:
-    """The module that asks for a variable; empty for one whose copy of the environment a fork makes anew."""
+    """The module that reads a variable; empty for one whose copy of the environment is renewed in each fork."""
     frame = sys._getframe(2)  # noqa: SLF001
     while frame.f_back is not None and frame.f_globals["__name__"] in _BETWEEN:
         frame = frame.f_back
@@ -127,9 +127,9 @@ def _reader() -> str:
 def load(names: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
     """Import the modules; return the answer to the order.
 
-    `spoilt` are modules that must not be loaded ahead, each with the reason: another interpreter has to do without.
+    `spoilt` are modules that must not be preloaded, each with the reason: another interpreter has to do without.
     `unsafe` says why this one may not be forked. `reads` are the variables that were read, each with its value and the
-    module that did; `whole` is a module that looked at all of them; `written` are those that were changed.
+    reading module; `whole` is a module that looked at all variables; `written` are those that were changed.
     """
     before = dict(os.environ)
     descriptors, shared = _descriptors(), _shared_memory()

@@ -30,7 +30,7 @@ class PythonProgram:
 
 
 def taken_apart(argv: Sequence[str], path: str) -> PythonProgram | str:
-    """The Python program that a command line starts, or why this interpreter cannot become it."""
+    """The Python program in a command line, or why this interpreter cannot become it."""
     if _is_this_python(argv[0], path):
         return _of_python(argv[1:])
     if Path(argv[0]).name in _SHELLS:
@@ -71,7 +71,7 @@ def _of_python(words: Sequence[str]) -> PythonProgram | str:
 
 
 def _shebang(file: Path) -> list[str]:
-    """The words of a script's first line; none of a program in machine code."""
+    """The words of a script's first line; none for machine code."""
     try:
         with file.open("rb") as script:
             found = _SHEBANG.match(script.read(1024))
@@ -83,7 +83,7 @@ def _shebang(file: Path) -> list[str]:
 
 
 def _is_this_python(word: str, path: str) -> bool:
-    """Return whether it is the interpreter that runs us, by whichever of its names, in the same environment."""
+    """Return whether a program is the running interpreter, by any of its names, in the same environment."""
     named = word if os.sep in word else shutil.which(word, path=path)
     if named is None or os.path.realpath(named) != os.path.realpath(sys.executable):
         return False

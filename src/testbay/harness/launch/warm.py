@@ -1,4 +1,4 @@
-"""The caller's side of the fork server: tells it what to load, has it start processes, waits for their ends."""
+"""The caller's side of the fork server: orders modules, requests starts, waits for processes to end."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ _CHANGES_ALWAYS = "PYTEST_CURRENT_TEST"
 def request(
     program: PythonProgram, argv: Sequence[str], env: Mapping[str, str], cwd: str, record: Path | None
 ) -> dict[str, Any]:
-    """Compose the request of one start; `record` gets the names of the modules that the process loads."""
+    """Compose the request for one start; the process writes the names of its modules to `record`."""
     return {
         "name": Path(program.file or "python").name,
         "argv": list(argv),
@@ -47,7 +47,7 @@ class GoneError(Exception):
 
 
 class Forked:
-    """A process that the fork server started. It has the members of `process.Child` that a service needs."""
+    """A process that the fork server started, with those members of `process.Child` that a service needs."""
 
     def __init__(self, status: int) -> None:
         self.returncode: int | None = None
@@ -75,7 +75,7 @@ class Forked:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Signal it; nothing happens when it has ended."""
+        """Signal the process, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -89,7 +89,7 @@ class Forked:
             os.close(self._status)
 
     def _line(self, timeout_s: float | None) -> bytes | None:
-        """The next line of the status pipe; empty at its end, None when nothing came in time."""
+        """The next line of the status pipe; empty at its end, None after the time-out."""
         said = b""
         waiting = select.poll()  # `select.select` refuses a descriptor above 1023
         waiting.register(self._status, select.POLLIN)
@@ -103,7 +103,7 @@ class Forked:
 
 
 class ForkServer:
-    """An interpreter that loads modules in the background, and forks.
+    """An interpreter that loads modules in the background, and forks on request.
 
     Args:
         options: The interpreter's own.
@@ -130,12 +130,12 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """The id of its process, and of its session."""
+        """The process id, which is also the id of its session."""
         return self._child.pid
 
     @property
     def is_alive(self) -> bool:
-        """Return whether it still runs."""
+        """Return whether the process runs."""
         return self._child.poll() is None
 
     def loaded(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class ForkServer:
         return self._answer
 
     def differs(self, env: Mapping[str, str]) -> str:
-        """Say which variable was read with another value than `env` has, and by what; empty when none was."""
+        """Say which variable had another value than in `env` when it was read, and by which module; empty if none."""
         answer = self.loaded()
         read = {
             name: (self.env.get(name), "Python") for name in {**self.env, **env} if name.startswith(_FROM_THE_START)
@@ -181,7 +181,7 @@ class ForkServer:
         return Forked(reading)
 
     def close(self) -> None:
-        """End it, and with it everything that it started."""
+        """End the fork server and everything it started."""
         self._channel.close()
         process.end(process.in_session(self.pid), first=signal.SIGKILL)  # also what a library has started
         self._child.wait()

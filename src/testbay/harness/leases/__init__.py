@@ -1,1 +1,1 @@
-"""Leases: one test's private slice of a stack, from a pool that every test process has."""
+"""Leases: one test's private slice of a stack, from the pool in every test process."""

@@ -1,4 +1,4 @@
-"""The stack that leases are taken on: that of `testbay run`, a kept one, or one that the tests start for themselves."""
+"""The stack from which a test process leases: that of `testbay run`, a kept one, or one it starts itself."""
 
 import io
 import threading
@@ -32,7 +32,7 @@ _GONE_WITHIN_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """A pool of leases on a stack. `close` gives the leases back, then leaves or ends the stack."""
+    """A pool of leases on a stack. `close` returns the leases, then leaves or ends the stack."""
 
     pool: Pool
     close: Callable[[], None]
@@ -69,7 +69,7 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
 
 @dataclass(frozen=True, kw_only=True)
 class Borrowed:
-    """A lease on a kept stack for a whole run; `stack` is that stack with the lease's own endpoints."""
+    """A lease on a kept stack for a whole run; `stack` is that stack with the endpoints of the lease."""
 
     lease: Lease
     stack: "Stack"
@@ -77,7 +77,7 @@ class Borrowed:
 
 
 def borrow(asked: "Request") -> Borrowed | None:
-    """Take a lease on the kept stack with this configuration; None when none runs, or it cannot be shared.
+    """Take a lease on the kept stack with this configuration; None if there is none, or it cannot be shared.
 
     Raises:
         MigrationError: The kept stack's migrations could not be brought up to date.
@@ -134,7 +134,7 @@ def _closing(opened: Pool, leave: Callable[[], None]) -> Attachment:
 
 
 def _service(folder: Path, project: Path) -> "Manifest":
-    """Find the service whose folder holds the tests, else the project's only service."""
+    """Find the service whose folder contains the tests, else the project's only service."""
     from testbay.manifest.files import manifest_file
     from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_service

@@ -16,7 +16,7 @@ from testbay.harness.stack import exports
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """The address of a lease's slot of one dependency; every client takes its `url` (or `dsn`)."""
+    """The address of a lease's slot of one dependency; every client accepts its `url` (or `dsn`)."""
 
     name: str
     url: str = field(repr=False)
@@ -28,12 +28,12 @@ class Reach:
 
     @property
     def dsn(self) -> str:
-        """The address of the database, under the name that PostgreSQL's clients give it."""
+        """The address of the database, under the name that PostgreSQL clients use."""
         return self.url
 
 
 class Lease:
-    """One test's private slice of the stack: a database, a keyspace and a NATS account with one lifetime."""
+    """One test's private slice of the stack: database, keyspace and NATS account, which live and end together."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Lease:
 
     @property
     def name(self) -> str:
-        """The lease's name, which its database and its NATS account have too."""
+        """The lease's name, which is also that of its database and its NATS account."""
         return f"lease{self._number}"
 
     @property
@@ -70,12 +70,12 @@ class Lease:
 
     @property
     def redis(self) -> Reach:
-        """The empty keyspace, by the name that its clients have for it."""
+        """The empty keyspace, under the name its clients use."""
         return self.dragonfly
 
     @property
     def valkey(self) -> Reach:
-        """The empty keyspace, by the name that Valkey's clients have for it."""
+        """The empty keyspace, under the name Valkey's clients use."""
         return self.dragonfly
 
     @property
@@ -93,12 +93,12 @@ class Lease:
 
     @property
     def placeholders(self) -> dict[str, str]:
-        """The values of the names in braces in the manifest's `start`."""
+        """The values for the names in braces in the manifest's `start`."""
         return exports.placeholders({name: self._endpoint(name) for name in self._slots}, self.exports)
 
     @property
     def env(self) -> dict[str, str]:
-        """A whole environment for a process of the service: this process's, the lease's variables, coverage."""
+        """The whole environment for a process of the service: this process's, the lease's variables, coverage."""
         environ = settings.environ()
         measured = {"COVERAGE_PROCESS_START": rules} if (rules := environ.get("TESTBAY_COVERAGE")) else {}
         return environ | self.exports | measured
@@ -115,12 +115,12 @@ class Lease:
 
     @property
     def direct(self) -> "Lease":
-        """This lease without the proxies, to look at it while the way is cut; the lease itself if it has none."""
+        """This lease without proxies, for looking at it during a fault; the lease itself if it has none."""
         return self._direct or self
 
     @property
     def faults(self) -> Faults:
-        """The faults on the way to the lease's dependencies.
+        """The faults on the connections to the lease's dependencies.
 
         Raises:
             ManifestError: It was taken without.

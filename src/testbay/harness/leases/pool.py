@@ -1,7 +1,7 @@
-"""The pool of leases of one test process, which makes leases before tests ask for them.
+"""The pool of leases of one test process, which prepares leases before tests ask for them.
 
-A lease that comes back is made as new on the spot where that is quick, else by a thread in the background, which then
-also makes one more than there were, up to a few: a suite whose tests only write rows needs a single lease.
+A returned lease is renewed on the spot if that is quick, else by a background thread, which then also makes a spare
+one, up to a few. A suite whose tests only write rows needs a single lease.
 """
 
 import queue
@@ -65,7 +65,7 @@ class Pool:
 
     @property
     def mark(self) -> str:
-        """The mark in the environment of all that a test starts, by which the guard can end it."""
+        """The mark in the environment of everything that tests start, by which the guard can end it."""
         if not self._mark:
             self._mark = secrets.token_hex(16)
             self._line.say({"do": "mark", "mark": self._mark})
@@ -81,7 +81,7 @@ class Pool:
         return {name: Log(Path(file)) for name, file in self.tenancy["logs"].items()}
 
     def logs(self, held: Sequence[Lease]) -> dict[str, Log]:
-        """Every server's log, restricted to the lines about these leases where a log has lines of others."""
+        """Every server's log, restricted to the lines about these leases if others log there as well."""
         found = dict(self._logs)
         for lease in held:
             for name, slot in self._slots[lease.name].items():
@@ -143,9 +143,9 @@ class Pool:
 
     @world.really
     def _again(self, failed: "_Failed") -> Lease:
-        """Repeat what failed in the background: it may have met what another test was faking just then.
+        """Repeat in the test's time what failed in the background: it may have met the fakes of another test.
 
-        A lease that cannot be remade is left, if another one can be made; else its turn comes again.
+        If a lease cannot be remade, another one is made instead, and the remake is tried again later.
         """
         problems: list[Exception] = []
         for make in (failed.make, self._make) if failed.remakes else (failed.make,):
@@ -159,13 +159,13 @@ class Pool:
         raise _refused(problems[0]) from problems[0]
 
     def _in_turn(self, make: Callable[[], Lease | None]) -> Lease | None:
-        """Do it in the thread that makes leases: one at a time uses the landlords, and hears the guard."""
+        """Run `make` in the background thread: only one thread at a time may use the landlords and the guard."""
         return make() if world.is_faked_as_a_whole() else self._background.submit(make).result(_PATIENCE_S)
 
     def give_back(self, lease: Lease, *, renew: bool = False) -> list[str]:
-        """Take a lease back, and return in words what the test left open.
+        """Return a lease; describe what the test left open.
 
-        With `renew` it is made from nothing, however it was left: the next try is to owe nothing to this one.
+        With `renew` the lease is remade in any case, so that a rerun of the test depends on nothing of this attempt.
         """
         slots = list(self._slots[lease.name].values())
         returning = Returning(slots, foreign=not needs.are_built_in(self._landlords))
@@ -183,7 +183,7 @@ class Pool:
         self._order(self._remaking, lambda: _remade(lease, spoilt))
 
     def behind(self, lease: Lease, proxies: Proxies, seed: int) -> Lease:
-        """Put proxies before a lease, with faults whose chance begins with `seed`; `close` these.
+        """Put proxies before a lease, with faults seeded by `seed`; the caller closes them.
 
         Raises:
             EngineUnavailableError: The proxy cannot do it, or is gone.
@@ -226,7 +226,7 @@ class Pool:
         return lease
 
     def _make_spare(self) -> Lease | None:
-        """Make one lease more than are in use, while others are remade; None where the servers have no room for it."""
+        """Make one lease more than are in use, while others are remade; None if the servers have no room."""
         with suppress(Exception):  # every number may be held, say; the test gets one of the others in a moment
             disk = Path(self._data_dir)
             room = not disk.exists() or shutil.disk_usage(disk).free > _SPARE_DISK_BYTES
@@ -245,7 +245,7 @@ class Pool:
         )
 
     def _server_of(self, plan: ProcessPlan) -> Callable[[str, int], tuple[int, Path]]:
-        """Return a function by which the guard starts a server like `plan`; it ends with this process or on demand."""
+        """Return a function by which the guard starts a server from `plan`; it ends with this process or on demand."""
 
         def serve(name: str, first_port: int) -> tuple[int, Path]:
             whole = filled(plan, HOME, f"{self._data_dir}/{name}") | {"name": name, "port": first_port}
@@ -274,7 +274,7 @@ class Pool:
         return held
 
     def _another(self, number: int) -> int:
-        """Exchange a number for a free one, else for the one that was given up longest ago."""
+        """Exchange a number for a free one, else for the one unused for the longest time."""
         self._spent.append(number)
         held = registry.hold_number(self._home)
         if held is None:
@@ -331,7 +331,7 @@ def _refused(error: Exception) -> BayError:
 
 
 def opened(home: Path, chosen: settings.Settings) -> Pool:
-    """Open a pool on the stack in that folder.
+    """Open a pool on the stack in a folder.
 
     Raises:
         EngineUnavailableError: It does not run any more.

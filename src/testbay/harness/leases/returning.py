@@ -1,4 +1,4 @@
-"""The return of a lease: all servers clean their slots at the same time, and the last answers can wait."""
+"""Returning a lease: all servers clean their slots at the same time, and the last answers can wait."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +10,7 @@ from testbay.harness.dependencies.slots import Returned, Slot, Steps
 class Returning:
     """Has each server clean its slot of one lease after a test, all at the same time.
 
-    `foreign` says that a part is of a dependency which a package brings: that is asked in the real world.
+    `foreign` says that a package brings one of the dependencies: its code is run with Python's real functions.
     """
 
     def __init__(self, slots: Sequence[Slot], *, foreign: bool) -> None:
@@ -21,7 +21,7 @@ class Returning:
         self._at_work: dict[int, Steps] = {index: slot.take_back() for index, slot in enumerate(slots)}
 
     def look(self) -> list[str]:
-        """Return in words what the test left open; the servers may still be at work then."""
+        """Describe what the test left open; the servers may still be busy afterwards."""
         waiting = list(reversed(self._at_work))  # the first one, a database, has been told before and works longest
         with self._world():
             while waiting:
@@ -29,7 +29,7 @@ class Returning:
         return [text for _, returned in sorted(self._found.items()) for text in returned.left]
 
     def _step(self, index: int) -> bool:
-        """Take one step of a slot; return whether its further steps can wait, or there are none."""
+        """Take one step of a slot; return whether no further step is needed now."""
         try:
             return next(self._at_work[index]) is True
         except StopIteration as done:
@@ -41,11 +41,11 @@ class Returning:
 
     @property
     def spoilt(self) -> list[Slot]:
-        """The slots that have to be remade, as far as that is known."""
+        """The slots that must be remade, as far as that is known."""
         return [slot for index, slot in enumerate(self._slots) if index in self._found and not self._found[index].ready]
 
     def finish(self) -> list[Slot]:
-        """Wait for the last answers; return the slots that have to be remade."""
+        """Wait for the last answers; return the slots that must be remade."""
         with self._world():
             while self._at_work:
                 for index in list(self._at_work):

@@ -1,4 +1,4 @@
-"""Dragonfly: its server, the keyspaces that leases get, and the state that is kept of one."""
+"""Dragonfly: its server, the keyspaces of leases, and their kept state."""
 
 from testbay.harness.dependencies.dragonfly.image import CONTAINER_PORT
 from testbay.harness.dependencies.dragonfly.server import (
@@ -42,14 +42,14 @@ __all__ = [
 
 
 def landlord(ground: Ground) -> Landlord:
-    """Give out a server for every slot where one starts in milliseconds, else a numbered database."""
+    """Give each slot a server of its own where one starts in milliseconds, else a numbered database."""
     from testbay.harness.dependencies.dragonfly.slots import Databases, OwnServers  # redis is slow to import
 
     return OwnServers(ground) if ground.serve else Databases(ground)
 
 
 def keeper() -> Keeper:
-    """Keep its keys, one a line."""
+    """Keep the keys, one per line."""
     from testbay.harness.dependencies.dragonfly import state
 
     return state

@@ -14,7 +14,7 @@ from testbay.output import Voice
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what the server answers; 1 after an error, as redis-cli does."""
+    """Send one command, or those typed at the prompt; return 1 after an error, as redis-cli does."""
     asked = _options().parse_args(argv)
     voice, code = Voice(), 0
     try:
@@ -47,7 +47,7 @@ def _options() -> argparse.ArgumentParser:
 
 
 def _server(asked: argparse.Namespace) -> Redis:
-    """The server at the URL or the host; the password may stand in REDISCLI_AUTH, where `ps` does not show it."""
+    """The server named by URL or host. The password may be in REDISCLI_AUTH, where `ps` does not show it."""
     password = asked.password or settings.environ().get("REDISCLI_AUTH")
     options: dict[str, Any] = {"single_connection_client": True, **OLD_ANSWERS}
     if asked.url:

@@ -42,7 +42,7 @@ _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "re
 
 @dataclass(frozen=True, kw_only=True)
 class DragonflyMeaning:
-    """A service as its image reads it. `notes` hold for both engines, `left_out` for the embedded one."""
+    """A service as its image reads it. `notes` are for both engines, `left_out` for the embedded one."""
 
     user: str
     password: str = field(repr=False)
@@ -54,11 +54,11 @@ class DragonflyMeaning:
 
     @property
     def carried(self) -> tuple[Setting, ...]:
-        """The settings that mean the same outside a container."""
+        """The settings that mean the same outside of a container."""
         return tuple(setting for setting in self.settings if _is_carried(*setting))
 
     def understood(self, *, image_is_dragonfly: bool, server_is_dragonfly: bool) -> tuple[list[Setting], list[str]]:
-        """Translate the carried settings for a server; return them, and the names of those that it does not know."""
+        """Translate the carried settings for a server; return them and the names it does not know."""
         if image_is_dragonfly == server_is_dragonfly:  # Redis and Valkey read the same settings
             names = {name: name for name, _ in self.carried if not _is_extension(name)}
         else:
@@ -99,7 +99,7 @@ def configuration(settings: Sequence[Setting], password: str) -> str:
 
 
 def official_flags(service: ComposeService) -> Sequence[str] | None:
-    """The flags of an official image's server; None when it is started or guarded in another way."""
+    """The server flags of an official image; None if the compose file changes how it starts or who may log in."""
     name = service.based_on.partition("@")[0].removeprefix("docker.io/").partition(":")[0]
     program, *flags = service.command or ("",)
     if program.startswith("-"):
@@ -162,7 +162,7 @@ def _parsed(said: str) -> Iterator[Setting]:
 
 
 def _words(line: str) -> list[str]:
-    """The words of a line with its quotes, as far as these can be read."""
+    """The words of a configuration line, with quotes resolved as far as they are well-formed."""
     if len(line) > _LONGEST_LINE:
         return line.split()
     try:
@@ -172,7 +172,7 @@ def _words(line: str) -> list[str]:
 
 
 def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, str]:
-    """The user and password: from the settings, else from variables; a named user only if `default` is off."""
+    """User and password: from the settings, else from variables. A named user counts only if `default` is off."""
     password = next((values[0] for name, values in reversed(settings) if name == "requirepass" and values), "")
     password = password or container.variable(service, "DFLY_requirepass", "DFLY_PASSWORD", *_variables_of(service))
     users = {values[0]: values[1:] for name, values in settings if name == "user" and values}
@@ -184,7 +184,7 @@ def _login(service: ComposeService, settings: Sequence[Setting]) -> tuple[str, s
 
 
 def _is_open_by_choice(service: ComposeService, settings: Sequence[Setting]) -> bool:
-    """Return whether the file says that the server asks for no password, rather than nothing about it."""
+    """Return whether the compose file explicitly asks for no password."""
     said = any(name == "requirepass" or (name == "user" and values[:1] == ("default",)) for name, values in settings)
     return said or service.environment.get("ALLOW_EMPTY_PASSWORD", "").lower() in ("yes", "true", "1")
 
@@ -194,7 +194,7 @@ def _secret(rules: Sequence[str]) -> str:
 
 
 def _variables_of(service: ComposeService) -> tuple[str, ...]:
-    """Return the environment variables that an image reads: only Bitnami's images read any."""
+    """Return the environment variables that the image reads: only Bitnami's images read any."""
     return ("REDIS_PASSWORD", "VALKEY_PASSWORD", "KEYDB_PASSWORD") if "bitnami" in service.based_on else ()
 
 

@@ -1,4 +1,4 @@
-"""Dragonfly, or the Redis-protocol server that stands in for it: found, started, asked, reached."""
+"""The Redis-protocol server (Dragonfly, or its stand-in): finding, starting, probing and addressing it."""
 
 import importlib.util
 import re
@@ -88,7 +88,7 @@ def _wheel_programs() -> Iterator[Path]:
 
 
 def client_program(environ: Mapping[str, str]) -> str:
-    """A client to type commands into; empty when this machine has none."""
+    """A command-line client; empty if this machine has none."""
     on_path = (shutil.which(name, path=environ.get("PATH")) for name in CLIENTS)
     return next((program for program in on_path if program), "")
 
@@ -108,11 +108,11 @@ def _kind(server: Server) -> str:
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """Plan the server so that it never saves anything to disk.
+    """Plan a server that never saves anything to disk.
 
-    Settings are carried in the words of the server, DFLY_ variables to Dragonfly; any other stand-in gets the
-    password and the number of databases. The password stands in a file, or in the environment of Dragonfly: never in
-    an argv, which every user of the machine can read.
+    Settings are translated for the server found, DFLY_ variables for Dragonfly; any other stand-in gets the password
+    and the number of databases. The password is passed in a file, or in Dragonfly's environment: never in an argv,
+    which every user of the machine can read.
     """
     meant = image.meaning(service)
     variables = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
@@ -150,7 +150,7 @@ def _understood(
 
 
 def described(service: ComposeService) -> Reading:
-    """The service as its image understands it, on either engine."""
+    """Read the service as its image does; both engines use the result."""
     meant = image.meaning(service)
     argv = [word for name, values in meant.settings for word in (f"--{name}", *values)]
     return Reading(
@@ -166,7 +166,7 @@ def described(service: ComposeService) -> Reading:
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
-    """List what this machine's server leaves out: modules, and settings of another family."""
+    """List what this machine's server leaves out: modules, and settings that it does not have."""
     meant = image.meaning(service)
     said = list(meant.left_out)
     _, missing = _understood(meant, service, server)
@@ -178,7 +178,7 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
-    """Loopback, database 0, called what the image calls it."""
+    """The endpoint on loopback: database 0, titled after the image."""
     meant = image.meaning(service)
     title = _image_kind(service).capitalize()
     return Endpoint(
@@ -187,7 +187,7 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """Write a key and take it back: a server that is loading, read-only or out of memory refuses."""
+    """Write a key and delete it: a server that is loading, read-only or out of memory refuses."""
     key = b"testbay:ready"
     with Wire(endpoint, timeout_s) as wire:
         if endpoint.password:
@@ -224,15 +224,15 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:
 
 
 def log_in(wire: Wire, endpoint: Endpoint) -> None:
-    """Log in with the password, and the user where the file names one."""
+    """Log in with the password, and with the user if the file names one."""
     user = [endpoint.user.encode()] if endpoint.user else []
     ask(wire, b"AUTH", *user, endpoint.password.encode())
 
 
 def _who(endpoint: Endpoint, info: str) -> Answer:
-    """Identify the server; one that the image did not promise stands in for it.
+    """Identify the server, and note if it stands in for another.
 
-    Dragonfly and Valkey also tell a redis_version, that of the protocol: theirs is looked for first.
+    Dragonfly and Valkey also report a redis_version, that of the protocol, so theirs is looked for first.
     """
     for kind in ("dragonfly", "valkey", "redis"):
         if version := re.search(rf"{kind}_version:(?:df-)?v?([\w.\-]+)", info):
@@ -242,7 +242,7 @@ def _who(endpoint: Endpoint, info: str) -> Answer:
 
 
 def ask(wire: Wire, *words: bytes) -> bytes:
-    """Send one command of the Redis protocol and return its answer; importing redis-py costs more than a start."""
+    """Send one Redis command and return its answer; importing redis-py would take longer than the whole start."""
     tell(wire, words)
     return hear(wire)
 
@@ -258,7 +258,7 @@ def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
 
 
 def hear(wire: Wire) -> bytes:
-    """Receive the next answer; of an array of strings return the last one.
+    """Receive the next answer; of an array of strings, the last one.
 
     Raises:
         OSError: It is an error, or does not come in time.
@@ -282,7 +282,7 @@ def _bulk(wire: Wire, header: bytes) -> bytes:
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
-    """DRAGONFLY_* and REDIS_URL."""
+    """Export DRAGONFLY_* and REDIS_URL."""
     secret = {"DRAGONFLY_PASSWORD": endpoint.password} if endpoint.password else {}
     return {"DRAGONFLY_HOST": endpoint.host, "DRAGONFLY_PORT": str(endpoint.port), **secret, "REDIS_URL": url(endpoint)}
 
@@ -293,7 +293,7 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
-    """The connection string every Redis client takes."""
+    """The connection string for Redis clients."""
     user, password = quote(endpoint.user, safe=""), quote(endpoint.password, safe="")
     secret = f"{user}:{password}@" if endpoint.password else ""
     return f"redis://{secret}{endpoint.host}:{endpoint.port}/{endpoint.db}"

@@ -1,4 +1,4 @@
-"""A keyspace for every test: on the embedded engine a small server of its own, else a numbered database."""
+"""A keyspace for every test: on the embedded engine a small server each, else a numbered database."""
 
 import copy
 import functools
@@ -32,7 +32,7 @@ _LASTING = ("acl", "client|pause", "config|set", "debug", "function", "module", 
 
 
 class OwnServers:
-    """The landlord of native servers, which are cheap: every slot has its own server, and so its own channels."""
+    """The landlord of native servers, which are cheap: every slot is a server, and so has its own channels."""
 
     shared = ""
 
@@ -40,11 +40,11 @@ class OwnServers:
         self._ground = ground
 
     def slot(self, number: int) -> "OwnServer":
-        """A new server."""
+        """Make a slot with a new server."""
         return OwnServer(self._ground, number)
 
     def has_room(self) -> bool:
-        """A server needs a few MB."""
+        """A server takes a few MB: there is always room."""
         return True
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class OwnServers:
 
 
 class _Part:
-    """The base of both kinds of slot: keeps a connection, and empties the slot once no client is connected."""
+    """Base of both kinds of slot: keeps one connection, and empties the slot once no client is connected."""
 
     _emptying: tuple[Sequence[bytes], ...]
 
@@ -62,7 +62,7 @@ class _Part:
         self._line: Wire | None = None
 
     def _wire(self) -> Wire:
-        """Give our connection, opened again if it broke, with a deadline from now on."""
+        """Return our connection, reopened if it broke, with a new deadline."""
         if self._line is None:
             self._line = _connect(self.endpoint)
             try:
@@ -88,7 +88,7 @@ class _Part:
         return True
 
     def take_back(self) -> Steps:
-        """Disconnect the clients that are left, and empty it."""
+        """Disconnect remaining clients, and empty the slot."""
         try:
             wire = self._wire()
             tell(wire, _LIST, *self._emptying)
@@ -106,12 +106,12 @@ class _Part:
         return Returned(left, ready=self._is_as_new(left, answers[0]))
 
     def _others(self, listed: bytes) -> list[dict[str, str]]:
-        """Pick the clients in a list that are neither ours nor of other parts."""
+        """Pick the clients in a list that belong neither to us nor to other slots."""
         return [client for client in _clients(listed) if client.get("name") != "testbay" and self._concerns(client)]
 
 
 class OwnServer(_Part):
-    """The slot: one server, started by the stack's guard and ended with us."""
+    """A slot that is one server, which the stack's guard starts and ends."""
 
     _emptying = ((b"INFO", b"commandstats"), (b"FLUSHALL",), (b"SCRIPT", b"FLUSH"))
 
@@ -124,7 +124,7 @@ class OwnServer(_Part):
         self.remake()
 
     def remake(self) -> None:
-        """Start another server on another port: a forgotten client that connects again is refused."""
+        """Start another server on another port: a forgotten client that reconnects is refused."""
         assert self._ground.serve is not None
         self._hang_up()
         last, self._edition = self._name, self._edition + 1
@@ -167,7 +167,7 @@ class OwnServer(_Part):
 
 
 class Databases:
-    """The landlord of a server that all slots share: numbered databases, which have keys of their own and no more."""
+    """The landlord of one shared server: numbered databases, which separate keys and nothing else."""
 
     shared = SHARED
 
@@ -187,7 +187,7 @@ class Databases:
 
 
 class Keyspace(_Part):
-    """The slot: one numbered database."""
+    """A slot that is one numbered database."""
 
     _emptying = ((b"FLUSHDB",),)
 
@@ -239,7 +239,7 @@ def _connect(endpoint: Endpoint) -> Wire:
 def _await_alone(
     wire: Wire, clients: list[dict[str, str]], others: Callable[[bytes], list[dict[str, str]]]
 ) -> tuple[str, ...]:
-    """Wait a moment for the clients to go; disconnect those that stay, and return them in words."""
+    """Wait a moment for clients to leave; disconnect those that stay, and return a description of them."""
     for _ in patience(_GONE_WITHIN_S):
         clients = others(ask(wire, *_LIST))
         if not clients:
@@ -251,7 +251,7 @@ def _await_alone(
 
 
 def _clients(listed: bytes) -> list[dict[str, str]]:
-    """Read clients by field, without our own connection if its line says so plainly: most often it is the only one."""
+    """Parse the client list, without our own connection if it is plainly the only one, as it mostly is."""
     lines = listed.decode(errors="replace").splitlines()
     return [dict(_FIELD.findall(line)) for line in lines if line and _OURS not in line]
 
@@ -269,7 +269,7 @@ def _lasting(statistics: str) -> bool:
 
 
 def client(url: str) -> "redis.Redis":
-    """Copy a client of redis-py, as making one takes longer than many a test; its table of answers is its own."""
+    """Copy a redis-py client: making one takes longer than many tests. The copy has its own response callbacks."""
     made = copy.copy(_pattern(url))
     table = made.response_callbacks
     made.response_callbacks = type(table).__new__(type(table))
@@ -279,7 +279,7 @@ def client(url: str) -> "redis.Redis":
 
 @functools.lru_cache(16)
 def _pattern(url: str) -> "redis.Redis":
-    """Make a client whose pool has no connection; it connects also while a test forbids sockets."""
+    """Make the client that is copied: with an empty pool, which can connect even while a test blocks sockets."""
     from redis.client import Redis  # a test that puts something in the place of `redis.Redis` means its own clients
     from redis.connection import Connection, ConnectionPool
 

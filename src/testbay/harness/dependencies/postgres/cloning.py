@@ -1,4 +1,4 @@
-"""The ways in which a server clones a database, and which of them is quickest here."""
+"""The ways in which a server can clone a database, and the choice of the fastest one."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ _METHODS_SINCE = 180_000  # PostgreSQL 18: file_copy_method
 
 
 def drop(session: Session, name: str) -> None:
-    """Drop a database, connected to or not."""
+    """Drop a database, also while clients are connected."""
     if session.info.server_version >= _FORCE_SINCE:
         session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         return
@@ -21,7 +21,7 @@ def drop(session: Session, name: str) -> None:
 
 
 class Strategy(NamedTuple):
-    """A way to clone: what CREATE DATABASE is told, and from PostgreSQL 18 on how files are copied."""
+    """A way to clone: the STRATEGY of CREATE DATABASE and, from PostgreSQL 18 on, the file copy method."""
 
     clause: str = ""
     method: str = ""
@@ -41,7 +41,7 @@ def _known_to(version: int) -> list[Strategy]:
 
 
 class Strategies:
-    """Finds the quickest way of cloning here: it tries each once, on clones that were wanted anyway.
+    """Finds the fastest strategy here by trying each once, on clones that are needed anyway.
 
     Args:
         version: The server's version number, as PostgreSQL writes it (`150018`).
@@ -58,13 +58,13 @@ class Strategies:
         return min(self._seconds, key=self._seconds.__getitem__, default=Strategy())
 
     def note(self, strategy: Strategy, seconds: float) -> None:
-        """Remember how long the first clone of this way took."""
+        """Remember how long the first clone with this strategy took."""
         if strategy in self._untried:
             self._untried.remove(strategy)
             self._seconds[strategy] = seconds
 
     def refuse(self, strategy: Strategy) -> None:
-        """Never propose a way again that the server refused."""
+        """Never again propose a strategy that the server refused."""
         if strategy in self._untried:
             self._untried.remove(strategy)
         self._seconds.pop(strategy, None)

@@ -43,20 +43,20 @@ class Cluster:
 
     @property
     def _admin(self) -> Session:
-        """The session, opened again if it ended: a test may end all that it sees, and a server falls over."""
+        """The administrative session, reopened if it ended: a test may end every session it can see."""
         if self._session is None or self._session.closed:
             self._session = connected(replace(self.endpoint, db="postgres"))
         return self._session
 
     def _set_aside(self) -> None:
-        """Copy the migrated database before the first test, unless it was; slots are cloned from that copy."""
+        """Copy the migrated database before the first test, unless that was done; slots are clones of the copy."""
         known = self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [self._template]).fetchone()
         if known is None:
             self._admin.execute(end_workers(self.endpoint.db).encode())
             self.run("CREATE DATABASE {} TEMPLATE {}", self._template, self.endpoint.db)
 
     def has_room(self) -> bool:
-        """Return whether the tests would still get the sessions they need."""
+        """Return whether enough sessions would remain for the tests."""
         query = "SELECT current_setting('max_connections')::int - count(*) FROM pg_stat_activity"
         return all(left > _FREE_SESSIONS for (left,) in self._admin.execute(query).fetchall())
 
@@ -80,7 +80,7 @@ class Cluster:
                 self._set(name, role, setting, value)
 
     def _set(self, name: str, role: str | None, setting: str, value: str) -> None:
-        """Give a clone one setting, which CREATE DATABASE does not copy; the server itself quotes its value."""
+        """Apply a setting that CREATE DATABASE does not copy; the server quotes the value."""
         whose = sql.SQL("ALTER DATABASE {}").format(sql.Identifier(name))
         if role is not None:
             whose = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(name))
@@ -89,7 +89,7 @@ class Cluster:
             self._admin.execute(whose + sql.SQL(" SET {} FROM CURRENT").format(sql.Identifier(*setting.split("."))))
 
     def drop(self, prefix: str) -> None:
-        """Drop the databases of that name and its later editions, also while clients are connected."""
+        """Drop the database of that name and its later editions, also while clients are connected."""
         names = self._admin.execute(
             "SELECT datname FROM pg_database WHERE datname = %s OR datname LIKE %s", [prefix, _like(prefix) + r"\_\_%"]
         ).fetchall()
@@ -99,7 +99,7 @@ class Cluster:
                 drop(self._admin, name)
 
     def _await_empty(self, name: str) -> None:
-        """Wait a moment for sessions that are just ending: each would delay DROP by 100 ms."""
+        """Wait a moment for ending sessions: each would delay DROP by 100 ms."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         for _ in patience(GONE_WITHIN_S):
             if self._admin.execute(query, [name]).fetchone() == (0,):
@@ -128,5 +128,5 @@ def _like(text: str) -> str:
 
 
 def connected(endpoint: Endpoint) -> Session:
-    """Open a session that prepares nothing by itself."""
+    """Open a session that never prepares statements automatically."""
     return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would take them away behind its back

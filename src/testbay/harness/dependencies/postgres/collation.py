@@ -1,4 +1,4 @@
-"""The order that texts sort in: the image's locale where this machine has it, else ICU's, else code points."""
+"""The sort order of texts: the image's locale if this machine has it, else ICU's, else by code point."""
 
 import locale
 from typing import NamedTuple
@@ -12,14 +12,14 @@ _ICU_SINCE = 15  # initdb --locale-provider
 
 
 class Order(NamedTuple):
-    """The words for initdb, and what a user must know about them; empty when texts sort as in the image."""
+    """The arguments for initdb, and a note for the user; no note when texts sort as in the image."""
 
     words: tuple[str, ...]
     note: str = ""
 
 
 def order(service: ComposeService, meant: image.PostgresMeaning, server: Server) -> Order:
-    """Choose how a cluster of this server sorts as the image does, as near as this machine can."""
+    """Choose the sort order of a new cluster, as near to the image's as this machine can."""
     plain = f"--locale={'C.UTF-8' if process.LINUX else 'C'}"
     if image.is_code_point(meant.locale) and not meant.icu:
         return Order(("--locale=C",) if meant.locale.lower() in ("c", "posix") else (plain,))
@@ -44,7 +44,7 @@ def _difference(service: ComposeService, meant: image.PostgresMeaning, server: S
 
 
 def _of_this_machine(name: str) -> str:
-    """The spelling of a locale's name that this machine's C library knows; empty when it has no such locale."""
+    """This machine's spelling of a locale; empty if its C library lacks that locale."""
     before = locale.setlocale(locale.LC_COLLATE)
     for spelling in (name, name.replace(".utf8", ".UTF-8")):
         try:

@@ -1,4 +1,4 @@
-"""The PostgreSQL image's entrypoint: credentials, settings, scripts and order of texts of a compose service."""
+"""The PostgreSQL image's entrypoint: credentials, settings, scripts and sort order of a compose service."""
 
 import re
 import shlex
@@ -36,7 +36,7 @@ _C_LOCALES = ("c", "posix", "c.utf8", "c.utf-8", "ucs_basic")
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """One script of the init folder: a file of this machine, or what the compose file itself says."""
+    """One script of the init folder: a file of this machine, or a content in the compose file."""
 
     name: str
     source: Path | str = field(repr=False)
@@ -48,11 +48,11 @@ class Script:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresMeaning:
-    """A service as the image's entrypoint understands it. `settings` are what `-c` or a mounted file say, in order.
+    """A service as the image's entrypoint understands it.
 
-    `further` are databases that the image makes beside `db`; `locale` is the one texts sort by in the image; `initdb`
-    are further words for initdb, without a locale among them.
-    `notes` hold for both engines, `left_out` for the embedded one.
+    `settings` are those of `-c` and of a mounted file, in order. `further` are databases that the image creates beside
+    `db`; `locale` is the image's sort order; `initdb` are further arguments of initdb, without a locale. `notes` are
+    for both engines, `left_out` for the embedded one.
     """
 
     user: str
@@ -71,7 +71,7 @@ class PostgresMeaning:
 
     @property
     def carried(self) -> list[tuple[str, str]]:
-        """The settings that mean the same outside a container."""
+        """The settings that mean the same outside of a container."""
         return [(name, value) for name, value in self.settings if _carried(name, value)]
 
 
@@ -109,7 +109,7 @@ def meaning(service: ComposeService) -> PostgresMeaning:
 
 
 def _port(service: ComposeService, settings: Sequence[tuple[str, str]]) -> int:
-    """The port: the last setting counts, else bitnami's variable or PGPORT."""
+    """The port: from the last setting, else from bitnami's variable or PGPORT."""
     said = service.environment.get("POSTGRESQL_PORT_NUMBER") or service.environment.get("PGPORT", "")
     said = next((value for name, value in reversed(settings) if name == "port"), said)
     return container.port(said) or CONTAINER_PORT
@@ -153,7 +153,7 @@ def _file_settings(
 
 
 def _over_the_images(service: ComposeService) -> str:
-    """The configuration file that the image reads by itself, where the compose file mounts one in its place."""
+    """The configuration file mounted over the one that the image reads by default."""
     cluster = service.environment.get("PGDATA") or "/var/lib/postgresql/data"
     bitnami = [f"{folder}/postgresql/conf/postgresql.conf" for folder in ("/bitnami", "/opt/bitnami")]
     places = bitnami if "bitnami" in service.based_on else [f"{cluster.rstrip('/')}/postgresql.conf"]
@@ -169,12 +169,12 @@ def _carried(name: str, value: str) -> bool:
 
 
 def _worth_saying(name: str) -> bool:
-    """Return whether a setting changes how the server treats a test: where the container keeps its files does not."""
+    """Return whether a setting affects tests: where the container keeps its files does not."""
     return name.startswith(("ssl", "hba_file", "restore_command")) or not _CONTAINER_ONLY.fullmatch(name)
 
 
 def _scripts(service: ComposeService) -> tuple[tuple[Script, ...], tuple[str, ...]]:
-    """The scripts that the image runs once, in its order; anything else in that folder it ignores."""
+    """The scripts that the image runs once, in its order; it ignores all other files of the folder."""
     entries = container.entries(service, INIT_FOLDER)
     by_code_point = "alpine" in service.tag
     found = {name: entries[name] for name in sorted(entries, key=None if by_code_point else _as_english)}
@@ -195,7 +195,7 @@ _PUNCTUATION = "_-,;:!?/.`^~'\"()[]{}@$*\\&#%+<=>|"
 
 
 def _as_english(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """The sort key of en_US: punctuation, digits, letters of either case; in a tie the small letter first."""
+    """The sort key of en_US: punctuation, digits, letters regardless of case; in a tie the lower case first."""
     keys = [
         (0, _PUNCTUATION.index(char), "") if char in _PUNCTUATION else (1 + char.isalpha(), 0, char.casefold())
         for char in name
@@ -204,7 +204,7 @@ def _as_english(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def _locale(service: ComposeService, asked: Mapping[str, str]) -> tuple[str, bool]:
-    """The locale texts sort by in the image, and whether by ICU."""
+    """The locale of the image's sort order, and whether it is one of ICU."""
     variables = service.environment
     image = "C.UTF-8" if _sorts_by_code_point(service) else "en_US.utf8"
     locale = variables.get("LC_ALL") or variables.get("LC_COLLATE") or variables.get("LANG") or image
@@ -239,7 +239,7 @@ _TWO_WORDS = {
 
 
 def _initdb_words(service: ComposeService) -> tuple[dict[str, str], list[str], list[str]]:
-    """Split POSTGRES_INITDB_ARGS into the words about the locale, those that initdb is given, and server settings."""
+    """Split POSTGRES_INITDB_ARGS into locale arguments, further arguments of initdb, and server settings."""
     given = service.environment.get("POSTGRES_INITDB_ARGS") or service.environment.get("POSTGRESQL_INITDB_ARGS", "")
     try:
         rest = shlex.split(given)

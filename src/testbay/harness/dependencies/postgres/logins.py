@@ -1,4 +1,4 @@
-"""The login that each family of PostgreSQL images makes of a service's variables."""
+"""The login that each family of PostgreSQL images derives from a service's variables."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _SCLORG = re.compile(r"(^|/)(sclorg|centos|rhscl|rhel\d+|fedora)/")
 
 @dataclass(frozen=True)
 class Superuser:
-    """The superuser, the database of the tests, how the server asks for the password, and databases beside that one."""
+    """The superuser, the tests' database, the password method, and further databases."""
 
     user: str
     password: str = field(repr=False)
@@ -64,7 +64,7 @@ def _official(service: ComposeService) -> Superuser:
 
 
 def _lets_everyone_in(service: ComposeService) -> bool:
-    """Return whether the image is older than February 2020: such images start without a password and ask for none."""
+    """Return whether the image predates February 2020: such images start without a password and ask for none."""
     number = service.tag.partition("-")[0]
     numbers = tuple(map(int, re.findall(r"\d+", number)))
     if service.repository == "timescaledb":
@@ -81,7 +81,7 @@ def _lets_everyone_in(service: ComposeService) -> bool:
 
 
 def _no_password(service: ComposeService, name: str, unless: str) -> ManifestError:
-    """A refusal that names the variable whose missing value left the password empty."""
+    """The refusal that names the unset variable which left the password empty."""
     origin = service.origins.get(name, "").removeprefix("environment, ")
     empty = f", and it is empty here ({origin})" if name in service.environment else ""
     return ManifestError(
@@ -102,7 +102,7 @@ def _bitnami(service: ComposeService) -> Superuser:
 
 
 def _kartoza(service: ComposeService) -> Superuser:
-    """The login of kartoza's image: the official variables come before its own; it makes every database of a list."""
+    """The login of kartoza's image: the official variables beat its own; it creates every database of a list."""
     user = container.variable(service, "POSTGRES_USER") or "docker"
     password = container.variable(service, "POSTGRES_PASSWORD", "POSTGRES_PASS") or "docker"
     named = container.variable(service, "POSTGRES_DB", "POSTGRES_DBNAME") or "gis"
@@ -111,7 +111,7 @@ def _kartoza(service: ComposeService) -> Superuser:
 
 
 def _sclorg(service: ComposeService) -> Superuser:
-    """The images of Red Hat and CentOS: a user of the project's, or only the administrator's password."""
+    """The login of Red Hat's and CentOS' images: a project user, or only the administrator's password."""
     user = container.variable(service, "POSTGRESQL_USER")
     if not user:
         admin = container.variable(service, "POSTGRESQL_ADMIN_PASSWORD")

@@ -1,4 +1,4 @@
-"""PostgreSQL as a native process: its plan, and what it lacks of the image."""
+"""PostgreSQL as a native process: its plan, and its differences from the image."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ _PRELOADED = "shared_preload_libraries"
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
-    """Plan initdb, the databases, then the server, on loopback TCP alone: a socket file would need a short path."""
+    """Plan initdb, the databases, then the server, which listens on loopback TCP alone: a socket needs a short path."""
     meant = image.meaning(service)
     data = home / "data"
     secret = _scram_secret(meant.password, server.hash_rounds) if meant.password else ""
@@ -59,7 +59,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 
 def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Server, home: Path) -> list[str]:
-    """The command of initdb: the password is in a file, not in the argv, and nothing is synchronised to disk."""
+    """The initdb command: the password is in a file, not in the argv, and nothing is synced to disk."""
     argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
     argv += ["--pwfile", str(home / "secret")] if meant.password else []
     argv += [f"--auth={'trust' if meant.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
@@ -77,7 +77,7 @@ def _zone(service: ComposeService, server: Server) -> list[str]:
 
 
 def _flags(meant: image.PostgresMeaning, server: Server) -> list[str]:
-    """The settings of the compose file; a library that this server lacks would keep it from starting."""
+    """The settings of the compose file, without libraries that this server lacks: they would keep it from starting."""
     flags = []
     for name, value in meant.carried:
         if name == _PRELOADED:
@@ -103,10 +103,10 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
 
 
 def _scram_secret(password: str, rounds: int) -> str:
-    """The password as the server stores it, with one hash iteration most often instead of 4096.
+    """The password as the server stores it, mostly with one hash iteration instead of 4096.
 
-    A password keeps other users of this machine out; thousands of iterations would only cost every test's connection
-    2-4 ms. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html
+    A password keeps other users of this machine out; thousands of iterations would only add 2-4 ms to every connection
+    of a test. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html
     """
     salt = hashlib.sha256(password.encode()).digest()[:16]
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)

@@ -65,18 +65,18 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
 
 
 def major_of(tag: str) -> str:
-    """`15`, `15.4-alpine`, `pg16`, `2.14.2-pg16` name a major version; `latest` does not."""
+    """Parse the major version in a tag: `15`, `15.4-alpine`, `pg16`, `2.14.2-pg16` have one; `latest` has none."""
     match = re.search(r"pg(\d+)", tag) or re.match(r"(\d+)", tag)
     return match[1] if match else ""
 
 
 def major(server: Server) -> int:
-    """`15` of 15.18."""
+    """The major version, `15` for 15.18."""
     return int(server.version.partition(".")[0])
 
 
 def extension_of(service: ComposeService) -> str:
-    """The extension that the image is chosen for; empty for PostgreSQL's own image."""
+    """The extension for which the image exists; empty for PostgreSQL's own image."""
     return next((name for image, name in _EXTENSIONS if image in service.based_on), "")
 
 
@@ -86,7 +86,7 @@ def has_extension(server: Server, name: str) -> bool:
 
 
 def has_library(server: Server, name: str) -> bool:
-    """Return whether the server could load `name` (of shared_preload_libraries)."""
+    """Return whether the server could load `name` in shared_preload_libraries."""
     prefix = server.bin_dir.parent
     folders = [prefix / "lib", prefix / "lib/postgresql"]  # Debian's prefix has its own major in it
     return any((folder / f"{name}.{ending}").is_file() for folder in folders for ending in ("so", "dylib"))
@@ -101,14 +101,14 @@ def _extension_folders(server: Server) -> list[Path]:
 
 
 def has_icu(server: Server) -> bool:
-    """Return whether it was built with ICU: Debian's are, others bring the library with them."""
+    """Return whether the server was built with ICU: Debian's are; other builds bring the library along."""
     prefix = server.bin_dir.parent
     beside = [*prefix.glob("lib/libicui18n*"), *prefix.parent.parent.glob(f"{prefix.parent.name}.libs/libicui18n*")]
     return bool(beside) or server.bin_dir.is_relative_to(_DEBIAN)
 
 
 def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
-    """Every server on this machine, best first; lazily, as asking each for its version costs a process."""
+    """Yield every server on this machine, best first; lazily, as asking for a version starts a process."""
     if asked := environ.get("TESTBAY_POSTGRES_BIN"):
         yield from _server(Path(asked), "TESTBAY_POSTGRES_BIN")
         raise EngineUnavailableError(
@@ -137,7 +137,7 @@ def everything(environ: Mapping[str, str]) -> list[Server]:
 
 
 def _wheel_bins(beside: Path = _BESIDE) -> Iterator[Path]:
-    """Yield each wheel's folder of programs; in a separate environment the wheels lie beside testbay's package."""
+    """Yield each wheel's folder of programs; wheels may lie beside testbay's package, in its separate environment."""
     for module, folder in _WHEELS:
         spec = importlib.util.find_spec(module)
         locations = list(spec.submodule_search_locations or ()) if spec else [str(beside / module)]
@@ -151,7 +151,7 @@ def _debian_bins() -> list[Path]:
 
 
 def _server(bin_dir: Path, source: str) -> Iterator[Server]:
-    """The server in `bin_dir` if its programs are there (a client package has psql alone; an added one has no psql)."""
+    """The server in `bin_dir` if it is complete: a client package has only psql, an added server lacks psql."""
     needed = ("postgres", "initdb") if source == ADDED else ("postgres", "initdb", "psql")
     if not all(os.access(bin_dir / tool, os.X_OK) for tool in needed):
         return
@@ -165,7 +165,7 @@ def _server(bin_dir: Path, source: str) -> Iterator[Server]:
 
 
 def folders() -> list[Path]:
-    """List the folders with PostgreSQL's programs other than on the PATH, best first."""
+    """List the folders with PostgreSQL's programs that are not on the PATH, best first."""
     return [*_wheel_bins(), *_debian_bins()]
 
 
@@ -189,7 +189,7 @@ def psql() -> str:
 
 
 def with_clients_of(version: str, path: str) -> str:
-    """The PATH, and before it a folder of newer clients where its psql is older than the server.
+    """Put newer clients first on the PATH if its psql is older than the server.
 
     An older psql fails at some of its commands, and an older pg_dump refuses.
     """
@@ -201,7 +201,7 @@ def with_clients_of(version: str, path: str) -> str:
 
 
 def _client_major(psql: str | None) -> int:
-    """The major version of a psql; 0 of one that does not run."""
+    """The major version of a psql; 0 if it does not run."""
     try:
         said = process.run([psql, "--version"], timeout_s=10).out if psql else ""
     except (OSError, SubprocessError):

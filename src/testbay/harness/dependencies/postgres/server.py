@@ -1,4 +1,4 @@
-"""PostgreSQL as a server: found, read from the compose file, asked whether it is ready, addressed."""
+"""PostgreSQL as a server: finding, reading from the compose file, probing and addressing it."""
 
 import re
 import socket
@@ -35,7 +35,7 @@ find = programs.find
 
 
 def described(service: ComposeService) -> Reading:
-    """The service as its image's entrypoint understands it, on either engine.
+    """Read the service as its image does; both engines use the result.
 
     Raises:
         ManifestError: The image would refuse to start.
@@ -67,7 +67,7 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
 
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
-    """Loopback, with the compose file's credentials."""
+    """The endpoint on loopback, with the compose file's credentials."""
     meant = image.meaning(service)
     return Endpoint(
         name=NAME, title=TITLE, host="localhost", port=port, user=meant.user, password=meant.password, db=meant.db
@@ -75,10 +75,10 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
 
 
 def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
-    """Run a real query, once the server has stopped refusing sessions.
+    """Run a real query, once the server accepts sessions.
 
-    The first look is a bare start-up packet: while the server is starting it is refused in a millisecond, where psql
-    would cost a process each time (importing psycopg instead costs more than the whole start).
+    The first probe is a bare start-up packet: while the server starts, it refuses that in a millisecond, whereas psql
+    would take a process each time (and importing psycopg longer than the whole start).
     """
     _ask_for_session(endpoint, timeout_s)
     asked = ["-At", "-c", "SHOW server_version", "-c", "SHOW cluster_name"]
@@ -92,12 +92,12 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
 
 
 def configured(service: ComposeService) -> Configured | None:  # noqa: ARG001 - the Protocol's
-    """Need no configuration of ours: a server has many databases."""
+    """Configure nothing: a server has many databases as it is."""
     return None
 
 
 def keep_pristine(endpoint: Endpoint) -> None:
-    """Copy the migrated database before it is used; leases are copies of that copy.
+    """Copy the migrated database before any test uses it; leases are clones of the copy.
 
     Raises:
         OSError: The server refused.
@@ -107,7 +107,7 @@ def keep_pristine(endpoint: Endpoint) -> None:
 
 
 def end_workers(db: str) -> str:
-    """Make the statement that ends the workers of extensions (TimescaleDB's) in a database, which bar it from copying.
+    """The statement that ends extensions' workers (TimescaleDB's) in a database: they keep it from being copied.
 
     The server starts them again.
     """
@@ -118,12 +118,12 @@ def end_workers(db: str) -> str:
 
 
 def pristine(endpoint: Endpoint) -> Endpoint:
-    """The database that was set aside."""
+    """The endpoint of the copy that was set aside."""
     return replace(endpoint, db=f"{beginning(endpoint.db)}_pristine")
 
 
 def beginning(db: str) -> str:
-    """The beginning of a database's name, so that a suffix has room in the 63 bytes that PostgreSQL keeps of one."""
+    """The beginning of a database's name, short enough for a suffix within PostgreSQL's 63 bytes."""
     return db.encode()[:_LEAST_NAME].decode(errors="ignore")
 
 
@@ -133,7 +133,7 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # n
 
 
 def _admin(endpoint: Endpoint, *statements: str) -> None:
-    """Run statements on the database every server has, as none can be copied or dropped from inside."""
+    """Run statements on the database that every server has: a database cannot be copied or dropped from inside."""
     arguments = ["-v", "ON_ERROR_STOP=1", *(word for statement in statements for word in ("-c", statement))]
     done = psql(replace(endpoint, db="postgres"), arguments, timeout_s=60)
     if done.code != 0:
@@ -141,7 +141,7 @@ def _admin(endpoint: Endpoint, *statements: str) -> None:
 
 
 def quoted(name: str) -> str:
-    """Quote a name as SQL wants it."""
+    """Quote an SQL identifier."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
@@ -204,7 +204,7 @@ def psql(
 
 
 def is_untouched(endpoint: Endpoint) -> bool:
-    """Return whether a database is as the server made it: without a table, a function or a schema of anybody's."""
+    """Return whether a database is empty: without tables, functions or schemas of its own."""
     made = " OR ".join(f"EXISTS (SELECT FROM {one} WHERE oid >= {_FIRST_OF_USERS})" for one in _CATALOGS)
     try:
         return psql(endpoint, ["-At", "-c", f"SELECT {made}"], timeout_s=10).out.strip() == "f"
@@ -213,7 +213,7 @@ def is_untouched(endpoint: Endpoint) -> bool:
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:
-    """POSTGRES_* and DATABASE_URL."""
+    """Export POSTGRES_* and DATABASE_URL."""
     return {
         "POSTGRES_HOST": endpoint.host,
         "POSTGRES_PORT": str(endpoint.port),
@@ -225,7 +225,7 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def client_environment(endpoint: Endpoint) -> dict[str, str]:
-    """The variables libpq reads, so that a plain `psql` needs no argument."""
+    """The variables of libpq, so that a plain `psql` needs no argument."""
     return {
         "PGHOST": endpoint.host,
         "PGPORT": str(endpoint.port),
@@ -236,7 +236,7 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 
 
 def url(endpoint: Endpoint) -> str:
-    """The connection string every PostgreSQL client takes."""
+    """The connection string for PostgreSQL clients."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))
     login = f"{user}:{password}" if password else user  # trust needs none
     return f"postgresql://{login}@{endpoint.host}:{endpoint.port}/{db}"
@@ -246,7 +246,7 @@ _OF_DATABASE = re.compile(r"\[\d+\] (\S*) ?[A-Z]+[0-9]?:  ")  # after our log_li
 
 
 def relevant(lines: Sequence[str], databases: Sequence[str]) -> list[str]:
-    """A log's lines without those of other leases, and without the checkpoints that making a database forces."""
+    """Drop a log's lines about other leases, and about the checkpoints that cloning forces."""
     kept, keep = [], True
     for line in lines:
         if found := _OF_DATABASE.search(line):

@@ -1,7 +1,7 @@
-"""A database for every test: cloned from the migrated one, and emptied instead of cloned again where that is the same.
+"""A database for every test: a clone of the migrated one, which is emptied rather than cloned again where possible.
 
-Creating and dropping a database costs the server 15-20 ms, looking at what a test did and deleting its rows about 1 ms.
-Anything but rows in tables that were empty before has the database made anew.
+Creating and dropping a database takes the server 15-20 ms; reading what a test did and deleting its rows about 1 ms. If
+a test changed anything but rows of tables that were empty before, the database is cloned again.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _RENEWALS = 1_000  # after so many the files are made anew: deleted rows leave t
 
 
 class Clones:
-    """The landlord: a database for every slot."""
+    """The landlord: each slot is a database."""
 
     shared = ""
 
@@ -47,11 +47,11 @@ class Clones:
         self._cluster = Cluster(ground)
 
     def slot(self, number: int) -> "Database":
-        """A fresh database under the lease's number."""
+        """Make a fresh database under the lease's number."""
         return Database(self._cluster, number)
 
     def has_room(self) -> bool:
-        """Return whether the tests would still get the sessions they need."""
+        """Return whether enough sessions would remain for the tests."""
         return self._cluster.has_room()
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class Clones:
 
 
 class Database:
-    """The slot: one database, and the one session that stays in it, to look after it and to be lent to tests."""
+    """A slot that is one database, with one session, which watches over it and is lent to tests."""
 
     log: Path | None = None
 
@@ -81,7 +81,7 @@ class Database:
         self.remake()
 
     def remake(self) -> None:
-        """Make a clone under a new name, so that a forgotten pool that connects again is refused."""
+        """Clone again under a new name: a forgotten connection pool that reconnects is refused."""
         self._hang_up()
         with as_oserror():
             self._cluster.drop(self._prefix)
@@ -109,7 +109,7 @@ class Database:
         return lent
 
     def _answering(self) -> Session:
-        """The session, opened again if it was closed."""
+        """The session, reopened if it was closed."""
         if self._session is None or self._session.closed:
             self._session = connected(self.endpoint)
         return self._session
@@ -144,9 +144,9 @@ class Database:
             return Returned()
 
     def end_lending(self) -> None:
-        """End a test's connection: undo what was not committed, and let the server begin to reset the session.
+        """End a test's connection: roll back, and let the server begin to reset the session.
 
-        Nothing of Python's own library is called: a test may still fake it.
+        No function of Python's standard library is called: the test may still fake it.
         """
         lent = self._lent() if self._lent is not None else None
         if lent is not None:
@@ -179,7 +179,7 @@ class Database:
         return session
 
     def _await_alone(self, found: list[Change]) -> tuple[tuple[str, ...], list[Change]]:
-        """End sessions that were left open, and read the changes, which are complete once no client is connected."""
+        """End sessions that were left open, then read the changes, which are complete without other clients."""
         session = self._answering()
         others: list[Change] = []
         for _ in patience(GONE_WITHIN_S):
@@ -193,7 +193,7 @@ class Database:
         return tuple(f"PostgreSQL: {said}" for _, _, said in others), found
 
     def _without_lasting(self, changes: list[Change]) -> list[Change]:
-        """Undo what would outlast the test's session, or hold up even the end of the database."""
+        """Undo what would outlast the test's session, or block even the end of the database."""
         session = self._answering()
         for kind, _, name in changes:
             if kind == "prepared":
@@ -205,7 +205,7 @@ class Database:
         return [change for change in changes if change[0] != "plan"]
 
     def _renewal(self, changes: list[Change]) -> list[bytes] | None:
-        """List the statements that make the database as a fresh clone without doubt; None when none would."""
+        """List the statements that certainly restore a fresh clone; None if there are none."""
         shape = self._cluster.shape
         kinds = {kind for kind, _, _ in changes}
         if shape is None or not shape.can_tell:
@@ -225,7 +225,7 @@ class Database:
         return [deletion(shape, self._oid, list(rows), sequences), *vacuum]
 
     def close(self) -> None:
-        """Drop it, on a second session where the first one was ended unnoticed."""
+        """Drop the database, on a second session if the first one was ended unnoticed."""
         self._hang_up()
         for _ in range(2):
             with contextlib.suppress(psycopg.Error, OSError):
@@ -247,7 +247,7 @@ def _reset(session: Session) -> bytes:
 
 @functools.cache
 def _closed() -> pq.abc.PGconn:
-    """Make a closed connection, which stands in for one that was taken back."""
+    """Make a closed connection, to replace one that was taken back."""
     dead = pq.PGconn.connect_start(b"host=127.0.0.1 port=1")  # refused at once, and closed anyway
     dead.finish()
     return dead

@@ -51,7 +51,7 @@ WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') 
 
 
 def keep(endpoint: Endpoint) -> Taken:
-    """Dump the whole database, without what a transaction has not committed yet."""
+    """Dump the whole database, except what a transaction has not committed yet."""
     # The failed test may still hold a lock that even looking at a table's size waits for.
     with _session(endpoint, options="-c statement_timeout=5s") as session:
         version = session.info.server_version // 10000
@@ -67,7 +67,7 @@ def keep(endpoint: Endpoint) -> Taken:
 
 
 def _too_large(sizes: Mapping[str, int]) -> list[str]:
-    """The largest tables that have to be left out so that the others fit; `sizes` begins with the largest."""
+    """The largest tables that must be left out for the others to fit; `sizes` is sorted, the largest first."""
     total, without = sum(sizes.values()), []
     for table, size in sizes.items():
         if total > LIMIT_BYTES:
@@ -77,7 +77,7 @@ def _too_large(sizes: Mapping[str, int]) -> list[str]:
 
 
 def _dump(endpoint: Endpoint, version: int, more: Sequence[str]) -> bytes | None:
-    """Run pg_dump and return its output; None when that is too long.
+    """Run pg_dump and return its output; None if that is too long.
 
     Raises:
         OSError: pg_dump failed, took too long, or is missing; its words, or what to do.
@@ -113,7 +113,7 @@ def _await(child: process.Child, output: IO[bytes]) -> bool:
 
 
 def _pg_dump(endpoint: Endpoint, version: int) -> tuple[list[str], Endpoint]:
-    """The oldest pg_dump that knows the server, else that of the server's own container; and where it finds the server.
+    """The oldest pg_dump that knows the server, else that in the server's container; and the server's address for it.
 
     Raises:
         OSError: There is neither.
@@ -143,7 +143,7 @@ def _programs() -> list[tuple[str, int]]:
 
 
 def _container(port: int) -> str:
-    """The container that publishes the port; empty when none does."""
+    """The container that publishes the port; empty if none does."""
     try:
         answer = process.run(["docker", "ps", "-q", "--filter", f"publish={port}"], timeout_s=10)
     except (OSError, subprocess.SubprocessError):
@@ -152,7 +152,7 @@ def _container(port: int) -> str:
 
 
 def restore(endpoint: Endpoint, file: Path) -> list[str]:
-    """Run the file in a database that is made for it, under the endpoint's name, in place of the one that was there."""
+    """Run the file in a new database, which replaces the one that the endpoint names."""
     with file.open("rb") as kept:
         first = kept.readline().decode()
         text = kept.read()
@@ -175,7 +175,10 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
 
 @contextmanager
 def _bounded(session: psycopg.Connection[Any], endpoint: Endpoint) -> Iterator[None]:
-    """End a session that takes too long. The file may come from a stranger: it can undo a time-out of the server's."""
+    """End a session that takes too long.
+
+    The file may come from a stranger, and could reset a time-out on the server.
+    """
 
     def end() -> None:
         with suppress(OSError), _session(replace(endpoint, db="template1")) as other:
