@@ -142,12 +142,21 @@ def test_what_is_not_a_port_is_shown(tmp_path: Path, entry: str, said: str) -> N
     )
 
 
-def test_a_port_of_unset_variables_names_them(tmp_path: Path) -> None:
-    """The file is right; what is missing are the values."""
-    assert refusal(tmp_path, "services: {db: {ports: ['${A}:${B}', '${C:-1}:1']}}") == (
-        "FILE: services.db.ports: ':' is not a port\n"
-        "  why:      A is not set, B is not set\n"
-        "  do:       set the variable in the shell or in .env"
+@pytest.mark.parametrize(
+    ("body", "what", "why"),
+    [
+        ("image: x, ports: ['${A}:${B}', '${C:-1}:1']", ".ports: ':' is not a port", "A is not set, B is not set"),
+        ("image: x, ports: ['${A}:${A}'], volumes: ['a:${B}']", ".ports: ':' is not a port", "A is not set"),
+        ("image: '${A}'", " has neither an image nor a build", "A is not set"),
+    ],
+)
+def test_what_unset_variables_break_names_them(tmp_path: Path, body: str, what: str, why: str) -> None:
+    """The file is right; what is missing are the values, and only for a run that needs the service."""
+    web, db = load(tmp_path, f"services: {{web: {{{body}}}, db: {{image: postgres}}}}")
+
+    assert db.problem is None
+    assert str(web.problem).removeprefix(f"{tmp_path / 'c.yml'}: ") == (
+        f"services.web{what}\n  why:      {why}\n  do:       set the variable in the shell or in .env"
     )
 
 

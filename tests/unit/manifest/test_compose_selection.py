@@ -65,6 +65,14 @@ def test_servers_that_are_all_in_profiles_are_found(tmp_path: Path) -> None:
     assert found(read(tmp_path, text)) == ["postgres"]
 
 
+def test_the_empty_profile_is_active_where_none_is_named(tmp_path: Path) -> None:
+    """As in Compose: so a file chooses its own default among servers."""
+    text = "services: {db: {image: postgres, profiles: ['', pg]}, cache: {image: redis}}"
+
+    assert found(read(tmp_path, text)) == ["postgres", "dragonfly"]
+    assert found(read(tmp_path, text, COMPOSE_PROFILES="mysql")) == ["dragonfly"]
+
+
 def test_the_manifest_decides_which_service_it_is(tmp_path: Path) -> None:
     """An image of the team's own, one that is built, or one of several."""
     text = "services: {own: {build: .}, a: {image: redis}, b: {image: valkey/valkey}}"

@@ -44,6 +44,12 @@ def text(service: ComposeService, inside: str) -> str | None:
         ManifestError: It is there, and cannot be read.
     """
     for granted in (*service.secrets, *service.configs):
+        if granted.target == inside and granted.missing:
+            raise ManifestError(
+                f"service {service.key!r}: {inside} has no value here",
+                why=f"{granted.name} {granted.missing}",
+                todo="set the variable, or give the tests a file for it, such as file: ./test-secret.txt",
+            )
         if granted.target == inside and granted.content is not None:
             return granted.content
     file = host_path(service, inside)
@@ -144,9 +150,17 @@ def started(service: ComposeService, programs: Sequence[str]) -> Started:
     given = [*(service.entrypoint or ()), *service.command]
     words = _unwrapped(given)
     own = next((word for word in given[: len(given) - len(words)] if host_path(service, word)), "")
+    if service.entrypoint and _hands_on(service, words, programs):
+        own, words = shlex.join(service.entrypoint), list(service.command)
     found = _found(service, words, programs)
     note = f"service {service.key!r}: testbay does not read {own}, which starts its server"
     return found._replace(notes=(note, *found.notes)) if own else found
+
+
+def _hands_on(service: ComposeService, words: list[str], programs: Sequence[str]) -> bool:
+    """Return whether the entrypoint is a script of the project's own that is given the server's command."""
+    named, script = (PurePosixPath(given[0]).name if given else "" for given in (service.command, words))
+    return named in programs and script not in programs and "-c" not in (service.entrypoint or ())
 
 
 def _found(service: ComposeService, words: list[str], programs: Sequence[str]) -> Started:
@@ -192,7 +206,10 @@ def _behind_shell(service: ComposeService, words: list[str], programs: Sequence[
 
 def _server_among(service: ComposeService, commands: list[list[str]], programs: Sequence[str]) -> Started | None:
     for place, command in enumerate(commands):
-        words = _unwrapped(command[1:] if command[:1] == ["exec"] else command)
+        given = command[1:] if command[:1] == ["exec"] else command
+        words = _unwrapped(given)
+        if words and words[0].startswith("-") and PurePosixPath(given[0]).name == "docker-entrypoint.sh":
+            words = [programs[0], *words]  # as the image's entrypoint does
         if words and PurePosixPath(words[0]).name in programs:
             others = [*commands[:place], *commands[place + 1 :]]
             left_out = [shlex.join(other)[:60] for other in others if other[0] not in shell.HARMLESS]

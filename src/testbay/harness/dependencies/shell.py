@@ -145,7 +145,8 @@ class _Scanner:
     def _output(self, command: str) -> str:
         """Return the output of `cat FILE`, if the compose file determines that file."""
         match = _FILE.fullmatch(command)
-        said = self._read(match[1].strip("\"'")) if match else None
+        named = _Scanner(match[1], self._environment, self._read).commands() if match else []
+        said = self._read(named[0][0]) if named else None
         if said is None:
             raise NotUnderstoodError(f"its shell line holds the output of `{command.strip()[:40]}`")
         return said.rstrip("\n")

@@ -8,7 +8,7 @@ from testbay.errors import ManifestError
 from testbay.manifest.compose.consistency import misfit
 from testbay.manifest.compose.document import text_of
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env, parse_raw
-from testbay.manifest.compose.filling import Filled, Unset, unset_in
+from testbay.manifest.compose.filling import Filled, Unset, blanks_in, unset_in
 from testbay.manifest.compose.loading import PROBLEM
 from testbay.manifest.compose.merging import pairs
 from testbay.manifest.compose.variables import Reader, Variables
@@ -36,9 +36,10 @@ class Finisher:
         services = {name: self._service(name, service) for name, service in tree["services"].items()}
         for name, service in services.items():
             if name not in self.problems and (problem := misfit(name, service, tree)):
-                if not service.get("profiles"):
+                gaps = ", ".join(blanks_in(tree["services"][name].get("image")))
+                if not service.get("profiles") and not gaps:
                     raise problem
-                self.problems[name] = problem
+                self.problems[name] = _of_a_gap(problem, gaps) if gaps else problem
         made = {"name": self._name, "services": services}
         for kind in ("networks", "volumes", "configs", "secrets"):
             if table := tree.get(kind):
@@ -115,6 +116,10 @@ class Finisher:
     def _short(self, path: str) -> str:
         folder = self._variables.folder
         return os.path.relpath(path, folder) if Path(path).is_relative_to(folder) else path
+
+
+def _of_a_gap(problem: ManifestError, gaps: str) -> ManifestError:
+    return ManifestError(problem.what, why=gaps, todo="set the variable in the shell or in .env")
 
 
 def _origin(value: Any) -> str:

@@ -90,20 +90,18 @@ def _long(service: dict[str, Any], where: str) -> dict[str, Any]:
     try:
         return canonical(service)
     except MisshapenError as error:
-        problem = next(unset_in(service), None)
-        if problem is None:
-            mark = "" if str(error).startswith("unknown key") else "."
-            gaps = _gaps(service, str(error))
-            todo = "set the variable in the shell or in .env" if gaps else "fix the value"
-            raise ManifestError(f"{where}{mark or ': '}{error}", why=gaps, todo=todo) from None
+        misshapen = str(error).partition(":")[0]
+        gaps = ", ".join(dict.fromkeys(blanks_in(service.get(misshapen))))
+        todo = "set the variable in the shell or in .env" if gaps else "fix the value"
+        mark = ": " if str(error).startswith("unknown key") else "."
+        refusal = ManifestError(f"{where}{mark}{error}", why=gaps, todo=todo)
+    problem = next(unset_in(service), None)
+    if problem is None and not gaps:
+        raise refusal
     kept = {key: value for key, value in service.items() if next(unset_in(value), None) is None}
-    return canonical(kept | {PROBLEM: problem})
-
-
-def _gaps(service: dict[str, Any], problem: str) -> str:
-    """The unset variables in the part of the service that the problem is about."""
-    part = service.get(problem.partition(":")[0])
-    return ", ".join(dict.fromkeys(blanks_in(part)))
+    if gaps:
+        kept.pop(misshapen, None)
+    return _long(kept, where) | {PROBLEM: problem or refusal}
 
 
 def _extended(services: dict[str, Any], file: Path, variables: Variables, read: Reader) -> dict[str, Any]:

@@ -117,4 +117,5 @@ def _name_in(files: Sequence[Path], variables: Variables, source: Files) -> str:
 
 
 def _profiles(variables: Variables) -> frozenset[str]:
-    return frozenset(name.strip() for name in (variables.get("COMPOSE_PROFILES") or "").split(",") if name.strip())
+    """The active profiles; without any, Compose takes the empty name for one."""
+    return frozenset(name.strip() for name in (variables.get("COMPOSE_PROFILES") or "").split(","))

@@ -29,16 +29,17 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """One config or secret that a service is granted, resolved: exactly one of `file`, `content`, `external` is set.
+    """One config or secret that a service is granted, resolved: exactly one of `file`, `content`, `missing` is set.
 
     `target` is the absolute path inside the container; `content` comes from the file's `content:` or `environment:`.
+    `missing` says in words why there is no value.
     """
 
     name: str
     target: str
     file: Path | None = None
     content: str | None = field(default=None, repr=False)
-    external: bool = False
+    missing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,15 +63,16 @@ class RecordMaker:
     def _grant(self, entry: dict[str, Any], kind: str, folder: str) -> Granted:
         name = str(entry.get("source"))
         said = (self._model.get(kind) or {}).get(name) or {}
-        content = said.get("content")
+        content, missing = said.get("content"), "is external" if said.get("external") else ""
         if variable := said.get("environment"):
-            content = self._lookup(variable) or ""
+            content = self._lookup(variable)
+            missing = f"is the variable {variable}, which is not set" if content is None else ""
         return Granted(
             name=name,
             target=str(PurePosixPath(folder) / (entry.get("target") or name)),
             file=Path(said["file"]) if said.get("file") else None,
             content=content,
-            external=bool(said.get("external")),
+            missing=missing,
         )
 
 

@@ -43,6 +43,7 @@ def test_a_mounted_redis_conf_counts(tmp_path: Path) -> None:
     ("asked", "login"),
     [
         (service("sh", "-c", 'redis-server --requirepass "$PW"', PW="a#b"), ("", "a#b", 6379)),
+        (service("sh", "-euc", "/usr/local/bin/docker-entrypoint.sh --requirepass $PW", PW="e"), ("", "e", 6379)),
         (service(name="bitnami/redis:7", REDIS_PASSWORD="b", REDIS_PORT_NUMBER="6400"), ("", "b", 6400)),
         (service(REDIS_PASSWORD="the official image knows no such variable"), ("", "", 6379)),
         (service(name="redis/redis-stack", REDIS_ARGS="--requirepass c"), ("", "c", 6379)),

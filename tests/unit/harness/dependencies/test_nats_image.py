@@ -85,6 +85,10 @@ def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: st
             "authorization { user: a, password: '$2a$11$x' }",
             "its NATS configuration has no user whose password stands there in plain",
         ),
+        (
+            "authorization { user: a, password: $NATS_PW }",
+            "its NATS configuration names $NATS_PW, which has no value",
+        ),
         ("jetstream {", "/etc/nats/nats.conf is not a NATS configuration: line 1: a key is expected"),
         (
             "include ../x.conf",

@@ -101,6 +101,33 @@ def test_a_password_from_an_unset_variable_names_the_variable(tmp_path: Path) ->
     assert refused.value.todo == "set the variable in the shell or in .env"
 
 
+def test_a_password_that_is_written_empty_is_no_unset_variable(tmp_path: Path) -> None:
+    """The advice is about the file."""
+    (tmp_path / "c.yml").write_text("services: {db: {image: postgres:16, environment: [POSTGRES_PASSWORD=]}}")
+    asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
+
+    with pytest.raises(ManifestError) as refused:
+        image.meaning(asked)
+
+    assert refused.value.todo == "set POSTGRES_PASSWORD in the service's environment"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("external: true", "pw is external"), ("environment: PG_PW", "pw is the variable PG_PW, which is not set")],
+)
+def test_a_secret_without_a_value_says_why(tmp_path: Path, given: str, why: str) -> None:
+    """The service is granted it; nothing is wrong with the mount."""
+    text = "services: {db: {image: postgres, environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pw}, secrets: [pw]}}\n"
+    (tmp_path / "c.yml").write_text(f"{text}secrets: {{pw: {{{given}}}}}")
+    asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
+
+    with pytest.raises(ManifestError) as refused:
+        image.meaning(asked)
+
+    assert (refused.value.what, refused.value.why) == ("service 'db': /run/secrets/pw has no value here", why)
+
+
 @pytest.mark.parametrize(
     ("environment", "login"),
     [
@@ -315,12 +342,22 @@ def test_a_postgresql_conf_over_the_images_own_counts(tmp_path: Path, name: str,
     assert (image.meaning(over).carried, image.meaning(data).carried) == ([("max_connections", "7")], [])
 
 
-def test_a_script_that_starts_the_server_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("entrypoint", "command"),
+    [
+        (("/own/entrypoint.sh",), ("-N", "9")),
+        (("/own/prepare.sh",), ("postgres", "-N", "9")),
+        (("bash", "/own/prepare.sh"), ("postgres", "-c", "max_connections=9")),
+    ],
+)
+def test_a_script_that_starts_the_server_is_said(
+    tmp_path: Path, entrypoint: tuple[str, ...], command: tuple[str, ...]
+) -> None:
     """It may do anything before: the flags behind it are all that can be read."""
     (tmp_path / "entrypoint.sh").touch()
-    asked = service(entrypoint=("/own/entrypoint.sh",), command=("-N", "9"), volumes=(mounted(tmp_path, "/own"),))
+    asked = service(entrypoint=entrypoint, command=command, volumes=(mounted(tmp_path, "/own"),))
 
     assert image.meaning(asked).notes == (
-        "service 'db': testbay does not read /own/entrypoint.sh, which starts its server",
+        f"service 'db': testbay does not read {' '.join(entrypoint)}, which starts its server",
     )
     assert image.meaning(asked).carried == [("max_connections", "9")]

@@ -2,7 +2,7 @@ import pytest
 
 from testbay.harness.dependencies.shell import NotUnderstoodError, commands
 
-VARIABLES = {"PW": "p@ss/w:rd#1", "FLAGS": "--hz 5  --x", "EMPTY": ""}
+VARIABLES = {"PW": "p@ss/w:rd#1", "PW_FILE": "/run/secrets/pw", "FLAGS": "--hz 5  --x", "EMPTY": ""}
 
 
 def words(line: str) -> list[list[str]]:
@@ -19,6 +19,7 @@ def words(line: str) -> list[list[str]]:
         ("set -e; mkdir -p /x && exec redis-server", [["set", "-e"], ["mkdir", "-p", "/x"], ["exec", "redis-server"]]),
         ('r --p "$(cat /run/secrets/pw)"', [["r", "--p", "s3cret"]]),
         ("r --p `cat /run/secrets/pw`", [["r", "--p", "s3cret"]]),
+        ('r --p "$(cat "$PW_FILE")" $(cat $PW_FILE)', [["r", "--p", "s3cret", "s3cret"]]),
         ("A=1 r $A ${B:-two} ${EMPTY:-e} ${EMPTY-f} ${PW:+set}", [["r", "two", "e", "set"]]),
         ("export A=1\nr $A # said", [["r", "1"]]),
         ("r \\\n  --x", [["r", "--x"]]),

@@ -222,7 +222,14 @@ def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) 
     def value(text: str) -> str:
         if not re.fullmatch(r"\$[A-Za-z_]\w*", text):
             return text
-        return str(values.get(text[1:].lower()) or service.environment.get(text[1:], ""))
+        said = values.get(text[1:].lower()) or service.environment.get(text[1:])
+        if said is None:
+            raise ManifestError(
+                f"service {service.key!r}: its NATS configuration names {text}, which has no value",
+                why="neither the configuration nor the service's environment sets it, and nats-server refuses that",
+                todo=f"set {text[1:]} in the service's environment",
+            )
+        return str(said)
 
     return Login(value(login.user), value(login.password))
 

@@ -84,10 +84,11 @@ def _no_password(service: ComposeService, name: str, unless: str) -> ManifestErr
     """The refusal that names the unset variable which left the password empty."""
     origin = service.origins.get(name, "").removeprefix("environment, ")
     empty = f", and it is empty here ({origin})" if name in service.environment else ""
+    where = f"{name} in the service's environment"
     return ManifestError(
         f"service {service.key!r}: {service.based_on} does not start without {name}",
         why=f"the image's entrypoint demands a password unless {unless}{empty}",
-        todo="set the variable in the shell or in .env" if empty else f"set {name} in the service's environment",
+        todo=f"set {'the variable in the shell or in .env' if ' ' in origin else where}",
     )
 
 
