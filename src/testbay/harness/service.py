@@ -1,4 +1,4 @@
-"""The service under test: a process on a lease, started until it answers, and ended with the test."""
+"""The service under test: a process on a lease, started until it is ready, and ended with the test."""
 
 import http.client
 import signal
@@ -106,7 +106,7 @@ class Service:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def condition(self) -> str:
-        """The condition of its process, in words."""
+        """The condition of the process, in words."""
         if self._child is None:
             return f"{self.name}: not running"
         code = self._child.poll()
@@ -116,7 +116,7 @@ class Service:
 
     @world.really
     def start(self, *, wait: bool = True) -> None:
-        """Start it and wait until its `ready` path answers, unless it runs; without `wait` return at once.
+        """Start the service and wait until its `ready` path answers; without `wait` return at once.
 
         Raises:
             NotReadyError: It ended, or stayed silent; its last lines are the evidence.
@@ -176,7 +176,7 @@ class Service:
 
     @world.really
     def stop(self) -> int | None:
-        """End it as an orchestrator does: SIGTERM, and SIGKILL to whatever is left of it after ten seconds.
+        """Stop the service as an orchestrator does: SIGTERM, and after ten seconds SIGKILL to what is left of it.
 
         Returns:
             Its exit code, negative for the signal that ended it; None when it was not started.
@@ -193,10 +193,10 @@ class Service:
 
     @world.really
     def kill(self) -> int | None:
-        """SIGKILL, for it and whatever it started: nothing is flushed or handed back. `start` starts it again.
+        """SIGKILL the service and everything it started: nothing is flushed or handed back; `start` starts it again.
 
-        What coverage measured in it since it started is lost, as it would have been saved at its end; that of the
-        process before and after is not. Returns the same as `stop`.
+        Coverage since its start is lost, as it would have been saved at the end; that of earlier and later processes is
+        not. Returns the same as `stop`.
         """
         if self._child is None:
             return None
@@ -209,12 +209,12 @@ class Service:
         return code
 
     def restart(self) -> None:
-        """End it, start it again, wait until it answers."""
+        """Stop the service, start it again, wait until it is ready."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """End it and free its port."""
+        """Stop the service and free its port."""
         self.closed = True
         self.stop()
         if self._client is not None:

@@ -1,4 +1,4 @@
-"""The real functions of Python while a test fakes them: by freezegun, pyfakefs, gevent, eventlet, `monkeypatch`.
+"""Python's real functions while a test fakes them with freezegun, pyfakefs, gevent, eventlet or `monkeypatch`.
 
 Imported with the plugin, before any test can have changed something.
 """
@@ -56,14 +56,14 @@ _OF_PATH = len(vars(pathlib.Path))  # a fake of an inherited one is one more
 
 
 class Clock:
-    """The real clock: freezegun replaces functions of `time` in modules, not in classes."""
+    """The real clock: freezegun replaces functions in modules, not in classes."""
 
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 
 
 class Disk:
-    """Real access to files: pyfakefs, too, replaces functions in modules alone."""
+    """Real file access: pyfakefs, too, replaces functions only in modules."""
 
     stat = staticmethod(os.stat)
     pwrite = staticmethod(os.pwrite)
@@ -72,9 +72,9 @@ class Disk:
 
     @classmethod
     def append(cls, file: str, text: bytes) -> None:
-        """Add to a file, in three calls of the system: this is done at each phase of each test.
+        """Append to a file with three system calls, as this happens at each phase of each test.
 
-        The file is not kept open: a test that turns into a daemon closes descriptors of others.
+        The file is not kept open: a test that becomes a daemon closes all descriptors.
         """
         descriptor = cls._open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
@@ -91,9 +91,9 @@ def tests_run_here() -> None:
 
 @contextmanager
 def real() -> Iterator[None]:
-    """Restore what a test has replaced, for a block of our own work in the thread of the tests.
+    """Restore everything that a test has replaced, for a block of our own work in the tests' thread.
 
-    Other threads take the world as it is: what one of them put back could be a fake that the test has ended meanwhile.
+    Other threads take the world as it is: they could put back a fake that the test has undone meanwhile.
     """
     if _thread() != _thread_of_tests:
         yield
@@ -156,12 +156,12 @@ def really(call: Callable[P, T]) -> Callable[P, T]:
 
 
 def is_faked_as_a_whole() -> bool:
-    """Return whether work in the background would meet what tests fake, or disturb it: all is done at once then."""
+    """Return whether background work would meet, or disturb, the test's fakes; then all work is done at once."""
     return has_green_threads() or "pyfakefs.fake_filesystem_unittest" in sys.modules or settings.has_variables("PG")
 
 
 def has_green_threads() -> bool:
-    """Tell whether gevent or eventlet has replaced the threads: their sockets stay, or all would wait for one."""
+    """Return whether gevent or eventlet has replaced threads: their sockets must stay, or all would wait for one."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     if gevent is not None and gevent.is_module_patched("threading"):
         return True
@@ -169,7 +169,7 @@ def has_green_threads() -> bool:
 
 
 def _file_system() -> Any:
-    """Pyfakefs's patcher, while it replaces the file system."""
+    """The patcher of pyfakefs, while it replaces the file system."""
     pyfakefs = sys.modules.get("pyfakefs.fake_filesystem_unittest")
     patcher = pyfakefs.Patcher.PATCHER if pyfakefs is not None else None
     return patcher if patcher is not None and patcher.is_patching else None

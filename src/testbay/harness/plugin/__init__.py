@@ -1,1 +1,1 @@
-"""The parts of testbay inside pytest, a module for each part of a session's work; `pytest_plugin.py` joins them."""
+"""testbay's parts inside pytest, one module for each task of a session; `pytest_plugin.py` registers them."""

@@ -1,4 +1,4 @@
-"""A record of a plain pytest session in which a test with a lease failed, for `testbay report`."""
+"""The record of a plain pytest session in which a test with a lease failed, for `testbay report`."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from testbay.harness.plugin.recorder import Recorder, append
 
 
 class Afterwards(Recorder):
-    """Keeps the facts of a session, and writes them at its end if a test with a lease has failed.
+    """Collects the facts of a session, and writes them at its end if a test with a lease has failed.
 
     Args:
         root: Pytest's root, from which it names files.
@@ -27,7 +27,7 @@ class Afterwards(Recorder):
         self._stack: dict[str, Any] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record the phase, and the stack on which a test has failed."""
+        """Record the phase, and the stack of a failed test."""
         self._stack = self._stack or getattr(report, "testbay_stack", {})
         super().pytest_runtest_logreport(report)
 

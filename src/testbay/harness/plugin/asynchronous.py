@@ -1,4 +1,4 @@
-"""Asynchronous clients of a lease: opened and closed in the event loop of the test, whichever plugin runs it."""
+"""Asynchronous clients of a lease, opened and closed in the test's event loop, whichever plugin runs it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AsyncPostgres:
-    """Opens psycopg's asynchronous connections to the lease's database."""
+    """Opens psycopg's async connections to the lease's database."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -31,7 +31,7 @@ class AsyncPostgres:
 
 
 class Asyncpg:
-    """Opens connections of asyncpg to the lease's database.
+    """Opens asyncpg's connections to the lease's database.
 
     Raises:
         ManifestError: It is not installed.
@@ -58,7 +58,7 @@ class Asyncpg:
 
 
 class AsyncRedis:
-    """Opens redis-py's asynchronous clients on the lease's keyspace."""
+    """Opens redis-py's async clients on the lease's keyspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""The exception behind a failed test, read from a service's log; and tracebacks without frames of libraries."""
+"""The exception behind a failed test, found in a service's log; and tracebacks without library frames."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _SHOWN_LINES = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Raised:
-    """An exception in a log: its class without modules, the first line it says, where in the project, its traceback."""
+    """An exception in a log: its class without module, its first line, its place in the project, its traceback."""
 
     kind: str
     said: str
@@ -38,7 +38,7 @@ class Raised:
 
 
 def last_exception(lines: Sequence[str], root: Path) -> Raised | None:
-    """Find the last exception that lines of a log tell; the end of a service that was stopped does not count.
+    """Find the last exception in the lines of a log, apart from the one that ends a stopped service.
 
     Args:
         lines: Of the log, as Python, rich, loguru or a logger of JSON writes a traceback.
@@ -53,7 +53,7 @@ def last_exception(lines: Sequence[str], root: Path) -> Raised | None:
 
 
 def _spread(lines: Sequence[str]) -> Iterator[str]:
-    """Yield lines so that each of a traceback stands apart, also where a logger wrote it into one, or prefixed each."""
+    """Yield the lines of each traceback separately, also if a logger joined or prefixed them."""
     cut = 0
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         head = _HEAD.search(line)
@@ -70,7 +70,7 @@ def _spread(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _inner(line: str) -> Iterator[str]:
-    """Yield the lines of the tracebacks in one line of JSON, or in a quoted text of one (logfmt, a `repr`)."""
+    """Yield the lines of tracebacks inside a JSON line, or inside a quoted text (logfmt, a `repr`)."""
     try:
         yield from (part for text in _texts(json.loads(line[line.index("{") :])) for part in text.splitlines())
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def _inner(line: str) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the tracebacks in what a logger wrote as JSON: as texts, structlog's frames, the fields of ECS."""
+    """Yield tracebacks from a logger's JSON: texts, structlog's frames, ECS fields."""
     if isinstance(value, str) and _HEAD.search(value):
         yield value
     elif isinstance(value, list):
@@ -100,7 +100,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _raised(lines: Sequence[str], root: Path) -> Raised | None:
-    """Read the exception of the traceback that begins with the first line; None when it is not complete."""
+    """Parse the exception of the traceback that begins at the first line; None if it is incomplete."""
     place = ""
     for number, whole in enumerate(lines[1:], 1):
         line = _BAR.sub("", whole).rstrip(" │")
@@ -121,7 +121,7 @@ def _raised(lines: Sequence[str], root: Path) -> Raised | None:
 
 
 def is_library(file: str) -> bool:
-    """Return whether a frame lies outside the project: in an installed package, in Python itself, or in no file."""
+    """Return whether a frame lies outside of the project: in an installed package, in Python, or in no file."""
     return file.startswith(("<", _STANDARD)) or any(mark in file for mark in _LIBRARIES)
 
 
@@ -131,7 +131,7 @@ def _seen_from(root: Path, file: str) -> str:
 
 
 def fold(lines: Sequence[str]) -> list[str]:
-    """Fold each series of library frames into one line; a traceback of libraries alone stays whole."""
+    """Fold each series of library frames into one line; a traceback of library frames alone stays whole."""
     folded: list[str] = []
     hidden: list[str] = []
     kept: list[str] = []
@@ -147,7 +147,7 @@ def fold(lines: Sequence[str]) -> list[str]:
 
 
 def _by_frame(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each line with the file of its frame; the file is empty outside tracebacks with frames of the project."""
+    """Yield each line with its frame's file; the file is empty outside of tracebacks with project frames."""
     file, indent, mixed = "", 0, False
     for number, line in enumerate(lines):
         bare = _BAR.sub("", line)
@@ -172,7 +172,7 @@ def _is_mixed(lines: Sequence[str]) -> bool:
 
 
 def _told(kept: list[str], hidden: list[str]) -> list[str]:
-    """The line that stands for several frames; a single frame stays as it is."""
+    """The line that replaces several frames; a single frame stays as it is."""
     if len(hidden) < 2:
         return kept
     names = dict.fromkeys(_library(file) for file in hidden)
@@ -181,7 +181,7 @@ def _told(kept: list[str], hidden: list[str]) -> list[str]:
 
 
 def _library(file: str) -> str:
-    """The package that a library's file is of."""
+    """The package to which a library's file belongs."""
     for mark in _LIBRARIES[:2]:
         if mark in file:
             return Path(file.rpartition(mark)[2]).parts[0].removesuffix(".py")

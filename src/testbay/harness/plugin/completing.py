@@ -1,4 +1,4 @@
-"""Completing pytest's arguments under `testbay run`: what the suite itself sets is not overridden."""
+"""Completing pytest's arguments under `testbay run`, without overriding the suite's own settings."""
 
 import shutil
 import sys
@@ -36,8 +36,8 @@ class ReportCopies:
 def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: bool) -> None:
     """Add to pytest's arguments what the suite leaves open, before any conftest is read.
 
-    `args` is the list that pytest goes on with: the suite's `addopts`, the environment's and the caller's in one. A
-    worker of xdist reads the settings that its controller has written, and copies no report.
+    `args` is pytest's own list: the suite's `addopts`, the environment's and the caller's arguments in one. A worker of
+    xdist reads the settings that its controller wrote, and copies no report.
     """
     garbage.skip_at_exit()
     if garbage.PARSER_IS_FRAGILE:
@@ -75,14 +75,14 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
 
 
 def _may_have_workers(known: Any) -> bool:
-    """Return whether testbay may choose the workers: nothing sets pytest-xdist's options or asks for a debugger."""
+    """Return whether testbay may choose the number of workers: no xdist option is set, and no debugger."""
     is_open = getattr(known, "numprocesses", 0) is None and known.dist == "no" and not known.tx
     watches = known.usepdb or known.trace or known.collectonly or known.capture == "no"
     return is_open and not watches and not any("::" in word for word in known.file_or_dir)
 
 
 def _monitors() -> bool:
-    """Return whether coverage.py can measure by `sys.monitoring` here, and does not by itself: it does from 3.14 on."""
+    """Return whether to make coverage.py use `sys.monitoring`: it can, and does so by itself only from 3.14 on."""
     from coverage.config import CoverageConfig
 
     asked = settings.environ().get("COVERAGE_CORE")
@@ -90,7 +90,7 @@ def _monitors() -> bool:
 
 
 def _measured(suite: Suite, config: pytest.Config, copies: ReportCopies) -> list[str]:
-    """The arguments for pytest-cov that the suite does not give itself."""
+    """The pytest-cov arguments that the suite leaves open."""
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
     given = [source for source in known.cov_source if source is not True]
     rules = coveragerc.read(known.cov_config, [Path.cwd(), config.rootpath])

@@ -1,4 +1,4 @@
-"""A project's own settings of coverage.py, completed with where a run keeps its data."""
+"""A project's own coverage.py settings, completed with the place for a run's data."""
 
 import configparser
 import os
@@ -25,7 +25,7 @@ def read(named: str, folders: Sequence[Path]) -> Rules:
 
 
 def _of(file: Path) -> Rules:
-    """Read the sections without `coverage:` or `tool.coverage` before their names; skip what cannot be read."""
+    """Read the sections without their prefix `coverage:` or `tool.coverage`; skip an unreadable file."""
     try:
         text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
         if file.suffix == ".toml":
@@ -56,7 +56,7 @@ def _as_ini(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _from_elsewhere(rules: Rules, folder: Path) -> Rules:
-    """Adapt the rules' paths, which are relative to another folder than the one coverage.py runs in."""
+    """Adapt paths in the rules that are relative to another folder than the one coverage.py runs in."""
     moved = {section: dict(options) for section, options in rules.items()}
     for options in moved.values():
         for key in _PATTERNS:
@@ -72,31 +72,31 @@ def _moved(word: str, folder: Path, key: str) -> str:
 
 
 def _literal(path: object) -> str:
-    """Write a path of ours so that coverage.py takes its `$` for a character, not for a variable."""
+    """Escape a path of ours, so that coverage.py does not take its `$` for a variable."""
     return str(path).replace("$", "$$")
 
 
 def _word(path: str) -> str:
-    """Write a path as one entry of a list: from the working folder where the whole path would be parted."""
+    """Write a path as one list entry: relative to the working folder if the whole path would be split."""
     return _literal(os.path.relpath(path) if {",", "\n"} & set(path) and Path(path).is_absolute() else path)
 
 
 def words(text: str) -> list[str]:
-    """The entries of a list: by lines or commas."""
+    """The entries of a list, which are separated by lines or commas."""
     return [word.strip() for line in text.splitlines() for word in line.split(",") if word.strip()]
 
 
 def may_monitor(rules: Rules) -> bool:
-    """Return whether `sys.monitoring` of Python 3.12 and 3.13 measures all that is asked for: it knows lines alone."""
+    """Return whether `sys.monitoring` on Python 3.12 and 3.13 measures all that the settings ask for: only lines."""
     run = rules.get("run", {})
     asks = any(run.get(key, "").lower() not in ("", "0", "false", "no", "off") for key in _BEYOND_MONITORING)
     return not asks and not {"greenlet", "eventlet", "gevent"} & set(words(run.get("concurrency", "")))
 
 
 def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> Rules:
-    """Complete the rules with the run's folder; `source` is measured where the project names no source.
+    """Complete the rules with the run's folder; `source` counts if the project names none.
 
-    With `everything` each Python process is measured that the tests start.
+    With `everything`, each Python process that the tests start is measured.
     """
     made = {section: dict(options) for section, options in rules.items()}
     run = made.setdefault("run", {})
@@ -113,7 +113,7 @@ def completed(rules: Rules, run_dir: Path, source: str, *, everything: bool) -> 
 
 
 def of_the_service(rules: Rules, source: Sequence[str]) -> Rules:
-    """Adapt the rules to the service's own process, which ends by SIGTERM; `source` is what pytest's arguments name."""
+    """Adapt the rules to the service's process, which ends by SIGTERM; `source` is pytest's `--cov`."""
     run = rules["run"] | {"sigterm": "true"} | ({"source": "\n".join(map(_word, source))} if source else {})
     return rules | {"run": run}
 
@@ -128,13 +128,13 @@ def write(rules: Rules, file: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reporting:
-    """A project's settings for the percentage: its decimals, and the minimum (`fail_under`)."""
+    """A project's settings for the percentage: decimals and minimum (`fail_under`)."""
 
     fail_under: float = 0.0
     precision: int = 0
 
     def is_low(self, percent: float) -> bool:
-        """Return whether coverage.py rejects the percentage: it compares the rounded value, and 100 means all of it."""
+        """Return whether coverage.py would reject the percentage: it compares the rounded value; 100 means complete."""
         if self.fail_under == 100:
             return percent < self.fail_under
         decimals = len(f"{self.fail_under:g}".partition(".")[2])
@@ -142,7 +142,7 @@ class Reporting:
 
 
 def reporting(file: Path) -> Reporting:
-    """Read the project's settings for the percentage; a value that is not a number counts as absent."""
+    """Read the project's settings for the percentage; a value that is no number counts as absent."""
     said = _of(file).get("report", {})
     try:
         return Reporting(fail_under=float(said.get("fail_under", 0)), precision=int(said.get("precision", 0)))

@@ -1,4 +1,4 @@
-"""Reports of crashed pytest-xdist workers, made by the controller: how the worker ended, its stack, the logs."""
+"""Crash reports for pytest-xdist workers, made by the controller: how the worker ended, its stack, the logs."""
 
 import faulthandler
 import itertools
@@ -22,8 +22,8 @@ _ENDS_WITHIN_S = 5.0
 class Crashes:
     """The controller's part: opens two files for each worker, one for its notes and one for its stack at a crash.
 
-    The files have no name: they are gone with the controller, however it ends. A worker reaches them through /proc, so
-    elsewhere than on Linux there are none, and only how the worker ended is told.
+    The files are unnamed: they vanish with the controller, however it ends. A worker reaches them through /proc, so
+    outside of Linux there are none, and only the worker's end is reported.
     """
 
     def __init__(self, mask: Callable[[str], str]) -> None:
@@ -40,7 +40,7 @@ class Crashes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, report: Any) -> None:
-        """Complete the report of a test whose worker is gone."""
+        """Complete the report of the test that was running when the worker crashed."""
         worker = report.node.gateway
         texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
         stack = _frames(texts.get("stack", b"").decode(errors="replace"))
@@ -56,7 +56,7 @@ class Crashes:
             add_sections(report, {f"{title} log": text for title, text in windows.items()}, self._mask)
 
     def pytest_unconfigure(self) -> None:
-        """Close the files: the notes have been read."""
+        """Close the files."""
         for file in itertools.chain(*(opened.values() for opened in self._files.values())):
             file.close()
 
@@ -66,7 +66,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def _ending(worker: Any) -> str:
-    """Say how the worker's process ended, as far as execnet knows."""
+    """Describe how the worker's process ended, as far as execnet knows."""
     popen: Any = getattr(getattr(worker, "_io", None), "popen", None)
     try:
         code = popen.wait(_ENDS_WITHIN_S)  # its connection is closed a moment before it has ended
@@ -78,7 +78,7 @@ def _ending(worker: Any) -> str:
 
 
 def _frames(stack: str) -> list[str]:
-    """Take from faulthandler's text the error, and the frames of its thread down to where pytest called the test."""
+    """Extract from faulthandler's text the error, and its thread's frames down to pytest's call of the test."""
     lines = visible(stack).splitlines()
     error = [line for line in lines if line.startswith("Fatal Python error")]
     from_thread = itertools.dropwhile(lambda line: not line.startswith("Current thread"), lines)
@@ -86,7 +86,7 @@ def _frames(stack: str) -> list[str]:
 
 
 def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
-    """Open a worker's file for its controller; None elsewhere, or where that cannot be reached."""
+    """Open a worker's file for its controller; None elsewhere, or if it cannot be reached."""
     try:
         return open(worker[f"testbay_{what}"], "r+b", buffering=0) if worker else None  # noqa: PTH123 - kept open
     except (OSError, KeyError):
@@ -94,5 +94,5 @@ def own_file(worker: Mapping[str, Any] | None, what: str) -> IO[bytes] | None:
 
 
 def keep_stack(file: IO[bytes]) -> None:
-    """Write this process's Python stack there when a signal such as SIGSEGV ends it. Keep the file open."""
+    """Write this process's Python stack to the file when a signal such as SIGSEGV ends it. The file must stay open."""
     faulthandler.enable(file)

@@ -1,4 +1,4 @@
-"""Addresses of other servers that a suite's conftest.py, plugin or settings put in the place of the run's."""
+"""Addresses of the run's servers that a suite's conftest.py, plugin or settings replaced with other servers."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ _NAMES = ("DATABASE_URL", "REDIS_URL", "NATS_URL")
 
 
 class Elsewhere:
-    """Records which of the run's addresses lead to another server by the time the tests begin.
+    """Records which of the run's variables point to another server when the tests begin.
 
     Args:
         file: The session's record.
@@ -25,7 +25,7 @@ class Elsewhere:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """Compare them once conftest.py and the tests have been imported."""
+        """Compare the variables once conftest.py and the tests have been imported."""
         now = {name: _server(settings.environ().get(name, "")) for name, given in self._given.items() if given}
         moved = [f"{name} leads to {server}" for name, server in now.items() if server and server != self._given[name]]
         if moved:
@@ -33,7 +33,7 @@ class Elsewhere:
 
 
 def _server(url: str) -> str:
-    """Name an address's server by its port alone: one server has several host names."""
+    """Identify a server by its port alone: one server has several host names."""
     try:
         parts = urlsplit(url)
         return visible(f"port {parts.port}" if parts.port else f"{parts.scheme}://{parts.hostname or ''}")

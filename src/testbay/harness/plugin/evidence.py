@@ -1,4 +1,4 @@
-"""The evidence of a failed test: what the servers and the service logged while it ran, and their condition."""
+"""The evidence for a failed test: what the servers and the service logged while it ran, and their condition."""
 
 import json
 from collections.abc import Callable, Generator, Mapping
@@ -29,36 +29,36 @@ class EvidenceSource(Protocol):
     """A source of facts about the stack."""
 
     def logs(self) -> Mapping[str, Log]:
-        """Every log by title, the most important one first."""
+        """Every log by title, the most important first."""
 
     def facts(self) -> list[str]:
-        """The facts worth knowing about the stack, in one line each."""
+        """Facts about the stack, one line each."""
 
     def root(self) -> Path:
         """The folder of the service's program."""
 
     def lasting(self, log: Path) -> str:
-        """Name the file of a log that is still there when the stack is gone."""
+        """Name the file of a log that outlives the stack."""
 
     def lags(self) -> bool:
-        """Return whether the logs come a moment later than what they tell: those of containers do."""
+        """Return whether logs are written with a delay, as those of containers are."""
 
 
 class Windows:
-    """For each log, the offset at which the running test begins. An offset, as a container's clock may differ."""
+    """For each log, the offset at which the running test begins; not a time, as a container's clock may differ."""
 
     def __init__(self) -> None:
         self._logs: dict[str, Log] = {}
         self._marks: dict[Path, int] = {}
 
     def open(self, found: Mapping[str, Log]) -> None:
-        """Open logs that are not open yet, from now on; they stay open when their lease or service is gone."""
+        """Start windows on logs that have none; they stay when the lease or service is gone."""
         self._logs |= found
         for log in found.values():
             self._marks.setdefault(log.file, _size(log.file))
 
     def cut(self, named: Callable[[Path], str] = str, *, lags: bool = False) -> dict[str, str]:
-        """Cut the logs since they were opened or last cut, by title; `named` names a log that has more."""
+        """Cut the logs since they were opened or last cut, by title; `named` names the whole log's file."""
         self._await_settled(lags=lags)
         texts = {}
         for title, log in sorted(self._logs.items(), key=lambda one: not one[1].tested):  # the rest as it was opened
@@ -69,7 +69,7 @@ class Windows:
         return texts
 
     def raised(self, root: Path) -> tuple[str, Raised] | None:
-        """The last exception in the log of what is tested, with the log's title; call it before `cut`."""
+        """The last exception in the log of the service under test, with the log's title; to be called before `cut`."""
         self._await_settled(lags=False)
         for title, log in self._tested:
             if raised := cause.last_exception(logs.since(log.file, self._marks[log.file]), root):
@@ -81,7 +81,7 @@ class Windows:
         return [(title, log) for title, log in self._logs.items() if log.tested]
 
     def _await_settled(self, *, lags: bool) -> None:
-        """Wait until they have stopped growing, but not for long: a busy server never does."""
+        """Wait a moment until the logs stop growing: a busy server's never do."""
         files = list(self._marks) if lags else [log.file for _, log in self._tested]
         if not files:
             return
@@ -98,14 +98,14 @@ class Windows:
         return any(cause.last_exception(logs.since(file, self._marks[file]), Path()) for file in files)
 
     def as_json(self) -> bytes:
-        """Write the windows for another process, should this one crash."""
+        """Serialise the windows for another process, in case this one crashes."""
         marks = self._marks
         facts = {t: [str(log.file), log.databases, log.tested, marks[log.file]] for t, log in self._logs.items()}
         return json.dumps(facts).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Windows":
-        """Read the windows of the process that crashed; empty when it left none."""
+        """Read the windows of a crashed process; empty if it left none."""
         windows = cls()
         for title, (file, databases, tested, mark) in json.loads(text or b"{}").items():
             windows._logs[title] = Log(Path(file), databases, tested)
@@ -138,7 +138,7 @@ class Evidence:
         self._notes = notes
 
     def notice(self) -> None:
-        """Open windows on the logs of a new lease or service: the test's report shows them from here on."""
+        """Open windows on the logs of a new lease or service: the test's report shows them from now on."""
         self._windows.open(self._source.logs())
         if self._notes is not None:
             text = self._windows.as_json()
@@ -157,7 +157,7 @@ class Evidence:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add the logs to the report of a failed phase, and those of its teardown to that of the teardown."""
+        """Add the logs to the report of a failed phase, and those of the teardown to its own report."""
         report = yield
         if report.failed:
             self._take_secrets_out(report)
@@ -167,7 +167,7 @@ class Evidence:
         return report
 
     def _take_secrets_out(self, report: pytest.TestReport) -> None:
-        """Take the secrets out of pytest's own sections: the values in a traceback, the output of the test."""
+        """Mask secrets in pytest's own sections: values in a traceback, captured output."""
         text = report.longreprtext
         if (masked := self._mask(text)) != text:
             report.longrepr = masked
@@ -189,7 +189,7 @@ class Evidence:
 
 
 def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -> None:
-    """Name the service's exception in the error's first line, and put its traceback before all other sections."""
+    """Put the service's exception into the error's first line, and its traceback before all other sections."""
     told = f"{title}: {mask(str(raised))}"
     said = f" · {told}"
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -207,10 +207,10 @@ def blame(report: Any, title: str, raised: Raised, mask: Callable[[str], str]) -
 
 
 class Causes:
-    """Prints each cause in full at the end of the session: pytest cuts its own lines at the terminal's width."""
+    """Prints each cause in full at the end of the session: pytest cuts its summary lines at the terminal's width."""
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print before pytest's short lines."""
+        """Print before pytest's own short summary."""
         failed = [report for word in ("failed", "error") for report in terminalreporter.stats.get(word, ())]
         told = {report.nodeid: cause for report in failed if (cause := getattr(report, "testbay_cause", ""))}
         if told:
@@ -220,7 +220,7 @@ class Causes:
 
 
 def add_sections(report: Any, sections: Mapping[str, str], mask: Callable[[str], str]) -> None:
-    """Add sections of ours to a report, and note their titles: pytest-xdist transfers a report's attributes."""
+    """Add sections to a report, and note their titles in an attribute, which pytest-xdist transfers."""
     report.sections += [(title, mask(text)) for title, text in sections.items()]
     vars(report)["testbay_sections"] = [*getattr(report, "testbay_sections", []), *sections]
 

@@ -1,4 +1,4 @@
-"""The values of the fixtures `testbay` and `nats`: leases, services and connections."""
+"""The objects behind the fixtures `testbay` and `nats`: leases, services and connections."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """Takes leases for a scope of your own; `with testbay.lease() as bay:` in a fixture."""
+    """Takes leases for a scope of the caller's: `with testbay.lease() as bay:` in a fixture."""
 
     def __init__(self, leasing: Leasing) -> None:
         self._leasing = leasing
 
     def lease(self, holder: str = "", *, faults: bool = False) -> "AbstractContextManager[Lease]":
-        """A lease until the `with` block ends. `holder` is who a warning names; else the test that runs then.
+        """Take a lease for a `with` block.
 
-        With `faults` it is reached through proxies: the fixture of that name can then break the way.
+        `holder` is the name in warnings; by default the running test's. With `faults` the lease is reached through
+        proxies, for the fixture of that name.
         """
         holder = holder or settings.environ().get("PYTEST_CURRENT_TEST", "this scope")
         return self._leasing.take(holder, faults=faults)
@@ -34,16 +35,17 @@ class Leases:
     def service(
         self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str] | None = None
     ) -> "Service":
-        """The service on a lease, not yet started; `close` it. There may be several on one lease.
+        """Prepare the service on a lease, without starting it; the caller closes it.
 
-        `start` and `ready` stand in for those of the manifest, for another program of it; `env` adds variables.
+        There may be several on one lease. `start` and `ready` replace those of the manifest, for another program of the
+        project; `env` adds variables.
         """
         return self._leasing.service(lease, start=start, ready=ready, env=env or {})
 
     def run(
         self, lease: "Lease", command: str, *, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
     ) -> "Ran":
-        """A command of the project on a lease, started as the service is: its exit `code`, and what it said, `out`.
+        """Run a command of the project on a lease, as the service is started; the result has `code` and `out`.
 
         Raises:
             subprocess.TimeoutExpired: It did not end in time; it has been killed.
@@ -51,7 +53,7 @@ class Leases:
         return self._leasing.run(lease, command, env=env or {}, timeout_s=timeout_s)
 
     def watch(self, title: str, log: Path) -> None:
-        """Show every failing test its part of a log: that of a process which the suite starts by itself."""
+        """Show part of a log in every failing test: that of a process which the suite starts itself."""
         self._leasing.watch(title, log)
 
 
@@ -63,7 +65,7 @@ class Nats:
 
     @asynccontextmanager
     async def connect(self, **options: Any) -> "AsyncIterator[Client]":
-        """An open client of nats-py, closed with the block; `options` are those of `nats.connect`."""
+        """Open a nats-py client for a `with` block; `options` are those of `nats.connect`."""
         import nats as library
 
         address = urlsplit(self.url)
@@ -76,7 +78,7 @@ class Nats:
 
 
 def _nats_login(address: SplitResult) -> dict[str, str]:
-    """The login as options: nats-py does not unescape the login in an address."""
+    """The login as options: nats-py does not unescape a login in an address."""
     user, password = unquote(address.username or ""), unquote(address.password or "")
     if address.password is None:
         return {"token": user} if user else {}

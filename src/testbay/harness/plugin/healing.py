@@ -1,4 +1,4 @@
-"""Faults inside pytest: one proxy process for all tests of this one, healed whenever a test ends."""
+"""Faults inside pytest: one proxy process for all tests of this process, healed whenever a test ends."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Healing:
-    """Puts proxies before leases. `seed` is what every test's chance begins with; None chooses one for each."""
+    """Puts proxies before leases. `seed` seeds the faults of every test; None chooses a seed for each."""
 
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
@@ -25,7 +25,7 @@ class Healing:
 
     @contextmanager
     def between(self, leases: "Pool", lease: "Lease") -> "Iterator[Lease]":
-        """Yield the lease as it is reached through proxies; close the proxies at the end.
+        """Yield the lease reached through proxies; close them at the end.
 
         Raises:
             EngineUnavailableError: The proxy cannot be had.
@@ -46,13 +46,13 @@ class Healing:
                 through.faults.close()
 
     def facts(self) -> list[str]:
-        """A line with the present faults, for a test's report."""
+        """A line with the current faults, for a test's report."""
         found = [words for faults in self._open for words in faults.on]
         return [f"faults: {', '.join(found)}"] if found else []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self) -> Generator[None, None, None]:
-        """Heal before any fixture ends: the service, say, does not wait for a database that is frozen."""
+        """Heal before any fixture ends: the service, for one, must not wait for a frozen database."""
         failed = ""
         for faults in self._open:
             try:
@@ -64,7 +64,7 @@ class Healing:
             pytest.fail(failed, pytrace=False)
 
     def close(self) -> None:
-        """End the proxy, if there is one."""
+        """End the proxy process, if there is one."""
         if self._proxies is not None:
             self._proxies.close()
             self._proxies = None

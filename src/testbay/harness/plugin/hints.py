@@ -1,4 +1,4 @@
-"""Hints for errors that a suite meets when testbay is new to it: each names the remedy."""
+"""Hints for errors that are common in suites new to testbay; each names the remedy."""
 
 import re
 from collections.abc import Callable, Collection, Generator
@@ -40,7 +40,7 @@ _LIMIT = 1000
 
 
 def hint(error: BaseException) -> str:
-    """Advise on an error whose reason testbay knows; empty for all others."""
+    """The advice for a known error; empty for all others."""
     said = f"{type(error).__name__}: {error}"[:_LIMIT]
     if found := _SCOPE.search(said):
         return (
@@ -98,7 +98,10 @@ def _usual_port(said: str) -> str:
 
 
 class Hints:
-    """Adds hints to reports. `variables` tells those of the project's manifests; None without one: then no hint."""
+    """Adds hints to reports.
+
+    `variables` returns those of the project's manifests; None without a manifest: then there are no hints.
+    """
 
     def __init__(self, variables: Callable[[], Collection[str] | None]) -> None:
         self._variables = cache(variables)
@@ -107,7 +110,7 @@ class Hints:
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add the hint before the logs, which have less to do with the error."""
+        """Add the hint before the logs, which matter less for such an error."""
         report = yield
         self._add(report, call)
         return report
@@ -124,7 +127,7 @@ class Hints:
         report.sections += [("testbay", text)] if text else []
 
     def note(self, error: BaseException) -> None:
-        """Add a hint to an error that ends pytest before it has a report."""
+        """Add a hint to an error that ends pytest before there is a report."""
         if text := self._hint(error):
             error.add_note(text)
 

@@ -1,8 +1,8 @@
-"""Imports of testbay's own modules past pytest's rewriting of assertions.
+"""Importing testbay's own modules without pytest's assertion rewriting.
 
-pytest rewrites each module of a distribution that has a plugin. We have more than a hundred, and none holds a test's
-assertion: rewritten, they would not use the bytecode that the installer compiled, and where Python may write none, as
-in many images, each process would compile all of them anew.
+pytest rewrites each module of a distribution that has a plugin. None of our hundreds of modules holds assertions of
+tests: rewritten, they would not use the bytecode that the installer compiled, and where Python may not write any, as in
+many images, each process would compile them all.
 """
 
 import sys
@@ -12,7 +12,7 @@ from types import ModuleType
 
 
 class _AsTheyAre:
-    """Finds testbay's modules where Python does, before pytest's own finder is asked."""
+    """Finds testbay's modules as Python does, before pytest's finder is asked."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -20,12 +20,12 @@ class _AsTheyAre:
 
 
 def begin() -> None:
-    """Import testbay's modules as they are, from now on."""
+    """Import testbay's modules without rewriting from now on."""
     if _AsTheyAre not in sys.meta_path:
         sys.meta_path.insert(0, _AsTheyAre)
 
 
 def end() -> None:
-    """Leave them to the other finders again."""
+    """Leave testbay's modules to the other finders again."""
     if _AsTheyAre in sys.meta_path:
         sys.meta_path.remove(_AsTheyAre)

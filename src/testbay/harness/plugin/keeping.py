@@ -1,4 +1,4 @@
-"""The state of a failed test's leases, kept before anything of it is torn down.
+"""Keeping the state of a failed test's leases, before any of it is torn down.
 
 Nothing heavy is imported before a test has failed.
 """
@@ -56,7 +56,7 @@ class Keeping:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # with the logs already in the report
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Keep the state at the first phase that fails."""
+        """Keep the state at the first failing phase."""
         report = yield
         if report.failed and self._held and self._limit > 0 and _KEPT not in item.stash:
             item.stash[_KEPT] = True
@@ -80,7 +80,7 @@ class Keeping:
         add_sections(report, {"state of the test": said}, self._mask)
 
     def _kept(self, report: pytest.TestReport) -> str:
-        """Keep the state; return the folder relative to the project, empty when the limit was reached before."""
+        """Keep the state; return its folder relative to the project, empty if the limit was reached before."""
         from testbay.harness.run import archiving
 
         folder = archiving.claim(self._run_folder(), report.nodeid, self._limit)
@@ -94,7 +94,7 @@ class Keeping:
         return str(folder.relative_to(folder.parents[4]))
 
     def _run_folder(self) -> Path:
-        """Find the folder of `testbay run`, else make one for this pytest when the first test fails."""
+        """Find the folder of `testbay run`; with plain pytest, make one when the first test fails."""
         if known := settings.environ().get("TESTBAY_RUN_DIR"):
             return Path(known)
         from testbay.harness.stack import registry
@@ -102,7 +102,7 @@ class Keeping:
         return runfolder.make(Path(registry.read(self._pool().home)["project"]), self._run)
 
     def copied(self, log: Path) -> Path:
-        """Name the copy of a stack's log, for when the stack is gone: `testbay run` makes the copy by itself."""
+        """Name the copy of a stack's log that outlives the stack; `testbay run` copies logs itself."""
         folder = self._run_folder()
         target = folder / "logs" / log.name
         if "TESTBAY_RUN_DIR" not in settings.environ():
@@ -112,7 +112,7 @@ class Keeping:
         return target
 
     def _stack(self) -> dict[str, Any]:
-        """The facts about the stack for the record of a plain pytest; empty under `testbay run`, which has them."""
+        """The stack's facts for the record of a plain pytest; empty under `testbay run`, which records them itself."""
         if "TESTBAY_RUN_DIR" in settings.environ():
             return {}
         tenancy = self._pool().tenancy

@@ -1,4 +1,4 @@
-"""The launchers of the services under test, one for each stack; they say at the end why starts were cold."""
+"""The launchers of the services under test, one per stack; the summary says why starts were cold."""
 
 import signal
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _SAID = "testbay_cold_starts"  # in what a worker of xdist hands to its controll
 
 
 def is_known(home: Path) -> bool:
-    """Return whether the service of the stack there has been started in this environment before."""
+    """Return whether that stack's service was started in this environment before."""
     from testbay.harness.launch.learned import Learned
     from testbay.harness.stack import registry
 
@@ -34,7 +34,7 @@ def is_known(home: Path) -> bool:
 
 
 class Ran(NamedTuple):
-    """The end of one of the project's commands: its exit code, negative for a signal, and its output."""
+    """The result of one of the project's commands: exit code, negative for a signal, and output."""
 
     code: int
     out: str
@@ -51,7 +51,7 @@ class Launching:
         self._commands = 0
 
     def of(self, pool: "Pool") -> "Launcher":
-        """The launcher of the service that the stack is for."""
+        """The launcher of a stack's service."""
         from testbay.harness.launch.launcher import Launcher
 
         if pool.home not in self._launchers:
@@ -61,7 +61,7 @@ class Launching:
 
     @world.really
     def begin(self, pool: "Pool") -> None:
-        """Begin to load the service's libraries while the first lease is made, with variables as that will have."""
+        """Begin to load the service's libraries while the first lease is made, with the variables it will have."""
         from testbay.harness.dependencies.endpoint import Endpoint
         from testbay.harness.stack import exports
 
@@ -79,7 +79,7 @@ class Launching:
         return self._services
 
     def service(self, pool: "Pool", lease: "Lease", *, start: str, ready: str, env: Mapping[str, str]) -> "Service":
-        """Start the service. Its log goes with the stack's folder; `testbay run` copies it, masked, to its own logs."""
+        """Make the service. Its log lies in the stack's folder; `testbay run` copies it, masked, to its own logs."""
         from testbay.harness import service
 
         program = {"start": start} if start else {}
@@ -98,7 +98,7 @@ class Launching:
 
     @world.really
     def run(self, pool: "Pool", lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
-        """Run a command to its end."""
+        """Run a command to completion."""
         self._commands += 1
         log = self._log(pool, f"command-{lease.name}-{self._commands}")
         with log.open("ab") as output:
@@ -143,5 +143,5 @@ class Launching:
 
 
 def _free(name: str, taken: AbstractSet[str]) -> str:
-    """The name, with a number behind it where it is taken."""
+    """The name, with a number appended if it is taken."""
     return next(one for one in (name, *(f"{name}-{number}" for number in range(2, 1000))) if one not in taken)

@@ -1,4 +1,4 @@
-"""The order of tests for several workers: what takes long comes first, so that none is left for the end."""
+"""The order of tests for several workers: slow files first, so that none is left for the end."""
 
 import json
 from collections import Counter
@@ -9,10 +9,10 @@ import pytest
 
 
 class SlowestFirst:
-    """Orders files by what earlier runs recorded; the tests of a file stay together, and in their order.
+    """Orders files by recorded durations; the tests of a file stay together, in their order.
 
-    Files whose tests are marked `xdist_group` stay beside those of their group: a worker takes what stands together.
-    Under xdist each worker does the same.
+    Files with a common `xdist_group` mark stay together: a worker takes neighbouring tests. Under xdist each worker
+    sorts the same way.
     """
 
     def __init__(self, file: Path) -> None:
@@ -22,7 +22,7 @@ class SlowestFirst:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, object, object]:
-        """Order the tests after all other plugins. An order that was asked for stays: failed, or new, ones first."""
+        """Order the tests after all other plugins, unless the caller chose an order: failed or new tests first."""
         result = yield
         if any(config.getoption(name, None) for name in ("failedfirst", "newfirst", "stepwise")):
             return result
@@ -38,6 +38,6 @@ class SlowestFirst:
 
 
 def _part(item: pytest.Item) -> str:
-    """Return what an item stays with: the group that it is marked with, or its file."""
+    """Return what a test stays with: its group, or its file."""
     mark = item.get_closest_marker("xdist_group")
     return str(item.path) if mark is None else f"@{mark.kwargs.get('name') or mark.args}"

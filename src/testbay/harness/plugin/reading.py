@@ -1,4 +1,4 @@
-"""Reading each measured file once for all reports of coverage.py: reading takes most of a report's time."""
+"""Parsing each measured file once for all reports of coverage.py: parsing takes most of a report's time."""
 
 from collections.abc import Callable, Generator
 from typing import Any
@@ -9,7 +9,7 @@ _FILES = 1000  # whose readings are kept until the end: each takes some memory
 
 
 class OneReading:
-    """Shares what coverage.py read of a file between the total, the JSON and the XML report."""
+    """Shares coverage.py's parse of a file between the total, the JSON and the XML report."""
 
     def __init__(self) -> None:
         self._patch = pytest.MonkeyPatch()
@@ -23,7 +23,7 @@ class OneReading:
             self.begin()
 
     def begin(self) -> None:
-        """Read each file once from now on. A version of coverage.py with other names inside works as by itself."""
+        """Parse each file once from now on. A coverage.py with other internal names is left as it is."""
         from coverage import Coverage
 
         make: Callable[[Any, Any], Any] | None = getattr(Coverage, "_get_file_reporter", None)
@@ -46,5 +46,5 @@ class OneReading:
         self._patch.setattr(Coverage, "_get_file_reporter", reporter)
 
     def pytest_unconfigure(self) -> None:
-        """Put coverage.py's own back."""
+        """Restore coverage.py's own functions."""
         self._patch.undo()

@@ -1,4 +1,4 @@
-"""The record of a pytest session: what was planned and what each phase of each test did, one JSON object per line."""
+"""The record of a pytest session: what was planned, and the outcome of each phase of each test, as JSON lines."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ _COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed
 
 
 class Recorder:
-    """Writes {"planned": […]} once, then a line for each phase of each test: a reader sees a killed run too.
+    """Writes {"planned": […]} once, then a line per phase of a test, so that the record of a killed run is readable.
 
     Args:
         file: Where to, one line after the other; None keeps the lines in `facts` for who asks later.
@@ -40,12 +40,12 @@ class Recorder:
         self.facts: list[dict[str, Any]] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Record which tests are about to run, after the selection by -k, --lf and the like."""
+        """Record the tests that are about to run, after -k, --lf and the like."""
         self._plan([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Record them under xdist, where only the workers collect; each sees all tests."""
+        """Record them under xdist, where only workers collect, each of them all tests."""
         self._plan(ids)
 
     def _plan(self, ids: list[str]) -> None:
@@ -70,7 +70,7 @@ class Recorder:
         self.refused(name, told.exconly(), str(told.getrepr(style="short", chain=False)))
 
     def refused(self, name: str, error: str, trace: str) -> None:
-        """Record why there is no test: also an option or a path that pytest does not know."""
+        """Record why there are no tests, such as an option or a path unknown to pytest."""
         fact = {"id": name, "when": "collect", "outcome": "failed", "error": _line(error), "trace": _bounded(trace)}
         self._write([fact, {"counts": {"error": 1}}])
 
@@ -82,7 +82,7 @@ class Recorder:
         self._write([*getattr(report, "testbay_attempts", []), fact])
 
     def _attempt(self, report: pytest.TestReport) -> int:
-        """Count the attempts that pytest-rerunfailures and the like report one by one, all under the same id."""
+        """Count the attempts that pytest-rerunfailures and the like report separately under one id."""
         nodeid = report.nodeid
         if report.when == "setup" and nodeid in self._tried:
             self._tried.discard(nodeid)
@@ -96,7 +96,7 @@ class Recorder:
         self._end(str(excinfo.value) or excinfo.typename)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Record an error in a hook of the suite's or of a plugin."""
+        """Record an error in a hook of the suite or of a plugin."""
         self._end(f"an error inside pytest or a plugin: {excinfo.exconly()}")
 
     def _end(self, why: str) -> None:
@@ -104,7 +104,7 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Record the numbers of pytest's last line, which every account of the run repeats."""
+        """Record the counts of pytest's last line, which every report of the run repeats."""
         if isinstance(error := sys.exc_info()[1], pytest.UsageError):  # pytest calls this while it is on its way out
             self.refused("pytest", str(error), str(error))
         if session.config.option.collectonly:
@@ -122,7 +122,7 @@ class Recorder:
 
     @pytest.hookimpl(specname="pytest_sessionfinish", wrapper=True, tryfirst=True)  # pytest asks for its prefix
     def pytest_verdict(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Record pytest's exit code once all plugins have had their say: what ends the process later may hide it."""
+        """Record pytest's exit code after all plugins have acted: a later end of the process may hide it."""
         done = yield
         self._write([{"exit": int(session.exitstatus)}])
         return done
@@ -144,14 +144,14 @@ def _unmeasured(config: pytest.Config) -> list[str]:
 
 
 def append(file: Path, facts: list[dict[str, Any]]) -> None:
-    """Add facts to a record, one line for each."""
+    """Append facts to a record, one per line."""
     # A full disk ends no test; that the record lacks some is found by its reader, and is red.
     with contextlib.suppress(OSError):
         Disk.append(str(file), "".join(_as_json(fact) + "\n" for fact in facts).encode())
 
 
 def fact_of(report: pytest.TestReport) -> dict[str, Any]:
-    """Turn a phase's report into plain values. Texts are bounded and printable."""
+    """Turn a phase's report into plain values, with texts bounded and printable."""
     outcome: str = report.outcome if report.outcome in _OUTCOMES else "rerun"
     failed = outcome in ("failed", "rerun")
     fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": outcome}
@@ -179,21 +179,21 @@ def _line(text: str) -> str:
 
 
 def _bounded(text: str) -> str:
-    """Keep the end of a text, which says most."""
+    """Keep the end of a text, which is the most informative part."""
     text = visible(text)
     more = len(text) - _TEXT_CHARACTERS
     return text if more <= 0 else f"… {more} characters more\n{text[more:]}"
 
 
 def _masked(fact: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    """Mask the texts that a test can have written; the search for secrets takes its time, so it looks nowhere else."""
+    """Mask only the texts that a test may have written: searching for secrets takes time."""
     texts = {name: mask(fact[name]) for name in ("error", "trace", "reason", "ended") if name in fact}
     sections = [(title, mask(text)) for title, text in fact.get("sections", ())]
     return fact | texts | ({"sections": sections} if sections else {})
 
 
 def first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """The exception's first line, as pytest's short summary shows it; of a failed import the line pytest marks."""
+    """The exception's first line, as in pytest's short summary; for a failed import, the line that pytest marks."""
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = [line for line in (crash.message if crash else str(report.longrepr or "")).splitlines() if line.strip()]
     marked = [line[1:].strip() for line in lines if line.startswith("E ")]
@@ -201,7 +201,7 @@ def first_error_line(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def _place(report: pytest.TestReport) -> list[Any]:
-    """The file and line where a test failed: the last in the project's own code, else the test's first line."""
+    """The file and line of a failure: the last frame in the project's own code, else the test's first line."""
     entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
     places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
     # Of the project's own code pytest shows paths as seen from here.
@@ -212,10 +212,10 @@ def _place(report: pytest.TestReport) -> list[Any]:
 
 
 class JUnit:
-    """Adds our sections and the attempts that were rerun to pytest's JUnit file.
+    """Adds our sections and rerun attempts to pytest's JUnit file.
 
-    Attempts stand in elements of Maven's Surefire, which Jenkins and GitLab show: `flakyFailure` when the test passed
-    in the end, `rerunFailure` when it did not.
+    Attempts are elements of Maven's Surefire, which Jenkins and GitLab show: `flakyFailure` if the test passed in the
+    end, `rerunFailure` if not.
     """
 
     def __init__(self, config: pytest.Config) -> None:

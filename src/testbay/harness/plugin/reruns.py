@@ -1,4 +1,4 @@
-"""Reruns of failed tests, on a fresh lease, with every attempt on record: a flaky test stays visible."""
+"""Reruns of failed tests on a fresh lease, with every attempt on record: a flaky test stays visible."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class Reruns:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """Run a test in pytest's place: only the last attempt is reported, and carries the others with it."""
+        """Run a test in pytest's place: only the last attempt is reported, and carries the earlier ones."""
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         attempts: list[dict[str, Any]] = []
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
@@ -50,7 +50,7 @@ def _attempt(report: pytest.TestReport, number: int) -> dict[str, Any]:
 
 
 def _forget_failed_fixtures(item: pytest.Item) -> None:
-    """Pytest keeps the exception of a fixture of wider scope, and would raise it again without another try."""
+    """Drop cached exceptions of wider fixtures: pytest would raise them again instead of retrying."""
     if not isinstance(item, pytest.Function):
         return
     item._initrequest()  # noqa: SLF001 - what pytest itself does for a test that is run again
@@ -68,13 +68,13 @@ class Flaky:
         self._found: dict[str, list[str]] = {}
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
-        """Show an R for a test that passed when it was run again, and count it as flaky."""
+        """Show an R for a test that passed on a rerun, and count it as flaky."""
         if report.when != "call" or not getattr(report, "testbay_flaky", False):
             return None
         return "flaky", "R", ("FLAKY", {"yellow": True})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a flaky test said when it failed."""
+        """Keep the errors of a flaky test's failed attempts."""
         if getattr(report, "testbay_flaky", False) and (attempts := getattr(report, "testbay_attempts", [])):
             self._found[report.nodeid] = [fact["error"] for fact in attempts if fact["outcome"] == "rerun"]
 

@@ -34,7 +34,7 @@ _REDIS = {"dragonfly", "redis", "valkey"}  # those of one client
 
 
 class Leasing:
-    """The process's pool of leases: opened once the collected tests are known to want one."""
+    """The process's leases: the pool is opened once a collected test is known to want one."""
 
     def __init__(self, config: pytest.Config) -> None:
         world.tests_run_here()
@@ -52,9 +52,9 @@ class Leasing:
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
 
     def pytest_sessionstart(self) -> None:
-        """Begin to load the libraries of a service that an earlier run has started: collecting takes as long.
+        """Begin to load a known service's libraries now, as that takes as long as collecting.
 
-        A worker's crash is told by its controller: leave it the stack.
+        Also prepare for a crash of this worker, which the controller reports.
         """
         self._stack = crashes.own_file(self._worker, "stack")
         if self._stack is not None:
@@ -64,7 +64,7 @@ class Leasing:
             self._begin(with_service=True)
 
     def pytest_report_header(self) -> str | None:
-        """Name the servers, when `testbay run` has started them already."""
+        """Name the servers, if `testbay run` has started them already."""
         if not (home := settings.environ().get("TESTBAY_STACK")):
             return None
         from testbay.harness.stack import registry
@@ -73,7 +73,7 @@ class Leasing:
         return f"testbay: {plans.servers(record['tenancy'])}" if "tenancy" in record else None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Start what the tests will ask for, before any of them holds a session of its own."""
+        """Start what the tests will need, before any of them opens a session of its own."""
         if self._config.option.collectonly or not any(_wants_a_lease(item) for item in session.items):
             return
         self._asked_for = {name for item in session.items for name in getattr(item, "fixturenames", ())}
@@ -82,7 +82,7 @@ class Leasing:
                 self._begin(with_service="service" in self._asked_for)
 
     def _begin(self, *, with_service: bool) -> None:
-        """Warm the stack of the tests in the present folder; a test that asks for a lease hears why it gets none."""
+        """Warm the stack of the tests in the current folder; on an error, the first test with a lease reports it."""
         try:
             self.pool().warm()
         except BayError:
@@ -95,17 +95,17 @@ class Leasing:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """Note the folder of the test: a package of a workspace can have a manifest, and so a stack, of its own."""
+        """Note the test's folder: in a workspace, a package can have a manifest, and so a stack, of its own."""
         self._now = item.path.parent
 
     def _where(self) -> Path:
-        """The folder whose manifest the present tests are under, else pytest's root; one for all in `testbay run`."""
+        """The folder of the current tests' manifest, else pytest's root, as always in `testbay run`."""
         if self._now not in self._places:
             self._places[self._now] = _nearest_manifest(self._now, self._config.rootpath)
         return self._places[self._now]
 
     def pool(self) -> "Pool":
-        """The pool for the tests that run now, opened at the first call.
+        """The pool for the current tests, opened at the first call.
 
         Raises:
             BayError: No stack runs, and none can be started; the same one at each call.
@@ -134,7 +134,7 @@ class Leasing:
         return found
 
     def _load_clients(self) -> None:
-        """Import what the first test with a lease will ask for: it takes as long as the servers take to start."""
+        """Import the clients that the first test needs: it takes as long as starting the servers."""
         for name in ("psycopg", *(["redis"] if self._asked_for & _REDIS else [])):
             with suppress(Exception):  # told where it is needed
                 import_module(name)
@@ -149,7 +149,7 @@ class Leasing:
 
     @contextmanager
     def take(self, holder: str, node: pytest.Item | None = None, *, faults: bool = False) -> "Iterator[Lease]":
-        """A lease whose variables are in the environment while it is held."""
+        """Take a lease for a block, with its variables in the environment."""
         pool = or_fail(self.pool)
         own = or_fail(pool.take)
         self._held.append(own)
@@ -172,17 +172,17 @@ class Leasing:
         return way.enter_context(self.healing.between(pool, lease))
 
     def service(self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str]) -> "Service":
-        """The service on a lease, or another program of the project's."""
+        """Make the service on a lease, or another program of the project."""
         made = self.launching.service(self.pool(), lease, start=start, ready=ready, env=env)
         self.evidence.notice()
         return made
 
     def run(self, lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
-        """A command of the project's on a lease, to its end."""
+        """Run a command of the project on a lease."""
         return self.launching.run(self.pool(), lease, command, env=env, timeout_s=timeout_s)
 
     def watch(self, title: str, log: Path) -> None:
-        """Show a failing test its part of this log too."""
+        """Show part of this log in every failing test."""
         self._logs[title] = Log(log, tested=True)
         self.evidence.notice()
 
@@ -195,7 +195,7 @@ class Leasing:
         return found | self._logs | attached.pool.logs(self._held)
 
     def facts(self) -> list[str]:
-        """A line each on the services' condition, the faults, the servers and the migrations."""
+        """One line each on the services' condition, the faults, the servers and the migrations."""
         attached = self._attached()
         if attached is None:
             return []
@@ -208,18 +208,18 @@ class Leasing:
         return Path.cwd() if attached is None else Path(attached.pool.tenancy["root"])
 
     def lasting(self, log: Path) -> str:
-        """Name the file of a stack's log that is still there when the stack is gone; relative, if that is shorter."""
+        """Name the file of a log that outlives the stack; as a relative path inside of the working folder."""
         attached = self._attached()
         if attached is not None and log.is_relative_to(attached.pool.home):
             log = self.keeping.copied(log)
         return str(log.relative_to(Path.cwd())) if log.is_relative_to(Path.cwd()) else str(log)
 
     def mask(self, text: str) -> str:
-        """Mask the values of the manifest's secrets, and all that GitHub's runner would obey."""
+        """Mask the secrets of the manifests, and everything that GitHub's runner would interpret."""
         return masked(text, [name for attached in self._open for name in attached.pool.tenancy["secrets"]])
 
     def lags(self) -> bool:
-        """Return whether logs come late: those of containers come through `docker logs`."""
+        """Return whether logs are written with a delay: those of containers come through `docker logs`."""
         attached = self._attached()
         return attached is not None and attached.pool.tenancy["engine"] == "compose"
 
@@ -233,7 +233,7 @@ class Leasing:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """End the leases after the last fixture: one that cannot be ended is reported, and is the exit code."""
+        """Return the leases after the last fixture; an error is reported, and sets the exit code."""
         try:
             self.pytest_unconfigure()
         except BayError as error:
@@ -242,7 +242,7 @@ class Leasing:
 
     @world.really
     def pytest_unconfigure(self) -> None:
-        """Give everything back; the stack ends with its last user. Under xdist the first process waits for that."""
+        """Return everything. The stack ends with its last user; under xdist the controller waits for that."""
         attachments = self._open
         self._attachments.clear()
         self.healing.close()
@@ -259,7 +259,7 @@ class Leasing:
 
 
 def masked(text: str, names: Iterable[str] = ()) -> str:
-    """Mask these secrets and those of the run in a text, and all that GitHub's runner would obey."""
+    """Mask these secrets and those of the run in a text, and everything that GitHub's runner would interpret."""
     environ = settings.environ()
     if environ.get("GITHUB_ACTIONS") == "true" and "TESTBAY_RUN_DIR" not in environ:  # there pytest is fenced in
         text = disarmed(text)
@@ -274,7 +274,7 @@ def masked(text: str, names: Iterable[str] = ()) -> str:
 
 
 def variables_of(root: Path) -> set[str] | None:
-    """Name the variables that the project's manifests set; None where the tests are of a project without one."""
+    """The variables that the project's manifests set; None if the tests belong to no project."""
     from testbay.manifest.load import load_manifest
     from testbay.manifest.project import find_project, service_folders
 
@@ -300,7 +300,7 @@ def _nearest_manifest(folder: Path, root: Path) -> Path:
 
 
 def _wants_a_lease(item: pytest.Item) -> bool:
-    """Return whether a fixture of the test is ours: a suite may have fixtures of the same names."""
+    """Return whether a test uses our fixtures: a suite may have others of the same names."""
     info = getattr(item, "_fixtureinfo", None)
     known = info.name2fixturedefs if info is not None else {}
     behind = (definition for name in ("bay", "testbay") for definition in known.get(name, ()))
@@ -308,7 +308,7 @@ def _wants_a_lease(item: pytest.Item) -> bool:
 
 
 def or_fail(call: Callable[[], T]) -> T:
-    """Return the call's result; let an error of ours fail the test with its own words alone."""
+    """Return the call's result; on an error of ours, fail the test with its message alone, without a traceback."""
     try:
         return call()
     except BayError as error:

@@ -1,4 +1,4 @@
-"""The shard of a run inside pytest: leaves its own tests over, and records the whole collection."""
+"""A shard's tests inside pytest: selects them, and records the whole collection."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from testbay.harness.run.shards.split import split
 
 
 class Splitter:
-    """Keeps one shard's tests; under xdist in each worker, which all do the same."""
+    """Keeps one shard's tests; under xdist each worker does so, with the same result."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -21,7 +21,7 @@ class Splitter:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, object, object]:
-        """Split the tests after all other plugins, wrappers such as --lf included: what -k and -m leave over."""
+        """Split the tests after all other plugins, wrappers such as --lf included, and after -k and -m."""
         result = yield
         collected = [item.nodeid for item in items]
         self._note(collected)
@@ -32,7 +32,7 @@ class Splitter:
         return result
 
     def _note(self, collected: list[str]) -> None:
-        """Write the note in one step: workers write at the same time."""
+        """Write the record in one step: workers write at the same time."""
         scratch = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         scratch.write_text(json.dumps(self._asked | {"collected": collected}), encoding="utf-8")
         scratch.replace(self._file)

@@ -1,4 +1,4 @@
-"""The options of the pytest that `testbay run` starts. It imports no pytest, which would cost each run time."""
+"""The options of the pytest process that `testbay run` starts. Imports no pytest, which would slow down each run."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 class Suite:
     """The options of a run's pytest, handed over in a file.
 
-    `collect` is the argument that says where the tests are; empty where the suite's `testpaths` do. The suite's own
-    setting beats `timeout_s`, unless it was `timeout_asked` for. With more than one of `workers` pytest-xdist runs the
+    `collect` is the argument with the tests' location; empty if the suite's `testpaths` give it. The suite's own
+    time-out beats `timeout_s`, unless `timeout_asked` is true. With more than one of `workers`, pytest-xdist runs the
     tests.
     """
 
@@ -25,7 +25,7 @@ class Suite:
     workers: int = 1
 
     def write(self, file: Path) -> Path:
-        """Write the options to a file for the pytest that is started next."""
+        """Write the options to a file for the next pytest process."""
         file.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return file
 
@@ -36,7 +36,7 @@ class Suite:
 
 
 def as_seen_from(root: Path, words: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    """Complete files and ids among pytest's arguments that are relative to one of the folders, as it runs in `root`."""
+    """Complete pytest's files and ids that are relative to one of the folders, since pytest runs in `root`."""
     return [_seen_from(root, word, folders) for word in words]
 
 

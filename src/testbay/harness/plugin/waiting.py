@@ -1,4 +1,4 @@
-"""Waiting in a test for what a service is about to do: short pauses, and one deadline."""
+"""Waiting in a test for something that the service does: short pauses, and one deadline."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.1
 
 
 def eventually(ask: Callable[[], T], what: str = "", deadline_s: float = 20.0) -> T:
-    """Call `ask` until its answer is true, and return that answer; each pause is a tenth of the time waited so far.
+    """Call `ask` until its result is true, and return it; each pause is a tenth of the time waited so far.
 
     Raises:
         AssertionError: There was none within `deadline_s`; it names what was waited for, and the last answer.

@@ -42,7 +42,7 @@ class About(_Fact):
 
 
 class Part(_Fact):
-    """One file of an archive; `left_out` names what was too much for it."""
+    """One file of an archive; `left_out` names what did not fit."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,60}\.(sql|jsonl|log)$")]
     bytes: Annotated[int, Field(ge=0, le=_PART_BYTES)]
@@ -51,7 +51,7 @@ class Part(_Fact):
 
 
 class Archive(_Fact):
-    """The content of `archive.json`. `missing` are the dependencies whose state could not be kept, and why."""
+    """The content of `archive.json`. `missing` are the dependencies whose state could not be kept, with the reason."""
 
     format: Literal[1]
     testbay: Text
@@ -62,19 +62,19 @@ class Archive(_Fact):
 
     @property
     def bytes(self) -> int:
-        """The size of all parts."""
+        """The total size of the parts."""
         return sum(part.bytes for part in self.parts)
 
     @property
     def when(self) -> datetime:
-        """The time at which it was made; 1970 if that is not readable."""
+        """The time at which the archive was made; 1970 if unreadable."""
         with suppress(ValueError):
             return datetime.fromisoformat(self.time).astimezone(UTC)
         return _NEVER
 
 
 class Kept(NamedTuple):
-    """An archive and its folder; `refused` says why it cannot be used."""
+    """An archive and its folder; `refused` says why it is unusable."""
 
     folder: Path
     archive: Archive | None
@@ -82,7 +82,7 @@ class Kept(NamedTuple):
 
 
 def find(project: Path) -> list[Kept]:
-    """Every archive of the project's runs, newest first; also those that cannot be used."""
+    """Every archive of the project's runs, newest first; unusable ones included."""
     found = [_looked_at(folder) for folder in runfolder.runs(project).glob(f"*/{FOLDER}/[0-9]*-*") if folder.is_dir()]
     return sorted(found, key=lambda kept: kept.archive.when if kept.archive else _NEVER, reverse=True)
 
@@ -125,14 +125,14 @@ def read(folder: Path) -> Archive:
 
 
 def refused(folder: Path, why: str) -> ManifestError:
-    """The error of an archive that cannot be used."""
+    """The error for an unusable archive."""
     return ManifestError(
         f"{folder}: this archive cannot be opened", why=why, todo="testbay open --list shows those that can"
     )
 
 
 def check(folder: Path, archive: Archive) -> None:
-    """Return whether every part is there as it was written.
+    """Check that every part exists as it was written.
 
     Raises:
         ManifestError: One is not.
@@ -151,7 +151,7 @@ def check(folder: Path, archive: Archive) -> None:
 
 
 def restore(folder: Path, archive: Archive, into: Mapping[str, Endpoint]) -> list[str]:
-    """Restore every part into running servers; return a line for each thing that could not be restored.
+    """Restore every part into running servers; return a line for each item that could not be restored.
 
     Raises:
         ManifestError: A part is not what testbay writes, or the server refuses it.

@@ -1,8 +1,8 @@
-"""A failed test's lease in a folder: its database, keys, streams and logs, kept when everything else is torn down.
+"""Keeping a failed test's lease in a folder: database, keys, streams and logs, which otherwise vanish.
 
-`archive.json` is written last and has size and checksum of every other file: a folder without it, or one that does not
-match it, was half-made, cut off or tampered with, and is refused. The tests' own process writes it, in an environment
-that may have nothing but pytest and the clients of the servers.
+`archive.json` is written last and lists size and checksum of every other file: a folder without it, or one that does
+not match it, is incomplete or was tampered with, and is refused. This runs in the tests' process, in an environment
+that may have nothing but pytest and the servers' clients.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Subject:
 
 
 def claim(run: Path, test: str, limit: int) -> Path | None:
-    """Reserve a folder for a failed test's archive; None when `limit` tests have one. Workers may call this at once."""
+    """Reserve a folder for a failed test's archive; None if `limit` tests have one. Safe for concurrent workers."""
     leases = run / FOLDER
     leases.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test.rpartition("::")[2])[:60].strip("-.")
@@ -50,7 +50,7 @@ def claim(run: Path, test: str, limit: int) -> Path | None:
 
 
 def keep(folder: Path, about: Subject, parts_at: Mapping[str, Endpoint], logs: Mapping[str, str], mask: Mask) -> None:
-    """Write an archive. A dependency whose state cannot be read is named in it; the others are kept.
+    """Write an archive. If a dependency's state cannot be read, the archive says so, and keeps the others.
 
     Args:
         folder: Where; it is made.

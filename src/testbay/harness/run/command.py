@@ -35,7 +35,7 @@ def _steps(run: Run, pytest_args: Sequence[str]) -> int:
 
 
 class _Recorded(Stages):
-    """Makes the stages of a stack for this run alone steps of the run, and records them."""
+    """Records the stages of the run's own stack as steps of the run."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.voice, copies=run.logs, sets_aside=True)
@@ -62,7 +62,7 @@ class _Recorded(Stages):
         self._run.record.migrations = names
 
     def end(self, stack: Stack) -> None:
-        """Tear the stack down, uninterrupted: a second Ctrl-C would leave behind what the first was to end."""
+        """Tear the stack down, uninterrupted: after a second Ctrl-C, things would be left behind."""
         with process.signals_ignored(), self._run.step("Tear down"):
             self._run.logs.catch_up()
             left = stack.stop()
@@ -78,7 +78,7 @@ class _Recorded(Stages):
 
 @contextmanager
 def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
-    """Run on a lease of a kept stack, which stays."""
+    """Run on a lease of a kept stack, which keeps running."""
     stack = borrowed.stack
     run.logs.follow(stack.home, from_now=True)
     _note_dependencies(run, stack)

@@ -1,4 +1,4 @@
-"""The paths in coverage.xml: relative to the repository's root, as Codecov, SonarQube and GitLab look files up."""
+"""The paths in coverage.xml: relative to the repository's root, as Codecov, SonarQube and GitLab expect them."""
 
 import os
 import xml.etree.ElementTree as ET
@@ -9,10 +9,10 @@ from testbay.manifest.project import repository
 
 
 def relocate(file: Path, ran_in: Path, project: Path) -> None:
-    """Make the report's file names relative to the repository's root, and that root its only source.
+    """Make the report's file names relative to the repository's root, which becomes its only source.
 
-    coverage.py names them relative to the folders it measured, and those by absolute paths of this machine: a
-    reader elsewhere, such as a scanner in a container, finds none of them.
+    coverage.py names files relative to the measured folders, and those by absolute paths of this machine: a reader
+    elsewhere, such as a scanner in a container, finds none of them.
     """
     try:
         tree = ET.parse(file)  # noqa: S314 - this run's own report; expat refuses entities that grow without bound
@@ -31,6 +31,6 @@ def relocate(file: Path, ran_in: Path, project: Path) -> None:
 
 
 def _place(name: str, sources: Sequence[str], ran_in: Path) -> Path | None:
-    """Find the file that a name in the report means; None when it is not on this machine."""
+    """Find the file for a name in the report; None if it is not on this machine."""
     candidates = [ran_in / name, *(ran_in / source / name for source in sources)]
     return next((place.resolve() for place in candidates if name and place.is_file()), None)

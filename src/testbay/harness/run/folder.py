@@ -1,4 +1,4 @@
-"""The folders that runs leave in a project: `.testbay/runs/<id>/`, the newest twenty."""
+"""The run folders of a project: `.testbay/runs/<id>/`, the newest twenty."""
 
 import errno
 import fcntl
@@ -24,12 +24,12 @@ def run_id(who: str, unique: str) -> str:
 
 
 def is_meant(name: str, which: str) -> bool:
-    """Tell whether the run of that id is asked for: by its id, or its service."""
+    """Tell whether the user means the run of that id: by its id, or by its service."""
     return which in (name, name[_STAMP:].rpartition("-")[0])
 
 
 def runs(project: Path) -> Path:
-    """The folder of a project's runs, which may be missing."""
+    """The folder of a project's runs, which may not exist."""
     return project / ".testbay" / _KIND
 
 

@@ -20,9 +20,10 @@ FORMAT = 1  # counts changes that an older testbay would read wrongly; a record 
 
 @dataclass(kw_only=True)
 class Record:
-    """The content of run.json. Times are seconds; `steps` and `startup` are relative to `started`.
+    """The content of run.json.
 
-    `startup` has for each dependency how long it took until it answered a real question; `tests` is as in `Results`.
+    Times are seconds; `steps` and `startup` are relative to `started`. `startup` has how long each dependency took to
+    answer a real query; `tests` is as in `Results`.
     """
 
     id: str
@@ -50,13 +51,13 @@ class Record:
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
-        """Replace the folder's run.json in one step, so that a reader never sees half of one."""
+        """Replace the folder's run.json atomically: a reader never sees half of one."""
         bounded = replace(self, tests=list(_bounded(self.tests)))
         write_whole(folder / FILE, _text(vars(bounded)))
 
 
 def _text(values: Mapping[str, Any]) -> str:
-    """Write JSON with a line for each field and each entry of its list: thousands of tests take no time so."""
+    """Write JSON with a line for each field and each list entry: fast even for thousands of tests."""
     return "{\n" + ",\n".join(f" {json.dumps(name)}: {_value(value)}" for name, value in values.items()) + "\n}\n"
 
 
@@ -67,7 +68,7 @@ def _value(value: object) -> str:
 
 
 def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """The tests, without tracebacks and logs once these exceed the limit: a larger record could not be read back."""
+    """The tests, without tracebacks and logs if these exceed the limit: a larger record could not be read back."""
     room = _EVIDENCE_BYTES
     for test in tests:
         room -= len(json.dumps([test.get("trace"), test.get("sections")])) if "trace" in test else 0
@@ -75,7 +76,7 @@ def _bounded(tests: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
 
 
 def contents(file: Path) -> bytes:
-    """Read a file that may have come from elsewhere.
+    """Read a file that may come from elsewhere.
 
     Raises:
         ValueError: Not an ordinary file (a link, a pipe), too large, or cannot be read.

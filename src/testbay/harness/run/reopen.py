@@ -1,4 +1,4 @@
-"""`testbay open`: restore a failed test's state on real servers, and run psql, redis-cli or any command there."""
+"""`testbay open`: restore a failed test's state on real servers, and run psql, redis-cli or any other command there."""
 
 import os
 import time
@@ -26,7 +26,7 @@ _LISTED = 10
 
 
 def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
-    """Choose an archive by its folder, its number in the list, or a test's id or part of it; else the newest.
+    """Choose an archive by folder, by number in the list, by a test's id or part of it; else the newest.
 
     Raises:
         ManifestError: None fits, or several tests' do; says which there are.
@@ -43,7 +43,7 @@ def choose(project: Path, test: str | None, folder: Path | None) -> Kept:
 
 
 def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
-    """Choose the newest archive of the one test whose id is, or else contains, `test`."""
+    """Choose the newest archive of the only test whose id equals, or else contains, `test`."""
     alike = [(name, kept) for name, kept in found if name == test] or [entry for entry in found if test in entry[0]]
     names = list(dict.fromkeys(name for name, _ in alike))
     if len(names) == 1 or (alike and not test):
@@ -121,7 +121,7 @@ def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str
 
 
 def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
-    """Yield the lines of a view of one file in an archive.
+    """Yield the lines that show one file of an archive.
 
     Raises:
         ManifestError: It is not what testbay writes.
@@ -147,10 +147,10 @@ def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
 
 
 class _Bare(Stages):
-    """Starts a stack without migrations: its only content is what the archive restores."""
+    """Starts a stack without migrations: it will contain only what the archive restores."""
 
     def starting(self, asked: Request) -> AbstractContextManager[None]:
         return self.voice.step(f"Start {asked.said}, until the command ends")
 
     def started(self, stack: Stack) -> None:
-        """Print nothing: the step's title names what is started."""
+        """Print nothing: the step's title names the servers."""

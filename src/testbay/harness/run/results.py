@@ -1,4 +1,4 @@
-"""The results of the tests: read from the plugin's record, counted against what was planned, put into words."""
+"""The results of the tests: read from the plugin's record, compared with the plan, put into words."""
 
 import json
 import os
@@ -52,7 +52,7 @@ class Results:
 
     @property
     def silent(self) -> list[str]:
-        """The planned tests that came to nothing."""
+        """The planned tests without an outcome."""
         reported = {test["id"] for test in self.tests}
         return [nodeid for nodeid in self.planned if nodeid not in reported]
 
@@ -64,7 +64,7 @@ class Results:
 
     @property
     def durations(self) -> dict[str, float]:
-        """Seconds of each test that did not fail, with its fixtures; how long a failure took tells nothing."""
+        """The duration of each test that did not fail, with its fixtures; that of a failure is meaningless."""
         ended = {test["id"]: test for test in self.tests}
         return {
             nodeid: round(sum(test.get(phase, 0.0) for phase in _PHASES.values()), 4)
@@ -74,7 +74,7 @@ class Results:
 
 
 def read(run_dir: Path) -> Results:
-    """Read the results from a run's folder, also of a pytest that was killed half-way."""
+    """Read the results from a run's folder, also after pytest was killed."""
     facts = _facts(run_dir / "tests.jsonl")
     counts = next((fact["counts"] for fact in facts if "counts" in fact), None)
     planned, tests = [nodeid for fact in facts for nodeid in fact.get("planned", [])], _tests(facts)
@@ -93,7 +93,7 @@ def read(run_dir: Path) -> Results:
 
 
 def _cut_off(planned: list[str], tests: list[dict[str, Any]], facts: list[dict[str, Any]]) -> list[str]:
-    """The tests that were running when pytest ended: those set up without an outcome, else the next in turn."""
+    """The tests that were running when pytest ended: those set up without an outcome, else the next one."""
     reported = {test["id"] for test in tests}
     silent = [nodeid for nodeid in planned if nodeid not in reported]
     begun = {fact["id"] for fact in facts if "id" in fact}
@@ -101,7 +101,7 @@ def _cut_off(planned: list[str], tests: list[dict[str, Any]], facts: list[dict[s
 
 
 def _facts(file: Path) -> list[dict[str, Any]]:
-    """Read the facts; skip a line that is cut off, or that a test wrote into the file."""
+    """Read the facts; skip lines that are truncated, or that a test wrote into the file."""
     facts = []
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []:
         with suppress(ValueError, RecursionError):
@@ -111,7 +111,7 @@ def _facts(file: Path) -> list[dict[str, Any]]:
 
 
 def _is_shaped(fact: object) -> bool:
-    """Return whether a fact has the fields and types that the recorder writes."""
+    """Return whether a fact has the recorder's fields and types."""
     if not isinstance(fact, dict) or ("id" in fact and not {"when", "outcome"} <= fact.keys()):
         return False
     return all(_SHAPES[name](value) for name, value in fact.items() if name in _SHAPES)
@@ -146,7 +146,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
 
 
 def _tests(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join the phases of each attempt into one fact; an attempt that was only set up has no outcome and is left out."""
+    """Join the phases of each attempt into one fact; an attempt that only got through its setup is left out."""
     attempts: dict[tuple[str, int], dict[str, Any]] = {}
     for fact in facts:
         if "id" in fact:
@@ -191,7 +191,7 @@ def _collected(file: Path) -> list[str]:
 
 
 def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[str, Any]]:
-    """Make the files of the tests' locations relative to the project's folder, not to pytest's root."""
+    """Make the files of the tests' locations relative to the project's folder instead of pytest's root."""
     for test in tests:
         if place := test.get("location"):
             place[0] = os.path.relpath(root / place[0], project)
@@ -199,7 +199,7 @@ def moved(tests: list[dict[str, Any]], root: Path, project: Path) -> list[dict[s
 
 
 def keep(results: Results, run_dir: Path) -> None:
-    """Write durations.json and flaky.json into the run's folder, for readers who need no more."""
+    """Write durations.json and flaky.json into the run's folder, for readers who need only these."""
     write_whole(run_dir / "durations.json", json.dumps(results.durations, indent=0))
     if results.flaky:
         write_whole(run_dir / "flaky.json", json.dumps(results.flaky, indent=1))
@@ -222,7 +222,7 @@ def tests_line(results: Results, seconds: float) -> str:
 
 
 def coverage_line(results: Results, project: Reporting) -> tuple[str, bool]:
-    """The closing line `Coverage: 85%`, and whether it is good: high enough, and without missing data."""
+    """The closing line `Coverage: 85%`, and whether it is good: high enough, and complete."""
     percent = results.coverage_percent or 0.0
     low = project.is_low(percent)
     wanted = f" (the project's fail_under is {project.fail_under:g}%)" if low else ""
@@ -246,7 +246,7 @@ def _counted(results: Results) -> list[str]:
 
 
 def _is_empty_shard(results: Results) -> bool:
-    """Return whether a shard is empty, since there are more shards than tests."""
+    """Return whether the shard is empty because there are more shards than tests."""
     return bool(results.collected) and not results.planned
 
 
@@ -259,9 +259,9 @@ def _why_signalled(name: str) -> str:
 
 
 def verify(results: Results, code: int, tests_dir: Path) -> int:
-    """Check that the planned tests ran, independently of pytest's exit code; return the exit code of the run.
+    """Check that the planned tests ran, independently of pytest's exit code; return the run's exit code.
 
-    An exit code 0 does not hide the one that pytest meant: something may call os._exit when the session is over.
+    An exit code 0 does not hide pytest's intended one: something may call os._exit after the session.
 
     Raises:
         TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.

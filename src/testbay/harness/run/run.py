@@ -21,9 +21,9 @@ from testbay.settings import Settings
 
 
 class Run:
-    """A run in progress: its folder, its clock, its record; `closing` collects the lines it will end with.
+    """A run in progress: its folder, its clock, its record; `closing` collects the closing lines.
 
-    `collect` is what pytest looks for tests in, the manifest's folder of tests unless said; `output` where it speaks.
+    `collect` is the place of the tests, by default the manifest's; `output` is the stream it prints to.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Run:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step on the run's timeline; the record on disk is brought up to date after each."""
+        """A step on the run's timeline; the record on disk is updated after each."""
         began = time.monotonic()
         entry: dict[str, Any] = {"name": title, "start_s": self.clock_s, "outcome": "failed"}
         try:
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def clock_s(self) -> float:
-        """Seconds since it began."""
+        """The seconds since the run began."""
         return round(time.monotonic() - self._clock, 4)
 
     def finish(self, code: int) -> None:
@@ -101,9 +101,9 @@ class Run:
 
 
 def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda: None) -> int:
-    """Do the work, print the closing lines and return the exit code; an error is printed, recorded and gives the code.
+    """Do the work, print the closing lines and return the exit code; an error is printed and recorded.
 
-    `end` comes between: it may correct when the run ended, before that is told.
+    `end` is called between the work and the closing lines: it may correct the time of the run's end.
     """
     try:
         with process.signals_as_errors():
@@ -140,7 +140,7 @@ def _usable(work: Callable[[], int]) -> int:
 
 
 def begin_report() -> None:
-    """Begin to load in the background what the report takes: that takes longer than to write it."""
+    """Begin to load the report's libraries in the background: that takes longer than writing the report."""
     threading.Thread(target=_load_report, name="testbay-report").start()
 
 
@@ -152,7 +152,7 @@ def _load_report() -> None:
 
 
 def _tell(run: Run) -> None:
-    """Write the report, the summary and annotations. An error in these does not change how the run ended."""
+    """Write the report, the summary and annotations. Errors in these do not change the run's result."""
     from testbay.harness.run import report
     from testbay.harness.run.report import runfile, summary
 

@@ -39,7 +39,7 @@ _POLL_S = 0.02  # where only asking tells that pytest has ended
 
 
 def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
-    """Run pytest, record its results and add the closing lines, also if it was interrupted; return the exit code."""
+    """Run pytest, record its results and add the closing lines, also after an interruption; return the exit code."""
     began = time.monotonic()
     good, done = False, None
     try:
@@ -74,7 +74,7 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
-    """Run pytest in a session of its own, handed to the guard: nothing that it starts survives it or this process."""
+    """Run pytest in a session of its own, handed to the guard: nothing it starts survives it or this process."""
     handed = {"TESTBAY_RUN_DIR": str(run.dir), "TESTBAY_STACK": str(stack.home), "TESTBAY_MARK": stack.mark()}
     environ = stack.command_environment() | handed | {"TESTBAY_SECRETS": ",".join(run.manifest.secrets)}
     python = stack.request.interpreter
@@ -108,7 +108,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
 
 
 def _crossing(run: Run, python: Interpreter, environ: Mapping[str, str]) -> dict[str, str]:
-    """Prepare the pytest of another environment for our plugin; report a package that it lacks."""
+    """Prepare pytest in another environment for our plugin; report a package that is missing there."""
     run.voice.detail(f"Python: {python.program} ({python.said})")
     for module, what in (("pytest_cov", "coverage"), ("pytest_timeout", "limit for a test that hangs")):
         if python.lacks(module):
@@ -127,7 +127,7 @@ def _interrupt(child: process.Child) -> None:
 
 
 def _shard_argv(run: Run) -> list[str]:
-    """Write the durations that this shard is split by for pytest, record them, and return the option naming them."""
+    """Write this shard's durations for pytest, record them, and return the option that names the file."""
     shard = run.settings.shard
     if shard is None:
         return []
@@ -146,9 +146,9 @@ def _shard_argv(run: Run) -> list[str]:
 
 
 def _where(run: Run) -> str:
-    """Say where the tests are; pytest would take a `[` in an absolute path for the parameters of a test.
+    """The argument with the tests' location; pytest would take a `[` in an absolute path for test parameters.
 
-    Nothing where pytest's own `testpaths` say it: with an argument pytest prefers settings in that folder.
+    Empty if pytest's own `testpaths` give it: with an argument, pytest prefers settings in that folder.
     """
     folders = [os.path.normpath(run.manifest.root / name) for name in folders_of_tests(run.manifest.root)[1]]
     if run.collect is None or (folders and os.path.commonpath(folders) == os.path.normpath(run.collect)):
@@ -158,7 +158,7 @@ def _where(run: Run) -> str:
 
 
 def _coverage(run: Run) -> str:
-    """Choose what coverage is measured of: nothing where coverage.py could not write the folder's name in its data."""
+    """Choose what to measure: nothing if coverage.py could not write the folder's name into its data."""
     asked = "off" if run.settings.no_coverage else run.manifest.coverage
     path = f"{run.dir}{run.manifest.root.resolve()}"
     if asked == "off" or path.encode(errors="ignore").decode() == path:
@@ -171,7 +171,7 @@ def _coverage(run: Run) -> str:
 
 
 def _pytest_argv(run: Run, python: Interpreter, pytest_args: Sequence[str]) -> list[str]:
-    """The command line of pytest; the plugin adds from suite.json what the suite's own settings leave open."""
+    """The command line of pytest; the plugin adds what the suite's own settings leave open, from suite.json."""
     number, order = workers.decide(
         run.manifest, run.settings, run.project, run.dir, python=python, say=run.voice.detail
     )

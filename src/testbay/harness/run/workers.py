@@ -1,4 +1,4 @@
-"""The number of a run's workers, and the durations by which they begin with the slow tests."""
+"""The number of a run's workers, and the durations by which slow tests come first."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def decide(
     python: Interpreter,
     say: Callable[[str], None],
 ) -> tuple[int, list[str]]:
-    """Decide the number of workers, and the argument with which our plugin orders the tests for them."""
+    """Decide the number of workers, and the argument by which our plugin orders the tests for them."""
     asked = settings.workers or manifest.workers
     if asked in ("1", 1):
         return 1, []
@@ -40,7 +40,7 @@ def decide(
 
 
 def choose(asked: str | int, durations: Mapping[str, float]) -> int:
-    """Choose the number asked for; with `auto` one for each processor that has enough to do, and memory to do it."""
+    """Choose the number asked for; for `auto`, one per processor that has enough to do, as far as memory allows."""
     if asked != "auto":
         return int(asked)
     most = min(_processors(), _free_memory_bytes() // _MEMORY_BYTES, LEASES)

@@ -1,1 +1,1 @@
-"""A stack: planned, started by a guard that owns it, waited for, leased, ended."""
+"""A stack: planned, started by a guard that owns it, awaited, leased, ended."""

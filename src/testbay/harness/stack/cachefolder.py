@@ -1,7 +1,7 @@
-"""The cache folder, which testbay uses only if no other user can change it (as ssh does with its files).
+"""The cache folder, used only if no other user can change it (as ssh requires of its files).
 
-What lies in it ends processes and removes folders (records), becomes databases (templates) and is executed with our
-rights. Another user must not have prepared it, nor be able to exchange it.
+Its content ends processes and removes folders (records), becomes databases (templates) and is executed with our rights:
+another user must have neither prepared it nor be able to replace it.
 """
 
 import os
@@ -15,7 +15,7 @@ _TODO = 'make it writable for you alone, or name another folder: TESTBAY_CACHE_D
 
 
 def make(folder: Path) -> None:
-    """Make the folder if need be.
+    """Make the folder if it does not exist.
 
     Raises:
         EngineUnavailableError: It cannot be made, or it is refused.
@@ -46,13 +46,13 @@ def check(folder: Path) -> None:
 
 
 def unusable(folder: Path, error: OSError) -> EngineUnavailableError:
-    """Make the error of a cache folder that cannot be written to."""
+    """The error for a cache folder that cannot be written."""
     why = str(error.strerror or error)
     return EngineUnavailableError(f"{folder}: cannot keep testbay's files here", why=why, todo=_TODO)
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether the path is a file or folder of this user and no symbolic link."""
+    """Return whether the path is a file or folder of this user, and no symbolic link."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""A user's command on a running stack: it gets the stack's variables and ends with the stack."""
+"""A user's command on a running stack: it has the stack's variables, and ends with the stack."""
 
 import errno
 import os
@@ -54,7 +54,7 @@ def _cannot_run(command: Sequence[str], why: str) -> ManifestError:
 
 
 def _completed(words: Sequence[str], stack: Stack) -> Sequence[str]:
-    """Complete a Redis client's command with the server's address; psql finds it by its variables."""
+    """Complete a Redis client's command with the server's address; psql finds its server by variables."""
     if words[0] not in dragonfly.CLIENTS or "dragonfly" not in stack.endpoints:
         return words
     program = dragonfly.client_program(stack.request.settings.environ) or str(dragonfly.OWN_CLIENTS / "redis-cli")

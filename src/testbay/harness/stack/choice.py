@@ -1,4 +1,4 @@
-"""The choice of an engine, and the reason that the output, run.json and the summary give for it."""
+"""The choice of an engine, and its reason for the output, run.json and the summary."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from testbay.settings import Settings
 
 
 class Choice(NamedTuple):
-    """The engine, the reason, and the Docker engine where that is it."""
+    """The engine, the reason, and for compose the Docker engine."""
 
     engine: str
     reason: str

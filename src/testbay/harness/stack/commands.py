@@ -48,7 +48,7 @@ def execute(
     *,
     migrate: bool,
 ) -> int:
-    """Run a command in a ready stack's environment; return its exit code (128 + N when signal N ended it)."""
+    """Run a command in the environment of a ready stack; return its exit code (128 + N for signal N)."""
     with process.signals_as_errors():
         # A template holds a migrated database, which is not what --no-migrate asks for.
         wanted = settings if migrate else replace(settings, cold=True)
@@ -66,8 +66,8 @@ def up(
 ) -> None:
     """Start a migrated stack; hold it until Ctrl-C, or leave it running until it was idle for `idle_s` seconds.
 
-    `exports` gets the variables alone, as a shell reads them. On a terminal a stack that is held shows its ports, and
-    what its servers log.
+    `exports` gets only the variables, for a shell. On a terminal, a stack that is held shows its ports and its servers'
+    logs.
     """
     with process.signals_as_errors():
         stack = _open(request.request(manifest, project, settings, voice.progress), voice, migrate=True)
@@ -89,7 +89,7 @@ def up(
 
 
 def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
-    """Wait until Ctrl-C, then end the stack; on a terminal, show what its servers log."""
+    """Wait until Ctrl-C, then end the stack; on a terminal, show the servers' logs."""
     try:
         with process.signals_as_errors():
             for endpoint in stack.endpoints.values() if voice.is_watched else ():
@@ -108,7 +108,7 @@ def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
 
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
-    """Apply what a kept stack does not have yet; a migration that changed after it was applied is refused."""
+    """Apply what a kept stack lacks; an applied migration that was changed is refused."""
     asked = request.request(manifest, project, settings, voice.progress)
     with process.signals_as_errors():
         stack = stacks.join(asked, any_key=True)
@@ -131,7 +131,7 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
 
 
 def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> None:
-    """End kept stacks by service, or all of this project; by its id any stack, also one in use."""
+    """End kept stacks by service, or all of this project; given an id, any stack, also one in use."""
     records = [r for r in registry.living(settings.stacks_dir) if r.get("project") == str(project)]
     chosen = [r for r in records if which == r["id"] or (r.get("idle_s") and which in (None, r["service"]))]
     if which is not None and not chosen:
@@ -156,7 +156,7 @@ def down(which: str | None, project: Path, settings: Settings, voice: Voice) -> 
 
 
 def _ends(line: lifeline.Lifeline) -> list[str] | None:
-    """Tell a guard to stop, and return what it could not end or remove; None when it does not answer in time."""
+    """Tell a guard to stop, and return what it could not end or remove; None if it does not answer in time."""
     line.say({"do": "stop"})
     left: list[str] = []
     try:

@@ -1,7 +1,7 @@
-"""The compose file that the compose engine runs, which testbay makes from the project's compose file.
+"""The compose file for the compose engine, made from the project's compose file.
 
-Whatever could reach the developer's own stack is left out: names, fixed ports, networks, named and external volumes,
-bind mounts of data. What configures a server stays, read-only.
+Everything that could reach the developer's own stack is left out: names, fixed ports, networks, named and external
+volumes, bind mounts of data. What configures a server stays, read-only.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _WITH_AN_OWNER = ("/var/log/postgresql",)  # folders of an image whose owner a v
 def document(
     compose: ComposeFile, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]
 ) -> dict[str, Any]:
-    """Compose the document for Compose, without the ports, which only the guard knows."""
+    """Make the document for Compose, without ports, which only the guard knows."""
     chosen = {service.key for service in (*servers.values(), *helpers)}
     own_volumes: dict[str, Any] = {}
     services = {}
@@ -86,7 +86,7 @@ def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeSer
 
 
 def image_of(service: ComposeService) -> str:
-    """The name of the image that a service runs; testbay names an image that it builds."""
+    """The image of a service; testbay chooses the name of an image that it builds."""
     if service.image:
         return service.image
     digest = hashlib.sha256(json.dumps(service.definition.get("build"), sort_keys=True).encode()).hexdigest()
@@ -124,7 +124,7 @@ def _networks(service: ComposeService) -> list[dict[str, Any]]:
 
 
 def _own_name(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Define a config or secret for the stack; a value from the environment comes by a variable of ours."""
+    """Define a config or secret for the stack; a value from the environment is passed in a variable of ours."""
     kept = {key: value for key, value in given.items() if key in ("file", "content")}
     return kept or {"environment": _variable(name)}
 
@@ -153,7 +153,7 @@ def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, An
 
 
 def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
-    """Return whether a server's mount could hold data: every mount but a single file or a folder of configuration."""
+    """Return whether a server's mount could hold data: every mount but a single file or a configuration folder."""
     if volume.type != "bind":
         return volume.type != "tmpfs"
     target, source = PurePosixPath(volume.target), Path(volume.source)
@@ -167,13 +167,13 @@ def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
 
 
 def _is_a_file(volume: Volume) -> bool:
-    """Return whether a mount is of a single file; a missing source counts as one if its target has a suffix."""
+    """Return whether a mount is a single file; a missing source counts as one if its target has a suffix."""
     is_folder = volume.type != "bind" or Path(volume.source).is_dir()
     return not is_folder and bool(Path(volume.source).is_file() or PurePosixPath(volume.target).suffix)
 
 
 def _names_a_file_of(service: ComposeService, volume: Volume) -> bool:
-    """Return whether the service's command names a file in the mounted folder; the folder's name does not count."""
+    """Return whether the service's command names a file in the mounted folder; the folder's own name does not count."""
     inside = re.compile(rf"{re.escape(volume.target.rstrip('/'))}/([^\s'\"=:,;]+)")
     words = (*(service.entrypoint or ()), *service.command, *service.environment.values())
     found = (Path(volume.source) / name for word in words for name in inside.findall(word))

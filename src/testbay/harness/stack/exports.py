@@ -1,4 +1,4 @@
-"""The variables that a stack, or a lease on it, exports, by which a service and its tests find their dependencies."""
+"""The variables by which a service and its tests find the dependencies of a stack or a lease."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _ATTRIBUTES = ("url", "host", "port", "user", "password", "db")
 def exports(
     endpoints: Mapping[str, Endpoint], mapped: Mapping[str, str | Literal[False]], fixed: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables that docs/reference/commands.md promises: each dependency's, the manifest's `env`, fixed ones.
+    """The variables promised in docs/reference/commands.md: each dependency's, the manifest's `env`, fixed ones.
 
     Raises:
         ManifestError: The manifest's `env` names something that is not there.
@@ -55,7 +55,7 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
 
 
 def placeholders(endpoints: Mapping[str, Endpoint], exported: Mapping[str, str]) -> dict[str, str]:
-    """List the names in braces for the manifest's commands: `postgres.url`, and every exported name."""
+    """The values for names in braces in the manifest's commands: `postgres.url`, and every exported name."""
     found = dict(exported)
     for name, endpoint in endpoints.items():
         if name in ROOMS:

@@ -1,12 +1,11 @@
-"""The guard: the process that owns one stack, and outlives its caller just long enough to leave nothing behind.
+"""The guard: the process that owns one stack, and outlives its caller just long enough to clean up.
 
 It is a pair. The *worker* runs the engine, holds the callers' lifelines (sockets) and tears down when the last one
-closes, when a process it watches ends, or when told. The *undertaker*, its parent, waits for it and finishes the
-teardown if the worker was killed; if the undertaker is killed the kernel tells the worker, which tears down. A stack
-is left over only when both are killed at once, and then the next testbay call collects it from its record.
-
-Started as `python -m testbay.harness.stack.guard` with a socket as standard input: the plan on the first line, then
-commands; it answers with events.
+closes, when a watched process ends, or on command. The *undertaker*, its parent, waits for it and finishes the teardown
+if the worker was killed; if the undertaker is killed, the kernel tells the worker, which tears down. A stack is left
+over only if both are killed at once; the next testbay call then collects it from its record. Started as `python -m
+testbay.harness.stack.guard` with a socket as standard input: the plan on the first line, then commands; the guard
+answers with events.
 """
 
 import json
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def _read_plan(channel: socket.socket) -> tuple[StackPlan, bytes]:
-    """Read the plan; return it with the bytes that the caller sent right after it."""
+    """Read the plan; return it with the bytes that follow it."""
     said = b""
     while b"\n" not in said:
         data = channel.recv(65536)

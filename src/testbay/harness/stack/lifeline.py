@@ -1,4 +1,4 @@
-"""The caller's end of the connection to a guard. While it is open the stack runs; it carries commands and events."""
+"""The caller's end of the connection to a guard, for commands and events; the stack runs while it is open."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class GuardGoneError(EngineUnavailableError):
 
 
 class Lifeline:
-    """One connection to one guard. A forked child holds no copy of it: the stack ends with the process that asked."""
+    """A connection to a guard. A forked child keeps no copy of it: the stack ends with the process that started it."""
 
     def __init__(self, channel: socket.socket, guard: process.Child | None, log: Path) -> None:
         self._channel = channel
@@ -42,7 +42,7 @@ class Lifeline:
         _OPEN.add(self)
 
     def say(self, command: Mapping[str, Any]) -> None:
-        """Send a command. A guard that is gone is not an error here: the next call of `events` raises it."""
+        """Send a command. If the guard is gone, the next call of `events` raises that."""
         try:
             if not self._deaf:
                 self._channel.sendall(json.dumps(command).encode() + b"\n")
@@ -50,7 +50,7 @@ class Lifeline:
             self._deaf = True
 
     def events(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """Return the guard's events as soon as there are any; none after `wait_s`, or once one of `also` can be read.
+        """Return the guard's events as soon as there are any; none after `wait_s`, or once one of `also` is readable.
 
         Raises:
             GuardGoneError: The connection ended.
@@ -75,11 +75,11 @@ class Lifeline:
         return [json.loads(line) for line in lines]
 
     def let_go(self) -> None:
-        """Close this process's end without telling the guard anything."""
+        """Close our end without telling the guard."""
         self._channel.close()
 
     def close(self, *, guard_ends: bool) -> None:
-        """Hang up; then wait for the guard we started, unless it is to live on without us."""
+        """Close our end; then wait for a guard of our own, unless it should outlive us."""
         self._channel.close()
         if self._guard is not None and guard_ends:
             try:
@@ -116,9 +116,9 @@ os.register_at_fork(after_in_child=_let_all_go)
 
 
 def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
-    """Start a guard, in a session of its own (Ctrl-C is the caller's to handle), which then waits for its plan.
+    """Start a guard in a session of its own, as Ctrl-C is for the caller; it then waits for its plan.
 
-    With `docker_host` it talks to that engine to its end: `docker context use` may lead elsewhere meanwhile.
+    With `docker_host` it always uses that engine: `docker context use` may select another one meanwhile.
 
     Raises:
         EngineUnavailableError: testbay's own folder cannot be written.
@@ -151,7 +151,7 @@ def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
 
 
 def connect(record: dict[str, Any], settings: Settings) -> Lifeline | None:
-    """Connect to a running stack's guard by the stack's record; None when it has just ended."""
+    """Connect to the guard of a stack by the stack's record; None if it has just ended."""
     try:
         channel = socket.create_connection(("127.0.0.1", record["door"]), 2.0)
         channel.sendall(record["token"].encode() + b"\n")

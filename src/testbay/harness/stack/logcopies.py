@@ -1,4 +1,4 @@
-"""Logs in a run's record: copied while they grow and masked on the way, so that a kill leaves nothing raw there."""
+"""Logs in a run's record: copied while they grow, and masked in passing, so that a kill leaves no raw copy."""
 
 import os
 from collections import deque
@@ -13,7 +13,7 @@ _HELD_BYTES = 16 << 10  # of such a line: so long may a value be, or what it was
 
 
 class Copies:
-    """Copies of every log in a stack's folder. Call `catch_up` now and then, and `close` when the stack is gone.
+    """Copies of all logs in a stack's folder. Call `catch_up` regularly, and `close` when the stack is gone.
 
     Args:
         target: The folder for the copies.
@@ -27,21 +27,21 @@ class Copies:
         self._copies: dict[Path, _Copy] = {}
 
     def follow(self, folder: Path, *, from_now: bool = False) -> None:
-        """Copy the logs of a folder; with `from_now` only lines that are added from now on."""
+        """Copy the logs in a folder; with `from_now`, only lines added from now on."""
         self._sources.append(folder)
         for log in sorted(folder.glob("*.log")) if from_now else ():
             self._copies[log] = _Copy(log, self.path_of(log), self._mask, log.stat().st_size)
 
     def add(self, log: Path) -> None:
-        """Copy one log as a whole."""
+        """Copy a log from its beginning."""
         self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
 
     def path_of(self, log: Path) -> Path:
-        """Locate the copy of a log."""
+        """The path of a log's copy."""
         return self._target / log.name
 
     def catch_up(self) -> None:
-        """Copy new lines. A log that was opened once is copied to its end even if its folder is deleted."""
+        """Copy new lines. An opened log is copied to its end, even if its folder is deleted."""
         for log in (log for folder in self._sources for log in sorted(folder.glob("*.log"))):
             if log not in self._copies:
                 self._copies[log] = _Copy(log, self.path_of(log), self._mask, 0)
@@ -57,7 +57,7 @@ class Copies:
 
 
 class _Copy:
-    """The copy of one log: its first and its last 4 MiB, as a chatty server must not fill the disk twice."""
+    """The copy of one log: its first and its last 4 MiB, so that a chatty server does not fill the disk twice."""
 
     def __init__(self, log: Path, target: Path, mask: Callable[[str], str], start: int) -> None:
         self._mask = mask
@@ -84,7 +84,7 @@ class _Copy:
             return  # no log yet, or a disk that takes no more: the run itself says that
 
     def _take(self, text: bytes) -> None:
-        """Write whole lines only: a secret that is cut in two would be found in neither part."""
+        """Write only whole lines: a secret that is split would be found in neither half."""
         lines, newline, self._line = text.rpartition(b"\n")
         if len(self._line) > _LINE_BYTES:
             at = self._cut(text)
@@ -93,7 +93,7 @@ class _Copy:
             self._write(lines + newline)
 
     def _cut(self, text: bytes) -> int:
-        """Find where a very long line may be cut so that no secret is cut in two."""
+        """Find where to split a very long line without splitting a secret."""
         for held in range(_HELD_BYTES, min(len(text), 4 * _HELD_BYTES), _HELD_BYTES // 4):
             at = len(text) - held
             near = text[max(0, at - _HELD_BYTES) :]

@@ -32,7 +32,7 @@ class GrowingLog:
     rest: bytes = b""
 
     def new(self) -> list[str]:
-        """Take the whole lines that were added since, at most a piece of them."""
+        """Read the whole lines added since the last call, up to a limit."""
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, 2) < self.position:
@@ -48,7 +48,7 @@ class GrowingLog:
         return [line.decode(errors="replace").rstrip("\r") for line in lines]
 
     def all(self) -> list[str]:
-        """Take everything there is."""
+        """Read everything."""
         lines: list[str] = []
         while piece := self.new():
             lines += piece
@@ -56,7 +56,7 @@ class GrowingLog:
 
 
 class Logs:
-    """The logs in some folders, each line behind the name of its server."""
+    """The logs in some folders, each line prefixed with its server's name."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Logs:
             self._say(path, log.new())
 
     def there(self) -> bool:
-        """Return whether a folder of logs still exists: a stack's ends with the stack."""
+        """Return whether a folder of logs still exists: a stack's vanishes with the stack."""
         return any(folder.is_dir() for folder in self._folders)
 
     def _say(self, path: Path, lines: Iterable[str]) -> None:
@@ -108,7 +108,7 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class WhichLogs:
-    """A choice of logs: of the stacks or the newest run of a service or an id, or of one server; and the length."""
+    """The selection of logs: of stacks or the newest run, by service or id; of one server; and their length."""
 
     which: str | None
     only: str | None
@@ -147,7 +147,7 @@ def show(asked: WhichLogs, project: Path, settings: Settings, voice: Voice, mask
 
 
 def _names(records: Iterable[Mapping[str, Any]], run: Path) -> dict[str, str]:
-    """Read the names that differ from those of the logs in the stacks' records, else in that of the run."""
+    """The names that differ from the logs' in the stacks' records, else in that of the run."""
     told = [each for record in records for each in record.get("endpoints", {}).values()]
     if not told:
         with suppress(OSError, ValueError, AttributeError):

@@ -1,6 +1,6 @@
-"""The passwords of a stack's servers: one of the stack's own where the compose file sets none.
+"""The passwords of a stack's servers: random ones of the stack's own where the compose file sets none.
 
-Rooms read it from the service (`stack_password`), configure their server with it and export it in their URLs.
+Rooms read the password from the service (`stack_password`), configure their server with it and export it in URLs.
 """
 
 import re
@@ -23,7 +23,7 @@ def given(
     engine: str,
     password: str,
 ) -> dict[str, ComposeService]:
-    """The services, with the password set for each server that can have one and whose clients learn it."""
+    """The services, with a password set for each server that can have one and whose clients learn it."""
     can = {name for name in services if _is_ours_to_configure(name, services[name], engine)}
     closed = {name for name in can if not _why_open(manifest, helpers, engine, name)}
     return {
@@ -44,7 +44,7 @@ def notes(
 
 
 def _is_ours_to_configure(name: str, service: ComposeService, engine: str) -> bool:
-    """Return whether testbay configures the server: every embedded one, and a container with a file of ours."""
+    """Return whether testbay configures the server: every embedded one, and containers with a file of ours."""
     return engine == "embedded" or ROOMS[name].configured(replace(service, stack_password=_ANY)) is not None
 
 
@@ -54,7 +54,7 @@ def _takes_one(name: str, service: ComposeService) -> bool:
 
 
 def _why_open(manifest: Manifest, helpers: Sequence[ComposeService], engine: str, name: str) -> str:
-    """Say why clients reach a server without its password from testbay; empty when they do not."""
+    """Say why clients would not learn the server's password from testbay; empty if they would."""
     if helpers and engine == "compose":
         return f"the container of {helpers[0].key!r} runs beside it"
     if name in manifest.ports:

@@ -1,4 +1,4 @@
-"""The plan of a stack for its guard: processes, containers, ports and folders, made from the request."""
+"""Planning a requested stack for its guard: processes, containers, ports and folders."""
 
 import os
 import shlex
@@ -51,9 +51,9 @@ def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan
 
 
 def ram_disk(otherwise: Path) -> Path:
-    """Choose the folder for data that is thrown away: a RAM disk where it has room, else `otherwise`.
+    """Choose the folder for data that is thrown away: a RAM disk with enough room, else `otherwise`.
 
-    Making a thousand small files, which a data directory consists of, takes a disk up to ten times as long.
+    A data directory has a thousand small files; on a disk, making them takes up to ten times as long.
     """
     memory = Path("/dev/shm")  # noqa: S108 - the folder made there has a random name and is its owner's alone
     try:
@@ -69,7 +69,7 @@ def watched() -> list[tuple[int, str]]:
 
 
 def _port(asked: Request, name: str) -> tuple[int, bool]:
-    """The port that a dependency should get, and whether it must be that one."""
+    """The preferred port of a dependency, and whether no other one will do."""
     if fixed := asked.manifest.ports.get(name):
         return fixed, True
     room, service = ROOMS[name], asked.services[name]
@@ -107,7 +107,7 @@ def _data_folders(manifest: Manifest) -> list[str]:
 
 
 def further(asked: Request) -> dict[str, ProcessPlan]:
-    """Plan the additional servers for leases, by dependency: those that are native and cheap."""
+    """Plan the additional servers of leases, by dependency: those that are native and cheap."""
     if asked.engine != "embedded":
         return {}
     plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
@@ -137,7 +137,7 @@ def _compose_plan(asked: Request) -> ComposePlan:
 
 
 def _helper_ports(helper: ComposeService) -> Iterator[Published]:
-    """The ports that the compose file publishes for a helper; the guard takes the next free one if one is taken."""
+    """The ports that the compose file publishes for a helper; if one is taken, the guard uses the next free one."""
     for port in helper.ports:
         if port.host and port.protocol == "tcp":
             name = f"{helper.key} (port {port.container})"
@@ -156,7 +156,7 @@ def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessP
 
 
 def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
-    """Make the endpoint of a stack's dependency, with the mark that tells our own server from a stranger's."""
+    """Make the endpoint of a stack's dependency, with the mark that tells our own server from another one."""
     if name == REPLAY:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
     plain = ROOMS[name].endpoint(asked.services[name], port)

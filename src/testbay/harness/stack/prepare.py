@@ -1,4 +1,4 @@
-"""The preparation of a service's tests: the model decided on, streams made, migrations applied."""
+"""Preparing a stack for tests: the choice of the model, streams, migrations."""
 
 import io
 import time
@@ -23,7 +23,7 @@ _ELSEWHERE = (
 
 
 def decide_model(asked: Request) -> str:
-    """Decide which model answers: `live` or `replay`; empty when the manifest names no replay.
+    """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay.
 
     Raises:
         SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
@@ -46,7 +46,7 @@ def decide_model(asked: Request) -> str:
 
 
 def announce(asked: Request, voice: Voice, model: str) -> None:
-    """Announce what a reader must know before anything starts."""
+    """Print what the user must know before anything starts."""
     for notice in asked.notices:
         voice.detail(f"note: {notice}")
     if model == "replay" and asked.manifest.replay is not None:
@@ -57,7 +57,7 @@ def announce(asked: Request, voice: Voice, model: str) -> None:
 
 
 def describe(stack: Stack, voice: Voice) -> None:
-    """Print a line for each dependency that answered."""
+    """Print a line for each dependency that is ready."""
     for name, endpoint in stack.endpoints.items():
         server = stack.request.servers.get(name)
         origin = f"{stack.request.engine}, {server.source}" if server else "recorded answers"
@@ -76,9 +76,9 @@ def _moved(stack: Stack, name: str) -> str:
 
 
 def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *, noted: str = MIGRATIONS) -> list[str]:
-    """Make the manifest's streams, then apply its migrations except those in `applied` (name and digest of each).
+    """Create the manifest's streams, then apply its migrations except those in `applied` (by name and digest).
 
-    `noted` is the key under which the stack's record has what was applied.
+    `noted` is the key of the stack's record for what was applied.
 
     Returns:
         What the database now has.
@@ -113,7 +113,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
 
 
 def set_aside(stack: Stack) -> None:
-    """Keep a copy of the migrated database before a test writes to it: leases are copies of that one.
+    """Keep a copy of the migrated database before a test writes to it: leases are clones of the copy.
 
     Raises:
         MigrationError: The server refused.
@@ -131,7 +131,7 @@ def set_aside(stack: Stack) -> None:
 
 
 def pristine(stack: Stack) -> Stack:
-    """The stack with the database that leases are copied from: migrations must reach that one too."""
+    """The stack with the database that leases are cloned from, which migrations must reach as well."""
     if "postgres" not in stack.endpoints:
         return stack
     return replace(stack, endpoints=stack.endpoints | {"postgres": postgres.pristine(stack.endpoints["postgres"])})
@@ -140,7 +140,7 @@ def pristine(stack: Stack) -> Stack:
 def catch_up(kept: Stack) -> None:
     """Run the `migrate` command of a kept stack again if a file of the service has changed since.
 
-    A hash cannot tell which files the command reads, but it knows itself what is left to do.
+    No hash can tell which files the command reads, but the command itself knows what is left to do.
 
     Raises:
         MigrationError: It failed.
@@ -154,7 +154,7 @@ def catch_up(kept: Stack) -> None:
 
 
 def _migrated_at(kept: Stack) -> float:
-    """Return when the copy was migrated that leases come from."""
+    """The time at which the copy for leases was migrated."""
     return float(registry.read(kept.home).get("migrated_at", 0.0))
 
 

@@ -12,10 +12,10 @@ from testbay.output import Voice
 
 
 class Stages:
-    """Callbacks for the stages of a stack's life; a subclass keeps a record, or prints less.
+    """Callbacks for the stages of a stack's life, to be overridden for a record or less output.
 
-    `copies` keeps the logs, which else end with the stack. `migrates`: make the streams and apply the migrations.
-    `sets_aside`: keep the migrated database for leases to be copies of.
+    `copies` keeps the logs, which otherwise vanish with the stack. `migrates`: create the streams and apply the
+    migrations. `sets_aside`: keep a copy of the migrated database for leases.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Stages:
         return self.voice.step(f"Start {asked.said}")
 
     def started(self, stack: Stack) -> None:
-        """Every dependency has answered: describe them."""
+        """Every dependency is ready: describe them."""
         prepare.describe(stack, self.voice)
 
     def migrating(self) -> AbstractContextManager[None]:
@@ -69,7 +69,7 @@ def start(asked: Request, stages: Stages) -> Stack:
 
 @contextmanager
 def prepared(asked: Request, stages: Stages) -> Iterator[Stack]:
-    """Prepare a stack for the length of a block: the stack ends with it.
+    """Start and prepare a stack for a block, and end it afterwards.
 
     Raises:
         BayError: It cannot be started, prepared or ended.

@@ -1,4 +1,4 @@
-"""Readiness: asking each dependency of a started stack a real question until it answers, or saying why it does not."""
+"""Readiness: querying each dependency of a started stack until it answers, or explaining why it does not."""
 
 import errno
 import time
@@ -21,7 +21,7 @@ Progress = Callable[[str], None]
 
 
 class Awaited(Protocol):
-    """A stack whose servers run; `ready_s` gets how long each took to answer."""
+    """A stack whose servers run; `ready_s` collects how long each took to answer."""
 
     request: Request
     endpoints: dict[str, Endpoint]
@@ -35,7 +35,7 @@ class Awaited(Protocol):
 
 
 def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> None:
-    """Ask each dependency until all have answered or the deadline has passed; note in `ready_s` how long each took."""
+    """Query each dependency until all have answered or the deadline has passed; record the times in `ready_s`."""
     timeout_s = stack.request.settings.ready_timeout_s
     began = time.monotonic()
     waiting = dict.fromkeys(stack.endpoints, "no answer yet")
@@ -84,7 +84,7 @@ def _probe(stack: Awaited, name: str) -> Answer:
 
 
 def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
-    """Update, for each dependency, since when it has refused without a break."""
+    """Update the time since which each dependency has continuously refused."""
     if refused:
         return {name: time.monotonic(), **refusing}
     return {other: since for other, since in refusing.items() if other != name}

@@ -1,7 +1,7 @@
-"""The records of this user's stacks: one folder each, a lock that tells whether its guard lives, a JSON record.
+"""The records of this user's stacks: a folder each, with a lock that shows whether its guard lives, and a JSON file.
 
 What a dead guard left is collected from its own record only. Nothing is ever swept by label or by name: other
-checkouts, and other people, live on the same host.
+checkouts, and other people, use the same host.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ _LOCK = "guard.lock"
 
 
 def claim(home: Path) -> IO[bytes]:
-    """Make a stack's folder and lock it for as long as the returned file stays open (also in a forked child).
+    """Make a stack's folder and lock it for as long as the returned file is open (in a forked child, too).
 
     Raises:
         EngineUnavailableError: The folder cannot be made or written.
@@ -89,7 +89,7 @@ def _taken(gate: IO[bytes]) -> bool:
 
 
 def write(home: Path, record: dict[str, Any]) -> None:
-    """Replace a stack's record in one step; it holds credentials and a token, so only its owner may read it."""
+    """Replace a stack's record atomically; it holds credentials and a token, so only its owner may read it."""
     scratch = home / f".{_RECORD}"
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(record, file)
@@ -97,7 +97,7 @@ def write(home: Path, record: dict[str, Any]) -> None:
 
 
 def read(home: Path) -> dict[str, Any]:
-    """Read a stack's record; empty when it is missing, damaged or another user's."""
+    """Read a stack's record; empty if it is missing, damaged or another user's."""
     if not cachefolder.is_ours(home / _RECORD):
         return {}
     try:
@@ -149,7 +149,7 @@ def collect_dead(stacks: Path) -> list[tuple[str, list[str]]]:
 
 
 def collect(home: Path) -> list[str]:
-    """End what a stack's record names, and remove its folder; the record stays as long as something is left.
+    """End what a stack's record names, and remove its folder; the record stays as long as anything is left.
 
     Returns:
         What could not be ended or removed.
@@ -165,7 +165,7 @@ def collect(home: Path) -> list[str]:
 
 
 def end_silent_guard(home: Path) -> list[str]:
-    """Kill a guard that lives and does not answer, such as a stopped one, and collect its stack.
+    """Kill a guard that lives but does not answer, such as a stopped one, and collect its stack.
 
     Returns:
         The processes and the folder that are still there.
@@ -192,14 +192,14 @@ def await_collected(home: Path) -> list[str]:
 
 
 def remove(*folders: Path) -> list[str]:
-    """Remove folders; returns those that are still there."""
+    """Remove folders; return those that are still there."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     return [str(folder) for folder in folders if folder.exists()]
 
 
 def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
-    """End process sessions a caller handed over (its pytest, a command it ran), with all that is left in them."""
+    """End the process sessions that a caller handed over (its pytest, a command), with everything in them."""
     left: list[process.ProcessId] = []
     for session in sessions:
         left += process.end(process.session_of(process.ProcessId(*session)))
@@ -207,9 +207,9 @@ def end_sessions(sessions: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def end_marked(marks: Iterable[str]) -> list[str]:
-    """End what a caller's tests and services have started, also what left their sessions (Linux).
+    """End what a caller's tests and services started, also processes that left their sessions (Linux).
 
-    A mark is random: a process that was started with one in its environment is its owner's, or of something it started.
+    A mark is random: a process with one in its environment was started by its owner, or by such a process.
     """
     wanted = {f"TESTBAY_MARK={mark}".encode() for mark in marks}
     if not wanted or not process.LINUX:
@@ -239,9 +239,9 @@ def _engine_collect(record: dict[str, Any]) -> list[str]:
 
 
 def hold_number(home: Path) -> tuple[int, IO[bytes]] | None:
-    """Take a free number for a lease on a stack, held while the returned file is open; None when all are held.
+    """Take a free lease number on a stack, held while the returned file is open; None if all are held.
 
-    The kernel frees it however its holder ends, so a lease of a process that crashed comes back by itself.
+    The kernel frees it however its holder ends, so that the number of a crashed process is free again.
     """
     for number in range(1, LEASES + 1):
         lock = (home / f"lease{number}.lock").open("ab")
@@ -261,7 +261,7 @@ def _homes(stacks: Path) -> list[Path]:
 
 
 def _is_dead(home: Path) -> bool:
-    """A guard holds its lock for life; a process that can take it knows that the guard is gone."""
+    """Return whether a stack's guard has ended: a guard holds its lock for life."""
     try:
         with (home / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

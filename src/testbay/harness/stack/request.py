@@ -1,4 +1,4 @@
-"""A request for a stack: its dependencies, services and programs, decided from the manifest and the compose file."""
+"""The request for a stack: its dependencies, services and programs, decided from manifest and compose file."""
 
 import hashlib
 import json
@@ -54,17 +54,17 @@ class Request:
 
     @property
     def said(self) -> str:
-        """The request in words: the servers to start, the engine, and why that engine."""
+        """The request in words: the servers to start, the engine, and the reason for the engine."""
         names = ", ".join(map(self.called, self.manifest.needs)) or "no dependency"
         return f"{names} ({self.engine}: {self.reason})"
 
     def called(self, name: str) -> str:
-        """The name of a server for people: `redis`, where that is what stands in the room of Dragonfly."""
+        """The server's name for people, such as `redis` if the compose file has Redis for the room of Dragonfly."""
         return called(self.services[name], ROOMS[name]) if name in ROOMS and name in self.services else name
 
     @property
     def key(self) -> str:
-        """The digest of all that must be equal for a stack to be reused: configuration, versions, our own code."""
+        """The digest of everything that must be equal to reuse a stack: configuration, versions, our own code."""
         manifest = self.manifest.model_dump(mode="json", exclude={"file"})
         services = [asdict(replace(one, stack_password="")) for one in (*self.services.values(), *self.helpers)]
         versions = {n: [str(one.program), one.version, one.hash_rounds] for n, one in self.servers.items()}
@@ -85,7 +85,7 @@ class Request:
     def template(self) -> str:
         """The cache entry for the migrated database; empty if it is not to be kept.
 
-        A `migrate` command is not part of it: it is unknown which files it reads, so it runs each time.
+        A `migrate` command is not part of its hash: no one knows which files it reads, so it runs each time.
         """
         if self.engine != "embedded" or self.settings.cold or "postgres" not in self.services:
             return ""
@@ -116,7 +116,7 @@ class Request:
         return os.pathsep.join([self.interpreter.folder, self.settings.environ.get("PATH", os.defpath), *clients])
 
     def _settings(self) -> Iterator[object]:
-        """The settings of each server, those in mounted files included: the compose file has only their names."""
+        """The settings of each server, with those in mounted files, of which the compose file has only the names."""
         for name, service in self.services.items():
             plain = replace(service, stack_password="")
             mounted = (volume.source for volume in service.volumes)
@@ -147,7 +147,7 @@ def _digests(folder: Path) -> list[list[str]]:
 
 
 def _may_be_read(file: Path, folder: Path) -> bool:
-    """Return whether a migration may be this file or read it, such as the rows that COPY takes from `seed.csv`."""
+    """Return whether a migration may read this file, such as COPY with `seed.csv`, or is it."""
     made_by_tools = any(part.startswith(".") or part == "__pycache__" for part in file.relative_to(folder).parts)
     return not made_by_tools and file.is_file() and os.access(file, os.R_OK)
 
@@ -155,7 +155,7 @@ def _may_be_read(file: Path, folder: Path) -> bool:
 def request(
     manifest: Manifest, project: Path, settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> Request:
-    """Decide what a stack for this service consists of, before anything starts.
+    """Decide what the stack of a service consists of, before anything starts.
 
     Args:
         manifest: The service.
@@ -202,7 +202,7 @@ def request(
 
 
 def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
-    """Return whether the tests' environment has scramp, which pg8000 uses: it refuses a server with fewer rounds."""
+    """Return whether the tests' environment has scramp, which pg8000 uses: it refuses fewer hash rounds."""
     with suppress(ManifestError):  # of a `python` that is not there: told when it is to run something
         python = choose_python(manifest, settings.environ)
         if python.said:
@@ -211,7 +211,7 @@ def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:
 
 
 def _notes(services: dict[str, ComposeService], servers: dict[str, Server], engine: str) -> Iterator[str]:
-    """Yield what a user must know: how the services are read, and what this machine's servers lack."""
+    """Yield notes for the user: how the services are read, and what this machine's servers lack."""
     for name, service in services.items():
         yield from ROOMS[name].described(service).notes
         if engine == "embedded":

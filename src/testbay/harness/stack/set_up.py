@@ -1,4 +1,4 @@
-"""The scripts of /docker-entrypoint-initdb.d, which a PostgreSQL image runs once, without Docker."""
+"""Running the scripts of /docker-entrypoint-initdb.d without Docker, as a PostgreSQL image does once."""
 
 import gzip
 import lzma
@@ -29,7 +29,7 @@ _READ = 'set -Eeo pipefail; . "$1"'
 
 
 def set_up(stack: Stack, voice: Voice) -> None:
-    """Run the scripts on a new embedded server; a container runs them itself, and a template already has their effect.
+    """Run the scripts on a new embedded server; a container runs them itself, and a template has their effect.
 
     Raises:
         MigrationError: One failed, as the image's start would have.
@@ -54,7 +54,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
 
 
 def _plain(script: image.Script, folder: Path) -> Path:
-    """The script as a file that psql or a shell can read: unpacked, or written from the compose file's text."""
+    """The script as a file for psql or a shell: unpacked, or written from the compose file's text."""
     if isinstance(script.source, str):
         file = folder / script.name
         file.write_text(script.source, encoding="utf-8")
@@ -87,7 +87,7 @@ def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
 
 
 def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str]) -> None:
-    """Run a script in bash, as the image does; `psql` and its kin find the server by libpq's variables."""
+    """Run a script in bash, as the image does; `psql` and the like find the server by libpq's variables."""
     shell = shutil.which("bash")
     if shell is None:
         raise _failed(script, "no bash on this machine", "")
@@ -111,7 +111,7 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
 
 @contextmanager
 def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
-    """Confine a script that is meant for a container: it runs this machine's programs and writes to `scratch` alone."""
+    """Confine a script written for a container: it may run this machine's programs, and write only to `scratch`."""
     psql = Server(program=Path(programs.psql()), version="", source="")
     runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
     ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent)], [str(scratch)])
@@ -123,7 +123,7 @@ def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
 
 
 def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
-    """The container's variables; no folder of this machine but a scratch one is the database's or the user's home."""
+    """The container's variables; a scratch folder is the home of the database and of the user."""
     endpoint, scratch = stack.endpoints["postgres"], str(stack.home / "set-up")
     path = os.pathsep.join([str(Path(programs.psql()).parent), os.defpath])
     return {

@@ -1,4 +1,4 @@
-"""A running stack as its caller sees it: started by a guard, ready, used, stopped or left warm."""
+"""A running stack as its caller sees it: started by a guard, ready, used, stopped or kept."""
 
 import secrets
 import time
@@ -31,7 +31,7 @@ _BAD_NEWS = ("exited", "failed", "stopped", "dismissed")
 
 
 class PortLostError(NotReadyError):
-    """Another program took a port after testbay had found it free."""
+    """Another program took a port that testbay had just found free."""
 
 
 @dataclass(kw_only=True)
@@ -56,7 +56,7 @@ class Stack:
         return exports.exports(self.endpoints, self.request.manifest.mapped, self._fixed())
 
     def _fixed(self) -> dict[str, str]:
-        """The variables that lead to the LLM stand-in; they are the same for every lease."""
+        """The variables of the LLM stand-in, equal for all leases."""
         recorded = self.request.manifest.replay
         if recorded is None or REPLAY not in self.endpoints:
             return {}
@@ -64,7 +64,7 @@ class Stack:
         return {name: text.replace(PORT, port) for name, text in recorded.env.items()}
 
     def tenancy(self) -> Tenancy:
-        """All that a test process needs to know to take leases on this stack."""
+        """The facts that a test process needs to take leases on this stack."""
         manifest = self.request.manifest
         return {
             "engine": self.request.engine,
@@ -100,7 +100,7 @@ class Stack:
         return made
 
     def log_of(self, name: str) -> Path:
-        """The path of a server's log: of its copy in the run's record if there is one, brought up to date."""
+        """The path of a server's log, or of its up-to-date copy if the run's record has one."""
         log = self.logs.get(name) or self.home / f"{name}.log"  # of a helper
         if self.copies is None:
             return log
@@ -112,7 +112,7 @@ class Stack:
         self.line.say({"do": "own", "sid": sid})
 
     def mark(self) -> str:
-        """Make a mark for a process's environment, by which the guard ends it with us even outside its session."""
+        """Make a mark for a process's environment, by which the guard ends the process even outside of its session."""
         mark = secrets.token_hex(16)
         self.line.say({"do": "mark", "mark": mark})
         return mark
@@ -131,7 +131,7 @@ class Stack:
         self.line.say({"do": "record", "facts": facts})
 
     def await_noted(self, name: str, fact: Any) -> None:
-        """Wait until a fact stands in the stack's record.
+        """Wait until the stack's record has a fact.
 
         Raises:
             EngineUnavailableError: The guard did not answer.
@@ -147,9 +147,9 @@ class Stack:
                 )
 
     def save_template(self, progress: Progress) -> bool:
-        """Keep the migrated database for later runs, and return whether that was possible.
+        """Keep the migrated database for later runs; return whether that was possible.
 
-        The server is stopped for it and waited for again.
+        The server is stopped for the copy, and awaited again.
         """
         self.line.say({"do": "snapshot", "name": "postgres", "template": self.request.template})
         deadline = time.monotonic() + _START_LIMIT_S
@@ -164,7 +164,7 @@ class Stack:
         self.line.close(guard_ends=False)
 
     def stop(self) -> list[str]:
-        """End the stack and wait for it; return what could not be removed."""
+        """End the stack and wait for its end; return what could not be removed."""
         self.line.say({"do": "stop"})
         deadline = time.monotonic() + _STOP_LIMIT_S
         try:
@@ -192,7 +192,7 @@ class Stack:
             raise LeftBehindError(f"teardown left behind: {', '.join(left)}", todo="testbay gc")
 
     def check(self, wait_s: float = 0.0, also: Sequence[int] = ()) -> None:
-        """Look for news from the guard; wait up to `wait_s` for them, or until a descriptor of `also` can be read.
+        """Look for news from the guard; wait up to `wait_s`, or until a descriptor of `also` is readable.
 
         Raises:
             NotReadyError: A dependency ended; its last log lines are the evidence.
@@ -210,14 +210,14 @@ class Stack:
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
     def _look(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """Read the guard's events. Bad news are kept for `check`: they may come together with an awaited event."""
+        """Read the guard's events. Bad news is kept for `check`: it may arrive together with an awaited event."""
         events = self.line.events(wait_s, also)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
         self._stopped = next((event for event in events if event["event"] == "stopped"), self._stopped)
         return events
 
     def await_started(self) -> dict[str, int]:
-        """Wait until every server process runs; return their ports, and note whether a template was used.
+        """Wait until every server process runs; return the ports, and note whether a template was used.
 
         Raises:
             BayError: The guard could not start one, and why.
@@ -266,7 +266,7 @@ def public(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def start(asked: Request, *, copies: Copies | None = None, progress: Progress = lambda _: None) -> Stack:
-    """Start a stack and wait until every dependency has answered a real question.
+    """Start a stack and wait until every dependency has answered a real query.
 
     Args:
         asked: What to start.
@@ -318,9 +318,9 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
 
 
 def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
-    """Join a running kept stack with this configuration; None when none runs.
+    """Join a running kept stack with this configuration; None if there is none.
 
-    With `any_key` any of this service and project; with `run` also one that another worker of that run started.
+    With `any_key` any stack of this service and project; with `run` also one that another worker of that run started.
     """
     for record in registry.living(asked.settings.stacks_dir):
         same = (record.get("service"), record.get("project")) == (asked.manifest.service, str(asked.project))

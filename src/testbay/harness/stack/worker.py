@@ -1,4 +1,4 @@
-"""The guard's worker: owns a running stack, obeys its callers, and tears the stack down."""
+"""The guard's worker: owns a running stack, serves its callers, and tears the stack down."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _MOST_UNAUTHENTICATED = 16
 
 
 def _engine(name: str) -> Engine:
-    """Make the engine, and import no other: a guard's start-up time is a number we publish."""
+    """Make the engine, importing only that one: the guard's start-up time is a published number."""
     if name == "compose":
         from testbay.harness.engines.compose import Compose
 
@@ -38,7 +38,7 @@ def failure(error: BayError) -> dict[str, Any]:
 
 
 def send(channel: socket.socket, event: dict[str, Any]) -> None:
-    """Send an event to a caller. One that is gone is not an error: the end of its lifeline tells it too."""
+    """Send an event to a caller. If the caller is gone, the end of its lifeline shows that, too."""
     try:
         channel.sendall(json.dumps(event).encode() + b"\n")
     except OSError:
@@ -46,7 +46,7 @@ def send(channel: socket.socket, event: dict[str, Any]) -> None:
 
 
 class Caller:
-    """One lifeline: its unread bytes, the processes whose end dismisses it, and all that was started for it."""
+    """One lifeline: its unread bytes, the processes whose end closes it, and everything started for it."""
 
     def __init__(self, watched: list[process.ProcessId]) -> None:
         self.unread = b""
@@ -57,7 +57,7 @@ class Caller:
 
 
 class Worker:
-    """Owns the running stack: one thread, one loop."""
+    """The owner of the running stack: one thread, one loop."""
 
     def __init__(self, plan: StackPlan, channel: socket.socket, lock: IO[bytes]) -> None:
         self._plan = plan
@@ -92,7 +92,7 @@ class Worker:
     def run(self, more: bytes) -> None:
         """Start the engine, serve until there is a reason to stop, then tear down.
 
-        `more` is what the first caller sent right after the plan.
+        `more` are the bytes that the first caller sent after the plan.
         """
         self._listen()
         try:
@@ -143,7 +143,7 @@ class Worker:
             send(channel, event)
 
     def _serve_or_fail(self) -> None:
-        """End the stack if its record cannot be written: the record would miss what starts from here on."""
+        """End the stack if its record cannot be written: the record would miss what starts from now on."""
         try:
             self._serve()
         except OSError as error:
@@ -180,7 +180,7 @@ class Worker:
         return ""
 
     def _disconnect(self, channel: socket.socket) -> None:
-        """End what a caller started when it is gone, whether or not the stack stays for others."""
+        """End what a departed caller had started, whether or not the stack stays for others."""
         self._selector.unregister(channel)
         caller = self._callers.pop(channel)
         channel.close()
@@ -192,13 +192,13 @@ class Worker:
             self._report_started()
 
     def _report_started(self) -> None:
-        """Record the processes that callers have started: the undertaker has to end them if this process is killed."""
+        """Record the processes that callers started: if this process is killed, the undertaker ends them."""
         callers = self._callers.values()
         sessions = [session for caller in callers for session in caller.sessions]
         self._report({"sessions": sessions, "marks": [mark for caller in callers for mark in caller.marks]})
 
     def _accept(self) -> None:
-        """Accept a connection, without waiting for its token; of too many such connections reject the oldest."""
+        """Accept a connection, without waiting for its token; of too many such connections drop the oldest."""
         channel, _ = self._listener.accept()
         channel.settimeout(0)
         self._unauthenticated.append(channel)
@@ -238,7 +238,7 @@ class Worker:
             self._handle(channel, data)
 
     def _handle(self, channel: socket.socket, data: bytes) -> None:
-        """Execute the command of every whole line; keep the rest for later."""
+        """Execute all complete commands; keep the rest for later."""
         caller = self._callers[channel]
         *lines, caller.unread = (caller.unread + data).split(b"\n")
         for line in lines:

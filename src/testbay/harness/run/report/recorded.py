@@ -1,4 +1,4 @@
-"""The model of a run's record as it is read back: each field is checked, masked, made printable and bounded."""
+"""The model of a run's record when it is read: each field is validated, masked, made printable and bounded."""
 
 import hashlib
 import shlex
@@ -30,7 +30,7 @@ Mask = Callable[[str], str]
 
 
 def _text(value: object, info: ValidationInfo) -> object:
-    """Validate a long text: mask it, then keep its end. Masking comes first, or half of a secret could remain."""
+    """Validate a long text: mask it, then keep its end. In the other order, half of a secret could remain."""
     if not isinstance(value, str):
         return value
     mask: Mask = (info.context or {}).get("mask", str)
@@ -42,7 +42,7 @@ def _text(value: object, info: ValidationInfo) -> object:
 
 
 def _line(value: object, info: ValidationInfo) -> object:
-    """Validate a name or a message: mask it and keep the beginning, on one line."""
+    """Validate a name or a message: mask it, and keep its beginning on one line."""
     if not isinstance(value, str):
         return value
     mask: Mask = (info.context or {}).get("mask", str)
@@ -51,7 +51,7 @@ def _line(value: object, info: ValidationInfo) -> object:
 
 
 def _id(value: object, info: ValidationInfo) -> object:
-    """Validate a test's id: like a line, but long ids that are cut stay different from each other."""
+    """Validate a test's id as a line; long ids stay distinct when they are cut."""
     line = _line(value, info)
     if not isinstance(value, str) or not isinstance(line, str) or len(value) <= _LINE_CHARACTERS:
         return line
@@ -66,7 +66,7 @@ Seconds = Annotated[float, AfterValidator(lambda value: min(max(0.0, value), 1e9
 
 
 class _Part(BaseModel):
-    """Base of all parts of a record: null counts as absent, and unknown fields are ignored."""
+    """Base of all parts of a record: null counts as absent, unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -77,7 +77,7 @@ class _Part(BaseModel):
 
 
 class RecordedDependency(_Part):
-    """A dependency as the server itself reported it."""
+    """A dependency, as the server itself reported it."""
 
     name: Line
     title: Line = ""
@@ -122,7 +122,7 @@ class RecordedFault(_Part):
 
 
 class Attempt(_Part):
-    """One attempt at a test, or its phase that failed; `start` is in seconds since 1970."""
+    """One attempt at a test, with the phase that decided it; `start` is in seconds since 1970."""
 
     id: Id
     outcome: Literal["passed", "failed", "skipped", "rerun"]
@@ -145,7 +145,7 @@ class Attempt(_Part):
 
     @property
     def evidence(self) -> list[tuple[str, str]]:
-        """The sections that explain the outcome: what the service raised, the traceback, then all others."""
+        """The sections that explain the outcome: the service's exception, the traceback, then all others."""
         found = [(title, text) for title, text in self.sections if text]
         raised = [one for one in found if one[0].startswith(RAISED)]
         trace = [("traceback", self.trace)] if self.trace else []
@@ -153,13 +153,13 @@ class Attempt(_Part):
 
     @property
     def whole_s(self) -> float:
-        """The seconds with setup and teardown."""
+        """The duration with setup and teardown."""
         return self.setup_s + self.duration_s + self.teardown_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """A test with the outcome of all its attempts."""
+    """A test, with all its attempts."""
 
     __test__ = False  # the name starts with "Test"; pytest must not collect it
     id: str
@@ -167,33 +167,33 @@ class Test:
 
     @cached_property
     def outcome(self) -> str:
-        """The outcome: failed if any phase failed, the teardown too, or if another attempt was due and did not come."""
+        """The outcome: failed if any phase failed, or if a rerun was due and did not happen."""
         outcomes = {attempt.outcome for attempt in self.attempts}
         return next((o for o in ("failed", "passed", "skipped") if o in outcomes), "failed")
 
     @property
     def flaky(self) -> bool:
-        """Return whether it failed, and passed when it was tried again."""
+        """Return whether the test failed, and passed on a rerun."""
         return self.outcome == "passed" and any(attempt.outcome == "rerun" for attempt in self.attempts)
 
     @property
     def failures(self) -> tuple[Attempt, ...]:
-        """The attempts that have something to explain."""
+        """The attempts with something to explain."""
         return tuple(attempt for attempt in self.attempts if attempt.outcome in ("failed", "rerun"))
 
     @property
     def last(self) -> Attempt:
-        """The attempt whose outcome counts: the last failed one of a failed test, else the last."""
+        """The decisive attempt: the last failed one of a failed test, else the last."""
         return (self.failures if self.outcome == "failed" else self.attempts)[-1]
 
     @property
     def reopen(self) -> str:
-        """The command that opens the test's kept state; empty when none was kept."""
+        """The command that opens the test's kept state; empty if none was kept."""
         return f"testbay open {shlex.quote(self.id)}" if any(attempt.kept for attempt in self.attempts) else ""
 
     @property
     def duration_s(self) -> float:
-        """The seconds of all attempts together."""
+        """The duration of all attempts together."""
         return sum(attempt.whole_s for attempt in self.attempts)
 
 
@@ -208,7 +208,7 @@ class CoveredFile(_Part):
 
 
 class RecordedRun(_Part):
-    """run.json; docs/reference/records.md says what each field means."""
+    """The content of run.json; docs/reference/records.md explains each field."""
 
     id: Line
     service: Line = ""
@@ -247,14 +247,14 @@ class RecordedRun(_Part):
 
     @cached_property
     def flaky(self) -> list[Test]:
-        """The tests that needed another attempt."""
+        """The tests that needed a rerun."""
         return [test for test in self.tests if test.flaky]
 
     @property
     def told(self) -> dict[str, str]:
         """The counts by outcome, in the words of pytest's last line; a flaky test counts as passed.
 
-        A run that pytest did not sum up, or that was merged, counts each test once.
+        If pytest printed no such line, or the run was merged, each test counts once.
         """
         counts = self.counts or {outcome: len(self.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
         counts = counts | {"passed": counts.get("passed", 0) + counts.get("flaky", 0)}
@@ -274,7 +274,7 @@ class RecordedRun(_Part):
 
     @property
     def starts(self) -> list[RecordedStep]:
-        """The start of each server, in seconds from the first server's; in a merged run from its own shard's."""
+        """The start of each server, in seconds from the first server's; in a merged run from the first of its shard."""
         begin = min((step.start_s for step in self.startup), default=0.0)
         return [
             step.model_copy(update={"start_s": 0.0 if self.shards else step.start_s - begin}) for step in self.startup
@@ -287,12 +287,12 @@ class RecordedRun(_Part):
 
     @property
     def length_s(self) -> float:
-        """The seconds that it took, as far as they were recorded."""
+        """The duration of the run, as far as it was recorded."""
         return self.duration_s or max((step.start_s + step.duration_s for step in self.steps), default=0.0)
 
     @property
     def good(self) -> bool:
-        """Return whether it was green."""
+        """Return whether the run was green."""
         return self.exit_code == 0
 
     @property

@@ -14,7 +14,7 @@ from testbay.harness.run.report.recorded import CoveredFile, Mask, RecordedRun
 
 
 def find(project: Path, asked: str | None) -> Path:
-    """Find a run's folder by its id or by a part that no other id has; the newest if `asked` is empty.
+    """Find a run's folder by its id, or by an unambiguous part of it; the newest if `asked` is empty.
 
     Raises:
         ManifestError: No run has that name, or more than one.
@@ -32,7 +32,7 @@ def find(project: Path, asked: str | None) -> Path:
 
 
 def read(folder: Path, mask: Mask = str) -> RecordedRun:
-    """The run in a folder.
+    """Read the run in a folder.
 
     Args:
         folder: Where its run.json is, and its coverage.json if there is one.

@@ -1,4 +1,4 @@
-"""A run as Markdown for GitHub's job summary: most useful first, escaped and bounded in size."""
+"""A run as Markdown for GitHub's job summary: most useful first, escaped and bounded."""
 
 import re
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ def markdown(run: RecordedRun) -> str:
 
 
 def annotate(run: RecordedRun, voice: Voice, prefix: Path) -> None:
-    """Pin each failure to the line that failed, where the output is GitHub's; `prefix` leads from its root to ours.
+    """Pin each failure to its line, in GitHub Actions; `prefix` is our root relative to the repository's.
 
-    A place outside of it, as in Python itself, has no page there: then it is said without a line.
+    A place outside of the repository, such as in Python itself, has no page there: it is named without a line.
     """
     for test in run.ended("failed"):
         file, line = test.last.location or ("", 0)

@@ -16,7 +16,7 @@ _WORST_FIRST = ("failed", "rerun", "skipped", "passed")
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A bar's begin and end, in percent; `kind` is its colour."""
+    """The begin and end of a bar, in percent; `kind` selects its colour."""
 
     left: float
     width: float
@@ -26,7 +26,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A named lane and what is in it; `note` stands at its end."""
+    """A named lane and its bars; `note` is shown at its end."""
 
     name: str
     note: str
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Rows over one axis; `limit` is where the budget ends, in percent."""
+    """Rows over one axis; `limit` marks the end of the budget, in percent."""
 
     rows: Sequence[Row]
     ticks: Sequence[tuple[float, str]]
@@ -43,7 +43,7 @@ class Chart:
 
 
 def startup(run: RecordedRun) -> Chart | None:
-    """Draw the time of each server's start, beside the budget for all of them."""
+    """Draw the start-up time of each server, beside the budget for all of them."""
     if not run.startup:
         return None
     budget = run.startup_budget_s
@@ -83,7 +83,7 @@ def whole_run(run: RecordedRun) -> Chart | None:
 
 
 def shards(run: RecordedRun) -> Chart | None:
-    """Draw the time of each shard."""
+    """Draw the duration of each shard."""
     span = max((shard.duration_s for shard in run.shards), default=0.0) * 1.01
     if not span:
         return None
@@ -124,7 +124,7 @@ def slowest(run: RecordedRun) -> Chart | None:
 def _lanes(run: RecordedRun) -> dict[str, list[tuple[float, Attempt]]]:
     """The attempts of each worker with their start, in seconds from the run's.
 
-    What ran at the same time has lanes of its own: a merged run has a gw0 of each shard.
+    Concurrent attempts have separate lanes: a merged run has a gw0 of each shard.
     """
     if run.started is None:
         return {}
@@ -151,9 +151,9 @@ def _lane_row(name: str, lane: list[tuple[float, Attempt]], span: float) -> Row:
 
 
 def _joined(bars: Iterable[Bar]) -> Iterable[Bar]:
-    """Join bars that a screen could not tell apart into one, in the colour of the worst outcome.
+    """Join neighbouring bars that a screen could not separate, in the colour of the worst outcome.
 
-    A long one stays on its own.
+    Long bars stay separate.
     """
     pending: list[Bar] = []
     for bar in bars:

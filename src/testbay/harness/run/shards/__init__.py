@@ -1,1 +1,1 @@
-"""A suite in several parts: which test falls to which, and the parts' reports made one again."""
+"""A suite in several parts: the split of its tests, and the merged reports."""

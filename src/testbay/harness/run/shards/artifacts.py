@@ -35,7 +35,7 @@ _Seconds = Annotated[float, Field(ge=0, le=10**7)]  # four months; a date can be
 
 
 class _Read(BaseModel):
-    """Base of all parts: unknown fields are carried along."""
+    """Base of all parts: unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -65,7 +65,7 @@ class Fact(_Read):
 
 
 class ShardStep(_Read):
-    """A step of the timeline, or how long a dependency took to start."""
+    """A step of the timeline, or the start-up of a dependency."""
 
     name: _Said
     start_s: _Seconds
@@ -123,7 +123,7 @@ class Artifact:
         return str(Shard(self.part.number, self.part.of))
 
     def seconds(self, step: str) -> float:
-        """The seconds of one step."""
+        """The duration of one step."""
         return sum(entry.duration_s for entry in self.run.steps if entry.name == step)
 
 
@@ -175,7 +175,7 @@ def _read(folder: Path) -> Artifact:
 
 
 def damaged(file: Path, why: str) -> TestsDidNotRunError:
-    """The error of a shard's file that cannot be used: without its content nothing is proven."""
+    """The error for a shard's unusable file: without its content nothing is proven."""
     return TestsDidNotRunError(
         f"{one_line(str(file))} cannot be used",
         why=one_line(why),

@@ -1,4 +1,4 @@
-"""The reports of all shards made one: JUnit and coverage."""
+"""Merging the reports of all shards: JUnit and coverage."""
 
 import sqlite3
 import xml.etree.ElementTree as ET
@@ -27,7 +27,7 @@ _MOST_NESTED = 8  # a property of a test case is at 5
 
 
 def junit(shards: Sequence[Artifact], folder: Path) -> None:
-    """One junit.xml with one suite, as pytest writes it.
+    """Write one junit.xml with one suite, as pytest does.
 
     Raises:
         TestsDidNotRunError: That of a shard is missing or damaged.
@@ -65,7 +65,7 @@ def _suites(file: Path) -> list[ET.Element]:
 
 
 def coverage(shards: Sequence[Artifact], manifest: Manifest, folder: Path) -> None:
-    """coverage.db, coverage.json and coverage.xml of all; paths become those of this checkout.
+    """Write coverage.db, coverage.json and coverage.xml of all shards, with paths as in this checkout.
 
     Raises:
         TestsDidNotRunError: The data of a shard is missing, damaged, or about files that are not the service's here.
@@ -122,7 +122,7 @@ def _add(total: "CoverageData", data: bytes, theirs: PurePosixPath, ours: Path) 
 
 
 def _below(root: PurePosixPath, name: str) -> PurePosixPath:
-    """The path below the measured folder; coverage.py takes a backslash for a separator."""
+    """The path below the measured folder; coverage.py accepts backslashes as separators."""
     path = PurePosixPath(name.replace("\\", "/"))
     if ".." in path.parts or not path.is_relative_to(root):
         raise ValueError(f"{name!r} is not in {root}, which was measured")

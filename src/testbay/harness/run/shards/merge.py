@@ -24,7 +24,7 @@ _TESTS_STEP = "Run the tests"
 
 
 def merge(folders: Sequence[Path], project: Path, settings: Settings, voice: Voice) -> int:
-    """One run for each service whose shards are in these folders; the first exit code that is not 0.
+    """Merge the shards in these folders into one run per service; return the first exit code other than 0.
 
     Raises:
         ManifestError: There is nothing to merge, or not a service of this project's.
@@ -59,7 +59,7 @@ def _refuse_a_mixture(shards: list[Artifact]) -> None:
 
 
 def _merge(run: Run, shards: list[Artifact]) -> int:
-    """Merge the shards that there are into the run's reports and record, also when the proof fails."""
+    """Merge the present shards into the run's reports and record, even if they are incomplete."""
     with run.voice.step(f"Merge {len(shards)} of {shards[0].part.of} shards of {run.manifest.service}"):
         problem = _problem(shards)
         try:
@@ -77,7 +77,7 @@ def _merge(run: Run, shards: list[Artifact]) -> int:
 
 
 def _problem(shards: list[Artifact]) -> TestsDidNotRunError | None:
-    """Find the first reason why these are not the whole collection, each test once."""
+    """Find the first reason why the shards are not the whole collection with each test once."""
     found = (_missing(shards), _empty(shards), *map(_died, shards), _different(shards), _twice(shards), _left(shards))
     return next(filter(None, found), None)
 
@@ -106,7 +106,7 @@ def _empty(shards: list[Artifact]) -> TestsDidNotRunError | None:
 
 
 def _died(shard: Artifact) -> TestsDidNotRunError | None:
-    """Find out whether a shard ended before all of its tests had."""
+    """Return an error if a shard ended before all of its tests had."""
     reported = {fact.id for fact in shard.run.tests}
     silent = [nodeid for nodeid in shard.run.planned if nodeid not in reported]
     ended = shard.run.exit_code is not None if shard.run.planned else shard.run.exit_code == 0
@@ -202,7 +202,7 @@ def _facts(shard: Artifact) -> list[dict[str, Any]]:
 
 
 def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
-    """Fill in the record as one run would have; times are relative to the first shard's start."""
+    """Fill in the record as one run would have it; times are relative to the first shard's start."""
     record, all_runs = run.record, [shard.run for shard in shards]
     record.started = _began(shards).isoformat()
     record.engine, record.engine_reason, record.llm = (
@@ -237,7 +237,7 @@ def _later(step: ShardStep, offset_s: float) -> dict[str, Any]:
 
 
 def _set_end(run: Run, shards: list[Artifact]) -> None:
-    """Set the run's end to the last shard's end: merging itself does not count."""
+    """Set the run's end to that of the last shard: merging itself does not count."""
     duration_s = max(_offset_s(shard, shards) + shard.run.duration_s for shard in shards)
     run.record.duration_s = round(duration_s, 4)
     run.record.finished = (_began(shards) + timedelta(seconds=duration_s)).isoformat()

@@ -1,4 +1,4 @@
-"""The split of tests into shards: as equal parts as the durations of earlier runs allow."""
+"""The split of tests into shards: as equal as the durations of earlier runs allow."""
 
 import hashlib
 import heapq
@@ -16,10 +16,10 @@ _MOST_SECONDS = 86400.0
 
 
 def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> list[list[str]]:
-    """Divide the ids into `count` parts: the longest test first, each to the part with the least to do.
+    """Divide the ids into `count` parts: the longest test first, each into the part with the shortest total.
 
-    A test without a duration counts as an average one. The order of the ids does not matter, so that shards which
-    collect in a different order (random order, failed first) still agree.
+    A test without a duration counts as an average one. The order of the ids does not matter, so that shards that
+    collect in different orders (random order, failed first) agree.
     """
     unique = set(ids)
     known = [durations[nodeid] for nodeid in unique if nodeid in durations]
@@ -36,7 +36,7 @@ def split(ids: Iterable[str], durations: Mapping[str, float], count: int) -> lis
 
 
 def read_durations(file: Path) -> dict[str, float]:
-    """Read the seconds of each test by its id.
+    """Read the duration of each test by its id.
 
     Raises:
         ValueError: The file cannot be read, or holds something else.
@@ -55,11 +55,11 @@ def _is_duration(value: object) -> bool:
 
 
 def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dict[str, float], list[str]]:
-    """Read the durations of earlier runs, and a line for each file of no use: of the file asked for, else of the runs
-    kept here, where a newer run counts more.
+    """Read durations of earlier runs, and a line for each unusable file.
 
-    A shard's own are left out: it may have ended while another of its kind was about to start, and both have to
-    split by the same durations.
+    They come from the file asked for, else from the runs kept here, where newer runs take precedence. Runs of single
+    shards are ignored: one may have ended while another of its kind was about to start, and both must split by the same
+    durations.
     """
     if asked:
         files = [Path(os.path.realpath(asked))]  # a link of one's own is fine
@@ -77,10 +77,10 @@ def find_durations(asked: Path | None, project: Path, service: str) -> tuple[dic
 
 
 def hand_down(file: Path, shard: Shard, durations: Mapping[str, float]) -> None:
-    """Write the plan that pytest splits by; the splitter adds the tests it collected."""
+    """Write the plan by which pytest splits; the splitter adds the collected tests."""
     file.write_text(json.dumps(shard._asdict() | {"durations": durations}), encoding="utf-8")
 
 
 def fingerprint(durations: Mapping[str, float]) -> str:
-    """A digest by which two shards can be told to have been split by the same durations."""
+    """A digest that shows whether two shards were split by the same durations."""
     return hashlib.sha256(json.dumps(durations, sort_keys=True).encode()).hexdigest()[:16]

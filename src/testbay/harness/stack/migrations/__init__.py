@@ -1,1 +1,1 @@
-"""Migrations: a folder of ordered SQL through psql, or the service's own command."""
+"""Migrations: a folder of ordered SQL files, applied by psql, or the service's own command."""

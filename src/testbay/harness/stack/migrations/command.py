@@ -1,4 +1,4 @@
-"""The command that the manifest names to migrate: it runs in a session that the guard owns."""
+"""Running the manifest's migrate command, in a session that the guard owns."""
 
 import os
 import re
@@ -23,9 +23,9 @@ _MADE_BY_TOOLS = ("__pycache__", "node_modules")
 
 
 def newest_change(root: Path) -> float:
-    """Date the last change in the service's folder (seconds since 1970), without the files that tools make there.
+    """The time of the newest change in the service's folder (seconds since 1970), ignoring files that tools write.
 
-    A file that rsync, tar or `cp -p` brings has its old time of change; when it came is told by the other one.
+    rsync, tar and `cp -p` preserve a file's modification time, so its change time counts as well.
     """
     newest = 0.0
     for folder, names, files in os.walk(root):
@@ -46,10 +46,10 @@ def run(
     *,
     values: Mapping[str, str] | None = None,
 ) -> str:
-    """Run the manifest's `migrate` command in the service's folder, in a session that `own` is told of.
+    """Run the manifest's `migrate` command in the service's folder; `own` is told its session.
 
-    `values` are what its placeholders stand for. Returns the error after which a psql among it went on, if one did:
-    its exit code does not tell.
+    `values` are those of its placeholders. Returns the error after which a psql in it continued, if one did: the exit
+    code does not show that.
 
     Raises:
         MigrationError: It could not be started, did not end, or failed; its last words are the evidence.
@@ -77,7 +77,7 @@ def run(
 
 
 def _passed(root: Path, environ: Mapping[str, str]) -> str:
-    """A remark on the project's own environment if testbay ignores it: it often has the missing program."""
+    """A note that testbay ignores the project's own environment, if it does: the missing program is often there."""
     folder = None if environment(root, environ) else without_pytest(root)
     return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
 

@@ -25,7 +25,7 @@ _MISSING_EXTENSION = re.compile(
 
 
 def lacking_extension(what: str, said: str) -> BayError | None:
-    """The error of a server without an extension that `what` asks for; None when something else was wrong."""
+    """The error for a missing extension that `what` needs; None if the failure has another reason."""
     lacking = _MISSING_EXTENSION.search(said)
     return _without_extension(what, lacking["name"] or lacking["file"], said) if lacking else None
 

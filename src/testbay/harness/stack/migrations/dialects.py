@@ -1,7 +1,8 @@
 """SQL migrations written for other tools: which files lead up, in which order, and which part of each.
 
-dbmate, goose, sql-migrate and their like keep both ways in one file between marker comments; Flyway, golang-migrate,
-yoyo and postgrator have a file for each way. What none of these rules can read is refused rather than applied wrongly.
+dbmate, goose, sql-migrate and the like keep both directions in one file between marker comments; Flyway,
+golang-migrate, yoyo and postgrator have one file per direction. What none of these rules can read is refused rather
+than applied wrongly.
 """
 
 import re
@@ -47,7 +48,7 @@ _DEPENDS = re.compile(r"(?im)^\s*--\s*depends:[ \t]*(.*)$")
 
 @dataclass(frozen=True, kw_only=True)
 class Upward:
-    """The part of a migration that leads up. Other lines are blank, so that a line keeps its number."""
+    """The upward part of a migration. Other lines are blank, so that line numbers stay right."""
 
     text: str
     cut_at: int  # the line where the way down begins; 0 without one
@@ -55,7 +56,7 @@ class Upward:
 
 
 def ordered(folder: Path) -> list[Path]:
-    """The migrations of a folder in the order in which their tool applies them; never a way down.
+    """The migrations of a folder, in the order in which their tool applies them; never a downward one.
 
     Raises:
         MigrationError: The folder holds no migration, or some that SQL alone does not bring about.
@@ -104,7 +105,7 @@ def _place(file: Path) -> tuple[bool, tuple[int, ...], str]:
 
 
 def _leads_back(name: str, names: set[str]) -> bool:
-    """Return whether a file leads back; `scale_down.sql` does only beside `scale_up.sql` or `scale.sql`."""
+    """Return whether a file leads down; `scale_down.sql` does so only beside `scale_up.sql` or `scale.sql`."""
     if _DOTTED_BACK.search(name) or re.match(r"U\d[\d._]*__", name):
         return True
     if not (back := _BACK.search(name)):
@@ -114,7 +115,7 @@ def _leads_back(name: str, names: set[str]) -> bool:
 
 
 def _other_layout(folder: Path) -> str:
-    """Advise on a folder that another tool has laid out."""
+    """Advise on a folder in the layout of another tool."""
     found: dict[str, Iterator[Path] | list[Path]] = {
         "alembic upgrade head": folder.glob("env.py"),
         "python manage.py migrate": folder.glob("[0-9]*_*.py"),
@@ -126,7 +127,7 @@ def _other_layout(folder: Path) -> str:
 
 
 def _refuse_code(folder: Path) -> None:
-    """Refuse migrations in another language: those would not run, and the run would still be green."""
+    """Refuse migrations in another language: they would not run, and the run would still be green."""
     code = sorted(file.name for file in folder.iterdir() if file.is_file() and _CODE.fullmatch(file.name))
     if code:
         raise MigrationError(
@@ -175,7 +176,7 @@ def _version(match: re.Match[str]) -> tuple[int, ...]:
 
 
 def _by_dependence(files: list[Path]) -> list[Path]:
-    """Order the files as before, except that what a file of yoyo's names in `-- depends:` comes before it."""
+    """Keep the order, except that files named in yoyo's `-- depends:` come first."""
     by_stem = {file.name.removesuffix(".sql"): file for file in files}
     before = {file: _depends(file) for file in files}
     if not any(before.values()):
@@ -205,7 +206,7 @@ def _text(file: Path) -> str:
 
 
 def upward(file: Path) -> Upward:
-    """Split off the part of a migration that is to be applied.
+    """Extract the upward part of a migration.
 
     Raises:
         MigrationError: The text depends on its tool, or it is not clear where the way down begins.
@@ -259,7 +260,7 @@ def _refuse_unreadable(file: Path, text: str) -> None:
 
 
 def _refuse_unclear(file: Path, marks: Sequence[_Mark]) -> None:
-    """Refuse a lone `-- down`: it may be a comment, and what follows it may be meant."""
+    """Refuse a lone `-- down`: it may be a comment, and then what follows should be applied."""
     if any(mark.way == "up" or mark.alone for mark in marks):
         return
     raise MigrationError(

@@ -1,4 +1,4 @@
-"""A folder of SQL migrations: which are to come, and one after the other through psql."""
+"""A folder of SQL migrations: finding the pending ones, and applying each through psql."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ READING = 3  # raised when files are read differently: a template made by the ol
 
 
 def missing_numbers(files: list[Path]) -> list[int]:
-    """Numbers left out of a plain 1, 2, 3 … sequence; time stamps are no such sequence."""
+    """The gaps in a plain sequence 1, 2, 3 …; timestamps are no such sequence."""
     numbers = sorted({dialects.number(file) for file in files})
     if len(numbers) < 2 or numbers[-1] > 9999 or numbers[-1] - numbers[0] > 2 * len(numbers):
         return []
@@ -25,13 +25,13 @@ def missing_numbers(files: list[Path]) -> list[int]:
 
 
 def digest(file: Path) -> str:
-    """Digest a migration, to tell a changed one from the one that was applied."""
+    """Digest a migration, to detect a change after it was applied."""
     with file.open("rb") as content:  # beside the scripts of an image there may be a dump of gigabytes
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
-    """The files a database does not have yet.
+    """The files that a database still lacks.
 
     Args:
         files: Every migration, in order.
@@ -105,7 +105,7 @@ _LOST = re.compile(r"connection to server (?:at .* failed: server closed the con
 
 
 def _failed(file: Path, said: str) -> BayError:
-    """The error for psql's words `psql:FILE:LINE: ERROR:  …`; FILE may be one that the migration includes."""
+    """Make the error from psql's `psql:FILE:LINE: ERROR: …`; FILE may be one that the migration includes."""
     place = complaints.first(said)
     if _LOST.search(said):
         return MigrationError(
