@@ -15,9 +15,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Log(NamedTuple):
-    """A log of which failed tests are shown their part. `databases` restricts PostgreSQL's log to those of a lease.
+    """A log of which failed tests show their part.
 
-    `tested` is the log of what is tested: an exception there may be why a test fails.
+    `databases` restricts PostgreSQL's log to those of a lease. `tested` marks the log of the service under test: an
+    exception there may be the reason why a test fails.
     """
 
     file: Path
@@ -38,7 +39,7 @@ class Window(NamedTuple):
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, printable; empty when it does not exist."""
+    """The last lines of a log, printable; empty if it does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - lines * _LINE_BYTES))
@@ -82,7 +83,7 @@ def _read(log: Path, start: int) -> tuple[list[str], int]:
 
 
 def _count_lines(log: int, start: int, end: int) -> int:
-    """Count lines without having more than a chunk of the log in memory."""
+    """Count lines, with only a chunk of the log in memory at a time."""
     count = 0
     while start < end and (chunk := os.pread(log, min(_CHUNK_BYTES, end - start), start)):
         count += chunk.count(b"\n")

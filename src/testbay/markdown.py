@@ -1,7 +1,7 @@
-"""GitHub's Markdown with untrusted text in it, which is shown and never interpreted.
+"""GitHub's Markdown around untrusted text, which is shown and never interpreted.
 
-Job summaries know entities: `plain`, `code`, `table`. In issues an entity does not keep a mention quiet, since GitHub
-looks for names in what was rendered: there a stranger's text stands in code (`issue_code`, `issue_fence`).
+Job summaries know entities: `plain`, `code`, `table`. In issues an entity does not silence a mention, since GitHub
+looks for names in the rendered text: there, untrusted text is always code (`issue_code`, `issue_fence`).
 """
 
 import re
@@ -27,7 +27,7 @@ def code(words: str, limit: int = 500) -> str:
 
 
 def fitting(parts: Iterable[str], room: int) -> Iterable[str]:
-    """Yield the parts that fit into `room` bytes, in their order."""
+    """Yield parts, in their order, as long as they fit into `room` bytes."""
     for part in parts:
         size = len(part.encode()) + 2
         if size <= room:
@@ -42,13 +42,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = LISTED
 
 
 def _shown(text: str, most: int) -> str:
-    """Show a text on one line, cut, with a mark for each character that is not printable or turns the line around."""
+    """Show a text on one line, cut, with a mark for each character that is unprintable or reverses the line."""
     shown = "".join(c if c.isprintable() else " " if c in "\t\r\n" else "\ufffd" for c in text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def issue_code(text: str, most: int = 200) -> str:
-    """Show code in a line of prose. A backtick, which would end it, becomes one that looks like it."""
+    """Show code in a line of prose. A backtick, which would end it, is replaced by a similar character."""
     return f"`{_shown(text, most).replace('`', _BACKTICK).strip() or ' '}`"
 
 
@@ -58,7 +58,7 @@ def issue_fence(lines: list[str]) -> str:
 
 
 def issue_title(text: str) -> str:
-    """Write an issue's title, which knows no code: the signs that call people or issues lose what follows."""
+    """Write an issue's title, where code is not available: signs that mention people or issues are defused."""
     return re.sub(r"([@#])", rf"\1{_JOINER}", _shown(text, 150)).replace("`", "'")
 
 

@@ -28,22 +28,22 @@ _BLANKS = b" \t\r\n\0"  # with the zero bytes go the second halves of UTF-16
 
 @functools.lru_cache(64)  # one text after the other is masked with the same few values
 def forms(value: str) -> frozenset[str]:
-    """List the forms that a reader, or a one-line program, turns back into the value, or into one of its lines.
+    """List the forms of a value that a reader, or a one-line program, could turn back into it or one of its lines.
 
-    As it is, in upper and lower case, reversed, as numbers, in base32, base64 and base85 (all alphabets, wherever it
-    stands in a longer text), quoted as URLs, JSON, XML and Python do it. A value or line that is too short has none.
+    As it is, in upper and lower case, reversed, as numbers, in base32, base64 and base85 (all alphabets, at any offset
+    in a longer text), quoted as in URLs, JSON, XML and Python. A value or line that is too short has none.
     """
     wholes = {value, value.strip(), *(line.strip() for line in value.splitlines())}
     return frozenset(form for whole in wholes if long_enough(whole) for form in _written(whole))
 
 
 def values_of(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """List the environment's values of secrets; a name with a star means every variable that it fits."""
+    """List the values of secrets in the environment; a name with a star matches several variables."""
     return [environ[name] for pattern in names for name in fnmatch.filter(environ, pattern) if environ[name]]
 
 
 def long_enough(value: str) -> bool:
-    """Return whether a value can be told from ordinary text: it has at least eight characters that are not blank."""
+    """Return whether a value differs from ordinary text: it has at least eight non-blank characters."""
     return len("".join(value.split())) >= SHORTEST
 
 
@@ -60,7 +60,7 @@ def _written(text: str) -> Iterator[str]:
 
 
 def _digits(raw: bytes) -> Iterator[str]:
-    """Each byte as a number: as URLs, programs, JSON, HTML, mails and dumps write one, hex digits in both cases."""
+    """Write each byte as a number, as URLs, programs, JSON, HTML, mails and dumps do, hex digits in both cases."""
     for digits in (raw.hex(), raw.hex().upper()):
         yield digits
         pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
@@ -73,7 +73,7 @@ def _digits(raw: bytes) -> Iterator[str]:
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """Encode in base 64 at each offset in a group of three bytes, without characters that depend on neighbours."""
+    """Encode in base64 at each offset in a group of three bytes, without characters that depend on neighbours."""
     for offset in range(3):
         first, last = -(-offset * 8 // 6), (offset + len(raw)) * 8 // 6
         encoded = base64.b64encode(bytes(offset) + raw)[first:last].decode()
@@ -82,7 +82,7 @@ def _base64(raw: bytes) -> Iterator[str]:
 
 
 def _base32(raw: bytes) -> Iterator[str]:
-    """Encode in base 32, by groups of five bytes."""
+    """Encode in base32, by groups of five bytes."""
     for offset in range(5):
         first, last = -(-offset * 8 // 5), (offset + len(raw)) * 8 // 5
         for encode in (base64.b32encode, base64.b32hexencode):
@@ -123,7 +123,7 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
 def masked(text: str, values: Iterable[str]) -> str:
     """Replace every form of the values in a text by `***`; where two overlap, both are replaced.
 
-    Also for what pytest leaves of a value when it shortens it: `'its first characters...and its last'`.
+    This includes values that pytest shortened: `'its first characters...and its last'`.
     """
     found = _all_forms(values)
     whole = [span for form in found for span in _places(text, form)]
@@ -148,7 +148,7 @@ def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
 
 
 def _shortened(text: str, found: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Find what pytest left of a form when it shortened it to `beginning...end`."""
+    """Find what pytest leaves of a form when it shortens it to `beginning...end`."""
     for at, after in _places(text, _DOTS):
         before, behind = text[max(0, at - _TELLING) : at], text[after : after + _TELLING]
         for form in found:
@@ -165,7 +165,7 @@ def _overlap(one: str, other: str) -> int:
 
 
 def masked_cut(text: str, values: Iterable[str]) -> str:
-    """Mask a text that may have been cut before: also the beginning of a value, as much of it as is there."""
+    """Mask a text that may have been cut: also a value's beginning at its end."""
     values = sorted(values, key=len, reverse=True)
     text = masked(text, values)
     for value in values:
@@ -174,9 +174,9 @@ def masked_cut(text: str, values: Iterable[str]) -> str:
 
 
 def _without_beginning(text: str, value: str) -> str:
-    """Remove the beginning of the value, as much as stands there, wherever its first characters do.
+    """Remove the beginning of the value, as much as stands there, wherever its first characters occur.
 
-    The scheme of an address is not secret: `postgres` would be taken out of every message about the role of that name.
+    The scheme of an address is no secret: else `postgres` would vanish from messages about the role of that name.
     """
     scheme = _SCHEME.match(value)
     head = value[: SHORTEST + (scheme.end() if scheme else 0)]
@@ -205,8 +205,8 @@ class Scan:
     def finds(self, file: Path) -> bool:
         """Return whether the file holds a form of a value, also inside of gzip and zip.
 
-        It is read piece by piece, whatever its size. One that unpacks to more than 4 GiB counts as holding a value:
-        nothing vouches for it.
+        The file is read in pieces, whatever its size. One that unpacks to more than 4 GiB counts as holding a value: it
+        cannot be vouched for.
 
         Raises:
             OSError: The file cannot be read.

@@ -22,7 +22,7 @@ _lost: list[OSError] = []  # why standard output cannot be written any more; wha
 
 
 def open_closed_streams() -> None:
-    """Open closed standard streams on /dev/null: the next file to be opened would take their numbers."""
+    """Open closed standard streams on /dev/null: otherwise the next opened files would get their numbers."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             sink = os.open(os.devnull, os.O_RDWR)
@@ -36,7 +36,7 @@ def open_closed_streams() -> None:
 
 
 def farewell(code: int) -> int:
-    """Return the exit code for a command that ends with `code`; report on standard error that output was lost."""
+    """Return the exit code for a command that ends with `code`; report lost output on standard error."""
     if not _lost:
         return code
     error = FilesError(
@@ -50,7 +50,7 @@ def farewell(code: int) -> int:
 
 
 def disarmed(text: str) -> str:
-    """Break the commands in a text that GitHub's runner would execute: `::name::` and `##[name]`."""
+    """Defuse the commands in a text that GitHub's runner would execute: `::name::` and `##[name]`."""
     return _COMMAND.sub(r"\1 ", text).replace("##[", "## [")
 
 
@@ -68,11 +68,11 @@ class Voice:
 
     @property
     def is_watched(self) -> bool:
-        """Whether the stream is a terminal that shows live output."""
+        """Return whether the stream is a terminal that shows live output."""
         return self._live
 
     def say(self, text: str = "") -> None:
-        """Print lines. Whatever their origin, neither a terminal nor GitHub's runner executes anything in them."""
+        """Print lines. Nothing in them is interpreted by a terminal or by GitHub's runner, whatever their origin."""
         self._print(self._tame(text))
 
     def _print(self, text: str) -> None:
@@ -101,7 +101,7 @@ class Voice:
         self.say(f"    {text}")
 
     def progress(self, text: str) -> None:
-        """Show what the caller waits for right now: a line that replaces itself, on a terminal only."""
+        """Show what the caller is waiting for, in a line that replaces itself; only on a terminal."""
         if not self._live:
             return
         self._clear()
@@ -131,7 +131,7 @@ class Voice:
 
     @contextmanager
     def fenced(self) -> Iterator[None]:
-        """Have GitHub's runner ignore commands in what other programs print during the block."""
+        """Have GitHub's runner ignore commands in the output of other programs during a block."""
         if not self._github:
             yield
             return
@@ -157,7 +157,7 @@ class Voice:
         self.annotate(error.what, title=type(error).__name__)
 
     def mask(self, value: str) -> None:
-        """Have GitHub Actions show *** for this value, and for each of its lines, in all that it logs from here on."""
+        """Have GitHub Actions replace this value, and each of its lines, by *** in everything it logs from now on."""
         if self._github:
             self._clear()
             self._stream.flush()
@@ -166,7 +166,7 @@ class Voice:
             self._stream.buffer.flush()
 
     def annotate(self, message: str, *, title: str, file: str = "", line: int = 0) -> None:
-        """Pin an error to a line of a file, or to the run; only in GitHub Actions, which shows ten of a step."""
+        """Pin an error to a line of a file, or to the run, in GitHub Actions, which shows ten per step."""
         if not self._github or self._annotations == _ANNOTATIONS:
             return
         self._annotations += 1
@@ -183,7 +183,7 @@ def _spelled(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    """Escape a message as the runner unescapes it: an annotation is one line."""
+    """Escape a message for an annotation, which is one line; the runner unescapes it."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -193,7 +193,7 @@ def _property(text: str) -> str:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Replace a file in one step: a link in its place is not followed, and a full disk leaves no half of it.
+    """Replace a file atomically: a link in its place is not followed, and a full disk leaves no partial file.
 
     Raises:
         OSError: It cannot be written.
@@ -209,7 +209,7 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def records_of(project: Path, kind: str) -> Path:
-    """Make and return the folder of a project's records of one kind, in `.testbay`, which other users cannot read.
+    """Return the folder of a project's records of one kind, in `.testbay`, which other users cannot read; make it.
 
     Raises:
         OSError: It cannot be written, another user made it, or it is a link, which a repository can hold: the oldest
@@ -228,9 +228,9 @@ def records_of(project: Path, kind: str) -> Path:
 
 
 def append_summary(text: str, target: Path) -> str:
-    """Add Markdown to the step's summary; returns why it was not added, or nothing.
+    """Add Markdown to the step's summary; return the reason if it was not added.
 
-    Several services may write to one file, and above a size GitHub shows none of it: what would be too much is cut.
+    Several services may write to one file, and above a size limit GitHub shows nothing: the text is cut to fit.
     """
     try:
         size = target.stat().st_size if target.exists() else 0

@@ -8,10 +8,10 @@ _TRIES = 500
 
 
 def hold(preferred: int, *, fixed: bool, name: str) -> tuple[int, socket.socket]:
-    """Find a free port from `preferred` on; return it with a lock that keeps other stacks away while it is open.
+    """Find a free port from `preferred` on; return it with an open lock that keeps other stacks away.
 
-    That is the UDP port of the same number: taken in one step, seen by all users and checkouts, given back by the
-    kernel however we end, and no server of ours wants it.
+    The lock is the UDP port of the same number: taken in one step, visible to all users and checkouts, freed by the
+    kernel however we end, and not needed by any server of ours.
 
     Raises:
         EngineUnavailableError: `fixed` and in use, or none is free.
@@ -39,7 +39,7 @@ def _lock(port: int) -> socket.socket | None:
 
 
 def taken(name: str, port: int, who: str) -> EngineUnavailableError:
-    """The error of a fixed port that is in use."""
+    """The error for a fixed port that is in use."""
     return EngineUnavailableError(
         f"{name}: port {port}, which the manifest asks for, is taken",
         why=f"held by {who}",
@@ -48,7 +48,7 @@ def taken(name: str, port: int, who: str) -> EngineUnavailableError:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nothing listens there on any loopback address: `localhost` may mean ::1 first."""
+    """Return whether nothing listens on any loopback address of the port: `localhost` may mean ::1 first."""
     return _bindable(socket.AF_INET, "127.0.0.1", port) and (
         _bindable(socket.AF_INET6, "::1", port) or not _bindable(socket.AF_INET6, "::1", 0)
     )

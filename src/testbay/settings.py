@@ -17,7 +17,7 @@ MOST_SHARDS = 256  # as many jobs as a matrix of GitHub Actions has
 
 
 class Shard(NamedTuple):
-    """The part of a suite to run: number `number` (from 1) of `of`; written 2/4."""
+    """A part of a suite: number `number` (from 1) of `of`, written as 2/4."""
 
     number: int
     of: int
@@ -28,7 +28,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of a call. Units stand in the names; `environ` is the caller's whole environment."""
+    """The settings of a call. Units are in the names; `environ` is the caller's whole environment."""
 
     engine: str = "auto"
     cache_dir: Path
@@ -52,7 +52,7 @@ class Settings:
         return self.cache_dir / "stacks"
 
     def path_in_workspace(self, folder: Path) -> Path:
-        """A folder relative to the checkout's root, as GitHub names files; empty outside GitHub Actions."""
+        """A folder relative to the checkout's root, as GitHub names files; empty outside of GitHub Actions."""
         root = Path(self.environ.get("GITHUB_WORKSPACE") or folder)
         return folder.relative_to(root) if folder.is_relative_to(root) else Path()
 
@@ -66,7 +66,7 @@ def load(
     durations: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings for this call; what is given here is a flag.
+    """Load the settings of this call; the arguments are command-line options.
 
     Raises:
         ManifestError: A value is not one of those allowed.
@@ -103,10 +103,10 @@ def load(
 
 
 def cache_dir(env: Mapping[str, str]) -> Path:
-    """The cache folder, as an absolute path whatever it was made from: the guard works in another folder.
+    """The cache folder as an absolute path: the guard works in another folder.
 
-    A user without a home folder, or with one that cannot be written, as in many containers, has a folder of temporary
-    files instead: one that belongs to another user is refused like any other.
+    A user without a writable home folder, as in many containers, gets a folder of temporary files; one that belongs to
+    another user is refused, as always.
 
     Raises:
         ManifestError: TESTBAY_CACHE_DIR names the home folder of a user who is not there.
@@ -126,7 +126,7 @@ def cache_dir(env: Mapping[str, str]) -> Path:
 
 
 def _in_home(env: Mapping[str, str]) -> Path | None:
-    """The usual cache folder; None where it could not be made."""
+    """The usual cache folder; None if it could not be made."""
     try:
         home = Path(env["HOME"]) if env.get("HOME") else Path.home()
     except RuntimeError:  # a user without an entry in /etc/passwd
@@ -181,7 +181,7 @@ def _llm(env: Mapping[str, str]) -> str:
 
 @contextmanager
 def without(prefix: str) -> Iterator[None]:
-    """Hide the variables with a prefix during a block, for a library that always reads them."""
+    """Hide the variables with a prefix during a block, from a library that always reads them."""
     taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
     try:
         yield

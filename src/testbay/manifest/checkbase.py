@@ -1,4 +1,4 @@
-"""The common part of all kinds of check: id, phases, how often and how long it is asked."""
+"""The part common to all kinds of check: id, phases, interval and attempts."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ class Table(BaseModel):
 
 
 class CheckBase(Table):
-    """The keys of every kind of check. `every` is the time from one round of `testbay watch` to the next."""
+    """The keys of every kind of check. `every` is the interval at which `testbay watch` asks it."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     phases: list[Phase] = []
@@ -37,7 +37,7 @@ class CheckBase(Table):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """The check's phases: those of the manifest, else all with a running service; with `without`, pre-merge."""
+        """The check's phases: the manifest's, else all with a running service; with `without` only pre-merge."""
         return self.phases or (["pre-merge"] if self.without else SERVED)
 
     @model_validator(mode="after")
@@ -50,17 +50,17 @@ class CheckBase(Table):
 
 
 def refuse(why: str) -> None:
-    """Raise ValueError if there is a reason to."""
+    """Raise ValueError with the reason, if there is one."""
     if why:
         raise ValueError(why)
 
 
 def check_names(rules: list[str], known: Iterable[str]) -> None:
-    """Raise ValueError if a condition speaks of a name that it cannot have."""
+    """Raise ValueError if a condition uses a name that it cannot have."""
     for rule in rules:
         refuse(parse.unknown(parse.condition(rule), known))
 
 
 def check_placeholders(sent: Any, known: list[str]) -> None:
-    """Raise ValueError if a placeholder can never be filled."""
+    """Raise ValueError if a placeholder can never be filled in."""
     refuse(placeholders.unknown(sent, ["run.id", *known]))

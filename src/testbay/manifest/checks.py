@@ -86,7 +86,7 @@ class WebSocketCheck(CheckBase):
 
 
 class EnvCheck(CheckBase):
-    """A check of variables: that they are set and have a shape, in the file `source` or in the environment."""
+    """A check of variables in the file `source` or in the environment: that they are set and well-formed."""
 
     kind: Literal["env"]
     attempts: int = Field(default=1, ge=1, le=10)
@@ -98,7 +98,7 @@ class EnvCheck(CheckBase):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """The phases: before a deploy."""
+        """The phases: by default before a deploy."""
         return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ class ContainerCheck(CheckBase):
 
     @property
     def asked_in(self) -> list[Phase]:
-        """The phases: before a deploy."""
+        """The phases: by default before a deploy."""
         return self.phases or ["pre-deploy"]
 
     @model_validator(mode="after")
@@ -151,7 +151,7 @@ class Step(Exchange):
         return [*self.capture, *self.capture_secret]
 
     def check(self, known: list[str]) -> None:
-        """Raise ValueError unless the step is consistent and uses known names only."""
+        """Raise ValueError unless the step is consistent and uses only known names."""
         if bool(self.method) == bool(self.websocket):
             raise ValueError(f"one of {', '.join(METHODS)}, websocket")
         if self.method and not self.expect:
@@ -208,7 +208,7 @@ KINDS: dict[str, type[CheckBase]] = {
 
 
 class Defaults(Table):
-    """The defaults of checks of all kinds."""
+    """The defaults for checks of all kinds."""
 
     timeout: Duration | None = None
     attempts: int | None = Field(default=None, ge=1, le=10)
@@ -217,7 +217,7 @@ class Defaults(Table):
 
 
 class CheckTables(Table):
-    """The part of a manifest that is about checks."""
+    """The tables of a manifest that concern checks."""
 
     defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
     target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}

@@ -15,7 +15,7 @@ def python_of(folder: Path) -> Path:
 
 
 def installer(python: Path) -> str:
-    """The command that installs packages for a Python: an environment that uv made has no pip of its own."""
+    """The command that installs packages for a Python: uv's environments have no pip of their own."""
     folder = python.parent.parent
     has_pip = any(folder.glob("lib/python3*/site-packages/pip"))
     is_uvs = any(line.startswith("uv =") for line in _settings(folder))
@@ -24,14 +24,14 @@ def installer(python: Path) -> str:
 
 
 def is_of_a_tool(python: Path) -> bool:
-    """Return whether uv or pipx made an environment for one command, which is no place for a project's packages."""
+    """Return whether uv or pipx made an environment for a single tool: a project's packages do not belong there."""
     return any((python.parent.parent / name).is_file() for name in ("uv-receipt.toml", "pipx_metadata.json"))
 
 
 def adding(extra: str) -> str:
-    """The command that adds an extra to the testbay that is running.
+    """The command that adds an extra to the running testbay.
 
-    It names this environment: in another one pip would look for testbay on an index, where it is not.
+    It names this environment: elsewhere pip would look for testbay on an index, where it is not.
     """
     return f"{installer(Path(sys.executable))} 'testbay[{extra}]'"
 
@@ -46,7 +46,7 @@ def _settings(folder: Path) -> list[str]:
 def environment(root: Path, environ: Mapping[str, str]) -> tuple[Path, str] | None:
     """The Python program of a project's environment, and where it was named; None without one.
 
-    An environment that no variable names has to have pytest: another one was not made for the tests.
+    An environment that no variable names must have pytest: otherwise it was not made for the tests.
     """
     # conda activates its base in every shell, which says nothing about this project.
     conda = environ.get("CONDA_PREFIX") if environ.get("CONDA_DEFAULT_ENV", "base") != "base" else None
@@ -66,7 +66,7 @@ def _has_pytest(folder: Path) -> bool:
 
 
 def _usual(root: Path) -> Iterator[Path]:
-    """The environments under the usual names, the nearest one first."""
+    """The environments under the usual names, nearest first."""
     named = (folder / name for folder in _folders(root) for name in _USUAL)
     yield from (folder for folder in named if python_of(folder).is_file())
 

@@ -33,7 +33,7 @@ class Exchange(Table):
 
     @property
     def method(self) -> str:
-        """The HTTP method in small letters; empty for none."""
+        """The HTTP method in lower case; empty if the table has none."""
         return next((name for name in METHODS if getattr(self, name) is not None), "")
 
     @property
@@ -43,7 +43,7 @@ class Exchange(Table):
 
     @property
     def has_json(self) -> bool:
-        """Return whether the table has a JSON body, also when that is null."""
+        """Return whether the table has a JSON body; it may be null."""
         return "body" in self.model_fields_set
 
     @model_validator(mode="after")
@@ -58,12 +58,12 @@ class Exchange(Table):
 
     @property
     def sent(self) -> list[Any]:
-        """All parts that placeholders may stand in."""
+        """Everything in which placeholders may occur."""
         return [self.path, self.body, self.form, self.files, self.headers]
 
 
 class Message(Table):
-    """Sends a text or a table, or waits for a message; with `until`, for the first that meets the conditions."""
+    """A text or a table to send, or a message to wait for; with `until`, the first one that meets the conditions."""
 
     send: Any = None
     recv: Duration | None = None

@@ -12,7 +12,7 @@ OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.Che
 
 
 def _fault(error: ValidationError) -> Any:
-    """Choose the error to report: a misspelt key before the key that is missing because of it."""
+    """Choose the error to report: a misspelt key rather than the key that is missing because of it."""
     return min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
@@ -33,7 +33,7 @@ def explain(error: ValidationError) -> str:
 
 
 def of_check(error: ValidationError, table: dict[str, Any]) -> str:
-    """Name the check that the error is about, so that a reader does not count checks by hand."""
+    """Name the check of an error, so that no one has to count checks."""
     match _fault(error)["loc"]:
         case ("check", int(number), *_) if isinstance(table["check"][number], dict):
             name = table["check"][number].get("id")
@@ -42,7 +42,7 @@ def of_check(error: ValidationError, table: dict[str, Any]) -> str:
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys valid where an unknown one stood."""
+    """The valid keys at the place of an unknown one."""
     models: list[Any] = [Manifest]
     if location[0] in OF_CHECKS:
         from testbay.manifest import checks
@@ -59,7 +59,7 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _models(annotation: Any) -> list[Any]:
-    """Every table that a key may hold."""
+    """All tables that a key may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models(inner)]

@@ -1,4 +1,4 @@
-"""The values of the keys of checks: durations, conditions, percentages, each refused when it is read."""
+"""The values of check keys: durations, conditions, percentages; invalid ones are refused when they are read."""
 
 import re
 from typing import Annotated, Any

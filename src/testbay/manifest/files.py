@@ -1,4 +1,4 @@
-"""The files of manifests, and their tables as written. Light on imports: each pytest session asks for them."""
+"""Finding manifest files, and their raw tables. Light on imports: each pytest session starts here."""
 
 import tomllib
 from pathlib import Path
@@ -19,7 +19,7 @@ def manifest_file(folder: Path) -> Path | None:
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """The table of a manifest, not yet judged.
+    """The table of a manifest, not yet validated.
 
     Raises:
         ManifestError: Not TOML, or not a table.
@@ -35,7 +35,7 @@ def read_table(file: Path) -> dict[str, Any]:
 
 
 def _speaks_of_testbay(file: Path) -> bool:
-    """Return whether a pyproject.toml mentions testbay; others are not parsed, as they may be templates."""
+    """Return whether a pyproject.toml mentions testbay; others may be templates, and are not parsed."""
     try:
         return b"testbay" in file.read_bytes()
     except OSError:

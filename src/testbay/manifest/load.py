@@ -34,7 +34,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def _checks(table: dict[str, Any]) -> dict[str, Any]:
-    """Validate the tables about checks, and return them as models; empty when there are none."""
+    """Validate the tables about checks, and return their models; empty if there are none."""
     found = {name: table[name] for name in faults.OF_CHECKS if name in table}
     if not found:
         return {}

@@ -12,22 +12,22 @@ GROUP = "testbay.dependencies"  # the entry points by which a package brings a d
 
 
 def names() -> tuple[str, ...]:
-    """Every dependency that is installed here, the built-in ones first; no package is imported for it."""
+    """Every dependency that is installed here, the built-in ones first; no package is imported for this."""
     return (*BUILT_IN, *sorted({point.name for point in metadata.entry_points(group=GROUP)} - set(BUILT_IN)))
 
 
 def are_built_in(several: Iterable[str]) -> bool:
-    """Return whether testbay itself brings all of those dependencies."""
+    """Return whether testbay itself provides all of these dependencies."""
     return all(name in BUILT_IN for name in several)
 
 
 def is_known(name: str) -> bool:
-    """Return whether a dependency of that name is installed; a built-in one costs no look at the installed packages."""
+    """Return whether a dependency is installed; for a built-in one, installed packages are not searched."""
     return name in BUILT_IN or name in names()
 
 
 def room(name: str) -> str:
-    """The dependency that is meant by a name: `redis` and `valkey` are the one that testbay calls `dragonfly`.
+    """The dependency for a name in the manifest: `redis` and `valkey` mean testbay's `dragonfly`.
 
     Raises:
         ManifestError: No dependency of that name is installed.

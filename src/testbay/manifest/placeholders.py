@@ -1,6 +1,6 @@
-"""`{name}` in what a check sends: known when the manifest is read, filled in when it is sent.
+"""`{name}` in what a check sends: checked when the manifest is read, filled in when it is sent.
 
-Doubled braces are left alone, and so is what is not a name: `{{ input.name }}` and `{"a": 1}` go out as they are.
+Doubled braces and braces around anything but a name are left alone: `{{ input.name }}` and `{"a": 1}` stay.
 """
 
 import re
@@ -25,7 +25,7 @@ def names_in(value: Any) -> set[str]:
 
 
 def unknown(value: Any, known: Iterable[str]) -> str:
-    """Say why a placeholder can never be filled; empty when each can."""
+    """Say why a placeholder can never be filled in; empty if each can."""
     for name in sorted(names_in(value) - set(known)):
         if not name.startswith(SECRET):
             said = ", ".join([*(f"{{{name}}}" for name in sorted(known)), "{secret.NAME}"])
@@ -34,7 +34,7 @@ def unknown(value: Any, known: Iterable[str]) -> str:
 
 
 def filled(value: Any, of: Callable[[str], Any]) -> Any:
-    """Replace every name in a value. A text that is only a name becomes the value itself, with its type."""
+    """Replace every name in a value. A text that consists of one name becomes the value itself, with its type."""
     if isinstance(value, str):
         whole = _NAME.fullmatch(value)
         return of(whole[1]) if whole else _NAME.sub(lambda found: str(of(found[1])), value)
@@ -54,7 +54,7 @@ def filled_path(path: str, of: Callable[[str], Any]) -> str:
 
 
 def with_environment(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Replace every `${NAME}` by the environment's value; also return the names that are absent or empty there."""
+    """Replace every `${NAME}` by the environment's value; also return the absent or empty names."""
     absent = [name for name in variables(text) if not environ.get(name, "").strip()]
     return _VARIABLE.sub(lambda found: environ.get(found[1], "").strip(), text), absent
 

@@ -1,4 +1,4 @@
-"""The tables of checks other than HTTP: TCP ports, certificates, DNS names, heartbeats, database servers."""
+"""The check tables other than HTTP: TCP ports, certificates, DNS names, heartbeats, database servers."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class _Probe(CheckBase):
 
 
 class TcpCheck(_Probe):
-    """A port that takes a connection; with `send`, or a condition on `text`, also what it says."""
+    """A check that a port accepts connections; with `send`, or a condition on `text`, also of what it answers."""
 
     kind: Literal["tcp"]
     connect: str = Field(pattern=HOST_PORT)
@@ -61,7 +61,7 @@ class TcpCheck(_Probe):
 
 
 class TlsCheck(_Probe):
-    """A certificate: its chain and its name are checked as a browser does, and what `expect` says of it."""
+    """A check of a certificate: chain and name as a browser verifies them, and the conditions in `expect`."""
 
     kind: Literal["tls"]
     connect: str = Field(pattern=HOST_PORT)
@@ -75,7 +75,7 @@ class TlsCheck(_Probe):
 
 
 class DnsCheck(_Probe):
-    """The check of a name, at the resolver of the system or at `server`."""
+    """A check of a DNS name, at the system's resolver or at `server`."""
 
     kind: Literal["dns"]
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")
@@ -90,9 +90,10 @@ class DnsCheck(_Probe):
 
 
 class HeartbeatCheck(_Probe):
-    """A job that calls in: at `/beat/ID/TOKEN` of the live page, with `/start`, `/fail` or `/log` behind it.
+    """A check of a job that calls in: at `/beat/ID/TOKEN` of the live page, plus `/start`, `/fail` or `/log`.
 
-    It is late when it did not end well `within` so long; with `takes`, also when it began and did not end in that time.
+    The job is late if it has not succeeded for the time `within`; with `takes`, also if it started and has not ended
+    within that time.
     """
 
     kind: Literal["heartbeat"]
@@ -112,7 +113,7 @@ class HeartbeatCheck(_Probe):
 
 
 class PostgresCheck(_Probe):
-    """A login and a query in a read-only transaction; conditions on its first `value`, its first `row`, and `rows`."""
+    """A login and a query in a read-only transaction; conditions use its first `value`, its first `row`, and `rows`."""
 
     kind: Literal["postgres"]
     url: str = Field(pattern=ADDRESS)
@@ -126,7 +127,7 @@ class PostgresCheck(_Probe):
 
 
 class RedisCheck(_Probe):
-    """A login and a command; one that may change something needs `writes`."""
+    """A login and a command; a command that may change data needs `writes`."""
 
     kind: Literal["redis"]
     url: str = Field(pattern=ADDRESS)
@@ -142,7 +143,7 @@ class RedisCheck(_Probe):
 
 
 class NatsCheck(_Probe):
-    """A login, and a round trip to the server; with `request`, an answer on that subject, which needs `writes`."""
+    """A login and a round trip to the server; with `request`, which needs `writes`, an answer on that subject."""
 
     kind: Literal["nats"]
     url: str = Field(pattern=ADDRESS)

@@ -1,4 +1,4 @@
-"""The services of a project: where a project begins, which folders are services, and which one is meant."""
+"""The services of a project: where the project begins, which folders are services, and which one is meant."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _NOT_SERVICES = ("node_modules", "site-packages", "tests", "test", "venv", "buil
 
 
 def find_project(start: Path) -> Path:
-    """The folder that holds the project: the nearest one upwards with a compose file or services/, else a git root.
+    """The project's folder: the nearest one upwards with a compose file or services/, else a git root.
 
     Raises:
         ManifestError: None was found up to the root of the file system.
@@ -41,12 +41,12 @@ def find_project(start: Path) -> Path:
 
 
 def _has_services(folder: Path) -> bool:
-    """Return whether a folder `services` may hold services: many a package of Python has modules of that name."""
+    """Return whether a folder `services` can hold services: many Python packages have modules of that name."""
     return folder.is_dir() and not (folder / "__init__.py").is_file()
 
 
 def repository(project: Path) -> Path:
-    """The root of the git repository around a project; the project's own folder without one."""
+    """The root of the git repository around a project; without one, the project's own folder."""
     real = project.resolve()
     return next((folder for folder in (real, *real.parents) if (folder / ".git").exists()), real)
 
@@ -80,7 +80,7 @@ def _usual(project: Path) -> list[Path]:
 
 
 def _elsewhere(project: Path) -> Iterator[Path]:
-    """Folders of the project, and those in them, without what tools make and without tests."""
+    """The project's folders and theirs, except those of tools and tests."""
     for pattern in ("*/", "*/*/"):
         for folder in sorted(project.glob(pattern)):
             if not any(part.startswith(".") or part in _NOT_SERVICES for part in folder.relative_to(project).parts):
@@ -106,7 +106,7 @@ def compose_files(manifest: "Manifest", project: Path, environ: Mapping[str, str
 
 
 def find_service(name: str | None, project: Path, here: Path | None = None) -> "Manifest":
-    """The manifest of a service by name; without one, of the service `here` belongs to, else of the only one.
+    """The manifest of a service by name; without a name, of the service around `here`, else of the only one.
 
     Raises:
         ManifestError: Unknown, or several and none named.

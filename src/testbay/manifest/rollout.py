@@ -1,4 +1,4 @@
-"""Deployment platforms: how a manifest names them, and the state of a deploy that they report."""
+"""Deployment platforms: how a manifest names them, and the deployment state that they report."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _Id = Annotated[str, Field(pattern=r"^([\w-]{1,100}|\$\{\w+\})$")]
 
 
 class Deployment(BaseModel):
-    """The source of deploys: the environment of that name, in GitHub's deployments."""
+    """A source of deployments: GitHub's deployments to the environment of that name."""
 
     model_config = STRICT
 
@@ -31,10 +31,10 @@ class Railway(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """The state of a target's deploy, as the platform tells it.
+    """The state of a target's deployment according to its platform.
 
-    `expected` should answer; it is empty where that is unknown, and `said` is why. The commits in `under_way` are on
-    their way there, and may answer already. `lost` is why the expected one never will.
+    `expected` should be running; it is empty if unknown, with the reason in `said`. The commits `under_way` are being
+    deployed, and may be running already. `lost` is the reason why the expected one never will be.
     """
 
     expected: str

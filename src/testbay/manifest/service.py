@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 def _command(text: str) -> str:
-    """A command line that splits into words."""
+    """Validate a command line: it must split into words."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -33,7 +33,7 @@ def _command(text: str) -> str:
 
 
 def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
-    """Rename a table's keys to testbay's names for dependencies: `redis` and `valkey` are `dragonfly`."""
+    """Rename a table's keys to testbay's names of dependencies: `redis` and `valkey` become `dragonfly`."""
     for name in table:
         if not dependencies.is_known(dependencies.ALIASES.get(name, name)):
             raise ValueError(f"{name!r} is not a dependency{nearest(name, dependencies.names())}")
@@ -44,7 +44,7 @@ def _by_dependency(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variables(table: dict[str, Any]) -> dict[str, Any]:
-    """Variables that a program can be started with."""
+    """Validate variables with which a program can be started."""
     for name, value in table.items():
         if not name or "=" in name or "\0" in f"{name}{value}":
             raise ValueError(f"{name!r} cannot be a variable: a name has no =, and neither part has a NUL")
@@ -52,7 +52,7 @@ def _variables(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text_or_false(value: object) -> object:
-    """A variable's value, or false for one that is not to be exported."""
+    """Validate a variable's value, or false for one that is not to be exported."""
     if value is False or isinstance(value, str):
         return value
     raise ValueError("Input should be a valid string, or false to export no such variable")
@@ -131,7 +131,7 @@ class Manifest(_Strict):
 
     @property
     def mapped(self) -> dict[str, TextOrFalse]:
-        """Return every variable that is exported beside the usual ones, with its value; `env` comes first."""
+        """The variables exported besides the usual ones, with their values; `env` takes precedence."""
         return conventions.mapped(self.exports) | self.env
 
     @field_validator("needs")
@@ -188,12 +188,12 @@ class Manifest(_Strict):
         return self
 
     def secrets_set(self, environ: Mapping[str, str]) -> dict[str, bool]:
-        """Map each secret to whether the environment has it; `APP_*` counts if one variable fits."""
+        """Map each secret to whether the environment has it; for `APP_*`, whether it has any such variable."""
         return {name: any(environ[one] for one in fnmatch.filter(environ, name)) for name in self.secrets}
 
     @property
     def tests_dir(self) -> Path | None:
-        """The folder of the integration tests; None where pytest finds them: by its `testpaths`, else from here on."""
+        """The folder of the integration tests; None if pytest finds them, by its `testpaths` or from the root."""
         if self.tests is not None:
             return self.root / self.tests
         own, shared = (self.root / name for name in TESTS)
@@ -203,5 +203,5 @@ class Manifest(_Strict):
 
     @property
     def source_dir(self) -> Path:
-        """The folder that coverage measures: `source`, else the service's src/, else its folder."""
+        """The folder measured by coverage: `source`, else the service's src/, else its folder."""
         return self.root / self.source if self.source else next(p for p in (self.root / "src", self.root) if p.is_dir())

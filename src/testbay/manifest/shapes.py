@@ -1,4 +1,4 @@
-"""Shapes of variables, such as `int 1..65535` or `postgres-url`. Messages never contain a part of the value."""
+"""Shapes of variables, such as `int 1..65535` or `postgres-url`. Messages never contain any part of a value."""
 
 import ipaddress
 import re
@@ -68,7 +68,10 @@ def _host(value: str) -> str:
 
 
 def _url(schemes: tuple[str, ...], value: str) -> str:
-    """Several hosts may share a URL, as a driver may its scheme: postgresql+asyncpg://user:password@a,b:5433/name."""
+    """Validate a database URL.
+
+    Hosts may be several, and the scheme may name a driver: postgresql+asyncpg://user:password@a,b:5433/name.
+    """
     scheme, found, rest = value.partition("://")
     if not found or scheme.partition("+")[0].lower() not in schemes:
         return f"it does not begin with {' or '.join(f'{known}://' for known in schemes)}"
@@ -90,7 +93,7 @@ def _host_and_port(text: str) -> str:
 
 
 def _nats_url(value: str) -> str:
-    """A cluster is several URLs."""
+    """Validate NATS URLs; a cluster has several."""
     return next(filter(None, (_url(_SCHEMES["nats-url"], one.strip()) for one in value.split(","))), "")
 
 

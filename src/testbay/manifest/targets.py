@@ -10,7 +10,7 @@ from testbay.manifest.rollout import Deployment, Railway
 
 
 class Live(Table):
-    """The request that tells which commit answers: `expect` compares it with `expected_sha`."""
+    """The request that tells which commit is running: `expect` compares it with `expected_sha`."""
 
     url: str = Field(pattern="^/")
     expect: Condition

@@ -1,4 +1,4 @@
-"""`[watch]` of a manifest: when an outage counts, who is told of it, and when people may sleep."""
+"""The table `[watch]`: when an outage counts, whom to notify, and when to be quiet."""
 
 import datetime as dt
 import re
@@ -41,9 +41,9 @@ Zone = Annotated[str, AfterValidator(_zone)]
 
 
 class Channel(Table):
-    """Somebody to tell, by an address that comes from the environment: it is a key to the channel.
+    """A recipient of messages, by an address from the environment, as the address is a secret.
 
-    `quiet` are the hours in which nothing is sent there; what happened in them is sent when they end.
+    In the hours of `quiet` nothing is sent there; what happened is sent when they end.
     """
 
     url: str = Field(pattern=VARIABLE)
@@ -80,12 +80,12 @@ class Maintenance(Table):
 
 
 class Watching(Table):
-    """The rules by which `testbay watch` judges and tells.
+    """The rules by which `testbay watch` judges outages and notifies.
 
-    An outage counts after so many failed rounds in a row, and is over after so many good ones. `again` is how often
-    people are reminded of one that goes on. `keep` is how long every round is kept; sums are kept for years.
-    `alive` is an address of yours that the watcher calls each minute: who watches the watcher. `look` is how often the
-    platform that deploys is asked whether a build is on its way.
+    An outage counts after so many failed rounds in a row, and is over after so many good ones. `again` is the interval
+    of reminders. `keep` is how long every round is kept; sums are kept for years. `alive` is an address that the
+    watcher calls each minute: it watches the watcher. `look` is how often the deployment platform is asked for new
+    builds.
     """
 
     after: int = Field(default=3, ge=1, le=100)

@@ -1,1 +1,1 @@
-"""Checks as tests: the only room that knows both wings."""
+"""Checks as tests: the only package that imports both wings."""

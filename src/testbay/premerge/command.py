@@ -1,4 +1,4 @@
-"""`testbay check --phase pre-merge`: the checks asked of the service on a lease, as pytest items."""
+"""`testbay check --phase pre-merge`: the manifest's checks as pytest items, against the service on a lease."""
 
 import sys
 
@@ -12,7 +12,7 @@ from testbay.production.checks.report import Report, from_json
 
 
 def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
-    """Run pytest with an item for each check; without a service to start no report is written, the exit code tells.
+    """Run pytest with an item for each check; return the exit code. If the service cannot start, there is no report.
 
     Raises:
         ManifestError: An unknown check, none for this phase, or an option that only a deployment has.

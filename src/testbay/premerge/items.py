@@ -1,4 +1,4 @@
-"""Checks as pytest items: one for each, against the service on a lease of its own. Only there when it is asked for."""
+"""Checks as pytest items, each against the service on its own lease. Loaded only on request."""
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -54,7 +54,7 @@ def shared_service(testbay: Leases) -> "Iterator[Service]":
 
 
 class CheckItems:
-    """Makes items of the manifest's checks, and a report of what they found.
+    """Makes items of the manifest's checks, and a report of their results.
 
     Args:
         report: Where it goes.
@@ -77,14 +77,14 @@ class CheckItems:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, "Outcome[pytest.TestReport]", None]:
-        """Attach the finding to pytest's own report, also on the way from a worker to its controller."""
+        """Attach the finding to pytest's own report, which a worker also sends to its controller."""
         outcome = yield
         found = [vars(result) for result in item.stash.get(_FOUND, [])]
         if outcome.get_result().when == "call":
             vars(outcome.get_result()).update(testbay_found=found)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take over a check's results; a check whose service did not start gets the verdict `error`."""
+        """Record a check's results; a check whose service did not start gets the verdict `error`."""
         found = getattr(report, "testbay_found", [])
         self._found += [Result(**facts) for facts in found]
         if report.failed and not found:
@@ -93,7 +93,7 @@ class CheckItems:
             self._found.append(Result(check=name, kind="service", verdict="error", said=said, attempts=0))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Leave the report to the process that started pytest; a worker leaves it to its controller."""
+        """Write the report, except in a worker, which leaves it to its controller."""
         if hasattr(session.config, "workerinput"):
             return
         report = Report(
@@ -121,7 +121,7 @@ class CheckFile(pytest.File):
 
 
 def _asks(check: Check, manifest: Manifest) -> Callable[..., None]:
-    """The test function of a check."""
+    """The test function for a check."""
 
     def judge(request: pytest.FixtureRequest, target: Target | None) -> None:
         plan = runner.Plan(

@@ -1,6 +1,6 @@
-"""Other processes: start them so that they end with us, identify them despite reused pids, end them.
+"""Other processes: starting them so that they end with us, identifying them despite reused pids, ending them.
 
-Kept light on imports: the guard starts through here and its start-up time is a number we publish.
+Light on imports: the guard starts through here, and its start-up time is a published number.
 """
 
 from testbay.process.identity import (

@@ -15,7 +15,7 @@ _PLAIN = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 
 
 class ProcessId(NamedTuple):
-    """The identity of a process: its pid and start time, which no later process with that pid shares."""
+    """The identity of a process: its pid and start time, which no later process shares."""
 
     pid: int
     started: str
@@ -26,7 +26,7 @@ class ProcessId(NamedTuple):
 
 
 def identify(pid: int) -> ProcessId:
-    """The identity of a running process; `started` is empty when absent."""
+    """Identify a running process; `started` is empty if it does not exist."""
     return ProcessId(pid, _start_time(pid))
 
 
@@ -51,7 +51,7 @@ def _stat_fields(pid: int) -> list[str]:
 
 
 def is_root() -> bool:
-    """Return whether we run as root, which PostgreSQL refuses to."""
+    """Return whether we run as root, as which PostgreSQL refuses to run."""
     return os.geteuid() == 0
 
 
@@ -71,10 +71,10 @@ def descendants(pid: int) -> list[ProcessId]:
 
 
 def session_of(leader: ProcessId) -> list[ProcessId]:
-    """List the processes of the session that one led, also when the leader is gone.
+    """List the processes of the session that a process led, also after its end.
 
-    A session's number is not given to another process while anybody is in it; when its number now belongs to a
-    process that started at another time, the session is long gone and that process is a stranger.
+    A session's id is not reused while anyone is in it. If a process with that pid started at another time, the session
+    ended long ago, and that process is unrelated.
     """
     now = identify(leader.pid)
     return in_session(leader.pid) if now.started in ("", leader.started) else []
@@ -94,7 +94,7 @@ def _session(pid: int) -> int:
 
 
 def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience_s: float = 1.0) -> list[ProcessId]:
-    """Signal each, wait, then SIGKILL what remains.
+    """Signal each process, wait, then SIGKILL the remaining ones.
 
     Returns:
         Those that outlived even that (in an uninterruptible call, or not ours to kill).
@@ -106,7 +106,7 @@ def end(processes: Iterable[ProcessId], *, first: int = signal.SIGTERM, patience
 
 
 def signal_each(processes: Iterable[ProcessId], number: int) -> list[ProcessId]:
-    """Signal those that still run, and return them."""
+    """Signal the processes that still run, and return them."""
     living = [p for p in processes if p.alive()]
     for process in living:
         try:
@@ -125,12 +125,12 @@ def _wait_gone(processes: list[ProcessId], patience_s: float) -> list[ProcessId]
 
 @cache
 def callers() -> list[ProcessId]:
-    """List our chain of parents that only exists to run us, as it was when first asked: make, and shells with a script.
+    """List the ancestors that exist only to run us, as of the first call: make, and shells with a script.
 
-    An interactive shell, an editor or a CI agent is not part of it: its end does not stop us. Nor is a script that
-    has started us in the background, or in a session of our own (`setsid`): it may return long before us. In the
-    background its shell has us ignore Ctrl-C, or with `set -m` gives us a process group of our own. Bash before
-    5.3 has only the subshell of `( … ) &` ignore it, which ends with us.
+    Interactive shells, editors and CI agents do not count: their end does not stop us. Nor do scripts that started us
+    in the background, or in a session of our own (`setsid`): they may return long before us. A shell's background job
+    ignores Ctrl-C or, with `set -m`, has its own process group. Before 5.3, bash lets only the subshell of `( … ) &`
+    ignore it, which ends with us.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         return []

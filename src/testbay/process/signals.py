@@ -1,4 +1,4 @@
-"""Signals to this process: turned into one error, ignored for a moment, or handed on to a command."""
+"""Signals to this process: raised as one error, ignored for a moment, or passed on to a command."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ from testbay.process.starting import Child, spawn
 
 @contextmanager
 def run_in_place(argv: Sequence[str], *, env: Mapping[str, str], patience_s: float = 60.0) -> Iterator[int]:
-    """Run a command as if it stood in our place: our terminal, our signals, its exit code (128 + signal).
+    """Run a command as if in our place: our terminal, our signals, its exit code (128 + signal).
 
-    A signal that we get is handed on; a command that has not ended `patience_s` after the first one is ended. In the
-    block it has ended, and what must be done then is not interrupted.
+    Signals are passed on; a command that has not ended `patience_s` after the first one is ended. When the block begins
+    the command has ended, and the block is not interrupted.
 
     Raises:
         OSError: It could not be started.
@@ -58,7 +58,7 @@ def _in_foreground() -> bool:
 
 
 def signal_name(number: int) -> str:
-    """The name of a signal, such as `SIGKILL`, or its number where it has no name."""
+    """The name of a signal, such as `SIGKILL`; its number if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -66,7 +66,7 @@ def signal_name(number: int) -> str:
 
 
 def ended_by(number: int) -> str:
-    """Describe the end by a signal; for SIGKILL with its likely reason."""
+    """Describe the end by a signal; for SIGKILL with the likely reason."""
     why = " (out of memory, or killed by hand)" if number == signal.SIGKILL else ""
     return f"ended by {signal_name(number)}{why}"
 
@@ -75,8 +75,8 @@ def ended_by(number: int) -> str:
 def signals_as_errors() -> Iterator[None]:
     """Raise InterruptedRunError on Ctrl-C, SIGTERM and a closed terminal, so that every teardown runs.
 
-    The error may be raised in the middle of anything, also in a library's callback that wraps or swallows it. Whatever
-    came of it there, it leaves this context as what it is.
+    The error may be raised anywhere, also in a library's callback that wraps or swallows it. In any case it leaves this
+    context unchanged.
     """
     received: list[int] = []
 
@@ -120,14 +120,14 @@ def signals_between_callbacks(call_soon: Callable[..., object]) -> Iterator[None
 
 
 def ending_signals() -> list[signal.Signals]:
-    """List the signals that end a command. nohup ignores SIGHUP, which stays so; an ignored SIGINT is a shell's `&`."""
+    """List the signals that end a command. Under nohup SIGHUP stays ignored; a shell's `&` ignores only SIGINT."""
     lasting = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM, *[signal.SIGHUP] * (not lasting)]
 
 
 @contextmanager
 def ctrl_c_without_a_traceback() -> Iterator[None]:
-    """Let Ctrl-C end this process at once, as long as it has nothing to undo: while it imports its modules."""
+    """Let Ctrl-C end this process at once while it has nothing to undo: during its imports."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # a shell's `&` ignores it, which stays so
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -139,9 +139,9 @@ def ctrl_c_without_a_traceback() -> Iterator[None]:
 
 @contextmanager
 def ctrl_c_for_the_command() -> Iterator[None]:
-    """Leave Ctrl-C at a terminal to the command that runs there: psql drops a line, a debugger comes back.
+    """Leave Ctrl-C at a terminal to the running command: psql drops a line, a debugger comes back.
 
-    The terminal sends it to both. A SIGINT that comes from elsewhere interrupts us as before.
+    The terminal sends it to both. A SIGINT from elsewhere still interrupts us.
     """
     before = signal.getsignal(signal.SIGINT)
 
@@ -158,7 +158,7 @@ def ctrl_c_for_the_command() -> Iterator[None]:
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """Ignore signals for the moment in which an interruption would leave something behind."""
+    """Ignore signals while an interruption would leave something behind."""
     with _handlers(signal.SIG_IGN):
         yield
 

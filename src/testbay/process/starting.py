@@ -1,4 +1,4 @@
-"""Starting other processes so that they end with this one. No other module of testbay spawns."""
+"""Starting other processes so that they end with this one. No other module of testbay spawns processes."""
 
 import ctypes
 import errno
@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None  # loaded before an
 
 
 class Completed(NamedTuple):
-    """The end of a command: exit code (negative: the signal), standard output and standard error as text."""
+    """A command's result: exit code (negative: the signal), standard output and standard error as text."""
 
     code: int
     out: str
@@ -34,7 +34,7 @@ def die_with_parent(death_signal: int) -> None:
 
 
 def rename(name: str) -> None:
-    """Give this process a name that `ps` and `top` show (at most 15 characters)."""
+    """Set this process's name in `ps` and `top` (at most 15 characters)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
@@ -43,7 +43,7 @@ Child = subprocess.Popen[bytes]
 
 
 def fork() -> int:
-    """Split this (single-threaded) process in two: 0 in the child, the child's pid in the parent."""
+    """Fork this (single-threaded) process: return 0 in the child, the child's pid in the parent."""
     return os.fork()
 
 
@@ -101,7 +101,7 @@ def spawn(
 def _reaped(
     argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None
 ) -> list[str]:
-    """Put the reaper before a command; a command that cannot run is refused here, as without the reaper."""
+    """Put the reaper before a command; a command that cannot run is refused here, as it is without the reaper."""
     words = [os.fspath(word) for word in argv]
     path = None if env is None else env.get("PATH", os.defpath)
     named = words[0] if os.sep in words[0] else (shutil.which(words[0], path=path) or "")
@@ -120,7 +120,7 @@ def run(
     cwd: str | os.PathLike[str] | None = None,
     timeout_s: float | None = 60,
 ) -> Completed:
-    """Run a command to its end and keep what it said; no standard input, undecodable bytes replaced.
+    """Run a command to completion and return its output; standard input is empty, undecodable bytes are replaced.
 
     Raises:
         subprocess.TimeoutExpired: It did not end in time; it has been killed.

@@ -1,1 +1,1 @@
-"""The second wing, after the merge: checks of a deployed service, their history, incidents, status page and metrics."""
+"""The second wing, after the merge: checks of a deployed service, their history, incidents, status page, metrics."""

@@ -10,7 +10,7 @@ METRICS = ("prometheus_client",)
 
 
 def demand(command: str, modules: tuple[str, ...]) -> None:
-    """Make sure that the packages a command imports are installed.
+    """Refuse a command if a package that it imports is not installed.
 
     Raises:
         EngineUnavailableError: One of the modules cannot be imported.

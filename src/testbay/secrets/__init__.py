@@ -1,1 +1,1 @@
-"""Secrets: from where they are kept into one child process, and out of everything that is written."""
+"""Secrets: fetched from their store for one child process, and kept out of everything that is written."""

@@ -26,7 +26,7 @@ _CLOCK_S = 2.0  # a file system's clock may lag behind ours
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A variable and where its value is from. The value is in no `repr`."""
+    """A variable and the source of its value, which does not appear in `repr`."""
 
     name: str
     origin: str
@@ -94,9 +94,9 @@ def execute(
     masks: Voice,
     from_env: bool,
 ) -> int:
-    """Run a command with the service's secrets; returns its exit code (128 + signal when one ended it).
+    """Run a command with the service's secrets; return its exit code (128 + signal if one ended it).
 
-    `masks` speaks where the CI listens.
+    `masks` prints where the CI reads commands.
 
     Raises:
         SecretMissingError: They cannot be had; the command was not started.

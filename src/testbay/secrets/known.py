@@ -13,9 +13,9 @@ _OURS = ("GITHUB_TOKEN", "PUSHGATEWAY_PASSWORD", "RAILWAY_API_TOKEN", "RAILWAY_T
 
 
 def of(start: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Make a function that masks the environment's secrets of the project that contains `start`.
+    """Make a function that masks the environment's secrets of the project around `start`.
 
-    Those of each of its services, as a report of one may show what another one said; and our own credentials.
+    Secrets of all its services, as the report of one may quote another, and our own credentials.
 
     Raises:
         ManifestError: A manifest cannot be used: then it is unknown what is secret.

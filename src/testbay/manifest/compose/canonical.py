@@ -1,4 +1,4 @@
-"""Converting a service's short spellings to the long ones that `docker compose config` prints."""
+"""Expanding a service's short spellings to the long ones that `docker compose config` prints."""
 
 import contextlib
 import ipaddress
@@ -32,11 +32,11 @@ _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 class MisshapenError(ValueError):
-    """A value has a type or form that its key does not take."""
+    """A value has a type or form that its key does not accept."""
 
 
 def canonical(service: dict[str, Any]) -> dict[str, Any]:
-    """A service with every short spelling written out. Idempotent.
+    """Return a service with every short spelling expanded. Idempotent.
 
     Raises:
         MisshapenError: A value is not what its key takes.

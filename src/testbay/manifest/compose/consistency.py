@@ -6,11 +6,11 @@ from testbay.errors import ManifestError
 
 
 class IncompleteError(ManifestError):
-    """A service lacks what another file, that this one is laid over, may define."""
+    """A service lacks something that the file below this layer may define."""
 
 
 def misfit(name: str, service: dict[str, Any], model: dict[str, Any]) -> ManifestError | None:
-    """The error of a service that uses something undefined, or depends on itself; None if it is consistent."""
+    """The error for a service that uses something undefined, or depends on itself; None if it is consistent."""
     where = f"services.{name}"
     if not service.get("image") and not service.get("build") and not service.get("provider"):
         return IncompleteError(

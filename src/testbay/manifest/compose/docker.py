@@ -23,14 +23,14 @@ _PLUGIN_FOLDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ComposeAnswer:
-    """Compose's answer: the model or its refusal; neither when it did not answer."""
+    """Compose's answer: the model or its refusal; neither if it did not answer."""
 
     model: dict[str, Any] | None = None
     refusal: str = ""
 
 
 def program(environ: Mapping[str, str]) -> Path | None:
-    """The program of the plugin `docker compose`; None where it is not installed."""
+    """The program of the plugin `docker compose`; None if it is not installed."""
     home = environ.get("HOME", "")
     own = environ.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
     folders = [*([Path(own) / "cli-plugins", *_extra(Path(own))] if own else []), *map(Path, _PLUGIN_FOLDERS)]
@@ -39,7 +39,7 @@ def program(environ: Mapping[str, str]) -> Path | None:
 
 
 def _extra(config: Path) -> list[Path]:
-    """The folders that Docker's configuration adds, as Docker Desktop does."""
+    """The plugin folders in Docker's configuration, which Docker Desktop adds."""
     try:
         folders = json.loads((config / "config.json").read_text(encoding="utf-8")).get("cliPluginsExtraDirs")
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""A compose file as a tree: YAML read as Compose reads it, with the place of each text and its `!reset` marks."""
+"""A compose file as a tree: YAML parsed as Compose does, with the position of each text and its `!reset` tags."""
 
 import math
 import re
@@ -30,25 +30,25 @@ _TEXT_TAGS = ("!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:binary")
 
 
 class Written(str):
-    """A text of a file, with its place in it."""
+    """A text from a file, with its position."""
 
     __slots__ = ("__dict__",)
     place: tuple[Path, int]
 
 
 class Reset:
-    """The mark `!reset`: removes what earlier files say about the key."""
+    """A value tagged `!reset`: removes the key that earlier files set."""
 
 
 class Replaced:
-    """The mark `!override`: replaces what earlier files say about the key."""
+    """A value tagged `!override`: replaces the key's value of earlier files."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class _Strict(yaml.SafeLoader):
-    """A loader whose composer alone is used: it makes nodes and leaves their meaning to us."""
+    """A loader of which only the composer is used: it makes nodes, and we interpret them."""
 
 
 def parse(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,7 @@ def _refusal(path: Path, why: str) -> ManifestError:
 
 
 class _Tree:
-    """Converts YAML nodes to values. Aliases repeat nodes, so their number is bounded, not only the file's size."""
+    """Converts YAML nodes to values. The number of values is bounded, as aliases repeat nodes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -89,7 +89,7 @@ class _Tree:
         self._open: set[int] = set()
 
     def value(self, node: yaml.Node) -> Any:
-        """A value with its marks."""
+        """Convert a node, and keep its tag."""
         self._nodes += 1
         if self._nodes > _LIMIT_NODES:
             said = f"{self._path}: aliases make more than {_LIMIT_NODES} entries"
@@ -150,7 +150,7 @@ def _is_merge(node: yaml.Node) -> bool:
 
 
 def _implicit(node: yaml.ScalarNode) -> bool:
-    """A plain scalar that was given no tag by hand: the composer's resolver chose `str` for it."""
+    """Return whether a plain scalar has no explicit tag: the composer's resolver chose `str` for it."""
     return node.tag == "tag:yaml.org,2002:str" and not node.style
 
 

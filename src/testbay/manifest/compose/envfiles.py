@@ -12,14 +12,13 @@ _MEANING = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 class EnvFileError(ValueError):
-    """A line of an env file cannot be read; the text begins with its number."""
+    """A line of an env file cannot be parsed; the message begins with its number."""
 
 
 def parse_env(text: str, lookup: Lookup) -> dict[str, str]:
-    """Read the assignments of an env file in their order.
+    """Parse the assignments of an env file in order. A bare `NAME` takes the value that `lookup` has.
 
-    A bare `NAME` passes on what `lookup` has. Values in no or in double quotes may use variables: those of `lookup`,
-    then those assigned further up.
+    Unquoted and double-quoted values may use variables: those of `lookup`, then those assigned above.
 
     Raises:
         EnvFileError: A line is not an assignment, or a variable it demands has no value.
@@ -49,7 +48,7 @@ def parse_env(text: str, lookup: Lookup) -> dict[str, str]:
 
 
 def parse_raw(text: str) -> dict[str, str]:
-    """Read `format: raw`: one NAME=value a line, nothing in it is special.
+    """Parse `format: raw`: one NAME=value per line, without special characters.
 
     Raises:
         EnvFileError: A line has no `=`.

@@ -1,4 +1,4 @@
-"""Filling in variables in a whole file. A text that cannot be filled in only stops runs that need its service."""
+"""Interpolating variables in a whole file. A value that cannot be filled in stops only runs that need its service."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,14 +30,14 @@ class Filled(str):
 
 
 class Unset(str):
-    """Stands for a value that cannot be filled in; `problem` is the error for a run that needs it."""
+    """A placeholder for a value that cannot be filled in; `problem` is the error for a run that needs it."""
 
     __slots__ = ("__dict__",)
     problem: ManifestError
 
     @classmethod
     def of(cls, problem: ManifestError) -> "Unset":
-        """Make one in the place of a value."""
+        """Make a placeholder for a value."""
         made = cls("")
         made.problem = problem
         return made
@@ -64,7 +64,7 @@ def blanks_in(value: Any) -> Iterator[str]:
 
 
 def fill(value: Any, variables: Variables, path: tuple[str, ...] = ()) -> Any:
-    """A tree with every `$NAME` filled in, and texts made numbers and booleans where Compose does that."""
+    """Fill in every `$NAME` in a tree, and convert texts to numbers and booleans where Compose does."""
     if isinstance(value, dict):
         return {key: fill(item, variables, (*path, key)) for key, item in value.items()}
     if isinstance(value, list):

@@ -19,11 +19,11 @@ _MOST_READS = 2_000
 
 
 class UnboundedError(ManifestError):
-    """The files are too large, or expand to too much; Compose itself might never finish with them."""
+    """The files are too large, or expand too far; Compose itself might never finish with them."""
 
 
 class Files:
-    """Reads each file once, and keeps the contents for a digest of all that was read."""
+    """Reads each file once, and keeps the contents for a digest of everything that was read."""
 
     def __init__(self) -> None:
         self._contents: dict[Path, bytes | None] = {}
@@ -31,7 +31,7 @@ class Files:
         self.has_devices = False
 
     def read(self, path: Path) -> bytes | None:
-        """The content of a file; None when it does not exist.
+        """The content of a file; None if it does not exist.
 
         Raises:
             ManifestError: It is a folder, too large, or not ours to read.
@@ -45,7 +45,7 @@ class Files:
         return self._contents[path]
 
     def digest(self) -> str:
-        """A hash of every file that was asked for."""
+        """Digest every file that was requested."""
         made = hashlib.sha256()
         for path, content in sorted(self._contents.items()):
             held = "" if content is None else hashlib.sha256(content).hexdigest()
@@ -54,7 +54,7 @@ class Files:
 
 
 def read_file(path: Path) -> bytes | None:
-    """The content of a file that is as short as compose files are; None when it does not exist.
+    """The content of a file of limited size; None if it does not exist.
 
     Raises:
         ManifestError: It is a folder, too large, or not ours to read.
@@ -89,6 +89,6 @@ def files_in(folder: Path, named: str, separator: str) -> list[Path]:
 
 
 def env_files(folder: Path, environ: Mapping[str, str]) -> list[Path] | None:
-    """The files that COMPOSE_ENV_FILES names in the place of `.env`; None when it names none."""
+    """The files that COMPOSE_ENV_FILES names instead of `.env`; None if it names none."""
     named = [name for name in environ.get("COMPOSE_ENV_FILES", "").split(",") if name]
     return [folder / name for name in named] or None

@@ -1,4 +1,4 @@
-"""The last steps of a reading: env files, bare names, command lines and defaults, as Compose applies them."""
+"""The last steps of a reading, as Compose does them: env files, bare names, command lines, defaults."""
 
 import os
 from pathlib import Path
@@ -70,11 +70,11 @@ class Finisher:
         return _with_defaults(made)
 
     def _argument(self, name: str, value: Any) -> str | None:
-        """The value of an argument of a build; a bare name takes the variable's."""
+        """The value of a build argument; a bare name takes the variable's."""
         return self._variables.get(name) if value is None else plain_text(value)
 
     def _environment(self, name: str, tree: dict[str, Any]) -> tuple[dict[str, str | None], ManifestError | None]:
-        """The environment, merged over the env files, and the error of an env file that cannot be read."""
+        """The environment, merged over the env files, and the error of an unreadable env file."""
         values: dict[str, str | None] = {}
         origins: dict[str, str] = {}
         problem = None
@@ -153,7 +153,7 @@ def _with_defaults(service: dict[str, Any]) -> dict[str, Any]:
 
 
 def _implied(service: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The services that a service needs by `links`, `volumes_from` or a shared namespace."""
+    """The services that a service needs through `links`, `volumes_from` or a shared namespace."""
     linked = [link.partition(":")[0] for link in service.get("links") or []]
     shared = [entry.partition(":")[0] for entry in service.get("volumes_from") or [] if entry[:10] != "container:"]
     found: list[tuple[str, dict[str, Any]]] = [(name, {"restart": True}) for name in linked]

@@ -16,7 +16,7 @@ _BRACE = re.compile(r"\$\{|\}")
 
 
 class UnsetVariableError(ValueError):
-    """A variable that the text demands with `?` has no value."""
+    """A variable required with `?` has no value."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(name)
@@ -29,7 +29,7 @@ class InvalidTemplateError(ValueError):
 
 
 class OversizedTextError(ValueError):
-    """A text becomes too long with its variables filled in, or they are nested too deeply."""
+    """A text becomes too long when its variables are filled in, or they are nested too deeply."""
 
 
 def interpolate(text: str, lookup: Lookup) -> str:
@@ -68,7 +68,7 @@ def names_in(text: str) -> set[str]:
 
 
 def _closing_brace(text: str, position: int) -> int:
-    """Find where the variable ends whose inside begins at `position`; -1 when it does not end."""
+    """Find the brace that closes the variable whose content begins at `position`; -1 without one."""
     open_braces = 1
     for brace in _BRACE.finditer(text, position):
         open_braces += 1 if brace[0] == "${" else -1

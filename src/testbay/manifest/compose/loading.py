@@ -19,7 +19,7 @@ _NAMESPACES = ("services", "volumes", "networks", "secrets", "configs")
 
 
 def load(files: list[Path], variables: Variables, read: Reader) -> dict[str, Any]:
-    """Read a project: every file over those before it, in its long spelling, with absolute paths.
+    """Read a project: each file merged over the earlier ones, in long spelling, with absolute paths.
 
     Raises:
         ManifestError: A file is missing, misshapen, in conflict with another, or includes or extends itself.
@@ -38,7 +38,7 @@ def _project(files: list[Path], variables: Variables, read: Reader, chain: tuple
 
 
 def _documents(file: Path, variables: Variables, read: Reader) -> Iterator[dict[str, Any]]:
-    """The documents of one file, filled in; each has a mapping of services."""
+    """The documents of one file, filled in; each with a mapping of services."""
     content = read(file)
     if content is None:
         raise ManifestError(
@@ -86,7 +86,7 @@ def _merged(model: dict[str, Any], document: dict[str, Any], file: Path) -> dict
 
 
 def _long(service: dict[str, Any], where: str) -> dict[str, Any]:
-    """Convert a service to the long spelling. An error that an unset variable causes is kept for runs that need it."""
+    """Expand a service to the long spelling. An error caused by an unset variable is kept for runs that need it."""
     try:
         return canonical(service)
     except MisshapenError as error:

@@ -68,7 +68,7 @@ _ORDINARY = object()
 
 
 def _special(base: Any, over: Any, inside: Path, path: Path) -> Any:  # noqa: PLR0911 - as above
-    """Merge a key of a service that has a rule of its own; `_ORDINARY` when it has none."""
+    """Merge a key of a service that has its own rule; `_ORDINARY` if it has none."""
     if inside in _REPLACED or (inside[0] == "ulimits" and len(inside) == 2):
         return settled(over)
     if inside in _NAMED:
@@ -98,7 +98,7 @@ def _mappings(base: dict[str, Any], over: dict[str, Any], path: Path) -> dict[st
 
 
 def settled(value: Any) -> Any:
-    """Remove marks from a value that has nothing to merge with."""
+    """Remove tags from a value that is merged with nothing."""
     if isinstance(value, Replaced):
         return settled(value.value)
     if isinstance(value, dict):
@@ -120,7 +120,7 @@ def pairs(value: Any) -> dict[str, Any]:
 
 
 def _same_kind(entry: Any, text: str) -> str:
-    """A part of a text, with the text's attributes: its place, its origin, or why it has no value."""
+    """Part of a text, with the text's attributes: position, origin, or why it has no value."""
     if type(entry) is str or not isinstance(entry, str):
         return text
     part = type(entry)(text)
@@ -145,7 +145,7 @@ def mapped(value: Any, of_a_name: Callable[[], Any]) -> dict[str, Any]:
 
 
 def depends_on(value: Any) -> dict[str, Any]:
-    """The services that `depends_on` names, with their conditions."""
+    """The services in `depends_on`, with their conditions."""
     return mapped(value, _MAPPED["depends_on",])
 
 

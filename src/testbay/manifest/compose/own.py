@@ -1,4 +1,4 @@
-"""testbay's own reading of compose files, for machines without Docker Compose and to compare with it."""
+"""testbay's own reading of compose files, for machines without Docker Compose, and for comparison with it."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from testbay.manifest.compose.variables import PROJECT_NAME, Variables, project_
 
 
 class OwnReading:
-    """testbay's own reading of some files, or why it failed, with a digest of all that went into it."""
+    """testbay's own reading of some files, or why it failed, with a digest of its input."""
 
     def __init__(self, files: list[Path], environ: Mapping[str, str]) -> None:
         self.files, self.environ = files, environ
@@ -68,7 +68,7 @@ class OwnReading:
         return self.record(model, finisher.problems, "testbay")
 
     def record(self, model: dict[str, Any], problems: dict[str, ManifestError], reader: str) -> ComposeFile:
-        """A reading of these files from a model of them."""
+        """Make a reading from a model of these files."""
         return ComposeFile(
             path=self.files[0],
             services=RecordMaker(model, self.variables.get, self.origins, problems).services(),
@@ -99,7 +99,7 @@ def variables_of(folder: Path, environ: Mapping[str, str], source: Files) -> Var
 
 
 def _named(variables: Variables, files: Sequence[Path], source: Files) -> Variables:
-    """Add the project's own name to the variables: the shell's, its files' or its folder's."""
+    """Add the project's own name to the variables: from the shell, its files or its folder."""
     named = variables.get(PROJECT_NAME) or _name_in(files, variables, source) or variables.folder.name
     known = {**variables.files, PROJECT_NAME: (project_name(named, variables.folder), "the project's name")}
     return replace(variables, files=known)

@@ -1,4 +1,4 @@
-"""Reading compose files, by Docker Compose where it is installed, else by testbay's own reader."""
+"""Reading compose files, with Docker Compose if it is installed, else with testbay's own reader."""
 
 import contextlib
 import hashlib
@@ -20,17 +20,17 @@ _NOT_COMPARED = ("origins", "definition", "problem")
 
 
 def find(folder: Path, environ: Mapping[str, str]) -> list[Path]:
-    """The compose files of a folder, as Compose finds them; empty when there are none."""
+    """The compose files of a folder, as Compose finds them; empty if there are none."""
     variables = variables_of(folder, environ, Files())
     named, separator = variables.get("COMPOSE_FILE"), variables.get("COMPOSE_PATH_SEPARATOR")
     return files_in(folder, named or "", separator or "")
 
 
 def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | None = None) -> ComposeFile:
-    """Read compose files, the later over the earlier ones; relative paths start from the folder of the first.
+    """Read compose files, later ones over earlier ones; relative paths start from the folder of the first.
 
-    Docker Compose's own reading counts where it is installed. That ours is the same is noted in `cache_dir`, by a hash
-    of all that went in, so an unchanged project is not read twice.
+    Docker Compose's reading takes precedence if it is installed. That both readings agree is noted in `cache_dir`, by a
+    hash of the input, so that an unchanged project is not read twice.
 
     Raises:
         ManifestError: A file is missing, or Compose refuses it.
@@ -45,7 +45,7 @@ def read(files: Sequence[Path], environ: Mapping[str, str], cache_dir: Path | No
 
 
 def _called_from(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment with `PWD` set to where Compose would be called: in the project's folder or above it."""
+    """The environment with `PWD` set to the folder where Compose would be called: the project's, or one above."""
     here = environ.get("PWD", "")
     return environ if here and folder.is_relative_to(here) else {**environ, "PWD": str(folder)}
 
@@ -78,7 +78,7 @@ def own_reading(files: Sequence[Path], environ: Mapping[str, str]) -> ComposeFil
 
 
 class _Judge:
-    """Compares testbay's own reading with that of Docker Compose, whose reading counts."""
+    """Compares testbay's own reading with that of Docker Compose, which takes precedence."""
 
     def __init__(self, compose: Path, own: OwnReading, cache_dir: Path | None) -> None:
         self._compose, self._own = compose, own
@@ -88,7 +88,7 @@ class _Judge:
         self._seal = cache_dir / "compose" / name if cache_dir and own.made else None
 
     def reading(self) -> ComposeFile:
-        """The reading of Compose.
+        """Compose's reading.
 
         Raises:
             ManifestError: Compose refuses the files, in its own words.
@@ -133,7 +133,7 @@ class _Judge:
 
 
 def _alike(one: ComposeFile, other: ComposeFile) -> bool:
-    """Return whether two readings say the same of every service."""
+    """Return whether two readings agree on every service."""
     return _comparable(one) == _comparable(other)
 
 

@@ -1,4 +1,4 @@
-"""The model of a project's compose files as both engines use it."""
+"""A project's compose files as both engines use them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from testbay.errors import ManifestError
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """One published port: `host` is 0 when the file leaves the choice open, the first of a range otherwise."""
+    """One published port: `host` is 0 if the file leaves the choice open, and the first of a range."""
 
     host: int
     container: int
@@ -44,7 +44,7 @@ class Granted:
 
 @dataclass(frozen=True, kw_only=True)
 class Prerequisite:
-    """One entry of `depends_on`: the service, and whether it must have started, be healthy or have ended well."""
+    """One entry of `depends_on`: the service, and whether it must have started, be healthy or have succeeded."""
 
     service: str
     condition: str = "service_started"
@@ -53,7 +53,7 @@ class Prerequisite:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The parts of a Dockerfile that can be read: its base, variables and copied files; `left_out` are other lines."""
+    """The readable parts of a Dockerfile: base, variables and copied files; `left_out` are other lines."""
 
     base: str = ""
     environment: dict[str, str] = field(default_factory=dict, repr=False)

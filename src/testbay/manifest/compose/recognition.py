@@ -1,4 +1,4 @@
-"""The server behind a compose service: by the whole name of its image and by its command."""
+"""The server behind a compose service, recognised by its image's full name and by its command."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def room_of_image(image: str) -> str:
 
 
 def version_tag(service: ComposeService) -> str:
-    """The tag where it is the server's version; empty for an image of a team's own, which counts for itself."""
+    """The tag if it is the server's version; empty for an image of a team's own."""
     return service.tag if room_of_image(service.based_on) else ""
 
 
@@ -73,7 +73,7 @@ def _numbered(part: str) -> str:
 
 
 def room_of(service: ComposeService) -> str:
-    """The server that a service runs; empty for anything else, such as a tool of the server's image."""
+    """The server that a service runs; empty for anything else, such as a tool in the server's image."""
     room = room_of_image(service.based_on)
     return room if room and starts_server(service) else ""
 

@@ -1,4 +1,4 @@
-"""Making the records of a reading from a model: the output of `docker compose config`, or of our own reader."""
+"""Building the records of a reading from a model: `docker compose config`'s output, or our own reader's."""
 
 import posixpath
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from testbay.manifest.compose.reading import Built, ComposeService, Granted, Por
 
 
 class RecordMaker:
-    """Makes records of the services of one model. `lookup` answers for secrets and configs kept in a variable."""
+    """Builds records of the services of one model. `lookup` supplies secrets and configs kept in variables."""
 
     def __init__(
         self, model: dict[str, Any], lookup: Lookup, origins: Origins, problems: dict[str, ManifestError]
@@ -104,7 +104,7 @@ def _volume(made: dict[str, Any]) -> Volume:
 
 
 def _clean(path: str) -> str:
-    """An absolute path without a slash at its end, which some Composes leave there."""
+    """An absolute path without trailing slash, which some versions of Compose leave."""
     return posixpath.normpath(path) if path.startswith("/") else path
 
 

@@ -1,4 +1,4 @@
-"""The services of a compose file that a run starts: those it needs, what they depend on, and those asked for."""
+"""The services of a compose file that a run starts: the needed ones, their dependencies, and those in `also`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +17,10 @@ _OTHERS = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The part of a compose file that is started. `left_out` has a line for every other service, with the reason.
+    """The part of a compose file that is started.
 
-    `servers` are by the name of the dependency; `helpers` are in the order in which they start.
+    `servers` are by the name of the dependency; `helpers` are in start order; `left_out` has a line for every other
+    service, with the reason.
     """
 
     servers: dict[str, ComposeService]
@@ -35,9 +36,10 @@ def select(
     also: Sequence[str] = (),
     foreign: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Selection:
-    """Choose the services of a run. `named` says by dependency which service it is; `also` starts more services.
+    """Choose the services of a run.
 
-    `foreign` says how the images of dependencies begin that testbay does not bring itself.
+    `named` maps dependencies to services; `also` starts more services. `foreign` maps dependencies that other packages
+    bring to the beginnings of their images.
 
     Raises:
         ManifestError: A dependency has no service, or several; a service named does not exist or is another server;
@@ -52,7 +54,7 @@ def select(
 
 
 def found(reading: ComposeFile, *, named: Mapping[str, str] | None = None) -> list[str]:
-    """The dependencies that a compose file has. Inactive profiles count only when every server is in one."""
+    """The dependencies in a compose file. Inactive profiles count only if every server is in one."""
     servers = [service for service in reading.services if room_of(service)]
     servers = [service for service in servers if reading.is_active(service)] or servers
     return [room for room in TITLES if room in (named or {}) or any(room_of(service) == room for service in servers)]
@@ -77,7 +79,7 @@ def _check(reading: ComposeFile, service: ComposeService) -> None:
 
 
 class _Choice:
-    """One look over the services of a reading."""
+    """One choice among the services of a reading."""
 
     def __init__(self, reading: ComposeFile, named: Mapping[str, str], foreign: Mapping[str, tuple[str, ...]]) -> None:
         self._reading = reading
@@ -86,7 +88,7 @@ class _Choice:
         self._foreign = foreign
 
     def server(self, need: str) -> ComposeService:
-        """The service that is a dependency."""
+        """The service for a dependency."""
         if need in self._named:
             return self._said(need, self._named[need])
         matching = [service for service in self._reading.services if self._room(service) == need]
@@ -141,7 +143,7 @@ class _Choice:
         return ", ".join(f"{service.key} ({service.image or 'build'})" for service in self._reading.services)
 
     def helpers(self, servers: list[ComposeService], also: Sequence[str]) -> tuple[ComposeService, ...]:
-        """The services that are started beside the servers, each after those it depends on."""
+        """The services started beside the servers, each after those it depends on."""
         order: dict[str, ComposeService] = {}
         for service in servers:
             self._before(service, order, (), asked=False)

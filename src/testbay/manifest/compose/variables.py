@@ -1,4 +1,4 @@
-"""The variables of a compose project, and where each has its value from: the shell first, then the env files."""
+"""The variables of a compose project and the origin of each value: the shell first, then the env files."""
 
 import os
 import re
@@ -18,14 +18,14 @@ PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 
 @dataclass(kw_only=True)
 class CharacterCount:
-    """The number of characters that all texts of a project have with their variables filled in."""
+    """The total number of characters of a project's texts after interpolation."""
 
     total: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variables:
-    """The values of `$NAME` in one project, or in what it includes. `asked` collects every name that was looked up."""
+    """The values of `$NAME` in one project, or in a file it includes. `asked` collects every name looked up."""
 
     shell: Mapping[str, str] = field(repr=False)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
@@ -34,7 +34,7 @@ class Variables:
     filled: CharacterCount = field(default_factory=CharacterCount, repr=False)
 
     def get(self, name: str) -> str | None:
-        """The value of a variable; None when it has none."""
+        """The value of a variable; None if it has none."""
         self.asked.add(name)
         return self.shell[name] if name in self.shell else self.files.get(name, (None, ""))[0]
 
@@ -43,7 +43,7 @@ class Variables:
         return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
-        """The variables of a folder below: these first, then those of its env files (`.env` when none are named).
+        """The variables of an included folder: these first, then those of its env files (by default `.env`).
 
         Raises:
             ManifestError: An env file is missing or cannot be understood.

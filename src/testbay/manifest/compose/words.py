@@ -1,11 +1,11 @@
-"""A command line as Compose splits it: like a shell's words, without a shell."""
+"""Splitting a command line as Compose does: into a shell's words, without a shell."""
 
 _SPACE = " \t\r\n"
 _ENDS = ";&|<>"
 
 
 class BadCommandLineError(ValueError):
-    """A quotation or a parenthesis that is not closed."""
+    """A quote or parenthesis is not closed."""
 
 
 class _Splitter:

@@ -1,4 +1,4 @@
-"""Evaluating expressions: strictly typed, without conversions, and bounded in cost."""
+"""Evaluating expressions: strictly typed, without conversions, with bounded cost."""
 
 import ast
 import math
@@ -43,7 +43,7 @@ class NotMetError(Exception):
 
 @dataclass(frozen=True)
 class Missing:
-    """Stands for a name that has no value this time; its user is told why."""
+    """A name without a value this time; using it fails with the reason."""
 
     why: str
 
@@ -148,7 +148,7 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
 
 
 def plain(value: Any) -> bool:
-    """Return whether it holds no other values."""
+    """Return whether a value contains no other values."""
     return value is None or isinstance(value, str | bool | int | float)
 
 
@@ -201,7 +201,7 @@ def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:
 
 
 def computable(value: float) -> bool:
-    """Return whether a number can be computed with and shown."""
+    """Return whether a number may be computed with and shown."""
     return value.bit_length() <= _MAX_BITS if isinstance(value, int) else math.isfinite(value)
 
 
@@ -240,7 +240,7 @@ def _shown(path: ast.expr, values: Mapping[str, Any]) -> str:
 
 
 def paths(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield the longest paths (`json.items[0].id`) in an expression, in order, each once."""
+    """Yield the longest paths (`json.items[0].id`) in an expression, in order, without repetition."""
     found: dict[str, ast.expr] = {}
     waiting: list[ast.AST] = [node]
     while waiting:

@@ -1,7 +1,7 @@
-"""Conditions: a small part of Python's expressions, checked when the manifest is read and never executed as code.
+"""Conditions: a small subset of Python's expressions, checked when the manifest is read, never executed as code.
 
-A condition fails closed: a key that is not there, sides that cannot be compared, and an answer that is not what the
-condition speaks of all fail, and say what was there instead.
+A condition fails closed: a missing key, sides that cannot be compared, or an answer of another kind make it fail, and
+the message says what was there instead.
 """
 
 import ast
@@ -32,7 +32,7 @@ _JSON = {"true": "True", "false": "False", "null": "None"}
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that was found to be allowed. `names` are the names it starts from."""
+    """An allowed expression. `names` are the first names of its paths."""
 
     text: str
     tree: ast.expr = field(repr=False, compare=False)
@@ -52,7 +52,7 @@ class Expression:
             raise NotMetError(f"{self.text}: what was answered is nested too deeply") from None
 
     def require(self, values: Mapping[str, Any]) -> None:
-        """Do nothing if it is true.
+        """Raise unless the expression is true.
 
         Raises:
             NotMetError: It is not; both sides are shown.
@@ -61,7 +61,7 @@ class Expression:
             raise NotMetError(f"{self.text}: {told(self.tree, values)}")
 
     def seen(self, values: Mapping[str, Any]) -> Iterator[str]:
-        """List each path with its value, as `json.status = 'ok'`; missing values are left out."""
+        """List each path with its value, e.g. `json.status = 'ok'`; missing values are left out."""
         for path in paths(self.tree):
             try:
                 yield f"{ast.unparse(path)} = {show(value_of(path, values))}"
@@ -69,7 +69,7 @@ class Expression:
                 continue
 
     def beside(self, name: str, values: Mapping[str, Any]) -> Any:
-        """The value that is compared with `name`; None if it has none."""
+        """The value that is compared with `name`; None if there is none."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Compare) and len(node.ops) == 1:
                 sides = [node.left, node.comparators[0]]
@@ -84,7 +84,7 @@ class Expression:
 
 @lru_cache(1024)
 def condition(text: str) -> Expression:
-    """An expression that is true or false, and speaks of the answer.
+    """Parse an expression that is true or false, and depends on the answer.
 
     Raises:
         ValueError: It is not allowed, or always the same.
@@ -101,7 +101,7 @@ def condition(text: str) -> Expression:
 
 @lru_cache(1024)
 def expression(text: str) -> Expression:
-    """An expression with a value.
+    """Parse an expression.
 
     Raises:
         ValueError: Not Python, too long, or with something in it that is not allowed.
@@ -120,7 +120,7 @@ def expression(text: str) -> Expression:
 
 
 def unknown(found: Expression, known: Iterable[str]) -> str:
-    """Say why a name in the expression can never have a value; empty when each can."""
+    """Say why a name in the expression can never have a value; empty if each can."""
     known = sorted(known)
     for name in sorted(found.names - set(known)):
         hint = f" (did you mean {_JSON[name]!r}?)" if name in _JSON else nearest(name, known)
@@ -129,7 +129,7 @@ def unknown(found: Expression, known: Iterable[str]) -> str:
 
 
 def _refusal(node: ast.AST) -> str:
-    """Say why a node has no place in a condition; empty when it has."""
+    """Say why a node is not allowed in a condition; empty if it is."""
     if isinstance(node, ast.Call):
         return "calls are not allowed"
     if isinstance(node, ast.Attribute) and node.attr.startswith("__"):

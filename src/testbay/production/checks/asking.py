@@ -1,4 +1,4 @@
-"""The context in which checks run, and the error by which a check does not pass."""
+"""The context of a run of checks, and the error of a check that does not pass."""
 
 import asyncio
 import math
@@ -50,10 +50,10 @@ class Passed:
 
 @dataclass(kw_only=True)
 class Asking:
-    """The context of one run of checks. `secrets` grows with captured values; `deadline` is on the monotonic clock.
+    """The context of one run of checks.
 
-    `direct` means without a proxy; `tls` knows which certificates are trusted; `commit` is what the gate found to
-    answer.
+    `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy; `tls`
+    knows the trusted certificates; `commit` is the one that the gate found running.
     """
 
     base_url: str = field(repr=False)  # may hold a password
@@ -97,7 +97,7 @@ class Scope:
     known: dict[str, Any]
 
     def __call__(self, name: str) -> Any:
-        """The value of a placeholder.
+        """Look up a placeholder.
 
         Raises:
             FoundError: A secret is absent or empty.

@@ -34,9 +34,9 @@ _ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """The parameters of a run of checks. `secrets` are names of variables, `*` allowed.
+    """The parameters of a run of checks. `secrets` are names of variables; `*` is allowed.
 
-    `keep_alive_s` is how long a connection waits for the next request; 0 is a connection for each.
+    `keep_alive_s` is how long an idle connection is kept; with 0 each request has its own.
     """
 
     target: Target | None
@@ -49,7 +49,7 @@ class Opening:
 
 
 def open_asking(plan: Opening) -> tuple[Asking, str]:
-    """Make the context of a run; also return why the target cannot be asked, or an empty string."""
+    """Make the context of a run; also return why the target cannot be reached, or an empty string."""
     import aiohttp
 
     target = plan.target or Target(base_url="http://127.0.0.1:9")
@@ -95,7 +95,7 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
 
 
 def widen(loop: asyncio.AbstractEventLoop) -> None:
-    """Give a loop more threads: else names that no server answers for hold up the look-up of all others."""
+    """Give a loop more threads: otherwise host names that do not resolve delay the look-up of all others."""
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="asking"))
 
 
@@ -134,7 +134,7 @@ def _hush() -> None:
 
 @functools.cache
 def _reached() -> "type[aiohttp.ClientResponse]":
-    """A class of responses that note the peer and TLS object: the connection is released before they are read."""
+    """A response class that notes peer and TLS object, as the connection is released before the body is read."""
     import aiohttp
 
     born: WeakKeyDictionary[Any, float] = WeakKeyDictionary()

@@ -160,7 +160,7 @@ def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
 
 
 def _known(manifest: Manifest, target: Target | None) -> list[str]:
-    """All names of results that a deployment can have: an incident with another name is outdated."""
+    """All names of results that a deployment can have: an incident under another name is obsolete."""
     names = [LIVE] if target and target.live else []
     for check in manifest.check:
         if set(check.asked_in) - {"pre-merge"}:
@@ -169,7 +169,7 @@ def _known(manifest: Manifest, target: Target | None) -> list[str]:
 
 
 def _past(where: Place | None) -> Past | None:
-    """Load the past runs. An error becomes the verdict of the checks that need them, and does not end the run."""
+    """Load the past runs. An error becomes the verdict of checks that need them, and does not end the run."""
     if where is None:
         return None
     try:

@@ -47,7 +47,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """A response; `trouble` says why its body cannot be used, if so."""
+    """A response; `trouble` says why its body is unusable, if it is."""
 
     asked: str
     status: int
@@ -61,7 +61,7 @@ class Response:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values that conditions can name."""
+        """The values that conditions can use."""
         text: Any = self._text_of(self.body)
         data: Any = Missing(self.trouble) if self.trouble else parsed(text, f"the answer ({self._kind})")
         text = Missing(self.trouble) if self.trouble else text
@@ -97,7 +97,7 @@ class Response:
 async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Progress | None = None) -> Response:
     """Send a request and read the answer up to a limit. The caller sets the deadline.
 
-    How far it came is told to `progress`.
+    `progress` is told how far the exchange got.
 
     Raises:
         FoundError: No answer came; or a redirect that is not followed or does not end.
@@ -155,7 +155,7 @@ async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "ai
 
 
 def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.FormData | None":
-    """Build the content of a request; a form can be sent once, so that each redirect needs its own."""
+    """Build the content of a request; a form can be sent only once, so each redirect needs a new one."""
     import aiohttp
 
     if table.has_json:
@@ -177,7 +177,7 @@ def _content(root: Path, table: Exchange, scope: Scope) -> "bytes | aiohttp.Form
 
 
 def _stays(home: "URL", url: "URL") -> bool:
-    """Return whether an address is the target's; a change from http to https counts as the same."""
+    """Return whether an address is the target's, also after a change from http to https."""
     if (home.scheme, url.scheme, url.port) == ("http", "https", 443):
         return home.host == url.host
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)

@@ -1,4 +1,4 @@
-"""The gate: waits until the expected build answers, so that checks do not pass on an old one."""
+"""The gate: waits until the expected build is running, so that checks do not pass on an old one."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ def _passed(asking: Asking, answer: Response, rollout: Rollout) -> Passed:
 
 
 async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
-    """Ask once which build answers; note its commit in `asking.commit`.
+    """Ask once which build is running; note its commit in `asking.commit`.
 
     Raises:
         FoundError: Another build answers (`stale`), or none that tells its commit (`fail`).

@@ -72,7 +72,7 @@ async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Res
 
 
 async def _probed(asking: Asking, check: Probe) -> Passed:
-    """Run a probe; its libraries are imported here, for those who use it."""
+    """Run a probe; its libraries are imported only here, when they are needed."""
     from testbay.production.checks.kinds import servers, sockets
 
     match check.kind:
@@ -93,7 +93,7 @@ async def _probed(asking: Asking, check: Probe) -> Passed:
 
 
 async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:
-    """Run a journey; its cleanup has a time limit of its own, and also runs after an interrupt."""
+    """Run a journey; its cleanup has its own time limit, and also runs after an interrupt."""
     journey = Journey(asking, check)
     try:
         return await journey.go()
@@ -110,7 +110,7 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
 
 
 async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
-    """Await the cleanup, and only then a cancellation that came meanwhile."""
+    """Await the cleanup, and deliver a cancellation that came meanwhile only afterwards."""
     task = asyncio.ensure_future(cleanup)
     try:
         return await asyncio.shield(task)
@@ -120,6 +120,6 @@ async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
 
 
 def masked(asking: Asking, result: Result) -> Result:
-    """Mask the words that have become known as secrets."""
+    """Mask secrets in a result that became known after it was made."""
     said, *evidence = (asking.masked(text) for text in (result.said, *result.evidence))
     return replace(result, said=said, evidence=tuple(evidence), instance=asking.masked(result.instance))

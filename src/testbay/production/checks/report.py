@@ -1,4 +1,4 @@
-"""The report of a run of checks, which is written as JSON and read by history, incidents and pages."""
+"""The report of a run of checks, written as JSON, and read by history, incidents and pages."""
 
 import json
 import sys
@@ -34,8 +34,8 @@ class Result:
     """The result of one check.
 
     `check` is its id in the manifest; `live` for the gate that waits for a deploy, `<id>/cleanup` for a journey's
-    cleanup. `instance` is the value of `each`, else empty. `said` is one line. `attempts` counts how often it was
-    asked; `latencies_s` has an entry for each probe that was answered.
+    cleanup. `instance` is the value of `each`, else empty. `said` is one line. `attempts` counts the attempts;
+    `latencies_s` has an entry for each answered probe.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -58,10 +58,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One run. Times are ISO 8601 in UTC; `commit` is what answered, `expected_commit` what should have.
+    """One run. Times are ISO 8601 in UTC; `commit` is the running one, `expected_commit` the intended one.
 
-    `evidence` says how much of it an issue may show. `known` are the names of all results that the manifest's
-    checks can have for a deployment, asked this time or not; empty where it is not known.
+    `evidence` says how much of it an issue may show. `known` are the names of all results that the manifest's checks
+    can have for a deployment, whether or not they were run this time; empty if unknown.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -80,7 +80,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code: 0 only if a check passed and no other did worse."""
+        """The exit code: 0 only if at least one check passed and no other did worse."""
         found = {result.verdict for result in self.results}
         worst = (code for verdict, code in EXIT_CODES.items() if verdict in found)
         return next(worst, 0 if "pass" in found else NOTHING_ASKED)

@@ -1,4 +1,4 @@
-"""A run of checks: first the gate, then all checks side by side, each with its attempts, and the report."""
+"""A run of checks: first the gate, then all checks concurrently, each with its attempts, and the report."""
 
 import asyncio
 import signal
@@ -32,9 +32,9 @@ ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 class Plan:
     """The plan of a run: checks of one service, in one phase, against at most one target.
 
-    `target_name` is empty for a service on a lease. `expected_commit` may be empty: then the gate cannot tell, unless
-    `look` asks the platform that deploys. `past` is what response times are compared with. `secrets` are names of
-    variables, `*` allowed, whose values nothing shows. `known` goes into the report.
+    `target_name` is empty for a service on a lease. Without `expected_commit` the gate cannot judge, unless `look` asks
+    the deployment platform. `past` is the history for comparing response times. `secrets` are names of variables (`*`
+    allowed) whose values are masked. `known` goes into the report.
     """
 
     service: str
@@ -84,7 +84,7 @@ async def _run(plan: Plan) -> Report:
 
 
 async def report(plan: Plan) -> Report:
-    """Run the plan inside of a running loop."""
+    """Run the plan inside a running loop."""
     started = datetime.now(UTC)
     asking, trouble = open_asking(
         Opening(

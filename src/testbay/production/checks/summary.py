@@ -26,7 +26,7 @@ def headline(report: Report) -> str:
 
 
 def markdown(report: Report) -> str:
-    """Summarise a report in Markdown: its end, build and time, and a line for each result."""
+    """Summarise a report in Markdown: its verdict, build and time, and a line for each result."""
     mark = "✅" if report.exit_code == 0 else "❌"
     about = f"{report.service} on {report.target}" if report.target else report.service
     order = list(_WORDS)

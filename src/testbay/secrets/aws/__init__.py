@@ -1,1 +1,1 @@
-"""Values from AWS Parameter Store, by the token of a GitHub job: nothing of it is kept."""
+"""Values from AWS Parameter Store, with the token of a GitHub job: nothing is stored."""

@@ -1,4 +1,4 @@
-"""The OIDC token that GitHub gives a job with `id-token: write`: signed, and valid for some minutes."""
+"""The OIDC token of a GitHub job with `id-token: write`: signed, and valid for some minutes."""
 
 import base64
 import http.client
@@ -23,7 +23,7 @@ def offered(environ: Mapping[str, str]) -> bool:
 
 
 def job_token(environ: Mapping[str, str]) -> str:
-    """A token for AWS.
+    """Fetch a token for AWS.
 
     Raises:
         SecretMissingError: The provider refuses, fails, or answers with something else.
@@ -53,7 +53,7 @@ def job_token(environ: Mapping[str, str]) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The request carries a credential: it goes where it was sent, and nowhere else."""
+    """Refuses redirects: the request carries a credential, which must go nowhere else."""
 
     def redirect_request(self, *_args: object) -> None:
         return None
@@ -72,7 +72,7 @@ def _ask(url: str, bearer: str) -> str:
 
 
 def subject(token: str) -> str:
-    """The subject of a token, which a trust policy compares; read unverified, to be shown."""
+    """The subject of a token, which a trust policy compares; read unverified, for display only."""
     try:
         body = token.split(".")[1]
         claim = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"]

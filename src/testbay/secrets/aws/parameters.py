@@ -1,4 +1,4 @@
-"""Values from AWS Parameter Store: a token of this job, a role for it, the parameters. Nothing of it is kept."""
+"""Values from AWS Parameter Store: the job's token, a role, the parameters. Nothing is stored."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Access:
 
 
 def fetch(wanted: Sequence[str], access: Access) -> dict[str, dict[str, str]]:
-    """Fetch the parameters of each that is wanted, with their values: one, or all in the folder of `/a/folder/*`.
+    """Fetch the wanted parameters with their values: single ones, or all in the folder of `/a/folder/*`.
 
     Raises:
         SecretMissingError: AWS is not set up, refuses, fails, or does not have one of them.
@@ -98,7 +98,7 @@ def _values(session: "Session", wanted: list[str], access: Access) -> dict[str, 
 
 
 def _config(access: Access) -> "Config":
-    """Bounded waits; AWS's own variables for retries count where they are set."""
+    """Limited waits; AWS's own variables for retries take precedence."""
     from botocore.config import Config
 
     retries: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Conversion of boto3's errors to testbay's. Their text is not shown, as it may quote anything."""
+"""Converting boto3's errors to testbay's. Their text is not shown, as it may contain anything."""
 
 import re
 import time
@@ -17,7 +17,7 @@ _PAUSES_S = (0.5, 1.0, 2.0)  # GitHub's keys are there again within seconds
 
 @contextmanager
 def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
-    """Convert an exception of boto3 to an error of testbay.
+    """Raise an exception of boto3 as an error of testbay.
 
     Raises:
         SecretMissingError: AWS is not set up, refuses or fails.
@@ -50,7 +50,7 @@ def in_our_words(role: str, region: str, evidence: str = "") -> Iterator[None]:
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
-    """Ask AWS, again if AWS could not reach the identity provider, which passes."""
+    """Call AWS, again if AWS could not reach the identity provider, which is momentary."""
     from botocore import exceptions as boto
 
     for attempt, pause_s in enumerate((*_PAUSES_S, None), 1):
@@ -73,7 +73,7 @@ def _passes(code: str, message: str) -> bool:
 
 
 def _sentence(message: object) -> str:
-    """AWS's own words without any that could be a token or a key."""
+    """AWS's message without any word that could be a token or a key."""
     words = re.findall(r"\S+", message) if isinstance(message, str) else []
     return " ".join(word if re.fullmatch(r"[A-Za-z']{1,20}[.,:;]?", word) else "…" for word in words[:60])
 
@@ -115,7 +115,7 @@ def _explain(code: str, message: str, operation: str) -> tuple[str, str, str]:
 
 
 def _word(text: object) -> str:
-    """A provider's code, as long as it looks like one."""
+    """A provider's error code, if it looks like one."""
     return text if isinstance(text, str) and re.fullmatch(r"[\w.]{1,64}", text) else "an unknown error"
 
 

@@ -15,7 +15,7 @@ from testbay.text import plural
 
 
 def ask(asking: Asking, check: ContainerCheck) -> Passed:
-    """Ask Docker about each.
+    """Inspect each container with Docker.
 
     Raises:
         FoundError: One is not there, or not as expected; or Docker does not answer.
@@ -40,7 +40,7 @@ def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
 
 
 def _of_compose(asking: Asking, check: ContainerCheck) -> list[str]:
-    """The ids of the services' containers, ended ones too."""
+    """The ids of the services' containers, including ended ones."""
     ids: list[str] = []
     for service in check.services:
         project = ["--project-name", check.project] if check.project else []
@@ -61,7 +61,7 @@ def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list
 
 
 def _lasting(entries: list[dict[str, Any]], services: Sequence[str]) -> list[dict[str, Any]]:
-    """Leave out what `docker compose run` has left of these services: such a container ends by itself."""
+    """Drop containers of `docker compose run` for these services: they are meant to end."""
     labels = {entry["Id"]: entry["Config"]["Labels"] or {} for entry in entries} if services else {}
     passing = {one for one, said in labels.items() if said.get("com.docker.compose.oneoff") == "True"}
     kept = {said.get("com.docker.compose.service") for one, said in labels.items() if one not in passing}

@@ -39,7 +39,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
 
 
 def _is_empty(value: str) -> bool:
-    """Return whether a value is empty: white space, or quotes around that, since not every reader takes quotes away."""
+    """Return whether a value is empty: white space, or that in quotes, which not every reader removes."""
     return not value.strip().strip("'\"").strip()
 
 

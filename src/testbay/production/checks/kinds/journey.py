@@ -14,7 +14,7 @@ from testbay.text import plural
 
 
 class Journey:
-    """One run of a journey. `_scope` grows with each step; `_reached` tells whether one may have changed anything."""
+    """One run of a journey. `_scope` grows with each step; `_reached` tells whether anything may have been changed."""
 
     def __init__(self, asking: Asking, check: JourneyCheck) -> None:
         self._asking = asking
@@ -34,7 +34,7 @@ class Journey:
         return Passed(said=plural(len(self._check.step), "step"))
 
     async def clean(self) -> Passed:
-        """Take every step of the cleanup, also after one that fails.
+        """Take every step of the cleanup, even after a failed one.
 
         Raises:
             FoundError: `fail` if one is wrong, `skip` if there is nothing to clean, `error` if what is to be cleaned

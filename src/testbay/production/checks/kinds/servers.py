@@ -1,4 +1,4 @@
-"""Checks of PostgreSQL, Redis and NATS: log in, ask one thing, and judge the answer."""
+"""Checks of PostgreSQL, Redis and NATS: log in, send one query, and judge the answer."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ _MOST_ROWS = 100
 
 
 async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
-    """Log in, and run a query in a transaction, read-only unless the check `writes`.
+    """Log in, and run a query in a transaction, which is read-only unless the check `writes`.
 
     Raises:
         FoundError: No connection, a query that fails, or another answer.
@@ -83,7 +83,7 @@ async def redis(asking: Asking, check: RedisCheck) -> Passed:
 
 
 async def nats(asking: Asking, check: NatsCheck) -> Passed:
-    """Log in, and wait for the server's answer to a ping, or for one to a request.
+    """Log in, and wait for the server's answer to a ping, or for a reply to the request.
 
     Raises:
         FoundError: No connection, no answer, or another answer.
@@ -133,7 +133,7 @@ async def _requested(asking: Asking, check: NatsCheck, client: Any) -> str | Non
 
 
 def _url(asking: Asking, text: str) -> str:
-    """The address, which may hold a password: nothing shows it from now on."""
+    """The address, which may hold a password and is masked from now on."""
     if text.startswith("${"):
         whole, absent = placeholders.with_environment(text, asking.environ)
         if absent:
@@ -147,7 +147,7 @@ def _url(asking: Asking, text: str) -> str:
 
 
 def _failed(what: str, error: BaseException) -> FoundError:
-    """Explain a failure: as every other check does where there was no connection, else in the library's words."""
+    """Explain a failure: without a connection as every other check does, else in the library's words."""
     causes = (error, error.__cause__, error.__context__)
     if any(isinstance(cause, ConnectionError | socket.gaierror | ssl.SSLError) for cause in causes):
         return no_answer(what, error)

@@ -1,4 +1,4 @@
-"""Checks of a port, of a certificate and of a name."""
+"""Checks of TCP ports, certificates and DNS names."""
 
 import asyncio
 import time
@@ -99,7 +99,7 @@ def _place(asking: Asking, text: str) -> tuple[str, int]:
 
 
 async def name(asking: Asking, check: DnsCheck) -> Passed:
-    """Ask for the records of a name.
+    """Query the records of a name.
 
     Raises:
         FoundError: No answer, or another one.
@@ -144,7 +144,7 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
 
 
 def _last(error: "dns.resolver.LifetimeTimeout") -> str:
-    """Extract the answer of the server that was asked last."""
+    """Extract the answer of the last server that was asked."""
     asked = error.kwargs.get("errors") or []
     if not asked:
         return "it timed out"

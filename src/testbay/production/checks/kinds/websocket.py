@@ -31,7 +31,7 @@ _NO_CODE = 1005
 
 @dataclass(kw_only=True)
 class Conversation:
-    """The conversation to hold, and what was received: the count, the last messages, the values of the last."""
+    """A conversation's steps, and what was received: the count, the last messages, the values of the last one."""
 
     path: str
     headers: Mapping[str, str] = field(repr=False)
@@ -45,7 +45,7 @@ class Conversation:
     values: dict[str, Any] = field(default_factory=dict)
 
     def evidence(self) -> list[str]:
-        """The last messages, unless a secret is among them."""
+        """The last messages, unless one holds a secret."""
         return [f"heard: {text}" for text in self.last] if self.shown else []
 
 
@@ -134,7 +134,7 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
 
 async def _end_when_told(socket: "ClientConnection") -> None:
-    """Disconnect from a server that has sent a close frame or broken the protocol: the library would wait."""
+    """Disconnect from a server that closed the connection or broke the protocol: the library would wait."""
     from websockets.protocol import State
 
     while socket.protocol.state is State.OPEN:  # noqa: ASYNC110 - the library says it only after it has waited
