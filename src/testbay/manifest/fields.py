@@ -44,9 +44,11 @@ Instance = Annotated[str, Field(min_length=1, max_length=500)]
 VARIABLE = r"^\$\{\w+\}$"
 ADDRESS = r"^(\$\{\w+\}|\{secret\.\w+\})$"
 HOST_PORT = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+|\$\{\w+\}):(\d{1,5}|\$\{\w+\})$"
+BASE_URL = r"^(https?://[^\s/?#]+|\$\{\w+\})[^\s?#]*$"
 SHAPES = {  # in the words of a person
     VARIABLE: "write ${NAME}: what is a key stands in the environment, not in a file",
     ADDRESS: "write ${NAME}: an address that may hold a password stands in the environment, not in a file",
+    BASE_URL: "write http:// or https:// and a host, with a path if need be: https://shop.example.org; or ${NAME}",
     HOST_PORT: "write HOST:PORT, e.g. shop.example.org:443 or [::1]:443",
 }
 CaptureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]

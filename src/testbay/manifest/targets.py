@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from testbay.manifest.checkbase import Evidence, Table, refuse
 from testbay.manifest.exchange import HTTP_NAMES
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import Condition, Duration
+from testbay.manifest.fields import BASE_URL, Condition, Duration
 from testbay.manifest.rollout import Deployment, Railway
 
 
@@ -29,7 +29,7 @@ class Live(Table):
 class Target(Table):
     """A deployment. `${NAME}` in its address and headers comes from the environment."""
 
-    base_url: str = Field(pattern=r"^(https?://[^\s/?#]+|\$\{\w+\})\S*$")
+    base_url: str = Field(pattern=BASE_URL)
     headers: dict[str, str] = {}
     writes: bool = False
     evidence: Evidence = "full"

@@ -178,7 +178,8 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         ("defaults = 3\n" + HTTP, "defaults: Input should be a valid dictionary"),
         ("check = 3\n[defaults]", "check: Input should be a valid list"),
         ("check = [3]\n[defaults]", "check.0: Input should be a valid dictionary"),
-        (TARGET.replace("https", "ftp"), "target.here.base_url: String should match pattern"),
+        (TARGET.replace("https", "ftp"), "target.here.base_url: write http:// or https:// and a host"),
+        (TARGET.replace(".example", ".example?a=b"), "target.here.base_url: write http:// or https:// and a host"),
         (LIVE + 'url = "/v"\nexpect = "status == 200"', "target.here.live: 'status == 200' does not say expected_sha"),
         (LIVE + 'url = "/v"\nexpect = "sha == expected_sha"', "target.here.live: 'sha == expected_sha': unknown name"),
         (

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -19,6 +20,9 @@ from testbay.text import strict_json
 
 if TYPE_CHECKING:
     import aiohttp
+
+
+_PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*:[^\s/?#@'\"]+(?=@)")
 
 
 class FoundError(Exception):
@@ -85,8 +89,9 @@ class Asking:
         return Scope(self, known)
 
     def masked(self, text: str) -> str:
-        """Mask every form of a secret, and the beginning of one that was cut off."""
-        return masking.masked_cut(text, self.secrets) if self.secrets else text
+        """Mask every form of a secret, the beginning of one that was cut off, and passwords in addresses."""
+        text = masking.masked_cut(text, self.secrets) if self.secrets else text
+        return _PASSWORD.sub(masking.MASK, text) if "@" in text else text
 
 
 @dataclass(frozen=True)

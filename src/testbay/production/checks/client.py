@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MAX_HEADER_BYTES = 64 << 10
 _OLDEST_S = 60.0  # of a connection that is kept
 _THREADS = 256  # each is made when it is needed
-_ADDRESS = re.compile(r"https?://[^\s/?#]+\S*$")
+_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
         kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
     trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
     if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
-        trouble = f"the target's base_url, {target.base_url}, is not an address: it begins with http:// or https://"
+        form = "it begins with http:// or https://, and has no ? or #"
+        trouble = f"the target's base_url, {target.base_url}, is not an address: {form}"
     direct = False
     with suppress(ValueError):  # of brackets without an IPv6 address: the check cannot run, and says so
         direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")

@@ -8,6 +8,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,13 +32,16 @@ _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _UNSENDABLE = {"InvalidURL", "InvalidURI"}
+_PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
 _CLEARER = {  # than the library's own words
     "Got more than": "its headers are too long",
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
     "Connection reset": "the connection was reset",
     "Broken pipe": "the connection was reset",
+    "<RawResponseMessage": "the connection was closed in the middle of its headers",
     r"b'\x15\x03": "it was in TLS; does the address begin with https://?",
+    r"b'\x00\x00": "it was in HTTP/2, and checks ask in HTTP/1.1",
 }
 _NO_TLS = Missing("it was not asked over TLS")
 _NOT_HTTP = "Bad status line: Expected HTTP/, RTSP/ or ICE/"
@@ -112,7 +116,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Prog
         response = await _sent(asking, table, scope, path)
         body, trouble = await _body(response, progress)
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise no_answer(asked, error) from None
+        raise no_answer(asked, error, host=_host(asking.base_url)) from None
     return Response(
         asked=asked,
         status=response.status,
@@ -124,6 +128,14 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Prog
         peer=getattr(response, "peer", None),
         tls=getattr(response, "secure", None),
     )
+
+
+def _host(url: str) -> str | None:
+    from yarl import URL
+
+    with suppress(ValueError):
+        return URL(url).raw_host
+    return None
 
 
 async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
@@ -224,28 +236,52 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
     return bytes(body), ""
 
 
-def no_answer(asked: str, error: BaseException) -> FoundError:
-    """Explain why no answer came: `fail` if the target is at fault, `error` if it could not be asked."""
+def no_answer(asked: str, error: BaseException, *, host: str | None = None) -> FoundError:
+    """Explain why no answer came: `fail` if the target is at fault, `error` if it could not be asked.
+
+    `host` is the target's: where another one was not found, it was that of a proxy.
+    """
     causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
-            return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
-        if isinstance(cause, socket.gaierror):
-            verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
-            return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
-        if isinstance(cause, ConnectionRefusedError):
-            return FoundError("fail", f"{asked}: connection refused", reached=False)
-        if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
-            hint = "no route from here; is it IPv6 only, and this machine is not?"
-            return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
+    if any(_is_of_proxy(cause) or (host and getattr(cause, "host", host) != host) for cause in causes):
+        return no_proxy(asked)
+    if found := next((found for cause in causes if (found := _unconnected(asked, cause))), None):
+        return found
     said = next((text for cause in causes if (text := str(getattr(cause, "message", cause)))), "")
     said = " ".join(word for word in said.split() if word != "^")  # the parser draws
     said = next((clear for words, clear in _CLEARER.items() if words in said), said)
     said = said.replace(_NOT_HTTP, "what came is not HTTP")
     name = type(causes[0]).__name__
+    if "InvalidURL" in {base.__name__ for base in type(error).__mro__}:  # it may hold a password
+        said = "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
     if isinstance(error, ValueError) or name in _UNSENDABLE:
         return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
     return FoundError("fail", f"{asked}: no answer: {said or name}")
+
+
+def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
+    """Explain why there is no connection; None if something else is the matter."""
+    if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
+        return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
+    if isinstance(cause, socket.gaierror):
+        verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
+        return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
+    if isinstance(cause, ConnectionRefusedError):
+        return FoundError("fail", f"{asked}: connection refused", reached=False)
+    if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+        hint = "no route from here; is it IPv6 only, and this machine is not?"
+        return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
+    return None
+
+
+def _is_of_proxy(cause: BaseException) -> bool:
+    """Return whether a proxy is at fault: one that answers 5xx says that the target is."""
+    status = getattr(cause, "status", 0) or getattr(getattr(cause, "response", None), "status_code", 0)
+    return type(cause).__name__ in _PROXIES and not 500 <= int(status) < 600
+
+
+def no_proxy(asked: str) -> FoundError:
+    """Say that a proxy is at fault, without its address, which may hold a password."""
+    return FoundError("error", f"{asked}: the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -69,9 +69,14 @@ class CheckRun:
         known = self.report.known
         return tuple(check for check in checks if not known or check in known)
 
-    def is_news_to(self, state: State) -> bool:
-        """Return whether this run is newer than the last one that the issue was updated for."""
-        return (self.started, self.id) > (state.seen, state.run)
+    def is_news_to(self, state: State, written: datetime | None = None) -> bool:
+        """Return whether this run is newer than the last one that the issue was updated for.
+
+        One that began after GitHub had `written` its state had a wrong clock: else all runs until then would be late.
+        """
+        if (self.started, self.id) == (state.seen, state.run):
+            return False
+        return (self.started, self.id) > (min(state.seen, written or state.seen), state.run)
 
 
 def masked(report: Report, mask: Callable[[str], str]) -> Report:

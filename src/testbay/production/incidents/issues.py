@@ -22,6 +22,11 @@ class Issue:
     closed_at: datetime | None
     is_locked: bool = False
 
+    @property
+    def updated(self) -> datetime | None:
+        """The moment of the last change, by GitHub's clock."""
+        return _moment(self.updated_at)
+
 
 class Issues:
     """The issues with one label. Every method raises IncidentsError when GitHub gives no usable answer."""
@@ -89,4 +94,4 @@ def _moment(text: Any) -> datetime | None:
     try:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise IncidentsError(f"GitHub: an issue was closed at {str(text)[:40]!r}, which is not a time") from None
+        raise IncidentsError(f"GitHub: an issue was changed at {str(text)[:40]!r}, which is not a time") from None

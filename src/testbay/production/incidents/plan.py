@@ -142,7 +142,7 @@ def _home(check: str, key: str, kept: Kept) -> int:
 def _carried_on(one: Tracked, state: State, troubles: list[str], run: CheckRun, policy: Policy) -> list[Action]:
     """List the changes that an open issue needs; `state` is the one after duplicates were merged."""
     taken_over = [Action(verb="update", state=state, was=one)] if state != one.state else []
-    if not run.is_news_to(state):
+    if not run.is_news_to(state, one.issue.updated):
         return taken_over
     checks = run.still_known(_union(state.checks, troubles))
     if not checks:
@@ -170,7 +170,7 @@ def _begun(states: Sequence[State], closed: Sequence[Tracked], run: CheckRun, po
     again: dict[int, Action] = {}
     for state in states:
         past = [one for one in closed if one.state.key == state.key or set(one.state.checks) & set(state.checks)]
-        if not all(run.is_news_to(one.state) for one in past):
+        if not all(run.is_news_to(one.state, one.issue.updated) for one in past):
             continue
         last = _latest(state, past)
         if last is None or not last.issue.closed_at or run.started - last.issue.closed_at > policy.reopen_within:

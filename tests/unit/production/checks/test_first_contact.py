@@ -104,6 +104,16 @@ ILL = {
         "GET /health: no answer: the connection was closed in the middle of it",
         "",
     ),
+    "half of a head": (
+        lambda client: client.sendall(b"HTTP/1.1 200 O"),
+        "GET /health: no answer: the connection was closed in the middle of its headers",
+        "",
+    ),
+    "HTTP/2": (
+        lambda client: client.sendall(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"),
+        "GET /health: no answer: it was in HTTP/2, and checks ask in HTTP/1.1",
+        "",
+    ),
     "SSH": (says("SSH-2.0-OpenSSH_9.2"), "GET /health: no answer: what came is not HTTP: b'SSH-2.0-OpenSSH_9.2'", ""),
     "TLS": (
         lambda client: client.sendall(b"\x15\x03\x01\x00\x02\x02\x46"),

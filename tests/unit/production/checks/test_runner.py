@@ -161,6 +161,40 @@ def test_a_proxy_leads_to_the_rest_of_the_world(ask: Ask, listen: Listen, monkey
     assert (found.verdict, heard[0].partition(b"\r\n")[0]) == ("pass", b"GET http://shop.invalid/ HTTP/1.1")
 
 
+NO_PROXY = "the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect"
+NO_ADDRESS = "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
+WEBSOCKET = '[[check]]\nid = "echo"\nkind = "websocket"\nurl = "/"\nattempts = 1\nsteps = [{ send = "x" }]'
+
+
+@pytest.mark.parametrize(
+    ("proxy", "found"),
+    [
+        ("http://127.0.0.1:9", ("error", NO_PROXY)),
+        ("http://u:pa55word@nowhere.invalid", ("error", NO_PROXY)),
+        ("http://127.0.0.1:{407}", ("error", NO_PROXY)),
+        ("http://127.0.0.1:{502}", ("fail", "no answer: No")),
+        ("u:pa55word@127.0.0.1:9", ("error", f"cannot be sent: {NO_ADDRESS}")),
+    ],
+    ids=["refused", "unknown", "login", "bad-gateway", "no-address"],
+)
+def test_a_proxy_that_does_not_work_is_no_outage(
+    ask: Ask, listen: Listen, monkeypatch: pytest.MonkeyPatch, proxy: str, found: tuple[str, str]
+) -> None:
+    """Of the target, that is; and the proxy's password is not shown."""
+
+    def refuse(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(f"HTTP/1.1 {proxy[-4:-1]} No\r\nContent-Length: 0\r\n\r\n".encode())
+
+    address = f"http://127.0.0.1:{listen(refuse)}" if "{" in proxy else proxy
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    target = '[target.here]\nbase_url = "https://shop.invalid"\n'
+    http, stream = ask(target + HEALTH + "attempts = 1\n" + WEBSOCKET).results
+
+    assert (http.verdict, http.said.removeprefix("GET /: ")) == found
+    assert (stream.verdict, "pa55word" in f"{http}{stream}") == (found[0], False)
+
+
 def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
     """Nothing is asked, nothing is green."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
@@ -172,10 +206,11 @@ def test_a_target_without_its_variable_is_an_error(ask: Ask) -> None:
 def test_a_variable_that_holds_no_address_is_an_error(ask: Ask) -> None:
     """It is no outage: nobody was asked. What it holds may be a secret."""
     target = '[target.here]\nbase_url = "${BASE_URL}"\n'
+    form = "it begins with http:// or https://, and has no ? or #"
     found = [only(ask(target + HEALTH, environ={"BASE_URL": url})) for url in ("canary:8000", "http://[canary")]
 
     assert [(result.verdict, result.said) for result in found] == [
-        ("error", "the target's base_url, ${BASE_URL}, is not an address: it begins with http:// or https://"),
+        ("error", f"the target's base_url, ${{BASE_URL}}, is not an address: {form}"),
         ("error", "GET /: cannot be sent: Invalid IPv6 URL"),
     ]
 
@@ -187,6 +222,14 @@ def test_a_targets_own_secrets_are_not_shown(ask: Ask, listen: Listen) -> None:
     found = only(ask(target + HEALTH + "attempts = 1", listen(Answers(body)), environ={"TOKEN": "t0k3n"}))
 
     assert found.evidence == ('GET / → 200 of no type, 24 bytes: {"sent": "Bearer ***"}',)
+
+
+def test_a_password_in_an_address_is_not_shown(ask: Ask, listen: Listen) -> None:
+    """Which nobody named, but the answer of a health page may have."""
+    found = only(ask(HEALTH + "attempts = 1", listen(Answers({"ok": "postgres://shop:pa55word@db:5432/shop?x=y@z"}))))
+
+    assert "'postgres://***@db:5432/shop?x=y@z'" in found.said
+    assert "pa55word" not in str(found)
 
 
 def test_a_slow_median_is_a_verdict_of_its_own(ask: Ask, listen: Listen) -> None:

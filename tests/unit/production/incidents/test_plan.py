@@ -164,6 +164,18 @@ def test_a_run_that_was_overtaken_does_nothing() -> None:
     assert plan([issue(1, state, is_open=False)], late, Policy()) == []
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_run_with_a_wrong_clock_does_not_hide_those_after_it(is_open: bool) -> None:  # noqa: FBT001
+    """What says to be of next year, and was written at noon, is of noon; and it is not news to itself."""
+    fast = run(result("a"), hours=9000)
+    [state] = [action.state for action in plan([], fast, Policy())]
+    known = issue(1, state, is_open=is_open)
+    written = Tracked(state=state, issue=replace(known.issue, updated_at="2026-11-21T12:00:01Z"))
+
+    assert shape(plan([written], run(result("a"), hours=1), Policy()))[0][0] == ("update" if is_open else "reopen")
+    assert plan([written], fast, Policy()) == []
+
+
 @pytest.mark.parametrize(("hours", "verb"), [(23.9, "reopen"), (24, "reopen"), (24.1, "open")])
 def test_a_new_outage_is_a_new_issue_unless_the_last_is_young(hours: float, verb: str) -> None:
     """A day decides; a duplicate that was closed is never opened again."""

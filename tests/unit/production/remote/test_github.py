@@ -94,7 +94,7 @@ def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]
         ('{"number": 1}', "an issue has another form"),
         (
             '{"number": 1, "state": "closed", "labels": [], "closed_at": "yesterday"}',
-            "an issue was closed at 'yesterday', which is not a time",
+            "an issue was changed at 'yesterday', which is not a time",
         ),
         ("[" * 100_000, "the answer is not JSON"),
     ],

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from testbay.manifest import placeholders
 from testbay.manifest.checks import WebSocketCheck
 from testbay.manifest.exchange import Message
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, deadline, judge, parsed
-from testbay.production.checks.exchange import no_answer
+from testbay.production.checks.exchange import no_answer, no_proxy
 from testbay.text import plural
 
 if TYPE_CHECKING:
@@ -123,14 +126,25 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
     except websockets.InvalidStatus as error:
         status = error.response.status_code
         raise FoundError("fail", f"{asked}: no handshake, status {status}", reached=False) from None
-    except (websockets.WebSocketException, OSError, ValueError, EOFError) as error:
-        raise no_answer(asked, error) from None
+    except (websockets.WebSocketException, OSError, ValueError, EOFError, ImportError) as error:
+        raise (no_proxy(asked) if _was_proxy(asking, error) else no_answer(asked, error)) from None
     hanging = asyncio.create_task(_end_when_told(socket))
     try:
         yield socket
     finally:
         hanging.cancel()
         await socket.close()
+
+
+def _was_proxy(asking: Asking, error: Exception) -> bool:
+    """Return whether a proxy could not be connected to: the library does not say to whom it connects."""
+    is_far = not asking.direct and not proxy_bypass(urlsplit(asking.base_url).hostname or "")
+    return (
+        is_far
+        and bool(getproxies())
+        and isinstance(error, OSError | ImportError)
+        and not isinstance(error, ssl.SSLError)
+    )
 
 
 async def _end_when_told(socket: "ClientConnection") -> None:
