@@ -10,6 +10,8 @@ from pathlib import Path
 
 _BUILTINS = (".", "cd", "eval", "exec", "export", "if", "for", "set", "source", "while")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_TOKEN = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|.""", re.DOTALL)  # an escape, a quoted part, or a character
 _SPECIAL = frozenset("|&;<>()$`*?\n")
 _LIVE_IN_QUOTES = frozenset("$`")  # a shell replaces these between double quotes too
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z][\w.]*)\}")
@@ -20,22 +22,13 @@ def needs_shell(command: str) -> bool:
     first = command.split(maxsplit=1)[0]
     if first in _BUILTINS or _ASSIGNMENT.match(first) or re.search(r"(?:^|\s)~[/\w]*(?:\s|$)", command):
         return True
-    quote, escaped = "", False
-    for character in command:
-        if escaped:
-            escaped = False
-        elif character == "\\" and quote != "'":
-            escaped = True
-        elif quote:
-            if character == quote:
-                quote = ""
-            elif quote == '"' and character in _LIVE_IN_QUOTES:
-                return True
-        elif character in "'\"":
-            quote = character
-        elif character in _SPECIAL:
-            return True
-    return False
+    return any(map(_is_special, _TOKEN.findall(command)))
+
+
+def _is_special(token: str) -> bool:
+    if token[0] in "\\'":
+        return False
+    return not (_LIVE_IN_QUOTES if token[0] == '"' else _SPECIAL).isdisjoint(_ESCAPED.sub("", token))
 
 
 def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
