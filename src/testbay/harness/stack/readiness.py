@@ -44,20 +44,16 @@ def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> No
     while waiting:
         for name in list(waiting):
             try:
-                answer = _probe(stack, name)
+                _ask(stack, name)
             except (OSError, ValueError) as error:
-                if isinstance(error, OSError) and error.errno == errno.ENETUNREACH:
-                    raise _cut_off(stack.endpoints[name]) from None
                 waiting[name] = " ".join(str(error).split()) or type(error).__name__
-                refusing = _since(refusing, name, refused=isinstance(error, RefusedError))
+                if not isinstance(error, RefusedError):
+                    refusing.pop(name, None)
+                elif time.monotonic() - refusing.setdefault(name, time.monotonic()) > _REFUSALS_LAST_S:
+                    raise _refused(stack, name, waiting[name]) from None
             else:
-                known = stack.endpoints[name]
-                stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
                 stack.ready_s.setdefault(name, round(time.monotonic() - asked_at, 4))
                 del waiting[name]
-        for name in waiting.keys() & refusing.keys():
-            if time.monotonic() - refusing[name] > _REFUSALS_LAST_S:
-                raise _refused(stack, name, waiting[name])
         elapsed = time.monotonic() - began
         if waiting and elapsed > timeout_s:
             raise _silent(stack, waiting, timeout_s)
@@ -68,6 +64,18 @@ def await_ready(stack: Awaited, progress: Progress, asked_at: float = 0.0) -> No
             )
             stack.check(pause)
             pause = min(pause * _POLL_GROWTH, _LAST_POLL_S)
+
+
+def _ask(stack: Awaited, name: str) -> None:
+    """Query a dependency; complete its endpoint with what it answers."""
+    known = stack.endpoints[name]
+    try:
+        answer = _probe(stack, name)
+    except OSError as error:
+        if error.errno == errno.ENETUNREACH:
+            raise _cut_off(known) from None
+        raise
+    stack.endpoints[name] = replace(known, version=answer.version, note=answer.note or known.note)
 
 
 def _probe(stack: Awaited, name: str) -> Answer:
@@ -81,13 +89,6 @@ def _probe(stack: Awaited, name: str) -> Answer:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(ready, timeout=2.0) as answer:
         return Answer(f"HTTP {answer.status}")
-
-
-def _since(refusing: dict[str, float], name: str, *, refused: bool) -> dict[str, float]:
-    """Update the time since which each dependency has continuously refused."""
-    if refused:
-        return {name: time.monotonic(), **refusing}
-    return {other: since for other, since in refusing.items() if other != name}
 
 
 def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
-from testbay.harness.dependencies.endpoint import Endpoint, RefusedError
+from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
 from testbay.harness.stack import exports, prepare, readiness, registry, request, stack
 from testbay.harness.stack.lifeline import Lifeline
 from testbay.harness.stack.stack import Stack
@@ -236,12 +236,23 @@ def test_a_loopback_that_is_down_is_not_waited_for(running: Stack, monkeypatch: 
         readiness.await_ready(running, lambda _: None)
 
 
-def test_a_refusal_that_passes_is_none() -> None:
-    """Another word between makes it begin anew."""
-    since = readiness._since({}, "postgres", refused=True)
+def test_a_refusal_that_passes_is_none(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only refusals in a row count: an error of another kind starts the count again."""
+    answers = iter([RefusedError("starting"), OSError("loading"), RefusedError("starting"), Answer("18.6")])
 
-    assert readiness._since(since, "postgres", refused=True) == since
-    assert readiness._since(since, "postgres", refused=False) == {}
+    def probe(*_: object) -> Answer:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(readiness, "_REFUSALS_LAST_S", 0.0)
+    monkeypatch.setattr(readiness, "_probe", probe)
+    monkeypatch.setattr(running, "check", lambda _: None)
+    running.endpoints = {"postgres": ENDPOINTS["postgres"]}
+    readiness.await_ready(running, lambda _: None)
+
+    assert running.endpoints["postgres"].version == "18.6"
 
 
 def test_passwords_are_in_no_record_and_in_no_text(running: Stack) -> None:
