@@ -82,6 +82,5 @@ def _names(argument: ast.expr) -> Iterator[str]:
         yield from filter(None, [text_of(argument.slice)])
     elif isinstance(argument, ast.Call):
         inner = [*argument.args[:1], *([argument.func.value] if isinstance(argument.func, ast.Attribute) else [])]
-        yield from (
-            name for part in inner for name in (filter(None, [text_of(part)]) if text_of(part) else _names(part))
-        )
+        for part in inner:
+            yield from [text] if (text := text_of(part)) else _names(part)

@@ -82,25 +82,23 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     targets = clients.assigned(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
     for node in source.nodes:
-        where = f"{source.path}:{getattr(node, 'lineno', 0)}"
+        where, target = f"{source.path}:{getattr(node, 'lineno', 0)}", targets.get(node, "")
         if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
             if name := text_of(node.slice):
-                yield Read(name=name, default="", required=node in at_import, where=where, target=targets.get(node, ""))
+                yield Read(name=name, default="", required=node in at_import, where=where, target=target)
         elif isinstance(node, ast.Call) and (name := _asked(node)):
             name = prefixes.get(node, "") + name
             required = node in at_import and name not in declared and _raises(node)
-            cast = next((ast.unparse(word.value) for word in node.keywords if word.arg == "cast"), "")
-            sample = "" if last(node.func) == "list" else sample_of(cast or last(node.func))  # split at commas
-            yield Read(
-                name=name,
-                default=_default(node) or ors.get(node, ""),
-                required=required,
-                where=where,
-                sample=sample,
-                target=targets.get(node, ""),
-            )
+            default = _default(node) or ors.get(node, "")
+            sample = _sample(node)
+            yield Read(name=name, default=default, required=required, where=where, sample=sample, target=target)
         elif isinstance(node, ast.ClassDef) and classes.is_settings(node):
             yield from classes.fields(node, source)
+
+
+def _sample(call: ast.Call) -> str:
+    cast = next((ast.unparse(word.value) for word in call.keywords if word.arg == "cast"), "")
+    return "" if last(call.func) == "list" else sample_of(cast or last(call.func))  # a list is split at commas
 
 
 def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:

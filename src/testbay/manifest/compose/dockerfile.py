@@ -151,23 +151,26 @@ class _Layers:
         )
 
     def _take(self, name: str, body: str) -> None:
-        if name == "ARG":
-            variable, _, value = body.partition("=")
-            self._known[variable] = self._arguments.get(variable, value.strip("\"'"))
-        elif name == "ENV":
-            self._environment |= {key: self._with_variables(value) for key, value in _assignments(body)}
-        elif name == "WORKDIR":
-            self._folder /= self._with_variables(body)
-        elif name == "USER":
-            self._user = self._with_variables(body)
-        elif name == "CMD":
-            self._command = _words(body)
-        elif name == "ENTRYPOINT":
-            self._entrypoint, self._command = _words(body), ()
-        elif name in ("COPY", "ADD") and (copied := self._copies(body)):
-            self._copied += copied
-        elif name in ("COPY", "ADD") or (name == "RUN" and not _HARMLESS.match(body)):
-            self._left_out.append(f"{name} {body}"[:60])
+        match name:
+            case "ARG":
+                variable, _, value = body.partition("=")
+                self._known[variable] = self._arguments.get(variable, value.strip("\"'"))
+            case "ENV":
+                self._environment |= {key: self._with_variables(value) for key, value in _assignments(body)}
+            case "WORKDIR":
+                self._folder /= self._with_variables(body)
+            case "USER":
+                self._user = self._with_variables(body)
+            case "CMD":
+                self._command = _words(body)
+            case "ENTRYPOINT":
+                self._entrypoint, self._command = _words(body), ()
+            case "COPY" | "ADD" if copied := self._copies(body):
+                self._copied += copied
+            case "COPY" | "ADD":
+                self._left_out.append(f"{name} {body}"[:60])
+            case "RUN" if not _HARMLESS.match(body):
+                self._left_out.append(f"{name} {body}"[:60])
 
     def _with_variables(self, text: str) -> str:
         made = _filled(text, lambda name: self._environment.get(name, self._known.get(name)))
