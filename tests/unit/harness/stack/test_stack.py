@@ -1,7 +1,7 @@
 import errno
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,7 +238,8 @@ def test_a_loopback_that_is_down_is_not_waited_for(running: Stack, monkeypatch: 
 
 def test_a_refusal_that_passes_is_none(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only refusals in a row count: an error of another kind starts the count again."""
-    answers = iter([RefusedError("starting"), OSError("loading"), RefusedError("starting"), Answer("18.6")])
+    starting = RefusedError("starting")
+    answers: Iterator[Answer | OSError] = iter([starting, OSError("loading"), starting, Answer("18.6")])
 
     def probe(*_: object) -> Answer:
         answer = next(answers)
