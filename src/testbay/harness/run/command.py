@@ -96,7 +96,7 @@ def _leased(run: Run, borrowed: Borrowed) -> Iterator[Stack]:
 def _note_dependencies(run: Run, stack: Stack) -> None:
     run.record.dependencies = [stacks.public(endpoint) for endpoint in stack.endpoints.values()]
     for name in run.manifest.needs:
-        run.close(_running_line(stack, name), good=True)
+        run.add_closing_line(_running_line(stack, name), good=True)
 
 
 def _running_line(stack: Stack, name: str) -> str:
@@ -115,10 +115,12 @@ def _migrations(run: Run) -> Iterator[None]:
             yield
     except BayError as error:
         how = "interrupted" if isinstance(error, InterruptedRunError) else "failed"
-        run.close(f"Migrations: {how}", good=False)
+        run.add_closing_line(f"Migrations: {how}", good=False)
         raise
     applied = run.record.migrations
     if applied and applied[-1].startswith(WENT_ON):
-        run.close(f"Migrations: Applied, but {applied[-1]}", good=True)
+        run.add_closing_line(f"Migrations: Applied, but {applied[-1]}", good=True)
         return
-    run.close("Migrations: Applied successfully" if applied else "Migrations: none in the manifest", good=True)
+    run.add_closing_line(
+        "Migrations: Applied successfully" if applied else "Migrations: none in the manifest", good=True
+    )

@@ -84,8 +84,8 @@ class Run:
         self.record.exit_code = code
         self.save()
 
-    def close(self, text: str, *, good: bool) -> None:
-        """Add a closing line."""
+    def add_closing_line(self, text: str, *, good: bool) -> None:
+        """Add a line to those that the run ends with."""
         self.closing.append((text, good))
 
     def save(self) -> None:
@@ -124,7 +124,7 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
         run.voice.error(error)
     end()
     if not any(text.startswith("Tests:") for text, _ in run.closing):
-        run.close("Tests: did not run", good=False)
+        run.add_closing_line("Tests: did not run", good=False)
     for text, good in run.closing:
         run.voice.verdict(text, good=good)
     _tell(run)

@@ -14,6 +14,7 @@ from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
 from testbay.harness.run import coveragexml, results, workers
+from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
 from testbay.harness.stack import lifeline
@@ -51,26 +52,36 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         good = code == 0
     finally:
         done = results.read(run.dir) if done is None else done
-        run.record.collected = done.collected
-        run.record.planned, run.record.tests = done.planned, results.moved(done.tests, run.manifest.root, run.project)
-        run.record.counts = done.counts
-        results.keep(done, run.dir)
-        coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
-        run.record.coverage_percent = done.coverage_percent
-        project = coveragerc.reporting(run.dir / "coveragerc")
-        low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
-        passed = (good or low) and not done.count("failed") and not {"failed", "error"} & done.counts.keys()
-        for line in done.elsewhere:
-            run.voice.detail(f"note: {line} when the tests begin, not to this run's server: the suite replaced it")
-        run.close(results.tests_line(done, time.monotonic() - began), good=passed)
-        if run.record.llm:
-            run.close(f"LLM: {run.record.llm}", good=True)
-        if done.coverage_percent is not None:
-            if not done.coverage_percent:
-                run.voice.detail("note: no line of what is measured ran: `source` in the manifest says what that is")
-            text, whole = results.coverage_line(done, project)
-            run.close(text, good=whole)
+        _record(run, done)
+        _close(run, done, time.monotonic() - began, good=good)
     return code
+
+
+def _record(run: Run, done: Results) -> None:
+    """Record what the tests did."""
+    run.record.collected, run.record.planned, run.record.counts = done.collected, done.planned, done.counts
+    run.record.tests = results.moved(done.tests, run.manifest.root, run.project)
+    run.record.coverage_percent = done.coverage_percent
+    results.keep(done, run.dir)
+    coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
+
+
+def _close(run: Run, done: Results, duration_s: float, *, good: bool) -> None:
+    """Add the closing lines of the tests; `good` is false if the exit code is not 0, also by coverage alone."""
+    project = coveragerc.reporting(run.dir / "coveragerc")
+    low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
+    passed = (good or low) and not done.count("failed") and not {"failed", "error"} & done.counts.keys()
+    for line in done.elsewhere:
+        run.voice.detail(f"note: {line} when the tests begin, not to this run's server: the suite replaced it")
+    run.add_closing_line(results.tests_line(done, duration_s), good=passed)
+    if run.record.llm:
+        run.add_closing_line(f"LLM: {run.record.llm}", good=True)
+    if done.coverage_percent is None:
+        return
+    if not done.coverage_percent:
+        run.voice.detail("note: no line of what is measured ran: `source` in the manifest says what that is")
+    text, whole = results.coverage_line(done, project)
+    run.add_closing_line(text, good=whole)
 
 
 def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:

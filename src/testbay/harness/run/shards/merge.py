@@ -263,9 +263,9 @@ def _close(run: Run, shards: list[Artifact], done: Results, *, whole: bool, gree
     seconds = [shard.seconds(_TESTS_STEP) for shard in shards]
     slowest, mean = max(seconds), sum(seconds) / len(seconds)
     count = f"{len(shards)} of {shards[0].part.of}"
-    run.close(f"Shards: {count}, the slowest {slowest:.1f}s, the mean {mean:.1f}s", good=whole)
-    run.close(results.tests_line(done, slowest), good=green)
+    run.add_closing_line(f"Shards: {count}, the slowest {slowest:.1f}s, the mean {mean:.1f}s", good=whole)
+    run.add_closing_line(results.tests_line(done, slowest), good=green)
     if run.record.llm:
-        run.close(f"LLM: {run.record.llm}", good=True)
+        run.add_closing_line(f"LLM: {run.record.llm}", good=True)
     if run.record.coverage_percent is not None:
-        run.close(f"Coverage: {covered(run.record.coverage_percent)}%", good=True)
+        run.add_closing_line(f"Coverage: {covered(run.record.coverage_percent)}%", good=True)
