@@ -31,14 +31,24 @@ def postgres(image: str = "postgres:18-alpine", more: str = "") -> str:
 
 
 def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> None:
-    """Plain, packed and a shell's; a second start copies what they made, and a changed one begins anew."""
+    """Plain, packed and a shell's, with files named as in the container; a changed one makes another template."""
     test = """def test_it(postgres):
     names = {name for name, in postgres.execute("SELECT datname FROM pg_database")}
     assert {"archive", "reports"} < names
     assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
+    assert postgres.execute("SELECT * FROM a, b, c").fetchall() == [(1, 2, 3)]
 """
-    more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro']\n"
+    more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro', './more:/srv/more']\n"
     scripts = {"init/02.sh": SCRIPT, "init/01.sql": "CREATE SCHEMA audit;\n"}
+    scripts |= {
+        "init/04.sql": "\\i /srv/more/a.sql\n\\ir sub/b.sql\nCOPY b FROM '/srv/more/b.csv';\n",
+        "more/b.csv": "2\n",
+    }
+    scripts |= {
+        "init/05.sh": 'psql -q < "/docker-entrypoint-initdb.d/sub/c.sql"\n',
+        "more/a.sql": "SELECT 1 AS a INTO a;",
+    }
+    scripts |= {"init/sub/b.sql": "CREATE TABLE b (b int);\n", "init/sub/c.sql": "SELECT 3 AS c INTO c;\n"}
     project(guest, "postgres", postgres(more=more), test, **scripts)
     packed = b"CREATE TABLE audit.event AS SELECT 'first' AS name;\n"
     (guest.project / "init/03.sql.gz").write_bytes(gzip.compress(packed))

@@ -46,8 +46,8 @@ class Reading:
     """A compose service as its image reads it, before anything starts.
 
     `port` is the one inside the container; `argv` are the settings as words; `set_up` names scripts that run once;
-    `data` are the folders in which the image keeps its data; `shared` describes what tests share on a shared server;
-    `notes` describe what testbay cannot read.
+    `named` are mounts that those scripts read; `data` are the folders in which the image keeps its data; `shared`
+    describes what tests share on a shared server; `notes` describe what testbay cannot read.
     """
 
     user: str = ""
@@ -56,6 +56,7 @@ class Reading:
     port: int = 0
     argv: tuple[str, ...] = ()
     set_up: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     shared: str = ""
     notes: tuple[str, ...] = ()

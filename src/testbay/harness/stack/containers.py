@@ -157,12 +157,14 @@ def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
     if volume.type != "bind":
         return volume.type != "tmpfs"
     target, source = PurePosixPath(volume.target), Path(volume.source)
-    data = [PurePosixPath(folder) for folder in ROOMS[name].described(service).data]
+    described = ROOMS[name].described(service)
+    data = [PurePosixPath(folder) for folder in described.data]
     if source.is_file():
         return source.name.endswith(_WRITTEN) or (name == POSTGRES and target.parent in (*data, _CLUSTER))
     if any(folder.is_relative_to(target) or target.is_relative_to(folder) for folder in data):
         return True
-    configures = _names_a_file_of(service, volume) or any(target.is_relative_to(folder) for folder in _CONFIGURATION)
+    configures = volume.read_only or volume.target in described.named or _names_a_file_of(service, volume)
+    configures = configures or any(target.is_relative_to(folder) for folder in _CONFIGURATION)
     return not source.is_dir() or not configures
 
 

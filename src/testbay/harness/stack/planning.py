@@ -92,7 +92,7 @@ def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
         server = ROOMS[name].plan(service, asked.servers[name], home / name)
         server["port"], server["fixed_port"] = _port(asked, name)
         server["template"] = asked.template if name == "postgres" else ""
-        server["reads"] += _data_folders(asked.manifest) if name == "postgres" else []
+        server["reads"] += [*_data_folders(asked.manifest), *asked.named] if name == "postgres" else []
         plans.append(server)
     return plans
 

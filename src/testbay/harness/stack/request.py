@@ -15,7 +15,7 @@ from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.dependencies import ROOMS, called, container, foreign_images
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
-from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
@@ -133,7 +133,16 @@ class Request:
         beside = container.host_path(service, image.INIT_FOLDER)
         others = [script for script in scripts if isinstance(script.source, str) or script.source.parent != beside]
         known = [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in others]
-        return [*known, *(_digests(beside) if beside else [])]
+        read = [Path(path) for path in self.named if beside is None or not Path(path).is_relative_to(beside)]
+        known += [[str(path), sql.digest(path)] for path in read if path.is_file()]
+        return [*known, *(one for folder in (beside, *read) if folder and folder.is_dir() for one in _digests(folder))]
+
+    @cached_property
+    def named(self) -> list[str]:
+        """The mounted files and folders that the scripts of the database's image read."""
+        service = self.services.get("postgres")
+        found = mounts.named(service, image.meaning(service).scripts).paths if service else ()
+        return [str(path) for path in found]
 
     def _migrations(self) -> list[list[str]]:
         if self.manifest.migrations is None:

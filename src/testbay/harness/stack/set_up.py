@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from testbay import process
 from testbay.errors import BayError, MigrationError
 from testbay.harness.dependencies.endpoint import Endpoint, Server
-from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import sandbox
 from testbay.harness.stack.migrations import complaints
@@ -25,6 +26,7 @@ _LIMIT_BYTES = 1 << 31  # of one script, unpacked
 _CHUNK = 1 << 20
 # As the image's entrypoint does: what can be executed is, anything else is read into its own shell.
 _EXECUTED = 'exec "$1"'
+_RELATIVE = re.compile(r"(?m)^\\(?:ir|include_relative)[ \t]+(?=[\w.])")
 _READ = 'set -Eeo pipefail; . "$1"'
 
 
@@ -39,25 +41,30 @@ def set_up(stack: Stack, voice: Voice) -> None:
     if service is None or stack.request.engine != "embedded" or stack.warm or stack.joined:
         return
     folder = stack.home / "set-up"
-    for script in image.meaning(service).scripts:
+    scripts = image.meaning(service).scripts
+    named = mounts.named(service, scripts)
+    for script in scripts:
         voice.detail(f"{image.INIT_FOLDER}/{script.name}")
         folder.mkdir(mode=0o700, exist_ok=True)
         try:
-            file = _plain(script, folder)
+            file = _plain(script, folder, named)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise _failed(script, f"it cannot be read: {error}", "") from None
         if script.name.endswith(".sh"):
-            _run_shell(stack, script, file, service.environment)
+            _run_shell(stack, script, file, service.environment, named)
         else:
             _run_sql(stack.endpoints["postgres"], script, file)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _plain(script: image.Script, folder: Path) -> Path:
-    """The script as a file for psql or a shell: unpacked, or written from the compose file's text."""
-    if isinstance(script.source, str):
+def _plain(script: image.Script, folder: Path, named: mounts.Named) -> Path:
+    """The script as a file for psql or a shell: unpacked, or with the places of this machine's files."""
+    said = mounts.text_of(script)
+    if isinstance(script.source, str) or named.here(said) != said:
         file = folder / script.name
-        file.write_text(script.source, encoding="utf-8")
+        file.write_text(_beside(script, named.here(said)), encoding="utf-8", errors="surrogateescape")
+        if isinstance(script.source, Path):
+            shutil.copymode(script.source, file)
         return file
     if script.source.suffix not in (".gz", ".xz", ".zst"):
         return script.source
@@ -68,6 +75,12 @@ def _plain(script: image.Script, folder: Path) -> Path:
             if plain.tell() > _LIMIT_BYTES:
                 raise OSError(f"it unpacks to more than {_LIMIT_BYTES} bytes")
     return unpacked
+
+
+def _beside(script: image.Script, text: str) -> str:
+    """The text of a copy, whose relative includes still start from the folder of the script itself."""
+    folder = script.source.parent if isinstance(script.source, Path) else Path(image.INIT_FOLDER)
+    return _RELATIVE.sub(lambda _: f"\\i {folder}/", text)
 
 
 def _opened(file: Path) -> gzip.GzipFile | lzma.LZMAFile:
@@ -86,14 +99,14 @@ def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
         raise _failed(script, complaints.first_message(done.err), done.err)
 
 
-def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str]) -> None:
+def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str], named: mounts.Named) -> None:
     """Run a script in bash, as the image does; `psql` and the like find the server by libpq's variables."""
     shell = shutil.which("bash")
     if shell is None:
         raise _failed(script, "no bash on this machine", "")
     command = _EXECUTED if os.access(file, os.X_OK) else _READ
     log = stack.home / "set-up.log"
-    with log.open("wb") as output, _cage(stack.home / "set-up", file) as confine:
+    with log.open("wb") as output, _cage(stack.home / "set-up", file, named) as confine:
         child = process.spawn(
             [shell, "-c", command, "bash", str(file)],
             env=_environment(stack, given),
@@ -110,11 +123,11 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
 
 
 @contextmanager
-def _cage(scratch: Path, file: Path) -> Iterator[Callable[[], None] | None]:
+def _cage(scratch: Path, file: Path, named: mounts.Named) -> Iterator[Callable[[], None] | None]:
     """Confine a script written for a container: it may run this machine's programs, and write only to `scratch`."""
     psql = Server(program=Path(programs.psql()), version="", source="")
     runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
-    ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent)], [str(scratch)])
+    ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent), *map(str, named.paths)], [str(scratch)])
     try:
         yield partial(sandbox.enter, ruleset) if ruleset is not None else None
     finally:

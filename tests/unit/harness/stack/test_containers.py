@@ -85,16 +85,18 @@ def test_a_mount_of_data_is_never_used(volume: Volume, environment: dict[str, st
 
 
 def test_a_mount_of_configuration_is_read_only(tmp_path: Path) -> None:
-    """Scripts, and files, whatever the compose file allows the container."""
+    """Scripts, and files, whatever the compose file allows the container, and what it may only read."""
     (tmp_path / "init").mkdir()
     (tmp_path / "pg.conf").touch()
     volumes = (
         Volume(type="bind", source=str(tmp_path / "init"), target="/docker-entrypoint-initdb.d"),
         Volume(type="bind", source=str(tmp_path / "pg.conf"), target="/etc/pg.conf"),
+        Volume(type="bind", source=str(tmp_path), target="/seed", read_only=True),
     )
     mounts = document(service(volumes=volumes))["services"]["db"]["volumes"]
 
     assert [(mount["type"], mount.get("read_only")) for mount in mounts] == [
+        ("bind", True),
         ("bind", True),
         ("bind", True),
         ("tmpfs", None),
@@ -196,6 +198,9 @@ def mounts(folder: Path, *places: str, **facts: Any) -> list[tuple[str, str]]:
     return [(mount["type"], mount["target"]) for mount in made]
 
 
+SEED = Granted(name="s", target="/docker-entrypoint-initdb.d/1.sql", content="COPY t FROM '/seed/start.sh'")
+
+
 @pytest.mark.parametrize(
     ("place", "facts", "expected"),
     [
@@ -206,6 +211,7 @@ def mounts(folder: Path, *places: str, **facts: Any) -> list[tuple[str, str]]:
         ("own:/var/log/postgresql", {}, ("volume", "/var/log/postgresql")),
         ("own:/wal", {"environment": {"POSTGRES_INITDB_WALDIR": "/wal"}}, ("tmpfs", "/wal")),
         ("own/start.sh:/start.sh", {}, ("bind", "/start.sh")),
+        ("own:/seed", {"configs": (SEED,)}, ("bind", "/seed")),
     ],
 )
 def test_a_folder_is_configuration_where_the_service_names_a_file_of_it(

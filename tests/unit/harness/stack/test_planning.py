@@ -272,19 +272,21 @@ def test_a_template_is_named_after_what_is_in_it(ask: Ask, settings: Settings, p
 
 
 @pytest.mark.parametrize(
-    "more", ["environment: {POSTGRES_PASSWORD: w, APP: y}", "command: -c search_path=app", "a file"]
+    "more",
+    ["environment: {POSTGRES_PASSWORD: w, APP: y}", "command: -c search_path=app", "init/seed.csv", "rows/named.csv"],
 )
 def test_a_template_knows_all_that_its_scripts_and_migrations_met(ask: Ask, project: Path, more: str) -> None:
-    """The variables a script of the image's init folder reads, the server's settings, a file beside the script."""
-    (project / "init").mkdir()
-    (project / "init/1.sh").touch()
+    """The variables a script of the image's init folder reads, the server's settings, files it may read."""
+    for name, text in {"init/1.sh": "cat /rows/*.csv", "rows/old.csv": "1"}.items():
+        (project / name).parent.mkdir()
+        (project / name).write_text(text)
     compose = project / "docker-compose.test.yml"
-    service = "services: {db: {image: postgres, volumes: ['./init:/docker-entrypoint-initdb.d'], MORE}}"
+    service = "services: {db: {image: postgres, volumes: ['./init:/docker-entrypoint-initdb.d', './rows:/rows'], MORE}}"
     usual = "environment: {POSTGRES_PASSWORD: w}"
     compose.write_text(service.replace("MORE", usual), encoding="utf-8")
     before = ask('needs = ["postgres"]').template
-    if more == "a file":
-        (project / "init/seed.csv").touch()
+    if more.endswith(".csv"):
+        (project / more).touch()
     else:
         changed = more if "environment" in more else f"{usual}, {more}"
         compose.write_text(service.replace("MORE", changed), encoding="utf-8")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from testbay import process
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, Reading, RefusedError, Server, check_identity
-from testbay.harness.dependencies.postgres import image, programs
+from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.plans import Configured, ProcessPlan
 from testbay.manifest.compose.reading import ComposeService
 
@@ -48,6 +48,7 @@ def described(service: ComposeService) -> Reading:
         port=meant.port,
         argv=tuple(word for name, value in meant.settings for word in ("-c", f"{name}={value}")),
         set_up=tuple(script.name for script in meant.scripts),
+        named=tuple(mounts.named(service, meant.scripts).places),
         data=_data_folders(service, meant),
         notes=meant.notes,
     )

@@ -1,0 +1,69 @@
+"""The mounted files that init scripts name by their place in the container, and their places on this machine."""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from testbay.harness.dependencies.postgres.image import Script
+from testbay.manifest.compose.reading import ComposeService
+
+_LONGEST = 1_000_000  # bytes of a script whose text is looked at: a longer one is a dump
+_DATA = "/var/lib/postgresql"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """`places` maps a mount's place in the container to that on this machine; `paths` are what of it is named."""
+
+    places: dict[str, Path]
+    paths: tuple[Path, ...]
+
+    def here(self, text: str) -> str:
+        """The text of a script with the places of this machine."""
+        return _pattern(self.places).sub(lambda match: f"{self.places[match[1]]}{match[2]}", text)
+
+
+def named(service: ComposeService, scripts: Sequence[Script]) -> Named:
+    """Find the mounts that one of the scripts names; a folder of data is never one of them."""
+    mounts = dict(_mounts(service))
+    places: dict[str, Path] = {}
+    paths: dict[Path, None] = {}
+    for match in (match for script in scripts for match in _pattern(mounts).finditer(text_of(script))):
+        inside = mounts[match[1]] / posixpath.normpath(f"/{match[2]}").lstrip("/")
+        while not inside.exists() and inside != mounts[match[1]]:
+            inside = inside.parent  # of a name with a variable or a star in it
+        if inside.resolve().is_relative_to(mounts[match[1]].resolve()):  # a link may lead out: in a container it ends
+            places[match[1]] = mounts[match[1]]
+            paths[inside] = None
+    return Named(places=places, paths=tuple(paths))
+
+
+def text_of(script: Script) -> str:
+    """The text of a script; empty for a packed or a long one, and for one that is not ours to read."""
+    if isinstance(script.source, str):
+        return script.source
+    plain = script.source.suffix in (".sql", ".sh") and os.access(script.source, os.R_OK)
+    if not plain or script.source.stat().st_size > _LONGEST:
+        return ""
+    return script.source.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _mounts(service: ComposeService) -> Iterator[tuple[str, Path]]:
+    data = [PurePosixPath(folder) for folder in (_DATA, service.environment.get("PGDATA") or _DATA)]
+    for volume in (*service.built.copied, *service.volumes):
+        target = PurePosixPath(volume.target)
+        overlaps = any(target.is_relative_to(folder) or folder.is_relative_to(target) for folder in data)
+        if volume.type == "bind" and not overlaps and Path(volume.source).exists():
+            yield volume.target, Path(volume.source)
+    for granted in (*service.secrets, *service.configs):
+        if granted.file is not None and granted.file.exists():
+            yield granted.target, granted.file
+
+
+def _pattern(mounts: dict[str, Path]) -> re.Pattern[str]:
+    """A mount's place where a path begins, and the rest of that path; the longest place counts."""
+    places = "|".join(re.escape(target) for target in sorted(mounts, key=len, reverse=True)) or "(?!)"
+    return re.compile(rf"(?<![\w./$}}-])({places})(?![\w.-])((?:/[\w.@+-]*)*)")
