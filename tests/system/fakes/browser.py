@@ -4,7 +4,7 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,25 +38,21 @@ class Browser:
         self.driver.get_log("performance")
         self.driver.get(page.as_uri())
 
-    @contextmanager
-    def at(self, moment: datetime) -> Iterator[None]:
+    def at(self, moment: datetime) -> AbstractContextManager[None]:
         """Pages that are opened meanwhile live at this moment; `later(hours)` in them moves it."""
         start = f"let now = {moment.timestamp() * 1000};"
-        source = f"{{ {start} Date.now = () => now; window.later = (hours) => {{ now += hours * 36e5 }} }}"
-        made = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
-        try:
-            yield
-        finally:
-            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
+        return self._with_script(f"{start} Date.now = () => now; window.later = (hours) => {{ now += hours * 36e5 }}")
 
-    @contextmanager
-    def hastened(self, times: int) -> Iterator[None]:
+    def hastened(self, times: int) -> AbstractContextManager[None]:
         """Pages that are opened meanwhile have a clock and timers that are so much faster."""
         clock = f"const real = Date.now, start = real(); Date.now = () => start + (real() - start) * {times};"
         timers = f"const wait = setInterval; window.setInterval = (call, ms) => wait(call, ms / {times});"
-        made = self.driver.execute_cdp_cmd(
-            "Page.addScriptToEvaluateOnNewDocument", {"source": f"{{ {clock} {timers} }}"}
-        )
+        return self._with_script(f"{clock} {timers}")
+
+    @contextmanager
+    def _with_script(self, script: str) -> Iterator[None]:
+        source = {"source": f"{{ {script} }}"}
+        made = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
         try:
             yield
         finally:
