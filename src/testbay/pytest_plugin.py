@@ -64,6 +64,8 @@ def pytest_load_initial_conftests(
         completing.complete(early_config, parser, args, worker="PYTEST_XDIST_WORKER" in settings.environ())
     target = early_config.known_args_namespace.testbay_record
     record = Recorder(Path(target), masked) if target else None
+    if record:  # another plugin may end pytest before ours is configured
+        early_config.pluginmanager.register(record, "testbay-early")
     try:
         yield
     except Exception as error:  # settings of Django's, or a conftest, that want a variable of ours
@@ -82,6 +84,8 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Record in the process that sees every report: under xdist that is the controller."""
     config.add_cleanup(imports.end)
+    if early := config.pluginmanager.get_plugin("testbay-early"):
+        config.pluginmanager.unregister(early)
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(hints.Hints(lambda: variables_of(config.rootpath)), "testbay-hints")

@@ -50,9 +50,10 @@ def tests(project: Project) -> Finding | None:
     if found := [path for path in paths if (project.root / path).is_dir()]:
         whole = os.path.commonpath(found) or "."
         return Finding(key="tests", value=f'"{whole}"', source=f"{name}: testpaths")
-    for folder in _FOLDERS:
-        inside = [source for source in project.sources if source.path.is_relative_to(folder)]
-        if any(source.path.name.startswith("test_") or source.path.name.endswith("_test.py") for source in inside):
+    named = [path for path in (one.path for one in project.sources) if re.match(r"test_.*|.*_test\.py$", path.name)]
+    # `tests/integration` is one kind of several, unless tests lie beside it: then they are meant, too.
+    for folder in _FOLDERS[any(path.parent == Path("tests") for path in named) :]:
+        if any(path.is_relative_to(folder) for path in named):
             return Finding(key="tests", value=f'"{folder}"', source=f"{folder}/")
     apart = [
         source for source in project.sources if source.path.name == "tests.py" or source.path.name.startswith("test_")

@@ -132,6 +132,18 @@ def test_what_pytest_refuses_is_named(bay: Bay, word: str, said: str) -> None:
     assert (done.code, done.lines[-2]) == (4, f"   pytest: {said}")
 
 
+def test_plugin_that_ends_pytest_while_it_configures_itself_is_quoted(bay: Bay) -> None:
+    """Such an error comes before our own plugin is configured."""
+    bay.tests("def test_it():\n    pass\n")
+    conftest = bay.service / "tests/integration/conftest.py"
+    conftest.write_text("def pytest_configure():\n    raise RuntimeError('unset')\n")
+
+    done = bay.run("run", "shop")
+
+    said = "   pytest ended early: an error inside pytest or a plugin: RuntimeError: unset"
+    assert (done.code, done.lines[-2]) == (3, said)
+
+
 def test_no_test_at_all_is_an_error(bay: Bay) -> None:
     """Zero tests collected is exit code 15, never green."""
     bay.tests("")
