@@ -15,6 +15,7 @@ _MOST_CHECKS = 10
 _MOST_INSTANCES = 3
 _MOST_EVIDENCE = 3  # checks of which the evidence is shown
 _EVIDENCE_LINES = 12
+_PATTERN = "pattern"  # the kind of the error monitor's results
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _WORDS = {"pass": "passes", "fail": "**fails**", "stale": "**stale**", "skip": "skipped", "error": "**could not run**"}
 _TROUBLE = {"fail": "fails", "stale": "finds an old build", "error": "cannot run"}
@@ -39,11 +40,14 @@ class Writer:
         return self.run.report.evidence == "full"
 
     def title(self, state: State) -> str:
-        """Compose the title: service, target, and the failing checks."""
+        """Compose the title: service, target, and the failing checks; of an error's pattern, what it says."""
         report = self.run.report
         where = f"{report.service} on {report.target}" if report.target else report.service
         first, more = state.failing[0], len(state.failing) - 1
+        pattern = next((one for one in self.run.results(first) if one.kind == _PATTERN and self._tells), None)
         what = f"{first} and {more} more {_TROUBLES[state.kind]}" if more else f"{first} {_TROUBLE[state.kind]}"
+        if pattern and state.kind == "fail":  # its check is a hash
+            what = pattern.said.rpartition(" (")[0] + (f" and {more} more" if more else "")
         return issue_title(f"{where}: {what}")
 
     def body(self, state: State) -> str:

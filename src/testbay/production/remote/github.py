@@ -47,7 +47,9 @@ class GitHubAccess:
         token, repository = environ.get("GITHUB_TOKEN", "").strip(), environ.get("GITHUB_REPOSITORY", "")
         api_url = (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
         if not (token.isascii() and token.isprintable() and token):
-            todo = "in a workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
+            todo = (
+                "in a workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}; elsewhere: export it and GITHUB_REPOSITORY"
+            )
             raise IncidentsError("GITHUB_TOKEN is not set", why="or it is not a token", todo=todo)
         if len(parts := repository.split("/")) != 2 or not all(map(_is_name, parts)):
             raise IncidentsError(f"GITHUB_REPOSITORY: {repository!r} is not owner/name", todo="set it, e.g. acme/shop")

@@ -299,7 +299,11 @@ def add_note(folder: Path, incident: int | None, text: str, author: str) -> Inci
     """
     file = folder / FILE
     if not file.is_file():
-        raise _unusable(file, FileNotFoundError("no testbay watch has kept a history here"))
+        raise HistoryError(
+            f"history: {file} is not there",
+            why="no testbay watch has kept a history in this folder",
+            todo="call it where testbay watch runs, or name its folder with --history",
+        )
     try:
         with closing(connect(file)) as db, db:
             query = "select record from incidents where id = coalesce(?, (select max(id) from incidents))"

@@ -162,6 +162,16 @@ def test_a_title_says_where_and_what(change: dict[str, Any], title: str) -> None
     assert writer().title(replace(STATE, **change)) == title
 
 
+def test_the_title_of_a_pattern_says_the_error() -> None:
+    """Its check is a hash; a state that no answer may tell of keeps that."""
+    said = "KeyError: 'x' (of a cart) (high, open, shop, v1:0a)"
+    found = Result(check="v1:0a", kind="pattern", verdict="fail", said=said)
+    state = replace(STATE, failing=("v1:0a",), checks=("v1:0a",))
+
+    assert writer(found).title(state) == "shop on production: KeyError: 'x' (of a cart)"
+    assert writer(found, evidence="verdict").title(state) == "shop on production: v1:0a fails"
+
+
 def outside_of_code(markdown: str) -> str:
     """What GitHub would look for mentions, references, links and HTML in."""
     found = []
