@@ -169,7 +169,7 @@ def test_a_check_is_known_after_a_moment_that_was_not_written(tmp_path: Path) ->
 
 def test_notes_belong_to_an_incident(tmp_path: Path) -> None:
     """Where there is none, or no history, a note is refused."""
-    with pytest.raises(HistoryError, match="watch.db is not there"):
+    with pytest.raises(HistoryError, match=r"watch\.db is not there"):
         store.add_note(tmp_path, None, "what?", "Ada")
     WatchStore(tmp_path).close()
 

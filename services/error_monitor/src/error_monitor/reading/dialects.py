@@ -46,7 +46,11 @@ CHANNEL = re.compile(
 """Monolog: `[TIME] production.ERROR: message`."""
 
 DEATHS = re.compile(
-    r"(?:\[ *\d+\.\d{6}\] )?(?P<kernel>(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ .*)"
+    r"(?:\[ *\d+\.\d+\] )?(?P<kernel>(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ .*"
+    r"|[\w.-]+\[\d+\]: segfault at .*)"
+    r"|\[Recovery\] [\d/ :-]+ (?P<gin>panic recovered:$)"
+    r"|(?P<shell>Segmentation fault(?: \(core dumped\))?$)"
+    r"|(?P<haproxy>(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN.*)"
     r"|(?:\[\d+\] )?LOG:  (?P<postgres>server process \(PID \d+\) was terminated by signal .*)"
     r"|at=error code=(?P<code>[A-Z]\d+) desc=\"(?P<heroku>[^\"]*)\""
     r"|Error (?P<dyno>[RL]\d\d \(.*)"

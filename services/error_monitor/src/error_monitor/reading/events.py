@@ -1,5 +1,6 @@
 """The event of a joined record, redacted."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from error_monitor.redaction import redact
 TEXT_CHARS = 65_536
 MESSAGE_CHARS = 20_000
 LABEL_CHARS = 200
+SPRING = re.compile(r"\s*\*{5,}\n(APPLICATION FAILED TO START)\n\*{5,}\s+Description:\s+")
 
 
 def made(record: Open) -> Event:
@@ -57,6 +59,7 @@ def _header(record: Open) -> str | None:
     if record.traceback:
         return record.header.message
     said = "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
+    said = SPRING.sub(r"\1: ", said)
     return said if record.header.message else said.strip()
 
 

@@ -10,7 +10,7 @@ from error_monitor.reading.event import Failure, Frame
 NAMED = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
     r"(?<![\w.$])(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*?)?\.?(?:Error|Exception|Throwable))"
-    r"(?: \[\w+\])?(?::(?: (?P<message>.*))?|)$"
+    r"(?: [\[(]\w+[\])])?(?::(?: (?P<message>.*))?|)$"
     r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' panicked at )(?P<panic>.*)$"
 )
 PANIC = re.compile(
@@ -26,6 +26,8 @@ NODE = re.compile(
     r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?(?: \{)?\s*$"
 )
 GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
+GIN = re.compile(r"\[Recovery\] .*panic recovered:$")
+GIN_PLACE = re.compile(r"(?P<file>/\S+\.go):(?P<line>\d+) \(0x[0-9a-f]+\)$")
 GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
 RUST_CALL = re.compile(r"\s+\d+: (?P<function>[\w:<>{}$., &*]+)$")
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
@@ -38,7 +40,8 @@ MORE = re.compile(
     r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
 )
 CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
-STACK_ENDS = (*CAUSES, "[errors]: ", "--- End of inner exception")
+INNER_ENDS = "--- End of inner exception"
+STACK_ENDS = (*CAUSES, "[errors]: ", INNER_ENDS)
 LIBRARY = re.compile(
     r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
     r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\.|^/rustc/|/\.cargo/"
@@ -55,14 +58,15 @@ def read(lines: Sequence[str]) -> Failure | None:
     if rust := RUST.match(lines[0]):
         message = rust["message"] or "".join(lines[1:2])
         return Failure(type="panic", message=message, frames=tuple(reversed(_rust(lines))))
-    if failure := languages.read(lines):
+    if failure := (languages.read(lines) or _gin(lines)):
         return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines) and not PANIC.match(lines[0]):
         return None
     if (inner := _python(lines)) is not None:
         return inner
     name = _name(lines)
-    frames = _go(lines) or [frame for text in lines[_start(lines) : _end(lines)] if (frame := _frame(text))]
+    own = lines[_start(lines) :]
+    frames = _go(lines) or [frame for text in own[: _end(own)] if (frame := _frame(text))]
     if name is None and not frames:
         return None
     kind = (name["type"] or "panic") if name else None
@@ -105,7 +109,7 @@ def _python(lines: Sequence[str]) -> Failure | None:
 
 def _start(lines: Sequence[str]) -> int:
     """Find the line where .NET prints the outer exception's own stack, below that of the inner one."""
-    return max((at for at, text in enumerate(lines) if "--- End of inner exception stack trace ---" in text), default=0)
+    return max((at + 1 for at, text in enumerate(lines) if INNER_ENDS in text), default=0)
 
 
 def _end(lines: Sequence[str]) -> int:
@@ -137,6 +141,24 @@ def _rust(lines: Sequence[str]) -> list[Frame]:
         for call, place in pairwise(lines)
         if (where := RUST_PLACE.match(place)) and (who := RUST_CALL.match(call))
     ]
+
+
+def _gin(lines: Sequence[str]) -> Failure | None:
+    """Parse what Gin's recovery prints: the request, a blank line, the panic, and each place above its call."""
+    first = next((at for at, text in enumerate(lines) if GIN_PLACE.match(text)), 0)
+    if not first or not any(GIN.search(text) for text in lines[:3]):
+        return None
+    frames = [
+        Frame(
+            file=where["file"],
+            function=call.strip().partition(":")[0],
+            line=int(where["line"]),
+            in_app=not LIBRARY.search(where["file"]),
+        )
+        for place, call in pairwise(lines[first:])
+        if (where := GIN_PLACE.match(place))
+    ]
+    return Failure(type="panic", message=lines[first - 1], frames=tuple(reversed(frames)))
 
 
 def _go(lines: Sequence[str]) -> list[Frame]:

@@ -38,9 +38,13 @@ WORDS = "|".join(
 )
 
 TIME = (
-    r"(?:\d{4}[-/]\d\d[-/]\d\d(?:[T ]|, )\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"(?:\d{4}[-/.]\d\d[-/.]\d\d(?:[T _]|, )\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"|\d{8}[T ]\d\d:?\d\d:?\d\d(?:[.,]\d{1,9})?Z?"
+    rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}})(?= \[?(?:{WORDS})\b)"
+    r"|(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: (?:UTC|GMT|[+-]\d{4}))?"
     r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?(?: [A-Z][\w/+-]+)?"
-    r"|\d\d/(?:\d\d|[A-Z][a-z]{2})/\d{2,4}[ :]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?"
+    r"|\d\d(?P<dot>[/.-])(?:\d\d|[A-Z][a-z]{2})(?P=dot)\d{2,4}(?:,? |:)\d\d:\d\d:\d\d(?:[.,]\d+)?"
+    r"(?: (?:[AP]M|[+-]\d{4}))?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"|\d{1,2}:\d\d[AP]M(?= [A-Z]{3} )"
@@ -59,6 +63,7 @@ LEADING = re.compile(
 SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})")
 """winston and its like, `TIME error: message`; and Windows, `TIME, Error   SOURCE  message`."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
+SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
 TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
 NAMED = re.compile(rf"([\w.$-]{{1,80}})(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)")
@@ -183,21 +188,7 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
         worker, at = found[1], found.end()
     elif before and (named := FIELD_WORKER.search(before)):
         worker = named[1]
-    dashed = text.startswith((" - ", "] - "), at)
-    basic = text.startswith(":", at) and text[at + 1 : at + 2] not in ("", " ", "\t")
-    colon = text.startswith(": ", at) or text.startswith(":\t", at)
-    fence = FENCE.match(text, at)
-    at = fence.end() if fence else at
-    logger = None
-    if not colon and not dashed and (place := LOCATION.match(text, at)):
-        if basic and ":" in place[0].rstrip(": "):
-            logger = None
-        else:
-            logger, at = place[1] or place[2] or place[3], place.end()
-    if basic and logger is None:
-        name, separator, _ = text[at:].partition(":")
-        if separator and " " not in name:
-            logger, at = name, at + len(name) + 1
+    logger, at = _placed(text, at)
     message = text[at:].rstrip()
     if quoted := (LOGFMT.match(text, at) or (None if message else LOGFMT.match(text)) or LOGFMT_ERROR.match(text, at)):
         said = quoted[1] or quoted[2] or quoted[3] or message
@@ -205,3 +196,22 @@ def _made(level: str, text: str, at: int, time: str | None, before: str = "") ->
     if message.endswith(tuple("0123456789")) and (found := SUFFIX.search(message, max(len(message) - 200, 0))):
         message = message[: found.start()]
     return Header(level, message.strip(), time=time, logger=logger, worker=worker)
+
+
+def _placed(text: str, at: int) -> tuple[str | None, int]:
+    """Find the logger's name behind a level that ends at `at`, and where the message begins."""
+    dashed = text.startswith((" - ", "] - "), at)
+    basic = text.startswith(":", at) and text[at + 1 : at + 2] not in ("", " ", "\t")
+    colon = text.startswith(": ", at) or text.startswith(":\t", at)
+    fence = FENCE.match(text, at)
+    at = fence.end() if fence else at
+    if spring := SPRING.match(text, at):
+        return spring[1], spring.end()
+    place = None if colon or dashed else LOCATION.match(text, at)
+    if place and (not basic or ":" not in place[0].rstrip(": ")):
+        return place[1] or place[2] or place[3], place.end()
+    if basic:
+        name, separator, _ = text[at:].partition(":")
+        if separator and " " not in name:
+            return name, at + len(name) + 1
+    return None, at

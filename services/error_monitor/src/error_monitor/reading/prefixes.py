@@ -110,6 +110,11 @@ PREFIXES = (
         re.compile(r"(?:-|[A-Z_]+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d \S+ "),
     ),
     Prefix(
+        "multilog, svlogd",
+        "@",
+        re.compile(r"@4[\da-f]{23} "),
+    ),
+    Prefix(
         "kubectl logs --prefix",
         "[",
         re.compile(r"\[(?P<service>pod/[\w.-]+(?:/[\w.-]+)?)\](?: |$)"),
@@ -118,7 +123,7 @@ PREFIXES = (
 CLOSING = re.compile(r'"(?:, pipe is closed)?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
-    for first in DIGITS + LOWER + UPPER + "[<-"
+    for first in DIGITS + LOWER + UPPER + "[<-@"
 }  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
         line.whole and line.exception is None and not line.text
     ):  # zerolog's `.Err(err).Send()`, a message that is not text
         line.text = _first(flat, INSTEAD) or whole
-    elif line.whole and line.exception is None and line.level in ("error", "critical"):
+    elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
 

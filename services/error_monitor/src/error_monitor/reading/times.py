@@ -2,14 +2,21 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 ISO = re.compile(
-    r"(\d{4})[-/](\d\d)[-/](\d\d)(?:[T ]|, )(\d\d:\d\d:\d\d)(?:[.,:](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$"
+    r"(\d{4})[-/.](\d\d)[-/.](\d\d)(?:[T _]|, )(\d\d:\d\d:\d\d)(?:[.,:](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$"
 )
 EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}$|\d{16}$|\d{19}$")
 FORMATS = (
     "%d/%b/%Y:%H:%M:%S %z",
     "%d/%b/%Y:%H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y, %I:%M:%S %p",
+    "%d.%m.%Y %H:%M:%S",
+    "%d-%m-%Y %H:%M:%S",
+    "%Y%m%d %H:%M:%S",
+    "%Y%m%dT%H%M%S%z",
     "%m/%d/%y %H:%M:%S",
     "%d/%m/%Y %H:%M:%S",
     "%y%m%d %H:%M:%S",
@@ -42,6 +49,8 @@ def _moment(printed: str) -> datetime | None:
 
 def _named(printed: str) -> datetime | None:
     """Times with the name of the month; a syslog time has no year, so the last such day is meant."""
+    if printed.endswith(" GMT"):
+        return parsedate_to_datetime(printed)
     for layout in FORMATS:
         try:
             return datetime.strptime(printed, layout)  # noqa: DTZ007 - without a zone it is local
