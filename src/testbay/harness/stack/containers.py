@@ -35,6 +35,7 @@ _BEGIN_AS_ROOT = (
     *("redis-stack", "redis-stack-server", "dragonfly-standin"),
 )
 _ANYBODY = 0o1777
+_NUMBERS = re.compile(r"([0-9]+)(?::([0-9]+))?")
 _WITH_AN_OWNER = ("/var/log/postgresql",)  # folders of an image whose owner a volume keeps, and a RAM disk does not
 
 
@@ -42,25 +43,39 @@ def document(
     compose: ComposeFile, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]
 ) -> dict[str, Any]:
     """Make the document for Compose, without ports, which only the guard knows."""
-    chosen = {service.key for service in (*servers.values(), *helpers)}
-    own_volumes: dict[str, Any] = {}
+    all_of_them = (*servers.values(), *helpers)
+    chosen = {service.key for service in all_of_them}
+    shared = _shared_volumes(all_of_them)
     services = {}
     for name, service in servers.items():
-        made = _plain(service, chosen)
-        mounts = [*_server_mounts(name, service, own_volumes)]
-        services[service.key] = made | ({"volumes": mounts} if mounts else {})
+        services[service.key] = _mounted(_plain(service, chosen), [*_server_mounts(name, service, shared)])
     for service in helpers:
-        mounts = [*_helper_mounts(service, own_volumes)]
-        services[service.key] = _plain(service, chosen) | ({"volumes": mounts} if mounts else {})
+        services[service.key] = _mounted(_plain(service, chosen), [*_helper_mounts(service, shared)])
+    mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
+    own_volumes: dict[str, Any] = {mount["source"]: {} for mount in mounts if mount["type"] == "volume"}
     made = {"services": services, **({"volumes": own_volumes} if own_volumes else {})}
     for kind in ("configs", "secrets"):
-        wanted = {granted.name for one in (*servers.values(), *helpers) for granted in getattr(one, kind)}
+        wanted = {granted.name for one in all_of_them for granted in getattr(one, kind)}
         given = compose.definition.get(kind) or {}
         if kept := {key: _own_name(key, given[key]) for key in sorted(wanted & given.keys())}:
             made[kind] = kept
     for name, service in servers.items():
         _configure(made, name, service)
     return made
+
+
+def _shared_volumes(services: Sequence[ComposeService]) -> set[str]:
+    """The named volumes by which one service hands files to another, such as certificates that a helper makes."""
+    users = [{volume.source for volume in service.volumes if volume.type == "volume"} for service in services]
+    return {name for one in users for name in one if name and sum(name in other for other in users) > 1}
+
+
+def _mounted(service: dict[str, Any], mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The service with its mounts; a RAM disk that belongs to a user is one of `tmpfs`, which alone can say so."""
+    owned = [mount["owned"] for mount in mounts if "owned" in mount]
+    others = [mount for mount in mounts if "owned" not in mount]
+    more = {"tmpfs": [*service.get("tmpfs", ()), *owned]} if owned else {}
+    return service | more | ({"volumes": others} if others else {})
 
 
 def variables(services: Sequence[ComposeService]) -> dict[str, str]:
@@ -75,8 +90,10 @@ def variables(services: Sequence[ComposeService]) -> dict[str, str]:
 
 def left_out(servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]) -> Iterator[str]:
     """Yield a line for each service with mounts that testbay does not use."""
+    shared = _shared_volumes((*servers.values(), *helpers))
     for name, service in servers.items():
-        dropped = [_said(volume) for volume in service.volumes if _is_data(name, service, volume)]
+        own = (volume for volume in service.volumes if volume.source not in shared)
+        dropped = [_said(volume) for volume in own if _is_data(name, service, volume)]
         if dropped:
             yield f"service {service.key!r} begins with empty data in memory: {', '.join(dropped)} is not used"
     for service in helpers:
@@ -133,23 +150,26 @@ def _variable(name: str) -> str:
     return "GRANTED_" + re.sub(r"\W", "_", name).upper()
 
 
-def _server_mounts(name: str, service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _server_mounts(name: str, service: ComposeService, shared: set[str]) -> Iterator[dict[str, Any]]:
     """Yield a server's mounts: configuration read-only, every other mount and the data folder new and empty."""
     targets = []
     for number, volume in enumerate(service.volumes):
         if volume.type == "tmpfs":
             targets.append(volume.target)
             yield {"type": "tmpfs", "target": volume.target}
+        elif volume.type == "volume" and volume.source in shared:
+            targets.append(volume.target)
+            yield _handed_over(volume)
         elif _is_data(name, service, volume):
             if not _is_a_file(volume):
                 targets.append(volume.target)
-                yield _fresh(service, volume.target, f"{service.key}-{number}", own_volumes)
+                yield _fresh(service, volume.target, f"{service.key}-{number}")
         else:
             yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
     covered = [*targets, *(str(entry).partition(":")[0] for entry in service.tmpfs)]
     for folder in ROOMS[name].described(service).data:
         if _begins_as_root(service) and not any(PurePosixPath(folder).is_relative_to(target) for target in covered):
-            yield _fresh(service, folder, f"{service.key}-data", own_volumes)
+            yield _fresh(service, folder, f"{service.key}-data")
 
 
 def _is_data(name: str, service: ComposeService, volume: Volume) -> bool:
@@ -182,28 +202,34 @@ def _names_a_file_of(service: ComposeService, volume: Volume) -> bool:
     return any(file.is_file() and not file.name.endswith(_WRITTEN) for file in found)
 
 
-def _fresh(service: ComposeService, target: str, name: str, own_volumes: dict[str, Any]) -> dict[str, Any]:
+def _fresh(service: ComposeService, target: str, name: str) -> dict[str, Any]:
     if _begins_as_root(service) and target not in _WITH_AN_OWNER:
         return {"type": "tmpfs", "target": target, "tmpfs": {"mode": _ANYBODY}}
-    own_volumes[name] = {}
+    if user := _NUMBERS.fullmatch(service.user):  # a bind mount that is replaced would be this user's own
+        return {"type": "tmpfs", "target": target, "owned": f"{target}:uid={user[1]},gid={user[2] or 0},mode=0700"}
     return {"type": "volume", "source": name, "target": target}
+
+
+def _handed_over(volume: Volume) -> dict[str, Any]:
+    made = {"type": "volume", "source": f"{volume.source}-shared", "target": volume.target}
+    return made | ({"read_only": True} if volume.read_only else {})
 
 
 def _begins_as_root(service: ComposeService) -> bool:
     return service.repository in _BEGIN_AS_ROOT and not service.user
 
 
-def _helper_mounts(service: ComposeService, own_volumes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _helper_mounts(service: ComposeService, shared: set[str]) -> Iterator[dict[str, Any]]:
     """Yield a helper's mounts: the project's files read-only, and new volumes for what it writes."""
     for number, volume in enumerate(service.volumes):
         if volume.type == "bind" and Path(volume.source).exists():
             yield {"type": "bind", "source": volume.source, "target": volume.target, "read_only": True}
         elif volume.type == "tmpfs":
             yield {"type": "tmpfs", "target": volume.target}
+        elif volume.type == "volume" and volume.source in shared:
+            yield _handed_over(volume)
         else:
-            name = f"{service.key}-{number}"
-            own_volumes[name] = {}
-            yield {"type": "volume", "source": name, "target": volume.target}
+            yield {"type": "volume", "source": f"{service.key}-{number}", "target": volume.target}
 
 
 def _configure(made: dict[str, Any], name: str, service: ComposeService) -> None:
@@ -214,6 +240,7 @@ def _configure(made: dict[str, Any], name: str, service: ComposeService) -> None
     config = f"testbay-{service.key}"
     server = made["services"][service.key]
     server.pop("entrypoint", None)
+    server.pop("read_only", None)  # Compose copies a configuration into the container, which Docker refuses then
     server["command"] = configured["command"]
     server["environment"] = {**server.get("environment", {}), **configured["environment"]}
     server["configs"] = [*server.get("configs", []), {"source": config, "target": configured["target"]}]

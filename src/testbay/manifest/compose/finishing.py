@@ -143,7 +143,8 @@ def _words(value: Any, where: str) -> list[str] | None:
 
 def _with_defaults(service: dict[str, Any]) -> dict[str, Any]:
     if isinstance(build := service.get("build"), dict):
-        service["build"] = {"context": ".", "dockerfile": "Dockerfile"} | build
+        named = {} if "dockerfile_inline" in build else {"dockerfile": "Dockerfile"}
+        service["build"] = {"context": "."} | named | build
     if not service.get("networks") and not service.get("network_mode"):
         service["networks"] = {"default": None}
     before = {name: {"condition": "service_started", "required": True} | restart for name, restart in _implied(service)}

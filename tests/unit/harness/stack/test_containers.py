@@ -113,6 +113,30 @@ def test_an_image_that_does_not_begin_as_root_gets_a_fresh_volume() -> None:
     assert made["volumes"] == {"db-0": {}}
 
 
+def test_a_container_of_another_user_gets_a_folder_of_his() -> None:
+    """As the bind mount would be that it stands for: initdb refuses a folder of somebody else."""
+    folder = "/var/lib/postgresql/data"
+    bound = Volume(type="bind", source="/h/pg", target=folder)
+    made = document(service(user="1000:50", volumes=(bound,), definition={"tmpfs": ["/tmp"]}))["services"]["db"]
+
+    assert made["tmpfs"] == ["/tmp", f"{folder}:uid=1000,gid=50,mode=0700"]
+    assert "volumes" not in made
+
+
+def test_a_volume_that_a_helper_fills_is_the_servers_too() -> None:
+    """Certificates, for example; it is the stack's own, as all volumes are."""
+    filled = Volume(type="volume", source="certs", target="/certs")
+    server = service(volumes=(replace(filled, read_only=True),))
+    made = document(server, service("maker", "certs:1", volumes=(filled,)))
+
+    shared = {"type": "volume", "source": "certs-shared", "target": "/certs"}
+    assert [one["volumes"] for one in made["services"].values()] == [[shared | {"read_only": True}, DATA], [shared]]
+    assert made["volumes"] == {"certs-shared": {}}
+    assert list(containers.left_out({"postgres": server}, (service("maker", volumes=(filled,)),))) == [
+        "service 'maker' begins with empty volumes: certs:/certs is not used"
+    ]
+
+
 def test_a_helper_reads_the_project_and_writes_elsewhere(tmp_path: Path) -> None:
     """Its volumes are the stack's own, its waits those of what is started, and every name it had leads to it."""
     helper = service(
@@ -161,9 +185,14 @@ def test_secrets_and_configs_come_along() -> None:
 
 def test_our_configuration_takes_the_place_of_the_file() -> None:
     """NATS with an account for each lease, its flags and JetStream kept."""
-    bus = ComposeService(key="bus", image="nats:2.12", command=("-m", "8222"), definition={"command": ["-m", "8222"]})
+    given: dict[str, Any] = {
+        "command": ["-m", "8222"],
+        "read_only": True,
+    }  # no configuration can be copied into what is read-only
+    bus = ComposeService(key="bus", image="nats:2.12", command=("-m", "8222"), definition=given)
     made = containers.document(ComposeFile(path=Path("/p/c.yml"), services=(bus,)), {"nats": bus}, ())
 
+    assert "read_only" not in made["services"]["bus"]
     assert made["services"]["bus"]["command"] == ["-js", "-m", "8222", "--config", "/testbay-nats.conf"]
     assert made["services"]["bus"]["configs"] == [{"source": "testbay-bus", "target": "/testbay-nats.conf"}]
     assert "no_auth_user: main" in made["configs"]["testbay-bus"]["content"]
