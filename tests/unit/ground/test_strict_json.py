@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from testbay.errors import ManifestError
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.asking import parsed
+from testbay.production.checks.context import parsed
 from testbay.production.checks.report import from_json
 from testbay.production.history import entries
 from testbay.text import strict_json

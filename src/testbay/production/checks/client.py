@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from testbay.manifest import placeholders
 from testbay.manifest.targets import Target
-from testbay.production.checks.asking import Asking
+from testbay.production.checks.context import CheckContext
 from testbay.production.checks.exchange import tls_trouble
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
-    """The parameters of a run of checks. `secrets` are names of variables; `*` is allowed.
+class ContextOptions:
+    """The options for the context of a run of checks. `secrets` are names of variables; `*` is allowed.
 
     `keep_alive_s` is how long an idle connection is kept; with 0 each request has its own.
     """
@@ -48,7 +48,7 @@ class Opening:
     keep_alive_s: float = 0.0
 
 
-def open_asking(plan: Opening) -> tuple[Asking, str]:
+def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
     """Make the context of a run; also return why the target cannot be reached, or an empty string."""
     import aiohttp
 
@@ -78,7 +78,7 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
         connector = aiohttp.TCPConnector(keepalive_timeout=plan.keep_alive_s, limit=0, ssl=tls)
     else:  # a connection for each: one that the server has just closed is not its fault
         connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
-    asking = Asking(
+    context = CheckContext(
         base_url=base_url.rstrip("/"),
         headers=headers,
         writes=target.writes,
@@ -92,12 +92,12 @@ def open_asking(plan: Opening) -> tuple[Asking, str]:
         tls=tls,
         secrets=kept,
     )
-    return asking, trouble
+    return context, trouble
 
 
 def widen(loop: asyncio.AbstractEventLoop) -> None:
     """Give a loop more threads: otherwise host names that do not resolve delay the look-up of all others."""
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="asking"))
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="checks"))
 
 
 def client(

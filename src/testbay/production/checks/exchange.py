@@ -17,10 +17,10 @@ from urllib.parse import quote
 from testbay.manifest import placeholders
 from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.asking import Asking, FoundError, Progress, Scope, parsed
 from testbay.production.checks.charset import text_of
+from testbay.production.checks.context import CheckContext, FoundError, Progress, Scope, parsed
+from testbay.production.checks.peer import address, certificate
 from testbay.production.checks.report import Verdict
-from testbay.production.checks.way import address, certificate
 
 if TYPE_CHECKING:
     import aiohttp
@@ -98,7 +98,7 @@ class Response:
         return f"{said}: {begins}" if shown and begins and not self.trouble else said
 
 
-async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Progress | None = None) -> Response:
+async def exchange(context: CheckContext, table: Exchange, scope: Scope, progress: Progress | None = None) -> Response:
     """Send a request and read the answer up to a limit. The caller sets the deadline.
 
     `progress` is told how far the exchange got.
@@ -113,10 +113,10 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Prog
     began, progress = time.monotonic(), progress or Progress()
     try:
         progress.said = ": no answer came"
-        response = await _sent(asking, table, scope, path)
+        response = await _sent(context, table, scope, path)
         body, trouble = await _body(response, progress)
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise no_answer(asked, error, host=_host(asking.base_url)) from None
+        raise no_answer(asked, error, host=_host(context.base_url)) from None
     return Response(
         asked=asked,
         status=response.status,
@@ -124,7 +124,7 @@ async def exchange(asking: Asking, table: Exchange, scope: Scope, progress: Prog
         body=body,
         elapsed_s=time.monotonic() - began,
         trouble=trouble,
-        moved=_moved(asking, response),
+        moved=_moved(context, response),
         peer=getattr(response, "peer", None),
         tls=getattr(response, "secure", None),
     )
@@ -138,17 +138,17 @@ def _host(url: str) -> str | None:
     return None
 
 
-async def _sent(asking: Asking, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
+async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str) -> "aiohttp.ClientResponse":
     from yarl import URL
 
-    headers = {**asking.headers, **placeholders.filled(table.headers, scope)}
-    method, home = table.method.upper(), URL(asking.base_url)
+    headers = {**context.headers, **placeholders.filled(table.headers, scope)}
+    method, home = table.method.upper(), URL(context.base_url)
     asked = f"{method} {path}"
     url = URL(str(home).rstrip("/") + quote(path, safe=_URL), encoded=True)  # as it was written, not as yarl would
     for _ in range(_MAX_REDIRECTS + 1):
-        data = None if method in ("GET", "HEAD") else _content(asking.root, table, scope)
+        data = None if method in ("GET", "HEAD") else _content(context.root, table, scope)
         kind = {"content-type": "application/json"} if isinstance(data, bytes) else {}
-        response = await asking.client.request(method, url, headers=kind | headers, data=data, allow_redirects=False)
+        response = await context.client.request(method, url, headers=kind | headers, data=data, allow_redirects=False)
         to = response.headers.get("location")
         if not table.follow or response.status not in _REDIRECTS or to is None:
             return response
@@ -195,7 +195,7 @@ def _stays(home: "URL", url: "URL") -> bool:
     return (home.scheme, home.host, home.port) == (url.scheme, url.host, url.port)
 
 
-def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
+def _moved(context: CheckContext, response: "aiohttp.ClientResponse") -> str:
     """Describe a redirect that was not followed, without its query, and how to follow it."""
     from yarl import URL
 
@@ -204,7 +204,7 @@ def _moved(asking: Asking, response: "aiohttp.ClientResponse") -> str:
         return ""
     try:
         url = response.url.join(URL(to))
-        stays = _stays(URL(asking.base_url), url)
+        stays = _stays(URL(context.base_url), url)
         return f"{url.path[:100]} (follow = true follows it)" if stays else f"{url.origin()}{url.path}"[:100]
     except ValueError:
         return "an invalid address"

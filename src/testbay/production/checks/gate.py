@@ -9,7 +9,7 @@ from testbay.manifest.expressions.evaluate import NotMetError
 from testbay.manifest.expressions.parse import condition
 from testbay.manifest.rollout import Look, Rollout
 from testbay.manifest.targets import Live
-from testbay.production.checks.asking import Asking, FoundError, Passed, deadline
+from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Response, exchange
 from testbay.text import one_line
 
@@ -17,7 +17,7 @@ _PATIENCE_S = 10.0
 
 
 async def wait(
-    asking: Asking,
+    context: CheckContext,
     live: Live,
     progress: Callable[[str], None],
     *,
@@ -28,7 +28,7 @@ async def wait(
     """Ask until the expected commit answers; return the finding and the number of attempts.
 
     `look` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
-    expected one in `asking`.
+    expected one in `context`.
 
     Raises:
         FoundError: `stale` when another build still answers at the end, `fail` when none can be told, or when the
@@ -38,28 +38,28 @@ async def wait(
     attempts = 0
     while True:
         attempts += 1
-        rollout = await look() if look else Rollout(expected=asking.expected_sha)
+        rollout = await look() if look else Rollout(expected=context.expected_sha)
         try:
-            answer = await once(asking, live, rollout)
+            answer = await once(context, live, rollout)
         except FoundError as error:
             found = error
         else:
-            return _passed(asking, answer, rollout), attempts
+            return _passed(context, answer, rollout), attempts
         if not rollout.expected:
             why = f"which commit should answer is not known: {rollout.said or 'name it with --commit'}"
-            said = f"{why}; {asking.commit or 'no known one'} answers"
+            said = f"{why}; {context.commit or 'no known one'} answers"
             raise FoundError("error" if must_know else "skip", said, rollout.evidence)
         evidence = [*found.evidence, *_told(rollout)]
         if rollout.lost:
             raise FoundError("fail", rollout.lost, [found.said, *evidence])
         waited_s = time.monotonic() - began
-        if waited_s + live.every > live.give_up or asking.left_s < live.every:
+        if waited_s + live.every > live.give_up or context.left_s < live.every:
             often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
             raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
-        waiting = f"waiting for {rollout.expected[:12]}, {asking.commit[:12] or 'no known build'} answers"
+        waiting = f"waiting for {rollout.expected[:12]}, {context.commit[:12] or 'no known build'} answers"
         if attempts == 1:  # a log without a terminal is not silent for minutes
-            tell(asking.masked(f"live: {waiting}; asking again for {min(live.give_up, asking.left_s):.0f} s at most"))
-        progress(asking.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
+            tell(context.masked(f"live: {waiting}; asking again for {min(live.give_up, context.left_s):.0f} s at most"))
+        progress(context.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
         await asyncio.sleep(live.every)
 
 
@@ -67,32 +67,32 @@ def _told(rollout: Rollout) -> list[str]:
     return [rollout.said, *rollout.evidence] if rollout.said else []
 
 
-def _passed(asking: Asking, answer: Response, rollout: Rollout) -> Passed:
-    said = f"{answer.asked}: {asking.commit or 'the expected commit'} answers"
-    if asking.expected_sha != rollout.expected:
+def _passed(context: CheckContext, answer: Response, rollout: Rollout) -> Passed:
+    said = f"{answer.asked}: {context.commit or 'the expected commit'} answers"
+    if context.expected_sha != rollout.expected:
         said += f", which is on its way there; {rollout.expected[:12]} came before it"
     return Passed(said=said, evidence=tuple(_told(rollout)))
 
 
-async def once(asking: Asking, live: Live, rollout: Rollout) -> Response:
-    """Ask once which build is running; note its commit in `asking.commit`.
+async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
+    """Ask once which build is running; note its commit in `context.commit`.
 
     Raises:
         FoundError: Another build answers (`stale`), or none that tells its commit (`fail`).
     """
-    asking.commit, asking.expected_sha = "", rollout.expected
+    context.commit, context.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)
-    async with deadline(f"GET {live.url}", _PATIENCE_S, asking.deadline) as progress:
-        answer = await exchange(asking, table, asking.scope(), progress)
+    async with deadline(f"GET {live.url}", _PATIENCE_S, context.deadline) as progress:
+        answer = await exchange(context, table, context.scope(), progress)
     values, why = answer.values, ""
-    served = condition(live.expect).beside("expected_sha", asking.names(**values))
-    asking.commit = one_line(served) if isinstance(served, str) else ""
+    served = condition(live.expect).beside("expected_sha", context.names(**values))
+    context.commit = one_line(served) if isinstance(served, str) else ""
     for commit in (*rollout.under_way, rollout.expected):
-        asking.expected_sha = commit
+        context.expected_sha = commit
         try:
-            condition(live.expect).require(asking.names(**values))
+            condition(live.expect).require(context.names(**values))
         except NotMetError as error:
             why = str(error) if answer.status < 400 else f"status {answer.status}; {error}"
         else:
             return answer
-    raise FoundError("stale" if asking.commit else "fail", why, [answer.line()])
+    raise FoundError("stale" if context.commit else "fail", why, [answer.line()])

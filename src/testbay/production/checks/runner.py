@@ -15,9 +15,9 @@ from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketChe
 from testbay.manifest.rollout import Look
 from testbay.manifest.targets import Target
 from testbay.production.checks import gate
-from testbay.production.checks.asking import Asking, FoundError, Passed
-from testbay.production.checks.client import Opening, open_asking, widen
-from testbay.production.checks.once import HARMLESS, attempt, masked, result_of
+from testbay.production.checks.attempts import HARMLESS, attempt, masked, result_of
+from testbay.production.checks.client import ContextOptions, open_context, widen
+from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.report import Report, Result, Verdict
 from testbay.production.history import verdicts
 from testbay.production.history.verdicts import Past
@@ -86,8 +86,8 @@ async def _run(plan: Plan) -> Report:
 async def report(plan: Plan) -> Report:
     """Run the plan inside a running loop."""
     started = datetime.now(UTC)
-    asking, trouble = open_asking(
-        Opening(
+    context, trouble = open_context(
+        ContextOptions(
             target=plan.target,
             root=plan.root,
             environ=plan.environ,
@@ -96,18 +96,18 @@ async def report(plan: Plan) -> Report:
             within_s=plan.within_s,
         )
     )
-    async with asking.client:
-        results = _unasked(plan, trouble) if trouble else await _all(plan, asking)
-    if asking.secrets:  # what was found first may hold what was captured later
-        results = [masked(asking, result) for result in results]
+    async with context.client:
+        results = _unasked(plan, trouble) if trouble else await _all(plan, context)
+    if context.secrets:  # what was found first may hold what was captured later
+        results = [masked(context, result) for result in results]
     found = Report(
         service=plan.service,
         phase=plan.phase,
         target=plan.target_name,
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        commit=asking.masked(asking.commit),
-        expected_commit=one_line(asking.expected_sha),
+        commit=context.masked(context.commit),
+        expected_commit=one_line(context.expected_sha),
         run_url=_run_url(plan.environ),
         evidence=plan.target.evidence if plan.target else "full",
         known=tuple(plan.known),
@@ -135,15 +135,15 @@ def instances(check: Check) -> list[str]:
     return each or [""]
 
 
-async def _all(plan: Plan, asking: Asking) -> list[Result]:
-    gate_results = [await _gate(plan, asking)] if _has_gate(plan) else []
+async def _all(plan: Plan, context: CheckContext) -> list[Result]:
+    gate_results = [await _gate(plan, context)] if _has_gate(plan) else []
     pairs = [(check, each) for check in plan.checks for each in instances(check)]
     done: list[str] = []
     room = asyncio.Semaphore(CONCURRENCY)
 
     async def one(check: Check, each: str) -> list[Result]:
         async with room:
-            found = await _ask(asking, check, each)
+            found = await _ask(context, check, each)
         done.append(check.id)
         plan.progress(f"{len(done)} of {len(pairs)} checks, {check.id}: {found[0].verdict}")
         return found
@@ -165,39 +165,39 @@ def _of_that_build(result: Result, gate: Verdict) -> Result:
     return replace(result, verdict="stale", said=f"passed, but not on the expected build: {result.said}")
 
 
-async def _gate(plan: Plan, asking: Asking) -> Result:
+async def _gate(plan: Plan, context: CheckContext) -> Result:
     assert plan.target is not None
     assert plan.target.live is not None
     began = time.monotonic()
     try:
         must_know = plan.phase == "post-deploy" or plan.look is not None
         passed, attempts = await gate.wait(
-            asking, plan.target.live, plan.progress, must_know=must_know, look=plan.look, tell=plan.tell
+            context, plan.target.live, plan.progress, must_know=must_know, look=plan.look, tell=plan.tell
         )
     except FoundError as error:
-        return result_of(asking, LIVE, error, began)
-    return result_of(asking, LIVE, passed, began, attempts=attempts)
+        return result_of(context, LIVE, error, began)
+    return result_of(context, LIVE, passed, began, attempts=attempts)
 
 
-async def _ask(asking: Asking, check: Check, instance: str) -> list[Result]:
+async def _ask(context: CheckContext, check: Check, instance: str) -> list[Result]:
     """The results of one check: its own, and that of a journey's cleanup."""
-    if check.writes and not asking.writes and check.kind in ASKS_TARGET:
+    if check.writes and not context.writes and check.kind in ASKS_TARGET:
         said = "the check writes, and the target does not allow it (writes = true)"
         return [Result(check=check.id, instance=instance, kind=check.kind, verdict="skip", said=said, attempts=0)]
     began = time.monotonic()
     cleanups: list[Result] = []
     heard: list[str] = []
     pause_s = _FIRST_PAUSE_S
-    found = await attempt(asking, check, instance, cleanups)
+    found = await attempt(context, check, instance, cleanups)
     for number in range(1, check.attempts):
-        if asking.left_s < pause_s or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
+        if context.left_s < pause_s or isinstance(found, Passed) or found.verdict not in ("fail", "error"):
             break
         heard.append(f"attempt {number}: {found.said}")
         await asyncio.sleep(pause_s)
         pause_s *= 2
-        found = await attempt(asking, check, instance, cleanups)
-    result = result_of(asking, check, found, began, instance=instance, attempts=len(heard) + 1)
-    earlier = [asking.masked(line) for line in heard]
+        found = await attempt(context, check, instance, cleanups)
+    result = result_of(context, check, found, began, instance=instance, attempts=len(heard) + 1)
+    earlier = [context.masked(line) for line in heard]
     return [replace(result, evidence=(*earlier, *result.evidence)), *cleanups]
 
 

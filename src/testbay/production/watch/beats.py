@@ -8,7 +8,7 @@ from typing import Literal
 from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import HeartbeatCheck
-from testbay.production.checks.asking import FoundError, Passed, judge
+from testbay.production.checks.context import FoundError, Passed, judge
 from testbay.production.watch.words import lasted
 from testbay.text import one_line
 

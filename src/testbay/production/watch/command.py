@@ -20,8 +20,8 @@ from testbay.manifest.watching import Watching
 from testbay.output import Voice
 from testbay.production import extra
 from testbay.production.checks import runner
-from testbay.production.checks.asking import Passed
 from testbay.production.checks.client import widen
+from testbay.production.checks.context import Passed
 from testbay.production.history.slowness import Series
 from testbay.production.remote.exchange import is_private
 from testbay.production.watch import calendar

@@ -9,8 +9,8 @@ from testbay.manifest.checks import Check, HttpCheck
 from testbay.manifest.service import Manifest
 from testbay.manifest.targets import Target
 from testbay.production.checks import runner
-from testbay.production.checks.asking import Asking
-from testbay.production.checks.client import Opening
+from testbay.production.checks.client import ContextOptions
+from testbay.production.checks.context import CheckContext
 from testbay.production.history.slowness import Series
 from testbay.production.remote import deployed
 from testbay.text import nearest
@@ -36,9 +36,9 @@ class Spot:
     service: str
     target_name: str
     target: Target | None
-    opening: Opening
+    options: ContextOptions
     jobs: Sequence[Watched] = ()
-    asking: Asking | None = None
+    context: CheckContext | None = None
     own_client: Any = None  # for what has cookies of its own
     trouble: str = ""
     looks: bool = False  # a platform is asked which commit should answer
@@ -98,8 +98,10 @@ def _spot(
         for instance in (runner.instances(check))
     ]
     secrets = (*manifest.secrets, *deployed.TOKENS)
-    opening = Opening(target=target, root=manifest.root, environ=environ, secrets=secrets, keep_alive_s=_KEEP_ALIVE_S)
-    return Spot(service=manifest.service, target_name=name, target=target, opening=opening, jobs=jobs)
+    options = ContextOptions(
+        target=target, root=manifest.root, environ=environ, secrets=secrets, keep_alive_s=_KEEP_ALIVE_S
+    )
+    return Spot(service=manifest.service, target_name=name, target=target, options=options, jobs=jobs)
 
 
 def _asked_once(check: Check) -> Check:

@@ -13,9 +13,9 @@ from testbay.manifest.checkbase import LIVE
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.manifest.rollout import Look, Rollout
 from testbay.manifest.watching import Watching
-from testbay.production.checks import gate, once
-from testbay.production.checks.asking import Asking, FoundError, Passed
-from testbay.production.checks.client import client, open_asking, run_id
+from testbay.production.checks import attempts, gate
+from testbay.production.checks.client import client, open_context, run_id
+from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.kinds import http
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
@@ -79,14 +79,14 @@ class Watcher:
     async def _open(self, spot: Spot, stack: contextlib.AsyncExitStack) -> None:
         import aiohttp
 
-        asking, spot.trouble = open_asking(spot.opening)
-        await stack.enter_async_context(asking.client)
-        shared = client(asking.client.connector, direct=asking.direct, owner=False, jar=aiohttp.DummyCookieJar())
+        context, spot.trouble = open_context(spot.options)
+        await stack.enter_async_context(context.client)
+        shared = client(context.client.connector, direct=context.direct, owner=False, jar=aiohttp.DummyCookieJar())
         # A connection that the server closed while it was idle does not count: the request is sent again on a new one.
         shared._retry_connection = True  # noqa: SLF001
         await stack.enter_async_context(shared)
-        spot.asking, spot.secrets = replace(asking, client=shared), frozenset(asking.secrets)
-        spot.own_client = asking.client
+        spot.context, spot.secrets = replace(context, client=shared), frozenset(context.secrets)
+        spot.own_client = context.client
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
@@ -130,41 +130,41 @@ class Watcher:
     async def _ask(self, spot: Spot, job: Watched) -> list[Result]:
         began = time.monotonic()
         cleanups: list[Result] = []
-        asking = self._asking(spot, job)
+        context = self._asking(spot, job)
         found: Passed | FoundError
         if spot.trouble:
             found = FoundError("error", spot.trouble, reached=False)
-        elif job.check.writes and not asking.writes:
+        elif job.check.writes and not context.writes:
             found = FoundError(
                 "skip", "the check writes, and the target does not allow it (writes = true)", reached=False
             )
         else:
-            found = await self._attempt(asking, job, cleanups)
-        result = once.result_of(asking, job.check, found, began, instance=job.instance)
-        return [once.masked(asking, one) for one in (result, *cleanups)] if cleanups else [result]
+            found = await self._attempt(context, job, cleanups)
+        result = attempts.result_of(context, job.check, found, began, instance=job.instance)
+        return [attempts.masked(context, one) for one in (result, *cleanups)] if cleanups else [result]
 
-    async def _attempt(self, asking: Asking, job: Watched, cleanups: list[Result]) -> Passed | FoundError:
+    async def _attempt(self, context: CheckContext, job: Watched, cleanups: list[Result]) -> Passed | FoundError:
         if job.check.kind == "heartbeat" and self.ask_beats:
             try:
                 return await self.ask_beats(job.check)
             except FoundError as error:
                 return error
         if not job.is_plain:
-            return await once.attempt(asking, job.check, job.instance, cleanups)
+            return await attempts.attempt(context, job.check, job.instance, cleanups)
         try:
-            return await http.ask(asking, job.check, job.instance)
+            return await http.ask(context, job.check, job.instance)
         except FoundError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
             return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
-    def _asking(self, spot: Spot, job: Watched) -> Asking:
-        assert spot.asking is not None
+    def _asking(self, spot: Spot, job: Watched) -> CheckContext:
+        assert spot.context is not None
         until = time.monotonic() + job.check.timeout + 5
         if job.is_plain:
-            return replace(spot.asking, deadline=until, expected_sha=spot.expected, run_id=run_id())
+            return replace(spot.context, deadline=until, expected_sha=spot.expected, run_id=run_id())
         return replace(
-            spot.asking,
+            spot.context,
             client=spot.own_client,
             deadline=until,
             expected_sha=spot.expected,
@@ -176,7 +176,7 @@ class Watcher:
         """Ask which build answers, as long as the watcher runs."""
         assert spot.target is not None
         assert spot.target.live is not None
-        look = deployed.look(spot.target, "scheduled", "", spot.opening.environ)
+        look = deployed.look(spot.target, "scheduled", "", spot.options.environ)
         spot.looks = look is not None
         looked: tuple[float, Rollout] = (-math.inf, Rollout(expected=""))
         while True:
@@ -188,23 +188,23 @@ class Watcher:
             await asyncio.sleep(max(1.0, spot.target.live.every - (time.monotonic() - began)))
 
     async def _gate(self, spot: Spot, rollout: Rollout) -> None:
-        assert spot.asking is not None
+        assert spot.context is not None
         assert spot.target is not None
         assert spot.target.live is not None
         began, at = time.monotonic(), self.recorder.clock()
-        asking = replace(spot.asking, client=spot.own_client, deadline=began + 20, run_id=run_id())
+        context = replace(spot.context, client=spot.own_client, deadline=began + 20, run_id=run_id())
         found: Passed | FoundError
         try:
-            answer = await gate.once(asking, spot.target.live, rollout)
-            found = Passed(said=f"{answer.asked}: {asking.commit or 'the expected commit'} answers")
+            answer = await gate.once(context, spot.target.live, rollout)
+            found = Passed(said=f"{answer.asked}: {context.commit or 'the expected commit'} answers")
         except FoundError as error:
-            found = _without_expectation(asking.commit, rollout, looks=spot.looks) or error
+            found = _without_expectation(context.commit, rollout, looks=spot.looks) or error
         except Exception as error:  # noqa: BLE001 - else a deploy that is on its way would excuse everything for ever
             found = FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
-        spot.commit = asking.commit or spot.commit
+        spot.commit = context.commit or spot.commit
         spot.expected = rollout.expected
-        result = once.result_of(asking, LIVE, found, began)
-        self._passed(spot, asking.commit, result, rollout, at)
+        result = attempts.result_of(context, LIVE, found, began)
+        self._passed(spot, context.commit, result, rollout, at)
 
     def _passed(self, spot: Spot, served: str, result: Result, rollout: Rollout, at: float) -> None:
         assert spot.target is not None

@@ -29,14 +29,14 @@ def test_a_connection_grows_no_older_than_a_minute(
             one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     target = Target(base_url=f"http://127.0.0.1:{listen(converse)}")
-    asyncio.run(_thrice(client.Opening(target=target, root=Path(), keep_alive_s=30.0)))
+    asyncio.run(_thrice(client.ContextOptions(target=target, root=Path(), keep_alive_s=30.0)))
 
     assert len(came) == connections
 
 
-async def _thrice(plan: client.Opening) -> None:
-    asking, _ = client.open_asking(plan)
+async def _thrice(plan: client.ContextOptions) -> None:
+    context, _ = client.open_context(plan)
     table = {"kind": "http", "id": "health", "get": "/", "expect": ["status == 200"]}
-    async with asking.client:
+    async with context.client:
         for _ in range(3):
-            await http.ask(asking, HttpCheck.model_validate(table), "")
+            await http.ask(context, HttpCheck.model_validate(table), "")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from testbay.manifest.probes import HeartbeatCheck
-from testbay.production.checks.asking import FoundError
+from testbay.production.checks.context import FoundError
 from testbay.production.watch.beats import Jobs
 from testbay.production.watch.store import WatchStore
 

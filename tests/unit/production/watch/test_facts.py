@@ -15,7 +15,7 @@ from testbay.manifest.targets import Target
 from testbay.manifest.watching import Watching
 from testbay.output import Voice
 from testbay.production.checks import gate
-from testbay.production.checks.client import Opening
+from testbay.production.checks.client import ContextOptions
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.watch import facts
@@ -39,7 +39,7 @@ def test_a_cleanup_that_leaves_something_is_not_well(tmp_path: Path) -> None:
     """Its outage is told, so the page does not say that all is well; before it was asked it does not count."""
     job = Watched(series=ORDER, check=JOURNEY, instance="", every_s=60, is_plain=False)
     spot = Spot(
-        service="shop", target_name="prod", target=None, opening=Opening(target=None, root=tmp_path), jobs=[job]
+        service="shop", target_name="prod", target=None, options=ContextOptions(target=None, root=tmp_path), jobs=[job]
     )
     desk, kept = Desk(rules={"shop": Etiquette(after=1)}), WatchStore(tmp_path)
     recorder = RoundKeeper(desk=desk, store=kept, tally=Tally(), say=print)
@@ -65,7 +65,7 @@ def test_a_gate_that_goes_wrong_excuses_nothing(tmp_path: Path, monkeypatch: pyt
     target = Target.model_validate(
         {"base_url": "http://127.0.0.1:9", "live": {"url": "/", "expect": "text == expected_sha"}}
     )
-    spot = Spot(service="shop", target_name="prod", target=target, opening=Opening(target=target, root=tmp_path))
+    spot = Spot(service="shop", target_name="prod", target=target, options=ContextOptions(target=target, root=tmp_path))
     watcher = Watcher(spots=[spot], wishes={"shop": Watching()}, recorder=recorder, say=print)
     asyncio.run(_one_look(watcher, spot))
     recorder.store.close()

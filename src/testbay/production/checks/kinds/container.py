@@ -10,18 +10,18 @@ from testbay import process
 from testbay.manifest.checks import ContainerCheck
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.expressions.parse import condition
-from testbay.production.checks.asking import Asking, FoundError, Passed, judge
+from testbay.production.checks.context import CheckContext, FoundError, Passed, judge
 from testbay.text import plural
 
 
-def ask(asking: Asking, check: ContainerCheck) -> Passed:
+def ask(context: CheckContext, check: ContainerCheck) -> Passed:
     """Inspect each container with Docker.
 
     Raises:
         FoundError: One is not there, or not as expected; or Docker does not answer.
     """
-    wanted = check.containers or _of_compose(asking, check)
-    found = _inspected(asking, check, wanted)
+    wanted = check.containers or _of_compose(context, check)
+    found = _inspected(context, check, wanted)
     wrong = [error for facts in found if (error := _judged(check, facts)) is not None]
     if wrong:
         raise FoundError("fail", wrong[0].said, [line for e in wrong for line in (e.said, *e.evidence)][1:])
@@ -39,21 +39,21 @@ def _judged(check: ContainerCheck, facts: dict[str, Any]) -> FoundError | None:
     return None
 
 
-def _of_compose(asking: Asking, check: ContainerCheck) -> list[str]:
+def _of_compose(context: CheckContext, check: ContainerCheck) -> list[str]:
     """The ids of the services' containers, including ended ones."""
     ids: list[str] = []
     for service in check.services:
         project = ["--project-name", check.project] if check.project else []
         argv = ["docker", "compose", "--file", str(check.compose), *project, "ps", "--all", "--quiet", service]
-        said = _docker(asking, check, argv).split()
+        said = _docker(context, check, argv).split()
         if not said:
             raise FoundError("fail", f"{service} has no container")
         ids += said
     return ids
 
 
-def _inspected(asking: Asking, check: ContainerCheck, wanted: list[str]) -> list[dict[str, Any]]:
-    said = _docker(asking, check, ["docker", "container", "inspect", *wanted])
+def _inspected(context: CheckContext, check: ContainerCheck, wanted: list[str]) -> list[dict[str, Any]]:
+    said = _docker(context, check, ["docker", "container", "inspect", *wanted])
     try:
         return [_facts(entry) for entry in _lasting(json.loads(said), () if check.containers else check.services)]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -94,9 +94,9 @@ def _line(facts: dict[str, Any]) -> str:
     return f"{facts['name']}: {facts['status']}{ended}, {health}, {plural(facts['restarts'], 'restart')}{oom}"
 
 
-def _docker(asking: Asking, check: ContainerCheck, argv: list[str]) -> str:
+def _docker(context: CheckContext, check: ContainerCheck, argv: list[str]) -> str:
     try:
-        done = process.run(argv, env=asking.environ, cwd=asking.root, timeout_s=check.timeout)
+        done = process.run(argv, env=context.environ, cwd=context.root, timeout_s=check.timeout)
     except OSError as error:
         raise FoundError("error", f"docker cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from testbay.manifest import shapes
 from testbay.manifest.checks import EnvCheck
-from testbay.production.checks.asking import Asking, FoundError, Passed
+from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.text import plural
 
 _MAX_BYTES = 1 << 20
 
 
-def ask(asking: Asking, check: EnvCheck) -> Passed:
+def ask(context: CheckContext, check: EnvCheck) -> Passed:
     """Check the variables. Their names are shown, their values never.
 
     Raises:
         FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
             each other, or one cannot be read.
     """
-    found = _read(asking.root, check.source) if check.source else dict(asking.environ)
+    found = _read(context.root, check.source) if check.source else dict(context.environ)
     where = check.source or "the environment"
     there = {name: found[name] for name in (*check.required, *check.shape) if name in found}
     filled = {name: value for name, value in there.items() if not _is_empty(value)}
@@ -27,7 +27,7 @@ def ask(asking: Asking, check: EnvCheck) -> Passed:
     wrong += [f"{name} is empty in {where}" for name in there if name not in filled]
     wrong += _shapeless(check.shape, filled)
     wrong += _forbidden(check.forbid, found if check.source else there)
-    wrong += _other_keys(asking.root, check, found) if check.same_keys_as else []
+    wrong += _other_keys(context.root, check, found) if check.same_keys_as else []
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         raise FoundError("fail", wrong[0] + more, wrong[1:])

@@ -1,27 +1,27 @@
 """The HTTP check: a request and its conditions; with `latency`, further requests for the response time."""
 
 from testbay.manifest.checks import HttpCheck
-from testbay.production.checks.asking import Asking, Passed, deadline, judge
+from testbay.production.checks.context import CheckContext, Passed, deadline, judge
 from testbay.production.checks.exchange import Response, exchange
 
 
-async def ask(asking: Asking, check: HttpCheck, instance: str) -> Passed:
+async def ask(context: CheckContext, check: HttpCheck, instance: str) -> Passed:
     """Ask and judge.
 
     Raises:
         FoundError: No answer, or another answer.
     """
-    answer = await _once(asking, check, instance)
+    answer = await _once(context, check, instance)
     latencies_s = [answer.elapsed_s]
     while check.latency and len(latencies_s) < check.latency.probes:
-        answer = await _once(asking, check, instance)
+        answer = await _once(context, check, instance)
         latencies_s.append(answer.elapsed_s)
     return Passed(said=f"{answer.asked} → {answer.status}", latencies_s=tuple(latencies_s))
 
 
-async def _once(asking: Asking, check: HttpCheck, instance: str) -> Response:
-    scope = asking.scope(each=instance)
-    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, asking.deadline) as progress:
-        answer = await exchange(asking, check, scope, progress)
-    judge(check.expect, asking.names(**answer.values), [answer.line()])
+async def _once(context: CheckContext, check: HttpCheck, instance: str) -> Response:
+    scope = context.scope(each=instance)
+    async with deadline(f"{check.method.upper()} {check.path}", check.timeout, context.deadline) as progress:
+        answer = await exchange(context, check, scope, progress)
+    judge(check.expect, context.names(**answer.values), [answer.line()])
     return answer

@@ -7,7 +7,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.checks import JourneyCheck, Step
 from testbay.manifest.expressions.evaluate import NotMetError, show
 from testbay.manifest.expressions.parse import expression
-from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge
+from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge
 from testbay.production.checks.exchange import exchange
 from testbay.production.checks.kinds.websocket import Conversation, hold
 from testbay.text import plural
@@ -16,10 +16,10 @@ from testbay.text import plural
 class Journey:
     """One run of a journey. `_scope` grows with each step; `_reached` tells whether anything may have been changed."""
 
-    def __init__(self, asking: Asking, check: JourneyCheck) -> None:
-        self._asking = asking
+    def __init__(self, context: CheckContext, check: JourneyCheck) -> None:
+        self._asking = context
         self._check = check
-        self._scope = asking.scope()
+        self._scope = context.scope()
         self._reached = False
 
     async def go(self) -> Passed:

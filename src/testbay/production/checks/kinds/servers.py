@@ -10,13 +10,13 @@ from typing import Any
 from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import NatsCheck, PostgresCheck, RedisCheck
-from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge, parsed
+from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge, parsed
 from testbay.production.checks.exchange import no_answer
 
 _MOST_ROWS = 100
 
 
-async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
+async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     """Log in, and run a query in a transaction, which is read-only unless the check `writes`.
 
     Raises:
@@ -25,10 +25,10 @@ async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
     import psycopg
     from psycopg.rows import dict_row
 
-    url = _url(asking, check.url)
+    url = _url(context, check.url)
     # Not as options of the login: a pooler such as PgBouncer refuses or drops them, and the address may have its own.
     begin = f"begin{'' if check.writes else ' read only'}; set local statement_timeout = {check.timeout * 1000:.0f}"
-    async with deadline("PostgreSQL", check.timeout, asking.deadline):
+    async with deadline("PostgreSQL", check.timeout, context.deadline):
         began = time.monotonic()
         try:
             connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
@@ -48,11 +48,11 @@ async def postgres(asking: Asking, check: PostgresCheck) -> Passed:
         took_s = time.monotonic() - began
     row = {name: _plain(value) for name, value in rows[0].items()} if rows else Missing("the query has no row")
     value = next(iter(row.values())) if isinstance(row, dict) and row else Missing("the query has no row")
-    judge(check.expect, asking.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
+    judge(check.expect, context.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
     return Passed(said=f"PostgreSQL answers, {count} rows", latencies_s=(took_s,))
 
 
-async def redis(asking: Asking, check: RedisCheck) -> Passed:
+async def redis(context: CheckContext, check: RedisCheck) -> Passed:
     """Log in, and send one command.
 
     Raises:
@@ -61,11 +61,11 @@ async def redis(asking: Asking, check: RedisCheck) -> Passed:
     import redis.asyncio
     from redis.exceptions import RedisError
 
-    async with deadline("Redis", check.timeout, asking.deadline):
+    async with deadline("Redis", check.timeout, context.deadline):
         began = time.monotonic()
         try:
             client = redis.asyncio.Redis.from_url(
-                _url(asking, check.url),
+                _url(context, check.url),
                 decode_responses=True,
                 socket_timeout=check.timeout,
                 single_connection_client=True,
@@ -78,11 +78,11 @@ async def redis(asking: Asking, check: RedisCheck) -> Passed:
         except (RedisError, OSError, ValueError) as error:
             raise _failed("Redis", error) from None
         took_s = time.monotonic() - began
-    judge(check.expect, asking.names(answer=_plain(answer), response_ms=took_s * 1000))
+    judge(check.expect, context.names(answer=_plain(answer), response_ms=took_s * 1000))
     return Passed(said=f"Redis answers {check.ask[0].upper()}", latencies_s=(took_s,))
 
 
-async def nats(asking: Asking, check: NatsCheck) -> Passed:
+async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     """Log in, and wait for the server's answer to a ping, or for a reply to the request.
 
     Raises:
@@ -97,11 +97,11 @@ async def nats(asking: Asking, check: NatsCheck) -> Passed:
     async def remember(error: Exception) -> None:
         causes.append(error)
 
-    async with deadline("NATS", check.timeout, asking.deadline):
+    async with deadline("NATS", check.timeout, context.deadline):
         began = time.monotonic()
         try:
             await client.connect(
-                _url(asking, check.url).split(","),
+                _url(context, check.url).split(","),
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # or it would go on asking a server that refuses until our time is over
                 reconnect_time_wait=0,
@@ -109,7 +109,7 @@ async def nats(asking: Asking, check: NatsCheck) -> Passed:
                 error_cb=remember,
             )
             await client.flush(max(1, round(check.timeout)))
-            answer = await _requested(asking, check, client)
+            answer = await _requested(context, check, client)
         except (TimeoutError, Error, OSError, ValueError) as error:
             raise _failed("NATS", causes[-1] if causes and isinstance(error, NoServersError) else error) from None
         finally:
@@ -119,30 +119,30 @@ async def nats(asking: Asking, check: NatsCheck) -> Passed:
     found = parsed(answer, "the answer") if answer is not None else text
     version = client.connected_server_version
     server = {"version": str(version), "major": version.major, "max_payload": client.max_payload}
-    judge(check.expect, asking.names(answer=text, json=found, server=server, response_ms=took_s * 1000))
+    judge(check.expect, context.names(answer=text, json=found, server=server, response_ms=took_s * 1000))
     return Passed(said=f"NATS answers{f' on {check.request}' if check.request else ''}", latencies_s=(took_s,))
 
 
-async def _requested(asking: Asking, check: NatsCheck, client: Any) -> str | None:
+async def _requested(context: CheckContext, check: NatsCheck, client: Any) -> str | None:
     if not check.request:
         return None
-    payload = placeholders.filled(check.payload, asking.scope())
+    payload = placeholders.filled(check.payload, context.scope())
     data = payload if isinstance(payload, str) else json.dumps(payload) if payload is not None else ""
     message = await client.request(check.request, data.encode(), timeout=check.timeout)
     return str(message.data.decode(errors="replace"))
 
 
-def _url(asking: Asking, text: str) -> str:
+def _url(context: CheckContext, text: str) -> str:
     """The address, which may hold a password and is masked from now on."""
     if text.startswith("${"):
-        whole, absent = placeholders.with_environment(text, asking.environ)
+        whole, absent = placeholders.with_environment(text, context.environ)
         if absent:
             raise FoundError("error", f"{absent[0]} is not set, and the check needs it", reached=False)
     else:
-        whole = str(placeholders.filled(text, asking.scope()))
-    asking.secrets.add(whole)
+        whole = str(placeholders.filled(text, context.scope()))
+    context.secrets.add(whole)
     user = whole.partition("://")[2].rpartition("@")[0]
-    asking.secrets.update(part for part in (user.partition(":")[2],) if part)
+    context.secrets.update(part for part in (user.partition(":")[2],) if part)
     return whole
 
 

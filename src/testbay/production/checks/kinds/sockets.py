@@ -8,9 +8,9 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions import parse
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import DnsCheck, TcpCheck, TlsCheck
-from testbay.production.checks.asking import Asking, FoundError, Passed, deadline, judge
+from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge
 from testbay.production.checks.exchange import no_answer
-from testbay.production.checks.way import address, certificate
+from testbay.production.checks.peer import address, certificate
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -20,33 +20,35 @@ _MOST_BYTES = 64 << 10
 _SILENCE_S = 0.5  # what a server says in pieces comes within this
 
 
-async def tcp(asking: Asking, check: TcpCheck) -> Passed:
+async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
     """Connect; read what the server sends if a condition needs it.
 
     Raises:
         FoundError: No connection, or another answer.
     """
-    host, port = _place(asking, check.connect)
-    async with deadline(check.connect, check.timeout, asking.deadline):
+    host, port = _place(context, check.connect)
+    async with deadline(check.connect, check.timeout, context.deadline):
         began = time.monotonic()
         reader, writer = await _connected(check.connect, host, port)
         took_s = time.monotonic() - began
         try:
             ip = address(writer.get_extra_info("peername"))
-            text = await _heard(asking, check, reader, writer)
+            text = await _heard(context, check, reader, writer)
         except OSError as error:
             raise no_answer(check.connect, error) from None
         finally:
             writer.transport.abort()
-    judge(check.expect, asking.names(response_ms=took_s * 1000, ip=ip, text=text))
+    judge(check.expect, context.names(response_ms=took_s * 1000, ip=ip, text=text))
     return Passed(said=f"{check.connect} takes connections", latencies_s=(took_s,))
 
 
-async def _heard(asking: Asking, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+async def _heard(
+    context: CheckContext, check: TcpCheck, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Any:
     if not any("text" in parse.condition(rule).names for rule in check.expect):
         return Missing("nothing was read, as no condition needs it")
     if check.send is not None:
-        writer.write(placeholders.filled_text(check.send, asking.scope()).encode())
+        writer.write(placeholders.filled_text(check.send, context.scope()).encode())
         await writer.drain()
     found = await reader.read(_MOST_BYTES)
     while len(found) < _MOST_BYTES:
@@ -60,24 +62,24 @@ async def _heard(asking: Asking, check: TcpCheck, reader: asyncio.StreamReader, 
     return found.decode(errors="replace")
 
 
-async def tls(asking: Asking, check: TlsCheck) -> Passed:
+async def tls(context: CheckContext, check: TlsCheck) -> Passed:
     """Connect as a browser does, and look at the certificate.
 
     Raises:
         FoundError: No connection, a certificate that is not trusted or is for another name, or a condition that fails.
     """
-    host, port = _place(asking, check.connect)
-    async with deadline(check.connect, check.timeout, asking.deadline):
+    host, port = _place(context, check.connect)
+    async with deadline(check.connect, check.timeout, context.deadline):
         began = time.monotonic()
         name = check.server_name or host.strip("[]")
-        _, writer = await _connected(check.connect, host, port, ssl=asking.tls, server_hostname=name)
+        _, writer = await _connected(check.connect, host, port, ssl=context.tls, server_hostname=name)
         took_s = time.monotonic() - began
         peer, secure = writer.get_extra_info("peername"), writer.get_extra_info("ssl_object")
         writer.transport.abort()
     found = certificate(secure)
     values = {"certificate": found, "tls_version": secure.version(), "response_ms": took_s * 1000, "ip": address(peer)}
     days = f"{found['days_left']:.1f} days left" if isinstance(found, dict) else ""
-    judge(check.expect, asking.names(**values), [f"{check.connect}: {days}"])
+    judge(check.expect, context.names(**values), [f"{check.connect}: {days}"])
     return Passed(said=f"{check.connect}: {days}", latencies_s=(took_s,))
 
 
@@ -88,8 +90,8 @@ async def _connected(said: str, host: str, port: int, **more: Any) -> tuple[asyn
         raise no_answer(said, error) from None
 
 
-def _place(asking: Asking, text: str) -> tuple[str, int]:
-    whole, absent = placeholders.with_environment(text, asking.environ)
+def _place(context: CheckContext, text: str) -> tuple[str, int]:
+    whole, absent = placeholders.with_environment(text, context.environ)
     if absent:
         raise FoundError("error", f"{', '.join(absent)} is not set, and the check needs it", reached=False)
     host, _, port = whole.rpartition(":")
@@ -98,7 +100,7 @@ def _place(asking: Asking, text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def name(asking: Asking, check: DnsCheck) -> Passed:
+async def name(context: CheckContext, check: DnsCheck) -> Passed:
     """Query the records of a name.
 
     Raises:
@@ -109,7 +111,7 @@ async def name(asking: Asking, check: DnsCheck) -> Passed:
 
     resolver = _resolver(check)
     about = f"{check.record} of {check.name}"
-    async with deadline(about, check.timeout, asking.deadline):
+    async with deadline(about, check.timeout, context.deadline):
         began = time.monotonic()
         try:
             answer = await resolver.resolve(check.name, check.record, raise_on_no_answer=False, search=False)
@@ -123,7 +125,7 @@ async def name(asking: Asking, check: DnsCheck) -> Passed:
         took_s = time.monotonic() - began
     values |= {"response_ms": took_s * 1000, "ip": values["answers"][0] if values["answers"] else Missing("no answer")}
     said = f"{about}: {', '.join(values['answers'][:5]) or values['rcode']}"
-    judge(check.expect or ["rcode == 'NOERROR'", "answers != []"], asking.names(**values), [said])
+    judge(check.expect or ["rcode == 'NOERROR'", "answers != []"], context.names(**values), [said])
     return Passed(said=said, latencies_s=(took_s,))
 
 

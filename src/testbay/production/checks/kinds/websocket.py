@@ -16,7 +16,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.checks import WebSocketCheck
 from testbay.manifest.exchange import Message
 from testbay.manifest.expressions.evaluate import Missing
-from testbay.production.checks.asking import Asking, FoundError, Passed, Scope, deadline, judge, parsed
+from testbay.production.checks.context import CheckContext, FoundError, Passed, Scope, deadline, judge, parsed
 from testbay.production.checks.exchange import no_answer, no_proxy
 from testbay.text import plural
 
@@ -52,24 +52,24 @@ class Conversation:
         return [f"heard: {text}" for text in self.last] if self.shown else []
 
 
-async def ask(asking: Asking, check: WebSocketCheck, instance: str) -> Passed:
+async def ask(context: CheckContext, check: WebSocketCheck, instance: str) -> Passed:
     """Hold the conversation.
 
     Raises:
         FoundError: It did not go as the check says.
     """
-    scope = asking.scope(each=instance)
+    scope = context.scope(each=instance)
     path = placeholders.filled_path(check.url, scope)
     headers = placeholders.filled(check.headers, scope)
     talk = Conversation(
         path=path, headers=headers, steps=check.steps, close=check.close, subprotocols=check.subprotocols
     )
-    async with deadline(f"WS {path}", check.timeout, asking.deadline):
-        await hold(asking, talk, scope)
+    async with deadline(f"WS {path}", check.timeout, context.deadline):
+        await hold(context, talk, scope)
     return Passed(said=f"{plural(talk.count, 'message')} on {path}", latencies_s=(time.monotonic() - talk.began,))
 
 
-async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
+async def hold(context: CheckContext, talk: Conversation, scope: Scope) -> None:
     """Connect, take every step, and close. The caller sets the deadline.
 
     Raises:
@@ -77,10 +77,10 @@ async def hold(asking: Asking, talk: Conversation, scope: Scope) -> None:
     """
     import websockets
 
-    async with _connected(asking, talk) as socket:
+    async with _connected(context, talk) as socket:
         try:
             for step in talk.steps:
-                await _take(asking, socket, talk, step, scope)
+                await _take(context, socket, talk, step, scope)
         except websockets.ConnectionClosed as error:
             too_large = error.sent is not None and error.sent.code == _TOO_LARGE
             ended = (
@@ -106,7 +106,7 @@ def _code(socket: "ClientConnection") -> str:
 
 
 @asynccontextmanager
-async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["ClientConnection"]:
+async def _connected(context: CheckContext, talk: Conversation) -> AsyncIterator["ClientConnection"]:
     import websockets
     from websockets.asyncio.client import connect
 
@@ -118,16 +118,16 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
 
     asked = f"WS {talk.path}"
     options: dict[str, Any] = {"open_timeout": None, "close_timeout": _GOODBYE_S, "max_size": MAX_MESSAGE_BYTES}
-    url = "ws" + asking.base_url.removeprefix("http") + talk.path
-    options |= {"proxy": None if asking.direct else True, "ssl": asking.tls if url.startswith("wss:") else None}
-    headers = {**asking.headers, **talk.headers}
+    url = "ws" + context.base_url.removeprefix("http") + talk.path
+    options |= {"proxy": None if context.direct else True, "ssl": context.tls if url.startswith("wss:") else None}
+    headers = {**context.headers, **talk.headers}
     try:
         socket = await Straight(url, additional_headers=headers, subprotocols=talk.subprotocols or None, **options)  # type: ignore[arg-type]
     except websockets.InvalidStatus as error:
         status = error.response.status_code
         raise FoundError("fail", f"{asked}: no handshake, status {status}", reached=False) from None
     except (websockets.WebSocketException, OSError, ValueError, EOFError, ImportError) as error:
-        raise (no_proxy(asked) if _was_proxy(asking, error) else no_answer(asked, error)) from None
+        raise (no_proxy(asked) if _was_proxy(context, error) else no_answer(asked, error)) from None
     hanging = asyncio.create_task(_end_when_told(socket))
     try:
         yield socket
@@ -136,9 +136,9 @@ async def _connected(asking: Asking, talk: Conversation) -> AsyncIterator["Clien
         await socket.close()
 
 
-def _was_proxy(asking: Asking, error: Exception) -> bool:
+def _was_proxy(context: CheckContext, error: Exception) -> bool:
     """Return whether a proxy could not be connected to: the library does not say to whom it connects."""
-    is_far = not asking.direct and not proxy_bypass(urlsplit(asking.base_url).hostname or "")
+    is_far = not context.direct and not proxy_bypass(urlsplit(context.base_url).hostname or "")
     return (
         is_far
         and bool(getproxies())
@@ -157,7 +157,9 @@ async def _end_when_told(socket: "ClientConnection") -> None:
     socket.transport.abort()
 
 
-async def _take(asking: Asking, socket: "ClientConnection", talk: Conversation, step: Message, scope: Scope) -> None:
+async def _take(
+    context: CheckContext, socket: "ClientConnection", talk: Conversation, step: Message, scope: Scope
+) -> None:
     if step.send is not None:
         message = placeholders.filled(step.send, scope)
         await socket.send(message if isinstance(message, str) else json.dumps(message))
@@ -167,7 +169,7 @@ async def _take(asking: Asking, socket: "ClientConnection", talk: Conversation, 
     try:
         async with asyncio.timeout(step.recv):
             while True:
-                talk.values = _values(asking, await socket.recv(), scope, talk.began)
+                talk.values = _values(context, await socket.recv(), scope, talk.began)
                 talk.count += 1
                 talk.last.append(str(talk.values["shown"]))
                 try:
@@ -182,7 +184,7 @@ async def _take(asking: Asking, socket: "ClientConnection", talk: Conversation, 
     judge(step.expect, talk.values, talk.evidence())
 
 
-def _values(asking: Asking, message: str | bytes, scope: Scope, began: float) -> dict[str, Any]:
+def _values(context: CheckContext, message: str | bytes, scope: Scope, began: float) -> dict[str, Any]:
     elapsed_ms = (time.monotonic() - began) * 1000
     if isinstance(message, bytes):
         none = Missing(f"it is a binary frame of {len(message)} bytes")
@@ -190,4 +192,4 @@ def _values(asking: Asking, message: str | bytes, scope: Scope, began: float) ->
     else:
         shown = message if len(message) <= 200 else message[:200] + "…"
         heard = {"message": message, "json": parsed(message, "the message"), "binary": False, "shown": shown}
-    return asking.names(**scope.known, **heard, size=len(message), elapsed_ms=elapsed_ms)
+    return context.names(**scope.known, **heard, size=len(message), elapsed_ms=elapsed_ms)

@@ -9,8 +9,8 @@ from typing import Any
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.checks import Check, JourneyCheck
 from testbay.manifest.probes import Probe
-from testbay.production.checks.asking import Asking, FoundError, Passed
 from testbay.production.checks.client import client
+from testbay.production.checks.context import CheckContext, FoundError, Passed
 from testbay.production.checks.kinds import container, env, http, websocket
 from testbay.production.checks.kinds.journey import Journey
 from testbay.production.checks.report import Result, Verdict
@@ -19,7 +19,7 @@ HARMLESS = ("pass", "skip")
 
 
 def result_of(
-    asking: Asking,
+    context: CheckContext,
     check: Check | str,
     found: Passed | FoundError,
     began: float,
@@ -35,66 +35,66 @@ def result_of(
         instance=instance,
         kind=kind,
         verdict=verdict,
-        said=asking.masked(found.said),
-        evidence=tuple(asking.masked(line) for line in found.evidence),
+        said=context.masked(found.said),
+        evidence=tuple(context.masked(line) for line in found.evidence),
         duration_s=round(time.monotonic() - began, 4),
         attempts=attempts,
         latencies_s=tuple(round(seconds, 5) for seconds in found.latencies_s) if isinstance(found, Passed) else (),
     )
 
 
-async def attempt(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
+async def attempt(context: CheckContext, check: Check, instance: str, cleanups: list[Result]) -> Passed | FoundError:
     """Run a check once; a journey adds the result of its cleanup to `cleanups`."""
     try:
         # Or another check's cookie would log it in, or not, as it happens.
-        async with client(asking.client.connector, direct=asking.direct, owner=False) as own:
-            return await _asked(replace(asking, client=own), check, instance, cleanups)
+        async with client(context.client.connector, direct=context.direct, owner=False) as own:
+            return await _asked(replace(context, client=own), check, instance, cleanups)
     except FoundError as error:
         return error
     except Exception as error:  # noqa: BLE001 - one strange answer must not take the verdicts of all others with it
         return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
 
-async def _asked(asking: Asking, check: Check, instance: str, cleanups: list[Result]) -> Passed:
+async def _asked(context: CheckContext, check: Check, instance: str, cleanups: list[Result]) -> Passed:
     match check.kind:
         case "http":
-            return await http.ask(asking, check, instance)
+            return await http.ask(context, check, instance)
         case "websocket":
-            return await websocket.ask(asking, check, instance)
+            return await websocket.ask(context, check, instance)
         case "env":
-            return env.ask(asking, check)
+            return env.ask(context, check)
         case "container":
-            return await asyncio.to_thread(container.ask, asking, check)
+            return await asyncio.to_thread(container.ask, context, check)
         case "journey":
-            return await _travel(asking, check, cleanups)
+            return await _travel(context, check, cleanups)
         case _:
-            return await _probed(asking, check)
+            return await _probed(context, check)
 
 
-async def _probed(asking: Asking, check: Probe) -> Passed:
+async def _probed(context: CheckContext, check: Probe) -> Passed:
     """Run a probe; its libraries are imported only here, when they are needed."""
     from testbay.production.checks.kinds import servers, sockets
 
     match check.kind:
         case "tcp":
-            return await sockets.tcp(asking, check)
+            return await sockets.tcp(context, check)
         case "tls":
-            return await sockets.tls(asking, check)
+            return await sockets.tls(context, check)
         case "dns":
-            return await sockets.name(asking, check)
+            return await sockets.name(context, check)
         case "postgres":
-            return await servers.postgres(asking, check)
+            return await servers.postgres(context, check)
         case "redis":
-            return await servers.redis(asking, check)
+            return await servers.redis(context, check)
         case "nats":
-            return await servers.nats(asking, check)
+            return await servers.nats(context, check)
         case "heartbeat":
             raise FoundError("skip", "only testbay watch receives the calls of jobs", reached=False)
 
 
-async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -> Passed:
+async def _travel(context: CheckContext, check: JourneyCheck, cleanups: list[Result]) -> Passed:
     """Run a journey; its cleanup has its own time limit, and also runs after an interrupt."""
-    journey = Journey(asking, check)
+    journey = Journey(context, check)
     try:
         return await journey.go()
     finally:
@@ -106,7 +106,7 @@ async def _travel(asking: Asking, check: JourneyCheck, cleanups: list[Result]) -
             except FoundError as error:
                 cleaned = error
             if not cleanups or cleanups[0].verdict in HARMLESS:  # of several attempts the one that left something
-                cleanups[:] = [replace(result_of(asking, check, cleaned, began), check=f"{check.id}/cleanup")]
+                cleanups[:] = [replace(result_of(context, check, cleaned, began), check=f"{check.id}/cleanup")]
 
 
 async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
@@ -119,7 +119,7 @@ async def _to_its_end(cleanup: Coroutine[Any, Any, Passed]) -> Passed:
         raise
 
 
-def masked(asking: Asking, result: Result) -> Result:
+def masked(context: CheckContext, result: Result) -> Result:
     """Mask secrets in a result that became known after it was made."""
-    said, *evidence = (asking.masked(text) for text in (result.said, *result.evidence))
-    return replace(result, said=said, evidence=tuple(evidence), instance=asking.masked(result.instance))
+    said, *evidence = (context.masked(text) for text in (result.said, *result.evidence))
+    return replace(result, said=said, evidence=tuple(evidence), instance=context.masked(result.instance))

@@ -1,4 +1,4 @@
-"""The connection of an answer: the server's address and its certificate."""
+"""The other end of a connection: its address and its certificate."""
 
 import ssl
 import time

@@ -53,7 +53,7 @@ class Passed:
 
 
 @dataclass(kw_only=True)
-class Asking:
+class CheckContext:
     """The context of one run of checks.
 
     `secrets` grows with captured values; `deadline` is on the monotonic clock. `direct` means without a proxy; `tls`
@@ -98,7 +98,7 @@ class Asking:
 class Scope:
     """The values of `{name}` in one check."""
 
-    asking: Asking
+    context: CheckContext
     known: dict[str, Any]
 
     def __call__(self, name: str) -> Any:
@@ -108,14 +108,14 @@ class Scope:
             FoundError: A secret is absent or empty.
         """
         if name == "run.id":
-            return self.asking.run_id
+            return self.context.run_id
         if not name.startswith(placeholders.SECRET):
             return self.known[name]
         variable = name.removeprefix(placeholders.SECRET)
-        value = self.asking.environ.get(variable, "")
+        value = self.context.environ.get(variable, "")
         if not value.strip():
             raise FoundError("error", f"{variable} is not set, and {{{name}}} needs it", reached=False)
-        self.asking.secrets.add(value)
+        self.context.secrets.add(value)
         return value
 
 
