@@ -80,7 +80,7 @@ def load(
     if durations is not None and part is None:
         raise ManifestError(
             "--durations: no shard to split off",
-            todo="add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
+            todo="add --shard, e.g. --shard 1/4; pytest's own option goes after the dashes: -- --durations=10",
         )
     times = durations or env.get("TESTBAY_DURATIONS")
     return Settings(

@@ -43,7 +43,7 @@ class AroundACommand(TyperCommand):
         for word in (word.partition("=")[0] for word in args if word.startswith("--")):
             if word not in own and (meant := difflib.get_close_matches(word, own, 1, _NEAR)):
                 raise typer.BadParameter(
-                    f"unknown option {word}: did you mean {meant[0]}? What is for the other program stands behind --",
+                    f"unknown option {word}: did you mean {meant[0]}? Arguments for the other program go after --",
                     ctx=ctx,
                 )
 
@@ -58,7 +58,7 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
     words = [*of_pytest, *words]
     if words and shutil.which(words[0]) and not Path(words[0]).exists():
         raise typer.BadParameter(
-            f"what stands behind -- goes to pytest, and {words[0]} is a program; "
+            f"arguments after -- go to pytest, and {words[0]} is a program; "
             f"to run it on the servers: testbay exec -- {shlex.join(words)}"
         )
     return None if of_pytest else service, words

@@ -76,7 +76,7 @@ def explanation(asked: str, folder: Path) -> str:
     if not found:
         close = nearest(asked, pages)
         todo = f"name an exit code, an error's first line, or a page: {', '.join(pages)}"
-        raise ManifestError(f"nothing is written about {asked[:200]!r}{close}", todo=todo)
+        raise ManifestError(f"no page describes {asked[:200]!r}{close}", todo=todo)
     return "\n\n".join(found)
 
 
@@ -111,7 +111,7 @@ def _page(text: str, section: str) -> str:
     if not found:
         raise ManifestError(
             f"no section {section!r}{nearest(section, map(_anchor, _sections(text)))} in this page",
-            todo="leave out what stands behind the #",
+            todo="leave out the part after the #",
         )
     return found[0]
 

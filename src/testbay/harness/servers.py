@@ -26,7 +26,7 @@ def listed(chosen: Settings, voice: Voice) -> None:
     offered = [major for major in builds.offered(builds.this_system()) if int(major) not in whole]
     if offered:
         names = ", ".join(f"postgres:{major}" for major in offered)
-        voice.say(f"to be had with all contrib extensions, by `testbay servers add IMAGE`: {names}")
+        voice.say(f"available with all contrib extensions, by `testbay servers add IMAGE`: {names}")
 
 
 def _lines(chosen: Settings) -> Iterator[str]:

@@ -59,7 +59,7 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
         raise ManifestError(
             f"{project.root}: the root of the file system is no project: nothing was written",
             why="its Python files are those of the whole machine",
-            todo="call it in the folder of the project, where its pyproject.toml or requirements.txt is",
+            todo="run it in the project's folder, where its pyproject.toml or requirements.txt is",
         )
     if inner := project.only_inner:
         raise ManifestError(
@@ -70,13 +70,13 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     made = manifest.draft(project, environ)
     if not (made.servers.needs or project.packages or project.sources):
         raise ManifestError(
-            f"{project.root}: no program is here: nothing was written",
+            f"{project.root}: there is no program here: nothing was written",
             why="the folder has no Python file, and no file names a package or a server",
-            todo="call it in the folder of the project, where its pyproject.toml or requirements.txt is",
+            todo="run it in the project's folder, where its pyproject.toml or requirements.txt is",
         )
     if not made.servers.missing:  # a compose file of its own makes the folder a project
         _refuse_a_hidden_place(project.root)
-    voice.say(f"{manifest.FILE}: what this project says of itself")
+    voice.say(f"{manifest.FILE}: from this project's own files")
     for line in made.text.splitlines()[1:]:
         voice.detail(line)
     for text in made.missing:
@@ -113,7 +113,7 @@ def write(file: Path, text: str, voice: Voice) -> None:
     """
     try:
         if file.exists():
-            voice.say(f"kept:  {file} (it was there)")
+            voice.say(f"kept:  {file} (it exists)")
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         _make(file, text)

@@ -230,7 +230,7 @@ def test_what_makes_no_sense_is_refused(bay: Bay) -> None:
     done = pytest_in(bay)
 
     assert "1 failed, 7 passed" in done.stdout, done.stdout
-    assert "lease1 has no proxies to break the way with" in done.stdout
+    assert "lease1 has no proxies for faults" in done.stdout
 
 
 SCOPED = """

@@ -173,7 +173,7 @@ def test_list_shows_newest_first(failed: Bay) -> None:
     ("asked", "said"),
     [
         ("nothing", "error: no test's state is kept by the name nothing"),
-        ("test_order", "error: 2 tests are called like test_order"),
+        ("test_order", "error: 2 tests match test_order"),
         ("3", "error: no test's state is kept by the name 3"),
     ],
 )
@@ -231,7 +231,7 @@ def damaged(bay: Bay, folder: Path, name: str, change: str) -> Done:
 @pytest.mark.parametrize(
     ("name", "change", "why"),
     [
-        ("archive.json", "", "it has no archive.json, which is written last: it was half-made, or cut off"),
+        ("archive.json", "", "it has no archive.json, which is written last: the archive is incomplete"),
         ("archive.json", "{ -> [", "its archive.json cannot be read: "),
         ("archive.json", '"format": 1 -> "format": 2', "it has format 2, written by testbay 0.1.0; this testbay reads"),
         ("archive.json", '"postgres.sql" -> "../../x.sql"', "parts.0.name in its archive.json: "),
@@ -266,7 +266,7 @@ def test_a_damaged_one_is_listed(failed: Bay) -> None:
     half_made.rmdir()
 
     assert listed[-1].startswith("  3  .testbay/runs/")
-    assert "/9-half cannot be opened: it has no archive.json, which is written last: it was half-made" in listed[-1]
+    assert "/9-half cannot be opened: it has no archive.json, which is written last: the archive" in listed[-1]
     assert (refused.code, refused.lines[0]) == (10, f"error: {half_made}: this archive cannot be opened")
 
 

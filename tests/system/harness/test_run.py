@@ -30,7 +30,7 @@ def test_green_run_ends_with_the_closing_lines(ran: tuple[Bay, Done]) -> None:
 
 def test_coverage_of_nothing_says_where_to_look(ran: tuple[Bay, Done]) -> None:
     """The service's program may lie elsewhere than in src/; here the tests call none of it."""
-    note = "    note: no line of what is measured ran: `source` in the manifest says what that is"
+    note = "    note: none of the measured code ran: `source` in the manifest selects it"
 
     assert (note in ran[1].lines, "✅ Coverage: 0%" in ran[1].lines) == (True, True)
 

@@ -74,7 +74,7 @@ def test_a_folder_without_a_program_is_refused(bay: Bay) -> None:
     found = bay.run("init")
 
     assert refused.code == 10
-    assert refused.lines[0] == f"error: {bay.project}: no program is here: nothing was written"
+    assert refused.lines[0] == f"error: {bay.project}: there is no program here: nothing was written"
     assert [line for line in found.lines if line.startswith("not found: ")] == [
         "not found: a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)",
         "not found: a test: no file is called test_*.py",

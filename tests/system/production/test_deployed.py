@@ -217,10 +217,10 @@ def test_an_environment_without_deployments_is_an_error(ask: Ask, github: FakeGi
         (Fault(pattern="", status=403), "status 403", "do: in a workflow: permissions: deployments: read"),
         (Fault(pattern="statuses", status=404), "status 404", "do: in a workflow: permissions: deployments: read"),
         (Fault(pattern="", status=200, body="<html>"), "the answer is not JSON", "do: look at githubstatus.com"),
-        (Fault(pattern="", status=200, body="[{}]"), "a deployment has another form", "evidence: its keys: ["),
+        (Fault(pattern="", status=200, body="[{}]"), "a deployment has an unexpected form", "evidence: its keys: ["),
         (
             Fault(pattern="", status=200, body='[{"id": 1, "sha": "main"}]'),
-            "a deployment has another form",
+            "a deployment has an unexpected form",
             "evidence: its keys: ['id', 'sha']",
         ),
     ],

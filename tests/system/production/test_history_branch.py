@@ -269,7 +269,7 @@ def test_a_git_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(HistoryError) as refused:
         fake_git(tmp_path, "exec sleep 1000").read(NOW)
 
-    assert refused.value.evidence == "no end after 0 s"
+    assert refused.value.evidence == "no result after 0 s"
 
 
 def test_on_a_branch_by_hand(origin: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_token_without_rights_is_named_not_shown(monitor: Monitor, status: int
     [
         (Fault(pattern="", status=200, body="<html>"), "the answer is not JSON"),
         (Fault(pattern="", status=200, body="{}"), "the answer is no list of objects"),
-        (Fault(pattern="", status=200, body='[{"number": "1"}]'), "an issue has another form"),
+        (Fault(pattern="", status=200, body='[{"number": "1"}]'), "an issue has an unexpected form"),
         (Fault(pattern="", status=301, headers={"Location": "https://evil.invalid"}), "status 301"),
         (Fault(pattern="", status=418, body="{}"), "status 418"),
         (

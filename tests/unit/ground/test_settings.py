@@ -227,7 +227,7 @@ def test_durations_are_for_shards() -> None:
         settings.load(environ=HOME, durations="10")
     assert str(refused.value).splitlines() == [
         "--durations: no shard to split off",
-        "  do:       add --shard, e.g. --shard 1/4; pytest's own option stands behind the dashes: -- --durations=10",
+        "  do:       add --shard, e.g. --shard 1/4; pytest's own option goes after the dashes: -- --durations=10",
     ]
 
 

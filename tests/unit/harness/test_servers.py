@@ -151,7 +151,7 @@ def test_the_list_says_what_is_here_and_what_can_be_had(machine: Machine) -> Non
     servers.listed(machine.settings, Voice(after))
 
     assert before.getvalue().splitlines()[-1] == (
-        "to be had with all contrib extensions, by `testbay servers add IMAGE`: postgres:15"
+        "available with all contrib extensions, by `testbay servers add IMAGE`: postgres:15"
     )
     assert after.getvalue().startswith("PostgreSQL 15.18 for postgres:15 (added): ")
     assert "to be had" not in after.getvalue()

@@ -127,8 +127,8 @@ class Lease:
         """
         if self._faults is None:
             raise ManifestError(
-                f"{self.name} has no proxies to break the way with",
-                why="a `bay` of the suite's own took it without, or the test did not name `faults` as an argument",
+                f"{self.name} has no proxies for faults",
+                why="the suite's own `bay` took it without, or the test did not name `faults` as an argument",
                 todo="take it with testbay.lease(faults=True), or name `faults` in the test's arguments",
             )
         return self._faults

@@ -105,7 +105,7 @@ def read(folder: Path) -> Archive:
         if not folder.is_dir():
             raise refused(folder, "the folder does not exist")
         if not index.is_file():
-            raise refused(folder, f"it has no {INDEX}, which is written last: it was half-made, or cut off")
+            raise refused(folder, f"it has no {INDEX}, which is written last: the archive is incomplete")
         if index.stat().st_size > _INDEX_BYTES:
             raise refused(folder, f"its {INDEX} is larger than any that testbay writes")
         fact = json.loads(index.read_text(encoding="utf-8"))

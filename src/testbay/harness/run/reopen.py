@@ -51,7 +51,7 @@ def _named(found: list[tuple[str, Kept]], test: str) -> Kept:
     listed = "\n".join(shown(name) for name in list(dict.fromkeys(name for name, _ in alike or found))[:_LISTED])
     todo = "testbay open --list, then a number; --archive FOLDER for one from elsewhere"
     if names:
-        raise ManifestError(f"{len(names)} tests are called like {shown(test)}", todo=todo, evidence=listed)
+        raise ManifestError(f"{len(names)} tests match {shown(test)}", todo=todo, evidence=listed)
     raise ManifestError(
         "no test's state is kept" + (f" by the name {shown(test)}" if test else ""),
         why="the first tests of a run that fail with a lease leave it, in the newest twenty runs",

@@ -270,14 +270,14 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     missing = "\n".join(silent[:_SHOWN])
     if code < 0:
         raise TestsDidNotRunError(
-            f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests were to go",
+            f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests had not run",
             why=_why_signalled(process.signal_name(-code)),
-            todo="run the first of those below alone",
+            todo="run the first test below alone",
             evidence=missing,
         )
     if results.cut_off and code > 0:
         raise TestsDidNotRunError(
-            f"pytest ended while {results.cut_off[0]} ran; {len(silent)} of {len(results.planned)} tests were to go",
+            f"pytest ended while {results.cut_off[0]} ran; {len(silent)} of {len(results.planned)} tests had not run",
             why=results.ended
             or "a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
             todo=f"see its stack above, and run it alone: testbay run -- '{results.cut_off[0]}'",
@@ -289,7 +289,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
         raise TestsDidNotRunError(
             f"no test was left to run in {tests_dir}: {left_out} were deselected",
             why="-k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then",
-            todo="see `addopts`, PYTEST_ADDOPTS and what stands behind `--`",
+            todo="see `addopts`, PYTEST_ADDOPTS and the arguments after `--`",
         )
     if code == 0 and not results.planned and results.exit_code is None:
         raise TestsDidNotRunError(
@@ -300,7 +300,7 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
     if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
         raise TestsDidNotRunError(
             f"no test was collected in {tests_dir}",
-            why="no file there is called test_*.py or *_test.py, none holds a test, or -k / -m left none over",
+            why="no file there is called test_*.py or *_test.py, none holds a test, or -k / -m deselected all",
             todo="add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`",
         )
     if code == 0 and silent:

@@ -79,7 +79,7 @@ def _close(run: Run, done: Results, duration_s: float, *, good: bool) -> None:
     if done.coverage_percent is None:
         return
     if not done.coverage_percent:
-        run.voice.detail("note: no line of what is measured ran: `source` in the manifest says what that is")
+        run.voice.detail("note: none of the measured code ran: `source` in the manifest selects it")
     text, whole = results.coverage_line(done, project)
     run.add_closing_line(text, good=whole)
 

@@ -17,7 +17,7 @@ from testbay.output import Voice
 
 MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
 _ELSEWHERE = (
-    "`migrate` ended well and made nothing in the stack's database. Where an address is written down (alembic.ini, "
+    "`migrate` ended well and made nothing in the stack's database. If an address is hard-coded (alembic.ini, "
     "settings, .env), it migrated that database instead: have it take DATABASE_URL"
 )
 
@@ -72,7 +72,7 @@ def _moved(stack: Stack, name: str) -> str:
     wanted = next((p.host for p in service.ports if p.host), 0) if service else 0
     if not wanted or stack.endpoints[name].port == wanted:
         return ""
-    return f", as port {wanted} is taken: tests with that port written down reach its owner's data, not this server"
+    return f", as port {wanted} is taken: tests with a hard-coded port reach its owner's data, not this server"
 
 
 def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *, noted: str = MIGRATIONS) -> list[str]:
@@ -162,7 +162,7 @@ def _keep(stack: Stack, voice: Voice) -> None:
     """Save the data of a cold start as a template for later starts."""
     if stack.request.template and not stack.warm and not stack.joined:
         kept = "kept as a template: the next start with these migrations copies it (--cold does not)"
-        not_kept = "note: not kept as a template, for want of room, or as its data is larger than 1 GB or has links"
+        not_kept = "note: not kept as a template: no room, more than 1 GB of data, or links in it"
         voice.detail(kept if stack.save_template(voice.progress) else not_kept)
 
 

@@ -126,7 +126,7 @@ class Branch:
         try:
             return process.run(["git", "-C", os.fspath(self.folder), *argv], env=whole, timeout_s=_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise self._failed(argv, f"no end after {_PATIENCE_S:.0f} s") from None
+            raise self._failed(argv, f"no result after {_PATIENCE_S:.0f} s") from None
         except OSError as error:
             raise self._failed(argv, str(error)) from None
 

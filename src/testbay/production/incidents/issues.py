@@ -75,7 +75,9 @@ class Issues:
 def _issue(item: Mapping[str, Any]) -> Issue:
     number, state, labels = item.get("number"), item.get("state"), item.get("labels")
     if not isinstance(number, int) or state not in ("open", "closed") or not isinstance(labels, list):
-        raise IncidentsError("GitHub: an issue has another form", evidence=one_line(f"its keys: {sorted(item)[:20]}"))
+        raise IncidentsError(
+            "GitHub: an issue has an unexpected form", evidence=one_line(f"its keys: {sorted(item)[:20]}")
+        )
     names = [label.get("name") if isinstance(label, dict) else label for label in labels]
     return Issue(
         number=number,

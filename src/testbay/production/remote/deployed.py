@@ -103,7 +103,7 @@ def _newest(api: Api, environment: str) -> Rollout:
         number, sha = _number(deployment), str(deployment.get("sha"))
         if not number or not _COMMIT.fullmatch(sha):
             evidence = f"its keys: {sorted(deployment)[:20]}"
-            raise IncidentsError("GitHub: a deployment has another form", evidence=evidence)
+            raise IncidentsError("GitHub: a deployment has an unexpected form", evidence=evidence)
         state = _state(api, number)
         if state == "success":
             said = f"GitHub: {sha[:12]} is the newest deployment to {environment!r} that succeeded"

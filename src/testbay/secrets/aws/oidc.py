@@ -48,7 +48,7 @@ def job_token(environ: Mapping[str, str]) -> str:
     raise SecretMissingError(
         f"GitHub gave this job no OIDC token: {why}",
         why="GitHub's service fails, or the job's permission has ended with the job",
-        todo="run the job again; githubstatus.com tells of faults",
+        todo="run the job again; githubstatus.com reports outages",
     )
 
 

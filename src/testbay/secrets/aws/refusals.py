@@ -155,7 +155,7 @@ _BAD_KEYS = (
 _FAILED = (
     "AWS failed: {code}, {attempts} times in a row",
     "a fault at AWS, or something between it and us that answers in its place",
-    "run it again; health.aws.amazon.com tells of faults",
+    "run it again; health.aws.amazon.com reports outages",
 )
 _REFUSED = (
     "AWS refuses {operation}: {code}",

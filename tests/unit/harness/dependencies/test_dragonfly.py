@@ -243,7 +243,7 @@ def drip(connection: socket.socket) -> None:
         (lambda connection: connection.recv(99) and None, "closed the connection|reset by peer"),
         (lambda connection: connection.recv(99) and connection.recv(1), "timed out"),
         (a_server([], b"-LOADING Redis is loading\r\n"), "^LOADING Redis is loading$"),
-        (a_server([], b"-\r\n"), "^an error without a word$"),
+        (a_server([], b"-\r\n"), "^an error without a message$"),
         (a_server([], b"-NOAUTH Authentication required.\r\n"), "^NOAUTH"),
         (a_server([], b"+OK\r\n", b"-READONLY no\r\n"), "^READONLY no$"),
         (a_server([], b"+OK\r\n", b":1\r\n", b"$x\r\n"), "invalid literal for int"),

@@ -80,10 +80,10 @@ def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: st
 @pytest.mark.parametrize(
     ("configuration", "what"),
     [
-        ("operator: x.jwt", "its NATS configuration lets in only who has signed credentials (operator mode)"),
+        ("operator: x.jwt", "its NATS configuration admits only signed credentials (operator mode)"),
         (
             "authorization { user: a, password: '$2a$11$x' }",
-            "its NATS configuration has no user whose password stands there in plain",
+            "its NATS configuration has no user with a plain-text password",
         ),
         (
             "authorization { user: a, password: $NATS_PW }",

@@ -156,7 +156,7 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
 
     assert str(refused.value) == (
         "no test was collected in t\n"
-        "  why:      no file there is called test_*.py or *_test.py, none holds a test, or -k / -m left none over\n"
+        "  why:      no file there is called test_*.py or *_test.py, none holds a test, or -k / -m deselected all\n"
         "  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"
     )
 
@@ -189,7 +189,7 @@ def test_tests_that_were_all_deselected_are_counted() -> None:
     assert str(refused.value) == (
         "no test was left to run in t: 9 were deselected\n"
         "  why:      -k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then\n"
-        "  do:       see `addopts`, PYTEST_ADDOPTS and what stands behind `--`"
+        "  do:       see `addopts`, PYTEST_ADDOPTS and the arguments after `--`"
     )
 
 
@@ -215,7 +215,7 @@ def test_a_pytest_that_is_cut_off_names_the_test(tmp_path: Path, last: list[dict
     with pytest.raises(TestsDidNotRunError) as refused:
         results.verify(found, 1, Path("t"))
 
-    assert refused.value.what == "pytest ended while b ran; 2 of 3 tests were to go"
+    assert refused.value.what == "pytest ended while b ran; 2 of 3 tests had not run"
     assert results.tests_line(found, 1.0) == "Tests: 1 passed in 1.0s\n   b: pytest ended while it ran"
 
 
@@ -234,9 +234,9 @@ def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str, why: str) 
         results.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
 
     assert str(refused.value) == (
-        f"{name} ended pytest; 1 of 2 tests were to go\n"
+        f"{name} ended pytest; 1 of 2 tests had not run\n"
         f"  why:      {why}\n"
-        "  do:       run the first of those below alone\n"
+        "  do:       run the first test below alone\n"
         "  evidence: b"
     )
 

@@ -159,7 +159,7 @@ def test_a_template_is_called_kept_where_it_was(
         prepare._keep(running, Voice(environ={}))
 
     said = capsys.readouterr().out.strip()
-    assert said.startswith("kept as a template: " if kept else "note: not kept as a template, for want of room")
+    assert said.startswith("kept as a template: " if kept else "note: not kept as a template: no room")
 
 
 def test_a_server_that_ended_is_called_as_its_image(running: Stack) -> None:

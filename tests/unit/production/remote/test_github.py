@@ -91,7 +91,7 @@ def test_a_pause_that_was_asked_for_is_kept(answers: Answers, waits: list[float]
     ("answer", "message"),
     [
         ("[]", "PATCH issues/1: the answer is no object"),
-        ('{"number": 1}', "an issue has another form"),
+        ('{"number": 1}', "an issue has an unexpected form"),
         (
             '{"number": 1, "state": "closed", "labels": [], "closed_at": "yesterday"}',
             "an issue was changed at 'yesterday', which is not a time",

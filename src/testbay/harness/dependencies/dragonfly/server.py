@@ -266,7 +266,7 @@ def hear(wire: Wire) -> bytes:
     """
     line = wire.line()
     if line.startswith(b"-"):
-        said = line[1:].decode(errors="replace").strip() or "an error without a word"
+        said = line[1:].decode(errors="replace").strip() or "an error without a message"
         raise RefusedError(said) if said.startswith(_REFUSALS) else OSError(said)
     if line[:1] not in b"+:$*_,#(":
         raise RefusedError(f"it does not speak Redis' protocol: it said {line[:80]!r}")

@@ -172,7 +172,7 @@ def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, d
 def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, Any]) -> Login:
     if any(key in values for key in _OPERATOR_KEYS):
         raise ManifestError(
-            f"service {service.key!r}: its NATS configuration lets in only who has signed credentials (operator mode)",
+            f"service {service.key!r}: its NATS configuration admits only signed credentials (operator mode)",
             why="testbay has no key to sign with",
             todo="give the tests a configuration with users, or without any",
         )
@@ -186,7 +186,7 @@ def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, A
     login = next((login for login in found if login.password and not login.password.startswith("$2")), None)
     if login is None and found:
         raise ManifestError(
-            f"service {service.key!r}: its NATS configuration has no user whose password stands there in plain",
+            f"service {service.key!r}: its NATS configuration has no user with a plain-text password",
             why="testbay cannot log in with a bcrypt hash or a public key",
             todo="give the tests a configuration with a plain password, or without users",
         )

@@ -79,7 +79,7 @@ def run(
 def _passed(root: Path, environ: Mapping[str, str]) -> str:
     """A note that testbay ignores the project's own environment, if it does: the missing program is often there."""
     folder = None if environment(root, environ) else without_pytest(root)
-    return f"; {folder} is passed over, for it has no pytest: install it there" if folder else ""
+    return f"; {folder} is ignored, as it has no pytest: install it there" if folder else ""
 
 
 def _command_failed(what: str, command: str, code: int, said: str, passed: str) -> BayError:

@@ -105,7 +105,7 @@ def test_an_environment_that_is_passed_over_is_named(tmp_path: Path) -> None:
         command.run("no-such-program", tmp_path, {"PATH": "/first:/bin"}, tmp_path / "log", lambda _: None)
 
     assert failed.value.why == (
-        f"its PATH begins with /first; {tmp_path}/.venv is passed over, for it has no pytest: install it there"
+        f"its PATH begins with /first; {tmp_path}/.venv is ignored, as it has no pytest: install it there"
     )
     assert failed.value.todo == "install the program there, or fix the manifest's `migrate`"
 
