@@ -38,19 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that leaves a session, connection or subscriber of its lease open (default: warn)",
     )
-    group.addoption("--testbay-reruns", type=int, default=0, metavar="N", help="run a failed test up to N times again")
+    group.addoption("--testbay-reruns", type=int, default=0, metavar="N", help="rerun a failed test up to N times")
     group.addoption(
         "--testbay-flaky",
         choices=reruns.POLICIES,
         default="report",
-        help="whether a test that passed only when it was run again makes the run fail (default: report)",
+        help="whether a test that passed only on a rerun fails the run (default: report)",
     )
-    group.addoption("--testbay-seed", type=int, metavar="NUMBER", help="what chance begins with in `faults`")
-    group.addoption("--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N that fail")
-    group.addoption("--testbay-record", metavar="FILE", help="write what was planned and what ran, as JSON lines")
-    group.addoption("--testbay-suite", metavar="FILE", help="complete the suite's own settings as this file says")
-    group.addoption("--testbay-order", metavar="FILE", help="begin with the files that took longest by what it records")
-    group.addoption("--testbay-shard", metavar="FILE", help="run the part of the tests that this file asks for")
+    group.addoption("--testbay-seed", type=int, metavar="NUMBER", help="the random seed of `faults`")
+    group.addoption(
+        "--testbay-keep", type=int, default=5, metavar="N", help="keep the state of the first N failed tests"
+    )
+    group.addoption("--testbay-record", metavar="FILE", help="write planned tests and results as JSON lines")
+    group.addoption("--testbay-suite", metavar="FILE", help="complete the suite's own settings from this file")
+    group.addoption("--testbay-order", metavar="FILE", help="run slow test files first, by the durations in this file")
+    group.addoption("--testbay-shard", metavar="FILE", help="run the shard of the tests that this file describes")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -12,7 +12,7 @@ Service = Annotated[
     str | None,
     typer.Argument(
         metavar="SERVICE",
-        help="A service's name; the project's only one when left out.",
+        help="A service's name; may be left out if the project has only one.",
         show_default=False,
         autocompletion=completion.services,
     ),
@@ -42,7 +42,7 @@ DurationsOption = Annotated[
         show_default=False,
     ),
 ]
-ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from nothing (also TESTBAY_COLD=1).")]
+ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate from scratch (also TESTBAY_COLD=1).")]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

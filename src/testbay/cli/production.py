@@ -53,7 +53,7 @@ def check(
     target: Annotated[
         str | None,
         typer.Option(
-            help="A deployment of the manifest; its only one when left out.",
+            help="A deployment of the manifest; may be left out if there is only one.",
             metavar="TARGET",
             show_default=False,
             autocompletion=completion.targets,
@@ -172,15 +172,15 @@ def history(
 def latency(
     check: Annotated[
         str | None,
-        typer.Argument(metavar="CHECK", help="A check's id; every check in a line if left out.", show_default=False),
+        typer.Argument(
+            metavar="CHECK", help="A check's id; by default every check, in a line each.", show_default=False
+        ),
     ] = None,
     folder: Folder = None,
     branch: Branch = None,
     slower_than: Annotated[
         str | None,
-        typer.Option(
-            metavar="20%", help="What counts as slower, in place of the manifest's value.", show_default=False
-        ),
+        typer.Option(metavar="20%", help="What counts as slower, instead of the manifest's value.", show_default=False),
     ] = None,
     hard_ms: Annotated[
         float | None,

@@ -50,7 +50,7 @@ def init(
 def compose(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILE", help="Compose files, the later over the earlier; the project's if left out."),
+        typer.Argument(metavar="FILE", help="Compose files, later ones over earlier ones; by default the project's."),
     ] = None,
     *,
     needs: Annotated[
@@ -58,7 +58,7 @@ def compose(
         typer.Option(
             "--needs",
             metavar="NAMES",
-            help="The dependencies to look for, such as postgres,redis=cache; all that are there if left out.",
+            help="The dependencies to look for, such as postgres,redis=cache; by default all.",
             show_default=False,
         ),
     ] = "",

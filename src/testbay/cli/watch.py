@@ -25,7 +25,7 @@ def user_name() -> str:
 def watch(
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="The services to watch; every one that has checks if left out."),
+        typer.Argument(metavar="SERVICE", help="The services to watch; by default all with checks."),
     ] = None,
     *,
     listen: Annotated[
