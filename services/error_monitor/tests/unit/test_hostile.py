@@ -69,6 +69,11 @@ def test_line_without_end(tmp_path: Path) -> None:
     assert [event.first_line for event in cli_read.events(path)] == [1, 2]
 
 
+def test_a_banner_without_end() -> None:
+    """A line of stars, as Spring Boot's failure to start begins, is read in time."""
+    assert len([*(reader := Reader()).feed(["ERROR: ", "*" * 900_000]), *reader.flush()]) == 1
+
+
 def test_many_streams() -> None:
     """A file in which every line has another worker keeps a bounded number of them in mind."""
     reader = Reader()

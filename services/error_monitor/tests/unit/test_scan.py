@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from error_monitor.patterns.records import Cursor
+from error_monitor.scanning.reader import Readers
 from error_monitor.scanning.scan import Scanner
 from error_monitor.sources.records import Batch, Chunk
 
@@ -69,3 +70,13 @@ def test_what_one_stream_holds_ends_no_other() -> None:
 
     assert outcome.errors == {"files": "what bad holds cannot be stored: ValueError"}
     assert store.kept == ["good"]
+
+
+def test_a_pattern_says_what_its_error_came_from() -> None:
+    """A wrapper says little to those on call; what it repeats is not said twice."""
+    wrapped = "ERROR: a\n{}\n\tat a.B.c(B.java:1)\nCaused by: d.EException: {}\n\t... 1 more\n"
+    log = wrapped.format("a.XException: no job", "refused") + wrapped.format("a.YException: d.E: too late", "too late")
+    readers = Readers({})
+    found = [*readers.feed([Batch(origin="", service="", lines=log.encode().splitlines())]), *readers.flush(0)]
+
+    assert [one.message for one in found] == ["no job (from d.EException: refused)", "d.E: too late"]

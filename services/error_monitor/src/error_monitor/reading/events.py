@@ -59,7 +59,8 @@ def _header(record: Open) -> str | None:
     if record.traceback:
         return record.header.message
     said = "\n".join([record.header.message, *(line.text for line in record.lines[1:])])
-    said = SPRING.sub(r"\1: ", said)
+    if spring := SPRING.match(said):
+        said = f"{spring[1]}: {said[spring.end() :]}"
     return said if record.header.message else said.strip()
 
 

@@ -73,7 +73,7 @@ class Readers:
         return Seen(
             fingerprint=fingerprint(event).key,
             type=event.type or "",
-            message=(event.message or event.header or event.text)[:_MESSAGE_CHARACTERS],
+            message=_said(event)[:_MESSAGE_CHARACTERS],
             frame=_frame(event.frames),
             level=event.level,
             category=judged.category,
@@ -106,6 +106,16 @@ def _without_own(batch: Batch) -> tuple[Sequence[bytes], Sequence[float] | None]
         return batch.lines, batch.times
     kept = [at for at, line in enumerate(batch.lines) if _OWN not in line]
     return [batch.lines[at] for at in kept], [batch.times[at] for at in kept] if batch.times else None
+
+
+def _said(event: Event) -> str:
+    """What the event says; of an exception that was raised from another one, also what that one said."""
+    said = event.message or event.header or event.text
+    cause = event.failure.cause if event.failure and event.failure.raised_from else None
+    if cause is None or cause.type is None or (cause.message and cause.message in said):
+        return said
+    first = (cause.message or "").partition("\n")[0]
+    return f"{said} (from {cause.type}{': ' if first else ''}{first})"
 
 
 def _frame(frames: Sequence[Frame]) -> str:
