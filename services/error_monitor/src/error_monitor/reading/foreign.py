@@ -11,11 +11,11 @@ NAMED = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
     r"(?<![\w.$])(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*?)?\.?(?:Error|Exception|Throwable))"
     r"(?: [\[(]\w+[\])])?(?::(?: (?P<message>.*))?|)$"
-    r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' panicked at )(?P<panic>.*)$"
+    r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' (?:\(\d+\) )?panicked at )(?P<panic>.*)$"
 )
 PANIC = re.compile(
     r"(?:java\.lang\.OutOfMemoryError: |panic: |http: panic serving |fatal error: all goroutines"
-    r"|thread '[^']*' panicked at )"
+    r"|thread '[^']*' (?:\(\d+\) )?panicked at )"
 )
 RUST = re.compile(r"thread '[^']*' (?:\(\d+\) )?panicked at (?:'(?P<message>.*)', )?\S+:\d+:\d+(?P<below>:)?$")
 """Its message stands before the place, or since 1.73 on the next line."""
@@ -29,7 +29,7 @@ GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<pla
 GIN = re.compile(r"\[Recovery\] .*panic recovered:$")
 GIN_PLACE = re.compile(r"(?P<file>/\S+\.go):(?P<line>\d+) \(0x[0-9a-f]+\)$")
 GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
-RUST_CALL = re.compile(r"\s+\d+: (?P<function>[\w:<>{}$., &*]+)$")
+RUST_CALL = re.compile(r"\s+\d+: +(?:0x[\da-f]+ - )?(?P<function>[\w:<>{}$., &*]+?)(?:::h[\da-f]{16})?$")
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
 STACK = re.compile(
     r"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |goroutine \d+ \["

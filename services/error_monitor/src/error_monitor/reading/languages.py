@@ -11,6 +11,10 @@ PHP = re.compile(
     r"|\[object\] \((?P<object>[\w\\]+)\(code: [^)]*\): (?P<said>.*) at (?P<at>\S+):(?P<number>\d+)\)"
 )
 """The runtime's own words, and what Monolog (Laravel, Symfony) writes into its context."""
+PHP_LOGGED = re.compile(
+    r"(?:^|\s)(?P<type>[A-Z][\w\\]*): (?P<message>.*) in (?P<file>/\S+):(?P<line>\d+)(?P<object>)(?P<said>)$"
+)
+"""What a program logs of an exception as text; its stack follows."""
 PHP_CALL = re.compile(r"#\d+ (?:(?P<file>[^\s(]+)\((?P<line>\d+)\): (?P<function>[^\s(]+)\(|\{main\})")
 RUBY = re.compile(
     r"(?P<file>\S+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)': (?P<message>.*) \((?P<type>[A-Z][\w:]*)\)$"
@@ -61,6 +65,8 @@ def dotnet(text: str) -> Frame | None:
 
 def _php(lines: Sequence[str]) -> Failure | None:
     found = next((found for text in lines[:3] if (found := _uncaught(text))), None)
+    if found is None and lines[1:2] == ["Stack trace:"]:
+        found = PHP_LOGGED.search(lines[0][-4000:])
     if found is None:
         return None
     kind = (found["type"] or found["object"]).replace("\\\\", "\\")

@@ -109,7 +109,7 @@ def _without_own(batch: Batch) -> tuple[Sequence[bytes], Sequence[float] | None]
 
 
 def _said(event: Event) -> str:
-    """What the event says; of an exception that was raised from another one, also what that one said."""
+    """Tell what an event says; of an exception that was raised from another one, also what that one said."""
     said = event.message or event.header or event.text
     cause = event.failure.cause if event.failure and event.failure.raised_from else None
     if cause is None or cause.type is None or (cause.message and cause.message in said):
