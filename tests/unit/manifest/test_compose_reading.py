@@ -389,9 +389,11 @@ def test_pwd_is_where_compose_is_called(tmp_path: Path, called: str, folder: str
     assert made.services[0].environment["AT"] == os.path.normpath(tmp_path / folder)
 
 
-def test_a_mount_has_no_slash_at_its_end(tmp_path: Path) -> None:
+def test_a_mount_has_one_slash_at_its_beginning_and_none_at_its_end(tmp_path: Path) -> None:
     """Newer Composes say it so of the target, older ones as it stands there."""
-    (tmp_path / "compose.yml").write_text("services: {db: {image: x, volumes: ['/a/:/a/b/', '/c/']}}")
+    (tmp_path / "compose.yml").write_text(
+        "services: {db: {image: x, volumes: ['/a/:/a/b/', '/c/', 'vol://d']}}\nvolumes: {vol: }"
+    )
 
     volumes = reader.own_reading([tmp_path / "compose.yml"], {}).services[0].volumes
-    assert [(volume.source, volume.target) for volume in volumes] == [("/a", "/a/b"), ("", "/c")]
+    assert [(volume.source, volume.target) for volume in volumes] == [("/a", "/a/b"), ("", "/c"), ("vol", "/d")]

@@ -10,6 +10,10 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
 _FILE = re.compile(r"\s*(?:cat\s+|<\s*)(\S+)\s*")
+_DISCARDED = re.compile(
+    r"&?>>?\s*(?:/dev/(?:null|stdout|stderr)\b|&[0-9-])"
+)  # what is written there counts for nothing
+_WITHOUT_EFFECT = re.compile(r"\s*(?:true|:|exit\s+\d+|echo\s+(?:\w+|'[^']*'|\"[^\"$`]*\"))(?=\s*(?:$|[;&\n]))")
 _LIMIT = 20_000
 
 Read = Callable[[str], str | None]
@@ -75,6 +79,13 @@ class _Scanner:
         elif char in " \t":
             self._end_word()
             self._at += 1
+        elif discarded := _DISCARDED.match(self._line, self._at):
+            if (self._word or "").isdigit():
+                self._word = None  # the number of a stream
+            self._at = discarded.end()
+        elif self._line.startswith("||", self._at):
+            self._end_command()
+            self._after_failure()
         elif char in ";\n" or self._line.startswith("&&", self._at):
             self._end_command()
             self._at += 2 if char == "&" else 1
@@ -83,6 +94,13 @@ class _Scanner:
         else:
             self._add(char)
             self._at += 1
+
+    def _after_failure(self) -> None:
+        """Go on behind `||`, where only a command that changes nothing may stand."""
+        otherwise = _WITHOUT_EFFECT.match(self._line, self._at + 2)
+        if otherwise is None:
+            raise NotUnderstoodError("its shell line holds '||'")
+        self._at = otherwise.end()
 
     def _double_quoted(self) -> None:
         self._add("")

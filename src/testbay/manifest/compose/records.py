@@ -104,8 +104,8 @@ def _volume(made: dict[str, Any]) -> Volume:
 
 
 def _clean(path: str) -> str:
-    """An absolute path without trailing slash, which some versions of Compose leave."""
-    return posixpath.normpath(path) if path.startswith("/") else path
+    """The path; an absolute one without a slash at its end and with one at its beginning, as only some Composes say."""
+    return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def _prerequisite(name: str, how: dict[str, Any]) -> Prerequisite:

@@ -39,6 +39,16 @@ def test_a_mounted_redis_conf_counts(tmp_path: Path) -> None:
     assert meant.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so, rename-command CONFIG",)
 
 
+def test_the_users_of_a_mounted_file_count(tmp_path: Path) -> None:
+    """The password is that of `default`; the others are there, too."""
+    (tmp_path / "users.acl").write_text("user default on >pw ~* &* +@all\nuser ro on >ropw ~* +@read\n")
+    mount = Volume(type="bind", source=str(tmp_path / "users.acl"), target="/etc/users.acl")
+    meant = image.meaning(replace(service("redis-server", "--aclfile", "/etc/users.acl"), volumes=(mount,)))
+
+    assert (meant.user, meant.password, meant.left_out) == ("", "pw", ())
+    assert [values[0] for name, values in meant.carried if name == "user"] == ["default", "ro"]
+
+
 @pytest.mark.parametrize(
     ("asked", "login"),
     [

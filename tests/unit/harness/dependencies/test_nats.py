@@ -287,6 +287,7 @@ def speak(words: bytes) -> Callable[[socket.socket], None]:
         (speak(b"INFO [1]\r\n"), r"no JSON object: it said b'\[1\]'"),
         (speak(b"INFO " + b"[" * 50_000 + b"\r\n"), "no JSON object"),
         (a_server(b"-ERR 'Authorization Violation'\r\n"), "^Authorization Violation$"),
+        (a_server(b"-ERR 'Permissions Violation for Publish'\r\n"), "^Permissions Violation for Publish$"),
         (a_server(GREETED, b"MSG INBOX 1 y\r\n"), "invalid literal for int"),
         (a_server(GREETED, b"HMSG 5\r\n12345\r\n"), "timed out|in time"),
         (a_server(GREETED, b"HMSG INBOX 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"), "^JetStream is not enabled"),
@@ -301,7 +302,19 @@ def speak(words: bytes) -> Callable[[socket.socket], None]:
         (drip, "timed out|in time"),
     ],
     ids=[
-        *("hangs-up", "silent", "http", "half-json", "list", "nested", "refused", "no-number", "short", "no-jetstream"),
+        *(
+            "hangs-up",
+            "silent",
+            "http",
+            "half-json",
+            "list",
+            "nested",
+            "refused",
+            "limited",
+            "no-number",
+            "short",
+            "no-jetstream",
+        ),
         *("negative", "cut-off", "not-an-object", "error", "odd-error", "flood", "pings", "endless-line", "drip"),
     ],
 )

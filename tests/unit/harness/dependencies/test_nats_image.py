@@ -59,6 +59,17 @@ system_account: S
 """
 
 
+LIMITED = """authorization {
+  default_permissions = { publish = "SANDBOX.*" }
+  users = [
+    { user: "default", password: p }
+    { user: "some", password: p, permissions: { publish: { allow: ["a.>"] } } }
+    { user: "all", password: q, permissions: { publish: [">"], subscribe: ">" } }
+  ]
+}
+"""
+
+
 @pytest.mark.parametrize(
     ("configuration", "login"),
     [
@@ -67,6 +78,7 @@ system_account: S
         (USERS, ("b", "p:w")),
         (ACCOUNTS, ("u", "p")),
         ("accounts { A: { users: [{user: u, password: p}] } }\nno_auth_user: u", ("", "")),
+        (LIMITED, ("all", "q")),
     ],
 )
 def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: str, login: tuple[str, str]) -> None:

@@ -23,6 +23,8 @@ def words(line: str) -> list[list[str]]:
         ("A=1 r $A ${B:-two} ${EMPTY:-e} ${EMPTY-f} ${PW:+set}", [["r", "two", "e", "set"]]),
         ("export A=1\nr $A # said", [["r", "1"]]),
         ("r \\\n  --x", [["r", "--x"]]),
+        ("chown x /y 2>/dev/null || true; r > /dev/null 2>&1", [["chown", "x", "/y"], ["r"]]),
+        ("r &>/dev/null || exit 1 && s", [["r"], ["s"]]),
     ],
 )  # fmt: skip
 def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> None:
@@ -41,6 +43,9 @@ def test_a_shell_line_is_cut_into_commands(line: str, made: list[list[str]]) -> 
         ("a ${NONE:?told}", "it demands the variable NONE, which the service does not set"),
         ("a ${PW%x}", "its shell line holds ${"),
         ("a > b", "its shell line holds '>'"),
+        ("a 2> b", "its shell line holds '>'"),
+        ("a || b", "its shell line holds '||'"),
+        ("a || true | b", "its shell line holds '||'"),
         ("a" * 30_000, "its line is too long"),
     ],
 )

@@ -77,7 +77,7 @@ def meaning(service: ComposeService) -> DragonflyMeaning:
     words = [*started.words, *_environment_flags(service)]
     in_file, notes = _file_settings(service, words)
     in_file += [setting for name in _OVERRIDES if container.holds(service, name) for setting in _lines(service, name)]
-    settings = (*in_file, *_flag_settings(words))
+    settings = tuple(_with_users(service, (*in_file, *_flag_settings(words))))
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
     said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
@@ -147,6 +147,16 @@ def _file_settings(service: ComposeService, words: Sequence[str]) -> tuple[list[
     if said is None:
         return [], [f"service {service.key!r}: testbay cannot read {named}, which the image itself holds"]
     return list(_parsed(said)), []
+
+
+def _with_users(service: ComposeService, settings: Sequence[Setting]) -> Iterator[Setting]:
+    """The settings, with the users of a mounted `aclfile` in its place."""
+    for name, values in settings:
+        said = container.text(service, values[0]) if name == "aclfile" and values else None
+        if said is None:
+            yield name, values
+        else:
+            yield from (setting for setting in _parsed(said) if setting[0] == "user")
 
 
 def _lines(service: ComposeService, name: str) -> Iterator[Setting]:

@@ -210,10 +210,19 @@ def _of_block(block: object) -> Iterator[Login]:
     if token := block.get("token"):
         yield Login("", str(token))
     users = block.get("users")
-    for user in (block, *(users if isinstance(users, list) else ())):
-        if isinstance(user, dict) and ("user" in user or "username" in user or "nkey" in user):
+    named = [user for user in (users if isinstance(users, list) else ()) if isinstance(user, dict)]
+    for user in (block, *sorted(named, key=lambda user: _is_limited(user, block))):
+        if "user" in user or "username" in user or "nkey" in user:
             name = str(user.get("user") or user.get("username") or "")
             yield Login(name, str(user.get("password") or user.get("pass") or ""))
+
+
+def _is_limited(user: dict[str, Any], block: dict[str, Any]) -> bool:
+    """Return whether a user may not publish everything, as the fixtures do to JetStream."""
+    allowed = user.get("permissions") or user.get("permission") or block.get("default_permissions")
+    publish = allowed.get("publish") or allowed.get("pub") if isinstance(allowed, dict) else allowed
+    publish = publish.get("allow") if isinstance(publish, dict) else publish
+    return bool(allowed) and publish != ">" and not (isinstance(publish, list) and ">" in publish)
 
 
 def _resolved(login: Login, service: ComposeService, values: Mapping[str, Any]) -> Login:

@@ -142,7 +142,7 @@ class Session:
                 return line
             if line.startswith(b"-ERR"):
                 said = line[4:].decode(errors="replace").strip(" '")
-                raise RefusedError(said) if said.startswith("Authorization") else OSError(said)
+                raise RefusedError(said) if said.startswith(("Authorization", "Permissions")) else OSError(said)
             if line.startswith(b"PING"):
                 self._wire.send(b"PONG\r\n")
 
