@@ -20,8 +20,8 @@ sys.path.pop(0)  # this folder: in it `secrets` would be a measurement, not Pyth
 from testbay.output import write_whole
 from testbay.production.history.slowness import Series
 from testbay.production.watch import store, view
-from testbay.production.watch.desk import Changes
-from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.packing import VERDICTS, PackedRound
+from testbay.production.watch.tracker import Changes
 
 START = 1_700_000_000 // store.DAY_S * store.DAY_S
 KEPT_S = 7 * store.DAY_S  # the usual `keep`
@@ -58,14 +58,14 @@ def fill(folder: Path, checks: int, days: int, chance: random.Random) -> None:
     made.close()
 
 
-def rounds(series: Series, begin: int, chance: random.Random) -> list[tuple[Series, str, Told]]:
+def rounds(series: Series, begin: int, chance: random.Random) -> list[tuple[Series, str, PackedRound]]:
     """Of one check and hour; one in two thousand fails."""
     made = []
     for minute in range(60):
         at_ms = (begin + minute * 60) * 1000 + chance.randrange(50)
         failed = chance.random() < 0.0005
         took_us = None if failed else int(chance.lognormvariate(10, 0.3))
-        made.append((series, "http", Told(at_ms, FAIL if failed else 0, took_us)))
+        made.append((series, "http", PackedRound(at_ms, FAIL if failed else 0, took_us)))
     return made
 
 

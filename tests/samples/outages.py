@@ -8,10 +8,10 @@ from pathlib import Path
 
 from testbay.production.checks.report import Result, Verdict
 from testbay.production.history.slowness import Series
-from testbay.production.watch.courier import Courier, Errand
-from testbay.production.watch.desk import Desk, Etiquette
-from testbay.production.watch.recorder import RoundKeeper, Tally
+from testbay.production.watch.notifier import Delivery, Notifier
+from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.store import WatchStore
+from testbay.production.watch.tracker import OutageRules, OutageTracker
 
 AFTER, RECOVERED = 3, 2
 CHANNELS = ("shop.mail", "shop.chat")
@@ -97,7 +97,7 @@ class Delivered:
 
 
 class Motion:
-    """A watcher's rules, store and courier on a virtual clock, killed now and then between any two of its acts."""
+    """A watcher's rules, store and notifier on a virtual clock, killed now and then between any two of its acts."""
 
     def __init__(self, folder: Path, weather: Weather) -> None:
         self.folder, self.weather = folder, weather
@@ -110,13 +110,15 @@ class Motion:
 
     def _begin(self) -> None:
         self.store = WatchStore(self.folder)
-        self.desk = Desk(rules={"shop": Etiquette(after=AFTER, recovered_after=RECOVERED, channels=CHANNELS)})
-        self.store.load(self.desk)
-        clock = lambda: self.now  # noqa: E731
-        self.recorder = RoundKeeper(
-            desk=self.desk, store=self.store, tally=Tally(), say=lambda _: None, clock=clock, steady=clock
+        self.tracker = OutageTracker(
+            rules={"shop": OutageRules(after=AFTER, recovered_after=RECOVERED, channels=CHANNELS)}
         )
-        self.courier = Courier(desk=self.desk)
+        self.store.load(self.tracker)
+        clock = lambda: self.now  # noqa: E731
+        self.recorder = RoundRecorder(
+            tracker=self.tracker, store=self.store, tally=Tally(), say=lambda _: None, clock=clock, steady=clock
+        )
+        self.notifier = Notifier(tracker=self.tracker)
 
     def run(self, calm: int) -> None:
         """All of the weather, then so many calm steps."""
@@ -143,29 +145,29 @@ class Motion:
             self.recorder.hear(series, result, self.now, held=held)
             heard.append((series, verdict))
         self.recorder.settle()
-        errands = self.courier.choose(self.now)
+        deliveries = self.notifier.choose(self.now)
         self._maybe_crash(step)
         self.recorder.gather()
         assert self.recorder.write()
         for series, verdict in heard:
             self.truth[series].hear(self.now, bad=verdict == "fail", held=held)
-        for incident in self.desk.incidents.values():
+        for incident in self.tracker.incidents.values():
             if incident.announced:
                 self.announced[incident.id] = (incident.members, incident.opened, incident.closed or float("inf"))
-        for errand in errands:
+        for delivery in deliveries:
             self._maybe_crash(step)
-            self._send(errand, step)
+            self._send(delivery, step)
 
-    def _send(self, errand: Errand, step: int) -> None:
-        if not self.weather.takes(errand.channel, step):
-            self.courier.failed(errand, "it is deaf", self.now)
+    def _send(self, delivery: Delivery, step: int) -> None:
+        if not self.weather.takes(delivery.channel, step):
+            self.notifier.failed(delivery, "it is deaf", self.now)
             return
-        first = errand.notices[0]
-        again = any(one.again for one in errand.notices)
-        kinds = tuple(sorted(one.kind for one in errand.notices))
-        self.delivered.append(Delivered(errand.channel, first.incident, kinds, errand.letter.title, again))
+        first = delivery.notices[0]
+        again = any(one.again for one in delivery.notices)
+        kinds = tuple(sorted(one.kind for one in delivery.notices))
+        self.delivered.append(Delivered(delivery.channel, first.incident, kinds, delivery.notification.title, again))
         self._maybe_crash(step)
-        self.courier.sent(errand, self.now)
+        self.notifier.sent(delivery, self.now)
 
     def told(self) -> Counter[tuple[str, int, str]]:
         """How often each channel heard of each turn of each incident, without what may be a second time and says so."""

@@ -9,7 +9,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.context import FoundError, Passed, judge
-from testbay.production.watch.words import lasted
+from testbay.production.watch.notifications import lasted
 from testbay.text import one_line
 
 Call = Literal["ok", "start", "fail", "log"]

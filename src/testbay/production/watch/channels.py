@@ -15,11 +15,11 @@ from testbay.manifest import placeholders
 from testbay.manifest.watching import Watching
 from testbay.masking import masked
 from testbay.production.incidents import slack
-from testbay.production.watch.words import Letter
+from testbay.production.watch.notifications import Notification
 from testbay.text import one_line
 
-Send = Callable[[Letter], None]
-"""Sends a letter; raises NotDeliveredError when it was not taken."""
+Send = Callable[[Notification], None]
+"""Sends a notification; raises NotDeliveredError if the channel did not accept it."""
 _MARKS = {"bad": ":red_circle:", "good": ":large_green_circle:", "warning": ":warning:"}
 
 
@@ -57,9 +57,14 @@ def _webhook(name: str, url: str) -> Send:
     except NotDeliveredError as error:
         raise ManifestError(f"watch.tell.{name}: {error.what}", why=error.why, todo=error.todo) from None
 
-    def send(letter: Letter) -> None:
-        text = "\n".join([f"{_MARKS[letter.tone]} *{slack.quoted(letter.title)}*", *map(slack.quoted, letter.lines)])
-        slack.post(hook, letter.title, [text], lambda _attempt, _asked_s: False)
+    def send(notification: Notification) -> None:
+        text = "\n".join(
+            [
+                f"{_MARKS[notification.tone]} *{slack.quoted(notification.title)}*",
+                *map(slack.quoted, notification.lines),
+            ]
+        )
+        slack.post(hook, notification.title, [text], lambda _attempt, _asked_s: False)
 
     return send
 
@@ -91,10 +96,13 @@ def _by_apprise(name: str, url: str) -> Send:
         "warning": apprise.NotifyType.WARNING,
     }
 
-    def send(letter: Letter) -> None:
+    def send(notification: Notification) -> None:
         with _heard(url) as said:
             is_taken = made.notify(
-                body="\n".join(letter.lines), title=letter.title, notify_type=kinds[letter.tone], body_format="text"
+                body="\n".join(notification.lines),
+                title=notification.title,
+                notify_type=kinds[notification.tone],
+                body_format="text",
             )
         if not is_taken:
             why = " ".join(said) or "Apprise gives no reason"

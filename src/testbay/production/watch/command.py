@@ -27,13 +27,13 @@ from testbay.production.remote.exchange import is_private
 from testbay.production.watch import calendar
 from testbay.production.watch.beats import Jobs
 from testbay.production.watch.channels import Send, senders
-from testbay.production.watch.courier import Courier
 from testbay.production.watch.cycle import Cycle
-from testbay.production.watch.desk import Desk, Etiquette
-from testbay.production.watch.places import Spot, spots
-from testbay.production.watch.recorder import RoundKeeper, Tally
+from testbay.production.watch.notifier import Notifier
+from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.server import LivePage
 from testbay.production.watch.store import WatchStore
+from testbay.production.watch.targets import WatchedTarget, watched_targets
+from testbay.production.watch.tracker import OutageRules, OutageTracker
 from testbay.production.watch.watcher import Watcher, place_names
 from testbay.settings import Settings
 from testbay.text import plural
@@ -66,7 +66,7 @@ def execute(asked: WatchAsked, voice: Voice) -> int:
     extra.demand("testbay watch", extra.CHECKS)
     where = _address(asked.listen)
     environ = asked.settings.environ
-    found = spots(asked.manifests, asked.target, environ)
+    found = watched_targets(asked.manifests, asked.target, environ)
     wishes = {manifest.service: manifest.watch or Watching() for manifest in asked.manifests}
     send = _senders(wishes, environ)
     alive = _alive(wishes, environ)
@@ -82,7 +82,7 @@ def execute(asked: WatchAsked, voice: Voice) -> int:
 
 class _Made(NamedTuple):
     asked: WatchAsked
-    spots: Sequence[Spot]
+    targets: Sequence[WatchedTarget]
     wishes: dict[str, Watching]
     store: WatchStore
     senders: dict[str, Send]
@@ -100,8 +100,8 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
     try:
         if page and where:
             voice.say(f"live page: {await page.start(*where)}")
-        count = sum(len(spot.jobs) for spot in made.spots)
-        voice.say(f"watching {plural(count, 'check')} on {plural(len(made.spots), 'target')}; {made.store.folder}")
+        count = sum(len(watched.jobs) for watched in made.targets)
+        voice.say(f"watching {plural(count, 'check')} on {plural(len(made.targets), 'target')}; {made.store.folder}")
         beating = asyncio.create_task(cycle.run())
         beating.add_done_callback(lambda _: watcher.stopping.set())  # who asks and judges nothing would seem well
         if made.asked.for_s:
@@ -123,28 +123,28 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
             why=cycle.recorder.tally.store_trouble,
             todo="make room, or the folder writable; the last rounds are lost",
         )
-    if complaint := cycle.courier.complaint():
+    if complaint := cycle.notifier.complaint():
         raise complaint
 
 
 def _engine(made: _Made, keeper: ThreadPoolExecutor, voice: Voice) -> tuple[Watcher, Cycle]:
     """Make the watcher and its cycle, with the state that the last watcher left."""
-    by_key = {spot.key: spot for spot in made.spots}
-    desk = Desk(
+    by_key = {watched.key: watched for watched in made.targets}
+    tracker = OutageTracker(
         rules={service: _etiquette(service, wish) for service, wish in made.wishes.items()},
         commit_of=lambda service, target: by_key[service, target].commit if (service, target) in by_key else "",
     )
-    made.store.load(desk)
-    recorder = RoundKeeper(desk=desk, store=made.store, tally=Tally(), say=voice.say)
-    desk.forget(_known(made.spots), recorder.clock())
-    watcher = Watcher(spots=made.spots, wishes=made.wishes, recorder=recorder, say=voice.say)
+    made.store.load(tracker)
+    recorder = RoundRecorder(tracker=tracker, store=made.store, tally=Tally(), say=voice.say)
+    tracker.forget(_known(made.targets), recorder.clock())
+    watcher = Watcher(targets=made.targets, wishes=made.wishes, recorder=recorder, say=voice.say)
     cycle = Cycle(
         recorder=recorder,
-        courier=Courier(desk=desk, is_quiet=_quiet(made.wishes)),
+        notifier=Notifier(tracker=tracker, is_quiet=_quiet(made.wishes)),
         senders=made.senders,
         keeper=keeper,
         keep_s=max(wish.keep for wish in made.wishes.values()),
-        facts={"watch": {"began": recorder.clock(), **place_names(made.spots)}},
+        facts={"watch": {"began": recorder.clock(), **place_names(made.targets)}},
         alive=made.alive,
     )
     return watcher, cycle
@@ -157,7 +157,7 @@ def _jobs(made: _Made, now: float) -> Jobs:
         ManifestError: Two of them have one name, which their address would not tell apart.
     """
     found: dict[str, HeartbeatCheck] = {}
-    for job in (job for spot in made.spots for job in spot.jobs if job.check.kind == "heartbeat"):
+    for job in (job for watched in made.targets for job in watched.jobs if job.check.kind == "heartbeat"):
         if found.setdefault(job.check.id, job.check) is not job.check:
             raise ManifestError(
                 f"two services have a heartbeat {job.check.id!r}", todo="rename one: its address is its id"
@@ -174,8 +174,8 @@ def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable
     return ask
 
 
-def _etiquette(service: str, wish: Watching) -> Etiquette:
-    return Etiquette(
+def _etiquette(service: str, wish: Watching) -> OutageRules:
+    return OutageRules(
         after=wish.after,
         recovered_after=wish.recovered_after,
         again_s=wish.again,
@@ -183,14 +183,14 @@ def _etiquette(service: str, wish: Watching) -> Etiquette:
     )
 
 
-def _known(found: Sequence[Spot]) -> set[Series]:
+def _known(found: Sequence[WatchedTarget]) -> set[Series]:
     """The series of all results that the watched checks can have."""
     known = set()
-    for spot in found:
-        names = [(name, job.instance) for job in spot.jobs for name in runner.names(job.check)]
-        if spot.target and spot.target.live:
+    for watched in found:
+        names = [(name, job.instance) for job in watched.jobs for name in runner.names(job.check)]
+        if watched.target and watched.target.live:
             names.append((LIVE, ""))
-        known |= {Series(spot.service, spot.target_name, *name) for name in names}
+        known |= {Series(watched.service, watched.target_name, *name) for name in names}
     return known
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from testbay.errors import BayError
 from testbay.production.remote.exchange import exchange
 from testbay.production.watch.channels import Send
-from testbay.production.watch.courier import Courier, Errand
-from testbay.production.watch.recorder import RoundKeeper
+from testbay.production.watch.notifier import Delivery, Notifier
+from testbay.production.watch.recorder import RoundRecorder
 
 _BEAT_S = 1.0
 _TIDY_S = 300.0
@@ -25,8 +25,8 @@ _SENDERS = 8
 class Cycle:
     """Judges, stores and notifies. `alive` is an address that is called while the store can be written."""
 
-    recorder: RoundKeeper
-    courier: Courier
+    recorder: RoundRecorder
+    notifier: Notifier
     senders: Mapping[str, Send]
     keeper: ThreadPoolExecutor
     keep_s: float
@@ -56,14 +56,14 @@ class Cycle:
         """Run one cycle; return whether it could be written. Notices are sent in any case."""
         recorder = self.recorder
         recorder.settle()
-        errands = self.courier.choose(recorder.clock())
-        recorder.tally.untold = self.courier.untold
+        deliveries = self.notifier.choose(recorder.clock())
+        recorder.tally.untold = self.notifier.untold
         recorder.gather()
         written = bool(await self._kept(recorder.write, self.facts))
         if written:
             self.facts = {}
-        for errand in errands:
-            self._start(self._send(errand))
+        for delivery in deliveries:
+            self._start(self._send(delivery))
         return written
 
     async def _whole_beat(self) -> bool:
@@ -93,16 +93,16 @@ class Cycle:
     async def _kept(self, call: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.keeper, call, *arguments)
 
-    async def _send(self, errand: Errand) -> None:
-        send = self.senders[errand.channel]
+    async def _send(self, delivery: Delivery) -> None:
+        send = self.senders[delivery.channel]
         try:
-            await asyncio.get_running_loop().run_in_executor(self._hands, send, errand.letter)
+            await asyncio.get_running_loop().run_in_executor(self._hands, send, delivery.notification)
         except Exception as error:  # noqa: BLE001 - whatever a library of a hundred services raises, it was not told
             why = f"{error.what}: {error.why}" if isinstance(error, BayError) else type(error).__name__
-            self.courier.failed(errand, why, self.recorder.clock(), getattr(error, "asked_s", 0.0))
-            self.recorder.say(f"{errand.channel} was not told: {why}")
+            self.notifier.failed(delivery, why, self.recorder.clock(), getattr(error, "asked_s", 0.0))
+            self.recorder.say(f"{delivery.channel} was not told: {why}")
         else:
-            self.courier.sent(errand, self.recorder.clock())
+            self.notifier.sent(delivery, self.recorder.clock())
 
     async def _call(self) -> None:
         """Call the `alive` address; report a failure once."""

@@ -16,7 +16,7 @@ ORDER: tuple[Now, ...] = ("fail", "stale", "error", "unknown", "pass", "skip")
 _LATE_ROUNDS, _LATE_S = 3, 30.0
 
 
-class Stands(NamedTuple):
+class CheckState(NamedTuple):
     """The present state of a check: `state` is `fail` only once an incident has begun."""
 
     series: Series
@@ -26,24 +26,24 @@ class Stands(NamedTuple):
     standing: Standing
 
 
-def stands(watcher: Watcher, now: float) -> Iterator[Stands]:
+def check_states(watcher: Watcher, now: float) -> Iterator[CheckState]:
     """Yield every watched check in the manifests' order; a journey's cleanup only once it has run."""
-    known = watcher.recorder.desk.standings
-    for spot in watcher.spots:
+    known = watcher.recorder.tracker.standings
+    for watched in watcher.targets:
         gates = (
-            [(Series(spot.service, spot.target_name, LIVE), LIVE, spot.target.live.every)]
-            if spot.target and spot.target.live
+            [(Series(watched.service, watched.target_name, LIVE), LIVE, watched.target.live.every)]
+            if watched.target and watched.target.live
             else []
         )
         jobs = [
             (series, job.check.kind, job.every_s)
-            for job in spot.jobs
+            for job in watched.jobs
             for name in runner.names(job.check)
             if (series := job.series._replace(check=name)) == job.series or series in known
         ]
         for series, kind, every_s in [*gates, *jobs]:
             standing = known.get(series, Standing())
-            yield Stands(
+            yield CheckState(
                 series, kind, every_s, _state(standing, every_s, now, skips=series in watcher.skipped), standing
             )
 
@@ -60,7 +60,7 @@ def _state(standing: Standing, every_s: float, now: float, *, skips: bool) -> No
 
 def checks(watcher: Watcher, now: float) -> dict[str, Any]:
     """List the checks for `/api/checks`."""
-    every = list(stands(watcher, now))
+    every = list(check_states(watcher, now))
     return {
         "version": 1,
         "now": _time(now),
@@ -71,24 +71,24 @@ def checks(watcher: Watcher, now: float) -> dict[str, Any]:
 
 def report(watcher: Watcher, service: str, target: str, now: float) -> Report | None:
     """Report a target's state as `testbay check --json` would write it, for `testbay incidents`."""
-    spot = next((one for one in watcher.spots if one.key == (service, target)), None)
-    if spot is None:
+    watched = next((one for one in watcher.targets if one.key == (service, target)), None)
+    if watched is None:
         return None
-    ours = [one for one in stands(watcher, now) if one.series[:2] == spot.key]
+    ours = [one for one in check_states(watcher, now) if one.series[:2] == watched.key]
     return Report(
         service=service,
         phase="scheduled",
         target=target,
         started=_time(now),
         finished=_time(now),
-        commit=spot.commit,
-        expected_commit=spot.expected,
+        commit=watched.commit,
+        expected_commit=watched.expected,
         known=tuple(dict.fromkeys(one.series.check for one in ours)),
         results=tuple(_result(one) for one in ours),
     )
 
 
-def _result(one: Stands) -> Result:
+def _result(one: CheckState) -> Result:
     standing = one.standing
     is_known = one.state != "unknown"
     said = standing.said if is_known or standing.bad else "it was not asked for three rounds"
@@ -105,7 +105,7 @@ def _result(one: Stands) -> Result:
     )
 
 
-def _check(one: Stands) -> dict[str, Any]:
+def _check(one: CheckState) -> dict[str, Any]:
     standing = one.standing
     return {
         "service": one.series.service,

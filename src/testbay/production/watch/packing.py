@@ -17,15 +17,15 @@ _MOST = (1 << 13) - 1  # the longest time that fits is an hour
 _TENTH_MS = 100
 
 
-class Told(NamedTuple):
-    """One round: when it began, the place of its verdict in VERDICTS, and its response time, if there was one."""
+class PackedRound(NamedTuple):
+    """One round: when it began, its verdict as an index of VERDICTS, and its response time, if any."""
 
     at_ms: int
     verdict: int
     took_us: int | None
 
 
-def packed(rounds: Iterable[Told], start_ms: int) -> bytes:
+def packed(rounds: Iterable[PackedRound], start_ms: int) -> bytes:
     """Pack rounds, the oldest first; `start_ms` is the start of their hour."""
     gaps, values = bytearray(), bytearray()
     last = 0
@@ -38,7 +38,7 @@ def packed(rounds: Iterable[Told], start_ms: int) -> bytes:
     return zlib.compress(bytes(whole), 9, wbits=-15)
 
 
-def unpacked(data: bytes, start_ms: int) -> Iterator[Told]:
+def unpacked(data: bytes, start_ms: int) -> Iterator[PackedRound]:
     """Unpack the rounds that `packed` wrote.
 
     Raises:
@@ -56,7 +56,7 @@ def unpacked(data: bytes, start_ms: int) -> Iterator[Told]:
         for gap, one, other in zip(gaps, low, high, strict=True):
             moment += gap
             value = one | other << 8
-            yield Told(start_ms + moment * _TENTH_MS, value >> 13, _took_us(value & _MOST))
+            yield PackedRound(start_ms + moment * _TENTH_MS, value >> 13, _took_us(value & _MOST))
     except (zlib.error, IndexError) as error:
         raise ValueError(f"not an hour of rounds: {error}") from None
 

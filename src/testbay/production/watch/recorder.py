@@ -1,4 +1,4 @@
-"""From results to the store: judges them, and keeps them in memory until they can be written."""
+"""From results to the store: judging results, and keeping them in memory until they can be written."""
 
 import json
 import sqlite3
@@ -9,10 +9,10 @@ from typing import Any
 
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
-from testbay.production.watch.desk import Desk, Heard
-from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.packing import VERDICTS, PackedRound
 from testbay.production.watch.records import Changes
 from testbay.production.watch.store import WatchStore
+from testbay.production.watch.tracker import OutageTracker, RoundResult
 
 _MOST_WAITING = 500_000  # rounds that wait for a store that cannot be written: some 80 MB
 _CLOCK_JUMP_S = 5.0
@@ -44,20 +44,20 @@ class Tally:
 
 
 @dataclass(kw_only=True)
-class RoundKeeper:
+class RoundRecorder:
     """Keeps results until they are written.
 
-    `clock` is the wall clock; `steady` one that only goes forward: where they part, the wall clock was set.
+    `clock` is the wall clock; `steady` one that only goes forward: if they diverge, the wall clock was set.
     """
 
-    desk: Desk
+    tracker: OutageTracker
     store: WatchStore
     tally: Tally
     say: Callable[[str], None]
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     _heard: list[tuple[Series, Result, float, bool]] = field(default_factory=list)
-    _rounds: list[tuple[Series, str, Told]] = field(default_factory=list)
+    _rounds: list[tuple[Series, str, PackedRound]] = field(default_factory=list)
     _changes: Changes = field(default_factory=Changes)
     _apart_s: float | None = None
 
@@ -69,16 +69,18 @@ class RoundKeeper:
         """Judge the results by the rules of outages."""
         heard, self._heard = self._heard, []
         self._look_at_clocks()
-        self.desk.take(Heard(series=series, result=result, at=at, held=held) for series, result, at, held in heard)
-        self.desk.tick(self.clock())
+        self.tracker.take(
+            RoundResult(series=series, result=result, at=at, held=held) for series, result, at, held in heard
+        )
+        self.tracker.tick(self.clock())
         self._rounds += [(series, result.kind, _told(result, at)) for series, result, at, _ in heard]
         if (excess := len(self._rounds) - _MOST_WAITING) > 0:
             del self._rounds[:excess]
             self.tally.lost += excess
 
     def gather(self) -> None:
-        """Take over the desk's changes, in the thread that makes them: another thread writes them."""
-        fresh = self.desk.drain()
+        """Take over the tracker's changes in this thread, as another thread writes them."""
+        fresh = self.tracker.drain()
         self._changes.standings |= fresh.standings
         self._changes.incidents |= fresh.incidents
         self._changes.notices |= fresh.notices
@@ -108,7 +110,7 @@ class RoundKeeper:
         self._apart_s = apart_s
 
 
-def _told(result: Result, at: float) -> Told:
+def _told(result: Result, at: float) -> PackedRound:
     took_s = result.latencies_s[-1] if result.latencies_s else (result.duration_s if result.verdict == "pass" else None)
     took_us = None if took_s is None else round(took_s * 1e6)
-    return Told(round(at * 1000), VERDICTS.index(result.verdict), took_us)
+    return PackedRound(round(at * 1000), VERDICTS.index(result.verdict), took_us)

@@ -1,4 +1,4 @@
-"""Deploys as a watcher sees them: failures during a rollout are excused, and a new build is checked at once."""
+"""Deployments as seen by a watcher: failures during a rollout are excused, and a new build is checked at once."""
 
 from dataclasses import dataclass, replace
 
@@ -7,8 +7,8 @@ from testbay.production.checks.report import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """The progress of a target's deploy. `given_up` is one that took too long, and excuses no failures any more."""
+class RolloutProgress:
+    """The progress of a target's deployment. `given_up` is one that took too long, and no longer excuses failures."""
 
     served: str = ""
     rolling_since: float | None = None
@@ -21,8 +21,8 @@ class Passage:
 
 
 def observed(
-    before: Passage, served: str, verdict: Verdict, rollout: Rollout, *, now: float, give_up_s: float
-) -> Passage:
+    before: RolloutProgress, served: str, verdict: Verdict, rollout: Rollout, *, now: float, give_up_s: float
+) -> RolloutProgress:
     """Update the progress by an answer of the target and one of the deployment platform.
 
     `verdict` says whether a build answers that may: it passes also for one that is on its way. `arrived` is true once,
@@ -36,8 +36,8 @@ def observed(
     if not (awaited or under_way) or rollout.lost:
         is_new = bool(served) and bool(before.served) and served != before.served
         arrived = verdict == "pass" and (is_new or before.is_rolling)
-        return Passage(served=known, arrived=arrived)
+        return RolloutProgress(served=known, arrived=arrived)
     since = now if before.rolling_since is None else before.rolling_since
     if before.given_up == deploy or now - since > give_up_s:
-        return Passage(served=known, given_up=deploy)
+        return RolloutProgress(served=known, given_up=deploy)
     return replace(before, served=known, rolling_since=since, given_up=(), arrived=False)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbay.errors import EngineUnavailableError
-from testbay.production.watch import facts, numbers, view
+from testbay.production.watch import exposition, facts, view
 from testbay.production.watch.beats import CALLS, Jobs
 from testbay.production.watch.cycle import Cycle
-from testbay.production.watch.facts import ORDER, Stands
+from testbay.production.watch.facts import ORDER, CheckState
 from testbay.production.watch.watcher import Watcher
 from testbay.text import one_line, plural
 
@@ -116,17 +116,17 @@ class LivePage:
 
         return handler
 
-    def _stands(self) -> list[Stands]:
-        return list(facts.stands(self.watcher, self._now))
+    def _stands(self) -> list[CheckState]:
+        return list(facts.check_states(self.watcher, self._now))
 
-    def _found(self, request: "web.Request") -> Stands | None:
+    def _found(self, request: "web.Request") -> CheckState | None:
         info = request.match_info
         wanted = (info["service"], info["target"], info["check"], request.query.get("each", ""))
         return next((one for one in self._stands() if tuple(one.series) == wanted), None)
 
     async def _index(self, _request: "web.Request") -> "web.Response":
         every = self._stands()
-        targets: dict[str, list[Stands]] = {}
+        targets: dict[str, list[CheckState]] = {}
         for one in every:
             name = f"{one.series.service} on {one.series.target}" if one.series.target else one.series.service
             targets.setdefault(name, []).append(one)
@@ -150,10 +150,10 @@ class LivePage:
         return f"{plural(tally.untold, 'message')} could not be sent yet." if tally.untold else ""
 
     async def _check(self, request: "web.Request") -> "web.Response":
-        stands = self._found(request)
-        if stands is None:
+        current = self._found(request)
+        if current is None:
             return await self._text("no such check is watched\n", status=404)
-        shown = await asyncio.to_thread(view.check, self._folder, stands, self._now)
+        shown = await asyncio.to_thread(view.check, self._folder, current, self._now)
         return await self._html("check.html", {"view": shown})
 
     async def _history(self, _request: "web.Request") -> "web.Response":
@@ -189,7 +189,7 @@ class LivePage:
     async def _metrics(self, _request: "web.Request") -> "web.Response":
         from aiohttp import web
 
-        body = numbers.exposition(self.watcher, self._now)
+        body = exposition.exposition(self.watcher, self._now)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _badge(self, request: "web.Request") -> "web.Response":
@@ -248,7 +248,7 @@ class LivePage:
         return web.Response(text=json.dumps(found, indent=1) + "\n", content_type="application/json")
 
 
-def _headline(every: list[Stands]) -> str:
+def _headline(every: list[CheckState]) -> str:
     bad = [one for one in every if one.state not in ("pass", "skip")]
     if not bad:
         return "All checks are passing" if any(one.state == "pass" for one in every) else "No data yet"

@@ -22,9 +22,9 @@ from pydantic import TypeAdapter
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import packing
-from testbay.production.watch.desk import Desk
-from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.packing import VERDICTS, PackedRound
 from testbay.production.watch.records import Changes, Happening, Incident, Notice, Standing
+from testbay.production.watch.tracker import OutageTracker
 
 FILE = "watch.db"
 VERSION = 1
@@ -85,33 +85,33 @@ class WatchStore:
         self._connection.close()
         os.close(self._lock)
 
-    def load(self, desk: Desk) -> None:
+    def load(self, tracker: OutageTracker) -> None:
         """Load the state that the last watcher left; a message that it was sending is marked as perhaps arrived."""
         read = self._connection.execute
         names = {number: series for series, number in self._series.items()}
         for number, record in read("select series, record from standings"):
             if number in names:
-                desk.standings[names[number]] = _STANDING.validate_json(record)
+                tracker.standings[names[number]] = _STANDING.validate_json(record)
         waiting = [
             _NOTICE.validate_json(row[0])
             for row in read("select record from notices where state in ('waiting', 'sending')")
         ]
         wanted = {one.incident for one in waiting}
         for number, record in read("select id, record from incidents where closed=0"):
-            desk.incidents[number] = _INCIDENT.validate_json(record)
-        for number in wanted - desk.incidents.keys():
+            tracker.incidents[number] = _INCIDENT.validate_json(record)
+        for number in wanted - tracker.incidents.keys():
             for (record,) in read("select record from incidents where id=?", (number,)):
-                desk.incidents[number] = _INCIDENT.validate_json(record)
+                tracker.incidents[number] = _INCIDENT.validate_json(record)
         for notice in waiting:
             was_sending = notice.state == "sending"
-            desk.note(
+            tracker.note(
                 _NOTICE.validate_python({**asdict(notice), "state": "waiting", "again": notice.again or was_sending})
             )
-        desk.last_incident = read("select coalesce(max(id), 0) from incidents").fetchone()[0]
-        desk.last_notice = read("select coalesce(max(id), 0) from notices").fetchone()[0]
+        tracker.last_incident = read("select coalesce(max(id), 0) from incidents").fetchone()[0]
+        tracker.last_notice = read("select coalesce(max(id), 0) from notices").fetchone()[0]
 
     def write(
-        self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
+        self, rounds: Sequence[tuple[Series, str, PackedRound]], changes: Changes, facts: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Write rounds, changes and facts in one transaction."""
         known = dict(self._series)
@@ -122,7 +122,7 @@ class WatchStore:
             raise
 
     def _write(
-        self, rounds: Sequence[tuple[Series, str, Told]], changes: Changes, facts: Iterable[tuple[str, str]]
+        self, rounds: Sequence[tuple[Series, str, PackedRound]], changes: Changes, facts: Iterable[tuple[str, str]]
     ) -> None:
         with self._connection as db:
             numbered = [(self._number(series, kind), *told) for series, kind, told in rounds]
@@ -161,14 +161,14 @@ class WatchStore:
                 (until_s * 1000,),
             )
             for (series, start_s), found in itertools.groupby(rows, key=_hour):
-                self._pack(series, start_s, [Told(*row[1:]) for row in found], until_s - keep_s)
+                self._pack(series, start_s, [PackedRound(*row[1:]) for row in found], until_s - keep_s)
             db.execute("delete from rounds where at_ms < ?", (until_s * 1000,))
             db.execute("delete from hours where start_s < ?", (until_s - keep_s,))
             db.execute("delete from sums where width_s=? and start_s < ?", (HOUR_S, now - HOURS_KEPT_S))
             db.execute("delete from sums where width_s=? and start_s < ?", (DAY_S, now - DAYS_KEPT_S))
             self._tidy_incidents(db)
 
-    def _pack(self, series: int, start_s: int, found: list[Told], oldest_s: float) -> None:
+    def _pack(self, series: int, start_s: int, found: list[PackedRound], oldest_s: float) -> None:
         db = self._connection
         if start_s >= oldest_s:
             known = db.execute("select data from hours where series=? and start_s=?", (series, start_s)).fetchone()

@@ -14,11 +14,11 @@ from testbay.production.history.slowness import Series
 from testbay.production.statuspage import render
 from testbay.production.statuspage.page import draw
 from testbay.production.watch import export, packing, store
-from testbay.production.watch.facts import ORDER, Stands
-from testbay.production.watch.packing import VERDICTS, Told
+from testbay.production.watch.facts import ORDER, CheckState
+from testbay.production.watch.notifications import lasted
+from testbay.production.watch.packing import VERDICTS, PackedRound
 from testbay.production.watch.records import Happening, Incident
 from testbay.production.watch.store import DAY_S, FILE
-from testbay.production.watch.words import lasted
 
 _HERE = Path(__file__).parent
 _SHOWN = 200  # lines of a time line
@@ -45,11 +45,11 @@ class IncidentView:
 class CheckView:
     """One check with its response times of the last day."""
 
-    stands: Stands
+    current: CheckState
     path: str
     highest_ms: float
     median_ms: float | None
-    rounds: Sequence[Told]
+    rounds: Sequence[PackedRound]
     shares: dict[str, str]
     incidents: Sequence[IncidentView]
 
@@ -74,18 +74,18 @@ def _incident(db: sqlite3.Connection, one: Incident) -> IncidentView:
     )
 
 
-def check(folder: Path, stands: Stands, now: float) -> CheckView:
+def check(folder: Path, current: CheckState, now: float) -> CheckView:
     """A check with every round of the last day."""
     with closing(store.connect(folder / FILE, writes=False)) as db:
-        rounds = _rounds(db, stands.series, now - DAY_S)
+        rounds = _rounds(db, current.series, now - DAY_S)
         windows = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
-        counted = export.shares(db, now, windows).get(stands.series, {})
-        mine = [one for one in store.newest_incidents(db, 200) if stands.series in one.members][:20]
+        counted = export.shares(db, now, windows).get(current.series, {})
+        mine = [one for one in store.newest_incidents(db, 200) if current.series in one.members][:20]
         told = [_incident(db, one) for one in mine]
     times = sorted(one.took_us / 1000 for one in rounds if one.took_us)
     top = max(1.0, min(times[-1], 4 * times[len(times) // 2])) if times else 1.0
     return CheckView(
-        stands=stands,
+        current=current,
         path=_path(rounds, top, now),
         highest_ms=top,
         median_ms=times[len(times) // 2] if times else None,
@@ -98,21 +98,21 @@ def check(folder: Path, stands: Stands, now: float) -> CheckView:
     )
 
 
-def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[Told]:
+def _rounds(db: sqlite3.Connection, series: Series, since: float) -> list[PackedRound]:
     query = "select id from series where (service, target, name, instance) = (?,?,?,?)"
     found = db.execute(query, series).fetchone()
     if not found:
         return []
-    made: list[Told] = []
+    made: list[PackedRound] = []
     query = "select start_s, data from hours where series=? and start_s > ? order by start_s"
     for start_s, data in db.execute(query, (found[0], since - store.HOUR_S)):
         made += packing.unpacked(data, start_s * 1000)
     query = "select at_ms, verdict, took_us from rounds where series=? order by at_ms"
-    made += [Told(*row) for row in db.execute(query, found)]
+    made += [PackedRound(*row) for row in db.execute(query, found)]
     return [one for one in made if one.at_ms >= since * 1000]
 
 
-def _path(rounds: Sequence[Told], top_ms: float, now: float) -> str:
+def _path(rounds: Sequence[PackedRound], top_ms: float, now: float) -> str:
     """The path of an SVG line through the median of each slot of six minutes."""
     found: dict[int, list[float]] = {}
     for one in rounds:

@@ -21,11 +21,11 @@ from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.remote import deployed
 from testbay.production.watch import calendar
-from testbay.production.watch.desk import excused
-from testbay.production.watch.places import Spot, Watched
-from testbay.production.watch.recorder import RoundKeeper
-from testbay.production.watch.rollouts import Passage, observed
+from testbay.production.watch.recorder import RoundRecorder
+from testbay.production.watch.rollouts import RolloutProgress, observed
 from testbay.production.watch.schedule import Schedule
+from testbay.production.watch.targets import WatchedCheck, WatchedTarget
+from testbay.production.watch.tracker import excused
 
 _AT_ONCE = 500  # open connections at a time; what is due beyond waits, and is counted as late
 _SPREAD_S = 1.0
@@ -36,11 +36,11 @@ _LAST_WORDS_S = 15.0  # for what is being asked when the watcher ends
 class Watcher:
     """Runs checks until it is stopped. `wishes` are the `[watch]` tables by service."""
 
-    spots: Sequence[Spot]
+    targets: Sequence[WatchedTarget]
     wishes: dict[str, Watching]
-    recorder: RoundKeeper
+    recorder: RoundRecorder
     say: Callable[[str], None]
-    passages: dict[tuple[str, str], Passage] = field(default_factory=dict)
+    passages: dict[tuple[str, str], RolloutProgress] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ask_beats: Callable[[HeartbeatCheck], Awaitable[Passed]] | None = None
     skipped: set[Series] = field(default_factory=set)
@@ -48,16 +48,20 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until `stopping` is set; then wait a moment for answers under way."""
-        jobs = [(spot, job) for spot in self.spots for job in spot.jobs]
+        jobs = [(watched, job) for watched in self.targets for job in watched.jobs]
         loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._schedule = Schedule([job.every_s for _, job in jobs], loop.time() + 0.1)
-        self._places = {spot.key: [at for at, (one, _) in enumerate(jobs) if one is spot] for spot in self.spots}
+        self._places = {
+            watched.key: [at for at, (one, _) in enumerate(jobs) if one is watched] for watched in self.targets
+        }
         async with contextlib.AsyncExitStack() as open_:
-            for spot in self.spots:
-                await self._open(spot, open_)
+            for watched in self.targets:
+                await self._open(watched, open_)
             followers = [
-                asyncio.create_task(self._follow(spot)) for spot in self.spots if spot.target and spot.target.live
+                asyncio.create_task(self._follow(watched))
+                for watched in self.targets
+                if watched.target and watched.target.live
             ]
             while not self.stopping.is_set():
                 for due in self._schedule.take(loop.time()):
@@ -71,22 +75,22 @@ class Watcher:
                 task.cancel()
             await self._end(followers)
 
-    def _start(self, key: int, due_s: float, spot: Spot, job: Watched) -> None:
-        task = asyncio.create_task(self._round(key, due_s, spot, job))
+    def _start(self, key: int, due_s: float, watched: WatchedTarget, job: WatchedCheck) -> None:
+        task = asyncio.create_task(self._round(key, due_s, watched, job))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _open(self, spot: Spot, stack: contextlib.AsyncExitStack) -> None:
+    async def _open(self, watched: WatchedTarget, stack: contextlib.AsyncExitStack) -> None:
         import aiohttp
 
-        context, spot.trouble = open_context(spot.options)
+        context, watched.trouble = open_context(watched.options)
         await stack.enter_async_context(context.client)
         shared = client(context.client.connector, direct=context.direct, owner=False, jar=aiohttp.DummyCookieJar())
         # A connection that the server closed while it was idle does not count: the request is sent again on a new one.
         shared._retry_connection = True  # noqa: SLF001
         await stack.enter_async_context(shared)
-        spot.context, spot.secrets = replace(context, client=shared), frozenset(context.secrets)
-        spot.own_client = context.client
+        watched.context, watched.secrets = replace(context, client=shared), frozenset(context.secrets)
+        watched.own_client = context.client
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
@@ -102,18 +106,18 @@ class Watcher:
         if self._running:
             await asyncio.wait(self._running, timeout=_LAST_WORDS_S)
 
-    async def _round(self, key: int, due_s: float, spot: Spot, job: Watched) -> None:
+    async def _round(self, key: int, due_s: float, watched: WatchedTarget, job: WatchedCheck) -> None:
         try:
             async with self._room:
                 self.recorder.tally.late(asyncio.get_running_loop().time() - due_s)
                 at = self.recorder.clock()
-                for result in await self._ask(spot, job):
-                    self._hear(spot, result, at)
+                for result in await self._ask(watched, job):
+                    self._hear(watched, result, at)
         finally:
             self._schedule.end(key)
 
-    def _hear(self, spot: Spot, result: Result, at: float) -> None:
-        series = Series(spot.service, spot.target_name, result.check, result.instance)
+    def _hear(self, watched: WatchedTarget, result: Result, at: float) -> None:
+        series = Series(watched.service, watched.target_name, result.check, result.instance)
         (self.skipped.add if result.verdict == "skip" else self.skipped.discard)(series)
         self.recorder.hear(series, result, at, held=self.is_held(series, at))
 
@@ -127,13 +131,13 @@ class Watcher:
         rolling = {key: passage.is_rolling for key, passage in self.passages.items()}
         return excused(rolling, series, planned=planned)
 
-    async def _ask(self, spot: Spot, job: Watched) -> list[Result]:
+    async def _ask(self, watched: WatchedTarget, job: WatchedCheck) -> list[Result]:
         began = time.monotonic()
         cleanups: list[Result] = []
-        context = self._asking(spot, job)
+        context = self._asking(watched, job)
         found: Passed | FoundError
-        if spot.trouble:
-            found = FoundError("error", spot.trouble, reached=False)
+        if watched.trouble:
+            found = FoundError("error", watched.trouble, reached=False)
         elif job.check.writes and not context.writes:
             found = FoundError(
                 "skip", "the check writes, and the target does not allow it (writes = true)", reached=False
@@ -143,7 +147,7 @@ class Watcher:
         result = attempts.result_of(context, job.check, found, began, instance=job.instance)
         return [attempts.masked(context, one) for one in (result, *cleanups)] if cleanups else [result]
 
-    async def _attempt(self, context: CheckContext, job: Watched, cleanups: list[Result]) -> Passed | FoundError:
+    async def _attempt(self, context: CheckContext, job: WatchedCheck, cleanups: list[Result]) -> Passed | FoundError:
         if job.check.kind == "heartbeat" and self.ask_beats:
             try:
                 return await self.ask_beats(job.check)
@@ -158,71 +162,71 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 - one strange answer must not end the watcher
             return FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
 
-    def _asking(self, spot: Spot, job: Watched) -> CheckContext:
-        assert spot.context is not None
+    def _asking(self, watched: WatchedTarget, job: WatchedCheck) -> CheckContext:
+        assert watched.context is not None
         until = time.monotonic() + job.check.timeout + 5
         if job.is_plain:
-            return replace(spot.context, deadline=until, expected_sha=spot.expected, run_id=run_id())
+            return replace(watched.context, deadline=until, expected_sha=watched.expected, run_id=run_id())
         return replace(
-            spot.context,
-            client=spot.own_client,
+            watched.context,
+            client=watched.own_client,
             deadline=until,
-            expected_sha=spot.expected,
+            expected_sha=watched.expected,
             run_id=run_id(),
-            secrets=set(spot.secrets),
+            secrets=set(watched.secrets),
         )
 
-    async def _follow(self, spot: Spot) -> None:
+    async def _follow(self, watched: WatchedTarget) -> None:
         """Ask which build answers, as long as the watcher runs."""
-        assert spot.target is not None
-        assert spot.target.live is not None
-        look = deployed.look(spot.target, "scheduled", "", spot.options.environ)
-        spot.looks = look is not None
+        assert watched.target is not None
+        assert watched.target.live is not None
+        look = deployed.look(watched.target, "scheduled", "", watched.options.environ)
+        watched.looks = look is not None
         looked: tuple[float, Rollout] = (-math.inf, Rollout(expected=""))
         while True:
             began = time.monotonic()
-            if look and began - looked[0] >= self.wishes[spot.service].look:
+            if look and began - looked[0] >= self.wishes[watched.service].look:
                 looked = (began, await _looked(look))
             with contextlib.suppress(FoundError):
-                await self._gate(spot, looked[1])
-            await asyncio.sleep(max(1.0, spot.target.live.every - (time.monotonic() - began)))
+                await self._gate(watched, looked[1])
+            await asyncio.sleep(max(1.0, watched.target.live.every - (time.monotonic() - began)))
 
-    async def _gate(self, spot: Spot, rollout: Rollout) -> None:
-        assert spot.context is not None
-        assert spot.target is not None
-        assert spot.target.live is not None
+    async def _gate(self, watched: WatchedTarget, rollout: Rollout) -> None:
+        assert watched.context is not None
+        assert watched.target is not None
+        assert watched.target.live is not None
         began, at = time.monotonic(), self.recorder.clock()
-        context = replace(spot.context, client=spot.own_client, deadline=began + 20, run_id=run_id())
+        context = replace(watched.context, client=watched.own_client, deadline=began + 20, run_id=run_id())
         found: Passed | FoundError
         try:
-            answer = await gate.once(context, spot.target.live, rollout)
+            answer = await gate.once(context, watched.target.live, rollout)
             found = Passed(said=f"{answer.asked}: {context.commit or 'the expected commit'} answers")
         except FoundError as error:
-            found = _without_expectation(context.commit, rollout, looks=spot.looks) or error
+            found = _without_expectation(context.commit, rollout, looks=watched.looks) or error
         except Exception as error:  # noqa: BLE001 - else a deploy that is on its way would excuse everything for ever
             found = FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
-        spot.commit = context.commit or spot.commit
-        spot.expected = rollout.expected
+        watched.commit = context.commit or watched.commit
+        watched.expected = rollout.expected
         result = attempts.result_of(context, LIVE, found, began)
-        self._passed(spot, context.commit, result, rollout, at)
+        self._passed(watched, context.commit, result, rollout, at)
 
-    def _passed(self, spot: Spot, served: str, result: Result, rollout: Rollout, at: float) -> None:
-        assert spot.target is not None
-        assert spot.target.live is not None
-        before = self.passages.get(spot.key, Passage())
+    def _passed(self, watched: WatchedTarget, served: str, result: Result, rollout: Rollout, at: float) -> None:
+        assert watched.target is not None
+        assert watched.target.live is not None
+        before = self.passages.get(watched.key, RolloutProgress())
         after = observed(
-            before, served, result.verdict, rollout, now=time.monotonic(), give_up_s=spot.target.live.give_up
+            before, served, result.verdict, rollout, now=time.monotonic(), give_up_s=watched.target.live.give_up
         )
-        self.passages[spot.key] = after
+        self.passages[watched.key] = after
         if after.is_rolling != before.is_rolling:
-            where = f"{spot.service} on {spot.target_name}"
+            where = f"{watched.service} on {watched.target_name}"
             self.say(
                 f"{where}: a deploy {'is in progress' if after.is_rolling else 'ended'}; {served or 'no build'} answers"
             )
         if after.arrived:
-            self._schedule.hurry(self._places[spot.key], asyncio.get_running_loop().time())
+            self._schedule.hurry(self._places[watched.key], asyncio.get_running_loop().time())
         if not after.is_rolling:
-            self._hear(spot, result, at)
+            self._hear(watched, result, at)
 
 
 def _without_expectation(served: str, rollout: Rollout, *, looks: bool) -> Passed | FoundError | None:
@@ -241,8 +245,8 @@ async def _looked(look: Look) -> Rollout:
         return Rollout(expected="", said=f"{type(error).__name__}: {error}")
 
 
-def place_names(spots: Sequence[Spot]) -> dict[str, Any]:
+def place_names(targets: Sequence[WatchedTarget]) -> dict[str, Any]:
     """List the facts of the checks that pages need: the interval of each, in the order of the manifest."""
     return {
-        "checks": [[*job.series, job.every_s, job.check.kind] for spot in spots for job in spot.jobs],
+        "checks": [[*job.series, job.every_s, job.check.kind] for watched in targets for job in watched.jobs],
     }

@@ -11,12 +11,12 @@ from apprise.plugins import discord, pagerduty, pushover, slack, telegram
 
 from testbay.errors import ManifestError, NotDeliveredError
 from testbay.production.watch import channels
-from testbay.production.watch.words import Letter
+from testbay.production.watch.notifications import Notification
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Apprise imports
 KEY = "k3yK3yK3yK3yK3yK3yK3yK3yK3yK3yK3"
 KEYS = (KEY, "p4ssw0rd", "AbCdEfGhIjKlMnO", "TIiajkdnlazkcOXrIdevi7FQ", "abcdefghijklmnop")
-LETTER = Letter(title="shop on production: health fails", lines=("status == 200: 503 is not == 200",), tone="bad")
+LETTER = Notification(title="shop on production: health fails", lines=("status == 200: 503 is not == 200",), tone="bad")
 # What each of them calls its accounts, rooms and keys; HERE is the server.
 WAYS = {
     "a webhook of Slack's": f"http://HERE/services/T1/B1/{KEY}",

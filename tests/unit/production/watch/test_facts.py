@@ -21,10 +21,10 @@ from testbay.production.history.slowness import Series
 from testbay.production.watch import facts
 from testbay.production.watch.command import WatchAsked, execute
 from testbay.production.watch.cycle import Cycle
-from testbay.production.watch.desk import Desk, Etiquette, Heard
-from testbay.production.watch.places import Spot, Watched
-from testbay.production.watch.recorder import RoundKeeper, Tally
+from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.store import WatchStore
+from testbay.production.watch.targets import WatchedCheck, WatchedTarget
+from testbay.production.watch.tracker import OutageRules, OutageTracker, RoundResult
 from testbay.production.watch.watcher import Watcher
 from testbay.settings import Settings
 
@@ -37,18 +37,18 @@ JOURNEY = JourneyCheck.model_validate(
 
 def test_a_cleanup_that_leaves_something_is_not_well(tmp_path: Path) -> None:
     """Its outage is told, so the page does not say that all is well; before it was asked it does not count."""
-    job = Watched(series=ORDER, check=JOURNEY, instance="", every_s=60, is_plain=False)
-    spot = Spot(
+    job = WatchedCheck(series=ORDER, check=JOURNEY, instance="", every_s=60, is_plain=False)
+    watched = WatchedTarget(
         service="shop", target_name="prod", target=None, options=ContextOptions(target=None, root=tmp_path), jobs=[job]
     )
-    desk, kept = Desk(rules={"shop": Etiquette(after=1)}), WatchStore(tmp_path)
-    recorder = RoundKeeper(desk=desk, store=kept, tally=Tally(), say=print)
-    watcher = Watcher(spots=[spot], wishes={}, recorder=recorder, say=print)
-    said = [[(one.series.check, one.state) for one in facts.stands(watcher, 1.0)]]
+    tracker, kept = OutageTracker(rules={"shop": OutageRules(after=1)}), WatchStore(tmp_path)
+    recorder = RoundRecorder(tracker=tracker, store=kept, tally=Tally(), say=print)
+    watcher = Watcher(targets=[watched], wishes={}, recorder=recorder, say=print)
+    said = [[(one.series.check, one.state) for one in facts.check_states(watcher, 1.0)]]
     for name, verdict in (("order", "pass"), ("order/cleanup", "fail")):
         result = Result(check=name, kind="journey", verdict=verdict, said="no")  # type: ignore[arg-type]
-        desk.take([Heard(series=ORDER._replace(check=name), result=result, at=1.0)])
-    said.append([(one.series.check, one.state) for one in facts.stands(watcher, 1.0)])
+        tracker.take([RoundResult(series=ORDER._replace(check=name), result=result, at=1.0)])
+    said.append([(one.series.check, one.state) for one in facts.check_states(watcher, 1.0)])
     kept.close()
 
     assert said == [[("order", "unknown")], [("order", "pass"), ("order/cleanup", "fail")]]
@@ -61,22 +61,24 @@ def test_a_gate_that_goes_wrong_excuses_nothing(tmp_path: Path, monkeypatch: pyt
         raise LookupError("of ours")
 
     monkeypatch.setattr(gate, "once", broken)
-    recorder = RoundKeeper(desk=Desk(rules={}), store=WatchStore(tmp_path), tally=Tally(), say=print)
+    recorder = RoundRecorder(tracker=OutageTracker(rules={}), store=WatchStore(tmp_path), tally=Tally(), say=print)
     target = Target.model_validate(
         {"base_url": "http://127.0.0.1:9", "live": {"url": "/", "expect": "text == expected_sha"}}
     )
-    spot = Spot(service="shop", target_name="prod", target=target, options=ContextOptions(target=target, root=tmp_path))
-    watcher = Watcher(spots=[spot], wishes={"shop": Watching()}, recorder=recorder, say=print)
-    asyncio.run(_one_look(watcher, spot))
+    watched = WatchedTarget(
+        service="shop", target_name="prod", target=target, options=ContextOptions(target=target, root=tmp_path)
+    )
+    watcher = Watcher(targets=[watched], wishes={"shop": Watching()}, recorder=recorder, say=print)
+    asyncio.run(_one_look(watcher, watched))
     recorder.store.close()
 
     assert [(one[1].check, one[1].verdict) for one in recorder._heard] == [("live", "error")]
 
 
-async def _one_look(watcher: Watcher, spot: Spot) -> None:
+async def _one_look(watcher: Watcher, watched: WatchedTarget) -> None:
     async with contextlib.AsyncExitStack() as open_:
-        await watcher._open(spot, open_)
-        await watcher._gate(spot, Rollout(expected="0" * 40))
+        await watcher._open(watched, open_)
+        await watcher._gate(watched, Rollout(expected="0" * 40))
 
 
 def test_a_watcher_that_judges_nothing_any_more_ends(

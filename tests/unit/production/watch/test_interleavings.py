@@ -39,7 +39,7 @@ def uncalled(ran: Motion) -> list[int]:
 def problems(folder: Path, seed: int) -> list[str]:
     ran = motion(folder, seed)
     twice = [f"twice: {key}" for key, times in ran.told().items() if times > 1]
-    left = [f"waits: {one}" for one in ran.desk.notices.values()]
+    left = [f"waits: {one}" for one in ran.tracker.notices.values()]
     return [*twice, *untold(ran), *(f"uncalled for: {number}" for number in uncalled(ran)), *left]
 
 

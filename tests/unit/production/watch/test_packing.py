@@ -4,15 +4,15 @@ import random
 
 import pytest
 
-from testbay.production.watch.packing import Told, packed, unpacked
+from testbay.production.watch.packing import PackedRound, packed, unpacked
 
 HOUR_MS = 1_700_000_000_000 // 3_600_000 * 3_600_000
 
 
-def hour(seed: int, every_ms: int = 60_000) -> list[Told]:
+def hour(seed: int, every_ms: int = 60_000) -> list[PackedRound]:
     chance = random.Random(seed)
     return [
-        Told(
+        PackedRound(
             HOUR_MS + at + chance.randrange(900),
             chance.choice([0] * 9 + [1, 2, 3, 4]),
             chance.choice([None, chance.randrange(200, 9_000_000)]),
@@ -38,7 +38,7 @@ def test_an_hour_comes_back_as_it_was(seed: int) -> None:
 def test_a_usual_minute_takes_less_than_two_bytes_and_a_half() -> None:
     """Passed rounds at a steady rhythm, with response times that vary."""
     chance = random.Random(1)
-    rounds = [Told(HOUR_MS + at, 0, int(chance.lognormvariate(11, 0.3))) for at in range(0, 3_600_000, 60_000)]
+    rounds = [PackedRound(HOUR_MS + at, 0, int(chance.lognormvariate(11, 0.3))) for at in range(0, 3_600_000, 60_000)]
 
     assert len(packed(rounds, HOUR_MS)) / 60 < 2.5
 

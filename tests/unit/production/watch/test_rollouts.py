@@ -2,16 +2,16 @@
 
 from testbay.manifest.rollout import Rollout
 from testbay.production.checks.report import Verdict
-from testbay.production.watch.rollouts import Passage, observed
+from testbay.production.watch.rollouts import RolloutProgress, observed
 
 STEADY = Rollout(expected="old")
 ON_ITS_WAY = Rollout(expected="old", under_way=("new",))
 ARRIVED = Rollout(expected="new")
 
 
-def walk(*steps: tuple[str, Verdict, Rollout], every_s: float = 10) -> list[Passage]:
+def walk(*steps: tuple[str, Verdict, Rollout], every_s: float = 10) -> list[RolloutProgress]:
     """What each answer makes of it, ten seconds after the one before."""
-    found = [Passage()]
+    found = [RolloutProgress()]
     for number, (served, verdict, rollout) in enumerate(steps):
         found.append(observed(found[-1], served, verdict, rollout, now=number * every_s, give_up_s=60))
     return found[1:]

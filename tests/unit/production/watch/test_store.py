@@ -12,10 +12,10 @@ import pytest
 from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import export, store, view
-from testbay.production.watch.desk import Desk
-from testbay.production.watch.packing import Told
+from testbay.production.watch.packing import PackedRound
 from testbay.production.watch.records import Changes, Incident, Standing
 from testbay.production.watch.store import DAY_S, HOUR_S, WatchStore
+from testbay.production.watch.tracker import OutageTracker
 
 START = 1_700_000_000 // DAY_S * DAY_S
 SUM_BYTES = 40  # of one hour or day of one check
@@ -32,7 +32,7 @@ def filled(folder: Path, checks: int, days: int, seed: int = 1) -> Path:
             (
                 series,
                 "http",
-                Told((begin + at * 60) * 1000 + chance.randrange(50), 0, int(chance.lognormvariate(10, 0.3))),
+                PackedRound((begin + at * 60) * 1000 + chance.randrange(50), 0, int(chance.lognormvariate(10, 0.3))),
             )
             for at in range(60)
             for series in every
@@ -79,7 +79,7 @@ def test_a_check_that_never_passed_is_in_no_line_as_well(tmp_path: Path) -> None
     made = WatchStore(tmp_path)
     new, old = Series("shop", "prod", "new"), Series("shop", "prod", "old")
     rounds = [(new, 1), (old, 0), (old, 1)]
-    made.write([(one, "http", Told(START * 1000, verdict, 1)) for one, verdict in rounds], Changes())
+    made.write([(one, "http", PackedRound(START * 1000, verdict, 1)) for one, verdict in rounds], Changes())
     made.close()
     [line] = export.history(tmp_path, datetime.fromtimestamp(START + 60, UTC)).entries
 
@@ -93,7 +93,7 @@ def test_a_check_is_well_again_before_the_last_of_its_incident(tmp_path: Path) -
     facts = {"id": 1, "service": "shop", "target": "prod", "kind": "fail", "cause": "c", "opened": START, "said": "no"}
     incident = Incident(**facts, members=(first, last), recovered=(first,))  # type: ignore[arg-type]
     rounds = [
-        (one, "http", Told((START + hour * HOUR_S) * 1000, verdict, 1))
+        (one, "http", PackedRound((START + hour * HOUR_S) * 1000, verdict, 1))
         for one, verdicts in ((first, (1, 0)), (last, (1, 1)))
         for hour, verdict in enumerate(verdicts)
     ]
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     """It is said, the old one is kept, and the watcher begins a new one."""
     (tmp_path / store.FILE).write_bytes(b"this is no database" * 100)
     made = WatchStore(tmp_path)
-    made.load(Desk(rules={}))
+    made.load(OutageTracker(rules={}))
     made.close()
 
     assert "cannot be read" in made.broken
@@ -134,7 +134,7 @@ def test_a_file_with_pages_of_zeros_is_put_aside(tmp_path: Path) -> None:
     half = file.stat().st_size // 2
     file.write_bytes(file.read_bytes()[:half] + bytes(half))
     again = WatchStore(tmp_path)
-    again.load(Desk(rules={}))
+    again.load(OutageTracker(rules={}))
     again.close()
 
     assert "cannot be read" in again.broken
@@ -145,7 +145,7 @@ def test_a_moment_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     made = WatchStore(tmp_path)
     nothing: Any = None
     series = Series("shop", "prod", "a")
-    bad = [(series, "http", Told(1, 0, 1)), (series, "http", Told(nothing, 0, 1))]
+    bad = [(series, "http", PackedRound(1, 0, 1)), (series, "http", PackedRound(nothing, 0, 1))]
     with pytest.raises(sqlite3.IntegrityError):
         made.write(bad, Changes())
     made.close()
@@ -158,8 +158,8 @@ def test_a_check_is_known_after_a_moment_that_was_not_written(tmp_path: Path) ->
     """Its number went with the transaction: another one's rounds would be taken for its own."""
     made, series = WatchStore(tmp_path), Series("shop", "prod", "health")
     with pytest.raises(sqlite3.Error):
-        made.write([(series, "http", Told(START * 1000, 0, 1))], Changes(), [("watch", object())])  # type: ignore[list-item]
-    made.write([(series, "http", Told(START * 1000, 0, 1))], Changes())
+        made.write([(series, "http", PackedRound(START * 1000, 0, 1))], Changes(), [("watch", object())])  # type: ignore[list-item]
+    made.write([(series, "http", PackedRound(START * 1000, 0, 1))], Changes())
     made.close()
     with closing(store.connect(tmp_path / store.FILE, writes=False)) as db:
         known = db.execute("select name, verdict from rounds join series on series.id = rounds.series").fetchall()

@@ -3,34 +3,38 @@
 from testbay.production.checks.report import Result, Verdict
 from testbay.production.history.slowness import Series
 from testbay.production.watch import facts
-from testbay.production.watch.courier import Courier
-from testbay.production.watch.desk import Desk, Etiquette, Heard
+from testbay.production.watch.notifier import Notifier
+from testbay.production.watch.tracker import OutageRules, OutageTracker, RoundResult
 
 HEALTH, LOGIN = Series("shop", "prod", "health"), Series("shop", "prod", "login")
 
 
-def desk(*channels: str, again_s: float | None = None) -> Desk:
-    return Desk(rules={"shop": Etiquette(after=2, recovered_after=2, again_s=again_s, channels=channels)})
+def tracker(*channels: str, again_s: float | None = None) -> OutageTracker:
+    return OutageTracker(rules={"shop": OutageRules(after=2, recovered_after=2, again_s=again_s, channels=channels)})
 
 
-def hear(at: Desk, moment: float, verdict: Verdict, *series: Series, said: str = "no", held: bool = False) -> None:
+def hear(
+    at: OutageTracker, moment: float, verdict: Verdict, *series: Series, said: str = "no", held: bool = False
+) -> None:
     at.take(
-        Heard(series=one, result=Result(check=one.check, kind="http", verdict=verdict, said=said), at=moment, held=held)
+        RoundResult(
+            series=one, result=Result(check=one.check, kind="http", verdict=verdict, said=said), at=moment, held=held
+        )
         for one in series
     )
 
 
-def titles(courier: Courier, now: float) -> list[str]:
+def titles(notifier: Notifier, now: float) -> list[str]:
     """What is sent at a moment; the channels take it."""
-    errands = courier.choose(now)
-    for errand in errands:
-        courier.sent(errand, now)
-    return [f"{errand.channel}: {errand.letter.title}" for errand in errands]
+    deliveries = notifier.choose(now)
+    for delivery in deliveries:
+        notifier.sent(delivery, now)
+    return [f"{delivery.channel}: {delivery.notification.title}" for delivery in deliveries]
 
 
 def test_one_bad_round_is_no_outage() -> None:
     """It takes so many in a row as the manifest says."""
-    made = desk("a")
+    made = tracker("a")
     for moment, verdict in enumerate(("fail", "pass", "fail", "pass")):
         hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
 
@@ -39,7 +43,7 @@ def test_one_bad_round_is_no_outage() -> None:
 
 def test_what_never_passed_is_not_well_before_its_outage() -> None:
     """A failed round opens no outage yet and does not prove that the check was ever well; a good round proves it."""
-    made, said = desk("a"), []
+    made, said = tracker("a"), []
     for moment, verdict in enumerate(("fail", "pass", "fail", "fail")):
         hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
         said.append(facts._state(made.standings[HEALTH], 60, moment, skips=False))
@@ -49,22 +53,22 @@ def test_what_never_passed_is_not_well_before_its_outage() -> None:
 
 def test_checks_that_fail_for_one_cause_are_one_message() -> None:
     """They are two incidents when their causes differ."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH, LOGIN, said=f"GET /{moment}: connection refused")
-    told = titles(courier, 10)
+    told = titles(notifier, 10)
 
     assert told == ["a: shop on prod: health and 1 more fail"]
 
 
 def test_an_outage_that_began_and_ended_unheard_is_one_message() -> None:
     """As after quiet hours."""
-    made = desk("a")
-    courier = Courier(desk=made, is_quiet=lambda _, now: now < 100)
+    made = tracker("a")
+    notifier = Notifier(tracker=made, is_quiet=lambda _, now: now < 100)
     for moment, verdict in enumerate(("fail", "fail", "pass", "pass")):
         hear(made, moment, verdict, HEALTH)  # type: ignore[arg-type]
 
-    assert (titles(courier, 50), titles(courier, 100)) == (
+    assert (titles(notifier, 50), titles(notifier, 100)) == (
         [],
         ["a: shop on prod: was down for 3 s, and is passing again: health"],
     )
@@ -72,73 +76,73 @@ def test_an_outage_that_began_and_ended_unheard_is_one_message() -> None:
 
 def test_what_goes_on_is_said_again() -> None:
     """So often as the manifest says, and not more often."""
-    made, courier = (one := desk("a", again_s=60)), Courier(desk=one)
+    made, notifier = (one := tracker("a", again_s=60)), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
-    first = titles(courier, 10)
+    first = titles(notifier, 10)
     for now in (59, 62, 63, 119, 122):
         made.tick(now)
-        first += titles(courier, now)
+        first += titles(notifier, now)
 
     assert [title.partition("still")[1] for title in first] == ["", "still", "still"]
 
 
 def test_a_channel_that_fails_is_told_to_the_others_once() -> None:
     """And its message waits longer each time, until it is taken."""
-    made, courier = (one := desk("shop.a", "shop.b")), Courier(desk=one)
+    made, notifier = (one := tracker("shop.a", "shop.b")), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
     now, heard = 10.0, []
     for _ in range(40):
-        for errand in courier.choose(now):
-            if errand.channel == "shop.a":
-                courier.failed(errand, "it is deaf", now)
+        for delivery in notifier.choose(now):
+            if delivery.channel == "shop.a":
+                notifier.failed(delivery, "it is deaf", now)
             else:
-                heard.append(errand.letter.title)
-                courier.sent(errand, now)
+                heard.append(delivery.notification.title)
+                notifier.sent(delivery, now)
         now += 5
 
     assert heard == ["shop on prod: health fails", "testbay watch cannot reach shop.a"]
-    assert courier.complaint() is not None
+    assert notifier.complaint() is not None
 
 
 def test_a_channel_that_asks_for_a_pause_gets_it() -> None:
     """The first pause of its own would be over after five seconds."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
-    courier.failed(courier.choose(10)[0], "status 429", 10, asked_s=120)
+    notifier.failed(notifier.choose(10)[0], "status 429", 10, asked_s=120)
 
-    assert [len(titles(courier, now)) for now in (20, 129, 130)] == [0, 0, 1]
+    assert [len(titles(notifier, now)) for now in (20, 129, 130)] == [0, 0, 1]
 
 
 def test_what_a_deploy_breaks_and_mends_is_told_to_nobody() -> None:
     """What outlives it is told, after as many rounds as count anywhere."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (0, 1, 2):
         hear(made, moment, "fail", HEALTH, held=True)
-    silent = titles(courier, 20)
+    silent = titles(notifier, 20)
     hear(made, 21, "fail", HEALTH)
-    silent += titles(courier, 30)
+    silent += titles(notifier, 30)
     hear(made, 31, "fail", HEALTH)
 
-    assert (silent, titles(courier, 40)) == ([], ["a: shop on prod: health fails"])
+    assert (silent, titles(notifier, 40)) == ([], ["a: shop on prod: health fails"])
 
 
 def test_a_check_that_the_manifest_has_no_more_ends_its_incident() -> None:
     """Or it would go on for ever."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
-    titles(courier, 10)
+    titles(notifier, 10)
     made.forget([LOGIN], 20)
 
-    assert (titles(courier, 21), made.incidents) == (["a: shop on prod: no longer checked after 20 s: health"], {})
+    assert (titles(notifier, 21), made.incidents) == (["a: shop on prod: no longer checked after 20 s: health"], {})
 
 
 def test_a_check_that_fails_again_keeps_its_incident_open() -> None:
     """What ended for one check and began again for the same cause ends with its last check."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment, verdict, *series in (
         *((at, "fail", HEALTH, LOGIN) for at in (0, 1)),
         *((at, "pass", HEALTH) for at in (2, 3)),
@@ -149,24 +153,24 @@ def test_a_check_that_fails_again_keeps_its_incident_open() -> None:
 
     (incident,) = made.incidents.values()
     assert (incident.members, incident.failing, incident.closed) == ((HEALTH, LOGIN), (HEALTH,), 0)
-    assert titles(courier, 10) == ["a: shop on prod: health fails"]
+    assert titles(notifier, 10) == ["a: shop on prod: health fails"]
 
 
 def test_news_for_a_channel_that_the_manifest_has_no_more_is_dropped() -> None:
     """A watcher with another manifest goes on from the same history."""
-    made = desk("a", "old")
+    made = tracker("a", "old")
     for moment in (0, 1):
         hear(made, moment, "fail", HEALTH)
-    made.rules = {"shop": Etiquette(channels=("a",))}
+    made.rules = {"shop": OutageRules(channels=("a",))}
     made.forget([HEALTH], 2)
 
-    assert [errand.channel for errand in Courier(desk=made).choose(10)] == ["a"]
+    assert [delivery.channel for delivery in Notifier(tracker=made).choose(10)] == ["a"]
 
 
 def test_a_clock_that_is_set_back_holds_no_news_back() -> None:
     """What was due at a moment that is in the future now is not waited for."""
-    made, courier = (one := desk("a")), Courier(desk=one)
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
     for moment in (10_000, 10_001):
         hear(made, moment, "fail", HEALTH)
 
-    assert (titles(courier, 10_002), titles(courier, 6400)) == ([], ["a: shop on prod: health fails"])
+    assert (titles(notifier, 10_002), titles(notifier, 6400)) == ([], ["a: shop on prod: health fails"])

@@ -1,7 +1,7 @@
-"""The delivery of notices: which are sent now, which wait, and what follows when a channel fails.
+"""Sending notices: which go out now, which wait, and what follows when a channel fails.
 
-A message is marked as on its way before it is sent, and that is written down. So what was told is not told again after
-a crash, but for the one message that was being sent: it is sent again, and says so.
+A message is recorded as being sent before it is sent. So after a crash nothing is sent twice, except for the one
+message that was being sent, which says so.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from testbay.errors import NotDeliveredError
-from testbay.production.watch import words
-from testbay.production.watch.desk import Desk
+from testbay.production.watch import notifications
+from testbay.production.watch.notifications import Notification
 from testbay.production.watch.records import Incident, Notice
-from testbay.production.watch.words import Letter
+from testbay.production.watch.tracker import OutageTracker
 from testbay.text import plural
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
@@ -21,105 +21,107 @@ LOST_AFTER_S = 86400.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Errand:
+class Delivery:
     """One message to one channel, and the notices that it covers."""
 
     channel: str
-    letter: Letter
+    notification: Notification
     notices: Sequence[Notice]
 
 
 @dataclass(kw_only=True)
-class Courier:
-    """Chooses what to send. It sends nothing itself: `sent` and `failed` tell it how that went.
+class Notifier:
+    """Chooses what to send, and sends nothing itself: `sent` and `failed` report the result.
 
     `is_quiet` says whether a channel has quiet hours at a moment.
     """
 
-    desk: Desk
+    tracker: OutageTracker
     is_quiet: Callable[[str, float], bool] = lambda _channel, _now: False
     busy: set[str] = field(default_factory=set)
     trouble: dict[str, str] = field(default_factory=dict)
     lost: int = 0
 
-    def choose(self, now: float) -> list[Errand]:
-        """Choose at most one message for each channel; they are on their way from now on."""
+    def choose(self, now: float) -> list[Delivery]:
+        """Choose at most one message per channel; from now on it counts as being sent."""
         found = []
         waiting: dict[str, list[Notice]] = {}
-        for notice in self.desk.notices.values():
+        for notice in self.tracker.notices.values():
             if notice.state == "waiting":
                 waiting.setdefault(notice.channel, []).append(notice)
         for channel, notices in waiting.items():
             if channel not in self.busy and not self.is_quiet(channel, now):
-                errand = self._next(channel, notices, now)
-                if errand:
+                delivery = self._next(channel, notices, now)
+                if delivery:
                     self.busy.add(channel)
-                    found.append(errand)
+                    found.append(delivery)
         return found
 
-    def _next(self, channel: str, notices: Iterable[Notice], now: float) -> Errand | None:
+    def _next(self, channel: str, notices: Iterable[Notice], now: float) -> Delivery | None:
         for notice in sorted(notices, key=lambda one: (one.due, one.id)):
             if 0 < notice.due - now <= LONGEST_PAUSE_S:  # none waits longer, unless the clock was set back
                 return None
             together = [one for one in notices if one.incident == notice.incident and one.kind != "channel"]
-            chosen, letter = self._letter(notice, together, now)
-            if letter is None:
+            chosen, notification = self._notification(notice, together, now)
+            if notification is None:
                 for one in chosen:
-                    self.desk.note(replace(one, state="dropped"))
+                    self.tracker.note(replace(one, state="dropped"))
                 continue
             going = [replace(one, state="sending") for one in chosen]
             for one in going:
-                self.desk.note(one)
-            return Errand(channel=channel, letter=letter, notices=going)
+                self.tracker.note(one)
+            return Delivery(channel=channel, notification=notification, notices=going)
         return None
 
-    def _letter(self, notice: Notice, together: Sequence[Notice], now: float) -> tuple[Sequence[Notice], Letter | None]:
+    def _notification(
+        self, notice: Notice, together: Sequence[Notice], now: float
+    ) -> tuple[Sequence[Notice], Notification | None]:
         """Write the message for a notice; return the notices that it covers, and None if it is outdated."""
         if notice.kind == "channel":
             why = self.trouble.get(notice.about)
-            return [notice], words.unreachable(notice.about, why) if why else None
-        incident = self.desk.incidents.get(notice.incident)
+            return [notice], notifications.unreachable(notice.about, why) if why else None
+        incident = self.tracker.incidents.get(notice.incident)
         if incident is None:
             return together, None
         return together, _said_of(
             incident, {one.kind for one in together}, now, again=any(one.again for one in together)
         )
 
-    def sent(self, errand: Errand, now: float) -> None:
+    def sent(self, delivery: Delivery, now: float) -> None:
         """Note that a channel has accepted a message."""
-        self.busy.discard(errand.channel)
-        self.trouble.pop(errand.channel, None)
-        for notice in errand.notices:
-            if notice.incident and notice is errand.notices[0]:
-                self.desk.happened(notice.incident, now, f"told {errand.channel}: {errand.letter.title}")
-            self.desk.note(replace(notice, state="sent"))
+        self.busy.discard(delivery.channel)
+        self.trouble.pop(delivery.channel, None)
+        for notice in delivery.notices:
+            if notice.incident and notice is delivery.notices[0]:
+                self.tracker.happened(notice.incident, now, f"told {delivery.channel}: {delivery.notification.title}")
+            self.tracker.note(replace(notice, state="sent"))
 
-    def failed(self, errand: Errand, why: str, now: float, asked_s: float = 0.0) -> None:
-        """Note a failed delivery: it is sent again, with growing pauses, and the other channels are told once.
+    def failed(self, delivery: Delivery, why: str, now: float, asked_s: float = 0.0) -> None:
+        """Note a failed delivery: it is retried with growing pauses, and the other channels are told once.
 
         A channel that asks for a pause gets it, up to the longest one.
         """
-        self.busy.discard(errand.channel)
-        attempts = max(one.attempts for one in errand.notices) + 1
-        is_first = attempts >= TELLS_OTHERS_AFTER and errand.channel not in self.trouble
-        for notice in errand.notices:
+        self.busy.discard(delivery.channel)
+        attempts = max(one.attempts for one in delivery.notices) + 1
+        is_first = attempts >= TELLS_OTHERS_AFTER and delivery.channel not in self.trouble
+        for notice in delivery.notices:
             if attempts > 1 and now - notice.posted > LOST_AFTER_S:
                 self.lost += 1
-                self.desk.note(replace(notice, state="lost"))
+                self.tracker.note(replace(notice, state="lost"))
                 continue
             pause_s = min(LONGEST_PAUSE_S, max(asked_s, FIRST_PAUSE_S * 2 ** min(attempts - 1, 10)))
-            self.desk.note(replace(notice, state="waiting", attempts=attempts, due=now + pause_s))
+            self.tracker.note(replace(notice, state="waiting", attempts=attempts, due=now + pause_s))
         if is_first:
-            self.trouble[errand.channel] = why
-            self._tell_others(errand, now)
+            self.trouble[delivery.channel] = why
+            self._tell_others(delivery, now)
 
-    def _tell_others(self, errand: Errand, now: float) -> None:
-        if any(one.kind == "channel" for one in errand.notices):
+    def _tell_others(self, delivery: Delivery, now: float) -> None:
+        if any(one.kind == "channel" for one in delivery.notices):
             return
-        service = errand.channel.partition(".")[0]
-        for other in self.desk.rule(service).channels:
-            if other != errand.channel:
-                self.desk.post(
+        service = delivery.channel.partition(".")[0]
+        for other in self.tracker.rule(service).channels:
+            if other != delivery.channel:
+                self.tracker.post(
                     Notice(
                         id=0,
                         incident=0,
@@ -128,20 +130,20 @@ class Courier:
                         channel=other,
                         posted=now,
                         due=now,
-                        about=errand.channel,
+                        about=delivery.channel,
                     )
                 )
 
     @property
     def untold(self) -> int:
         """The number of messages that were tried and have not arrived."""
-        return self.lost + sum(1 for one in self.desk.notices.values() if one.attempts)
+        return self.lost + sum(1 for one in self.tracker.notices.values() if one.attempts)
 
     def complaint(self) -> NotDeliveredError | None:
         """The error with which the watcher ends if messages have not arrived."""
         if not self.untold:
             return None
-        names = sorted({one.channel for one in self.desk.notices.values() if one.attempts}) or ["a channel"]
+        names = sorted({one.channel for one in self.tracker.notices.values() if one.attempts}) or ["a channel"]
         return NotDeliveredError(
             f"{plural(self.untold, 'message')} could not be sent: {', '.join(names)}",
             why="; ".join(sorted(set(self.trouble.values()))[:3]) or "the channel did not accept them",
@@ -151,9 +153,9 @@ class Courier:
 
 def _said_of(
     incident: Incident, kinds: set[Literal["open", "again", "close", "channel"]], now: float, *, again: bool
-) -> Letter:
+) -> Notification:
     if "close" in kinds or incident.closed:
-        return words.ended(incident, was_told="open" not in kinds, maybe_again=again)
+        return notifications.ended(incident, was_told="open" not in kinds, maybe_again=again)
     if "open" in kinds:
-        return words.opened(incident, now, maybe_again=again)
-    return words.goes_on(incident, now, maybe_again=again)
+        return notifications.opened(incident, now, maybe_again=again)
+    return notifications.goes_on(incident, now, maybe_again=again)

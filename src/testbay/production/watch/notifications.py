@@ -1,4 +1,4 @@
-"""The texts of messages about an incident."""
+"""The texts of notifications about incidents."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,29 +15,29 @@ _CANNOT = ("cannot run", "cannot run")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
-    """One message: `title` for a lock screen, `lines` below it."""
+class Notification:
+    """The text of one message: `title` for a lock screen, `lines` below it."""
 
     title: str
     lines: tuple[str, ...]
     tone: Tone
 
 
-def opened(incident: Incident, now: float, *, maybe_again: bool = False) -> Letter:
+def opened(incident: Incident, now: float, *, maybe_again: bool = False) -> Notification:
     """Write that an incident began."""
-    return Letter(
+    return Notification(
         title=f"{_where(incident)}: {trouble(incident)}", lines=_facts(incident, now, maybe_again), tone="bad"
     )
 
 
-def goes_on(incident: Incident, now: float, *, maybe_again: bool = False) -> Letter:
+def goes_on(incident: Incident, now: float, *, maybe_again: bool = False) -> Notification:
     """Write that an incident goes on."""
     lasting = lasted(now - incident.opened)
     title = f"{_where(incident)}: still, after {lasting}: {trouble(incident)}"
-    return Letter(title=title, lines=_facts(incident, now, maybe_again), tone="bad")
+    return Notification(title=title, lines=_facts(incident, now, maybe_again), tone="bad")
 
 
-def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> Letter:
+def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> Notification:
     """Write that an incident is over; `was_told` says whether its beginning was news already."""
     span = lasted(incident.closed - incident.opened)
     names = _names(incident)
@@ -45,13 +45,13 @@ def ended(incident: Incident, *, was_told: bool, maybe_again: bool = False) -> L
     what = f"{how} after {span}: {names}" if was_told else f"was down for {span}, and is {how}: {names}"
     lines = [f"from {_time(incident.opened)} to {_time(incident.closed)}"]
     lines += [] if was_told else [one_line(incident.said)]
-    return Letter(title=f"{_where(incident)}: {what}", lines=(*lines, *_doubt(maybe_again)), tone="good")
+    return Notification(title=f"{_where(incident)}: {what}", lines=(*lines, *_doubt(maybe_again)), tone="good")
 
 
-def unreachable(channel: str, why: str) -> Letter:
+def unreachable(channel: str, why: str) -> Notification:
     """Write that another channel does not take messages."""
     lines = (one_line(why), "Its messages are sent again until they arrive.")
-    return Letter(title=f"testbay watch cannot reach {channel}", lines=lines, tone="warning")
+    return Notification(title=f"testbay watch cannot reach {channel}", lines=lines, tone="warning")
 
 
 def trouble(incident: Incident) -> str:

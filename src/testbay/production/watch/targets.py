@@ -1,4 +1,4 @@
-"""The watched places: the checks of the phase `scheduled` at each target."""
+"""The watched targets, each with its checks of the phase `scheduled`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _KEEP_ALIVE_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class WatchedCheck:
     """One check at one target. `is_plain`: a request without cookies and redirects."""
 
     series: Series
@@ -30,14 +30,14 @@ class Watched:
 
 
 @dataclass(kw_only=True)
-class Spot:
-    """One target of one service with its checks; `trouble` says why it cannot run, if so."""
+class WatchedTarget:
+    """One target of one service with its checks; `trouble` says why it cannot be watched, if so."""
 
     service: str
     target_name: str
     target: Target | None
     options: ContextOptions
-    jobs: Sequence[Watched] = ()
+    jobs: Sequence[WatchedCheck] = ()
     context: CheckContext | None = None
     own_client: Any = None  # for what has cookies of its own
     trouble: str = ""
@@ -51,7 +51,7 @@ class Spot:
         return self.service, self.target_name
 
 
-def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str, str]) -> list[Spot]:
+def watched_targets(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str, str]) -> list[WatchedTarget]:
     """The targets of the services, each with its checks.
 
     Raises:
@@ -63,7 +63,7 @@ def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str,
         raise ManifestError(
             f"--target: unknown target {only!r}{nearest(only, known)}", todo=f"known: {', '.join(known)}"
         )
-    found = [spot for manifest in every for spot in _of(manifest, only, environ) if spot.jobs]
+    found = [watched for manifest in every for watched in _of(manifest, only, environ) if watched.jobs]
     if not found:
         raise ManifestError(
             "there is nothing to watch: no check is for the phase scheduled",
@@ -72,22 +72,22 @@ def spots(manifests: Iterable[Manifest], only: str | None, environ: Mapping[str,
     return found
 
 
-def _of(manifest: Manifest, only: str | None, environ: Mapping[str, str]) -> Iterator[Spot]:
+def _of(manifest: Manifest, only: str | None, environ: Mapping[str, str]) -> Iterator[WatchedTarget]:
     checks = runner.chosen(manifest.check, "scheduled", ())
     targets = {name: one for name, one in manifest.target.items() if only in (None, name)}
     elsewhere = [check for check in checks if check.kind not in runner.ASKS_TARGET]
     for number, (name, target) in enumerate(targets.items()):
         asked = checks if number == 0 else [check for check in checks if check not in elsewhere]
-        yield _spot(manifest, name, target, asked, environ)
+        yield _watched(manifest, name, target, asked, environ)
     if not targets and elsewhere:
-        yield _spot(manifest, "", None, elsewhere, environ)
+        yield _watched(manifest, "", None, elsewhere, environ)
 
 
-def _spot(
+def _watched(
     manifest: Manifest, name: str, target: Target | None, checks: Sequence[Check], environ: Mapping[str, str]
-) -> Spot:
+) -> WatchedTarget:
     jobs = [
-        Watched(
+        WatchedCheck(
             series=Series(manifest.service, name, check.id, instance),
             check=_asked_once(check),
             instance=instance,
@@ -101,7 +101,7 @@ def _spot(
     options = ContextOptions(
         target=target, root=manifest.root, environ=environ, secrets=secrets, keep_alive_s=_KEEP_ALIVE_S
     )
-    return Spot(service=manifest.service, target_name=name, target=target, options=options, jobs=jobs)
+    return WatchedTarget(service=manifest.service, target_name=name, target=target, options=options, jobs=jobs)
 
 
 def _asked_once(check: Check) -> Check:

@@ -1,9 +1,9 @@
 """The rules of outages: when an incident begins, which checks belong to it, and which notices follow; pure logic.
 
-A check is bad after so many failed rounds in a row, and passing again after so many good ones. Checks of a target that
-fail for one cause are one incident. Rounds during a rollout or planned work hold an incident back: only as many bad
-rounds outside of them as count anywhere make it news. So what a deploy or planned work breaks and fixes is not told,
-and what outlives them is.
+A check is down after so many failed rounds in a row, and up again after so many good ones. Checks of a target that fail
+for one cause share an incident. Rounds during a rollout or planned work do not announce an incident: that takes as many
+failed rounds outside of them. So nothing is sent about what a deploy or planned work breaks and fixes, and what
+outlives them is announced.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +22,8 @@ _EVIDENCE = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Etiquette:
-    """The rules of a service's outages: when one counts, and who is told of it."""
+class OutageRules:
+    """The rules for a service's outages: when one counts, and who is told."""
 
     after: int = 3
     recovered_after: int = 2
@@ -32,7 +32,7 @@ class Etiquette:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class RoundResult:
     """The result of one round."""
 
     series: Series
@@ -42,10 +42,10 @@ class Heard:
 
 
 @dataclass(kw_only=True)
-class Desk:
+class OutageTracker:
     """Takes in results, and keeps the state of checks, incidents and notices."""
 
-    rules: Mapping[str, Etiquette]
+    rules: Mapping[str, OutageRules]
     standings: dict[Series, Standing] = field(default_factory=dict)
     incidents: dict[int, Incident] = field(default_factory=dict)  # that go on, or whose notices wait
     notices: dict[int, Notice] = field(default_factory=dict)  # that wait or are on their way
@@ -54,8 +54,8 @@ class Desk:
     commit_of: Callable[[str, str], str] = lambda _service, _target: ""
     changes: Changes = field(default_factory=Changes)
 
-    def take(self, heard: Iterable[Heard]) -> None:
-        """Take in the results of rounds."""
+    def take(self, heard: Iterable[RoundResult]) -> None:
+        """Process the results of rounds."""
         for one in heard:
             if one.result.verdict == "skip":
                 continue
@@ -65,9 +65,9 @@ class Desk:
             if _matters(before, now):
                 self.changes.standings[one.series] = now
 
-    def rule(self, service: str) -> Etiquette:
-        """Look up the rule of a service; the usual one for a service that is not watched any more."""
-        return self.rules.get(service, Etiquette())
+    def rule(self, service: str) -> OutageRules:
+        """Look up the rules of a service; the default ones if it is no longer watched."""
+        return self.rules.get(service, OutageRules())
 
     def tick(self, now: float) -> None:
         """Post reminders of incidents that go on."""
@@ -79,7 +79,7 @@ class Desk:
                 self._post(one.id, "again", number, now)
 
     def forget(self, known: Iterable[Series], now: float) -> None:
-        """Forget checks and channels that the manifest does not have any more, and end incidents of such checks."""
+        """Forget checks and channels that left the manifest, and end the incidents of such checks."""
         channels = {channel for rule in self.rules.values() for channel in rule.channels}
         for notice in [one for one in self.notices.values() if one.channel not in channels]:
             self.note(replace(notice, state="dropped"))
@@ -90,7 +90,7 @@ class Desk:
                 self._leave(replace(self.incidents[gone.incident], gone=True), series, now)
             self.changes.standings[series] = Standing()
 
-    def _bad(self, one: Heard, before: Standing) -> Standing:
+    def _bad(self, one: RoundResult, before: Standing) -> Standing:
         result = one.result
         now = replace(
             before,
@@ -113,7 +113,7 @@ class Desk:
             self._announce(now.incident, one.at)
         return now
 
-    def _good(self, one: Heard, before: Standing) -> Standing:
+    def _good(self, one: RoundResult, before: Standing) -> Standing:
         took_s = one.result.latencies_s[-1] if one.result.latencies_s else one.result.duration_s
         now = replace(
             before,
@@ -135,8 +135,8 @@ class Desk:
             self._recover(self.incidents[now.incident], one.series, one.at)
         return replace(now, incident=0, since=one.at, said=one.result.said, evidence=())
 
-    def _opened(self, one: Heard, now: Standing) -> int:
-        """The incident of a check that is bad now: the one of its cause, or a new one."""
+    def _opened(self, one: RoundResult, now: Standing) -> int:
+        """The incident for a failing check: an existing one with the same cause, or a new one."""
         series, result = one.series, one.result
         key = digest("cause", series.service, series.target, result.verdict, cause(result))
         for known in self.incidents.values():
@@ -171,7 +171,7 @@ class Desk:
         self._leave(replace(known, gone=False), series, at)
 
     def _leave(self, known: Incident, series: Series, at: float) -> None:
-        """Take a check out of those that fail; with the last one the incident ends."""
+        """Remove a check from the failing ones; with the last one the incident ends."""
         recovered = (*known.recovered, series)
         over = set(known.members) <= set(recovered)
         self._keep(replace(known, recovered=recovered, closed=at if over else 0.0))
@@ -193,12 +193,12 @@ class Desk:
             self.post(Notice(id=0, incident=incident, kind=kind, number=number, channel=channel, posted=due, due=due))
 
     def post(self, notice: Notice) -> None:
-        """Add a notice to those that wait, and number it."""
+        """Queue a notice, with a new number."""
         self.last_notice += 1
         self.note(replace(notice, id=self.last_notice))
 
     def note(self, notice: Notice) -> None:
-        """Note the state of a notice; forget it once it is done."""
+        """Record the state of a notice; forget it once it is done."""
         self.changes.notices[notice.id] = notice
         if notice.state in ("waiting", "sending"):
             self.notices[notice.id] = notice
@@ -213,7 +213,7 @@ class Desk:
             self.incidents.pop(number)
 
     def happened(self, incident: int, at: float, text: str) -> None:
-        """Add a line to the time line of an incident."""
+        """Add a line to an incident's time line."""
         self.changes.happenings.append(Happening(incident=incident, at=at, text=text))
 
     def _keep(self, incident: Incident) -> None:
@@ -221,13 +221,13 @@ class Desk:
         self.changes.incidents[incident.id] = incident
 
     def drain(self) -> Changes:
-        """Hand over the changes, and begin anew."""
+        """Return the changes, and start collecting anew."""
         found, self.changes = self.changes, Changes()
         return found
 
 
 def _matters(before: Standing, now: Standing) -> bool:
-    """Return whether a change must be written: a pass after a pass is known from the rounds."""
+    """Return whether a change must be written: repeated passes are known from the rounds."""
     return before.verdict != now.verdict or now.verdict != "pass" or bool(before.incident)
 
 
@@ -236,5 +236,5 @@ def _name(series: Series) -> str:
 
 
 def excused(rollouts: Mapping[tuple[str, str], bool], series: Series, *, planned: bool) -> bool:
-    """Return whether a bad round of a check is expected: its target is being deployed, or worked on."""
+    """Return whether a failed round is expected: the target is being deployed, or worked on."""
     return planned or rollouts.get((series.service, series.target), False)

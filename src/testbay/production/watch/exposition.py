@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from testbay.production.watch.facts import Stands, stands
+from testbay.production.watch.facts import CheckState, check_states
 from testbay.production.watch.recorder import BUCKETS_S, Tally
 from testbay.production.watch.watcher import Watcher
 
@@ -19,7 +19,7 @@ def exposition(watcher: Watcher, now: float) -> bytes:
 
     class Collector:
         def collect(self) -> "Iterator[Metric]":
-            yield from _checks(list(stands(watcher, now)))
+            yield from _checks(list(check_states(watcher, now)))
             yield from _watcher(watcher.recorder.tally, now)
 
     registry = CollectorRegistry()
@@ -27,7 +27,7 @@ def exposition(watcher: Watcher, now: float) -> bytes:
     return generate_latest(registry)
 
 
-def _checks(every: list[Stands]) -> "Iterator[Metric]":
+def _checks(every: list[CheckState]) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
     asked = [one for one in every if one.state not in ("skip", "unknown")]
