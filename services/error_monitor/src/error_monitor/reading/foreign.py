@@ -13,6 +13,8 @@ NAMED = re.compile(
     r"(?: [\[(]\w+[\])])?(?::(?: (?P<message>.*))?|)$"
     r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' (?:\(\d+\) )?panicked at )(?P<panic>.*)$"
 )
+THROWN = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z][\w$]*)(?::(?: (?P<message>.*))?)?(?P<panic>)$")
+"""Above a stack of Java's, a name is that of an exception, whatever it ends in."""
 PANIC = re.compile(
     r"(?:java\.lang\.OutOfMemoryError: |panic: |http: panic serving |fatal error: all goroutines"
     r"|thread '[^']*' (?:\(\d+\) )?panicked at )"
@@ -95,7 +97,8 @@ def whole(text: str) -> bool:
 def _name(lines: Sequence[str]) -> re.Match[str] | None:
     """The line that names the exception: alone on a line below the header, else within the header."""
     alone = next((found for text in lines[1:] if (found := NAMED.match(text))), None)
-    return alone or next((found for text in lines if (found := NAMED.search(text))), None)
+    above = next((found for text, call in pairwise(lines) if JAVA.match(call) and (found := THROWN.match(text))), None)
+    return alone or above or next((found for text in lines if (found := NAMED.search(text))), None)
 
 
 def _python(lines: Sequence[str]) -> Failure | None:

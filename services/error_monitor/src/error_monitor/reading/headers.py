@@ -42,7 +42,8 @@ TIME = (
     r"|\d{8}[T ]\d\d:?\d\d:?\d\d(?:[.,]\d{1,9})?Z?"
     rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}})(?= \[?(?:{WORDS})\b)"
     r"|(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: (?:UTC|GMT|[+-]\d{4}))?"
-    r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?(?: [A-Z][\w/+-]+)?"
+    r"|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d+)?"
+    rf"(?: (?!(?:{WORDS})\b)[A-Z][\w/+-]+)?"
     r"|\d\d(?P<dot>[/.-])(?:\d\d|[A-Z][a-z]{2})(?P=dot)\d{2,4}(?:,? |:)\d\d:\d\d:\d\d(?:[.,]\d+)?"
     r"(?: (?:[AP]M|[+-]\d{4}))?"
     r"|(?:[A-Z][a-z]{2},? )?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:[.,]\d+)?(?: \d{4})?"
@@ -57,11 +58,14 @@ LEVEL = re.compile(
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 LEADING = re.compile(
-    rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[((?i:{WORDS}))\s*\]"
+    rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
     r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)(?:[+-]\d+)?"
 )
-SPOKEN = re.compile(r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})")
-"""winston and its like, `TIME error: message`; and Windows, `TIME, Error   SOURCE  message`."""
+SPOKEN = re.compile(
+    r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})"
+    r"|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
+)
+"""winston and its like, `TIME error: message`; Windows, `TIME, Error   SOURCE  message`; and zap between tabs."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
 SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
 TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
@@ -157,7 +161,7 @@ def _stamped(text: str, stamp: re.Match[str]) -> Header | None:
     """A line that starts with a time: its level follows within a few fields, or it has none."""
     end = stamp.end()
     if said := SPOKEN.match(text, end):
-        word, at = (said[1], said.end() - 1) if said[1] else (said[2], said.end())
+        word, at = (said[1], said.end() - 1) if said[1] else (said[2] or said[3], said.end())
         return _made(word, text, at, stamp[1])
     if channel := dialects.CHANNEL.match(text, end):
         return Header(level_named(channel["word"]), text[channel.end() :], time=stamp[1], logger=channel["logger"])

@@ -26,6 +26,7 @@ ELIXIR = re.compile(r"\s*\*\* \((?P<type>[A-Z][\w.]*)\) (?P<message>.*)$")
 ELIXIR_CALL = re.compile(
     r"\s+(?:\((?P<app>\w+)(?: [^)]+)?\) )?(?P<file>[\w./-]+\.(?:exs?|erl)):(?P<line>\d+): (?P<function>.+)$"
 )
+CPP = re.compile(r"terminate called after throwing an instance of '(?P<type>[\w:]+)")
 DOTNET_CALL = re.compile(r"\s+at (?P<function>[\w.<>`+$\[\],]+)\([^()]*\)(?: in (?P<file>.+?):line (?P<line>\d+))?\s*$")
 LIBRARY = re.compile(
     r"/vendor/|/gems/|/ruby/\d|<internal:"
@@ -51,7 +52,7 @@ def rails(text: str) -> int | None:
 
 def read(lines: Sequence[str]) -> Failure | None:
     """Read an exception and its frames, innermost last; None where none of these languages wrote it."""
-    return _php(lines) or _ruby(lines) or _elixir(lines)
+    return _php(lines) or _ruby(lines) or _elixir(lines) or _cpp(lines)
 
 
 def dotnet(text: str) -> Frame | None:
@@ -117,6 +118,14 @@ def _elixir(lines: Sequence[str]) -> Failure | None:
         for call in calls
     ]
     return Failure(type=found["type"], message=found["message"], frames=tuple(reversed(frames)))
+
+
+def _cpp(lines: Sequence[str]) -> Failure | None:
+    found = CPP.match(lines[0])
+    if found is None:
+        return None
+    said = lines[1].strip() if len(lines) > 1 else ""
+    return Failure(type=found["type"], message=said.removeprefix("what():").strip() if said[:1] == "w" else "")
 
 
 def _frame(file: str, function: str, line: str | None, *, own: bool) -> Frame:

@@ -115,6 +115,11 @@ PREFIXES = (
         re.compile(r"(?:-|[A-Z_]+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d \S+ "),
     ),
     Prefix(
+        "Next.js",
+        " \u2a2f",
+        re.compile(" ?\u2a2f "),
+    ),
+    Prefix(
         "multilog, svlogd",
         "@",
         re.compile(r"@4[\da-f]{23} "),
@@ -128,7 +133,7 @@ PREFIXES = (
 CLOSING = re.compile(r'"(?:, pipe is closed)?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
-    for first in DIGITS + LOWER + UPPER + "[<-@"
+    for first in DIGITS + LOWER + UPPER + "[<-@ \u2a2f"
 }  # fmt: skip
 
 

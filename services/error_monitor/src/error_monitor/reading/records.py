@@ -13,14 +13,14 @@ from error_monitor.reading.structured import failure_of
 
 TEXTS = (
     "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
-    "renderedmessage", "messagetemplate",
+    "@message", "renderedmessage", "messagetemplate",
 )  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
-    "severity_text", "status", "@l",
+    "severity_text", "status", "@l", "@level", "error_severity",
 )  # fmt: skip
 TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t")
-LOGGERS = ("logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
+LOGGERS = ("@module", "logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
 SERVICES = ("service", "service.name", "container_name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT")
 REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id", "correlationId")
 EXCEPTIONS = (
