@@ -98,8 +98,9 @@ def entries(service: ComposeService, folder: str) -> dict[str, Path | str]:
     found: dict[str, Path | str] = {}
     for volume in (*service.built.copied, *service.volumes):
         source, target = Path(volume.source), PurePosixPath(volume.target)
-        if volume.type == "bind" and str(target) == folder and source.is_dir():
-            found |= {file.name: file for file in source.iterdir() if file.is_file()}
+        within = PurePosixPath(folder).is_relative_to(target) and source / PurePosixPath(folder).relative_to(target)
+        if volume.type == "bind" and within and within.is_dir():
+            found |= {file.name: file for file in within.iterdir() if file.is_file()}
         elif volume.type == "bind" and str(target.parent) == folder and source.is_file():
             found[target.name] = source
     for granted in (*service.secrets, *service.configs):

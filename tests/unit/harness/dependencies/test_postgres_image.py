@@ -188,6 +188,22 @@ def test_a_mounted_postgresql_conf_counts(tmp_path: Path) -> None:
     assert meant.left_out == ("service 'db': embedded leaves out the container's own settings ssl = on",)
 
 
+def test_a_mounted_postgresql_conf_includes_what_is_mounted_beside_it(tmp_path: Path) -> None:
+    """In its place; what is not there is said, unless it need not be."""
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/b.conf").write_text("work_mem = 2MB\ninclude = '../more.txt'\n")
+    (tmp_path / "conf.d/a.conf").write_text("work_mem = 1MB\ninclude_dir = .\n")
+    (tmp_path / "conf.d/c.txt").write_text("work_mem = 3MB\n")
+    (tmp_path / "more.txt").write_text("jit = off\nssl = off\n")
+    (tmp_path / "pg.conf").write_text("include_dir 'conf.d'\ninclude '/image.conf'\ninclude_if_exists = 'no.conf'\n")
+    command = ("postgres", "-c", "config_file=/etc/pg/pg.conf")
+    meant = image.meaning(service(command=command, volumes=(mounted(tmp_path, "/etc/pg"),)))
+
+    assert meant.carried == [("work_mem", "1MB"), ("work_mem", "2MB"), ("jit", "off")]
+    assert meant.left_out == ()
+    assert meant.notes == ("service 'db': testbay does not follow include /image.conf of /etc/pg/pg.conf",)
+
+
 def test_a_library_the_server_lacks_is_not_preloaded() -> None:
     """It would not start; the note says which one."""
     server = Server(program=Path("/nowhere/bin/postgres"), version="16.1", source="wheel")

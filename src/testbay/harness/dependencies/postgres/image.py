@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
-from testbay.harness.dependencies.postgres import logins
+from testbay.harness.dependencies.postgres import conffile, logins
 from testbay.manifest.compose.reading import ComposeService
 
 INIT_FOLDER = "/docker-entrypoint-initdb.d"
@@ -30,7 +30,6 @@ _CONTAINER_ONLY = re.compile(
     r"data_directory|config_file|hba_file|ident_file|external_pid_file|listen_addresses|port|unix_socket_\w+|ssl\w*"
     r"|log_directory|log_filename|logging_collector|archive_\w+|restore_command|include\w*|krb_\w+|bonjour\w*|cluster_name"
 )
-_SETTING = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)('(?:[^']|'')*'|[^#\s]+)?\s*(?:#.*)?")
 _C_LOCALES = ("c", "posix", "c.utf8", "c.utf-8", "ucs_basic")
 
 
@@ -83,13 +82,16 @@ def meaning(service: ComposeService) -> PostgresMeaning:
     """
     started = container.started(service, PROGRAMS)
     flagged = list(_flag_settings(started.words))
-    from_file, notes = _file_settings(service, flagged)
+    from_file, notes = conffile.settings(service, dict(flagged).get("config_file", ""))
     asked, initdb, written = _initdb_words(service)
     settings = (*_flag_settings(written), *from_file, *flagged)
     login = logins.login(service)
     locale, icu = _locale(service, asked)
     scripts, passed_over = _scripts(service)
-    container_s = [f"{name} = {value}" for name, value in settings if not _carried(name, value) and _worth_saying(name)]
+    dropped = [
+        (name, value) for name, value in settings if not _carried(name, value) and (name, value) != ("ssl", "off")
+    ]
+    container_s = [f"{name} = {value}" for name, value in dropped if _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
     return PostgresMeaning(
         user=login.user,
@@ -131,37 +133,6 @@ def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield name.strip().replace("-", "_").lower(), value
         elif word[:2] in _SHORT and (word[2:] or rest):
             yield _SHORT[word[:2]], word[2:] or rest.pop(0)
-
-
-def _file_settings(
-    service: ComposeService, flagged: list[tuple[str, str]]
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Read the settings of the mounted postgresql.conf that `config_file` names, or of one mounted over the image's."""
-    named = dict(flagged).get("config_file", "") or _over_the_images(service)
-    said = container.text(service, named) if named else None
-    if said is None:
-        note = f"service {service.key!r}: testbay cannot read config_file={named}, which the image itself holds"
-        return (), (note,) if named else ()
-    found = []
-    for line in said.splitlines():
-        match = _SETTING.fullmatch(line)
-        if match and match[2] is not None:
-            found.append((match[1].lower(), _unquoted(match[2])))
-    included = [value for name, value in found if name.startswith("include")]
-    notes = [f"service {service.key!r}: testbay does not follow include {value} of {named}" for value in included]
-    return tuple((name, value) for name, value in found if not name.startswith("include")), tuple(notes)
-
-
-def _over_the_images(service: ComposeService) -> str:
-    """The configuration file mounted over the one that the image reads by default."""
-    cluster = service.environment.get("PGDATA") or "/var/lib/postgresql/data"
-    bitnami = [f"{folder}/postgresql/conf/postgresql.conf" for folder in ("/bitnami", "/opt/bitnami")]
-    places = bitnami if "bitnami" in service.based_on else [f"{cluster.rstrip('/')}/postgresql.conf"]
-    return next((place for place in places if any(volume.target == place for volume in service.volumes)), "")
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1].replace("''", "'") if value.startswith("'") else value
 
 
 def _carried(name: str, value: str) -> bool:
