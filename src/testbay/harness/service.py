@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_PORT = 18100
 _PATIENCE_S = 10.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.003, 0.02
-_REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # what a killed service has started
+_REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # for the processes of a killed service
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
 
 
@@ -61,7 +61,7 @@ class Service:
                 f"{tenancy['service']}: the manifest does not say how the service is started",
                 todo='add start = "uvicorn app:app --port {port}" and ready = "/health": testbay explain add-a-service',
             )
-        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or what it printed last is lost when it is killed
+        self.env = {"PYTHONUNBUFFERED": "1"} | dict(env)  # or its last output is lost when it is killed
         self.name = name or tenancy["service"]
         self.log = log
         self.closed = False

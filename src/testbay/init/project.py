@@ -84,7 +84,7 @@ class Project:
         """Read a file; empty if it is missing, too large or not UTF-8."""
         path = self.root / name
         try:
-            with path.open("rb") if path.is_file() else BytesIO() as file:  # a pipe would be waited for
+            with path.open("rb") if path.is_file() else BytesIO() as file:  # reading a pipe would block
                 content = file.read(_LIMIT_BYTES + 1)
             return content.decode("utf-8-sig") if len(content) <= _LIMIT_BYTES else ""
         except (OSError, ValueError):

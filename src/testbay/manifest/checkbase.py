@@ -11,7 +11,7 @@ from testbay.manifest.fields import STRICT, Duration
 from testbay.manifest.needs import ALIASES
 
 Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
-Evidence = Literal["full", "verdict"]  # what issues about a target show: what was answered, or the verdict alone
+Evidence = Literal["full", "verdict"]  # what issues about a target show: answers too, or only the verdict
 PHASES: tuple[Phase, ...] = ("pre-merge", "pre-deploy", "post-deploy", "scheduled")
 LIVE = "live"  # the id of the gate's own result
 SERVED: list[Phase] = ["pre-merge", "post-deploy", "scheduled"]

@@ -219,7 +219,7 @@ class Defaults(Table):
 class CheckTables(Table):
     """The tables of a manifest that concern checks."""
 
-    defaults: Defaults = Defaults()  # before the checks: a fault of it is told as its own
+    defaults: Defaults = Defaults()  # before the checks, so that its errors are reported as its own
     target: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Target] = {}
     watch: Watching = Watching()
     check: list[Check] = []

@@ -56,7 +56,7 @@ def text(service: ComposeService, inside: str) -> str | None:
     if file is None:
         return None
     if file.exists() and not file.is_file():
-        raise _unread(service, inside, file, "not a file")  # a pipe would be waited for, a device has no end
+        raise _unread(service, inside, file, "not a file")  # reading a pipe would block, a device has no end
     try:
         with file.open("rb") as content:
             return content.read(_LIMIT_BYTES).decode(errors="replace")

@@ -19,14 +19,14 @@ class Returned(NamedTuple):
     ready: bool = True
 
 
-Steps = Generator[Any, None, Returned]  # of None or True: see Slot.take_back
+Steps = Generator[Any, None, Returned]  # yields None or True: see Slot.take_back
 
 
 class Slot(Protocol):
     """A numbered part of one server, owned by one process and used by at most one test at a time."""
 
     endpoint: Endpoint
-    log: Path | None  # of a server of its own; None where it is in the stack's
+    log: Path | None  # the log of a slot's own server; None if the stack's log has its lines
 
     def take_back(self) -> Steps:
         """Close the test's connections, and restore the slot if that is quick.
@@ -52,7 +52,7 @@ class Slot(Protocol):
 class Landlord(Protocol):
     """Gives out the slots of one server to one process."""
 
-    shared: str  # what its parts do have in common, in words; empty when nothing
+    shared: str  # what its slots have in common, in words; empty if nothing
 
     def slot(self, number: int) -> Slot:
         """Make a new slot.

@@ -132,7 +132,7 @@ class Embedded:
                     confine=confine,
                     **streams,
                 )
-            except subprocess.SubprocessError:  # all that Popen tells of an error in the child before its program
+            except subprocess.SubprocessError:  # Popen's only report of an error in the child before exec
                 raise _unconfined(server) from None
 
     def _environment(self, server: ProcessPlan) -> dict[str, str]:

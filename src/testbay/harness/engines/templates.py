@@ -144,7 +144,7 @@ def _read_seal(entry: Path) -> object:
 
 
 def _last_used(entry: Path) -> float:
-    for file in (entry / _SEAL, entry):  # without a seal half-made: by a process at work, or by one that died
+    for file in (entry / _SEAL, entry):  # without its seal an entry counts as incomplete
         with contextlib.suppress(OSError):
             return file.stat().st_mtime
     return time.time()  # another process has just renamed or removed it

@@ -284,7 +284,7 @@ class Faults:
         Raises:
             ProxyGoneError: The proxy was killed.
         """
-        self._proxies.ask(do="answer")  # one that was killed a moment ago may still look alive
+        self._proxies.ask(do="answer")  # a proxy killed a moment ago may still look alive
         for link in self._links.values():
             link.heal()
 

@@ -214,7 +214,7 @@ class Proxy:
             self._is_over = True
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        door = self._doors.get(command.get("port", 0))  # none, for a thread that outlived its test
+        door = self._doors.get(command.get("port", 0))  # no door if a thread outlived its test
         try:
             match command["do"]:
                 case "open":

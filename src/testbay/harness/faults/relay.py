@@ -50,12 +50,12 @@ class Flow:
         self.source = source
         self.is_blocked = False  # the sink takes no more just now
         self.is_over = False  # the end has come, and the sink knows
-        self.left_bytes: int | None = None  # before the connection breaks
+        self.left_bytes: int | None = None  # until the connection breaks
         self._sink = sink
         self._chance = chance
         self._held: deque[tuple[float, Bytes | None]] = deque()  # due when, and what: none is the end, None breaks
         self._held_bytes = 0
-        self._buffer: memoryview | None = None  # the one in which what is held is
+        self._buffer: memoryview | None = None  # the buffer with the held bytes
         self._has_ended = False
         self._is_free_at = 0.0  # when `bandwidth` lets the next byte pass
 
@@ -164,7 +164,7 @@ class Connection:
         for end in (client, server):
             end.settimeout(0)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server.connect_ex(target)  # that it was refused is told by the first read
+        server.connect_ex(target)  # the first read reports a refusal
         up, down = Flow(client, server, None), Flow(server, client, chance)
         self.is_open = True
         self._shape = _PLAIN

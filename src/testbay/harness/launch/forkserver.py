@@ -42,10 +42,10 @@ def main() -> Callable[[], None]:
     os.close(null)
     order, _ = _receive(channel)
     answer = preloading.load(order["modules"], order["own"])
-    for stream in (sys.stdout, sys.stderr):  # what a library printed is not said again by each fork
+    for stream in (sys.stdout, sys.stderr):  # or each fork would print a library's buffered output again
         stream.flush()
     children = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing here waits for them
-    gc.freeze()  # what is there now lives as long as the process: no fork looks through it, or copies it by doing so
+    gc.freeze()  # these objects live as long as the process: no fork scans, and thereby copies, them
     body = json.dumps(answer).encode()
     channel.sendall(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
     while True:
@@ -188,7 +188,7 @@ def _end(code: int) -> NoReturn:
     """
     threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for the threads that are no daemons
     atexit._run_exitfuncs()  # noqa: SLF001 - coverage saves what it measured, logging flushes
-    for found in gc.get_objects():  # the service's: what was there before the fork is frozen, and not among them
+    for found in gc.get_objects():  # only the service's: objects from before the fork are frozen
         if isinstance(found, io.IOBase):
             with contextlib.suppress(OSError, ValueError):
                 found.flush()

@@ -18,7 +18,7 @@ from typing import Any
 _HARMLESS = ("/dev/null", "/dev/urandom", "/dev/random")
 _BETWEEN = ("os", "collections.abc", "_collections_abc")  # an environment is a mapping
 COPIES = {"wsgiref.handlers": "BaseHandler"}  # this class has a copy of the environment, `os_environ`
-_PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they want to come before what they patch
+_PATCHERS = ("gevent.monkey", "eventlet.patcher")  # they must be imported before the modules they patch
 
 
 def allowed_folders() -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def _import(name: str, watch: Watch) -> None:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:  # one that is not there at all was looked for, and not found, by the service too
+        if error.name != name:  # a module that does not exist was not found by the service either
             watch.spoil(f"it needs {error.name}")
     except BaseException as error:  # noqa: BLE001 - whatever it is: half of the module may have been executed
         watch.spoil(f"{type(error).__name__}: {error}")

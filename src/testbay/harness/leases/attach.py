@@ -92,10 +92,10 @@ def borrow(asked: "Request") -> Borrowed | None:
             undo.callback(held.close)
             lease = held.take()
         except BayError:
-            return None  # the stack has just ended, or every lease of it is held: a run can start one of its own
+            return None  # the stack has just ended, or all its leases are held: the run starts its own
         own = {name: _endpoint(lease, name) for name in held.tenancy["endpoints"]}
         if any(own[name] == kept.endpoints[name] for name in own):
-            return None  # a server that is not divided would be shared with all other users of the stack
+            return None  # an undivided server would be shared with all other users of the stack
         end = undo.pop_all().close
     return Borrowed(lease=lease, stack=replace(kept, endpoints=kept.endpoints | own), close=end)
 

@@ -45,13 +45,13 @@ class Lease:
         faults: Faults | None = None,
         direct: "Lease | None" = None,
     ) -> None:
-        self.shared = list(shared)  # what it has in common with every other lease, in words
+        self.shared = list(shared)  # what all leases have in common, in words
         self._number = number
         self._tenancy = tenancy
         self._slots = slots
         self._faults = faults
         self._exported: tuple[dict[str, Endpoint], dict[str, str]] | None = None
-        self._direct = direct  # only of one that is reached through proxies
+        self._direct = direct  # only set for a lease behind proxies
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Lease:
     def exports(self) -> dict[str, str]:
         """The variables by which a service finds its dependencies, and those of the manifest's `env`."""
         endpoints = {name: self._endpoint(name) for name in self._slots}
-        if self._exported is None or self._exported[0] != endpoints:  # they are other ones once a part was remade
+        if self._exported is None or self._exported[0] != endpoints:  # a remade slot has another address
             self._exported = endpoints, exports.exports(endpoints, self._tenancy["env"], self._tenancy["fixed"])
         return dict(self._exported[1])
 

@@ -16,7 +16,7 @@ _FRAME = re.compile(r'^(?P<indent>\s*)(?:> )?File "(?P<file>[^"]+)", line (?P<li
 _RICH_FRAME = re.compile(r"^(?P<file>\S.*?\.py):(?P<line>\d+) in ")
 _RAISED = re.compile(r"^(?P<kind>[A-Za-z_](?:\w|\.(?:<locals>)?)*)(?:: (?P<said>.*))?$")
 _LEVELS = {"TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL"}
-_ENDINGS = {"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"}  # what a stop looks like
+_ENDINGS = {"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"}  # the exceptions of a normal stop
 _LIBRARIES = ("/site-packages/", "/dist-packages/", "/lib/python3")
 _STANDARD = f"{Path(json.__file__).parents[1]}/"
 _MESSAGE_CHARACTERS = 200
@@ -105,7 +105,7 @@ def _raised(lines: Sequence[str], root: Path) -> Raised | None:
     for number, whole in enumerate(lines[1:], 1):
         line = _BAR.sub("", whole).rstrip(" │")
         if _HEAD.search(line):
-            return None  # an exception group: that of its part counts
+            return None  # an exception group: the exception in it counts
         if (frame := _FRAME.match(line) or _RICH_FRAME.match(line)) and not is_library(frame["file"]):
             place = f"{_seen_from(root, frame['file'])}:{frame['line']}"
         if (found := _RAISED.match(line)) and not _BAR.match(whole.replace("|", " ")):

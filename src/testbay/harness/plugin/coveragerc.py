@@ -10,7 +10,7 @@ from typing import Any
 
 Rules = dict[str, dict[str, str]]
 _FILES = (".coveragerc", ".coveragerc.toml", "setup.cfg", "tox.ini", "pyproject.toml")
-_CHOOSE = ("source", "source_pkgs", "source_dirs", "include")  # any of them says what is measured
+_CHOOSE = ("source", "source_pkgs", "source_dirs", "include")  # each of them selects what is measured
 _BEYOND_MONITORING = ("branch", "core", "dynamic_context", "plugins", "timid")
 _PATTERNS = ("source", "source_dirs", "include", "omit")
 
@@ -27,7 +27,7 @@ def read(named: str, folders: Sequence[Path]) -> Rules:
 def _of(file: Path) -> Rules:
     """Read the sections without their prefix `coverage:` or `tool.coverage`; skip an unreadable file."""
     try:
-        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # reading a pipe would block
         if file.suffix == ".toml":
             document = tomllib.loads(text)
             tables = document.get("tool", {}).get("coverage") or (document if file.name == ".coveragerc.toml" else {})
@@ -35,7 +35,7 @@ def _of(file: Path) -> Rules:
         parsed = configparser.RawConfigParser()
         parsed.read_string(text)
     except (OSError, ValueError, configparser.Error):
-        return {}  # coverage.py itself says what is wrong with it
+        return {}  # coverage.py itself reports the error
     bare = file.name not in ("setup.cfg", "tox.ini")
     return {
         name.removeprefix("coverage:"): dict(parsed[name])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from testbay.harness.leases.pool import Pool
     from testbay.harness.service import Service
 
-_SAID = "testbay_cold_starts"  # in what a worker of xdist hands to its controller
+_SAID = "testbay_cold_starts"  # the key in an xdist worker's output
 
 
 def is_known(home: Path) -> bool:

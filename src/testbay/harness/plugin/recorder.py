@@ -35,7 +35,7 @@ class Recorder:
         self._mask = mask
         self._process = os.getpid()
         self._planned: set[str] = set()
-        self._attempts: dict[str, int] = {}  # of a test that another plugin runs again: the one that is reported now
+        self._attempts: dict[str, int] = {}  # for tests that another plugin reruns: the current attempt
         self._tried: set[str] = set()  # whose next setup begins another attempt
         self.facts: list[dict[str, Any]] = []
 

@@ -130,7 +130,7 @@ class Leasing:
         except OSError as error:  # a full disk
             return unusable(error)
         self._attachments[where] = found
-        self.evidence.notice()  # what a kept stack has logged so far belongs to no test here
+        self.evidence.notice()  # earlier lines in a kept stack's logs belong to no test here
         return found
 
     def _load_clients(self) -> None:

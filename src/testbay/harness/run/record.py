@@ -11,7 +11,7 @@ from typing import Any
 from testbay.output import write_whole
 
 FILE = "run.json"
-RAISED = "exception in "  # how the title of a section begins that has what a service raised
+RAISED = "exception in "  # the beginning of a section's title with a service's exception
 MOST_BYTES = 128 << 20  # of a file that is read back; a larger one would take the machine's memory
 _EVIDENCE_BYTES = 48 << 20  # of what tests said, all together
 _NO_ROOM: dict[str, Any] = {"trace": "the record has no more room for it: see tests.jsonl beside it", "sections": []}

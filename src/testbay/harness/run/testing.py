@@ -22,7 +22,7 @@ from testbay.harness.stack.stack import Stack
 from testbay.manifest.testpaths import folders_of_tests
 
 _PYTEST_PATIENCE_S = 10.0
-_LOOK_S = 0.25  # for what the servers have logged: looking takes its time from the tests
+_LOOK_S = 0.25  # the interval of copying logs, which takes CPU from the tests
 # With one of these pytest shows something and runs no test.
 _SHOWS = frozenset(
     {
@@ -101,7 +101,7 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)
-    begin_report()  # while pytest loads what it takes: afterwards a person waits
+    begin_report()  # while pytest is loading: later a person would wait for it
     try:
         with run.voice.fenced() if run.output is None else nullcontext(), lifeline.ending(child) as ended:
             while (code := child.poll()) is None:

@@ -32,7 +32,7 @@ def _open(asked: Request, voice: Voice, *, migrate: bool) -> Stack:
     model = prepare.decide_model(asked)
     if kept := stacks.join(asked):
         voice.detail(f"stack {kept.id}: found warm")
-        if migrate and asked.manifest.migrate:  # a command cannot be told by a hash: it knows itself what is left to do
+        if migrate and asked.manifest.migrate:  # no hash covers a command: it knows itself what is left to do
             prepare.prepare(kept, voice)
         return kept
     prepare.announce(asked, voice, model)

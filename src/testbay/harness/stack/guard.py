@@ -56,7 +56,7 @@ def _read_plan(channel: socket.socket) -> tuple[StackPlan, bytes]:
     while b"\n" not in said:
         data = channel.recv(65536)
         if not data:
-            sys.exit(0)  # the caller died before it said what it wanted
+            sys.exit(0)  # the caller died before it sent the plan
         said += data
     line, _, more = said.partition(b"\n")
     plan: StackPlan = json.loads(line)

@@ -124,7 +124,7 @@ def launch(home: Path, settings: Settings, docker_host: str = "") -> Lifeline:
         EngineUnavailableError: testbay's own folder cannot be written.
     """
     log = settings.cache_dir / "guard.log"
-    # Without site-packages the interpreter is up in half the time, and the guard needs none of them.
+    # Without site-packages, which the guard does not need, Python starts in half the time.
     # Its last word, the folder, is for readers of `ps`.
     argv = [sys.executable, "-S", "-m", "testbay.harness.stack.guard", str(home)]
     env = {name: settings.environ[name] for name in _PASSED_ON if name in settings.environ}

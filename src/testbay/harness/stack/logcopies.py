@@ -9,7 +9,7 @@ from typing import IO
 _HEAD_BYTES = _TAIL_BYTES = 4 << 20
 _PIECE_BYTES = 1 << 20
 _LINE_BYTES = 64 << 10  # a line that is longer is copied in parts
-_HELD_BYTES = 16 << 10  # of such a line: so long may a value be, or what it was encoded to
+_HELD_BYTES = 16 << 10  # of such a line: the longest value, encoded
 
 
 class Copies:

@@ -98,7 +98,7 @@ class Worker:
         try:
             self._report({})
             self._data.mkdir(mode=0o700)
-            (self._data / "stack").symlink_to(self._home)  # on the RAM disk it tells whose it is
+            (self._data / "stack").symlink_to(self._home)  # shows to which stack the folder on the RAM disk belongs
             self._engine.start(self._plan, self._report)
             self._broadcast({"event": "started", "ports": self._record["ports"], "warm": self._record.get("warm", {})})
         except BayError as error:

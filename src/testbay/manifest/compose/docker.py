@@ -35,7 +35,7 @@ def program(environ: Mapping[str, str]) -> Path | None:
     own = environ.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
     folders = [*([Path(own) / "cli-plugins", *_extra(Path(own))] if own else []), *map(Path, _PLUGIN_FOLDERS)]
     files = (folder / "docker-compose" for folder in folders)
-    return next((file for file in files if os.access(file, os.X_OK)), None)  # False to one of another user
+    return next((file for file in files if os.access(file, os.X_OK)), None)  # False for a file of another user
 
 
 def _extra(config: Path) -> list[Path]:

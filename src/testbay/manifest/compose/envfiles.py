@@ -112,7 +112,7 @@ def _quoted(text: str, lookup: Lookup, line: int) -> tuple[str, str]:
 def _unescape(match: re.Match[str]) -> str:
     body = match[0][1:]
     if body == "$":
-        return "$$"  # what the variables below make a dollar of
+        return "$$"  # which becomes a dollar when variables are filled in
     if body[0] == "0":
         return chr(int(body[1:], 8)) if re.fullmatch("0[0-3][0-7]{2}", body) else match[0]
     return _MEANING.get(body, match[0])

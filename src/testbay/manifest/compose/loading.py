@@ -13,7 +13,7 @@ from testbay.manifest.compose.merging import UnmergeableError, listed, merge
 from testbay.manifest.compose.variables import Reader, Variables
 from testbay.text import nearest
 
-PROBLEM = "x-testbay-problem"  # the refusal that a service carries for those who need it
+PROBLEM = "x-testbay-problem"  # the error for runs that need the service
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "include", "models", "name", "version")
 _NAMESPACES = ("services", "volumes", "networks", "secrets", "configs")
 

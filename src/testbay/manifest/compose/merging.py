@@ -30,7 +30,7 @@ _LISTED = {
     ("extra_hosts",),
     ("build", "extra_hosts"),
 }
-# Lists of names that mean a mapping, with what an entry that only has a name means.
+# Lists of names that stand for a mapping, and the value of a bare name.
 _MAPPED: dict[Path, Callable[[], Any]] = {
     ("depends_on",): lambda: {"condition": "service_started", "required": True},
     ("networks",): lambda: None,

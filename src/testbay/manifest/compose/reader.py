@@ -57,7 +57,7 @@ def _with_variables_of_the_caller(files: Sequence[Path], environ: Mapping[str, s
     """
     for folder in files[0].parent.parents:
         if (folder / ".env").is_file():
-            with contextlib.suppress(ManifestError):  # not of this project, or told by who looks for the files there
+            with contextlib.suppress(ManifestError):  # not this project's, or reported when its files are read
                 if find(folder, environ) == list(files):
                     found = variables_of(folder, environ, Files()).files
                     return {name: value for name, (value, _) in found.items()} | dict(environ)

@@ -11,7 +11,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
-# What the web has; Python knows more, among them some that are no encodings of text or slow.
+# The encodings of the web; Python knows more, some of them slow or not for text.
 _KNOWN = re.compile(
     r"us-?ascii|utf-?(7|8|16|32)([_-]?[lb]e)?|iso-?8859-?\d+|latin-?\d+|windows-?\d+|cp-?\d+|koi8-?[rut]|"
     r"mac[_-]?\w+|(shift|x-s)?[_-]?jis|sjis|euc-?(jp|kr)|gb(k|2312|18030)|big5|iso-?2022-?jp",

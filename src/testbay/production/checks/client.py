@@ -76,7 +76,7 @@ def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
         trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
     if plan.keep_alive_s:
         connector = aiohttp.TCPConnector(keepalive_timeout=plan.keep_alive_s, limit=0, ssl=tls)
-    else:  # a connection for each: one that the server has just closed is not its fault
+    else:  # a connection per request: one that the server has just closed must not count against it
         connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
     context = CheckContext(
         base_url=base_url.rstrip("/"),

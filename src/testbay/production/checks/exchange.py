@@ -162,7 +162,7 @@ async def _sent(context: CheckContext, table: Exchange, scope: Scope, path: str)
         if not _stays(home, url):
             whither = url.origin() if url.host else url
             raise FoundError("fail", f"{asked} redirects to {whither}, which is not the target: not followed")
-        url = url.with_user(home.user).with_password(home.password)  # an address in full names none
+        url = url.with_user(home.user).with_password(home.password)  # an absolute address has no login
     raise FoundError("fail", f"{asked} redirects more than {_MAX_REDIRECTS} times, last to {url.path}")
 
 

@@ -14,7 +14,7 @@ from testbay.manifest.checkbase import Evidence, Phase
 from testbay.text import one_line, strict_json
 
 VERSION = 1
-MAX_BYTES = 16 << 20  # of a report; what is larger was not written by us
+MAX_BYTES = 16 << 20  # of a report; testbay writes no larger one
 _MAX_RESULTS = 10_000
 _MAX_PROBES = 1_000
 _LINE = 500  # characters of one line that is said or is evidence

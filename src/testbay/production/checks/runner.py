@@ -98,7 +98,7 @@ async def report(plan: Plan) -> Report:
     )
     async with context.client:
         results = _unasked(plan, trouble) if trouble else await _all(plan, context)
-    if context.secrets:  # what was found first may hold what was captured later
+    if context.secrets:  # early results may contain secrets captured later
         results = [masked(context, result) for result in results]
     found = Report(
         service=plan.service,

@@ -148,6 +148,6 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
         return {}
     key = f"http.{environ.get('GITHUB_SERVER_URL') or 'https://github.com'}/.extraheader"
     header = f"AUTHORIZATION: basic {base64.b64encode(f'x-access-token:{token}'.encode()).decode()}"
-    # The empty value drops what the checkout may have kept: GitHub refuses two.
+    # The empty value drops credentials that the checkout may have kept: GitHub refuses two.
     configured = {"GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": "", "GIT_CONFIG_KEY_1": key}
     return {"GIT_CONFIG_COUNT": "2", **configured, "GIT_CONFIG_VALUE_1": header}

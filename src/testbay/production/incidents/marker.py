@@ -99,7 +99,7 @@ def read(body: str) -> State | None:
         if isinstance(version, int) and version > VERSION:
             todo = "use the newest testbay everywhere"
             raise IncidentsError(f"an incident was written by a newer testbay (marker {version})", todo=todo)
-        content["checks"] = sorted({*content["checks"], *content["failing"]})  # none is written twice
+        content["checks"] = sorted({*content["checks"], *content["failing"]})  # failing checks are not written twice
         return TypeAdapter(State).validate_json(json.dumps(content))
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError, ValidationError):
         return None

@@ -27,7 +27,7 @@ _BUDGET_S = 30.0
 _RAN = ("SUCCESS", "SLEEPING", "CRASHED")  # in Railway's words
 _ON_ITS_WAY = ("INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_UNDER_WAY = ("", "queued", "pending", "in_progress")  # none yet is one as well
+_UNDER_WAY = ("", "queued", "pending", "in_progress")  # no state yet counts, too
 
 
 def named(commit: str | None, phase: Phase, root: Path, environ: Mapping[str, str]) -> str:

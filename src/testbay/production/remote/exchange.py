@@ -74,7 +74,7 @@ async def ask(
 
     import httpx
 
-    plain = {**headers, "Accept-Encoding": "identity"}  # what is packed may unpack to a million times as much
+    plain = {**headers, "Accept-Encoding": "identity"}  # a compressed answer may unpack to a million times its size
     whole = bytearray()
     secure = url.startswith("https:")
     try:  # no proxy gets to read what goes to loopback, where reading a hundred certificates would be the longest part

@@ -28,7 +28,7 @@ class Line:
     is_cut: bool
 
 
-_Levels = Sequence[tuple[float, float | None]]  # where in the width, and the median if there is one
+_Levels = Sequence[tuple[float, float | None]]  # the position in the width, and the median if there is one
 
 
 def line(points: Sequence[Point], start: datetime, now: datetime) -> Line | None:

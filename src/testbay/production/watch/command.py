@@ -103,7 +103,7 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
         count = sum(len(watched.jobs) for watched in made.targets)
         voice.say(f"watching {plural(count, 'check')} on {plural(len(made.targets), 'target')}; {made.store.folder}")
         beating = asyncio.create_task(cycle.run())
-        beating.add_done_callback(lambda _: watcher.stopping.set())  # who asks and judges nothing would seem well
+        beating.add_done_callback(lambda _: watcher.stopping.set())  # a watcher that stopped judging would look healthy
         if made.asked.for_s:
             asyncio.get_running_loop().call_later(made.asked.for_s, watcher.stopping.set)
         await watcher.run()

@@ -59,7 +59,7 @@ class Notifier:
 
     def _next(self, channel: str, notices: Iterable[Notice], now: float) -> Delivery | None:
         for notice in sorted(notices, key=lambda one: (one.due, one.id)):
-            if 0 < notice.due - now <= LONGEST_PAUSE_S:  # none waits longer, unless the clock was set back
+            if 0 < notice.due - now <= LONGEST_PAUSE_S:  # no notice waits longer, unless the clock was set back
                 return None
             together = [one for one in notices if one.incident == notice.incident and one.kind != "channel"]
             chosen, notification = self._notification(notice, together, now)

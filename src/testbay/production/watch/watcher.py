@@ -27,9 +27,9 @@ from testbay.production.watch.schedule import Schedule
 from testbay.production.watch.targets import WatchedCheck, WatchedTarget
 from testbay.production.watch.tracker import excused
 
-_AT_ONCE = 500  # open connections at a time; what is due beyond waits, and is counted as late
+_AT_ONCE = 500  # concurrent connections; further checks wait, and count as late
 _SPREAD_S = 1.0
-_LAST_WORDS_S = 15.0  # for what is being asked when the watcher ends
+_LAST_WORDS_S = 15.0  # for running checks when the watcher ends
 
 
 @dataclass(kw_only=True)

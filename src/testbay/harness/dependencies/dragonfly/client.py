@@ -54,7 +54,7 @@ def _server(asked: argparse.Namespace) -> Redis:
         server = Redis.from_url(asked.url, **options)
     else:
         server = Redis(host=asked.host, port=asked.port, db=asked.db, password=password, **options)
-    server.response_callbacks.clear()  # they make objects of answers; typed is what the server said
+    server.response_callbacks.clear()  # they would convert answers to objects; show the raw ones
     return server
 
 

@@ -30,7 +30,7 @@ _PLACES = (
     *("port", "listen", "host", "net", "client_advertise", "server_name", "pid_file", "log_file", "logfile"),
     *("log_size_limit", "ports_file_dir", "store_dir", "prof_port"),
 )
-# What the embedded engine has no counterpart for: peers, certificates, further listeners.
+# Without a counterpart in the embedded engine: peers, certificates, further listeners.
 _CONTAINER_KEYS = (
     *("cluster", "gateway", "leafnodes", "leaf", "websocket", "ws", "mqtt", "tls"),
     *("http", "http_port", "https", "https_port", "monitor_port"),

@@ -95,7 +95,7 @@ class Session:
             options |= {"user": endpoint.user, "pass": endpoint.password}
         elif endpoint.password:
             options |= {"auth_token": endpoint.password}
-        # Its own: several of us may be in one account, and each would hear what the others are answered.
+        # An inbox of its own: several of us may be in one account, and would receive each other's answers.
         self._inbox = b"_INBOX.testbay." + os.urandom(8).hex().encode()
         self._asked = 0
         watch = b"SUB %s 2\r\n" % watched.encode() if watched else b""

@@ -35,7 +35,7 @@ DEFAULT_PORT = 14222
 
 _LOGIN = "!$&'()*+,;=@~"
 SHARED = "all of NATS (the compose file gives it a login of its own)"
-OVERSEER = "overseer"  # the account that is told who is connected to the others
+OVERSEER = "overseer"  # the account that can see the connections of all others
 _MAIN = "main"  # the stack's own account
 _CONFIG = "/testbay-nats.conf"
 ANSWER_LIMIT_S = 30.0

@@ -87,7 +87,7 @@ class Account:
         alone = self._clients(counted) == 1
         # The messages are not counted: those that come in one packet with a client's login belong to no account.
         if not self._overseer.has_news() and alone:
-            return Returned()  # no other client has been there: all is as it was
+            return Returned()  # no other client was connected: nothing has changed
         counted, listed = self._overseer.begin(*self._statz()), self._overseer.begin(*self._jsz())
         yield
         if self._clients(counted) == 1:

@@ -111,7 +111,7 @@ def restore(endpoint: Endpoint, file: Path) -> list[str]:
     def put(fact: Mapping[str, Any]) -> None:
         nonlocal filling
         if "stream" in fact:
-            filling = None  # should it be refused, so is what follows
+            filling = None  # if this is refused, skip all that belongs to it
             filling = _Filling(session, fact["stream"], fact["state"])
         elif filling is not None and "consumer" in fact:
             filling.consumer(fact["consumer"])
@@ -179,7 +179,7 @@ class _Filling:
         config = dict(info["config"])
         if not config.get("durable_name"):
             raise _RefusedError(f"consumer {shown(info['name'])}: not durable; `testbay open TEST nats` shows it")
-        if not self._workqueue:  # there what was acknowledged is gone, and only this policy is allowed
+        if not self._workqueue:  # a work queue drops acknowledged messages, and allows only this policy
             config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": int(info["ack_floor"]["stream_seq"]) + 1}
             config.pop("opt_start_time", None)
         name = _word(config["durable_name"])

@@ -108,7 +108,7 @@ def add(build: Build, cache_dir: Path, environ: Mapping[str, str]) -> Path:
     with tempfile.TemporaryDirectory(dir=home(cache_dir), prefix=".adding-") as scratch:
         unpacked = _unpack(_fetched(build, Path(scratch), environ), Path(scratch), build)
         (unpacked / _SEAL).write_text(json.dumps({"package": build.package, "sha512": build.sha512}), encoding="utf-8")
-        shutil.rmtree(place, ignore_errors=True)  # what an earlier call left half-made
+        shutil.rmtree(place, ignore_errors=True)  # an incomplete one of an earlier call
         unpacked.rename(place)
     return place / "bin"
 

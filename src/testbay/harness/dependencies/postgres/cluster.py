@@ -129,4 +129,4 @@ def _like(text: str) -> str:
 
 def connected(endpoint: Endpoint) -> Session:
     """Open a session that never prepares statements automatically."""
-    return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would take them away behind its back
+    return connect(endpoint, prepare_threshold=None)  # DEALLOCATE ALL would drop prepared statements unnoticed

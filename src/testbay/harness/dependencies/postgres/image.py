@@ -25,7 +25,7 @@ _ALONE = {
     "-l": ("ssl", "on"),
     "-s": ("log_statement_stats", "on"),
 }
-# Paths, ports and addresses of the container; what the embedded engine sets itself.
+# Paths, ports and addresses of the container, and settings that the embedded engine makes itself.
 _CONTAINER_ONLY = re.compile(
     r"data_directory|config_file|hba_file|ident_file|external_pid_file|listen_addresses|port|unix_socket_\w+|ssl\w*"
     r"|log_directory|log_filename|logging_collector|archive_\w+|restore_command|include\w*|krb_\w+|bonjour\w*|cluster_name"

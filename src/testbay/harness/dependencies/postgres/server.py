@@ -20,7 +20,7 @@ TITLE = "PostgreSQL"
 IMAGES = ("postgres", "pgvector", "timescale", "postgis")
 DEFAULT_PORT = 15433
 LEASE_MARK = "_lease"  # in the name of a lease's database, before its number
-PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: who makes or changes what is cloned holds it alone
+PRISTINE_LOCK = "pristine.lock"  # in a stack's folder: held exclusively while the cloned database is made or changed
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: no such user, a wrong password, no such database.
 _REFUSAL_CODES = (b"28000", b"28P01", b"3D000")
@@ -239,7 +239,7 @@ def client_environment(endpoint: Endpoint) -> dict[str, str]:
 def url(endpoint: Endpoint) -> str:
     """The connection string for PostgreSQL clients."""
     user, password, db = (quote(part, safe="") for part in (endpoint.user, endpoint.password, endpoint.db))
-    login = f"{user}:{password}" if password else user  # trust needs none
+    login = f"{user}:{password}" if password else user  # `trust` needs no password
     return f"postgresql://{login}@{endpoint.host}:{endpoint.port}/{db}"
 
 

@@ -98,7 +98,7 @@ class Database:
     def connection(self) -> Session:
         """An open connection in autocommit for one test; it stops working when the database is taken back."""
         if self._lent is not None and self._lent() is not None:
-            self._hang_up()  # a client still holds what an earlier test was given, perhaps with a cursor on it
+            self._hang_up()  # an earlier test's connection is still referenced, perhaps with an open cursor
         elif self._used:
             self._reset()
         session = self._answering()

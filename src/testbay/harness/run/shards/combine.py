@@ -108,7 +108,7 @@ def _add(total: "CoverageData", data: bytes, theirs: PurePosixPath, ours: Path) 
 
     scratch = Path(total.data_filename()).with_name(".shard.db")
     try:
-        scratch.write_bytes(data)  # a copy: SQLite writes beside what it reads
+        scratch.write_bytes(data)  # a copy, as SQLite writes files beside the database it reads
         with closing(sqlite3.connect(scratch)) as database:
             if any(database.execute(query).fetchone() for query in _FOREIGN):
                 raise ValueError("it holds what no run of testbay puts there")

@@ -27,7 +27,7 @@ _NO_TRANSACTION = re.compile(
     r"(?im)^\s*--\s*(?:\+goose\s+NO\s+TRANSACTION|transactional:\s*false|migrate:up.*transaction:false"
     r"|\+migrate\s+up.*notransaction)\b"
 )
-# What the tool itself would replace or decide; psql would not.
+# Constructs that only the tool itself evaluates, not psql.
 _UNREADABLE = {
     "goose's ENVSUB": re.compile(r"(?im)^\s*--\s*\+goose\s+ENVSUB\s+ON\b"),
     "Play's `;;`": re.compile(r"(?s)^(?:#[^\n]*\n|\s)*#\s*-+\s*!Ups\b.*;;"),

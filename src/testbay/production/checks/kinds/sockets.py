@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 _MOST_BYTES = 64 << 10
-_SILENCE_S = 0.5  # what a server says in pieces comes within this
+_SILENCE_S = 0.5  # the longest gap between the pieces of an answer
 
 
 async def tcp(context: CheckContext, check: TcpCheck) -> Passed:
