@@ -95,4 +95,5 @@ def test_a_replica_is_told_from_the_server_that_it_follows() -> None:
 
     assert is_replica(service("redis", "redis-server", "--replicaof", "redis", "6379"))
     assert is_replica(follower)
+    assert is_replica(service("redis", "sh", "-c", "redis-server --port 7001 --cluster-enabled yes &"))
     assert not is_replica(service("redis", "redis-server"))

@@ -93,9 +93,9 @@ def starts_server(service: ComposeService) -> bool:
 
 
 def is_replica(service: ComposeService) -> bool:
-    """Return whether a server is a replica, which takes no writes."""
+    """Return whether a server is a replica, which takes no writes, or a node of a cluster, with a part of the keys."""
     words = " ".join((*(service.entrypoint or ()), *service.command))
-    if re.search(r"--?(replicaof|slaveof)\b|\bpg_basebackup\b", words):
+    if re.search(r"--?(replicaof|slaveof)\b|--cluster-enabled[ =]+yes\b|\bpg_basebackup\b", words):
         return True
     modes = [value for name, value in service.environment.items() if name.endswith("REPLICATION_MODE")]
     return any(mode.lower() in ("slave", "replica", "standby") for mode in modes)

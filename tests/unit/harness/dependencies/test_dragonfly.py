@@ -37,7 +37,7 @@ OWN = ["/bin/dragonfly", "--bind=127.0.0.1", "--port={port}", "--dir=/stacks/s1/
     ("asked", "settings"),
     [
         (service(), ""),
-        (service("--maxmemory=1gb", DFLY_dbnum="256"), 'databases "256"\n'),
+        (service("--maxmemory=1gb", DFLY_dbnum="256"), 'maxmemory "1gb"\ndatabases "256"\n'),
         (service("--requirepass", "pw"), 'requirepass "pw"\n'),
         (service(DFLY_dbnum="²"), ""),
         (
@@ -52,7 +52,7 @@ OWN = ["/bin/dragonfly", "--bind=127.0.0.1", "--port={port}", "--dir=/stacks/s1/
     ],
 )
 def test_settings_are_carried_to_their_own_kind(asked: ComposeService, settings: str) -> None:
-    """A stand-in gets the password and the number of databases; paths, ports and addresses are the container's."""
+    """Password, memory and the number of databases of a stand-in; paths, ports and addresses are the container's."""
     made = planned("redis-server", asked)
 
     assert (made["argv"], made["files"]) == (STAND_IN, {"redis.conf": settings})

@@ -97,12 +97,13 @@ def test_what_this_machines_server_leaves_out_is_said(
     assert dragonfly.notes(asked, Server(program=Path("/x") / program, version="7.2", source="system")) == notes
 
 
-def test_a_stand_in_gets_the_number_of_databases() -> None:
-    """Dragonfly has its own name for it."""
-    asked = service("--dbnum=256", "--proactor_threads", "2", name="dragonflydb/dragonfly")
+@pytest.mark.parametrize(("size", "line"), [("2GB", 'maxmemory "2GB"\n'), ("2GiB", "")])
+def test_a_stand_in_gets_what_redis_has_too(size: str, line: str) -> None:
+    """The number of databases, for which Dragonfly has its own name, and the memory, in a unit of Redis."""
+    asked = service("--dbnum=256", f"--maxmemory={size}", "--proactor_threads", "2", name="dragonflydb/dragonfly")
     plan = dragonfly.plan(asked, Server(program=Path("/x/valkey-server"), version="9", source="wheel"), Path("/home"))
 
-    assert plan["files"] == {"redis.conf": 'databases "256"\n'}
+    assert plan["files"] == {"redis.conf": f'databases "256"\n{line}'}
 
 
 @pytest.mark.parametrize(

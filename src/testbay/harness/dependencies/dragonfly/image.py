@@ -1,5 +1,6 @@
 """The images of Redis, Valkey, KeyDB and Dragonfly: password, port and settings of a compose service."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ _EXTENSIONS = (
 )
 _MODULES = ("search-", "ts-", "bf-", "cf-", "vset-")
 _IN_REDIS = {"dbnum": "databases"}  # Dragonfly's names of what Redis has too
+_REDIS_SIZE = re.compile(r"[0-9]+(b|[kmg]b?)?", re.IGNORECASE)
 _OFFICIAL = {"redis": "redis-server", "library/redis": "redis-server", "valkey/valkey": "valkey-server"}
 # The files that an image reads by itself: its own command names the first kind, bitnami's adds the second to the rest.
 _DEFAULTS = (
@@ -62,7 +64,9 @@ class DragonflyMeaning:
         if image_is_dragonfly == server_is_dragonfly:  # Redis and Valkey read the same settings
             names = {name: name for name, _ in self.carried if not _is_extension(name)}
         else:
-            names = {redis: own for own, redis in _IN_REDIS.items()} if server_is_dragonfly else _IN_REDIS
+            names = {redis: own for own, redis in _IN_REDIS.items()} if server_is_dragonfly else dict(_IN_REDIS)
+            if not server_is_dragonfly and _REDIS_SIZE.fullmatch("".join(dict(self.carried).get("maxmemory", ()))):
+                names["maxmemory"] = "maxmemory"  # not the other way: Dragonfly needs 256 MiB for each thread
         known = [(names[name], values) for name, values in self.carried if name in names]
         return known, list(dict.fromkeys(name for name, _ in self.carried if name not in names))
 
