@@ -1,6 +1,7 @@
 """What a person calls one error, in logs of many programs: groups.jsonl holds text and the blocks of each error."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,41 @@ from error_monitor.patterns.fingerprint import fingerprint
 from error_monitor.reading.reader import Reader
 
 LOGS = [json.loads(line) for line in (Path(__file__).parent / "groups.jsonl").read_text("utf-8").splitlines()]
+WRAPPED: dict[str, Callable[[str], str]] = {
+    "coloured, CRLF": lambda line: f"\x1b[31m{line}\x1b[0m\r",
+    "compose": lambda line: f"api-1  | {line}",
+    "CRI": lambda line: f"2024-06-12T10:00:00.123456789Z stderr F {line}",
+    "docker logs -t": lambda line: f"2024-06-12T10:00:00.123456789Z {line}",
+    "docker's file": lambda line: json.dumps({"log": f"{line}\n", "stream": "stderr", "time": "2024-06-12T10:00:00Z"}),
+    "syslog": lambda line: f"Jun 12 10:00:00 host shop[12]: {line}",
+}
+
+
+def groups(log: dict[str, Any], lines: list[str]) -> dict[str, list[int]]:
+    """List the groups that each fingerprint's events are in; a negative number is the line of what is no error."""
+    reader = Reader()
+    blocks = [(first, last, at) for at, group in enumerate(log["groups"]) for first, last in group]
+    found: dict[str, list[int]] = {}
+    for event in sorted([*reader.feed(lines), *reader.flush()], key=lambda one: one.first_line):
+        inside = [at for first, last, at in blocks if first <= event.first_line and event.last_line <= last]
+        found.setdefault(fingerprint(event).key, []).append(inside[0] if inside else -event.first_line)
+    return found
 
 
 @pytest.mark.parametrize("log", LOGS, ids=[log["name"] for log in LOGS])
 def test_groups(log: dict[str, Any]) -> None:
     """The same error twice is one pattern, two errors are two, and what is no error is none."""
-    reader = Reader()
-    blocks = [(first, last, at) for at, group in enumerate(log["groups"]) for first, last in group]
-    found: dict[str, set[int]] = {}
-    events = sorted([*reader.feed(log["text"].split("\n")), *reader.flush()], key=lambda one: one.first_line)
-    for event in events:
-        inside = [at for first, last, at in blocks if first <= event.first_line and event.last_line <= last]
-        found.setdefault(fingerprint(event).key, set()).update(inside or {-event.first_line})
+    found = groups(log, log["text"].split("\n"))
 
-    assert len(events) == len(blocks)
-    assert list(found.values()) == [{at} for at in range(len(log["groups"]))]
+    assert list(found.values()) == [[at] * len(group) for at, group in enumerate(log["groups"])]
+
+
+@pytest.mark.parametrize("log", LOGS, ids=[log["name"] for log in LOGS])
+def test_groups_whatever_wraps_the_lines(log: dict[str, Any]) -> None:
+    """And each has the same name; a journal's export is a format of whole files."""
+    lines = log["text"].split("\n")
+    found = {name: groups(log, [wrap(line) for line in lines]) for name, wrap in WRAPPED.items()}
+
+    assert {name for name, one in found.items() if one != groups(log, lines)} <= (
+        set(WRAPPED) - {"coloured, CRLF"} if log["name"] == "journald-export" else set()
+    )

@@ -37,6 +37,11 @@ PREFIXES = (
         re.compile(r"(?P<time>\d\d:\d\d:\d\d) (?P<service>[a-z][\w-]*\.\d+)\s+\|(?: |$)"),
     ),
     Prefix(
+        "docker logs --timestamps, kubectl logs --timestamps",
+        DIGITS,
+        re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z)(?: |$)"),
+    ),
+    Prefix(
         "Fluentd",
         DIGITS,
         re.compile(r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4}) (?P<service>[\w.-]+): (?=\{)"),

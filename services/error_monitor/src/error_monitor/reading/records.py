@@ -1,6 +1,7 @@
 """JSON lines: what a collector wrapped, and what an application logged as an object."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ INSTEAD = (*CAUSES, "reason", "detail")
 DOCKER = {"log", "stream", "time", "attrs"}
 """The fields of Docker's own files; Fluent Bit has more, and takes the newlines off."""
 PRIORITIES = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+COLOURS = re.compile(r"\\u001b\[[0-9;]*m")
 OPENINGS = ("Traceback (most recent call last)", 'File "')
 
 
@@ -48,6 +50,8 @@ def unwrap(line: Line) -> bool:
     text = line.text
     if not text.startswith("{"):
         return False
+    if "\\u001b[" in text:
+        text = COLOURS.sub("", text)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -79,7 +83,7 @@ def _docker(line: Line, found: dict[str, Any]) -> None:
 
 def journald(line: Line, found: Mapping[str, Any]) -> None:
     """`journalctl -o json`, or `-o export` as fields."""
-    line.text = _decoded(found["MESSAGE"]) or ""
+    line.text = (_decoded(found["MESSAGE"]) or "").rstrip("\r\n")
     priority = str(found.get("PRIORITY", ""))
     line.level = PRIORITIES[int(priority)] if priority in set("01234567") else None
     line.service = _first(found, ("SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT"))
