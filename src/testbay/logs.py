@@ -53,9 +53,9 @@ def window(log: Path, start: int, relevant: Callable[[list[str]], list[str]] = l
     """Read the part of a log that was written since it was `start` bytes long.
 
     Args:
-        log: The file; one that is not there has nothing.
-        start: Its size at the window's beginning. A size, not a time: the clock of a container may be wrong.
-        relevant: Picks the lines that belong here. Lines before the last 64 KB are only counted, whatever they are.
+        log: The file; a missing one counts as empty.
+        start: The file's size at the window's beginning; not a time, as a container's clock may be wrong.
+        relevant: Selects lines. Lines before the last 64 KB are only counted, relevant or not.
     """
     found, hidden = _read(log, start)
     lines = relevant(found) if found else []

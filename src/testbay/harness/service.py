@@ -36,13 +36,13 @@ class Service:
     """The `service` fixture. Start, stop and restart the service as a test needs it; the log grows through all of it.
 
     Args:
-        tenancy: The stack it belongs to: how the manifest starts it and what path answers.
-        env: Its whole environment; its dependencies are in it.
-        log: Where both of its outputs go.
+        tenancy: The stack it belongs to, with the manifest's start command and ready path.
+        env: The whole environment, with the addresses of the dependencies.
+        log: The file for standard output and standard error.
         launcher: Starts its processes.
-        ready_timeout_s: How long it may take to answer.
-        values: What the placeholders of its command stand for, besides `{port}`.
-        name: What it is called in reports, where the manifest's name is another one's.
+        ready_timeout_s: The time limit for becoming ready.
+        values: The values of the command's placeholders, besides `{port}`.
+        name: The name in reports, if it is not the manifest's.
     """
 
     def __init__(

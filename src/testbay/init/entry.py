@@ -84,7 +84,7 @@ def _made(function: ast.FunctionDef) -> list[ast.Call]:
 
 
 def _demands(function: ast.FunctionDef) -> bool:
-    """Return whether it cannot be called without arguments."""
+    """Return whether a function cannot be called without arguments."""
     given = len(function.args.defaults)
     return len(function.args.args) > given or any(default is None for default in function.args.kw_defaults)
 

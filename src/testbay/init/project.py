@@ -68,7 +68,7 @@ class Source:
 
     @property
     def is_test(self) -> bool:
-        """Return whether it belongs to the tests."""
+        """Return whether the file belongs to the tests."""
         folders = {"tests", "test"} & set(self.path.parts[:-1])
         return bool(folders) or self.path.name.startswith(("test_", "conftest")) or self.path.stem in ("test", "tests")
 

@@ -138,7 +138,7 @@ def _of_litestar(app: App) -> list[tuple[str, str]]:
 
 
 def _is_prefixed(node: ast.AST) -> bool:
-    """Return whether it is a Router with a path of its own."""
+    """Return whether a value is a Router with a path of its own."""
     return isinstance(node, ast.Call) and "path" in _options(node)
 
 

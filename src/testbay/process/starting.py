@@ -62,10 +62,10 @@ def spawn(
 ) -> Child:
     """Start a command; standard output and error both go to `output` (default: ours), unless `errors` gets the latter.
 
-    With a `death_signal` the child gets that signal when we die, however we die. Must then be called from a thread that
-    lives as long as the child should: the kernel watches the thread, not the process. `confine` is called in the child
-    before the command: system calls alone. With `reaped` the child is a process that ends, with the command or with us,
-    whatever the command has started, also what left its session (Linux).
+    With a `death_signal` the child gets that signal when we die, however we die. `spawn` must then be called from a
+    thread that lives as long as the child should: the kernel watches the thread, not the process. `confine` is called
+    in the child before the command, and may only make system calls. With `reaped` the child is a process that ends
+    everything the command started when the command or we end, even what left its session (Linux).
 
     Raises:
         OSError: It could not be started.

@@ -31,8 +31,8 @@ class Proxies:
     """Starts and commands the proxy process, which ends with `close` or with this process.
 
     Args:
-        log: Where it says what went wrong with itself.
-        own: Told its session, so that it is ended with us whatever happens.
+        log: The file for errors of the proxy itself.
+        own: Called with the proxy's session, which then ends with us in any case.
     """
 
     def __init__(self, log: Path, own: Callable[[int], None]) -> None:
@@ -225,9 +225,9 @@ class Faults:
     """The `faults` fixture: the connections to the dependencies of one lease. All faults are healed when the test ends.
 
     Args:
-        proxies: Where the ways lead through.
-        targets: The dependencies, and on which port of this machine each answers.
-        seed: What chance (`jitter_ms`) begins with: the same seed, the same delays.
+        proxies: The proxy process.
+        targets: The port of each dependency on this machine.
+        seed: The random seed of `jitter_ms`: the same seed gives the same delays.
     """
 
     def __init__(self, proxies: Proxies, targets: Mapping[str, int], seed: int) -> None:

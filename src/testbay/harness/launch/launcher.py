@@ -30,10 +30,10 @@ class Launcher:
     """Starts the processes of one service.
 
     Args:
-        tenancy: How it is started, from which folder.
-        cache_dir: Where what it loads is kept.
-        log: Where the warm interpreter's own outputs go.
-        own: Told each session, so that it is ended with us.
+        tenancy: The service's start command and folder.
+        cache_dir: The folder for the list of modules that the service loads.
+        log: The file for the warm interpreter's own output.
+        own: Called with each process session, which then ends with us.
     """
 
     def __init__(self, tenancy: Tenancy, cache_dir: Path, log: Path, own: Callable[[int], None]) -> None:

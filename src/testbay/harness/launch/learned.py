@@ -26,7 +26,7 @@ class Learned:
 
     Args:
         cache_dir: The cache.
-        tenancy: The service: where it lies and how it is started.
+        tenancy: The service's start command and folder.
     """
 
     def __init__(self, cache_dir: Path, tenancy: Tenancy) -> None:

@@ -106,11 +106,11 @@ class ForkServer:
     """An interpreter that loads modules in the background, and forks on request.
 
     Args:
-        options: The interpreter's own.
-        env: Its variables, from its first moment on.
-        cwd: Its folder.
-        order: Which `modules` it loads, and what is the service's `own`.
-        log: Where its outputs go; those of the services go elsewhere.
+        options: The interpreter's own options.
+        env: The interpreter's environment from its start.
+        cwd: The interpreter's working folder.
+        order: The `modules` to load, and the names of the service's `own` modules.
+        log: The file for its output; services have their own.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     """Open a pool of leases on the stack that belongs to this test process; start a stack if none runs.
 
     Args:
-        folder: Where the tests are; without a stack handed down, the manifest is the nearest one from here upwards.
-        run: The same for every worker of one run: they share one stack, the first one starts it.
+        folder: The folder of the tests; without an inherited stack, the nearest manifest upwards counts.
+        run: The id of the run; its workers share one stack, which the first of them starts.
         meanwhile: Called in another thread while servers start.
 
     Raises:

@@ -17,7 +17,7 @@ class Afterwards(Recorder):
 
     Args:
         root: Pytest's root, from which it names files.
-        mask: Applied to every text that a test can have said.
+        mask: Applied to every text that may come from a test.
     """
 
     def __init__(self, root: Path, mask: Callable[[str], str]) -> None:

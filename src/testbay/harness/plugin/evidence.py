@@ -126,9 +126,9 @@ class Evidence:
     """Adds report sections to a failing phase of a test, cut to the time since the test's setup began.
 
     Args:
-        source: Asked for logs and facts when they are needed.
-        mask: Applied to all of it.
-        notes: Where a worker of pytest-xdist leaves its open windows for its controller; see `Crashes`.
+        source: Supplies logs and facts when they are needed.
+        mask: Masks secrets in all texts.
+        notes: The file in which a pytest-xdist worker leaves its open windows for its controller; see `Crashes`.
     """
 
     def __init__(self, source: EvidenceSource, mask: Callable[[str], str], notes: IO[bytes] | None) -> None:

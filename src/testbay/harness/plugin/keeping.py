@@ -32,10 +32,10 @@ class Keeping:
     """Keeps the state of the first failed tests of a run, and says in their reports where, or why it could not.
 
     Args:
-        config: Has how many tests that are; under xdist the controller tells its workers the run they are of.
-        pool: The process's own, which is there when a lease is.
-        held: The leases that are held at a time, the one taken last at the end.
-        mask: Takes secrets out of a text.
+        config: Has the number of tests; under xdist the controller tells its workers the run's id.
+        pool: Returns this process's pool, which exists once there is a lease.
+        held: The leases held at present, the newest last.
+        mask: Masks secrets in a text.
     """
 
     def __init__(

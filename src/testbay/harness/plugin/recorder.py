@@ -26,8 +26,8 @@ class Recorder:
     """Writes {"planned": […]} once, then a line per phase of a test, so that the record of a killed run is readable.
 
     Args:
-        file: Where to, one line after the other; None keeps the lines in `facts` for who asks later.
-        mask: Applied to every text that a test can have said.
+        file: The record, written line by line; None keeps the lines in `facts`.
+        mask: Applied to every text that may come from a test.
     """
 
     def __init__(self, file: Path | None, mask: Callable[[str], str]) -> None:

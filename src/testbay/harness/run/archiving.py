@@ -53,11 +53,11 @@ def keep(folder: Path, about: Subject, parts_at: Mapping[str, Endpoint], logs: M
     """Write an archive. If a dependency's state cannot be read, the archive says so, and keeps the others.
 
     Args:
-        folder: Where; it is made.
-        about: Whose state it is.
-        parts_at: Where the lease's parts answer, by name of the dependency.
-        logs: Texts to go with it, by name, such as `service`; a megabyte or so at most.
-        mask: Takes secrets out of a text.
+        folder: The archive's folder, which is created.
+        about: The subject of the archive.
+        parts_at: The endpoints of the lease's slots, by dependency.
+        logs: Logs to add, by name, such as `service`; about a megabyte at most.
+        mask: Masks secrets in a text.
 
     Raises:
         OSError: The folder cannot be written, or there was nothing to write.

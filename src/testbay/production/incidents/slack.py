@@ -30,12 +30,12 @@ def address(url: str) -> Address:
 
 
 def post(hook: Address, summary: str, sections: Sequence[str], wait: Wait) -> None:
-    """Say it in the channel, in mrkdwn; Slack takes fifty sections. The summary is for a phone's lock screen.
+    """Post sections of mrkdwn to the channel, at most fifty. The summary is for a phone's lock screen.
 
-    Rocket.Chat says in JSON that it took it.
+    Rocket.Chat confirms in JSON.
 
     Raises:
-        NotDeliveredError: Slack did not say that it took the message.
+        NotDeliveredError: Slack did not confirm the message.
     """
     answer = send(hook, "POST", json.dumps(_message(summary, sections)).encode(), wait)
     said = "".join(answer.text.split())

@@ -99,7 +99,7 @@ def described(service: ComposeService) -> Reading:
     """Read the service as its image does; both engines use the result.
 
     Raises:
-        ManifestError: Its configuration cannot be read, or lets in only who has keys.
+        ManifestError: Its configuration cannot be read, or admits only clients with keys.
     """
     meant = image.meaning(service)
     return Reading(

@@ -187,7 +187,7 @@ class Talk:
 
     Args:
         endpoint: The server, and the account.
-        watched: A subject on which the server says what `has_news` is to know of.
+        watched: The subject for `has_news`.
     """
 
     def __init__(self, endpoint: Endpoint, watched: str = "") -> None:
