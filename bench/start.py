@@ -22,7 +22,7 @@ from pathlib import Path
 from testbay import ports, settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies import ROOMS
-from testbay.harness.engines import docker
+from testbay.harness.engines import docker, templates
 from testbay.harness.plans import PORT
 from testbay.harness.stack import planning, prepare, request, stack
 from testbay.harness.stack.request import Request
@@ -83,7 +83,9 @@ def embedded(project: Path, cache: Path, rounds: int) -> None:
     cold = stack.start(asked)
     prepare.prepare(cold, Voice(io.StringIO()))  # migrates, and keeps the template
     cold.stop()
-    medians = take_turns(rounds, raw=lambda: raw_start(asked), ours=lambda: our_start(asked))
+    data = cache / "data"
+    templates.restore(Path(asked.template), data)
+    medians = take_turns(rounds, raw=lambda: raw_start(asked, data), ours=lambda: our_start(asked))
     row("raw script: copy the data, start three programs, ask each", medians["raw"])
     row("testbay, embedded, warm: start to all three ready", medians["ours"], medians["raw"], "<= 1.3x raw")
 
@@ -97,7 +99,7 @@ def our_start(asked: Request) -> float:
     return seconds
 
 
-def raw_start(asked: Request) -> float:
+def raw_start(asked: Request, data: Path) -> float:
     """The floor: no guard, no record, no teardown to speak of; the same programs, flags, data and questions."""
     medium = planning.ram_disk(Path(tempfile.gettempdir()))  # the same medium as testbay uses
     with tempfile.TemporaryDirectory(prefix="testbay-raw-", dir=medium) as folder:
@@ -108,7 +110,6 @@ def raw_start(asked: Request) -> float:
             shutil.chown(home, "nobody", "nogroup")
         children, endpoints = [], {}
         began = time.perf_counter()
-        data = Path(asked.template) / "data"
         copy = subprocess.Popen(["cp", "-a", "--reflink=auto", data, home / "data"])
         for name in ("dragonfly", "nats", "postgres"):
             plan = ROOMS[name].plan(asked.services[name], asked.servers[name], home)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay
@@ -44,15 +43,15 @@ def test_changed_migration_is_another_template(bay: Bay) -> None:
 
 
 def test_damaged_template_is_made_again(bay: Bay) -> None:
-    """A template somebody cut a file of is detected, removed and rebuilt."""
+    """A template of which somebody cut a piece off is detected, removed and made again."""
     bay.run("exec", "shop", "--", "true")
     entry = next((bay.cache / "templates").iterdir())
-    victim = next(path for path in (entry / "data" / "base").rglob("*") if path.is_file() and path.stat().st_size)
-    os.truncate(victim, 1)
+    whole = entry.stat().st_size
+    os.truncate(entry, whole - 1)
     again = bay.run("run", "shop")
 
     assert (again.code, f"    {KEPT}" in again.lines) == (0, True)
-    assert next(Path(entry / "data").rglob(victim.name)).stat().st_size > 1
+    assert entry.stat().st_size >= whole
 
 
 def test_without_migrations_means_without(bay: Bay) -> None:

@@ -1,159 +1,154 @@
 """Templates: initialised and migrated data directories in the cache, which a warm start copies.
 
-An entry is a folder named by the hash of everything it was made from. Its seal, a list of every file with size and
-time, is written last: an entry without a matching seal is incomplete or was tampered with, so it is removed and made
-again. Copying is the longest part of a warm start, and done here: `cp -a` takes twice as long, as it asks for
-attributes and ACLs that a data directory does not have, and the seal would need another pass.
+A template is one file, named by the hash of everything it was made from: a line of JSON that lists the folders and the
+files with their sizes, then the bytes of all files. A data directory has a thousand small files, which a disk makes and
+removes ten times as slowly as one large file. Copying is the longest part of a warm start: from such a file it takes
+two thirds of the time that copying file by file takes, and a third of what Python's tarfile takes.
 """
 
 import contextlib
 import json
+import mmap
 import os
 import shutil
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
-_SEAL = "seal.json"
-_DATA = "data"
+_LINE = 1 << 24  # more than the list of any data directory that is kept takes
 _CHUNK = 1 << 20
 _MAX_BYTES = 1 << 30
 _MAX_AGE_S = 30 * 86400.0
 
 
 def restore(entry: Path, into: Path) -> bool:
-    """Copy an entry's data to `into`; return False, and remove the entry, if it is absent or damaged."""
-    if not entry.is_dir():
+    """Copy a template's data to `into`; return False, and remove the template, if it is absent or damaged."""
+    if not entry.exists():
         return False
-    if _copied_whole(entry, into):
-        with contextlib.suppress(OSError):
-            os.utime(entry / _SEAL)  # last used now
-        return True
-    shutil.rmtree(into, ignore_errors=True)
-    shutil.rmtree(entry, ignore_errors=True)
-    return False
-
-
-def _copied_whole(entry: Path, into: Path) -> bool:
-    """Copy the data; return whether it matches the seal. Sizes and times are read while copying."""
     try:
-        return _copy(f"{entry / _DATA}", f"{into}") == _read_seal(entry)
-    except OSError:
+        _unpack(entry, into)
+    except (OSError, ValueError, TypeError, LookupError):  # whatever a damaged list holds
+        shutil.rmtree(into, ignore_errors=True)
+        _remove(entry)
         return False
+    with contextlib.suppress(OSError):
+        os.utime(entry)  # last used now
+    return True
 
 
 def save(entry: Path, data: Path) -> bool:
     """Keep a copy of the `data` of a stopped server; return False if that failed, which only costs time later."""
     scratch = entry.parent / f".{entry.name}-{os.urandom(3).hex()}"
     try:
-        if _bytes(data) > _MAX_BYTES:
+        listed = _listing(f"{data}")
+        if sum(file["size"] for file in listed["files"]) > _MAX_BYTES:
             return False  # it would be removed at once
-        scratch.mkdir(parents=True, mode=0o700)
-        _copy(f"{data}", f"{scratch / _DATA}")
-        (scratch / _SEAL).write_text(json.dumps(_listing(f"{scratch / _DATA}")), encoding="utf-8")
+        entry.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _pack(scratch, data, listed)
         scratch.rename(entry)
     except OSError:
-        return (entry / _SEAL).exists()  # another run was first; else a full disk, or a link, which is not followed
+        return entry.is_file()  # another run was first; else a full disk, or a link, which is not followed
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
     prune(entry.parent)
     return True
 
 
 def prune(folder: Path, *, max_bytes: int = _MAX_BYTES, max_age_s: float = _MAX_AGE_S) -> list[str]:
-    """Remove entries not used for a month, and the least recently used beyond the size; returns their names."""
-    entries = sorted(((_last_used(entry), entry) for entry in folder.iterdir() if entry.is_dir()), reverse=True)
+    """Remove templates not used for a month, and the least recently used beyond the size; return their names."""
+    found = []
+    for entry in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process has just renamed or removed it
+            found.append((entry.stat(), entry))
     total = 0
     removed = []
-    for used, entry in entries:
-        total += _bytes(entry)
-        if total > max_bytes or time.time() - used > max_age_s:
-            shutil.rmtree(entry, ignore_errors=True)
+    for facts, entry in sorted(found, key=lambda one: one[0].st_mtime, reverse=True):
+        total += facts.st_size
+        if total > max_bytes or time.time() - facts.st_mtime > max_age_s or stat.S_ISDIR(facts.st_mode):
+            _remove(entry)
             removed.append(entry.name)
     return removed
 
 
-def _copy(source: str, target: str, inner: str = "") -> dict[str, list[int]]:
-    """Copy folders and plain files with modes and owners; return the size and time of each file."""
-    folder = Path(source + inner).stat()
-    Path(target + inner).mkdir(mode=stat.S_IMODE(folder.st_mode))
-    _give(target + inner, folder)
-    found: dict[str, list[int]] = {}
-    for entry in _entries(source + inner):
-        name = f"{inner}/{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
-            found |= _copy(source, target, name)
+def _remove(entry: Path) -> None:
+    """Remove a template; a folder is one that an earlier version made."""
+    with contextlib.suppress(OSError):
+        if entry.is_dir():
+            shutil.rmtree(entry)
         else:
-            found[name] = _copy_file(source + name, target + name)
-    return found
+            entry.unlink()
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
+def _listing(data: str, inner: str = "") -> dict[str, list[dict[str, Any]]]:
+    """List the folders and the files below `data`, in the order in which they can be made."""
+    folders, files = [_facts(inner, Path(data + inner).stat())], []
+    with os.scandir(data + inner) as entries:
+        for entry in entries:
+            name = f"{inner}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                below = _listing(data, name)
+                folders += below["folders"]
+                files += below["files"]
+            else:
+                files.append(_facts(name, entry.stat(follow_symlinks=False)))
+    return {"folders": folders, "files": files}
 
 
-def _copy_file(source: str, target: str) -> list[int]:
-    reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+def _facts(name: str, facts: os.stat_result) -> dict[str, Any]:
+    owner = [facts.st_uid, facts.st_gid]
+    return {"name": name, "size": facts.st_size, "mode": stat.S_IMODE(facts.st_mode), "owner": owner}
+
+
+def _pack(entry: Path, data: Path, listed: dict[str, list[dict[str, Any]]]) -> None:
+    with entry.open("xb") as packed:
+        packed.write(json.dumps(listed).encode() + b"\n")
+        for file in listed["files"]:
+            reader = os.open(f"{data}{file['name']}", os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                left = file["size"]
+                while left:
+                    part = os.read(reader, min(left, _CHUNK))
+                    if not part:
+                        raise OSError("cut off while it was copied")
+                    packed.write(part)
+                    left -= len(part)
+            finally:
+                os.close(reader)
+
+
+def _unpack(entry: Path, into: Path) -> None:
+    """Make the folders and files of a template.
+
+    Raises:
+        OSError: The template cannot be read, or the files cannot be made.
+        ValueError: It is shorter or longer than its list says.
+    """
+    with entry.open("rb") as packed:
+        line = packed.readline(_LINE)
+        content = memoryview(mmap.mmap(packed.fileno(), 0, prot=mmap.PROT_READ))[len(line) :]
+    listed = json.loads(line)
+    if len(content) != sum(file["size"] for file in listed["files"]):
+        raise ValueError("the template is not as long as its list says")
+    for folder in listed["folders"]:
+        Path(f"{into}{folder['name']}").mkdir(mode=folder["mode"])
+        _give(f"{into}{folder['name']}", folder["owner"])
+    for file in listed["files"]:
+        _write(f"{into}{file['name']}", content[: file["size"]], file)
+        content = content[file["size"] :]
+
+
+def _write(target: str, content: memoryview, file: dict[str, Any]) -> None:
+    writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file["mode"])
     try:
-        facts = os.fstat(reader)
-        writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IMODE(facts.st_mode))
-        try:
-            _give(writer, facts)
-            _pour(reader, writer, facts.st_size)
-        finally:
-            os.close(writer)
+        _give(writer, file["owner"])
+        while content:
+            content = content[os.write(writer, content) :]
     finally:
-        os.close(reader)
-    return [facts.st_size, facts.st_mtime_ns]
+        os.close(writer)
 
 
-def _give(copy: str | int, facts: os.stat_result) -> None:
+def _give(copy: str | int, owner: list[int]) -> None:
     """Give a copy the owner of its original, if that is another user's, as only root sees them."""
-    if facts.st_uid != os.geteuid():
-        os.chown(copy, facts.st_uid, facts.st_gid)
-
-
-def _pour(reader: int, writer: int, size: int) -> None:
-    done = 0
-    while done < size:
-        written = os.write(writer, os.pread(reader, min(size - done, _CHUNK), done))
-        if not written:
-            raise OSError("cut off while it was copied")
-        done += written
-
-
-def _listing(data: str, inner: str = "") -> dict[str, list[int]]:
-    """Every file's size and time of change: shows what is missing, truncated or modified."""
-    found: dict[str, list[int]] = {}
-    for entry in _entries(data + inner):
-        name = f"{inner}/{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
-            found |= _listing(data, name)
-        else:
-            facts = entry.stat(follow_symlinks=False)
-            found[name] = [facts.st_size, facts.st_mtime_ns]
-    return found
-
-
-def _read_seal(entry: Path) -> object:
-    try:
-        return json.loads((entry / _SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _last_used(entry: Path) -> float:
-    for file in (entry / _SEAL, entry):  # without its seal an entry counts as incomplete
-        with contextlib.suppress(OSError):
-            return file.stat().st_mtime
-    return time.time()  # another process has just renamed or removed it
-
-
-def _bytes(entry: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(entry):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - as above
-    return total
+    if owner[0] != os.geteuid():
+        os.chown(copy, *owner)

@@ -15,7 +15,7 @@ from testbay.harness.engines.embedded import Embedded
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Path:
-    """A sealed entry with two files."""
+    """A template of two files."""
     data = tmp_path / "made"
     (data / "base").mkdir(parents=True)
     (data / "base" / "1").write_bytes(b"x" * 100)
@@ -35,8 +35,9 @@ def test_whole_entry_is_copied(entry: Path, tmp_path: Path) -> None:
 
 def test_copy_keeps_modes(entry: Path, tmp_path: Path) -> None:
     """PostgreSQL refuses a data directory that others may read."""
-    (entry / "data" / "base").chmod(0o700)
-    (entry / "data" / "base" / "1").chmod(0o600)
+    (tmp_path / "made" / "base").chmod(0o700)
+    (tmp_path / "made" / "base" / "1").chmod(0o600)
+    templates.save(entry, tmp_path / "made")
     templates.restore(entry, tmp_path / "new")
 
     modes = [stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) for name in ("base", "base/1")]
@@ -67,19 +68,24 @@ def test_no_entry_is_no_copy(tmp_path: Path) -> None:
     assert not templates.restore(tmp_path / "templates" / "abc", tmp_path / "new")
 
 
+def _become_a_folder(entry: Path) -> None:
+    entry.unlink()
+    entry.mkdir()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "cut off": lambda entry: os.truncate(entry / "data" / "base" / "1", 50),
-    "missing": lambda entry: (entry / "data" / "control").unlink(),
-    "written to": lambda entry: (entry / "data" / "control").write_bytes(b"z" * 10),
-    "added to": lambda entry: (entry / "data" / "more").write_bytes(b""),
-    "never sealed": lambda entry: (entry / "seal.json").unlink(),
-    "seal cut off": lambda entry: os.truncate(entry / "seal.json", 20),
+    "cut off": lambda entry: os.truncate(entry, entry.stat().st_size - 1),
+    "added to": lambda entry: os.truncate(entry, entry.stat().st_size + 1),
+    "its list cut off": lambda entry: os.truncate(entry, 20),
+    "empty": lambda entry: os.truncate(entry, 0),
+    "a list of something else": lambda entry: entry.write_text('{"files": [{"size": "0"}], "folders": []}\n'),
+    "a folder, as an earlier version made it": _become_a_folder,
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_entry_is_removed_and_never_used(entry: Path, tmp_path: Path, damage: str) -> None:
-    """However an entry differs from its seal, it is not copied, and it is gone afterwards."""
+    """However a template differs from its list, it is not copied, and it is gone afterwards."""
     DAMAGES[damage](entry)
 
     assert not templates.restore(entry, tmp_path / "new")
@@ -95,8 +101,8 @@ def test_second_to_save_keeps_the_first(entry: Path, tmp_path: Path) -> None:
 def test_least_recently_used_go_beyond_the_size(entry: Path, tmp_path: Path) -> None:
     """The size limit removes what was not used for longest."""
     assert templates.save(entry.parent / "newer", tmp_path / "made")
-    os.utime(entry / "seal.json", (time.time() - 60, time.time() - 60))
-    limit = sum(file.stat().st_size for file in (entry.parent / "newer").rglob("*") if file.is_file()) + 1
+    os.utime(entry, (time.time() - 60, time.time() - 60))
+    limit = (entry.parent / "newer").stat().st_size + 1
 
     assert templates.prune(entry.parent, max_bytes=limit) == ["abc"]
 
@@ -104,7 +110,7 @@ def test_least_recently_used_go_beyond_the_size(entry: Path, tmp_path: Path) -> 
 def test_unused_for_too_long_go(entry: Path) -> None:
     """The age limit removes what nobody used, whatever its size."""
     old = time.time() - 100
-    os.utime(entry / "seal.json", (old, old))
+    os.utime(entry, (old, old))
 
     assert templates.prune(entry.parent, max_age_s=50) == ["abc"]
 
@@ -117,20 +123,11 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
 
 
-def test_an_entry_that_goes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process renames the folder in which it makes an entry, or removes an old one, at any moment."""
-    (tmp_path / ".abc-1").mkdir()
-    monkeypatch.setattr(templates, "_last_used", _after(shutil.rmtree, templates._last_used))
+def test_an_entry_that_goes_meanwhile_is_no_error(tmp_path: Path) -> None:
+    """Another process renames the file in which it makes an entry, or removes an old one, at any moment."""
+    (tmp_path / ".abc-1").symlink_to("gone")
 
     assert templates.prune(tmp_path) == []
-
-
-def _after(first: Callable[[Path], object], then: Callable[[Path], float]) -> Callable[[Path], float]:
-    def both(entry: Path) -> float:
-        first(entry)
-        return then(entry)
-
-    return both
 
 
 def test_a_server_that_has_ended_is_not_kept(tmp_path: Path) -> None:
