@@ -12,7 +12,7 @@ from error_monitor.patterns.classify import classify
 from error_monitor.patterns.fingerprint import Fingerprint, fingerprint
 from error_monitor.reading.event import Event
 from error_monitor.reading.reader import Reader
-from error_monitor.reading.text import clean
+from error_monitor.reading.text import clean, packed
 from error_monitor.redaction import redact
 
 BATCH_LINES = 2000
@@ -34,6 +34,8 @@ def add(commands: Any) -> None:
 def _group(args: argparse.Namespace) -> int:
     if not args.file.exists() or args.file.is_dir():  # a pipe is read as it comes: /dev/stdin, say
         return _refuse(f"group: no such file: {args.file}")
+    if why := packed(args.file):
+        return _refuse(f"group: {why}")
     for event in _lines(args.file) if args.each_line else events(args.file):
         sys.stdout.write(json.dumps(_row(event), ensure_ascii=False) + "\n")
     return 0
@@ -113,6 +115,8 @@ def _at(place: str) -> Event | str:
     path = Path(name)
     if not path.is_file():
         return f"no such file: {name}"
+    if why := packed(path):
+        return why
     line = int(number)
     for event in events(path):
         if line in event.lines or (not event.lines and event.first_line <= line <= event.last_line):

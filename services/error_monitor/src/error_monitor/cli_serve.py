@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from error_monitor.reading.text import packed
 from error_monitor.settings import Settings, SettingsError
 
 
@@ -85,6 +86,8 @@ def _import(args: argparse.Namespace) -> int:
     missing = [str(file) for file in args.files if not file.is_file()]
     if missing:
         return _say(f"error-monitor import: no such file: {', '.join(missing)}", 2)
+    if why := next(filter(None, map(packed, args.files)), ""):
+        return _say(f"error-monitor import: {why}", 2)
     try:
         settings = Settings.from_env()
         settings.check_database()

@@ -1,5 +1,6 @@
 """group and explain, as a person and the scorer call them."""
 
+import gzip
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,16 @@ def test_refused(arguments: list[str], expected: str, capsys: pytest.CaptureFixt
     assert cli.main(arguments) == 2
 
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("command", ["group", "explain", "import"])
+def test_a_compressed_file_is_refused(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or a rotated log would seem to have no errors."""
+    file = tmp_path / "old.log.gz"
+    file.write_bytes(gzip.compress(b"ERROR no pay\n"))
+
+    assert cli.main([command, f"{file}:1" if command == "explain" else str(file)]) == 2
+    assert capsys.readouterr().err == f"error-monitor {command}: {file} is compressed: unpack it first\n"
 
 
 def test_explain_a_line_without_an_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

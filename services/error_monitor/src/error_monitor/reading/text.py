@@ -1,11 +1,25 @@
 """Hostile bytes to one clean, bounded line of text."""
 
 import re
+from pathlib import Path
 
 LINE_CHARS = 1_000_000
 """What is kept of one physical line; JSON records with long tracebacks stay whole."""
 
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh", b"PK\x03\x04")
+"""How a file of gzip, zstd, xz, bzip2 or zip begins."""
+
+
+def packed(path: Path) -> str:
+    """Say that a file is compressed, and what to do; an empty text of any other, also of a pipe."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        is_packed = file.read(6).startswith(PACKED)
+    return f"{path} is compressed: unpack it first" if is_packed else ""
 
 
 def clean(raw: str | bytes) -> str:
