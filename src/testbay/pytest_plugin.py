@@ -13,10 +13,10 @@ import pytest
 
 from testbay import settings
 from testbay.harness.plugin import hints, imports, reruns
-from testbay.harness.plugin.afterwards import Afterwards
 from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRedis
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
+from testbay.harness.plugin.plainsession import PlainSession
 from testbay.harness.plugin.recorder import JUnit, Recorder
 from testbay.harness.plugin.session import Leasing, masked, or_fail, variables_of
 
@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     leasing = Leasing(config)
     config.pluginmanager.register(leasing, "testbay-leasing")
     config.pluginmanager.register(hints.Hints(lambda: variables_of(config.rootpath)), "testbay-hints")
-    for name in ("evidence", "keeping", "healing", "launching"):
+    for name in ("evidence", "keeping", "fault_proxies", "launching"):
         config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
@@ -116,7 +116,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if target := config.getoption("--testbay-record"):
         config.pluginmanager.register(Recorder(Path(target), leasing.mask), "testbay-recorder")
     else:
-        config.pluginmanager.register(Afterwards(config.rootpath, leasing.mask), "testbay-recorder")
+        config.pluginmanager.register(PlainSession(config.rootpath, leasing.mask), "testbay-recorder")
         config.pluginmanager.register(Causes(), "testbay-causes")  # `testbay run` closes with them
 
 

@@ -156,7 +156,7 @@ import signal
 import redis
 
 def test_killed(faults, dragonfly, request):
-    os.kill(request.config.pluginmanager.get_plugin("testbay-healing")._proxies._child.pid, signal.SIGKILL)
+    os.kill(request.config.pluginmanager.get_plugin("testbay-fault_proxies")._proxies._child.pid, signal.SIGKILL)
     try:
         while True:
             dragonfly.ping()
@@ -164,7 +164,7 @@ def test_killed(faults, dragonfly, request):
         pass
 
 def test_used(faults, request):
-    os.kill(request.config.pluginmanager.get_plugin("testbay-healing")._proxies._child.pid, signal.SIGKILL)
+    os.kill(request.config.pluginmanager.get_plugin("testbay-fault_proxies")._proxies._child.pid, signal.SIGKILL)
     faults.nats.cut()
 
 def test_next(faults, dragonfly):

@@ -10,8 +10,8 @@ import pytest
 
 from testbay import settings
 from testbay.harness.plugin import coveragerc, garbage
-from testbay.harness.plugin.elsewhere import Elsewhere
-from testbay.harness.plugin.reading import OneReading
+from testbay.harness.plugin.coverageparsing import OneParse
+from testbay.harness.plugin.replacedservers import ReplacedServers
 from testbay.harness.plugin.suite import Suite
 
 SERVICE_VARIABLE = "TESTBAY_COVERAGE"  # in pytest's environment: the settings by which the service is measured
@@ -46,7 +46,7 @@ def complete(config: pytest.Config, parser: Any, args: list[str], *, worker: boo
     copies = ReportCopies()
     if not worker:
         config.pluginmanager.register(copies, "testbay-copies")
-        config.pluginmanager.register(Elsewhere(Path(suite.run_dir) / "tests.jsonl"), "testbay-elsewhere")
+        config.pluginmanager.register(ReplacedServers(Path(suite.run_dir) / "tests.jsonl"), "testbay-replacedservers")
     _complete(suite, config, args, copies)
     highest = config.known_args_namespace.confcutdir  # pytest's own finding: above it no conftest is read or looked for
     config.known_args_namespace = parser.parse_known_args(args, namespace=copy(config.option))
@@ -70,7 +70,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     if not hasattr(known, "cov_source") or known.no_cov:
         return
     if suite.coverage != "off" and not config.pluginmanager.has_plugin("testbay-reading"):
-        config.pluginmanager.register(OneReading(), "testbay-reading")
+        config.pluginmanager.register(OneParse(), "testbay-reading")
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
 
 

@@ -15,7 +15,7 @@ from testbay.errors import BayError, DirtyLeaseWarning, unusable
 from testbay.harness import plans, world
 from testbay.harness.plugin import crashes, launching
 from testbay.harness.plugin.evidence import Evidence, has_failed
-from testbay.harness.plugin.healing import Healing
+from testbay.harness.plugin.faultproxies import FaultProxies
 from testbay.harness.plugin.keeping import Keeping
 from testbay.harness.plugin.launching import Launching
 from testbay.logs import Log
@@ -46,7 +46,7 @@ class Leasing:
         self._now = config.rootpath  # the folder of the tests that run now
         self._held: list[Lease] = []
         self._logs: dict[str, Log] = {}
-        self.healing = Healing(config.getoption("--testbay-seed"))
+        self.fault_proxies = FaultProxies(config.getoption("--testbay-seed"))
         self.launching = Launching()
         self.evidence = Evidence(self, self.mask, crashes.own_file(self._worker, "notes"))
         self.keeping = Keeping(config, self.pool, self._held, self.mask)
@@ -169,7 +169,7 @@ class Leasing:
 
     @world.really
     def _behind_proxies(self, pool: "Pool", lease: "Lease", way: ExitStack) -> "Lease":
-        return way.enter_context(self.healing.between(pool, lease))
+        return way.enter_context(self.fault_proxies.between(pool, lease))
 
     def service(self, lease: "Lease", *, start: str = "", ready: str = "", env: Mapping[str, str]) -> "Service":
         """Make the service on a lease, or another program of the project."""
@@ -200,7 +200,7 @@ class Leasing:
         if attached is None:
             return []
         said = [service.condition() for service in self.launching.open]
-        return [*said, *self.healing.facts(), *attached.pool.facts()]
+        return [*said, *self.fault_proxies.facts(), *attached.pool.facts()]
 
     def root(self) -> Path:
         """The folder of the service's program, from which its files are named."""
@@ -245,7 +245,7 @@ class Leasing:
         """Return everything. The stack ends with its last user; under xdist the controller waits for that."""
         attachments = self._open
         self._attachments.clear()
-        self.healing.close()
+        self.fault_proxies.close()
         self.launching.close()
         with ExitStack() as ends:  # each of them, also when one cannot be ended
             for attachment in attachments:

@@ -13,7 +13,7 @@ from testbay.harness.dependencies.state import shown
 from testbay.harness.leases import attach
 from testbay.harness.run import archives
 from testbay.harness.run.archives import Archive, Kept
-from testbay.harness.stack import child, request
+from testbay.harness.stack import request, usercommand
 from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
@@ -100,7 +100,7 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
         with _stack(asked, voice) as stack:
             for refused in archives.restore(folder, archive, stack.endpoints):
                 voice.detail(f"not restored: {refused}")
-            return child.run(stack, words)
+            return usercommand.run(stack, words)
 
 
 def _view(folder: Path, archive: Archive, words: list[str], environ: Mapping[str, str]) -> Iterator[str] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from testbay import process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
 from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK
-from testbay.harness.stack import child, lifeline, prepare, prepared, registry, request
+from testbay.harness.stack import lifeline, prepare, prepared, registry, request, usercommand
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
 from testbay.harness.stack.request import Request
@@ -53,10 +53,10 @@ def execute(
         # A template holds a migrated database, which is not what --no-migrate asks for.
         wanted = settings if migrate else replace(settings, cold=True)
         asked = request.request(manifest, project, wanted, voice.progress)
-        child.refuse_unknown(command, asked)
+        usercommand.refuse_unknown(command, asked)
         stack = _open(asked, voice, migrate=migrate)
         try:
-            return child.run(stack, command)
+            return usercommand.run(stack, command)
         finally:
             stack.close()
 

@@ -12,7 +12,7 @@ from testbay.harness import world
 from testbay.harness.plugin.recorder import Recorder, append
 
 
-class Afterwards(Recorder):
+class PlainSession(Recorder):
     """Collects the facts of a session, and writes them at its end if a test with a lease has failed.
 
     Args:

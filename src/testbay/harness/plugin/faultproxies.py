@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from testbay.harness.leases.pool import Pool
 
 
-class Healing:
+class FaultProxies:
     """Puts proxies before leases. `seed` seeds the faults of every test; None chooses a seed for each."""
 
     def __init__(self, seed: int | None) -> None:

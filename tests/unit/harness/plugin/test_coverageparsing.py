@@ -9,7 +9,7 @@ import pytest
 from coverage import Coverage
 from coverage.parser import PythonParser
 
-from testbay.harness.plugin.reading import OneReading
+from testbay.harness.plugin.coverageparsing import OneParse
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_each_file_is_read_once(reports: Callable[[], dict[str, object]], monkey
     monkeypatch.setattr(PythonParser, "parse_source", noted)
     alone, times_alone = reports(), [Path(file).name for file in read].count("shop.py")
     read.clear()
-    one = OneReading()
+    one = OneParse()
     one.begin()
     shared = reports()
     one.pytest_unconfigure()

@@ -8,7 +8,7 @@ import pytest
 _FILES = 1000  # whose readings are kept until the end: each takes some memory
 
 
-class OneReading:
+class OneParse:
     """Shares coverage.py's parse of a file between the total, the JSON and the XML report."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from testbay.text import visible
 _NAMES = ("DATABASE_URL", "REDIS_URL", "NATS_URL")
 
 
-class Elsewhere:
+class ReplacedServers:
     """Records which of the run's variables point to another server when the tests begin.
 
     Args:
