@@ -24,6 +24,22 @@ _OTHERS = (
     *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
     *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
 )
+# Looked into where there is none of these.
+_FOLDERS = (
+    "",
+    "docker",
+    "deploy",
+    "deployment",
+    "infra",
+    "infra/docker",
+    "infrastructure",
+    "dev",
+    "ops",
+    ".devcontainer",
+)
+_ELSEWHERE = re.compile(
+    r"(docker-)?compose([.-](test|ci|dev|development|local|services|deps|infra|db|databases?))?\.ya?ml"
+)
 _OTHER_SERVERS = re.compile(
     r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
@@ -109,6 +125,7 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     usual = _usual(project.root, environ)
     seen = [_see(usual, environ, project.root)] if usual else []
     others = [project.root / name for name in _OTHERS if (project.root / name).is_file()]
+    others = others or ([] if usual else _elsewhere(project.root))
     seen += [_see([file], environ, project.root) for file in others]
     seen += [_see(pair, environ, project.root) for one in seen if one.refused and (pair := _layers(one, project.root))]
     needs: dict[str, str] = {}
@@ -138,6 +155,15 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         database=whole[0].database if whole else "",
         published=whole[0].published if whole else {},
     )
+
+
+def _elsewhere(root: Path) -> list[Path]:
+    """Find the compose files of the first folder that has some, except those for production."""
+    for folder in (root / name for name in _FOLDERS):
+        files = sorted(folder.iterdir()) if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
+        if found := [file for file in files if _ELSEWHERE.fullmatch(file.name) and file.is_file()]:
+            return found
+    return []
 
 
 def _clients(project: Project) -> dict[str, str]:

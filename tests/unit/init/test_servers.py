@@ -1,0 +1,51 @@
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import servers
+from testbay.init.project import Project
+
+
+def test_servers_are_found_by_image_and_by_client(project: Project) -> None:
+    """An exporter of a server is none; where each was seen is said; no file has both."""
+    compose = "services:\n  db: {image: '${PG:-postgres:15}'}\n  x: {image: postgres-exporter}\n"
+
+    found = servers.servers(add(project, {"compose.yaml": compose, "requirements.txt": "celery[redis]\n"}), {})
+
+    assert found.needs == {"postgres": "compose.yaml: db (postgres:15)", "dragonfly": "requirements.txt: celery"}
+    assert (found.images, found.compose, found.missing) == ({"postgres": "postgres:15"}, (), True)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("compose.yaml", ()), ("docker-compose.test.yml", ()), ("compose.test.yml", ("compose.test.yml",))],
+)
+def test_a_compose_file_with_every_server_is_used(project: Project, name: str, named: tuple[str, ...]) -> None:
+    """The manifest names it where Compose does not find it."""
+    both = "services: {db: {image: postgres}, cache: {image: 'valkey/valkey:8'}}"
+
+    found = servers.servers(
+        add(project, {name: both, "docker-compose.dev.yml": "services: {db: {image: postgres}}"}), {}
+    )
+
+    assert (found.compose, found.missing, found.refused) == (named, False, ())
+
+
+@pytest.mark.parametrize("name", ["deploy/compose.yaml", "infra/docker/docker-compose.dev.yml", "compose.services.yml"])
+def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) -> None:
+    """Where there is no other; a file for production is none."""
+    add(project, {name: "services: {db: {image: postgres}}", "docker-compose.prod.yml": "services: {q: {image: nats}}"})
+
+    found = servers.servers(project, {})
+
+    assert (list(found.needs), found.compose) == (["postgres"], (name,))
+
+
+def test_a_layer_is_laid_over_the_usual_file(project: Project) -> None:
+    """docker-compose.test.yml that stands on docker-compose.yml; the manifest names both."""
+    layer = "services: {test: {build: ., depends_on: [db]}}"
+    files = {"docker-compose.yml": "services: {db: {image: postgres:15, environment: {POSTGRES_PASSWORD: x}}}"}
+
+    found = servers.servers(add(project, files | {"docker-compose.test.yml": layer, "requirements.txt": "asyncpg"}), {})
+
+    assert (found.compose, found.missing) == (("docker-compose.yml", "docker-compose.test.yml"), False)
+    assert (found.images, found.refused) == ({"postgres": "postgres:15"}, ())
