@@ -30,6 +30,7 @@ def service(folder: Path) -> ComposeService:
         ("cat /sql/deep/$X.sql", "cat HERE/sql/$X.sql", ["sql"]),
         ("PW=$(cat /run/secrets/key)", "PW=$(cat HERE/key.txt)", ["key.txt"]),
         ("cd /sql", "cd HERE/sql", ["sql"]),
+        (f"cat /sql/{'x' * 300}", f"cat HERE/sql/{'x' * 300}", ["sql"]),
         ("cat /sql/../a.sql", "cat HERE/sql/../a.sql", ["sql/a.sql"]),
         ("cat /sql/out/passwd", "cat /sql/out/passwd", []),
         ("$ROOT/sql/a.sql /my/sql/a.sql ${R}/sql /sqlite /sql.d", None, []),
