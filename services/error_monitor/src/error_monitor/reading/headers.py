@@ -62,8 +62,8 @@ LEADING = re.compile(
     r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 SPOKEN = re.compile(
-    r"[\s|-]*(debug|info|warn|warning|error|critical|fatal):(?=\s)|, (Info|Warning|Error)(?=\s{2})"
-    r"|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
+    r"[\s|-]*(?:\[[\w.:-]{1,40}\] )?(debug|info|warn|warning|error|critical|fatal):(?=\s)"
+    r"|, (Info|Warning|Error)(?=\s{2})|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
 )
 """winston and its like, `TIME error: message`; Windows, `TIME, Error   SOURCE  message`; and zap between tabs."""
 GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
