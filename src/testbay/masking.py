@@ -176,7 +176,7 @@ def masked_cut(text: str, values: Iterable[str]) -> str:
 def _without_beginning(text: str, value: str) -> str:
     """Remove the beginning of the value, as much as stands there, wherever its first characters occur.
 
-    The scheme of an address is no secret: else `postgres` would vanish from messages about the role of that name.
+    The scheme of an address is not secret: else `postgres` would vanish from messages about the role of that name.
     """
     scheme = _SCHEME.match(value)
     head = value[: SHORTEST + (scheme.end() if scheme else 0)]

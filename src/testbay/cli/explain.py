@@ -97,7 +97,7 @@ def _titles(pages: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _sections(text: str) -> list[str]:
-    """Split a page at its headings; a `#` comment in a fenced block is no heading."""
+    """Split a page at its headings; a `#` comment in a fenced block does not count."""
     fences = [text[: found.start()].count("\n```") % 2 for found in _HEADING.finditer(text)]
     cuts = [found.start() for found, inside in zip(_HEADING.finditer(text), fences, strict=True) if not inside]
     return [text[begin:end].strip() for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]

@@ -91,7 +91,7 @@ def attend(child: int, caller: int) -> int:
 def end_descendants() -> None:
     """Kill all descendants repeatedly, since what they start meanwhile becomes ours, too.
 
-    Without a child there is no descendant either: mostly nothing is left, and the machine's processes need no scan.
+    Without a child there are no descendants: mostly nothing is left, and the machine's processes need no scan.
     """
     deadline = time.monotonic() + _GONE_WITHIN_S
     while _has_children() and time.monotonic() < deadline:

@@ -57,7 +57,7 @@ def _say_what_ci_lacks(project: Project, environ: Mapping[str, str], voice: Voic
 def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
     if project.root == project.root.parent:
         raise ManifestError(
-            f"{project.root}: the root of the file system is no project: nothing was written",
+            f"{project.root}: the root of the file system is not a project: nothing was written",
             why="its Python files are those of the whole machine",
             todo="run it in the project's folder, where its pyproject.toml or requirements.txt is",
         )

@@ -12,7 +12,7 @@ from testbay.production.checks.report import Report, from_json
 
 
 def execute(asked: Asked, voice: Voice) -> tuple[Report | None, int]:
-    """Run pytest with an item for each check; return the exit code. If the service cannot start, there is no report.
+    """Run pytest with an item for each check; return the exit code. No report is written if the service cannot start.
 
     Raises:
         ManifestError: An unknown check, none for this phase, or an option that only a deployment has.

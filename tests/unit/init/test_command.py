@@ -28,7 +28,7 @@ def test_a_place_where_no_manifest_is_found_gets_none(project: Project, place: s
 
 def test_the_root_of_the_file_system_is_no_project() -> None:
     """Nothing of it is read: its Python files are those of the whole machine."""
-    with pytest.raises(ManifestError, match=r"^/: the root of the file system is no project"):
+    with pytest.raises(ManifestError, match=r"^/: the root of the file system is not a project"):
         command.execute(Path("/"), {}, Voice())
 
 

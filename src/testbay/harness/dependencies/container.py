@@ -73,7 +73,7 @@ def _unread(service: ComposeService, inside: str, file: Path, why: str) -> Manif
 
 
 def port(text: str) -> int:
-    """Parse a TCP port; 0 if the text is none."""
+    """Parse a TCP port; 0 for any other text."""
     return int(text) if text.isdecimal() and int(text) < 65536 else 0
 
 

@@ -35,7 +35,7 @@ class Compose:
         self._held: list[Any] = []
         self._followers: dict[str, tuple[str, Path, process.Child]] = {}
         self._servers: set[str] = set()
-        self._native = Embedded()  # for the replay stand-in, which is no container
+        self._native = Embedded()  # for the replay stand-in, a native process
 
     def start(self, plan: StackPlan, report: Report) -> None:
         """Hold the ports, bring the project up, follow every container's log."""

@@ -152,7 +152,7 @@ def pull(daemon: Daemon, image: str, progress: Callable[[str], None]) -> None:
 
 
 def publisher(environ: Mapping[str, str], port: int) -> str:
-    """Describe the container that publishes a port of this machine; empty if there is none, or no engine answers."""
+    """Describe the container that publishes a port of this machine; empty without one, or if no engine answers."""
     form = "container {{.Names}} ({{.Image}})"
     try:
         answer = _cli(environ, "ps", "--filter", f"publish={port}", "--format", form)

@@ -77,7 +77,7 @@ class Borrowed:
 
 
 def borrow(asked: "Request") -> Borrowed | None:
-    """Take a lease on the kept stack with this configuration; None if there is none, or it cannot be shared.
+    """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared.
 
     Raises:
         MigrationError: The kept stack's migrations could not be brought up to date.

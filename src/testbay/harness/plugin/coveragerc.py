@@ -142,7 +142,7 @@ class Reporting:
 
 
 def reporting(file: Path) -> Reporting:
-    """Read the project's settings for the percentage; a value that is no number counts as absent."""
+    """Read the project's settings for the percentage; a value other than a number counts as absent."""
     said = _of(file).get("report", {})
     try:
         return Reporting(fail_under=float(said.get("fail_under", 0)), precision=int(said.get("precision", 0)))

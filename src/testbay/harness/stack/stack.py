@@ -318,7 +318,7 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
 
 
 def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
-    """Join a running kept stack with this configuration; None if there is none.
+    """Join a running kept stack with this configuration; None if none runs.
 
     With `any_key` any stack of this service and project; with `run` also one that another worker of that run started.
     """

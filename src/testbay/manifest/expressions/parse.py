@@ -69,7 +69,7 @@ class Expression:
                 continue
 
     def beside(self, name: str, values: Mapping[str, Any]) -> Any:
-        """The value that is compared with `name`; None if there is none."""
+        """The value that is compared with `name`; None without one."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Compare) and len(node.ops) == 1:
                 sides = [node.left, node.comparators[0]]

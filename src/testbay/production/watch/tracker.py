@@ -66,7 +66,7 @@ class OutageTracker:
                 self.changes.standings[one.series] = now
 
     def rule(self, service: str) -> OutageRules:
-        """Look up the rules of a service; the default ones if it is no longer watched."""
+        """Look up the rules of a service; the default ones if it is not watched any more."""
         return self.rules.get(service, OutageRules())
 
     def tick(self, now: float) -> None:
