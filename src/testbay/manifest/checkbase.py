@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from testbay.manifest import placeholders
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import STRICT, Duration
+from testbay.manifest.fields import CHECK_ID, STRICT, Duration
 from testbay.manifest.needs import ALIASES
 
 Phase = Literal["pre-merge", "pre-deploy", "post-deploy", "scheduled"]
@@ -27,7 +27,7 @@ class Table(BaseModel):
 class CheckBase(Table):
     """The keys of every kind of check. `every` is the interval at which `testbay watch` asks it."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    id: str = Field(pattern=CHECK_ID)
     phases: list[Phase] = []
     timeout: Duration = 10.0
     attempts: int = Field(default=3, ge=1, le=10)

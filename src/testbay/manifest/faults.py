@@ -8,6 +8,12 @@ from testbay.manifest.fields import SHAPES
 from testbay.manifest.service import Manifest
 from testbay.text import nearest
 
+_FORMS = {  # of what TOML knows, in its own words
+    "list_type": 'write a list: ["…"]',
+    "model_type": "write a table: { … = … }",
+    "model_attributes_type": "write a table: { … = … }",
+    "dict_type": "write a table: { … = … }",
+}
 OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
 
 
@@ -24,11 +30,16 @@ def explain(error: ValidationError) -> str:
         del location[2:3]  # pydantic names a check's kind, which is not a key
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(str(fault['loc'][-1]), _keys(fault['loc']))}"
+        keys = _keys(fault["loc"])
+        meant = nearest(str(fault["loc"][-1]), keys) or f"; known: {', '.join(keys)}"
+        return f"unknown key {key!r}{meant}"
+    if fault["type"] == "union_tag_not_found":
+        return f'{key}: kind is missing, e.g. kind = "http"'
     if fault["type"] == "union_tag_invalid":
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
-    message = SHAPES.get(fault.get("ctx", {}).get("pattern", ""), fault["msg"].removeprefix("Value error, "))
+    message = SHAPES.get(fault.get("ctx", {}).get("pattern", ""), "") or _FORMS.get(fault["type"], "")
+    message = message or fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 

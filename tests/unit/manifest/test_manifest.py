@@ -91,7 +91,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
     ("keys", "complaint"),
     [
         ('need = ["nats"]', "unknown key 'need' (did you mean 'needs'?)"),
-        ("zzz = 1", "unknown key 'zzz'"),
+        ("[tool.testbay.nats]\nzzz = 1", "unknown key 'nats.zzz'; known: streams"),
         ("[tool.testbay.nats]\nstream = []", "unknown key 'nats.stream' (did you mean 'streams'?)"),
         (
             '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]\nmax_age = 1',
@@ -101,7 +101,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
             '[tool.testbay.replay]\nsecret = "K"\nstart = "x"\nredy = "/"',
             "unknown key 'replay.redy' (did you mean 'ready'?)",
         ),
-        ('needs = "nats"', "needs: Input should be a valid list"),
+        ('needs = "nats"', 'needs: write a list: ["…"]'),
         ("tests = 5", "tests: Input should be a valid string"),
         ("env = { A = true }", "env.A: Input should be a valid string, or false to export no such variable"),
         ('env = { "A=B" = "x" }', "env: 'A=B' cannot be a variable: a name has no =, and neither part has a NUL"),
