@@ -80,6 +80,7 @@ def test_an_init_script_that_fails_ends_the_run(guest: Guest, name: str, text: s
 
     assert (done.code, done.lines[-3]) == (13, "❌ Migrations: failed"), done.out
     assert f"error: /docker-entrypoint-initdb.d/{what}" in done.out
+    assert f"correct {guest.project / 'init' / name}; or run it in its container, with --engine compose" in done.out
     assert not (guest.project / "touched").exists()
 
 

@@ -158,7 +158,7 @@ def _failed(script: image.Script, message: str, said: str) -> BayError:
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
-        why="the image runs this script once, before its server is ready, and would not have started either",
-        todo=f"correct {source}",
+        why="the image, too, runs it once and ends when it fails; what only the image holds is not here",
+        todo=f"correct {source}; or run it in its container, with --engine compose",
         evidence=said.strip()[-4000:],
     )
