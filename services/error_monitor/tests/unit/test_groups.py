@@ -17,6 +17,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {
     "CRI": lambda line: f"2024-06-12T10:00:00.123456789Z stderr F {line}",
     "docker logs -t": lambda line: f"2024-06-12T10:00:00.123456789Z {line}",
     "docker's file": lambda line: json.dumps({"log": f"{line}\n", "stream": "stderr", "time": "2024-06-12T10:00:00Z"}),
+    "journald": lambda line: json.dumps({"MESSAGE": line, "PRIORITY": "6", "SYSLOG_IDENTIFIER": "shop", "_PID": "12"}),
     "syslog": lambda line: f"Jun 12 10:00:00 host shop[12]: {line}",
 }
 

@@ -128,13 +128,14 @@ def _record(line: Line, found: dict[str, Any]) -> None:
         line.worker = _first(tags, ("deploymentInstanceId", "deploymentId", "replicaId")) or line.worker
         line.stream += f"/{line.service}/{line.worker}"
     line.text = _said(fields)
-    line.level = _level(flat) or line.level
+    own_level = _level(flat)
+    line.level = own_level or line.level
     line.time = _first(flat, TIMES) or line.time
     line.logger = _first(flat, LOGGERS)
     line.service = _first(flat, SERVICES) or line.service
     line.request_id = _first(flat, REQUESTS)
     line.exception = _exception(flat, line)
-    is_bare = not line.level and "\n" not in line.text  # Filebeat and Vector leave the level in the line
+    is_bare = not own_level and "\n" not in line.text  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
     line.text = line.text.rstrip("\r\n")
