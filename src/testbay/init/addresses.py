@@ -59,7 +59,8 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
     """Find the address of each of these servers: in the program, else in its tests, else in its settings files."""
     shared = constants(project)
     tests = [source for source in project.sources if source.is_test]
-    found = _most_named(_of_sources(project.code, shared), needs)
+    program = _of_sources(project.code, shared)
+    found = _most_named((one for one in program if one.is_local or not project.is_library), needs)
     found = _most_named(_of_sources(tests, shared), needs) | found
     said = (address for where, named in settingsfiles.groups(project) for address in _of_settings(named, where))
     found = _most_named(said, needs) | found

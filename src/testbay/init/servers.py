@@ -173,7 +173,9 @@ def _clients(project: Project) -> dict[str, str]:
     for need, names in _EXTRAS.items():
         said = [where for extra, where in packages.extras(project).items() if re.search(names, extra)]
         found |= {need: said[0]} if said and need not in found else {}
-    found = variables.needed(project) | found
+    name, file = project.name
+    own = {need: f"{file}: {name} is a client" for need, clients in _CLIENTS.items() if name.lower() in clients.split()}
+    found = variables.needed(project) | own | found
     if not found:  # SQLAlchemy's projects often name no driver, and its tests connect
         named_by = insisted.insisted(project, _CLIENTS, defaults=True)
         found = {need: f"{one.where} names {need}" for need, one in named_by.items() if "conftest.py:" in one.where}

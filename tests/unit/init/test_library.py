@@ -47,6 +47,21 @@ def test_tests_of_a_library_meet_its_clients_default(project: Project, call: str
     assert [line.value for line in made.keys if line.key == "ports"] == ports
 
 
+def test_a_client_itself_is_tested_against_its_server(project: Project) -> None:
+    """No file names it as a package, and a host in its own code is an example."""
+    files = {
+        "pyproject.toml": '[project]\nname = "redis"\nclassifiers = []',
+        "redis/client.py": 'def connect(host):\n    """Like this."""\n    return URL("redis://unknown")',
+        "tests/conftest.py": 'default_redis_url = "redis://localhost:6380/0"',
+    }
+    made = manifest.draft(add(project, files), {})
+
+    assert [(line.key, line.value) for line in made.keys if line.key in ("needs", "ports")] == [
+        ("needs", '["redis"]'),
+        ("ports", "{ redis = 6380 }"),
+    ]
+
+
 READS = "settings = os.environ\nif settings.get('REDIS_URL'): pass\nclient = Redis()"
 
 
