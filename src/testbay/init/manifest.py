@@ -64,6 +64,8 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += _caller(fixed.get("postgres"), env)
     env += [settings] if (settings := testing.django_settings(project)) else []
+    path = testing.django_path(project, tests.value.strip('"')) if settings and tests else None
+    env += [path] if path else []
     env += [options] if (options := testing.django_files(project)) else []
     env += [line for name, line in testing.demanded(project).items() if name not in {one.key for one in env}]
     missing = [

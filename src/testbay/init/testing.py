@@ -81,6 +81,14 @@ def django_settings(project: Project) -> Finding | None:
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 
 
+def django_path(project: Project, folder: str) -> Finding | None:
+    """Put the folder of manage.py on Python's path: pytest-django looks for it only from the tests upwards."""
+    program, said = Path(project.manage).parent, project.table("tool", "pytest")
+    if Path(folder).is_relative_to(program) or "pythonpath" in f"{said} {project.text('pytest.ini')}":
+        return None
+    return Finding(key="PYTHONPATH", value=f'"{program}"', source=project.manage)
+
+
 def django_files(project: Project) -> Finding | None:
     """Make the option of pytest that collects tests.py, as Django's own runner does."""
     files = [source.path for source in project.sources if source.path.name == "tests.py"]

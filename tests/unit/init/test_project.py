@@ -347,6 +347,24 @@ def test_settings_for_tests_are_no_tests(project: Project, text: str, module: st
     assert found.value == f'"{module}"'
 
 
+@pytest.mark.parametrize(
+    ("test", "ini", "values"),
+    [
+        ("shop/tests/test_a.py", "", ['"demo"']),
+        ("demo/core/tests/test_a.py", "", []),
+        ("shop/tests/test_a.py", "[pytest]\npythonpath = demo", []),
+    ],
+)
+def test_tests_beside_the_django_project_find_it(project: Project, test: str, ini: str, values: list[str]) -> None:
+    """pytest-django looks for manage.py from the tests upwards."""
+    manage = 'django\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")'
+    files = {"demo/manage.py": manage, test: "x = 1", "pytest.ini": ini, "requirements.txt": "psycopg"}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [line.value for line in made.env if line.key == "PYTHONPATH"] == values
+
+
 def test_an_example_file_names_variables_that_no_source_does(project: Project) -> None:
     """Of the servers that are needed; a server that only the example names is not."""
     example = "CONF_STORE=postgresql+asyncpg://a:b@db/x\nREDIS_URL=redis://cache"
