@@ -11,6 +11,7 @@ from testbay.init.variable import last, text_of
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
+_SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
 _DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
@@ -55,9 +56,8 @@ def tests(project: Project) -> Finding | None:
     for folder in _FOLDERS[any(path.parent == Path("tests") for path in named) :]:
         if any(path.is_relative_to(folder) for path in named):
             return Finding(key="tests", value=f'"{folder}"', source=f"{folder}/")
-    apart = [
-        source for source in project.sources if source.path.name == "tests.py" or source.path.name.startswith("test_")
-    ]
+    apart = [source for source in project.sources if re.match(r"tests\.py$|test_", source.path.name)]
+    apart = [source for source in apart if not _SHOWN & set(source.path.parts)] or apart
     folder = Path(project.manage).parent.as_posix()  # there pytest-django looks for Django's project
     within = [source for source in apart if source.path.is_relative_to(folder)]
     inside = within or apart
@@ -91,7 +91,8 @@ def django_path(project: Project, folder: str) -> Finding | None:
 
 def django_files(project: Project) -> Finding | None:
     """Make the option of pytest that collects tests.py, as Django's own runner does."""
-    files = [source.path for source in project.sources if source.path.name == "tests.py"]
+    files = [path for path in (one.path for one in project.sources) if path.name == "tests.py"]
+    files = [path for path in files if not _SHOWN & set(path.parts)]
     said = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
     if not files or not project.manage or "python_files" in said:
         return None

@@ -191,6 +191,7 @@ def test_migrations_are_found(project: Project, files: dict[str, str], line: str
         ({"setup.cfg": "no ini", "tests/test_a.py": "x = 1"}, "tests"),
         ({"tests/integration/test_a.py": "x = 1", "tests/test_b.py": "x = 1"}, "tests"),
         ({"tests/integration/test_a.py": "x = 1", "tests/unit/test_b.py": "x = 1"}, "tests/integration"),
+        ({"shop/tests/test_a.py": "x = 1", "examples/a/tests.py": "x = 1"}, "shop/tests"),
         ({"shop/tests.py": "x = 1"}, "."),
         ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
         ({"shop/app.py": "x = 1"}, ""),
