@@ -157,6 +157,8 @@ def _by_name(read: Read, example: str) -> _Meaning | None:
     is_named = words[-1] in _DATABASE and _NAME.fullmatch(example or read.default)
     alone = "postgres" if is_dsn or is_named else ""
     need = next((need for need, names in _WORDS.items() if names & before), alone)
+    if need == "dragonfly" and words[-1] in ("NAME", "BASE"):  # a queue's; its databases have numbers
+        return None
     return _Meaning(need=need, kind=kind) if need and kind else None
 
 

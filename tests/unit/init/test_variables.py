@@ -62,6 +62,7 @@ def test_what_a_makefile_exports_is_set_for_pytest(project: Project, recipe: str
         ('"DB", "sqlite"', []),
         ('"TORTOISE_TEST_DB", "sqlite://:memory:"', [f'"asyncpg://{LOGIN}/test_{{}}"']),
         ('"CELERY_RDB_PORT"', []),
+        ('"QUEUE_NAME", "jobs"', []),
     ],
 )
 def test_a_name_or_a_default_shows_what_a_variable_holds(project: Project, read: str, values: list[str]) -> None:
