@@ -52,9 +52,14 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
     """Separate the service from pytest's arguments: an option, a path or a test's id in its place is pytest's.
 
     Raises:
-        typer.BadParameter: What is to be pytest's is another program.
+        typer.BadParameter: What is to be pytest's is another program, or a file that does not exist.
     """
     of_pytest = [service] if service and (service.startswith("-") or _is_path(service)) else []
+    if service and not of_pytest and any(sign in service for sign in "/.:"):  # no service has such a name
+        raise typer.BadParameter(
+            f"{service}: no such file or folder in {Path.cwd()}; "
+            "a test is named by its path from here, as in tests/test_orders.py::test_created"
+        )
     words = [*of_pytest, *words]
     if words and shutil.which(words[0]) and not Path(words[0]).exists():
         raise typer.BadParameter(

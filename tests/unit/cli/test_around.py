@@ -29,6 +29,19 @@ def test_options_of_the_other_program_pass(words: list[str], tmp_path: Path, mon
     assert (done.exit_code, "unknown option" in done.output) == (1, False)
 
 
+@pytest.mark.parametrize("word", ["test_a.py::test_one", "tests/test_orders.py", "tests/nowhere"])
+def test_a_test_that_is_not_there_is_no_unknown_service(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service has neither a path nor a suffix: who writes one means a test."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(harness.app, ["run", word])
+
+    assert done.exit_code == 2
+    assert f"{word}: no such file or folder in" in " ".join(done.output.replace("│", "").split())
+
+
 @pytest.mark.parametrize(
     ("words", "helps"), [(["-khealth"], False), (["-vh"], False), (["-h"], True), (["--help"], True)]
 )
