@@ -15,6 +15,8 @@ from testbay.manifest.project import find_project, repository
 
 KNOWN = ("github",)
 _FOLDER = ".github/workflows"
+_LOCKED = '"$RUNNER_TEMP/locked.txt"'
+_EXPORT = f"uv export --quiet --frozen --no-emit-workspace --no-hashes -o {_LOCKED}"
 _FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
 # Folders in which setuptools looks for no package of a project without a build system.
 _NO_PACKAGES = {
@@ -127,25 +129,36 @@ def _lists(project: Project) -> list[str]:
 
 
 def _install(project: Project) -> str:
-    """Compose the command that installs the project and testbay.
+    """Compose the command that installs the project and testbay, in the versions of uv.lock if there is one.
 
     uv installs groups, and dependencies of a project that is not a package, which an old pip does not; of
     `tool.uv.sources` pip knows nothing, and would look for a package of the workspace on an index.
     """
     groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
     extras = _extras(project, "project", "optional-dependencies")
+    chosen = [f"--extra {name}" for name in extras]
     words = _requirements(project)
-    tool = "python -m pip install"
-    if project.pyproject.get("project") and not _is_package(project):
-        words += ["-r pyproject.toml", *(f"--extra {name}" for name in extras)]
-        tool = "python -m pip install uv && uv pip install --system"
+    is_program = bool(project.pyproject.get("project")) and not _is_package(project)
+    if is_program:
+        words += ["-r pyproject.toml", *chosen]
     elif is_built(project):
         words += [_editable(extras)]
-    if groups or project.table("tool", "uv", "sources"):
-        tool = "python -m pip install uv && uv pip install --system"
+    tool = "python -m pip install"
+    if _is_locked(project):
+        locked = " ".join([_EXPORT, *chosen, *groups])
+        tool = f"{tool} uv && {locked} && uv pip install --system -c {_LOCKED}"
+    elif is_program or groups or project.table("tool", "uv", "sources"):
+        tool = f"{tool} uv && uv pip install --system"
     # Two places of one package cannot be installed: what the project says of testbay is the one.
     ours = [] if names_testbay(project) else [itself.requirement() or itself.TO_BE_FILLED_IN]
     return " ".join([tool, *words, *groups, *ours])
+
+
+def _is_locked(project: Project) -> bool:
+    """Return whether uv has locked the project's packages: in its folder, or in that of its workspace."""
+    root = repository(project.root)
+    folders = (folder for folder in (project.root, *project.root.parents) if folder.is_relative_to(root))
+    return bool(project.pyproject.get("project")) and any((folder / "uv.lock").is_file() for folder in folders)
 
 
 def packages(project: Project) -> str:

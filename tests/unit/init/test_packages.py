@@ -86,6 +86,27 @@ def test_a_project_is_installed_as_its_files_say(
     assert f"run: {line} 'testbay[embedded]'\n" in workflow.text(project)
 
 
+@pytest.mark.usefixtures("from_an_index")
+@pytest.mark.parametrize("lock", ["uv.lock", "../uv.lock"])
+def test_the_versions_of_uv_lock_count(tmp_path: Path, lock: str) -> None:
+    """Also those of the workspace's lock, above the package; those of a lock above the repository do not."""
+    text = f"{APP}{EXTRA}{BUILT}{GROUPS}"
+    for file in ("repository/.git/HEAD", "repository/a/testbay.toml", f"repository/a/{lock}", "uv.lock"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "repository/a/pyproject.toml").write_text(text, encoding="utf-8")
+    project = Project(root=tmp_path / "repository/a")
+
+    written = workflow.text(project)
+    (project.root / lock).unlink()
+
+    locked = '"$RUNNER_TEMP/locked.txt"'
+    export = f"uv export --quiet --frozen --no-emit-workspace --no-hashes -o {locked} --extra test --group dev"
+    install = f"{UV} -c {locked} -e '.[test]' --group dev 'testbay[embedded]'\n"
+    assert f"run: {install}".replace("uv && uv", f"uv && {export} && uv") in written
+    assert "uv export" not in workflow.text(project)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "packages"),
     [
