@@ -189,6 +189,7 @@ start() { # <number of the service> <number of the one whose turn it is>
     if [[ $1 == "$2" ]]; then
         .venv/bin/python -I -S -c "$AS_A_JOB" "$script" &
     else
+        : >"$logs/$1" # by us: the job may not have begun when its turn comes
         .venv/bin/python -I -S -c "$AS_A_JOB" "$script" >"$logs/$1" 2>&1 &
     fi
     children[$1]=$! began[$1]=$SECONDS
