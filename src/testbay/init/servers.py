@@ -24,7 +24,7 @@ _OTHERS = (
     *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
     *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
 )
-# Looked into where there is none of these.
+# Searched only if the usual places hold no compose file.
 _FOLDERS = (
     "",
     "docker",

@@ -23,7 +23,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 
 
 def groups(log: dict[str, Any], lines: list[str]) -> dict[str, list[int]]:
-    """List the groups that each fingerprint's events are in; a negative number is the line of what is no error."""
+    """List the groups that each fingerprint's events are in; a negative number is the line of one that should be dropped."""
     reader = Reader()
     blocks = [(first, last, at) for at, group in enumerate(log["groups"]) for first, last in group]
     found: dict[str, list[int]] = {}
@@ -35,7 +35,7 @@ def groups(log: dict[str, Any], lines: list[str]) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("log", LOGS, ids=[log["name"] for log in LOGS])
 def test_groups(log: dict[str, Any]) -> None:
-    """The same error twice is one pattern, two errors are two, and what is no error is none."""
+    """The same error twice is one pattern, two errors are two, and lines that report no error form none."""
     found = groups(log, log["text"].split("\n"))
 
     assert list(found.values()) == [[at] * len(group) for at, group in enumerate(log["groups"])]
