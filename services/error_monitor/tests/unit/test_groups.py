@@ -23,7 +23,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 
 
 def groups(log: dict[str, Any], lines: list[str]) -> dict[str, list[int]]:
-    """List the groups that each fingerprint's events are in; a negative number is the line of one that should be dropped."""
+    """List the groups that each fingerprint's events are in; a negative number is a line that should be dropped."""
     reader = Reader()
     blocks = [(first, last, at) for at, group in enumerate(log["groups"]) for first, last in group]
     found: dict[str, list[int]] = {}
