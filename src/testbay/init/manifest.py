@@ -88,7 +88,7 @@ def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], te
     env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
     env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
     env += _caller(fixed.get("postgres"), env)
-    env += testing.of_django(project, tests)
+    env += testing.variables(project, tests)
     names = {line.key for line in env}
     return env + [line for name, line in testing.demanded(project).items() if name not in names]
 

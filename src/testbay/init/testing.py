@@ -6,13 +6,12 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from testbay.init.project import Finding, Project, Source
+from testbay.init.project import Finding, Project
+from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, settings_of_tools
 from testbay.init.variable import last, text_of
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
-_SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
-_DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
@@ -57,7 +56,7 @@ def _testpaths(project: Project) -> Finding | None:
 
 
 def _usual_folder(project: Project) -> Finding | None:
-    paths = [path for path in map(_path, project.sources) if re.match(r"test_.*|.*_test\.py$", path.name)]
+    paths = collected(project)
     # `tests/integration` is one kind of several, unless tests lie beside it: then they are meant, too.
     for folder in _FOLDERS[any(path.parent == Path("tests") for path in paths) :]:
         if any(path.is_relative_to(folder) for path in paths):
@@ -67,8 +66,8 @@ def _usual_folder(project: Project) -> Finding | None:
 
 def _common_folder(project: Project) -> Finding | None:
     """Find the folder of tests beside the program; for Django's that of manage.py, where pytest-django looks for it."""
-    paths = [path for path in map(_path, project.sources) if re.match(r"tests\.py$|test_", path.name)]
-    paths = [path for path in paths if not _SHOWN & set(path.parts)] or paths
+    paths = [*collected(project), *(one.path for one in project.sources if one.path.name == "tests.py")]
+    paths = sorted(path for path in paths if not SHOWN & set(path.parts)) or paths or named_otherwise(project)
     program = Path(project.manage).parent
     paths = [path for path in paths if path.is_relative_to(program)] or paths
     if not paths:
@@ -79,27 +78,21 @@ def _common_folder(project: Project) -> Finding | None:
     return _folder(folder.as_posix(), str(paths[0]))
 
 
-def _path(source: Source) -> Path:
-    return source.path
-
-
 def _folder(name: str, source: str) -> Finding:
     return Finding(key="tests", value=f'"{name}"', source=source)
 
 
-def of_django(project: Project, folder: str) -> list[Finding]:
+def variables(project: Project, folder: str) -> list[Finding]:
     """List the variables by which pytest finds Django's settings, its program and the tests in `folder`."""
-    if not project.manage:
-        return []
-    settings = django_settings(project)
-    found = (settings, _django_path(project, folder) if settings and folder else None, _django_files(project))
+    settings = django_settings(project) if project.manage else None
+    found = (settings, _django_path(project, folder) if settings and folder else None, option(project))
     return [line for line in found if line]
 
 
 def django_settings(project: Project) -> Finding | None:
     """Make the variable DJANGO_SETTINGS_MODULE if only manage.py sets it."""
     match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text(project.manage))
-    if match is None or "DJANGO_SETTINGS_MODULE" in _settings_of_tools(project):
+    if match is None or "DJANGO_SETTINGS_MODULE" in settings_of_tools(project):
         return None
     package = match[1].rpartition(".")[0]
     for name in ("test", "tests", "testing", "ci"):  # beside the one for development, in a package of settings
@@ -109,25 +102,12 @@ def django_settings(project: Project) -> Finding | None:
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 
 
-def _settings_of_tools(project: Project) -> str:
-    return str(project.table("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
-
-
 def _django_path(project: Project, folder: str) -> Finding | None:
     """Put the folder of manage.py on Python's path: pytest-django looks for it only from the tests upwards."""
     program, settings = Path(project.manage).parent, project.table("tool", "pytest")
     if Path(folder).is_relative_to(program) or "pythonpath" in f"{settings} {project.text('pytest.ini')}":
         return None
     return Finding(key="PYTHONPATH", value=f'"{program}"', source=project.manage)
-
-
-def _django_files(project: Project) -> Finding | None:
-    """Make the option of pytest that collects tests.py, as Django's own runner does."""
-    paths = (path for path in map(_path, project.sources) if path.name == "tests.py")
-    file = next((path for path in paths if not _SHOWN & set(path.parts)), None)
-    if file is None or "python_files" in _settings_of_tools(project):
-        return None
-    return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={_DJANGO_FILES}'\"", source=str(file))
 
 
 def demanded(project: Project) -> dict[str, Finding]:
