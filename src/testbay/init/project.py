@@ -6,12 +6,12 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from testbay.init import packages
 
@@ -22,6 +22,7 @@ _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
+_Result = TypeVar("_Result")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
 
@@ -78,7 +79,7 @@ class Project:
     """A folder with a program in it. Paths are relative to `root`."""
 
     root: Path
-    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # results computed once
+    results: dict[Callable[["Project"], Any], Any] = field(default_factory=dict, compare=False, repr=False)  # of `once`
 
     def text(self, name: str) -> str:
         """Read a file; empty if it is missing, too large or not UTF-8."""
@@ -214,6 +215,19 @@ class Project:
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
                     found.setdefault(match[1], (_value(match[2].strip()), name))
         return found
+
+
+def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:
+    """Let a function compute its result for each project only once."""
+
+    @wraps(compute)
+    def stored(project: Project) -> _Result:
+        if compute not in project.results:
+            project.results[compute] = compute(project)
+        result: _Result = project.results[compute]
+        return result
+
+    return stored
 
 
 def listed(folders: list[str]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
+from testbay.init.syntax import last, text_of
 from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, settings_of_tools
-from testbay.init.variable import last, text_of
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
