@@ -17,6 +17,7 @@ from testbay.init import packages
 
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
+_DEEPEST = 200  # parts in parts: "a" + "b" + … of more texts than that is data
 _NAMED = 5
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
@@ -37,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One Python file: its text and its syntax tree; the tree is None for a file this Python cannot parse."""
+    """One Python file: its text and its syntax tree; the tree is None for a file that cannot be read as Python."""
 
     path: Path
     text: str = field(repr=False)
@@ -47,9 +48,10 @@ class Source:
         """The syntax tree."""
         try:
             with warnings.catch_warnings(action="ignore"):  # of a stranger's escapes
-                return ast.parse(self.text)
+                tree = ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+        return None if _is_too_deep(tree) else tree
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -233,6 +235,14 @@ def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:
 def listed(folders: list[str]) -> str:
     """Name the first of these folders, for a message."""
     return " and ".join(folders[:_NAMED]) + (" …" if len(folders) > _NAMED else "")
+
+
+def _is_too_deep(tree: ast.Module) -> bool:
+    """Return whether functions that call themselves for each part would not come back, as ast.unparse."""
+    level: list[ast.AST] = [tree]
+    for _ in range(_DEEPEST):
+        level = [part for node in level for part in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def _value(text: str) -> str:
