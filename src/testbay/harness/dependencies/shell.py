@@ -9,6 +9,7 @@ _KEYWORDS = ("if", "for", "while", "until", "case", "then", "do", "function", "!
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _BRACED = re.compile(r"\{([A-Za-z_]\w*)(?:(:?[-?+])(.*))?\}", re.DOTALL)
+_BRACES = re.compile(r"\{(?:[^{}]|\$\{[^{}]*\})*\}", re.DOTALL)  # with one more pair in it
 _FILE = re.compile(r"\s*(?:cat\s+|<\s*)(\S+)\s*")
 _DISCARDED = re.compile(
     r"&?>>?\s*(?:/dev/(?:null|stdout|stderr)\b|&[0-9-])"
@@ -136,10 +137,9 @@ class _Scanner:
             inner, self._at = self._line[self._at + 2 : end], end + 1
             return self._output(inner)
         if rest.startswith("{"):
-            end = self._find("}", self._at)
-            braced = _BRACED.fullmatch(self._line[self._at + 1 : end + 1])
-            self._at = end + 1
-            if braced:
+            whole = _BRACES.match(rest)
+            self._at = self._at + 1 + whole.end() if whole else self._find("}", self._at) + 1
+            if whole and (braced := _BRACED.fullmatch(whole[0])):
                 return self._value(*braced.groups())
         if not rest[:1].strip('"'):
             self._at += 1
@@ -149,16 +149,22 @@ class _Scanner:
     def _value(self, name: str, operator: str | None, word: str | None) -> str:
         value = self._environment.get(name)
         present = bool(value) if (operator or "").startswith(":") else value is not None
-        other = (word or "").strip("\"'")
-        if operator and "$" in other:
-            raise NotUnderstoodError(f"its shell line holds ${{{name}{operator}…}}")
         if (operator or "").endswith("+"):
-            return other if present else ""
+            return self._other(word or "") if present else ""
         if present or not operator:
             return value or ""
         if operator.endswith("?"):
             raise NotUnderstoodError(f"it demands the variable {name}, which the service does not set")
-        return other
+        return self._other(word or "")
+
+    def _other(self, word: str) -> str:
+        """Return the word behind an operator, with its own variables resolved."""
+        if "$" not in word:
+            return word.strip("\"'")
+        made = [part for command in _Scanner(word, self._environment, self._read).commands() for part in command]
+        if any(part.split() != [part] for part in made):  # the caller would split it once more
+            raise NotUnderstoodError("its shell line holds a variable with blanks in the words of another")
+        return " ".join(made)
 
     def _output(self, command: str) -> str:
         """Return the output of `cat FILE`, if the compose file determines that file."""
