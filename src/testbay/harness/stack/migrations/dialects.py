@@ -22,6 +22,7 @@ _MARKER = re.compile(
 )
 _TERN = re.compile(r"----\s*create above / drop below\s*----")
 _MYBATIS = re.compile(r"--\s*//\s*@UNDO\s*", re.IGNORECASE)
+_TXTAR = re.compile(r"--\s*(?P<name>[\w./-]+\.sql)\s*--")  # the parts of a file that begins with `-- atlas:txtar`
 _OPTIONS = re.compile(r"(?:\s+(?:transaction:(?:true|false)|notransaction))*", re.IGNORECASE)
 _NO_TRANSACTION = re.compile(
     r"(?im)^\s*--\s*(?:\+goose\s+NO\s+TRANSACTION|transactional:\s*false|migrate:up.*transaction:false"
@@ -39,7 +40,7 @@ _FLYWAY_PLACEHOLDER = re.compile(r"\$\{[\w.:]+\}")
 _FLYWAY = re.compile(r"(?P<kind>[VBUR])(?P<version>\d+(?:[._]\d+)*)?__.*\.sql")
 _FLYWAY_CALLBACK = re.compile(r"(before|after)[A-Z]\w*?(?:__.*)?\.sql")
 _BACK = re.compile(r"[._-](?:down|undo|rollback|revert|reverse)(?:\.sql)?\.sql$", re.IGNORECASE)
-_DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$", re.IGNORECASE)
+_DOTTED_BACK = re.compile(r"\.(?:down|undo|rollback|revert|reverse)\.sql$|^\d+\.undo\.", re.IGNORECASE)
 _CODE = re.compile(
     r"(?:\d|V\d+__).*\.(?:py|go|js|ts|rb|rs|sh|java|kt|php|exs?|cs|xml|ya?ml|psql|pgsql|sql\.(?:gz|bz2|xz|zst|tmpl|tpl|j2|in))"
 )
@@ -240,8 +241,12 @@ class _Mark:
 
 
 def _marks(lines: Sequence[str]) -> Iterator[_Mark]:
+    parts = bool(lines) and lines[0].strip() == "-- atlas:txtar"
     for place, line in enumerate(lines, 1):
-        if _TERN.fullmatch(line.strip()) or _MYBATIS.fullmatch(line.strip()):
+        if parts and (part := _TXTAR.fullmatch(line.strip())):
+            way = "up" if part["name"] == "migration.sql" else "down"
+            yield _Mark(line=place, way=way, tool="atlas", alone=False)
+        elif _TERN.fullmatch(line.strip()) or _MYBATIS.fullmatch(line.strip()):
             yield _Mark(line=place, way="down", tool="", alone=True)
         elif (found := _MARKER.fullmatch(line.rstrip("\n"))) and _OPTIONS.fullmatch(found["options"]):
             way = "up" if found["way"].lower().startswith("up") else "down"

@@ -34,6 +34,7 @@ def folder(place: Path, *names: str, **texts: str) -> Path:
         (["sub/V2__b.sql", "V1__a.sql", "seed.sql"], ["V1__a.sql", "V2__b.sql"]),
         (["1_a.up.sql", "1_a.down.sql", "2_b.up.sql"], ["1_a.up.sql", "2_b.up.sql"]),
         (["1_a.sql", "1_a.undo.sql", "2_b.sql", "2_b.rollback.sql"], ["1_a.sql", "2_b.sql"]),
+        (["001.do.sql", "001.undo.sql", "002.do.b.sql", "002.undo.b.sql"], ["001.do.sql", "002.do.b.sql"]),
         (["1_a_up.sql", "1_a_down.sql"], ["1_a_up.sql"]),
         (["1_scale_down.sql"], ["1_scale_down.sql"]),
         (["1.10_c.sql", "1.2_b.sql", "1_a.sql", "schema.sql"], ["schema.sql", "1_a.sql", "1.2_b.sql", "1.10_c.sql"]),
@@ -149,6 +150,15 @@ def test_way_down_may_come_first(tmp_path: Path) -> None:
     file = folder(tmp_path, **{"1.sql": "-- migrate:down\nDROP\n-- migrate:up\nCREATE\n"}) / "1.sql"
 
     assert dialects.upward(file).text == "\n\n-- migrate:up\nCREATE\n"
+
+
+def test_parts_of_atlas_are_told_by_their_names(tmp_path: Path) -> None:
+    """Its checks and its way down are files of an archive in one file; elsewhere such a line is a comment."""
+    parts = "-- checks.sql --\nSELECT\n-- migration.sql --\nCREATE\n-- down.sql --\nDROP\n"
+    made = folder(tmp_path, **{"1.sql": f"-- atlas:txtar\n\n{parts}", "2.sql": parts})
+
+    assert dialects.upward(made / "1.sql").text == "-- atlas:txtar\n\n\n\n-- migration.sql --\nCREATE\n\n\n"
+    assert dialects.upward(made / "2.sql").text == parts
 
 
 def test_comments_that_psql_does_not_know_are_left_blank(tmp_path: Path) -> None:
