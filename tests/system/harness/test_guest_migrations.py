@@ -48,12 +48,12 @@ def test_migration_whose_work_is_not_there_is_refused(guest: Guest, text: str, s
 
 
 def test_migrate_and_start_run_as_a_shell_reads_them(guest: Guest) -> None:
-    """Both halves, with what the stack exports."""
+    """Both halves, with what the stack exports; a plain `psql` reaches its database, as behind `testbay exec`."""
     create = "psql -qc 'CREATE TABLE items (id int)' && psql {postgres.url} -qc \"INSERT INTO items VALUES ($ONE)\""
     manifest = f"""service = "guest"
 needs = ["postgres"]
 tests = "tests"
-migrate = '''export PGHOST={{POSTGRES_HOST}} ONE=1; {create.replace("psql -q", "psql {DATABASE_URL} -q")}'''
+migrate = '''export ONE=1; {create}'''
 start = "echo {{DATABASE_URL}} > url.txt && python -m http.server -b 127.0.0.1 {{port}}"
 """
     text = """def test_reads(postgres, bay, service):
@@ -74,24 +74,4 @@ def test_a_migration_of_another_database_is_told(guest: Guest) -> None:
 
     done = guest.run("exec", "--", "true")
 
-    assert "note: `migrate` ended well and made nothing in the stack's database. If an address is hard" in done.out
-
-
-@pytest.mark.parametrize(
-    ("made", "said"),
-    [
-        ("true", "`migrate` ended well and made nothing in the stack's database"),
-        ("psql {DATABASE_URL} -qc 'CREATE TABLE aerich (id int)'", "`migrate` ended well and made nothing but aerich"),
-        ("psql {DATABASE_URL} -qc 'CREATE TABLE aerich (id int); CREATE TYPE mood AS ENUM ()'", "Applied successfully"),
-    ],
-    ids=["nothing", "the list of a tool", "a type"],
-)
-def test_success_is_not_said_of_a_migration_that_made_nothing(guest: Guest, made: str, said: str) -> None:
-    """A tool that finds no migration ends well, most often after it made the table of its list."""
-    manifest = f'service = "guest"\nneeds = ["postgres"]\ntests = "tests"\nmigrate = """{made}"""\n'
-    guest.write({"testbay.toml": manifest, "tests/test_it.py": "def test_it(postgres):\n    pass\n"})
-
-    done = guest.run("run")
-
-    assert done.code == 0, done.out
-    assert f"✅ Migrations: {said}" in done.lines
+    assert "note: `migrate` ended well and made nothing in the stack's database" in done.out

@@ -16,10 +16,9 @@ from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
 MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
-MADE_NOTHING = "`migrate` ended well and made nothing"
 _ELSEWHERE = (
-    " in the stack's database. If an address is hard-coded (alembic.ini, settings, .env), it migrated that database "
-    "instead: have it take DATABASE_URL"
+    "`migrate` ended well and made nothing in the stack's database. If an address is hard-coded (alembic.ini, "
+    "settings, .env), it migrated that database instead: have it take DATABASE_URL"
 )
 
 
@@ -90,43 +89,27 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
     manifest = stack.request.manifest
     set_up(stack, voice)
     _streams(stack, voice)
-    environ = stack.command_environment()
     if manifest.migrate:
         _keep(stack, voice)
         voice.detail(manifest.migrate)
         began = time.time()
         values = exports.placeholders(stack.endpoints, stack.environment())
         log = stack.home / "migrate.log"
+        environ = stack.client_environment()  # as by hand, with `testbay exec`
         said = command.run(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
         if said:
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
             stack.note({"migrated_at": began})
-        if nothing := _made_nothing(stack):
-            voice.detail(f"note: {nothing}")
-            said = said or nothing.partition(". ")[0]
+        if "postgres" in stack.endpoints and postgres.is_untouched(stack.endpoints["postgres"]):
+            voice.detail(f"note: {_ELSEWHERE}")
         return [manifest.migrate, *([said] if said else [])]
     if not manifest.migrations:
         _keep(stack, voice)
         return []
-    names = _sql(stack, voice, environ, applied, noted)
+    names = _sql(stack, voice, stack.command_environment(), applied, noted)
     _keep(stack, voice)
     return names
-
-
-def _made_nothing(stack: Stack) -> str:
-    """Say that the `migrate` command left the database without a schema; empty if it has one, or that is not known."""
-    if "postgres" not in stack.endpoints:
-        return ""
-    try:
-        has_schema, lists = postgres.made_by_migrations(stack.endpoints["postgres"])
-    except OSError:
-        return ""
-    if has_schema:
-        return ""
-    if lists:
-        return f"{MADE_NOTHING} but {', '.join(lists)}. Its tool found no migration to apply: look for its folder"
-    return f"{MADE_NOTHING}{_ELSEWHERE}"
 
 
 def set_aside(stack: Stack) -> None:
