@@ -42,7 +42,7 @@ def _without_extension(migration: str, name: str, said: str) -> BayError:
     added = "`testbay servers add` with the compose file's image and version (such as postgres:17), whose server has it"
     ways = [
         *([added] if _CONTRIB.fullmatch(name) else []),
-        "--engine compose with an image that has it",
+        "an image that has it, with --engine compose",
         "or install it for a PostgreSQL of this system (`testbay explain troubleshooting`)",
     ]
     return EngineUnavailableError(
