@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from testbay.init.project import Project, Source
-from testbay.init.syntax import last, text_of
-from testbay.init.variable import Read
+from testbay.init.variable import Read, last, text_of
 
 _MAKERS = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
 _FILES = ("settings.toml", "config/settings.toml")

@@ -64,7 +64,9 @@ def real_sockets(no_sockets):
 def never(*_, **__): raise RuntimeError("faked")
 @pytest.fixture(autouse=True)
 def faked(monkeypatch):
-    for module, name in ((os, "open"), (os, "stat"), (time, "monotonic"), (time, "sleep"), (socket, "socket")):
+    for name in ("open", "stat", "getpid"):
+        monkeypatch.setattr(os, name, never)
+    for module, name in ((time, "monotonic"), (time, "sleep"), (socket, "socket")):
         monkeypatch.setattr(module, name, never)
     monkeypatch.setattr("builtins.open", never)
     yield
