@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbay import settings
+
 Rules = dict[str, dict[str, str]]
 _FILES = (".coveragerc", ".coveragerc.toml", "setup.cfg", "tox.ini", "pyproject.toml")
 _CHOOSE = ("source", "source_pkgs", "source_dirs", "include")  # each of them selects what is measured
@@ -17,6 +19,8 @@ _PATTERNS = ("source", "source_dirs", "include", "omit")
 
 def read(named: str, folders: Sequence[Path]) -> Rules:
     """Read the settings from the file `named`, else from the first file that coverage.py would read."""
+    if named == _FILES[0]:  # pytest-cov's default, for which coverage.py asks this variable first
+        named = settings.environ().get("COVERAGE_RCFILE") or named
     for folder in folders:
         for name in dict.fromkeys((named, *_FILES)):
             if rules := _of(folder / name):

@@ -40,6 +40,17 @@ def test_settings_are_found_where_coverage_looks(tmp_path: Path, name: str, text
     assert coveragerc.reporting(tmp_path / "made") == Reporting(fail_under=90.5)
 
 
+def test_the_file_of_the_variable_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As coverage.py asks COVERAGE_RCFILE, unless `--cov-config` names another file."""
+    monkeypatch.setenv("COVERAGE_RCFILE", "conf/mine")
+    (tmp_path / "conf").mkdir()
+    for name in ("conf/mine", ".coveragerc", "theirs"):
+        (tmp_path / name).write_text(f"[run]\nomit = {name}\n", encoding="utf-8")
+
+    assert coveragerc.read(".coveragerc", [tmp_path]) == {"run": {"omit": "conf/mine"}}
+    assert coveragerc.read("theirs", [tmp_path]) == {"run": {"omit": "theirs"}}
+
+
 def test_a_pipe_holds_no_settings(tmp_path: Path) -> None:
     """Reading it would wait for ever."""
     os.mkfifo(tmp_path / ".coveragerc")
