@@ -46,10 +46,15 @@ ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def asked(service: str | None, engine: str | None, **flags: Any) -> tuple[Any, Path, configuration.Settings]:
-    """Read the named service, or that of the current folder; also the project and the settings of this call."""
+def asked(
+    service: str | None, engine: str | None, *, todo: str = "name one of them", **flags: Any
+) -> tuple[Any, Path, configuration.Settings]:
+    """Read the named service, or that of the current folder; also the project and the settings of this call.
+
+    `todo` is what helps when there is no such service.
+    """
     from testbay.manifest.project import find_project, find_service
 
     chosen, here = configuration.load(engine=engine, **flags), Path.cwd()
     project = find_project(here)
-    return find_service(service, project, here), project, chosen
+    return find_service(service, project, here, todo=todo), project, chosen

@@ -78,7 +78,8 @@ def check(
     from testbay.production.checks import command as checking
     from testbay.production.history import command as trends
 
-    manifest, project, chosen = asked(service, None)
+    todo = f"name one of them; a single check is asked for with --id {service}"
+    manifest, project, chosen = asked(service, None, todo=todo)
     within_s = configuration.duration(within, "--within")
     question = checking.Asked(
         manifest=manifest,

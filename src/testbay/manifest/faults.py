@@ -1,5 +1,6 @@
 """Errors of a manifest in words: the key, the mistake, and the nearest valid name."""
 
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,15 @@ _FORMS = {  # of what TOML knows, in its own words
     "model_type": "write a table: { … = … }",
     "model_attributes_type": "write a table: { … = … }",
     "dict_type": "write a table: { … = … }",
+    "string_type": 'write a text: "…"',
+    "int_type": "write a whole number, without quotes",
+    "float_type": "write a number, without quotes",
+    "bool_type": "write true or false, without quotes",
+    "missing": "is missing",
+}
+_EITHER = {  # keys that hold one of two kinds, of which pydantic reports each
+    "compose": 'write the name of a file, or a list of names: ["…"]',
+    "workers": 'write "auto", or a whole number from 1 to 256',
 }
 OF_CHECKS = ("defaults", "target", "watch", "check")  # the keys that checks.CheckTables knows
 
@@ -28,6 +38,8 @@ def explain(error: ValidationError) -> str:
     location = list(fault["loc"])
     if location[:1] == ["check"]:
         del location[2:3]  # pydantic names a check's kind, which is not a key
+    if location and location[0] in _EITHER:
+        return f"{location[0]}: {_EITHER[str(location[0])]}"
     key = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
         keys = _keys(fault["loc"])
@@ -39,7 +51,7 @@ def explain(error: ValidationError) -> str:
         kind, known = str(fault["ctx"]["tag"]), fault["ctx"]["expected_tags"].replace("'", "")
         return f"{key}: unknown kind {kind!r}{nearest(kind, known.split(', '))}; known: {known}"
     message = SHAPES.get(fault.get("ctx", {}).get("pattern", ""), "") or _FORMS.get(fault["type"], "")
-    message = message or fault["msg"].removeprefix("Value error, ")
+    message = message or re.sub("^(Input|String) should", "it should", fault["msg"].removeprefix("Value error, "))
     return f"{key}: {message}" if key else message
 
 

@@ -45,10 +45,12 @@ VARIABLE = r"^\$\{\w+\}$"
 ADDRESS = r"^(\$\{\w+\}|\{secret\.\w+\})$"
 HOST_PORT = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+|\$\{\w+\}):(\d{1,5}|\$\{\w+\})$"
 BASE_URL = r"^(https?://[^\s/?#]+|\$\{\w+\})[^\s?#]*$"
+SERVICE = r"^[a-z][a-z0-9_-]{0,62}$"
 CHECK_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHAPES = {  # in the words of a person
     VARIABLE: "write ${NAME}: what is a key stands in the environment, not in a file",
     ADDRESS: "write ${NAME}: an address that may hold a password stands in the environment, not in a file",
+    SERVICE: "write small letters, digits, - and _, a letter first, 63 at most",
     CHECK_ID: "write small letters, digits and -",
     "^/": "write a path that begins with /",
     BASE_URL: "write http:// or https:// and a host, with a path if need be: https://shop.example.org; or ${NAME}",

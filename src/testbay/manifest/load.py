@@ -52,3 +52,9 @@ def _check_files(manifest: Manifest) -> None:
                 why=f"it is looked for in {manifest.root}",
                 todo="create it or fix the path",
             )
+    if manifest.migrations is not None and not (manifest.root / manifest.migrations).is_dir():
+        raise ManifestError(
+            f"{manifest.file}: migrations = {manifest.migrations!r} is a file",
+            why="migrations are the *.sql files of a folder",
+            todo="name the folder; the command of a migration tool is `migrate`",
+        )

@@ -105,8 +105,16 @@ def compose_files(manifest: "Manifest", project: Path, environ: Mapping[str, str
     return reader.find(folder, environ) or [project / TEST_FILE]
 
 
-def find_service(name: str | None, project: Path, here: Path | None = None) -> "Manifest":
+def find_service(
+    name: str | None, project: Path, here: Path | None = None, *, todo: str = "name one of them"
+) -> "Manifest":
     """The manifest of a service by name; without a name, of the service around `here`, else of the only one.
+
+    Args:
+        name: The service.
+        project: The folder in which services are looked for.
+        here: A folder in or above that of a manifest.
+        todo: What to do about an unknown name.
 
     Raises:
         ManifestError: Unknown, or several and none named.
@@ -130,4 +138,4 @@ def find_service(name: str | None, project: Path, here: Path | None = None) -> "
         )
     known = ", ".join(folders)
     what = "which service?" if name is None else f"unknown service {name!r}{nearest(name, folders)}"
-    raise ManifestError(what, why=f"services of {project}: {known}", todo="name one of them")
+    raise ManifestError(what, why=f"services of {project}: {known}", todo=todo)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from testbay.manifest import conventions
 from testbay.manifest import needs as dependencies
+from testbay.manifest.fields import SERVICE
 from testbay.manifest.testpaths import folders_of_tests
 from testbay.text import nearest
 
@@ -55,7 +56,7 @@ def _text_or_false(value: object) -> object:
     """Validate a variable's value, or false for one that is not to be exported."""
     if value is False or isinstance(value, str):
         return value
-    raise ValueError("Input should be a valid string, or false to export no such variable")
+    raise ValueError('write a text: "…", or false to export no such variable')
 
 
 Command = Annotated[str, AfterValidator(_command)]
@@ -99,7 +100,7 @@ class Aws(_Strict):
 class Manifest(_Strict):
     """The manifest of one service. `root` is the service's folder, `file` the file of the manifest."""
 
-    service: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    service: str = Field(pattern=SERVICE)
     needs: list[str] = list(dependencies.BUILT_IN)
     migrations: str | None = None
     migrate: Command | None = None

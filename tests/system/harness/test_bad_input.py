@@ -46,6 +46,17 @@ def test_unknown_manifest_key_names_the_nearest(bay: Bay) -> None:
     assert f"error: {manifest}: unknown key 'migratoins' (did you mean 'migrations'?)" in done.lines
 
 
+def test_variable_that_nothing_fills_in_is_found_before_the_start(bay: Bay) -> None:
+    """No server starts for it, and the migrations are not blamed."""
+    manifest = bay.service / "testbay.toml"
+    manifest.write_text(manifest.read_text().replace("[env]", '[env]\nCACHE = "{postgres.prot}"'))
+
+    done = bay.run("run", "shop")
+
+    assert (done.code, "error: env.CACHE: {postgres.prot} is nothing testbay can fill in" in done.lines) == (10, True)
+    assert [line for line in done.lines if line.startswith(("==> ", "❌ "))] == ["❌ Tests: did not run"]
+
+
 def test_unknown_service_names_the_known(bay: Bay) -> None:
     """A misspelt service is refused with the nearest name."""
     done = bay.run("run", "shpo")

@@ -93,12 +93,12 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (HTTP + HTTP, "two checks have the id 'a'"),
         (HTTP.replace('"a"', '"live"'), "check.0: 'live' is the id of the gate that waits for a deploy"),
         (HTTP.replace('"a"', '"A/b"'), "check.0.id: write small letters, digits and -"),
-        (HTTP + 'phases = ["nightly"]', "check.0.phases.0: Input should be 'pre-merge', 'pre-deploy'"),
+        (HTTP + 'phases = ["nightly"]', "check.0.phases.0: it should be 'pre-merge', 'pre-deploy'"),
         (HTTP + 'timeout = "soon"', "check.0.timeout: 'soon' is not a duration: write e.g. 500ms, 90s, 5m or 2h"),
         (HTTP + "timeout = 5", "check.0.timeout: 5 is not a duration"),
         (HTTP + 'latency = { slower_than = "much" }', "check.0.latency.slower_than: 'much' is not a percentage"),
         (HTTP + 'latency = { slower_than = "0%" }', "check.0.latency.slower_than: '0%' is not a percentage above zero"),
-        (HTTP + "attempts = 11", "check.0.attempts: Input should be less than or equal to 10"),
+        (HTTP + "attempts = 11", "check.0.attempts: it should be less than or equal to 10"),
         (
             HTTP.replace("status ", "statuss "),
             "check.0: 'statuss == 200': unknown name 'statuss' (did you mean 'status'?)",
@@ -125,7 +125,7 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (WS + 'steps = [{ recv = "1s", expect = ["status == 1"] }]', "check.0: 'status == 1': unknown name 'status'"),
         (WS + 'steps = [{ send = "x", recv = "1s" }]', "check.0.steps.0: either send or recv"),
         (WS + 'steps = [{ send = "x", expect = ["size > 1"] }]', "check.0.steps.0: nothing can be expected of what"),
-        (WS + "close = 99", "check.0.close: Input should be greater than or equal to 1000"),
+        (WS + "close = 99", "check.0.close: it should be greater than or equal to 1000"),
         (ENV.replace('"A"', ""), "check.0: one of required, shape, same_keys_as is missing: what makes it pass?"),
         (ENV + 'same_keys_as = ".env.example"', "check.0: same_keys_as compares two files, and source is missing"),
         (
@@ -143,7 +143,7 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (BOX + 'compose = "c.yml"', "check.0: compose and services belong together"),
         (
             BOX + 'containers = ["a"]\nno_healthcheck = "ok"',
-            "check.0.no_healthcheck: Input should be 'fail' or 'accept'",
+            "check.0.no_healthcheck: it should be 'fail' or 'accept'",
         ),
         (
             JOURNEY + STEP + STEP.replace("/", "/{tokn}"),
@@ -173,8 +173,8 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         ('[defaults]\ntimeuot = "5s"\n' + HTTP, "unknown key 'defaults.timeuot' (did you mean 'timeout'?)"),
         ('[default]\ntimeout = "5s"\n' + HTTP, "unknown key 'default' (did you mean 'defaults'?)"),
         ('[defaults]\ntimeout = "soon"\n' + HTTP, "defaults.timeout: 'soon' is not a duration: write e.g. 500ms"),
-        ("[defaults]\nattempts = 0\n" + HTTP, "defaults.attempts: Input should be greater than or equal to 1"),
-        ('[defaults]\nphases = ["nightly"]\n' + HTTP, "defaults.phases.0: Input should be 'pre-merge', 'pre-deploy'"),
+        ("[defaults]\nattempts = 0\n" + HTTP, "defaults.attempts: it should be greater than or equal to 1"),
+        ('[defaults]\nphases = ["nightly"]\n' + HTTP, "defaults.phases.0: it should be 'pre-merge', 'pre-deploy'"),
         ("defaults = 3\n" + HTTP, "defaults: write a table: { … = … }"),
         ("check = 3\n[defaults]", "check: write a list"),
         ("check = [3]\n[defaults]", "check.0: write a table"),
@@ -186,7 +186,7 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (LIVE + 'url = "/v"\nexpect = "sha == expected_sha"', "target.here.live: 'sha == expected_sha': unknown name"),
         (
             TARGET + 'deployment = { github = "" }',
-            "target.here.deployment.github: String should have at least 1 charact",
+            "target.here.deployment.github: it should have at least 1 charact",
         ),
         (
             TARGET + 'deployment = { github = "x" }',
@@ -196,12 +196,12 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
             TARGET + f"railway = {{ {RAILWAY} }}",
             "target.here: who knows which commit should answer is of no use without",
         ),
-        (TARGET + 'railway = { project = "p" }', "target.here.railway.environment: Field required"),
+        (TARGET + 'railway = { project = "p" }', "target.here.railway.environment: is missing"),
         (
             TARGET + f"railway = {{ {RAILWAY.replace('7', '7 {x}')} }}",
-            "target.here.railway.project: String should match pattern",
+            "target.here.railway.project: it should match pattern",
         ),
-        (TARGET.replace("here", '"Not Here"'), "target.Not Here.[key]: String should match pattern"),
+        (TARGET.replace("here", '"Not Here"'), "target.Not Here.[key]: write small letters, digits"),
     ],
 )
 def test_a_mistake_is_found_when_the_manifest_is_read(load: Load, text: str, complaint: str) -> None:

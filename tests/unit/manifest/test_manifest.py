@@ -102,12 +102,14 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
             "unknown key 'replay.redy' (did you mean 'ready'?)",
         ),
         ('needs = "nats"', 'needs: write a list: ["…"]'),
-        ("tests = 5", "tests: Input should be a valid string"),
-        ("env = { A = true }", "env.A: Input should be a valid string, or false to export no such variable"),
+        ("tests = 5", 'tests: write a text: "…"'),
+        ("env = { A = true }", 'env.A: write a text: "…", or false to export no such variable'),
         ('env = { "A=B" = "x" }', "env: 'A=B' cannot be a variable: a name has no =, and neither part has a NUL"),
         ('env = { A = "\\u0000" }', "env: 'A' cannot be a variable: a name has no =, and neither part has a NUL"),
         ("ports = { redis = 1, valkey = 2 }", "ports: redis, valkey: two of them are one dependency"),
-        ('ports = { postgres = "5432" }', "ports.postgres: Input should be a valid integer"),
+        ('ports = { postgres = "5432" }', "ports.postgres: write a whole number, without quotes"),
+        ('workers = "many"', 'workers: write "auto", or a whole number from 1 to 256'),
+        ("compose = 1", 'compose: write the name of a file, or a list of names: ["…"]'),
         ("ports = { postgres = 70000 }", "ports: postgres = 70000 is not a port"),
         ("ports = { postgre = 5432 }", "ports: 'postgre' is not a dependency (did you mean 'postgres'?)"),
         (
@@ -123,13 +125,13 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
         ),
         ('needs = ["nats"]\nports = { redis = 6379 }', "ports: 'dragonfly' is not in needs"),
         ('needs = []\nexports = ["PG"]', "exports: 'PG' needs 'postgres' in needs"),
-        ('exports = ["MY"]', "exports.0: Input should be 'PG', 'DB', 'REDIS', 'VALKEY' or 'NATS'"),
+        ('exports = ["MY"]', "exports.0: it should be 'PG', 'DB', 'REDIS', 'VALKEY' or 'NATS'"),
         ('migrate = "  "', "migrate: an empty command"),
         ('migrate = "echo \'x"', 'migrate: "echo \'x" is not a command: No closing quotation'),
         ('[tool.testbay.replay]\nsecret = "K"\nstart = ""', "replay.start: an empty command"),
         (
             '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = ["a"]\nmax_age_s = inf',
-            "nats.streams.0.max_age_s: Input should be a finite number",
+            "nats.streams.0.max_age_s: it should be a finite number",
         ),
         (
             '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = []',
@@ -159,14 +161,14 @@ def test_a_service_name_is_safe_in_paths_and_databases(tmp_path: Path, name: str
     """It becomes part of folder and stack names."""
     (tmp_path / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
 
-    with pytest.raises(ManifestError, match="service: String should match pattern"):
+    with pytest.raises(ManifestError, match="service: write small letters, digits, - and _"):
         load_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "a*", ">", "a/b", ""])
 def test_a_stream_name_is_one_token(service: Service, name: str) -> None:
     """It becomes part of an API subject."""
-    with pytest.raises(ManifestError, match=r"nats\.streams\.0\.name: String should match pattern"):
+    with pytest.raises(ManifestError, match=r"nats\.streams\.0\.name: it should match pattern"):
         service(f'[[tool.testbay.nats.streams]]\nname = "{name}"\nsubjects = ["a"]')
 
 

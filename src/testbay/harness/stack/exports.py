@@ -44,9 +44,11 @@ def _fill(template: str, endpoints: Mapping[str, Endpoint], name: str) -> str:
         dependency, _, attribute = match[1].partition(".")
         dependency = ALIASES.get(dependency, dependency)
         if dependency not in ROOMS or dependency not in endpoints or attribute not in _ATTRIBUTES:
+            known = f"`needs` names {', '.join(name for name in endpoints if name in ROOMS) or 'none'}"
             raise ManifestError(
                 f"env.{name}: {match[0]} is nothing testbay can fill in",
-                todo="write {postgres|dragonfly|nats.url|host|port|user|password|db}",
+                why=f"a dependency has {', '.join(_ATTRIBUTES)}" if dependency in endpoints else known,
+                todo="correct it, or add the dependency to `needs`",
             )
         endpoint = endpoints[dependency]
         return ROOMS[dependency].url(endpoint) if attribute == "url" else str(getattr(endpoint, attribute))

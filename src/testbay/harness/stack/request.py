@@ -19,7 +19,7 @@ from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.engines import docker
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.interpreter import choose as choose_python
-from testbay.harness.stack import cachefolder, containers, passwords
+from testbay.harness.stack import cachefolder, containers, exports, passwords
 from testbay.harness.stack.choice import Choice, choose
 from testbay.harness.stack.migrations import sql
 from testbay.manifest.compose import reader
@@ -179,6 +179,7 @@ def request(
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = selected(manifest, project, settings)
     services, helpers = selection.servers, selection.helpers
+    _refuse_unknown_exports(manifest, services)
     if services or helpers:
         choice = choose(settings, [*services.values(), *helpers], progress)
     else:
@@ -208,6 +209,11 @@ def request(
         docker_host=choice.daemon.address if choice.daemon and choice.daemon.address.startswith("unix:") else "",
         notices=tuple(notices),
     )
+
+
+def _refuse_unknown_exports(manifest: Manifest, services: dict[str, ComposeService]) -> None:
+    """Fill in the manifest's `env` once, with ports that do not matter: a wrong name is refused before the start."""
+    exports.exports({name: ROOMS[name].endpoint(service, 0) for name, service in services.items()}, manifest.mapped, {})
 
 
 def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:

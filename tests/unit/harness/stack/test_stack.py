@@ -65,15 +65,28 @@ def test_a_service_gets_the_contract_and_what_its_manifest_maps(running: Stack) 
     }
 
 
-@pytest.mark.parametrize("unknown", ["{postgres.dsn}", "{dragonfly.url}", "{mysql.port}", "{nats.title}"])
-def test_what_cannot_be_filled_in_is_named(unknown: str) -> None:
+ATTRIBUTES = "a dependency has url, host, port, user, password, db"
+NEEDED = "`needs` names postgres, nats"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "why"),
+    [
+        ("{postgres.dsn}", ATTRIBUTES),
+        ("{dragonfly.url}", NEEDED),
+        ("{mysql.port}", NEEDED),
+        ("{nats.title}", ATTRIBUTES),
+    ],
+)
+def test_what_cannot_be_filled_in_is_named(unknown: str, why: str) -> None:
     """A misspelt attribute, or a dependency that is not needed."""
     with pytest.raises(ManifestError) as refused:
         exports._fill(f"x{unknown}", ENDPOINTS, "DSN")
 
     assert str(refused.value) == (
         f"env.DSN: {unknown} is nothing testbay can fill in\n"
-        "  do:       write {postgres|dragonfly|nats.url|host|port|user|password|db}"
+        f"  why:      {why}\n"
+        "  do:       correct it, or add the dependency to `needs`"
     )
 
 

@@ -1,0 +1,25 @@
+"""The command `testbay check`: what it is told, and what it was meant to be told."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from testbay.cli import production
+from testbay.errors import ManifestError
+
+
+def test_the_id_of_a_check_in_a_services_place_is_told_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`testbay check health` asks for a check, and there is no service of that name."""
+    (tmp_path / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(production.app, ["check", "health", "--phase", "pre-deploy"])
+
+    assert isinstance(done.exception, ManifestError)
+    assert str(done.exception) == (
+        f"unknown service 'health'\n  why:      services of {tmp_path}: shop\n"
+        "  do:       name one of them; a single check is asked for with --id health"
+    )
