@@ -11,7 +11,7 @@ from testbay.init import literals, mentions, settingsfiles
 from testbay.init.literals import UNKNOWN, text_of
 from testbay.init.project import Project, Source
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.variable import last
+from testbay.init.syntax import calls, keywords, last
 
 PORTS = {"postgres": 5432, "dragonfly": 6379, "nats": 4222}
 _SCHEMES = {
@@ -32,6 +32,7 @@ _LAST_PORT = 65_535
 _KEYS = ("host", "port", "user", "password", "db")
 _OF_REDIS = ("Redis", "StrictRedis", "Valkey", "StrictValkey", "RedisSettings")
 _ELSEWHERE = {"connection_pool", "unix_socket_path"}  # arguments by which a client of Redis needs no host
+_LEADING = {"host", "port", *_ELSEWHERE}
 _ONLY_OF_REDIS = "decode_responses"  # an argument that shows a client of Redis, whatever its class is called
 _OF_POSTGRES = ("connect", "Connection", "AsyncConnection", "create_pool", "PostgresqlDatabase", "URL")
 
@@ -70,11 +71,9 @@ def fixed(project: Project, needs: Collection[str]) -> dict[str, FixedAddress]:
 def _of_library(project: Project) -> Iterator[FixedAddress]:
     """Find the clients that a library's users may lead elsewhere, `Redis(**options)`: its tests take the default."""
     for source in project.code:
-        for node in source.nodes:
-            if isinstance(node, ast.Call) and last(node.func) in _OF_REDIS:
-                given = {word.arg for word in node.keywords if word.arg}
-                if not node.args and not given & {"host", "port", *_ELSEWHERE}:
-                    yield from _address("dragonfly", {}, f"{source.path}:{node.lineno}")
+        for call in calls(source.nodes):
+            if last(call.func) in _OF_REDIS and not call.args and not keywords(call).keys() & _LEADING:
+                yield from _address("dragonfly", {}, f"{source.path}:{call.lineno}")
 
 
 def _of_sources(sources: Iterable[Source], shared: Mapping[str, str]) -> Iterator[FixedAddress]:
@@ -164,7 +163,7 @@ def _of_call(call: ast.Call, named: Mapping[str, str]) -> str:
 
 def _words_of(call: ast.Call, read: Callable[[ast.expr], str]) -> dict[str, str]:
     """Read the arguments of a call; the first two without a keyword are host and port of a client of Redis."""
-    words = {word.arg: read(word.value) for word in call.keywords if word.arg}
+    words = {name: read(value) for name, value in keywords(call).items()}
     if last(call.func) in _OF_REDIS:
         return dict(zip(("host", "port"), map(read, call.args), strict=False)) | words
     return words

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from testbay.init.project import Project
-from testbay.init.variable import last, text_of
+from testbay.init.syntax import assignments, calls, last, text_of
 
 _MAKERS = {
     "create_engine": "postgres",
@@ -36,9 +36,9 @@ def taken(project: Project) -> dict[str, str]:
     """Map what clients are made with (a variable, a setting, or `MODULE.py:name`; in lower case) to the server."""
     found: dict[str, str] = {}
     for source in project.code:
-        for node in source.nodes:
-            if isinstance(node, ast.Call) and (need := maker(node.func)):
-                for name in (name for argument in _arguments(node) for name in _names(argument)):
+        for call in calls(source.nodes):
+            if need := maker(call.func):
+                for name in (name for argument in _arguments(call) for name in _names(argument)):
                     found[(f"{source.path}{name}" if name.startswith(":") else name).lower()] = need
     return found
 
@@ -46,10 +46,8 @@ def taken(project: Project) -> dict[str, str]:
 def assigned(nodes: list[ast.AST]) -> dict[ast.AST, str]:
     """Map each node of an assigned value to the name it is assigned to, except the parts of a longer text."""
     found: dict[ast.AST, str] = {}
-    for node in nodes:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            found |= dict.fromkeys(_wholes(node.value), last(target))
+    for target, value in assignments(nodes):
+        found |= dict.fromkeys(_wholes(value), last(target))
     return found
 
 

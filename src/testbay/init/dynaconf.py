@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from testbay.init.project import Project, Source
-from testbay.init.variable import Read, last, text_of
+from testbay.init.syntax import last, text_of
+from testbay.init.variable import Read
 
 _MAKERS = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
 _FILES = ("settings.toml", "config/settings.toml")

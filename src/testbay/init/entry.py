@@ -8,7 +8,7 @@ from pathlib import Path
 from testbay.init import packages
 from testbay.init.project import ASIDE, Finding, Project, Source
 from testbay.init.ready import App, is_healthy, mounted, ready
-from testbay.init.variable import last
+from testbay.init.syntax import assignments, calls, last
 
 _KINDS = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic", "Flask")
 # Frameworks of which no start is known, by the package's name: what makes an app.
@@ -55,7 +55,7 @@ def _all(project: Project) -> Iterator[App]:
 
 def _of_others(source: Source) -> Iterator[str]:
     """List the frameworks of which a module makes an app, though no start is known for them."""
-    made = {last(node.func) for node in source.nodes if isinstance(node, ast.Call)}
+    made = {last(call.func) for call in calls(source.nodes)}
     yield from (package for package in source.imports if _OTHERS.get(package) in made)
 
 
@@ -64,23 +64,20 @@ def _apps(source: Source) -> Iterator[App]:
     if source.tree is None or not any(kind in source.text for kind in _KINDS):
         return
     makers = {one.name: one for one in source.tree.body if isinstance(one, ast.FunctionDef) and _made(one)}
-    for statement in source.tree.body:
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Call):
-            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-            maker = makers.get(last(statement.value.func))
-            made = _made(maker) if maker else [statement.value] if last(statement.value.func) in _KINDS else []
-            if isinstance(target, ast.Name) and made:
-                yield App(source=source, name=target.id, kind=last(made[0].func), call=made[0])
+    for target, value in assignments(source.tree.body):
+        if isinstance(target, ast.Name) and isinstance(value, ast.Call):
+            maker = makers.get(last(value.func))
+            call = _made(maker) if maker else value
+            if call and last(call.func) in _KINDS:
+                yield App(source=source, name=target.id, kind=last(call.func), call=call)
     for name, function in makers.items():
-        if name in _FACTORIES and not _demands(function):
-            call = _made(function)[0]
+        if name in _FACTORIES and not _demands(function) and (call := _made(function)):
             yield App(source=source, name=name, kind=last(call.func), call=call, factory=True)
 
 
-def _made(function: ast.FunctionDef) -> list[ast.Call]:
-    """The calls within a function that make an app."""
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-    return [call for call in calls if last(call.func) in _KINDS]
+def _made(function: ast.FunctionDef) -> ast.Call | None:
+    """Return the first call within a function that makes an app."""
+    return next((call for call in calls(ast.walk(function)) if last(call.func) in _KINDS), None)
 
 
 def _demands(function: ast.FunctionDef) -> bool:

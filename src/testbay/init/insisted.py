@@ -8,7 +8,7 @@ from testbay.init.addresses import FixedAddress
 from testbay.init.clients import maker
 from testbay.init.project import Project
 from testbay.init.settingsclasses import settings_classes
-from testbay.init.variable import last
+from testbay.init.syntax import last
 from testbay.manifest.testpaths import SECTIONS
 
 _DEFAULTS = ("setdefault", "get", "getenv", "config", "env", "Field")

@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 
 from testbay import process
 from testbay.init import workflow
-from testbay.init.project import Project, Source
+from testbay.init.project import Project, Source, once
 from testbay.manifest.environments import environment, installer, is_of_a_tool, python_of, without_pytest
 
 _ASK = """
@@ -146,12 +146,10 @@ def _imported(project: Project, source: Source) -> Iterator[str]:
     yield from (name for name in source.imports if name not in own and name not in sys.stdlib_module_names)
 
 
+@once
 def _own(project: Project) -> set[str]:
-    if "own" not in project.known:
-        parts = {part for source in project.sources for part in source.path.with_suffix("").parts}
-        project.known["own"] = parts - _below_src(project)
-    own: set[str] = project.known["own"]
-    return own
+    parts = {part for source in project.sources for part in source.path.with_suffix("").parts}
+    return parts - _below_src(project)
 
 
 def _below_src(project: Project) -> set[str]:

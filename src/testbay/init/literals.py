@@ -6,7 +6,7 @@ With `defaults`, reading an environment variable gives its default. Unknown part
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 
-from testbay.init.variable import last
+from testbay.init.syntax import assignments, keywords, last
 
 UNKNOWN = "\0"  # replaces one part of a text: the rest may still be an address
 _READS = ("getenv", "get", "environ", "config", "env", "str")
@@ -17,14 +17,11 @@ _LONGEST = 4096  # characters: a text that doubles itself again and again would 
 def constants(nodes: Iterable[ast.AST], *, defaults: bool = True) -> Iterator[tuple[str, str]]:
     """Yield name and value of assignments like `HOST = "localhost"`, in a module, class or function."""
     known: dict[str, str] = {}
-    for statement in nodes:
-        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-            continue
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    for target, value in assignments(nodes):
         name = last(target)
-        if name and name not in known and text_of(statement.value, known, defaults=defaults).strip(UNKNOWN):
-            known[name] = text_of(statement.value, known, defaults=defaults)
-            yield name, known[name]
+        if name and name not in known and (text := text_of(value, known, defaults=defaults)).strip(UNKNOWN):
+            known[name] = text
+            yield name, text
 
 
 def text_of(node: ast.expr, known: Mapping[str, str], depth: int = _DEPTH, *, defaults: bool = True) -> str:
@@ -94,5 +91,5 @@ def _called(node: ast.Call, known: Mapping[str, str], depth: int, *, defaults: b
         return text
     if name in ("int", "str") and len(node.args) == 1:
         return text_of(node.args[0], known, depth, defaults=defaults)
-    given = [word.value for word in node.keywords if word.arg == "default"] or node.args[1:2]
-    return text_of(given[0], known, depth, defaults=defaults) if defaults and name in _READS and given else UNKNOWN
+    default = keywords(node).get("default") or next(iter(node.args[1:2]), None)
+    return text_of(default, known, depth, defaults=defaults) if defaults and name in _READS and default else UNKNOWN

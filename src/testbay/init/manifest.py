@@ -11,6 +11,7 @@ from testbay.init.servers import Servers
 
 FILE = "testbay.toml"
 _WIDTH = 100
+_FIRST_TEST = Finding(key="tests", value='"tests"', source="a first test was written there")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,46 +39,58 @@ class Draft:
 def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     """Draft a manifest from the project's files; `environ` holds the variables that compose files may ask for."""
     found = servers.servers(project, environ)
-    asked = insisted.insisted(project, found.needs)
-    found = servers.for_tests(found, asked)
-    tests = testing.tests(project)
-    keys = [_name(project), _needs(found)]
-    if found.compose:
-        names = ", ".join(f'"{name}"' for name in found.compose)
-        value, has = (f"[{names}]", "they have") if len(found.compose) > 1 else (names, "it has")
-        keys.append(Finding(key="compose", value=value, source=f"{has} every server that is needed"))
-    migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
-    keys += [migration] if migration else []
-    needs_test = tests is None and bool(found.needs)
-    keys += [tests] if tests else []
-    keys += [Finding(key="tests", value='"tests"', source="a first test was written there")] if needs_test else []
-    keys += entry.entry(project)
+    in_tests = insisted.insisted(project, found.needs)
+    found = servers.for_tests(found, in_tests)
     unread = variables.unread(project, found.needs)
-    hostless = [need for need in variables.without("host", project) if need in found.needs]
-    alembic = ["postgres"] if settingsfiles.alembic_is_fixed(project) and "postgres" in found.needs else []
-    fixed = addresses.fixed(project, [*unread, *hostless, *alembic]) | asked
+    fixed = _fixed(project, found, unread) | in_tests
     published = {need: found.published[need] for need in unread if need in found.published and need not in fixed}
-    unread = [need for need in unread if need not in published]
-    keys += _ports(found, fixed, variables.portless(project), {} if needs_test else published)
-    env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
-    env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
-    env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
-    env += _caller(fixed.get("postgres"), env)
-    env += [settings] if (settings := testing.django_settings(project)) else []
-    path = testing.django_path(project, tests.value.strip('"')) if settings and tests else None
-    env += [path] if path else []
-    env += [options] if (options := testing.django_files(project)) else []
-    env += [line for name, line in testing.demanded(project).items() if name not in {one.key for one in env}]
+    migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
+    tests = testing.tests(project)
+    needs_test = tests is None and bool(found.needs)
+    tests_key = _FIRST_TEST if needs_test else tests
+    ports = _ports(found, fixed, variables.portless(project), {} if needs_test else published)
+    keys = [_name(project), _needs(found), _compose(found), migration, tests_key, *entry.entry(project), ports]
     missing = [
         *_missing(project, found, migration),
-        *([] if tests or needs_test else ["a test: no file is called test_*.py"]),
-        *_unled(found, unread, fixed),
+        *([] if tests_key else ["a test: no file is called test_*.py"]),
+        *_unled(found, [need for need in unread if need not in published], fixed),
         *entry.unstarted(project),
         *testing.overruled(project),
         *testing.own_servers(project, found.needs, variables.led(project)),
     ]
-    logins = insisted.insisted(project, variables.without("db", project), defaults=True) | fixed
-    return Draft(keys=keys, env=env, servers=found, needs_test=needs_test, missing=missing, fixed=logins)
+    return Draft(
+        keys=[key for key in keys if key],
+        env=_env(project, found, fixed, tests.value.strip('"') if tests else ""),
+        servers=found,
+        needs_test=needs_test,
+        missing=missing,
+        fixed=insisted.insisted(project, variables.without("db", project), defaults=True) | fixed,
+    )
+
+
+def _fixed(project: Project, found: Servers, unread: Collection[str]) -> dict[str, FixedAddress]:
+    """Find the addresses that the sources fix, of the servers whose host no variable holds."""
+    hostless = {*unread, *variables.without("host", project)}
+    if settingsfiles.alembic_is_fixed(project):
+        hostless.add("postgres")
+    return addresses.fixed(project, hostless & found.needs.keys())
+
+
+def _compose(found: Servers) -> Finding | None:
+    names = ", ".join(f'"{name}"' for name in found.compose)
+    value, has = (f"[{names}]", "they have") if len(found.compose) > 1 else (names, "it has")
+    return Finding(key="compose", value=value, source=f"{has} every server that is needed") if names else None
+
+
+def _env(project: Project, found: Servers, fixed: Mapping[str, FixedAddress], tests: str) -> list[Finding]:
+    """Make the lines of `[env]`; `tests` is the folder of the tests, if there is one."""
+    env = sorted(variables.environment(project, found.needs), key=lambda line: line.source.partition(":")[0])
+    env += variables.taken_back(project, [need for need, address in fixed.items() if address.is_local])
+    env = [replace(line, value=line.value.replace("{dragonfly.", f"{{{found.name('dragonfly')}.")) for line in env]
+    env += _caller(fixed.get("postgres"), env)
+    env += testing.variables(project, tests)
+    names = {line.key for line in env}
+    return env + [line for name, line in testing.demanded(project).items() if name not in names]
 
 
 def _ports(
@@ -85,7 +98,7 @@ def _ports(
     fixed: Mapping[str, FixedAddress],
     portless: Mapping[str, str],
     published: Mapping[str, tuple[int, str]],
-) -> list[Finding]:
+) -> Finding | None:
     """Make the key `ports` of the fixed ports at which the program looks for servers.
 
     Where nothing tells, the port that the compose file publishes counts: a library's own default is in no source.
@@ -93,19 +106,21 @@ def _ports(
     ports = {need: (port, f"{where}, and no variable names another") for need, (port, where) in published.items()}
     ports |= {need: (addresses.PORTS[need], f"{where}, and no port") for need, where in portless.items()}
     ports |= {a.need: (a.port, f"{a.where} names {a.host}:{a.port}") for a in fixed.values() if a.is_local}
-    ports = {need: said for need, said in ports.items() if need in found.needs}
-    value = ", ".join(f"{found.name(need)} = {port}" for need, (port, _) in ports.items())
+    ports = {need: port for need, port in ports.items() if need in found.needs}
+    value = ", ".join(f"{found.name(need)} = {number}" for need, (number, _) in ports.items())
     source = "; ".join(where for _, where in ports.values())
-    return [Finding(key="ports", value=f"{{ {value} }}", source=source)] if ports else []
+    return Finding(key="ports", value=f"{{ {value} }}", source=source) if ports else None
 
 
-def _caller(said: FixedAddress | None, env: Collection[Finding]) -> list[Finding]:
+def _caller(address: FixedAddress | None, env: Collection[Finding]) -> list[Finding]:
     """Make the variables by which libpq logs in where a fixed address names no user: not as who runs the tests."""
-    if said is None or not said.names_no_user or not said.is_local:
+    if address is None or not address.names_no_user or not address.is_local:
         return []
-    names = {"PGUSER": "user", "PGPASSWORD": "password"}.items()
-    lines = [Finding(key=n, value=f'"{{postgres.{part}}}"', source=f"{said.where} names no user") for n, part in names]
-    return [line for line in lines if line.key not in {one.key for one in env}]
+    return [
+        Finding(key=name, value=f'"{{postgres.{part}}}"', source=f"{address.where} names no user")
+        for name, part in (("PGUSER", "user"), ("PGPASSWORD", "password"))
+        if name not in {line.key for line in env}
+    ]
 
 
 def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:

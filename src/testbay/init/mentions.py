@@ -4,7 +4,7 @@ import ast
 import re
 
 from testbay.init.project import Source
-from testbay.init.variable import last
+from testbay.init.syntax import last
 
 # These packages start servers or fakes at the address: a real server there would take their port.
 _STAND_INS = ("fakeredis", "mockredis", "birdisle", "pytest_postgresql", "pytest_redis", "testing", "py_pglite")

@@ -51,6 +51,15 @@ def extras(project: Readable) -> dict[str, str]:
     return found
 
 
+def extra_names(project: Readable) -> set[str]:
+    """Return the names of the extras that pip installs on request, as in `pip install -e '.[dev]'`."""
+    parser, section = project.ini("setup.cfg"), "options.extras_require"
+    tables = [value for value in _arguments(project.text("setup.py"), "extras_require") if isinstance(value, ast.Dict)]
+    keys = [key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)]
+    own = parser.options(section) if parser.has_section(section) else []
+    return {*project.table("project", "optional-dependencies"), *own, *map(str, keys)}
+
+
 def requirement_files(root: Path, ending: str = "txt") -> list[str]:
     """List the files of requirements at the root and in `requirements/`: for pip, or with `in` for pip-compile.
 
@@ -116,7 +125,15 @@ def _lines(project: Readable, file: str, section: str, option: str) -> list[str]
 
 
 def _setup(text: str) -> list[str]:
-    """Collect the requirements in the arguments of setup(), given as lists or names of lists, without executing it."""
+    """Collect the requirements in the arguments of setup()."""
+    texts = [
+        part for value in _arguments(text, *_KEYWORDS) for part in ast.walk(value) if isinstance(part, ast.Constant)
+    ]
+    return [text.value for text in texts if isinstance(text.value, str)]
+
+
+def _arguments(text: str, *keywords: str) -> list[ast.expr]:
+    """Find arguments of setup(), and what the names in them hold, without executing it."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -129,13 +146,10 @@ def _setup(text: str) -> list[str]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    asked = [
-        word.value for node in nodes if isinstance(node, ast.Call) for word in node.keywords if word.arg in _KEYWORDS
-    ]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    asked = [word.value for node in calls for word in node.keywords if word.arg in keywords]
     names = [node.id for value in asked for node in ast.walk(value) if isinstance(node, ast.Name)]
-    values = [*asked, *(held[name] for name in names if name in held)]
-    texts = [part for value in values for part in ast.walk(value) if isinstance(part, ast.Constant)]
-    return [text.value for text in texts if isinstance(text.value, str)]
+    return [*asked, *(held[name] for name in names if name in held)]
 
 
 def _package(requirement: str) -> str:

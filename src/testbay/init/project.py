@@ -6,22 +6,24 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from testbay.init import packages
 
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
+_DEEPEST = 200  # parts in parts: "a" + "b" + … of more texts than that is data
 _NAMED = 5
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
 _NAMES_PACKAGES = ("pyproject.toml", "requirements*.txt", "setup.py", "setup.cfg", "Pipfile")
+_Result = TypeVar("_Result")
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.test", ".env.dist", "example.env")
 
 
@@ -36,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One Python file: its text and its syntax tree; the tree is None for a file this Python cannot parse."""
+    """One Python file: its text and its syntax tree; the tree is None for a file that cannot be read as Python."""
 
     path: Path
     text: str = field(repr=False)
@@ -46,9 +48,10 @@ class Source:
         """The syntax tree."""
         try:
             with warnings.catch_warnings(action="ignore"):  # of a stranger's escapes
-                return ast.parse(self.text)
+                tree = ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+        return None if _is_too_deep(tree) else tree
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -78,7 +81,7 @@ class Project:
     """A folder with a program in it. Paths are relative to `root`."""
 
     root: Path
-    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # results computed once
+    results: dict[Callable[["Project"], Any], Any] = field(default_factory=dict, compare=False, repr=False)  # of `once`
 
     def text(self, name: str) -> str:
         """Read a file; empty if it is missing, too large or not UTF-8."""
@@ -216,9 +219,30 @@ class Project:
         return found
 
 
+def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:
+    """Let a function compute its result for each project only once."""
+
+    @wraps(compute)
+    def stored(project: Project) -> _Result:
+        if compute not in project.results:
+            project.results[compute] = compute(project)
+        result: _Result = project.results[compute]
+        return result
+
+    return stored
+
+
 def listed(folders: list[str]) -> str:
     """Name the first of these folders, for a message."""
     return " and ".join(folders[:_NAMED]) + (" …" if len(folders) > _NAMED else "")
+
+
+def _is_too_deep(tree: ast.Module) -> bool:
+    """Return whether functions that call themselves for each part would not come back, as ast.unparse."""
+    level: list[ast.AST] = [tree]
+    for _ in range(_DEEPEST):
+        level = [part for node in level for part in ast.iter_child_nodes(node)]
+    return bool(level)
 
 
 def _value(text: str) -> str:

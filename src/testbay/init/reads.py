@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from testbay.init import clients, dynaconf
-from testbay.init.project import ASIDE, Project, Source
+from testbay.init.project import ASIDE, Project, Source, once
 from testbay.init.settingsclasses import SettingsClasses, settings_classes
-from testbay.init.variable import Read, last, sample_of, text_of
+from testbay.init.syntax import calls, keywords, last, text_of
+from testbay.init.variable import Read, sample_of
 
 _SERVER = re.compile(r"(postgres|postgresql|redis|valkey|nats)(\+\w+)?://")
 _OF_OS = ("getenv", "get", "setdefault")
@@ -20,14 +21,9 @@ _OF_PACKAGES = (  # django-environ, environs, decouple
 _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACHE_URL", "cache_url": "CACHE_URL"}
 
 
+@once
 def reads(project: Project) -> list[Read]:
     """List the variables, each once; a read with a default comes before one without."""
-    if "reads" not in project.known:
-        project.known["reads"] = _reads(project)
-    return list(project.known["reads"])
-
-
-def _reads(project: Project) -> list[Read]:
     found: dict[str, Read] = {}
     classes = settings_classes(project)
     for read in dynaconf.reads(project):
@@ -51,11 +47,11 @@ def _reads(project: Project) -> list[Read]:
 def _of_flask(project: Project) -> Iterator[Read]:
     """Find the variable that Flask-SQLAlchemy reads by `app.config.from_prefixed_env()`."""
     for source in project.code if project.has("flask-sqlalchemy") else ():
-        for node in source.nodes:
-            if isinstance(node, ast.Call) and last(node.func) == "from_prefixed_env":
-                given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "prefix")]
-                name = f"{text_of(given[0]) if given else 'FLASK'}_SQLALCHEMY_DATABASE_URI"
-                yield Read(name=name, default="", required=False, where=f"{source.path}:{node.lineno}")
+        for call in calls(source.nodes):
+            if last(call.func) == "from_prefixed_env":
+                prefix = call.args[0] if call.args else keywords(call).get("prefix")
+                name = f"{text_of(prefix) if prefix else 'FLASK'}_SQLALCHEMY_DATABASE_URI"
+                yield Read(name=name, default="", required=False, where=f"{source.path}:{call.lineno}")
 
 
 def _of_examples(project: Project) -> Iterator[Read]:
@@ -97,8 +93,9 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
 
 
 def _sample(call: ast.Call) -> str:
-    cast = next((ast.unparse(word.value) for word in call.keywords if word.arg == "cast"), "")
-    return "" if last(call.func) == "list" else sample_of(cast or last(call.func))  # a list is split at commas
+    cast = keywords(call).get("cast")
+    kind = ast.unparse(cast) if cast else last(call.func)
+    return "" if last(call.func) == "list" else sample_of(kind)  # a list is split at commas
 
 
 def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -119,7 +116,7 @@ def _asked(call: ast.Call) -> str:
     name = last(call.func)
     owner = last(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     if name == "config" and owner == "dj_database_url":
-        return next((text_of(word.value) for word in call.keywords if word.arg == "env"), "DATABASE_URL")
+        return text_of(keywords(call).get("env", ast.Constant("DATABASE_URL")))
     if owner == "env" and name in _BY_THEMSELVES and not call.args:
         return _BY_THEMSELVES[name]
     of_os = name in _OF_OS and owner in ("environ", "os", "") and (owner or name == "getenv")
@@ -143,17 +140,16 @@ def _prefixed(node: ast.AST, prefix: str) -> Iterator[tuple[ast.AST, str]]:
 
 def _raises(call: ast.Call) -> bool:
     """Return whether the call fails when the variable is missing: os.getenv does not, the packages' calls do."""
-    has_default = len(call.args) > 1 or any(word.arg == "default" for word in call.keywords)
+    has_default = len(call.args) > 1 or "default" in keywords(call)
     return last(call.func) not in _OF_OS and not has_default
 
 
 def _declared(nodes: list[ast.AST]) -> set[str]:
     """Return the variables that `environ.Env(DEBUG=(bool, False))` gives a default."""
-    calls = [node for node in nodes if isinstance(node, ast.Call) and last(node.func) in ("Env", "FileAwareEnv")]
-    return {word.arg for call in calls for word in call.keywords if word.arg and isinstance(word.value, ast.Tuple)}
+    makers = (call for call in calls(nodes) if last(call.func) in ("Env", "FileAwareEnv"))
+    return {name for call in makers for name, value in keywords(call).items() if isinstance(value, ast.Tuple)}
 
 
 def _default(call: ast.Call) -> str:
-    named = [word.value for word in call.keywords if word.arg == "default"]
-    given = next(iter([*named, *call.args[1:2]]), None)
-    return str(given.value) if isinstance(given, ast.Constant) and given.value is not None else ""
+    default = keywords(call).get("default") or next(iter(call.args[1:2]), None)
+    return str(default.value) if isinstance(default, ast.Constant) and default.value is not None else ""

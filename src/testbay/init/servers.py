@@ -1,56 +1,23 @@
 """The servers that a project needs, by the images of its compose files and the clients among its packages."""
 
 import json
-import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from testbay.errors import ManifestError
-from testbay.init import insisted, packages, variables
-from testbay.init.addresses import PORTS, FixedAddress
+from testbay.init import composefiles, insisted, packages, variables
+from testbay.init.addresses import FixedAddress
+from testbay.init.composefiles import Candidate
 from testbay.init.project import Project
-from testbay.manifest.compose import reader, selection
-from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
-from testbay.manifest.compose.reading import ComposeService
-from testbay.manifest.compose.recognition import room_of
-from testbay.manifest.project import find_project
+from testbay.manifest.compose.finding import TEST_FILE
 
-# Compose does not find these names by itself, so the manifest has to name such a file.
-_OTHERS = (
-    *("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose-test.yml"),
-    *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
-    *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
-    *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
-)
-# Searched only if the usual places hold no compose file.
-_FOLDERS = (
-    "",
-    "docker",
-    "deploy",
-    "deployment",
-    "infra",
-    "infra/docker",
-    "infrastructure",
-    "dev",
-    "ops",
-    ".devcontainer",
-)
-_ELSEWHERE = re.compile(
-    r"(docker-)?compose([.-](test|ci|dev|development|local|services|deps|infra|db|databases?))?\.ya?ml"
-)
-_OTHER_SERVERS = re.compile(
-    r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
-    r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
-)
 _OTHER_CLIENTS = (
     *("mysqlclient", "pymysql", "aiomysql", "asyncmy", "mysql-connector-python", "mariadb", "pyodbc", "pymssql"),
     *("pymongo", "motor", "mongoengine", "beanie", "pika", "aio-pika", "kafka-python", "aiokafka", "confluent-kafka"),
     *("elasticsearch", "opensearch-py", "pymemcache", "pylibmc", "minio", "qdrant-client", "neo4j", "cassandra-driver"),
     *("clickhouse-connect", "clickhouse-driver", "influxdb-client", "oracledb"),
 )
-_SCRIPTS = "/docker-entrypoint-initdb.d"
 _CLIENTS = {
     "postgres": "psycopg psycopg2 psycopg2-binary psycopg-binary psycopg-pool psycopg2cffi asyncpg aiopg pg8000",
     "dragonfly": "redis valkey rq arq celery aioredis dramatiq django-redis django-rq huey walrus saq"
@@ -102,68 +69,37 @@ class Servers:
         return next((name for name in ("dragonfly", "valkey") if name in said), "redis")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """One compose file, or several merged: service and image of each server, or the reason of a refusal."""
-
-    names: tuple[str, ...]
-    images: dict[str, tuple[str, str]]
-    refused: str = ""
-    scripts: tuple[Path, ...] = ()
-    others: tuple[str, ...] = ()
-    database: str = ""
-    published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The names of the files, for messages."""
-        return " + ".join(self.names)
-
-
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     """Find the servers in the project's compose files, packages and sources."""
-    usual = _usual(project.root, environ)
-    seen = [_see(usual, environ, project.root)] if usual else []
-    others = [project.root / name for name in _OTHERS if (project.root / name).is_file()]
-    others = others or ([] if usual else _elsewhere(project.root))
-    seen += [_see([file], environ, project.root) for file in others]
-    seen += [_see(pair, environ, project.root) for one in seen if one.refused and (pair := _layers(one, project.root))]
+    candidates = composefiles.candidates(project.root, environ)
+    usual = candidates[0] if candidates and candidates[0].is_usual else None
+    clients = _clients(project)
     needs: dict[str, str] = {}
     images: dict[str, str] = {}
-    for one in seen:
-        for need, (key, image) in one.images.items():
-            needs.setdefault(need, f"{one.name}: {key} ({image})")
+    for candidate in candidates:
+        for need, (key, image) in candidate.images.items():
+            needs.setdefault(need, f"{candidate.name}: {key} ({image})")
             images.setdefault(need, image)
-    clients = _clients(project)
-    if (
-        usual and clients and usual[0].parent != project.root
-    ):  # of a repository of several programs: not all are for this
+    if usual and clients and not usual.is_at_root:  # of a repository of several programs: not all are for this
         needs = {need: where for need, where in needs.items() if need in clients}
     needs = clients | needs
-    if usual and usual[0].name == TEST_FILE and not seen[0].refused:  # it stays as it is, and testbay takes no other
-        needs = {need: where for need, where in needs.items() if need in seen[0].images}
-    whole = [one for one in seen if needs.keys() <= one.images.keys() and not one.refused]
-    named = whole[0].names if whole and not (usual and whole[0] is seen[0]) else ()
+    if usual and usual.is_of_tests and not usual.refused:  # it stays as it is, and testbay takes no other
+        needs = {need: where for need, where in needs.items() if need in usual.images}
+    complete = [one for one in candidates if needs.keys() <= one.images.keys() and not one.refused]
+    chosen = complete[0] if complete else Candidate()
+    compose = () if chosen.is_usual else chosen.names
+    refused = [one.refused for one in candidates if one.refused and not set(one.names) <= set(compose)]
     return Servers(
         needs={need: needs[need] for need in _CLIENTS if need in needs},
         images=images,
-        compose=named,
-        missing=bool(needs) and not whole,
-        refused=tuple(dict.fromkeys(s.refused for s in seen if s.refused and not set(s.names) <= set(named))),
-        scripts=whole[0].scripts if whole else (),
-        others=next((one.others for one in whole or seen if one.others), ()),
-        database=whole[0].database if whole else "",
-        published=whole[0].published if whole else {},
+        compose=compose,
+        missing=bool(needs) and not complete,
+        refused=tuple(dict.fromkeys(refused)),
+        scripts=chosen.scripts,
+        others=next((one.others for one in complete or candidates if one.others), ()),
+        database=chosen.database,
+        published=chosen.published,
     )
-
-
-def _elsewhere(root: Path) -> list[Path]:
-    """Find the compose files of the first folder that has some, except those for production."""
-    for folder in (root / name for name in _FOLDERS):
-        files = sorted(folder.iterdir()) if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
-        if found := [file for file in files if _ELSEWHERE.fullmatch(file.name) and file.is_file()]:
-            return found
-    return []
 
 
 def _clients(project: Project) -> dict[str, str]:
@@ -191,67 +127,6 @@ def _clients(project: Project) -> dict[str, str]:
 def without_a_room(project: Project) -> list[str]:
     """List the clients of servers that testbay cannot run, which a program needs; a library may only support them."""
     return [] if project.is_library else [name for name in _OTHER_CLIENTS if project.has(name)]
-
-
-def _layers(one: _Seen, root: Path) -> list[Path]:
-    """Return the usual compose file with this one on top; empty without another file."""
-    base = [root / name for name in COMPOSE_NAMES if (root / name).is_file() and name not in one.names]
-    return [base[0], root / one.names[0]] if base and len(one.names) == 1 and one.names[0] not in COMPOSE_NAMES else []
-
-
-def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Find the compose files that `testbay run` uses: the folder's own, else those of the repository."""
-    try:
-        if files := reader.find(root, environ):
-            return files
-    except ManifestError:  # a .env that Compose refuses, which matters only to a compose file
-        return [root / name for name in (TEST_FILE, *COMPOSE_NAMES) if (root / name).is_file()][:1]
-    try:
-        return reader.find(find_project(root), environ)
-    except ManifestError:
-        return []
-
-
-def _see(files: list[Path], environ: Mapping[str, str], root: Path) -> _Seen:
-    """Read compose files as `testbay run` would."""
-    names = tuple(os.path.relpath(file, root) for file in files)
-    try:
-        reading = reader.read(files, environ)
-        found = selection.found(reading)
-    except ManifestError as error:
-        return _Seen(names=names, images={}, refused=f"{error.what} ({error.why or error.todo})")
-    images = {room: (s.key, s.based_on) for s in reversed(reading.services) if (room := room_of(s)) in found}
-    try:
-        selection.select(reading, found)
-    except ManifestError as error:
-        return _Seen(names=names, images=images, refused=f"{error.what} ({error.why or error.todo})")
-    mounts = [v for s in reading.services if room_of(s) in found for v in (*s.built.copied, *s.volumes)]
-    scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
-    started = filter(reading.is_active, reading.services)
-    others = tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower()))
-    return _Seen(
-        names=names,
-        images=images,
-        scripts=scripts,
-        others=others,
-        database=_database(reading.services, found),
-        published={
-            str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
-            for s in reversed(reading.services)
-            for port in s.ports
-            if room_of(s) in found and port.host and port.container == PORTS[str(room_of(s))]
-        },
-    )
-
-
-def _database(services: Collection[ComposeService], found: Collection[str]) -> str:
-    """Return the database of the only server, if the file gives no more than its image and its login."""
-    servers = [one for one in services if room_of(one) in found]
-    service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
-    more = service is None or service.build or service.command or service.configs
-    if service is None or more or any(_SCRIPTS in v.target for v in service.volumes):
-        return ""
-    return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"
 
 
 def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:

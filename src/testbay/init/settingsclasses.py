@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from testbay.init.project import Project, Source
-from testbay.init.variable import Read, last, sample_of, text_of
+from testbay.init.project import Project, Source, once
+from testbay.init.syntax import last, text_of
+from testbay.init.variable import Read, sample_of
 
 _DSNS = {"PostgresDsn": "postgres", "RedisDsn": "dragonfly", "NatsDsn": "nats"}
 _LONG = 1000
@@ -75,12 +76,10 @@ class SettingsClasses:
             yield replace(read, sample="{}")
 
 
+@once
 def settings_classes(project: Project) -> SettingsClasses:
-    """Return the settings classes of a project, found only once."""
-    if "classes" not in project.known:
-        project.known["classes"] = SettingsClasses(project)
-    found: SettingsClasses = project.known["classes"]
-    return found
+    """Return the settings classes of a project."""
+    return SettingsClasses(project)
 
 
 def _fields(node: ast.ClassDef, prefix: str, source: Source) -> Iterator[tuple[Read, ast.expr]]:

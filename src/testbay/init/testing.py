@@ -7,12 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from testbay.init.project import Finding, Project
-from testbay.init.variable import last, text_of
+from testbay.init.syntax import last, text_of
+from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, settings_of_tools
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
-_SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
-_DJANGO_FILES = "tests.py test_*.py *_tests.py"
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
@@ -47,31 +46,53 @@ _TESTS = {
 
 def tests(project: Project) -> Finding | None:
     """Find the folder of the tests: from pytest's settings, else a usual one; None without a test."""
+    return _testpaths(project) or _usual_folder(project) or _common_folder(project)
+
+
+def _testpaths(project: Project) -> Finding | None:
     name, paths = folders_of_tests(project.root)
-    if found := [path for path in paths if (project.root / path).is_dir()]:
-        whole = os.path.commonpath(found) or "."
-        return Finding(key="tests", value=f'"{whole}"', source=f"{name}: testpaths")
-    named = [path for path in (one.path for one in project.sources) if re.match(r"test_.*|.*_test\.py$", path.name)]
+    folders = [path for path in paths if (project.root / path).is_dir()]
+    return _folder(os.path.commonpath(folders) or ".", f"{name}: testpaths") if folders else None
+
+
+def _usual_folder(project: Project) -> Finding | None:
+    paths = collected(project)
     # `tests/integration` is one kind of several, unless tests lie beside it: then they are meant, too.
-    for folder in _FOLDERS[any(path.parent == Path("tests") for path in named) :]:
-        if any(path.is_relative_to(folder) for path in named):
-            return Finding(key="tests", value=f'"{folder}"', source=f"{folder}/")
-    apart = [source for source in project.sources if re.match(r"tests\.py$|test_", source.path.name)]
-    apart = [source for source in apart if not _SHOWN & set(source.path.parts)] or apart
-    folder = Path(project.manage).parent.as_posix()  # there pytest-django looks for Django's project
-    within = [source for source in apart if source.path.is_relative_to(folder)]
-    inside = within or apart
-    whole = (os.path.commonpath([source.path.parent.as_posix() for source in inside]) or ".") if inside else ""
-    own = not within or (not project.manage and Path(whole).name in ("tests", "test"))
-    folder = whole if own else folder  # else another app may get tests of its own
-    return Finding(key="tests", value=f'"{folder}"', source=str(inside[0].path)) if inside else None
+    for folder in _FOLDERS[any(path.parent == Path("tests") for path in paths) :]:
+        if any(path.is_relative_to(folder) for path in paths):
+            return _folder(folder, f"{folder}/")
+    return None
+
+
+def _common_folder(project: Project) -> Finding | None:
+    """Find the folder of tests beside the program; for Django's that of manage.py, where pytest-django looks for it."""
+    paths = [*collected(project), *(one.path for one in project.sources if one.path.name == "tests.py")]
+    paths = sorted(path for path in paths if not SHOWN & set(path.parts)) or paths or named_otherwise(project)
+    program = Path(project.manage).parent
+    paths = [path for path in paths if path.is_relative_to(program)] or paths
+    if not paths:
+        return None
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    is_apart = not common.is_relative_to(program) if project.manage else common.name in ("tests", "test")
+    folder = common if is_apart else program  # else another app may get tests of its own
+    return _folder(folder.as_posix(), str(paths[0]))
+
+
+def _folder(name: str, source: str) -> Finding:
+    return Finding(key="tests", value=f'"{name}"', source=source)
+
+
+def variables(project: Project, folder: str) -> list[Finding]:
+    """List the variables by which pytest finds Django's settings, its program and the tests in `folder`."""
+    settings = django_settings(project) if project.manage else None
+    found = (settings, _django_path(project, folder) if settings and folder else None, option(project))
+    return [line for line in found if line]
 
 
 def django_settings(project: Project) -> Finding | None:
     """Make the variable DJANGO_SETTINGS_MODULE if only manage.py sets it."""
-    said = str(project.pyproject.get("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
     match = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", project.text(project.manage))
-    if not project.manage or match is None or "DJANGO_SETTINGS_MODULE" in said:
+    if match is None or "DJANGO_SETTINGS_MODULE" in settings_of_tools(project):
         return None
     package = match[1].rpartition(".")[0]
     for name in ("test", "tests", "testing", "ci"):  # beside the one for development, in a package of settings
@@ -81,39 +102,35 @@ def django_settings(project: Project) -> Finding | None:
     return Finding(key="DJANGO_SETTINGS_MODULE", value=f'"{match[1]}"', source=project.manage)
 
 
-def django_path(project: Project, folder: str) -> Finding | None:
+def _django_path(project: Project, folder: str) -> Finding | None:
     """Put the folder of manage.py on Python's path: pytest-django looks for it only from the tests upwards."""
-    program, said = Path(project.manage).parent, project.table("tool", "pytest")
-    if Path(folder).is_relative_to(program) or "pythonpath" in f"{said} {project.text('pytest.ini')}":
+    program, settings = Path(project.manage).parent, project.table("tool", "pytest")
+    if Path(folder).is_relative_to(program) or "pythonpath" in f"{settings} {project.text('pytest.ini')}":
         return None
     return Finding(key="PYTHONPATH", value=f'"{program}"', source=project.manage)
-
-
-def django_files(project: Project) -> Finding | None:
-    """Make the option of pytest that collects tests.py, as Django's own runner does."""
-    files = [path for path in (one.path for one in project.sources) if path.name == "tests.py"]
-    files = [path for path in files if not _SHOWN & set(path.parts)]
-    said = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
-    if not files or not project.manage or "python_files" in said:
-        return None
-    return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={_DJANGO_FILES}'\"", source=str(files[0]))
 
 
 def demanded(project: Project) -> dict[str, Finding]:
     """Find the variables that conftest.py compares with one value, and ends pytest where they have another."""
     found: dict[str, Finding] = {}
-    for source in (one for one in project.sources if one.path.name == "conftest.py"):
-        for node in source.nodes:
-            ends = isinstance(node, ast.If) and any(map(_ends, node.body))
-            asked = node.test if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and ends) else None
-            if not isinstance(asked, ast.Compare) or not isinstance(asked.ops[0], ast.NotEq if ends else ast.Eq):
-                continue
-            read, value = asked.left, text_of(asked.comparators[0])
-            name = read.args[0] if isinstance(read, ast.Call) and read.args else getattr(read, "slice", read)
-            if re.search(r"\b(environ|getenv)\b", ast.unparse(read)) and text_of(name) and re.fullmatch(r"\w+", value):
-                where = f"{source.path}:{asked.lineno} ends without it"
-                found.setdefault(text_of(name), Finding(key=text_of(name), value=f'"{value}"', source=where))
+    for source in (source for source in project.sources if source.path.name == "conftest.py"):
+        for comparison in filter(None, map(_demand, source.nodes)):
+            read, value = comparison.left, text_of(comparison.comparators[0])
+            name = text_of(read.args[0] if isinstance(read, ast.Call) and read.args else getattr(read, "slice", read))
+            if re.search(r"\b(environ|getenv)\b", ast.unparse(read)) and name and re.fullmatch(r"\w+", value):
+                where = f"{source.path}:{comparison.lineno} ends without it"
+                found.setdefault(name, Finding(key=name, value=f'"{value}"', source=where))
     return found
+
+
+def _demand(node: ast.AST) -> ast.Compare | None:
+    """Return the comparison of `assert a == b`, or of `if a != b:` that ends pytest."""
+    operator: type[ast.cmpop] = ast.Eq
+    if isinstance(node, ast.If) and any(map(_ends, node.body)):
+        operator = ast.NotEq
+    elif not isinstance(node, ast.Assert):
+        return None
+    return node.test if isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], operator) else None
 
 
 def _ends(node: ast.stmt) -> bool:
@@ -123,22 +140,24 @@ def _ends(node: ast.stmt) -> bool:
 
 def overruled(project: Project) -> list[str]:
     """Describe calls by which a .env file overrides the environment, and so testbay's values."""
-    found = ((source, _OVERRIDES.search(source.text)) for source in project.code if (project.root / ".env").is_file())
+    if not (project.root / ".env").is_file():
+        return []
+    calls = ((source.path, _OVERRIDES.search(source.text)) for source in project.code)
     return [
-        f"a way past .env: {source.path} calls {match[0]}, which puts .env above testbay's values"
-        for source, match in found
-        if match
+        f"a way past .env: {path} calls {call[0]}, which puts .env above testbay's values"
+        for path, call in calls
+        if call
     ]
 
 
 def own_servers(project: Project, needs: Collection[str], led: Collection[str]) -> list[str]:
     """Describe tests that start servers themselves instead of using testbay's; `led` files are given an address."""
     tests = [source for source in project.sources if source.is_test and str(source.path) not in led]
-    found = [(source, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
-    named = [f"{source.path}: it starts {_STARTERS[name]} of its own ({name})" for source, name in found if name]
+    starters = [(source.path, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
+    by_import = [f"{path}: it starts {_STARTERS[name]} of its own ({name})" for path, name in starters if name]
     by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
     names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"
-    return [f"a way past {said}; a fixture that gives {names} instead needs none" for said in (*named, *by_package)]
+    return [f"a way past {own}; a fixture that gives {names} instead needs none" for own in (*by_import, *by_package)]
 
 
 def first_test(needs: list[str]) -> str:

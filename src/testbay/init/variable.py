@@ -1,6 +1,5 @@
 """An environment variable that a program reads."""
 
-import ast
 import re
 from dataclasses import dataclass
 
@@ -42,15 +41,3 @@ def sample_of(kind: str) -> str:
     if literal := re.search(r"Literal\[['\"]([^'\"]*)", kind):
         return literal[1]
     return next((sample for pattern, sample in _SAMPLES.items() if re.search(pattern, kind)), "test")
-
-
-def text_of(node: ast.expr) -> str:
-    """Return the text of a string literal; empty for any other expression."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-def last(node: ast.expr) -> str:
-    """Return the last part of a dotted name; empty for any other expression."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from testbay import process
 from testbay.init import itself, tables
+from testbay.init.packages import extra_names
 from testbay.init.project import Project
 from testbay.manifest.project import find_project, repository
 
@@ -134,8 +135,8 @@ def _install(project: Project) -> str:
     uv installs groups, and dependencies of a project that is not a package, which an old pip does not; of
     `tool.uv.sources` pip knows nothing, and would look for a package of the workspace on an index.
     """
-    groups = [f"--group {name}" for name in _extras(project, "dependency-groups")]
-    extras = _extras(project, "project", "optional-dependencies")
+    groups = [f"--group {name}" for name in _groups(project)]
+    extras = _extras(project)
     chosen = [f"--extra {name}" for name in extras]
     words = _requirements(project)
     is_program = bool(project.pyproject.get("project")) and not _is_package(project)
@@ -165,7 +166,7 @@ def packages(project: Project) -> str:
     """Compose the arguments by which any version of pip installs the project's packages, quoted for a shell."""
     words = _requirements(project)
     if is_built(project):
-        words += [_editable(_extras(project, "project", "optional-dependencies"))]
+        words += [_editable(_extras(project))]
     else:
         words += map(shlex.quote, _of_project(project))
     words += map(shlex.quote, _of_groups(project))
@@ -183,14 +184,14 @@ def _of_project(project: Project) -> list[str]:
     extras = project.table("project", "optional-dependencies")
     lists = [
         project.table("project").get("dependencies"),
-        *map(extras.get, _extras(project, "project", "optional-dependencies")),
+        *map(extras.get, _extras(project)),
     ]
     return [text for one in lists for text in _texts(one)]
 
 
 def _of_groups(project: Project) -> list[str]:
     groups = project.table("dependency-groups")
-    return [text for name in _extras(project, "dependency-groups") for text in _members(groups, name)]
+    return [text for name in _groups(project) for text in _members(groups, name)]
 
 
 def _requirements(project: Project) -> list[str]:
@@ -198,8 +199,12 @@ def _requirements(project: Project) -> list[str]:
     return files + [shlex.quote(text) for text in tables.requirements(project, built=is_built(project))]
 
 
-def _extras(project: Project, *table: str) -> list[str]:
-    return [name for name in tables.GROUPS if name in project.table(*table)]
+def _extras(project: Project) -> list[str]:
+    return [name for name in tables.GROUPS if name in extra_names(project)]
+
+
+def _groups(project: Project) -> list[str]:
+    return [name for name in tables.GROUPS if name in project.table("dependency-groups")]
 
 
 def _editable(extras: list[str]) -> str:

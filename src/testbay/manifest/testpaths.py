@@ -1,4 +1,4 @@
-"""The folders of tests that pytest's own settings name."""
+"""The folders and files of tests that pytest's own settings name."""
 
 import configparser
 import tomllib
@@ -14,14 +14,23 @@ _ALL = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.t
 
 def folders_of_tests(folder: Path) -> tuple[str, list[str]]:
     """Return `testpaths` of the file in a folder that pytest takes its settings from, with the file's name."""
+    return _words(folder, "testpaths")
+
+
+def names_of_files(folder: Path) -> list[str]:
+    """Return `python_files` of pytest's settings in a folder; empty if they leave pytest's own, test_*.py."""
+    return _words(folder, "python_files")[1]
+
+
+def _words(folder: Path, option: str) -> tuple[str, list[str]]:
     for file in _ALL:
         text = ""
         with suppress(OSError, UnicodeError):
             text = (folder / file).read_text(encoding="utf-8")
         settings = _of_toml(text) if file.endswith(".toml") else _of_ini(text, SECTIONS[file])
         if settings is not None:
-            named = settings.get("testpaths")
-            return file, [str(path) for path in named] if isinstance(named, list) else str(named or "").split()
+            named = settings.get(option)
+            return file, [str(word) for word in named] if isinstance(named, list) else str(named or "").split()
     return "", []
 
 

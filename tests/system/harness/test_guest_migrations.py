@@ -74,4 +74,24 @@ def test_a_migration_of_another_database_is_told(guest: Guest) -> None:
 
     done = guest.run("exec", "--", "true")
 
-    assert "note: `migrate` ended well and made nothing in the stack's database" in done.out
+    assert "note: `migrate` ended well and made nothing in the stack's database. If an address is hard" in done.out
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("true", "`migrate` ended well and made nothing in the stack's database"),
+        ("psql {DATABASE_URL} -qc 'CREATE TABLE aerich (id int)'", "`migrate` ended well and made nothing but aerich"),
+        ("psql {DATABASE_URL} -qc 'CREATE TABLE aerich (id int); CREATE TYPE mood AS ENUM ()'", "Applied successfully"),
+    ],
+    ids=["nothing", "the list of a tool", "a type"],
+)
+def test_success_is_not_said_of_a_migration_that_made_nothing(guest: Guest, made: str, said: str) -> None:
+    """A tool that finds no migration ends well, most often after it made the table of its list."""
+    manifest = f'service = "guest"\nneeds = ["postgres"]\ntests = "tests"\nmigrate = """{made}"""\n'
+    guest.write({"testbay.toml": manifest, "tests/test_it.py": "def test_it(postgres):\n    pass\n"})
+
+    done = guest.run("run")
+
+    assert done.code == 0, done.out
+    assert f"✅ Migrations: {said}" in done.lines

@@ -16,11 +16,16 @@ SOURCES = {
 }
 
 
+EXTRAS = "[options.extras_require]\ntest = notthere"
+
+
 @pytest.mark.parametrize(
     ("files", "names", "command"),
     [
         ({}, "notthere", f"{PIP} notthere"),
         ({"requirements.txt": "notthere"}, "notthere", f"{PIP} -r requirements.txt"),
+        ({"setup.py": "setup(extras_require={'x': [], 'dev': ['notthere']})"}, "notthere", f"{PIP} -e '.[dev]'"),
+        ({"setup.cfg": EXTRAS, "setup.py": ""}, "notthere", f"{PIP} -e '.[test]'"),
         ({"uv.lock": ""}, "notthere", "uv sync"),
         ({"pyproject.toml": "[tool.uv.sources]\nx = {path = '../x'}"}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),

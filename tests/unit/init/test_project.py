@@ -6,7 +6,7 @@ import pytest
 from tests.unit.init.conftest import add
 
 from testbay.errors import ManifestError
-from testbay.init import command, manifest, migrations, servers, testing, variables
+from testbay.init import command, manifest, migrations, servers, testfiles, testing, variables
 from testbay.init.project import Finding, Project
 from testbay.output import Voice
 
@@ -193,6 +193,11 @@ def test_migrations_are_found(project: Project, files: dict[str, str], line: str
         ({"tests/integration/test_a.py": "x = 1", "tests/unit/test_b.py": "x = 1"}, "tests/integration"),
         ({"shop/tests/test_a.py": "x = 1", "examples/a/tests.py": "x = 1"}, "shop/tests"),
         ({"shop/tests.py": "x = 1"}, "."),
+        ({"setup.cfg": "[tool:pytest]\npython_files = check_*.py", "qa/check_a.py": "x = 1"}, "."),
+        (
+            {"shop/tests/cache.py": "class A(B):\n    def test_a(self): ...", "shop/tests/base.py": "x = 1"},
+            "shop/tests",
+        ),
         ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
         ({"shop/app.py": "x = 1"}, ""),
     ],
@@ -202,6 +207,23 @@ def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -
     found = testing.tests(add(project, files))
 
     assert (found.value if found else "") == (f'"{folder}"' if folder else "")
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({"shop/tests/cache.py": "class A(B):\n    def test_a(self): ...", "shop/tests/base.py": "x = 1"}, "cache.py"),
+        ({"tests.py": "def test_a(): ..."}, "tests.py"),
+        ({"tests.py": "def test_a(): ...", "pytest.ini": "[pytest]\npython_files = tests.py"}, ""),
+        ({"tests/a.py": "def test_a(): ...", "tests/test_b.py": "def test_b(): ..."}, ""),
+        ({"manage.py": "django", "shop/tests.py": "x = 1"}, "tests.py test_*.py *_tests.py"),
+    ],
+)
+def test_tests_of_other_names_are_collected(project: Project, files: dict[str, str], names: str) -> None:
+    """If pytest would collect none, or Django's own runner would collect more."""
+    found = testfiles.option(add(project, files))
+
+    assert (found.value if found else "") == (f"\"-o 'python_files={names}'\"" if names else "")
 
 
 DJANGO = """

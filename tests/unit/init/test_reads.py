@@ -20,7 +20,7 @@ def test_every_way_to_read_the_environment_is_seen(project: Project) -> None:
     text = 'import os\nA = os.environ["A_URL"]\nB = os.getenv("B", "1")\nC = env.str("C", default="2")\n'
     text += 'def f():\n    return os.environ["D"], environ.get("E"), {}.get("F"), config("G"), os.environ["A_URL"]\n'
 
-    found = reads(add(project, {"app.py": text, "broken.py": "def"}))
+    found = reads(add(project, {"app.py": text, "broken.py": "def", "deep.py": f"{text}x = {{1: ''{' + B' * 1500}}}"}))
 
     assert [(read.name, read.default, read.required) for read in found] == [
         ("A_URL", "", True),

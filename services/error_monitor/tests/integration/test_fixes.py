@@ -15,6 +15,7 @@ from harness.logfiles import LogFolder
 from harness.messages_api import MessagesApi, call
 from harness.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("model")  # one worker loads its client, which takes a second
 ENDED = {"refused", "interrupted", "dry", "opened"}
 
 

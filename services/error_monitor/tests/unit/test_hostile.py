@@ -20,6 +20,7 @@ UNITS = [
     "user for ", "@a", "cookie", "╭─", ": ", "é", "eyJaaaaaaaa.", "(", "x1-", "Jun ", "\x1b[", "'api_key', ",
     "-----BEGIN PRIVATE KEY-----",
     "Uncaught A: in ", "A::", "A (", ".rb:1:in `", "** (A) ",
+    "#1 a (", "#1  ", "{a,b,1,[{file,", " in function  a:b", " at x.pm line 1", " exception error: ", "Aa: ", '"":"",',
 ]  # fmt: skip
 
 
@@ -31,7 +32,9 @@ def test_repeated(unit: str, prefix: str) -> None:
     """A long line of one thing again and again is read, named and classified in time."""
     line = prefix + (unit * CHARS)[:CHARS]
     reader = Reader()
-    events = [*reader.feed([line, '  File "x", line 1, in f', f"Foo: {line}", line]), *reader.flush()]
+    stacks = ["a.rb:1:in `f'", "    #0 0x1 in f /a.c:1", "#0  f (a.dart:1)", '  File "x", line 1, in f']
+    texts = [line, *stacks, f"Foo: {line}", line, f"{line}.", "== WARN: Foo", line, *stacks]
+    events = [*reader.feed(texts), *reader.flush()]
 
     assert all(fingerprint(event).key and classify(event).category for event in events)
 

@@ -11,8 +11,8 @@ import pytest
 class SlowestFirst:
     """Orders files by recorded durations; the tests of a file stay together, in their order.
 
-    Files with a common `xdist_group` mark stay together: a worker takes neighbouring tests. Under xdist each worker
-    sorts the same way.
+    Where nothing is recorded yet, the files with the most tests come first. Files with a common `xdist_group` mark
+    stay together: a worker takes neighbouring tests. Under xdist each worker sorts the same way.
     """
 
     def __init__(self, file: Path) -> None:
@@ -27,7 +27,7 @@ class SlowestFirst:
         if any(config.getoption(name, None) for name in ("failedfirst", "newfirst", "stepwise")):
             return result
         known = [seconds for item in items if (seconds := self._durations.get(item.nodeid)) is not None]
-        average = sum(known) / len(known) if known else 0.0
+        average = sum(known) / len(known) if known else 1.0
         parts = {item: _part(item) for item in items}
         cost: Counter[str] = Counter()
         for item, part in parts.items():

@@ -21,6 +21,17 @@ _OUTCOMES = ("passed", "failed", "skipped")  # pytest's own; plugins that run a 
 _as_json = json.JSONEncoder().encode  # also while a test replaces `json.dumps`
 _process_id = os.getpid  # also while a test replaces it
 _COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")  # in pytest's last line
+# Pytest's options to show something and run no test, by their names in its configuration.
+_SHOWS = {
+    "collectonly": "--collect-only lists them",
+    "setupplan": "--setup-plan lists their fixtures",  # implies the next one
+    "setuponly": "--setup-only sets them up",
+    "showfixtures": "--fixtures lists fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test lists their fixtures",
+    "markers": "--markers lists markers",
+    "cacheshow": "--cache-show shows the cache",
+    "help": "--help shows options",
+}
 
 
 class Recorder:
@@ -64,6 +75,8 @@ class Recorder:
                 "trace": _bounded(str(report.longrepr)),
             }
             self._write([fact | {"error": first_error_line(report)}])
+        elif report.skipped:
+            self._write([{"reason": _reason(report)}])
 
     def never_began(self, name: str, error: Exception) -> None:
         """Record what ended pytest before its session: a conftest that cannot be imported, Django's settings."""
@@ -108,9 +121,7 @@ class Recorder:
         """Record the counts of pytest's last line, which every report of the run repeats."""
         if isinstance(error := sys.exc_info()[1], pytest.UsageError):  # pytest calls this while it is on its way out
             self.refused("pytest", str(error), str(error))
-        if session.config.option.collectonly:
-            self._end("--collect-only lists them and runs none")
-        elif why := session.shouldstop or session.shouldfail:
+        if why := session.shouldstop or session.shouldfail:
             self._end(str(why))
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
@@ -127,6 +138,12 @@ class Recorder:
         done = yield
         self._write([{"exit": int(session.exitstatus)}])
         return done
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Record an option that has pytest run no test; for some there is no session."""
+        for name, does in _SHOWS.items():
+            if getattr(config.option, name, None):
+                self._end(f"{does} and runs none")
 
     def _write(self, facts: list[dict[str, Any]]) -> None:
         if _process_id() != self._process:
@@ -161,7 +178,7 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
     fact |= {"kept": kept} if (kept := getattr(report, "testbay_kept", "")) else {}
     fact |= {"worker": worker} if (worker := getattr(report, "worker_id", "")) else {}
     if report.skipped and isinstance(report.longrepr, tuple):
-        fact["reason"] = visible(report.longrepr[2].removeprefix("Skipped: "))[:_ERROR_CHARACTERS]
+        fact["reason"] = _reason(report)
     if failed:
         fact |= {"error": first_error_line(report), "trace": _bounded(report.longreprtext), "location": _place(report)}
     # The sections of a passing phase come again with the next one, or are not asked for.
@@ -169,6 +186,12 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
         shown = [(title, _bounded(text)) for title, text in report.sections if failed or _is_ours(report, title)]
         fact |= {"sections": shown[-_SECTIONS:]} if shown else {}
     return fact
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The reason of a skip."""
+    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return visible(told.removeprefix("Skipped: "))[:_ERROR_CHARACTERS]
 
 
 def _is_ours(report: pytest.TestReport, title: str) -> bool:

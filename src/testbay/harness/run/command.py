@@ -121,6 +121,9 @@ def _migrations(run: Run) -> Iterator[None]:
     if applied and applied[-1].startswith(WENT_ON):
         run.add_closing_line(f"Migrations: Applied, but {applied[-1]}", good=True)
         return
+    if applied and applied[-1].startswith(prepare.MADE_NOTHING):
+        run.add_closing_line(f"Migrations: {applied[-1]}", good=True)
+        return
     run.add_closing_line(
         "Migrations: Applied successfully" if applied else "Migrations: none in the manifest", good=True
     )

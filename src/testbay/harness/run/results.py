@@ -1,4 +1,4 @@
-"""The results of the tests: read from the plugin's record, compared with the plan, put into words."""
+"""The results of the tests: read from the plugin's record, and put into words."""
 
 import json
 import os
@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbay import process
-from testbay.errors import TestsDidNotRunError
 from testbay.harness.plugin.coveragerc import Reporting
 from testbay.output import write_whole
 from testbay.text import covered, strict_json, visible
 
-_NO_TESTS_COLLECTED = 5
-_SHOWN = 20
+SHOWN = 20
 _LARGEST = 1e12  # of a number that a fact can have
 _PHASES = {"setup": "setup_s", "call": "duration_s", "teardown": "teardown_s"}
 
@@ -31,7 +28,8 @@ class Results:
     Of a shard also the ids `collected`, from which its own were planned. `counts` are the numbers of pytest's last
     line. Of a pytest that did not come to its end, `cut_off` names the tests that were being run. `unmeasured` workers
     returned no coverage data. `elsewhere` are addresses of the run's that the suite replaced. `ended` is why a session
-    stopped early. `exit_code` is the one that pytest meant to end with, None of a session that did not come to its end.
+    stopped early, `skipped_files` the reasons of files that skipped themselves. `exit_code` is the one that pytest
+    meant to end with, None of a session that did not come to its end.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -43,6 +41,7 @@ class Results:
     cut_off: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     ended: str = ""
+    skipped_files: list[str] = field(default_factory=list)
     exit_code: int | None = None
 
     def count(self, outcome: str) -> int:
@@ -55,6 +54,16 @@ class Results:
         """The planned tests without an outcome."""
         reported = {test["id"] for test in self.tests}
         return [nodeid for nodeid in self.planned if nodeid not in reported]
+
+    @property
+    def is_red(self) -> bool:
+        """Return whether a test failed, or a file could not be collected."""
+        return bool(self.count("failed") or {"failed", "error"} & self.counts.keys())
+
+    @property
+    def is_empty_shard(self) -> bool:
+        """Return whether this is a shard without a test, because there are more shards than tests."""
+        return bool(self.collected) and not self.planned
 
     @property
     def flaky(self) -> list[dict[str, Any]]:
@@ -87,6 +96,7 @@ def read(run_dir: Path) -> Results:
         exit_code=next((fact["exit"] for fact in facts if "exit" in fact), None),
         elsewhere=[line for fact in facts for line in fact.get("elsewhere", [])],
         ended=next((fact["ended"] for fact in facts if "ended" in fact), ""),
+        skipped_files=[fact["reason"] for fact in facts if "reason" in fact and "id" not in fact],
         coverage_percent=_coverage(run_dir / "coverage.json"),
         unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
     )
@@ -208,16 +218,18 @@ def keep(results: Results, run_dir: Path) -> None:
 def tests_line(results: Results, seconds: float) -> str:
     """The closing line `Tests: 3 passed in 45.2s`, and a line for each failed test with its error."""
     counts = _counted(results)
-    none = f"none of {len(results.collected)} fell to this shard," if _is_empty_shard(results) else "none ran"
+    none = f"none of {len(results.collected)} fell to this shard," if results.is_empty_shard else "none ran"
     lines = [f"Tests: {', '.join(counts) or none} in {seconds:.1f}s"]
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
-    lines += failed[:_SHOWN]
-    lines += [f"   … and {len(failed) - _SHOWN} more" for _ in failed[_SHOWN : _SHOWN + 1]]
+    lines += failed[:SHOWN]
+    lines += [f"   … and {len(failed) - SHOWN} more" for _ in failed[SHOWN : SHOWN + 1]]
     lines += [f"   {nodeid}: pytest ended while it ran" for nodeid in results.cut_off]
     if results.ended:
         left = f"{len(results.silent)} of {len(results.planned)} planned tests did not run"
         lines.append(f"   {left if results.silent else 'pytest ended early'}: {results.ended}")
-    lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:_SHOWN]]
+    elif results.is_red and results.exit_code == 0:
+        lines.append("   pytest ended with exit code 0 all the same: a conftest.py or a plugin changed it")
+    lines += [f"   flaky: {test['id']}: {test.get('error', '')}" for test in results.flaky[:SHOWN]]
     return "\n".join(lines)
 
 
@@ -243,71 +255,3 @@ def _counted(results: Results) -> list[str]:
         **{outcome: told.get(outcome, 0) for outcome in ("skipped", "xfailed", "xpassed")},
     }
     return [f"{count} {outcome}" for outcome, count in counts.items() if count]
-
-
-def _is_empty_shard(results: Results) -> bool:
-    """Return whether the shard is empty because there are more shards than tests."""
-    return bool(results.collected) and not results.planned
-
-
-def _why_signalled(name: str) -> str:
-    if name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"):
-        return "code outside Python crashed, an extension module most often: its stack stands above"
-    if name == "SIGKILL":
-        return "the system was out of memory, or it was killed: by hand, or by a test that kills its process group"
-    return "it was sent by hand, or by a test that signals its own process or process group"
-
-
-def verify(results: Results, code: int, tests_dir: Path) -> int:
-    """Check that the planned tests ran, independently of pytest's exit code; return the run's exit code.
-
-    An exit code 0 does not hide pytest's intended one: something may call os._exit after the session.
-
-    Raises:
-        TestsDidNotRunError: pytest was killed, nothing was collected, or some tests never reported.
-    """
-    silent = results.silent
-    missing = "\n".join(silent[:_SHOWN])
-    if code < 0:
-        raise TestsDidNotRunError(
-            f"{process.signal_name(-code)} ended pytest; {len(silent)} of {len(results.planned)} tests had not run",
-            why=_why_signalled(process.signal_name(-code)),
-            todo="run the first test below alone",
-            evidence=missing,
-        )
-    if results.cut_off and code > 0:
-        raise TestsDidNotRunError(
-            f"pytest ended while {results.cut_off[0]} ran; {len(silent)} of {len(results.planned)} tests had not run",
-            why=results.ended
-            or "a time limit ended all of pytest (pytest-timeout's method `thread`), or something called os._exit",
-            todo=f"see its stack above, and run it alone: testbay run -- '{results.cut_off[0]}'",
-            evidence=missing,
-        )
-    if code == _NO_TESTS_COLLECTED and _is_empty_shard(results):
-        return 0
-    if code == _NO_TESTS_COLLECTED and (left_out := results.counts.get("deselected")):
-        raise TestsDidNotRunError(
-            f"no test was left to run in {tests_dir}: {left_out} were deselected",
-            why="-k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then",
-            todo="see `addopts`, PYTEST_ADDOPTS and the arguments after `--`",
-        )
-    if code == 0 and not results.planned and results.exit_code is None:
-        raise TestsDidNotRunError(
-            "pytest ended with exit code 0 before it had collected the tests",
-            why="a conftest.py, a plugin or what they import called sys.exit or os._exit",
-            todo="search conftest.py, and what it imports, for them",
-        )
-    if code == _NO_TESTS_COLLECTED or (code == 0 and not results.planned):
-        raise TestsDidNotRunError(
-            f"no test was collected in {tests_dir}",
-            why="no file there is called test_*.py or *_test.py, none holds a test, or -k / -m deselected all",
-            todo="add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`",
-        )
-    if code == 0 and silent:
-        raise TestsDidNotRunError(
-            f"{len(silent)} of {len(results.planned)} planned tests did not run",
-            why=f"pytest ended early with exit code 0: {results.ended or 'a plugin, os._exit or a crashed worker'}",
-            todo="see `addopts` and PYTEST_ADDOPTS" if "--collect-only" in results.ended else "run them alone",
-            evidence=missing,
-        )
-    return code or results.exit_code or 0

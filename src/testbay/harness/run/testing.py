@@ -13,7 +13,7 @@ from testbay.errors import BayError
 from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import coveragexml, results, workers
+from testbay.harness.run import coveragexml, results, verdict, workers
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
@@ -47,8 +47,10 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
         with run.step("Run the tests"):
             code = _pytest(run, stack, pytest_args)
         done = results.read(run.dir)
+        if code > 0 and done == Results():
+            done = Results(ended=f"exit code {code} before it recorded anything; its own words stand above")
         if not _SHOWS & set(pytest_args):
-            code = results.verify(done, code, run.collect or run.manifest.root)
+            code = verdict.verify(done, code, run.collect or run.manifest.root)
         good = code == 0
     finally:
         done = results.read(run.dir) if done is None else done
@@ -70,7 +72,7 @@ def _close(run: Run, done: Results, duration_s: float, *, good: bool) -> None:
     """Add the closing lines of the tests; `good` is false if the exit code is not 0, also by coverage alone."""
     project = coveragerc.reporting(run.dir / "coveragerc")
     low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
-    passed = (good or low) and not done.count("failed") and not {"failed", "error"} & done.counts.keys()
+    passed = (good or low) and not done.is_red
     for line in done.elsewhere:
         run.voice.detail(f"note: {line} when the tests begin, not to this run's server: the suite replaced it")
     run.add_closing_line(results.tests_line(done, duration_s), good=passed)

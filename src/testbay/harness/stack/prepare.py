@@ -16,9 +16,10 @@ from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
 MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
+MADE_NOTHING = "`migrate` ended well and made nothing"
 _ELSEWHERE = (
-    "`migrate` ended well and made nothing in the stack's database. If an address is hard-coded (alembic.ini, "
-    "settings, .env), it migrated that database instead: have it take DATABASE_URL"
+    " in the stack's database. If an address is hard-coded (alembic.ini, settings, .env), it migrated that database "
+    "instead: have it take DATABASE_URL"
 )
 
 
@@ -101,8 +102,9 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
             stack.note({"migrated_at": began})
-        if "postgres" in stack.endpoints and postgres.is_untouched(stack.endpoints["postgres"]):
-            voice.detail(f"note: {_ELSEWHERE}")
+        if nothing := _made_nothing(stack):
+            voice.detail(f"note: {nothing}")
+            said = said or nothing.partition(". ")[0]
         return [manifest.migrate, *([said] if said else [])]
     if not manifest.migrations:
         _keep(stack, voice)
@@ -110,6 +112,21 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
     names = _sql(stack, voice, stack.command_environment(), applied, noted)
     _keep(stack, voice)
     return names
+
+
+def _made_nothing(stack: Stack) -> str:
+    """Say that the `migrate` command left the database without a schema; empty if it has one, or that is not known."""
+    if "postgres" not in stack.endpoints:
+        return ""
+    try:
+        has_schema, lists = postgres.made_by_migrations(stack.endpoints["postgres"])
+    except OSError:
+        return ""
+    if has_schema:
+        return ""
+    if lists:
+        return f"{MADE_NOTHING} but {', '.join(lists)}. Its tool found no migration to apply: look for its folder"
+    return f"{MADE_NOTHING}{_ELSEWHERE}"
 
 
 def set_aside(stack: Stack) -> None:

@@ -101,6 +101,8 @@ TWO = "import pytest\ndef test_a(): {}\ndef test_b(): pass\n"
         (TWO.format("raise KeyboardInterrupt"), [], "KeyboardInterrupt"),
         (TWO.format("assert 0"), ["-x"], "stopping after 1 failures"),
         (TWO.format("pass"), ["--collect-only"], "--collect-only lists them and runs none"),
+        (TWO.format("pass"), ["--setup-plan"], "--setup-plan lists their fixtures and runs none"),
+        (TWO.format("pass"), ["--fixtures"], "--fixtures lists fixtures and runs none"),
         ("def pytest_runtest_logreport(): 1 / 0\n" + TWO.format("pass"), ["-p", "test_it"], "ZeroDivisionError"),
     ],
 )
@@ -112,6 +114,21 @@ def test_why_pytest_stopped_early_is_told(
 
     last = results.tests_line(results.read(tmp_path), 1).splitlines()[-1]
     assert ("planned tests did not run: " in last, why in last) == (True, True), last
+
+
+@pytest.mark.parametrize("option", ["--help", "--markers"])
+def test_an_option_without_a_session_is_named_too(run: Pytest, tmp_path: Path, option: str) -> None:
+    """With it pytest collects nothing and ends with exit code 0."""
+    run("def test_a(): pass\n", option)
+
+    assert results.read(tmp_path).ended.startswith(f"{option} shows " if option == "--help" else f"{option} lists ")
+
+
+def test_a_file_that_skips_itself_says_why(run: Pytest, tmp_path: Path) -> None:
+    """One test is counted as skipped then, and there is none."""
+    run("import pytest\npytest.importorskip('no_such_module', reason='no module, no tests')\n")
+
+    assert results.read(tmp_path).skipped_files == ["no module, no tests"]
 
 
 WORLD = """import json, os

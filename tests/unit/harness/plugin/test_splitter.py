@@ -9,7 +9,7 @@ import pytest
 from tests.unit.conftest import ALONE, ROOT
 from tests.warm import Warm
 
-from testbay.harness.run import results
+from testbay.harness.run import results, verdict
 from testbay.harness.run.shards import split as shards
 from testbay.settings import Shard
 
@@ -73,5 +73,5 @@ def test_an_empty_shard_says_so(run: Pytest, tmp_path: Path) -> None:
     done = results.read(tmp_path)
 
     assert (code, len(done.collected), done.planned) == (5, 5, [])
-    assert results.verify(done, code, tmp_path) == 0
+    assert verdict.verify(done, code, tmp_path) == 0
     assert results.tests_line(done, 1.0) == "Tests: none of 5 fell to this shard, in 1.0s"

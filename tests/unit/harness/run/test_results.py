@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import TestsDidNotRunError
-from testbay.harness.run import results
+from testbay.harness.run import results, verdict
 from testbay.harness.run.results import Results
 
 
@@ -145,14 +145,14 @@ def test_pytests_own_verdict_stands(code: int) -> None:
     """Everything planned was reported, or pytest says itself that it stopped early."""
     planned = ["a"] if code == 0 else ["a", "b"]
 
-    results.verify(Results(planned=planned, tests=[fact("a")]), code, Path("t"))
+    verdict.verify(Results(planned=planned, tests=[fact("a")]), code, Path("t"))
 
 
 @pytest.mark.parametrize(("code", "planned"), [(5, []), (0, []), (5, ["a"])])
 def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
     """Zero collected, or all deselected."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(planned=planned, exit_code=code), code, Path("t"))
+        verdict.verify(Results(planned=planned, exit_code=code), code, Path("t"))
 
     assert str(refused.value) == (
         "no test was collected in t\n"
@@ -164,11 +164,11 @@ def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
 def test_a_pytest_that_left_before_it_collected_is_told_so() -> None:
     """The names of the files are right: a conftest.py that calls sys.exit(0) looks like success."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(), 0, Path("t"))
+        verdict.verify(Results(), 0, Path("t"))
 
     assert str(refused.value) == (
         "pytest ended with exit code 0 before it had collected the tests\n"
-        "  why:      a conftest.py, a plugin or what they import called sys.exit or os._exit\n"
+        "  why:      a conftest.py, a plugin or what they import called sys.exit or os._exit; or `addopts` has --help\n"
         "  do:       search conftest.py, and what it imports, for them"
     )
 
@@ -178,13 +178,13 @@ def test_exit_code_that_pytest_meant_is_not_hidden(tmp_path: Path, ended_with: i
     """os._exit(0) after the session, at exit for example, makes no failed test green."""
     found = results.read(run_dir(tmp_path, {"planned": ["a"]}, phase("a", "call"), {"counts": {}}, {"exit": meant}))
 
-    assert results.verify(found, ended_with, Path("t")) == (ended_with or meant)
+    assert verdict.verify(found, ended_with, Path("t")) == (ended_with or meant)
 
 
 def test_tests_that_were_all_deselected_are_counted() -> None:
     """The file names are right then: the arguments are not."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(counts={"deselected": 9}), 5, Path("t"))
+        verdict.verify(Results(counts={"deselected": 9}), 5, Path("t"))
 
     assert str(refused.value) == (
         "no test was left to run in t: 9 were deselected\n"
@@ -193,10 +193,55 @@ def test_tests_that_were_all_deselected_are_counted() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "skipped", "what"),
+    [(0, ["a"], "the only one was"), (0, ["a", "b"], "all 2 were"), (5, ["file"], "the only one was")],
+)
+def test_a_run_that_skipped_everything_is_not_green(tmp_path: Path, code: int, skipped: list[str], what: str) -> None:
+    """The reasons say what is missing, each once; a file can skip itself before its tests are known."""
+    reason = {"reason": "no GPU"}
+    facts = [phase(name, "setup", "skipped") | reason for name in skipped] if code == 0 else [reason]
+    planned = {"planned": skipped if code == 0 else []}
+    found = results.read(run_dir(tmp_path, planned, *facts, {"counts": {"skipped": len(skipped)}}, {"exit": code}))
+
+    with pytest.raises(TestsDidNotRunError) as refused:
+        verdict.verify(found, code, Path("t"))
+
+    assert str(refused.value) == (
+        f"no test ran: {what} skipped\n"
+        "  why:      the reasons that the tests give stand below\n"
+        "  do:       install or set what they miss, or take the tests out\n"
+        "  evidence: no GPU"
+    )
+
+
+def test_failed_test_is_red_whatever_exit_code_a_plugin_sets() -> None:
+    """The exit code agrees with the closing line, which says why it has to."""
+    found = Results(planned=["a"], tests=[fact("a", "failed", error="E")], counts={"failed": 1}, exit_code=0)
+
+    assert verdict.verify(found, 0, Path("t")) == 1
+    assert results.tests_line(found, 1).splitlines()[1:] == [
+        "   a: E",
+        "   pytest ended with exit code 0 all the same: a conftest.py or a plugin changed it",
+    ]
+
+
+def test_an_option_that_runs_no_test_is_named() -> None:
+    """Nobody called sys.exit: `addopts` has --help."""
+    with pytest.raises(TestsDidNotRunError) as refused:
+        verdict.verify(Results(ended="--help shows options and runs none"), 0, Path("t"))
+
+    assert str(refused.value) == (
+        "pytest was not asked to run tests\n"
+        "  why:      --help shows options and runs none\n"
+        "  do:       see `addopts` and PYTEST_ADDOPTS"
+    )
+
+
 def test_fewer_than_planned_is_not_green() -> None:
     """Whatever the exit code says: os._exit(0) in a test looks like success."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(planned=["a", "b", "c"], tests=[fact("a")]), 0, Path("t"))
+        verdict.verify(Results(planned=["a", "b", "c"], tests=[fact("a")]), 0, Path("t"))
 
     assert str(refused.value).splitlines() == [
         "2 of 3 planned tests did not run",
@@ -213,7 +258,7 @@ def test_a_pytest_that_is_cut_off_names_the_test(tmp_path: Path, last: list[dict
     found = results.read(run_dir(tmp_path, {"planned": ["a", "b", "c"]}, phase("a", "call"), *last))
 
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(found, 1, Path("t"))
+        verdict.verify(found, 1, Path("t"))
 
     assert refused.value.what == "pytest ended while b ran; 2 of 3 tests had not run"
     assert results.tests_line(found, 1.0) == "Tests: 1 passed in 1.0s\n   b: pytest ended while it ran"
@@ -231,7 +276,7 @@ SENT = "it was sent by hand, or by a test that signals its own process or proces
 def test_a_killed_pytest_is_named_by_its_signal(code: int, name: str, why: str) -> None:
     """With the test that was running first; a crash is not blamed on the memory."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        results.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
+        verdict.verify(Results(planned=["a", "b"], tests=[ended("a")]), code, Path("t"))
 
     assert str(refused.value) == (
         f"{name} ended pytest; 1 of 2 tests had not run\n"

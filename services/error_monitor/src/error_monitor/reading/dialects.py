@@ -36,6 +36,12 @@ BLUE_GENE = re.compile(
 BLUE_GENE_LEVELS = {
     "INFO": "info", "WARNING": "warning", "ERROR": "error", "SEVERE": "error", "FATAL": "critical", "FAILURE": "error",
 }  # fmt: skip
+ERLANG = re.compile(r"=(?P<word>[A-Z]+) REPORT==== (?P<time>\d{1,2}-[A-Z][a-z]{2}-\d{4}::[\d:.]+) ===$")
+ERLANG_LEVELS = {"INFO": "info", "PROGRESS": "info", "WARNING": "warning"}
+ANSIBLE = re.compile(
+    r"(?:fatal|failed): \[[^\]]*\](?:: (?P<word>[A-Z]+)!| \(item=.*?\)) => "
+    r"\{.*?\"msg\": \"(?P<message>(?:[^\"\\]|\\.)*)"
+)
 CAUSE = re.compile(r"(?:^|\s)(?:err|error)=(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?=\s|$)")
 """The error itself, beside the message of a Go logger."""
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')
@@ -52,6 +58,7 @@ DEATHS = re.compile(
     r"|(?P<shell>Segmentation fault(?: \(core dumped\))?$|terminate called (?:after|without) .*"
     r"|double free or corruption .*"
     r"|\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*.*|(?:free|malloc|realloc|munmap_chunk)\(\): \w.*)"
+    r"|(?P<fatal>(?:\S+\.swift:\d+: )?Fatal error: .*)|==\d+==(?P<sanitizer>ERROR: \w+Sanitizer: .*)"
     r"|(?P<haproxy>(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN.*)"
     r"|(?:\[\d+\] )?LOG:  (?P<postgres>server process \(PID \d+\) was terminated by signal .*)"
     r"|at=error code=(?P<code>[A-Z]\d+) desc=\"(?P<heroku>[^\"]*)\""
@@ -63,8 +70,10 @@ DEATHS = re.compile(
     r"|Rack app \(.*?\): #<(?P<rack>[A-Z][\w:]*: .*)>$"
 )
 """How a platform or a runtime says that a process, or a request of it, has died: without a level."""
-ROUTINE = re.compile(r"at=info |(?:START|END|REPORT|INIT_START) ")
-"""What Heroku's router and AWS Lambda write about every request."""
+ROUTINE = re.compile(
+    r"at=info |(?:START|END|REPORT|INIT_START) |(?:PLAY|TASK|RUNNING HANDLER) [\[R]|(?:ok|changed|skipping): \["
+)
+"""What Heroku's router and AWS Lambda write about every request, and Ansible about every task."""
 
 Said = tuple[str, str, str | None, str | None, str | None]
 """Level, message, time, logger, worker."""
@@ -106,7 +115,16 @@ def said(text: str) -> Said | None:
             None,
             None,
         )
-    return (_dated(text) if text[:1].isdigit() else None) or _platform(text)
+    return (_dated(text) if text[:1].isdigit() else None) or _reported(text) or _platform(text)
+
+
+def _reported(text: str) -> Said | None:
+    """Read what Erlang puts above a report, and Ansible before the answer of a host."""
+    if text[0] == "=" and (found := ERLANG.match(text)):
+        return ERLANG_LEVELS.get(found["word"], "error"), "", found["time"], None, None
+    if text[0] == "f" and (found := ANSIBLE.match(text)):
+        return "error", f"{found['word'] or 'FAILED'}: {found['message']}", None, None, None
+    return None
 
 
 def _platform(text: str) -> Said | None:

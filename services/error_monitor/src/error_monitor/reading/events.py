@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import foreign, languages, structured, tracebacks
+from error_monitor.reading import foreign, languages, runtimes, structured, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -87,7 +87,7 @@ def _told(record: Open) -> Failure | None:
     if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
         return structured.of_json(record.header.message[at:])
     texts = [line.text for line in record.lines]
-    return foreign.read(texts) if len(texts) > 1 else languages.read(texts)
+    return foreign.read(texts) if len(texts) > 1 else languages.read(texts) or runtimes.read(texts)
 
 
 def _printed(lines: list[str]) -> Failure | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from error_monitor.reading import languages, tracebacks
+from error_monitor.reading import languages, runtimes, tracebacks
 from error_monitor.reading.event import Failure, Frame
 
 NAMED = re.compile(
@@ -35,11 +35,11 @@ RUST_CALL = re.compile(r"\s+\d+: +(?:0x[\da-f]+ - )?(?P<function>[\w:<>{}$., &*]
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
 STACK = re.compile(
     r"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |goroutine \d+ \["
-    rf"|{languages.STACK.pattern}"
+    rf"|{languages.STACK.pattern}|{runtimes.STACK.pattern}"
 )
 MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
-    r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$"
+    r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
 )
 CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
 INNER_ENDS = "--- End of inner exception"
@@ -60,7 +60,7 @@ def read(lines: Sequence[str]) -> Failure | None:
     if rust := RUST.match(lines[0]):
         message = rust["message"] or "".join(lines[1:2])
         return Failure(type="panic", message=message, frames=tuple(reversed(_rust(lines))))
-    if failure := (languages.read(lines) or _gin(lines)):
+    if failure := (languages.read(lines) or runtimes.read(lines) or _gin(lines)):
         return failure
     if not any(STACK.match(text) or GO_PLACE.match(text) for text in lines) and not PANIC.match(lines[0]):
         return None

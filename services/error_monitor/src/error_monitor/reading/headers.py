@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from error_monitor.reading import dialects
+from error_monitor.reading.times import ZONE
 
 NAMES = {
     "trace": "debug",
@@ -38,7 +39,7 @@ WORDS = "|".join(
 )
 
 TIME = (
-    r"(?:\d{4}[-/.]\d\d[-/.]\d\d(?:[T _]|, )\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    rf"(?:\d{{4}}[-/.]\d\d[-/.]\d\d(?:[T _]|, )\d\d:\d\d:\d\d(?:[.,:]\d{{1,9}})?(?: ?{ZONE})?"
     r"|\d{8}[T ]\d\d:?\d\d:?\d\d(?:[.,]\d{1,9})?Z?"
     rf"|(?:\d{{10}}(?:\.\d{{1,9}})?|\d{{13}})(?= \[?(?:{WORDS})\b)"
     r"|(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: (?:UTC|GMT|[+-]\d{4}))?"

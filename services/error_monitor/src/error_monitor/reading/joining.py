@@ -2,7 +2,7 @@
 
 import re
 
-from error_monitor.reading import foreign, languages, repeated, tracebacks
+from error_monitor.reading import foreign, languages, repeated, runtimes, tracebacks
 from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
@@ -23,6 +23,7 @@ HINTS = (
     "panic",
     ".rb:",
     "):",
+    " line ",
 )
 LOOSE = re.compile(
     r"\b[Uu]n(?:handled|caught) |\b[Ee]xception (?:was )?(?:raised|occurred|in|while|thrown|on)\b"
@@ -154,7 +155,7 @@ class Joiner:
         """Hand a record on if it reports an error."""
         if record.traceback and record.header is not None:
             self.bare = max(self.bare - 2, -HABIT)
-        if record.traceback or record.level in REPORTED:
+        if record.traceback or record.level in REPORTED or _throws(record):
             self.ended.append(record)
 
     def _text(self, line: Line) -> None:
@@ -194,7 +195,7 @@ class Joiner:
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
         elif tracebacks.REMOTE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
-        elif foreign.NAMED.match(text) or languages.begins(text):
+        elif foreign.NAMED.match(text) or languages.begins(text) or runtimes.begins(text):
             self._foreign(line)
         elif line.level in REPORTED and text[:1] not in CONTINUES and not BARE.match(text):
             self._reported(line)
@@ -209,8 +210,8 @@ class Joiner:
         self._open(Open(level=line.level, phase="text", header=header, stamped=line.stamped, levelled=True), line)
 
     def _foreign(self, line: Line) -> None:
-        """The exception of another language, if a stack follows. Go's panics, Rust's and what ends Ruby need none."""
-        panics = bool(foreign.PANIC.match(line.text) or languages.RUBY.match(line.text))
+        """The exception of another language, if a stack follows. A panic, and what ends Ruby or Perl, need none."""
+        panics = bool(foreign.PANIC.match(line.text) or languages.RUBY.match(line.text) or runtimes.begins(line.text))
         record = Open(level="error" if panics else None, phase="stack" if panics else "named", traceback=panics)
         self._open(record, line)
 
@@ -252,3 +253,12 @@ class Joiner:
         if waiting.phase == "box":
             return text.lstrip()[0] in tracebacks.BOX_CHARS
         return bool(tracebacks.FRAME.match(text)) or text.startswith("    ") or tracebacks.failure_line(text)
+
+
+def _throws(record: Open) -> bool:
+    """Return whether a warning carries the exception of another language with its stack."""
+    texts = [line.text for line in record.lines]
+    if record.level != "warning" or not any(foreign.STACK.match(text) for text in texts[1:]):
+        return False
+    failure = foreign.read(texts)
+    return bool(failure and failure.type and failure.frames)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from error_monitor.reading.event import Failure, Frame
 
@@ -21,6 +22,8 @@ RUBY = re.compile(
 )
 """What ends a program."""
 RUBY_TYPE = re.compile(r"(?:[A-Z]\w*::)*[A-Z]\w*")
+RUBY_SAID = re.compile(r"(?:^|\s)(?P<type>(?:[A-Z]\w*::)*[A-Z]\w*(?<=[a-z\d])): (?P<message>.*)$")
+"""Above the calls, as Sidekiq logs it."""
 RUBY_CALL = re.compile(r"(?:\s+from )?(?P<file>\S+\.rb):(?P<line>\d+):in [`'](?P<function>[^']+)'$")
 ELIXIR = re.compile(r"\s*\*\* \((?P<type>[A-Z][\w.]*)\) (?P<message>.*)$")
 ELIXIR_CALL = re.compile(
@@ -94,10 +97,13 @@ def _ruby(lines: Sequence[str]) -> Failure | None:
         frames = _ruby_frames([lines[0].partition(": ")[0], *lines[1:]])
         return Failure(type=found["type"], message=found["message"], frames=frames)
     at = rails(lines[0])
-    if at is None or not (frames := _ruby_frames(lines[1:])):
-        return None
-    kind, _, said = lines[0][at:].partition(" (")
-    return Failure(type=kind, message=said.removesuffix("):"), frames=frames)
+    frames = _ruby_frames(lines[1:])
+    if at is None or not frames:
+        above = next((text for text, call in pairwise(lines) if RUBY_CALL.match(call)), "") if frames else ""
+        said = RUBY_SAID.search(above[-4000:])
+        return Failure(type=said["type"], message=said["message"], frames=frames) if said else None
+    kind, _, message = lines[0][at:].partition(" (")
+    return Failure(type=kind, message=message.removesuffix("):"), frames=frames)
 
 
 def _ruby_frames(lines: Sequence[str]) -> tuple[Frame, ...]:

@@ -3,10 +3,12 @@
 import re
 from dataclasses import dataclass
 
+from error_monitor.reading.headers import level_named
 from error_monitor.reading.line import Line
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 SYSLOG = r"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?"
+DOCKERS = "27"
 LEVELS = r"(?!(?:trace|debug|info|notice|warn|warning|error|err|critical|fatal)\b)"
 
 
@@ -60,20 +62,24 @@ PREFIXES = (
         "syslog",
         UPPER + "<",
         re.compile(
-            rf"(?:<\d{{1,3}}>)?(?P<time>{SYSLOG}) (?:(?P<host>\S+) )?"
+            rf"(?:<(?P<priority>\d{{1,3}})>)?(?P<time>{SYSLOG}) (?:(?P<host>\S+) )?"
             r"(?P<service>[\w./@-]+?)(?:\[(?P<worker>\d+)\])?:(?: |$)"
         ),
     ),
     Prefix(
         "syslog, RFC 5424",
         "<",
-        re.compile(r"<\d{1,3}>1 (?P<time>\S+) (?P<host>\S+) (?P<service>\S+) (?P<worker>\S+) \S+ (?:-|\[.*?\])(?: |$)"),
+        re.compile(
+            r"<(?P<priority>\d{1,3})>1 (?P<time>\S+) (?P<host>\S+) (?P<service>\S+) (?P<worker>\S+) \S+"
+            r"(?: (?:-|\[.*?\])(?= |$))?(?: |$)"  # Heroku leaves out what is structured
+        ),
     ),
     Prefix(
         "journald with ISO times, heroku",
         DIGITS,
         re.compile(
-            rf"(?P<time>{ISO}) (?:(?P<host>[\w.-]+) )?(?P<service>[a-z][\w./@-]*)\[(?P<worker>[\w.]+)\]:(?: |$)"
+            rf"(?P<time>{ISO}) (?:(?P<host>[\w.-]+) )?"
+            r"(?:(?P<service>[a-z][\w./@-]*)\[(?P<worker>[\w.]+)\]|(?<= )kernel):(?: |$)"
         ),
     ),
     Prefix(
@@ -102,12 +108,17 @@ PREFIXES = (
     Prefix(
         "Fly.io",
         DIGITS,
-        re.compile(rf"(?P<time>{ISO}) (?P<service>[a-z][\w-]*)\[(?P<worker>\w+)\] [a-z]{{3}} \[\w+\] ?"),
+        re.compile(rf"(?P<time>{ISO}) (?P<service>[a-z][\w-]*)\[(?P<worker>\w+)\] [a-z]{{3}} \[(?P<level>\w+)\] ?"),
     ),
     Prefix(
         "Render",
         UPPER,
         re.compile(rf"(?P<time>{SYSLOG}) [AP]M  "),
+    ),
+    Prefix(
+        "logcat, as Flutter shows it",
+        "VDIWEFA",
+        re.compile(r"[VDIWEFA]/(?P<service>[\w.-]+)\s*\(\s*(?P<worker>\d+)\): "),
     ),
     Prefix(
         "NATS",
@@ -165,4 +176,12 @@ def _put(line: Line, said: dict[str, str | None]) -> None:
             line.stream += f"/{value}"
     if value := said.get("stream"):
         line.stream += f"/{value}"
+    line.level = level_named(said.get("level")) or _severity(said.get("priority")) or line.level
     line.partial = said.get("partial") == "P" or bool(said.get("above"))
+
+
+def _severity(priority: str | None) -> str | None:
+    """The severity in a syslog priority. Heroku's are all emergencies; Docker has one for all of stderr."""
+    if not priority or priority == DOCKERS:
+        return None
+    return (None, "critical", "critical", "error", "warning", "info", "info", "debug")[int(priority) % 8]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from error_monitor.reading import events, state, text
+from error_monitor.reading import bundles, events, state, text
 from error_monitor.reading.event import Event
 from error_monitor.reading.joining import Joiner
 from error_monitor.reading.line import Line
@@ -27,6 +27,7 @@ class Reader:
         reader = cls()
         if kept:
             reader.number = int(kept["number"])
+            reader.unwrapper.quoted = bool(kept.get("quoted"))
             reader.unwrapper.pieces = {line.stream: line for line in state.lines(kept["pieces"])}
             for stream in kept["streams"]:
                 reader.joiners[stream["name"]] = state.restored(stream)
@@ -36,7 +37,9 @@ class Reader:
         """The open lines and the learnt formats, as JSON, redacted and bounded; empty after `flush`."""
         streams = state.kept(self.joiners)
         pieces = state.rows(list(self.unwrapper.pieces.values()), state.CHARS)
-        return {"number": self.number, "streams": streams, "pieces": pieces} if streams or pieces else {}
+        if not (streams or pieces):
+            return {}
+        return {"number": self.number, "streams": streams, "pieces": pieces, "quoted": self.unwrapper.quoted}
 
     def feed(self, lines: Iterable[str | bytes]) -> list[Event]:
         """Take lines, with or without their newline; the events that ended."""
@@ -45,7 +48,8 @@ class Reader:
         for raw in lines:
             number += 1
             for piece in text.pieces(text.clean(raw)):
-                self._take(Line((number,), piece), found)
+                for record in bundles.unpacked(piece):
+                    self._take(Line((number,), record), found)
         self.number = number
         return found
 

@@ -14,13 +14,13 @@ from error_monitor.reading.structured import failure_of
 
 TEXTS = (
     "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
-    "@message", "renderedmessage", "messagetemplate",
+    "@message", "renderedmessage", "messagetemplate", "resultdescription",
 )  # fmt: skip
 LEVELS = (
     "level", "levelname", "severity", "log.level", "log_level", "loglevel", "lvl", "level_name", "severityText",
     "severity_text", "status", "@l", "@level", "error_severity",
 )  # fmt: skip
-TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t")
+TIMES = ("timestamp", "time", "asctime", "@timestamp", "ts", "datetime", "@t", "timeUnixNano", "observedTimeUnixNano")
 LOGGERS = ("@module", "logger", "name", "logger_name", "log.logger", "loggerName", "target", "category")
 SERVICES = ("service", "service.name", "container_name", "SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT")
 REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_request_id", "correlationId")
@@ -85,7 +85,9 @@ def journald(line: Line, found: Mapping[str, Any]) -> None:
     """`journalctl -o json`, or `-o export` as fields."""
     line.text = (_decoded(found["MESSAGE"]) or "").rstrip("\r\n")
     priority = str(found.get("PRIORITY", ""))
-    line.level = PRIORITIES[int(priority)] if priority in set("01234567") else None
+    # Docker and Podman put the same one before all of stderr.
+    is_own = priority in set("01234567") and "CONTAINER_NAME" not in found
+    line.level = PRIORITIES[int(priority)] if is_own else None
     line.service = _first(found, ("SYSLOG_IDENTIFIER", "_SYSTEMD_UNIT"))
     line.worker = _first(found, ("_PID", "SYSLOG_PID"))
     line.stream += f"/{line.service}/{line.worker}"
@@ -118,7 +120,6 @@ def _loguru(line: Line, found: dict[str, Any], record: dict[str, Any]) -> None:
 
 def _record(line: Line, found: dict[str, Any]) -> None:
     """An object with a message: an application's record, or a line that a collector wrapped."""
-    whole = line.text
     inner = found.get("jsonPayload")
     fields = {**found, **inner} if isinstance(inner, dict) else _as_usual(found)
     flat = _flat(fields)
@@ -135,23 +136,21 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.service = _first(flat, SERVICES) or line.service
     line.request_id = _first(flat, REQUESTS)
     line.exception = _exception(flat, line)
+    line.text = line.text.rstrip("\r\n")
     is_bare = not own_level and "\n" not in line.text  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
-    line.text = line.text.rstrip("\r\n")
-    if (
-        line.whole and line.exception is None and not line.text
-    ):  # zerolog's `.Err(err).Send()`, a message that is not text
-        line.text = _first(flat, INSTEAD) or whole
+    if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`
+        line.text = _first(flat, INSTEAD) or _listed(fields)
     elif (line.whole or inner) and line.exception is None and line.level in ("error", "critical"):
         line.text = with_cause(line.text, _first(flat, CAUSES))
 
 
 def _as_usual(found: dict[str, Any]) -> dict[str, Any]:
-    """The fields as others call them: .NET writes capitals, and Rust's tracing keeps the message in `fields`."""
+    """The fields as others call them: .NET writes capitals; Rust's tracing and Azure put the message in an object."""
     if any(name in found for name in TEXTS):
         return found
-    inner = found.get("fields")
+    inner = found.get("fields", found.get("properties"))
     return {**(inner if isinstance(inner, dict) else {}), **{name.lower(): value for name, value in found.items()}}
 
 
@@ -180,6 +179,12 @@ def _said(fields: Mapping[str, Any]) -> str:
         if isinstance(value, str):
             return value
     return ""
+
+
+def _listed(fields: Mapping[str, Any]) -> str:
+    """List the fields of a record without a message: their names tell it from others where the values are masked."""
+    rest = {name: value for name, value in fields.items() if name not in (*TIMES, *LEVELS)}
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in rest.items())
 
 
 def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:

@@ -4,13 +4,21 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-ISO = re.compile(
-    r"(\d{4})[-/.](\d\d)[-/.](\d\d)(?:[T _]|, )(\d\d:\d\d:\d\d)(?:[.,:](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?$"
-)
+ZONES = {
+    "Z": "+00:00", "UTC": "+00:00", "GMT": "+00:00", "WET": "+00:00", "WEST": "+01:00", "CET": "+01:00",
+    "CEST": "+02:00", "EET": "+02:00", "SAST": "+02:00", "EEST": "+03:00", "MSK": "+03:00", "HKT": "+08:00",
+    "JST": "+09:00", "KST": "+09:00", "AEST": "+10:00", "AEDT": "+11:00", "NZST": "+12:00", "NZDT": "+13:00",
+    "BRT": "-03:00", "EDT": "-04:00", "EST": "-05:00", "CDT": "-05:00", "MDT": "-06:00", "MST": "-07:00",
+    "PDT": "-07:00", "PST": "-08:00",
+}  # fmt: skip
+"""What PostgreSQL, Java and others print for a zone; names with two meanings, as IST, count as local time."""
+ZONE = rf"(?:{'|'.join(ZONES)}|[+-]\d\d:?\d\d)"
+ISO = re.compile(rf"(\d{{4}})[-/.](\d\d)[-/.](\d\d)(?:[T _]|, )(\d\d:\d\d:\d\d)(?:[.,:](\d{{1,9}}))?(?: ?({ZONE}))?$")
 EPOCH = re.compile(r"\d{10}(?:\.\d+)?$|\d{13}$|\d{16}$|\d{19}$")
 FORMATS = (
     "%d/%b/%Y:%H:%M:%S %z",
     "%d/%b/%Y:%H:%M:%S",
+    "%d-%b-%Y::%H:%M:%S.%f",
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y, %I:%M:%S %p",
     "%d.%m.%Y %H:%M:%S",
@@ -39,7 +47,7 @@ def iso(printed: str | None) -> str | None:
 def _moment(printed: str) -> datetime | None:
     if found := ISO.match(printed):
         year, month, day, clock, fraction, zone = found.groups()
-        zone = "+00:00" if zone in ("Z", "UTC", "GMT") else zone or ""
+        zone = ZONES.get(zone, zone or "")
         return datetime.fromisoformat(f"{year}-{month}-{day}T{clock}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
     if EPOCH.match(printed):
         whole = printed.partition(".")[0]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from error_monitor.reading import prefixes, records
+from error_monitor.reading import bundles, prefixes, records
 from error_monitor.reading.headers import Header, header_of, spoken
 from error_monitor.reading.line import Line
 
@@ -20,11 +20,15 @@ class Unwrapper:
     def __init__(self) -> None:
         """Begin with no piece in hand."""
         self.pieces: dict[str, Line] = {}
+        self.quoted = False
+        """A row of a CSV has begun whose message goes on."""
 
     def feed(self, line: Line) -> Header | None:
         """Take the wrappers off; the header that is left, or None. A piece sets `line.partial`: its rest follows."""
         if (line.text.startswith("__CURSOR=") or EXPORT in self.pieces) and self._exported(line):
             return None
+        if self.quoted or line.text[:1].isdigit():
+            self.quoted = bundles.unquoted(line, inside=self.quoted)
         for _ in range(LAYERS):
             if self._layer(line):
                 if self._held(line):

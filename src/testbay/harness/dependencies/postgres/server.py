@@ -28,8 +28,21 @@ _REFUSED = re.compile(r"password authentication failed|no pg_hba.conf entry|does
 _DATA_MOVED_IN = 18
 _HIGH_AVAILABILITY_DATA = str(PurePosixPath("/home", "postgres", "pgdata"))  # of TimescaleDB's image of that name
 _LEAST_NAME = 40  # bytes
-_FIRST_OF_USERS = 16384  # https://www.postgresql.org/docs/current/system-catalog-initial-data.html: FirstNormalObjectId
-_CATALOGS = ("pg_class", "pg_proc", "pg_namespace", "pg_type")
+# Tables in which tools keep the list of what they applied, as their documentation names them.
+_LISTS = (
+    "_prisma_migrations", "_sqlx_migrations", "_yoyo_log", "_yoyo_migration", "_yoyo_version", "aerich",
+    "alembic_version", "atlas_schema_revisions", "databasechangelog", "databasechangeloglock", "django_migrations",
+    "flyway_schema_history", "goose_db_version", "gorp_migrations", "knex_migrations", "knex_migrations_lock",
+    "migration", "schema_migrations", "yoyo_lock",
+)  # fmt: skip
+# From FirstNormalObjectId: https://www.postgresql.org/docs/current/system-catalog-initial-data.html
+_MADE = """
+SELECT 'relation', relname FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    AND relnamespace::regnamespace::text !~ '^pg_'
+UNION SELECT 'function', '' FROM pg_proc WHERE oid >= 16384
+UNION SELECT 'schema', nspname FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'
+UNION SELECT 'type', '' FROM pg_type WHERE oid >= 16384 AND typrelid = 0 AND typelem = 0
+"""
 
 find = programs.find
 
@@ -204,13 +217,18 @@ def psql(
         raise OSError(f"psql did not answer within {timeout_s:g} s") from None
 
 
-def is_untouched(endpoint: Endpoint) -> bool:
-    """Return whether a database is empty: without tables, functions or schemas of its own."""
-    made = " OR ".join(f"EXISTS (SELECT FROM {one} WHERE oid >= {_FIRST_OF_USERS})" for one in _CATALOGS)
-    try:
-        return psql(endpoint, ["-At", "-c", f"SELECT {made}"], timeout_s=10).out.strip() == "f"
-    except OSError:
-        return False
+def made_by_migrations(endpoint: Endpoint) -> tuple[bool, list[str]]:
+    """Return whether a database has a schema, and the tables in which a tool lists the migrations that it applied.
+
+    Raises:
+        OSError: The server did not say.
+    """
+    asked = psql(endpoint, ["-At", "-c", _MADE], timeout_s=10)
+    if asked.code:
+        raise OSError(asked.err.strip())
+    made = [row.partition("|")[::2] for row in asked.out.splitlines()]
+    lists = [name for kind, name in made if kind == "relation" and name in _LISTS]
+    return len(made) > len(lists), lists
 
 
 def environment(endpoint: Endpoint) -> dict[str, str]:

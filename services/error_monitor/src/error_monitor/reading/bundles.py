@@ -1,0 +1,54 @@
+"""Lines that hold several records, as OpenTelemetry, CloudWatch and Azure export them, and rows of a CSV."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from error_monitor.reading.line import Line
+
+OPENINGS = ('{"resourceLogs":', '{"messageType":', '{"records":')
+ROW = re.compile(
+    r"(?:(?P<epoch>\d{13})|(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}))(?(time),(?P<quote>\")|,(?P<may>\")?)"
+)
+"""A row of CloudWatch's exports: a time, and the message."""
+
+
+def unpacked(text: str) -> list[str]:
+    """The records of a line that is a bundle, each as JSON; else the line itself."""
+    if not text.startswith(OPENINGS):
+        return [text]
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return [text]
+    return [json.dumps(record) for record in _records(found)] or [text]
+
+
+def _records(bundle: Any) -> Iterator[Mapping[str, Any]]:
+    """Every record, with what its bundle says of all of them."""
+    for one in _objects(bundle.get("resourceLogs")):
+        resource = one.get("resource")
+        for scope in _objects(one.get("scopeLogs")):
+            for record in _objects(scope.get("logRecords")):
+                yield {**record, "resource": resource.get("attributes") if isinstance(resource, dict) else None}
+    yield from _objects(bundle.get("logEvents"))
+    yield from _objects(bundle.get("records"))
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def unquoted(line: Line, *, inside: bool) -> bool:
+    """Take a row of a CSV, or its next line, as it was before the export; tell whether the message goes on."""
+    begins = None if inside else ROW.match(line.text)
+    if begins:
+        line.time = begins["epoch"] or begins["time"]
+        line.text = line.text[begins.end() :]
+        inside = bool(begins["quote"] or begins["may"])
+    if not inside:
+        return False
+    closes = line.text.count('"') % 2 == 1
+    line.text = (line.text[:-1] if closes and line.text.endswith('"') else line.text).replace('""', '"')
+    return not closes

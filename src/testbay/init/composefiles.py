@@ -1,0 +1,160 @@
+"""The compose files of a project, and what each says of the servers."""
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbay.errors import ManifestError
+from testbay.init.addresses import PORTS
+from testbay.manifest.compose import reader, selection
+from testbay.manifest.compose.finding import COMPOSE_NAMES, TEST_FILE
+from testbay.manifest.compose.reading import ComposeService
+from testbay.manifest.compose.recognition import room_of
+from testbay.manifest.project import find_project
+
+# Compose does not find these names by itself, so the manifest has to name such a file.
+_OTHERS = (
+    *("docker-compose.test.yaml", "compose.test.yml", "compose.test.yaml", "docker-compose-test.yml"),
+    *("docker-compose.ci.yml", "compose.ci.yml", "docker-compose.dev.yml", "compose.dev.yml", "docker-compose-dev.yml"),
+    *("docker-compose.local.yml", "local.yml", "docker/docker-compose.yml", "docker/compose.yml"),
+    *("deploy/docker-compose.yml", "infra/docker-compose.yml", ".devcontainer/docker-compose.yml"),
+)
+# Searched only if the usual places hold no compose file.
+_FOLDERS = (
+    "",
+    "docker",
+    "deploy",
+    "deployment",
+    "infra",
+    "infra/docker",
+    "infrastructure",
+    "dev",
+    "ops",
+    ".devcontainer",
+)
+_ELSEWHERE = re.compile(
+    r"(docker-)?compose([.-](test|ci|dev|development|local|services|deps|infra|db|databases?))?\.ya?ml"
+)
+_OTHER_SERVERS = re.compile(
+    r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
+    r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"
+)
+_SCRIPTS = "/docker-entrypoint-initdb.d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One compose file, or several merged: service and image of each server, or the reason of a refusal.
+
+    `is_usual`: `testbay run` takes it without being told.
+    """
+
+    names: tuple[str, ...] = ()
+    is_usual: bool = False
+    images: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    refused: str = ""
+    scripts: tuple[Path, ...] = ()
+    others: tuple[str, ...] = ()
+    database: str = ""
+    published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The names of the files, for messages."""
+        return " + ".join(self.names)
+
+    @property
+    def is_at_root(self) -> bool:
+        """Return whether the file lies in the project's own folder."""
+        return Path(self.names[0]).parent == Path()
+
+    @property
+    def is_of_tests(self) -> bool:
+        """Return whether the file has the name that testbay prefers."""
+        return Path(self.names[0]).name == TEST_FILE
+
+
+def candidates(root: Path, environ: Mapping[str, str]) -> list[Candidate]:
+    """Read the compose files of a project: those that `testbay run` takes first, one refused also as a layer."""
+    usual = _usual(root, environ)
+    others = [root / name for name in _OTHERS if (root / name).is_file()]
+    others = others or ([] if usual else _elsewhere(root))
+    found = [_read(usual, environ, root, is_usual=True)] if usual else []
+    found += [_read([file], environ, root) for file in others]
+    layers = [_layers(one, root) for one in found if one.refused]
+    return found + [_read(files, environ, root) for files in layers if files]
+
+
+def _usual(root: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Find the compose files that `testbay run` uses: the folder's own, else those of the repository."""
+    try:
+        if files := reader.find(root, environ):
+            return files
+    except ManifestError:  # a .env that Compose refuses, which matters only to a compose file
+        return [root / name for name in (TEST_FILE, *COMPOSE_NAMES) if (root / name).is_file()][:1]
+    try:
+        return reader.find(find_project(root), environ)
+    except ManifestError:
+        return []
+
+
+def _elsewhere(root: Path) -> list[Path]:
+    """Find the compose files of the first folder that has some, except those for production."""
+    for folder in (root / name for name in _FOLDERS):
+        files = sorted(folder.iterdir()) if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK) else []
+        if found := [file for file in files if _ELSEWHERE.fullmatch(file.name) and file.is_file()]:
+            return found
+    return []
+
+
+def _layers(one: Candidate, root: Path) -> list[Path]:
+    """Return the usual compose file with this one on top; empty without another file."""
+    base = [root / name for name in COMPOSE_NAMES if (root / name).is_file() and name not in one.names]
+    return [base[0], root / one.names[0]] if base and len(one.names) == 1 and one.names[0] not in COMPOSE_NAMES else []
+
+
+def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual: bool = False) -> Candidate:
+    """Read compose files as `testbay run` would."""
+    names = tuple(os.path.relpath(file, root) for file in files)
+    try:
+        reading = reader.read(files, environ)
+        rooms = selection.found(reading)
+    except ManifestError as error:
+        return Candidate(names=names, is_usual=is_usual, refused=f"{error.what} ({error.why or error.todo})")
+    images = {room: (s.key, s.based_on) for s in reversed(reading.services) if (room := room_of(s)) in rooms}
+    try:
+        selection.select(reading, rooms)
+    except ManifestError as error:
+        return Candidate(
+            names=names, is_usual=is_usual, images=images, refused=f"{error.what} ({error.why or error.todo})"
+        )
+    mounts = [v for s in reading.services if room_of(s) in rooms for v in (*s.built.copied, *s.volumes)]
+    scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
+    started = filter(reading.is_active, reading.services)
+    others = tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower()))
+    return Candidate(
+        names=names,
+        is_usual=is_usual,
+        images=images,
+        scripts=scripts,
+        others=others,
+        database=_database(reading.services, rooms),
+        published={
+            str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
+            for s in reversed(reading.services)
+            for port in s.ports
+            if room_of(s) in rooms and port.host and port.container == PORTS[str(room_of(s))]
+        },
+    )
+
+
+def _database(services: Collection[ComposeService], rooms: Collection[str]) -> str:
+    """Return the database of the only server, if the file gives no more than its image and its login."""
+    servers = [one for one in services if room_of(one) in rooms]
+    service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
+    more = service is None or service.build or service.command or service.configs
+    if service is None or more or any(_SCRIPTS in v.target for v in service.volumes):
+        return ""
+    return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"

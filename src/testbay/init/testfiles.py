@@ -1,0 +1,56 @@
+"""The files of a project that hold its tests: those that pytest collects, and those that a runner of its own loads."""
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+from testbay.init.project import Finding, Project, Source
+from testbay.manifest.testpaths import names_of_files
+
+SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
+_FILES = ("test_*.py", "*_test.py")  # pytest's own
+_DJANGO_FILES = "tests.py test_*.py *_tests.py"
+
+
+def collected(project: Project) -> list[Path]:
+    """List the files that pytest collects: by its settings, else by its own rule."""
+    patterns = names_of_files(project.root) or _FILES
+    return [source.path for source in project.sources if _matches(source.path, patterns)]
+
+
+def _matches(path: Path, patterns: tuple[str, ...] | list[str]) -> bool:
+    return any(fnmatch(path.name, name) or ("/" in name and fnmatch(f"/{path}", f"*/{name}")) for name in patterns)
+
+
+def named_otherwise(project: Project) -> list[Path]:
+    """List the files with tests where pytest collects none of the whole project."""
+    if collected(project):
+        return []
+    files = [source for source in project.sources if source.is_test and not SHOWN & set(source.path.parts)]
+    return [source.path for source in files if _has_tests(source)]
+
+
+def _has_tests(source: Source) -> bool:
+    """Return whether a file defines tests, as functions or in classes."""
+    body = source.tree.body if source.tree else []
+    nodes = [*body, *(inner for node in body if isinstance(node, ast.ClassDef) for inner in node.body)]
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return any(node.name.startswith("test_") for node in functions)
+
+
+def option(project: Project) -> Finding | None:
+    """Make the option of pytest that collects Django's tests.py, as its own runner does, or tests of other names."""
+    of_django = [source.path for source in project.sources if source.path.name == "tests.py" and project.manage]
+    paths = [path for path in of_django if not SHOWN & set(path.parts)]
+    names = _DJANGO_FILES if paths else ""
+    paths = paths or named_otherwise(project)
+    names = names or " ".join(sorted({path.name for path in paths}))
+    if not paths or "python_files" in settings_of_tools(project):
+        return None
+    source = f"{paths[0]} is not called test_*.py"
+    return Finding(key="PYTEST_ADDOPTS", value=f"\"-o 'python_files={names}'\"", source=source)
+
+
+def settings_of_tools(project: Project) -> str:
+    """Return what the files of settings say that pytest may read."""
+    return str(project.table("tool")) + "".join(map(project.text, ("pytest.ini", "setup.cfg", "tox.ini")))
