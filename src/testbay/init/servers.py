@@ -65,8 +65,8 @@ class Servers:
         """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
         if need != "dragonfly":
             return need
-        said = f"{self.images.get(need, '')} {self.needs.get(need, '')}".lower()
-        return next((name for name in ("dragonfly", "valkey") if name in said), "redis")
+        text = f"{self.images.get(need, '')} {self.needs.get(need, '')}".lower()
+        return next((name for name in ("dragonfly", "valkey") if name in text), "redis")
 
 
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
@@ -104,23 +104,39 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
 
 def _clients(project: Project) -> dict[str, str]:
     """Find the servers whose clients are among the packages or, if no file names packages, the imports."""
-    named = {need: project.has(*clients.split()) for need, clients in _CLIENTS.items()}
-    found = {need: f"{project.packages[client]}: {client}" for need, client in named.items() if client}
-    for need, names in _EXTRAS.items():
-        said = [where for extra, where in packages.extras(project).items() if re.search(names, extra)]
-        found |= {need: said[0]} if said and need not in found else {}
-    name, file = project.name
-    own = {need: f"{file}: {name} is a client" for need, clients in _CLIENTS.items() if name.lower() in clients.split()}
-    found = variables.needed(project) | own | found
+    found = variables.needed(project) | _by_own_name(project) | _by_extra(project) | _by_package(project)
     if not found:  # SQLAlchemy's projects often name no driver, and its tests connect
-        named_by = insisted.insisted(project, _CLIENTS, defaults=True)
-        found = {need: f"{one.where} names {need}" for need, one in named_by.items() if "conftest.py:" in one.where}
-    if project.packages:
-        return found
-    imported = ((name, source) for source in project.code for name in source.imports)
-    for name, source in imported:
-        for need in (need for need, names in _MODULES.items() if name in names):
-            found.setdefault(need, f"{source.path}: import {name}")
+        fixed = insisted.insisted(project, _CLIENTS, defaults=True).values()
+        found = {one.need: f"{one.where} names {one.need}" for one in fixed if "conftest.py:" in one.where}
+    return found if project.packages else _by_import(project) | found
+
+
+def _by_package(project: Project) -> dict[str, str]:
+    named = {need: project.has(*clients.split()) for need, clients in _CLIENTS.items()}
+    return {need: f"{project.packages[client]}: {client}" for need, client in named.items() if client}
+
+
+def _by_extra(project: Project) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for extra, where in packages.extras(project).items():
+        for need in (need for need, pattern in _EXTRAS.items() if re.search(pattern, extra)):
+            found.setdefault(need, where)
+    return found
+
+
+def _by_own_name(project: Project) -> dict[str, str]:
+    name, file = project.name
+    return {
+        need: f"{file}: {name} is a client" for need, clients in _CLIENTS.items() if name.lower() in clients.split()
+    }
+
+
+def _by_import(project: Project) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for source in project.code:
+        for name in source.imports:
+            for need in (need for need, modules in _MODULES.items() if name in modules):
+                found.setdefault(need, f"{source.path}: import {name}")
     return found
 
 
@@ -131,8 +147,8 @@ def without_a_room(project: Project) -> list[str]:
 
 def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
     """Ask for a compose file of testbay's own if tests insist on a database that the project's file lacks."""
-    asked = logins["postgres"].db if "postgres" in logins else ""
-    if not asked or not found.database or asked == found.database or TEST_FILE in found.needs.get("postgres", ""):
+    database = logins["postgres"].db if "postgres" in logins else ""
+    if database in ("", found.database) or not found.database or TEST_FILE in found.needs.get("postgres", ""):
         return found
     return replace(found, compose=(), missing=True)
 
@@ -151,8 +167,8 @@ def compose_text(found: Servers, logins: Mapping[str, FixedAddress]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _login(said: FixedAddress | None) -> list[str]:
-    values = {"USER": said.user, "PASSWORD": said.password, "DB": said.db} if said else {}
+def _login(fixed: FixedAddress | None) -> list[str]:
+    values = {"USER": fixed.user, "PASSWORD": fixed.password, "DB": fixed.db} if fixed else {}
     values = {name: value for name, value in values.items() if value}
     if "PASSWORD" not in values:
         values |= {"HOST_AUTH_METHOD": "trust"} if values else {"PASSWORD": "testbay"}

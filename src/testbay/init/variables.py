@@ -67,7 +67,7 @@ class _Meaning:
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
-    given = makefile.for_tests(project)
+    of_makefile = makefile.for_tests(project)
     of_users = _of_users(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
@@ -79,16 +79,13 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
-        elif read.name in given:
-            continue
-        elif read.required:
-            source = f"{read.where} has no default"
+        elif read.required and read.name not in of_makefile:
             value = _quoted(example) if example else _guess(read)
-            yield Finding(key=read.name, value=value, source=f"{source}, {file or 'a guess'}")
-    known = {read.name: _meaning(read, "") for read in reads(project)}
-    for name, value in given.items():
+            yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
+    meanings = {read.name: _meaning(read, "") for read in reads(project)}
+    for name, value in of_makefile.items():
         unread = Read(name=name, default="", required=False, where="")
-        if not (known[name] if name in known else _meaning(unread, value)):  # an address leads to a server of testbay's
+        if not (meanings[name] if name in meanings else _meaning(unread, value)):  # an address: of testbay's server
             yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
 
 
@@ -125,41 +122,47 @@ def _guess(read: Read) -> str:
 
 def _meaning(read: Read, example: str) -> _Meaning | None:
     """Determine server and kind of a variable, by an example of its value, by its client or by its name."""
-    if re.search(r"\b(dbname|host)=\w", example or read.default):
+    value = example or read.default
+    if re.search(r"\b(dbname|host)=\w", value):
         return _Meaning(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
-    if match := re.match(r"(\w+)(\+\w+)?://", example or read.default):
+    if match := re.match(r"(\w+)(\+\w+)?://", value):
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
                 own = match[2] or (need == "postgres" and match[1] != "postgresql")
                 return _Meaning(need=need, kind="url", scheme=match[0] if own else "")
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
-    return _by_name(read, example)
+    return _by_name(read, value)
 
 
-def _by_name(read: Read, example: str) -> _Meaning | None:
+def _by_name(read: Read, value: str) -> _Meaning | None:
     """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
-    kind = "address" if _ADDRESS.fullmatch(example or read.default) else kind
-    if kind != "url" and (example or read.default).startswith("sqlite:") and _WORDS["postgres"] & set(words):
+    kind = "address" if _ADDRESS.fullmatch(value) else kind
+    if kind != "url" and value.startswith("sqlite:") and _WORDS["postgres"] & set(words):
         return _Meaning(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None
     if read.client:
         return _Meaning(need=read.client, kind="url")
-    if words[-1] in _WORDS["nats"] or (len(words) == 1 and kind not in ("", "url")):
-        return None
-    before = set(words[:-1]) or set(words)
-    before -= set() if kind == "url" else {"CELERY"}  # CELERY_RDB_PORT is its debugger's
-    is_dsn = words[-1] == "DSN" and not _TRACKERS & set(words)
-    is_named = words[-1] in _DATABASE and _NAME.fullmatch(example or read.default)
-    alone = "postgres" if is_dsn or is_named else ""
-    need = next((need for need, names in _WORDS.items() if names & before), alone)
-    if need == "dragonfly" and words[-1] in ("NAME", "BASE"):  # a queue's; its databases have numbers
-        return None
+    need = _need(words, kind, value)
     return _Meaning(need=need, kind=kind) if need and kind else None
+
+
+def _need(words: list[str], kind: str, value: str) -> str:
+    """Name the server of which the words of a variable's name speak; empty if of none."""
+    *before, end = words
+    if end in _WORDS["nats"] or (not before and kind not in ("", "url")):
+        return ""
+    owners = set(before or words) - (set() if kind == "url" else {"CELERY"})  # CELERY_RDB_PORT is its debugger's
+    if need := next((need for need, names in _WORDS.items() if names & owners), ""):
+        is_queue = need == "dragonfly" and end in ("NAME", "BASE")  # the databases there have numbers
+        return "" if is_queue else need
+    is_dsn = end == "DSN" and not _TRACKERS & set(words)
+    is_database = end in _DATABASE and _NAME.fullmatch(value)
+    return "postgres" if is_dsn or is_database else ""
 
 
 def _template(meaning: _Meaning, project: Project, name: str) -> str:
@@ -207,8 +210,8 @@ def _quoted(text: str) -> str:
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
     """List the servers whose address no variable holds; empty if the project has no sources."""
-    told = {meaning.need for _, meaning in _meant(project)}
-    return [need for need in needs if need not in told] if project.code else []
+    named = {meaning.need for _, meaning in _meant(project)}
+    return [need for need in needs if need not in named] if project.code else []
 
 
 def taken_back(project: Project, local: Collection[str]) -> Iterator[Finding]:
@@ -216,15 +219,16 @@ def taken_back(project: Project, local: Collection[str]) -> Iterator[Finding]:
 
     Without the variable it comes to the same server; with it, a test of how it reads its settings fails.
     """
-    told = {read.name for read in reads(project)}
-    names = [name for name, value in _EXPORTED.items() if value in {f"{{{need}.url}}" for need in local}]
-    for name in names if project.is_library else ():
-        places = [where for source in project.code if (where := _named(source, name))]
-        if places and name not in told:
-            yield Finding(key=name, value="false", source=f"{places[0]} names it, and the tests have a fixed port")
+    if not project.is_library:
+        return
+    read_names = {read.name for read in reads(project)}
+    urls = {f"{{{need}.url}}" for need in local}
+    for name in (name for name, value in _EXPORTED.items() if value in urls and name not in read_names):
+        if place := next(filter(None, (_place(source, name) for source in project.code)), ""):
+            yield Finding(key=name, value="false", source=f"{place} names it, and the tests have a fixed port")
 
 
-def _named(source: Source, name: str) -> str:
+def _place(source: Source, name: str) -> str:
     """Find the place where a source holds this text; empty if it does not."""
     lines = (node.lineno for node in source.nodes if isinstance(node, ast.Constant) and node.value == name)
     line = next(lines, 0) if name in source.text else 0
@@ -238,21 +242,20 @@ def led(project: Project) -> set[str]:
 
 def portless(project: Project) -> dict[str, str]:
     """Map the servers whose host is read from a variable, but not the port, to the place of the variable."""
-    kinds: dict[str, set[str]] = {}
     hosts: dict[str, str] = {}
     for read, meaning in _meant(project):
-        kinds.setdefault(meaning.need, set()).add(meaning.kind)
         if meaning.kind == "host":
             hosts.setdefault(meaning.need, f"{read.where} reads {read.name}")
-    return {need: where for need, where in hosts.items() if not {"port", "url", "address"} & kinds[need]}
+    lacking = without("port", project)
+    return {need: where for need, where in hosts.items() if need in lacking}
 
 
 def without(kind: str, project: Project) -> list[str]:
     """List the servers for which there are variables, but none for this part of the address: `host`, `db`."""
-    told: dict[str, set[str]] = {}
+    kinds: dict[str, set[str]] = {}
     for _, meaning in _meant(project):
-        told.setdefault(meaning.need, set()).add(meaning.kind)
-    return [need for need, kinds in told.items() if not {"url", "address", kind} & kinds]
+        kinds.setdefault(meaning.need, set()).add(meaning.kind)
+    return [need for need, there in kinds.items() if not {"url", "address", kind} & there]
 
 
 def needed(project: Project) -> dict[str, str]:
@@ -260,9 +263,9 @@ def needed(project: Project) -> dict[str, str]:
     found: dict[str, str] = {}
     examples = {file for _, file in project.examples.values()}
     for read, meaning in _meant(project):
-        said = project.examples.get(read.name, ("", ""))[0] or read.default
-        read_so = read.where not in examples  # what only an example file names may be of another program
-        if read_so and (read.client or "://" in said) and not said.startswith("sqlite"):
+        value = project.examples.get(read.name, ("", ""))[0] or read.default
+        is_read = read.where not in examples  # what only an example file names may be of another program
+        if is_read and (read.client or "://" in value) and not value.startswith("sqlite"):
             found.setdefault(meaning.need, f"{read.where}: {read.name}")
     return found
 
