@@ -6,7 +6,7 @@ than applied wrongly.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -140,32 +140,44 @@ def _refuse_code(folder: Path) -> None:
 
 def _as_flyway(files: Sequence[Path]) -> list[Path]:
     """Order Flyway's files: versions by number (1.2 before 1.10), then repeatable ones by name; no undo files."""
-    callbacks = {word: [f for f in files if _is_callback(f, f"{word}Migrate")] for word in ("before", "after")}
-    others = [f for f in files if _FLYWAY_CALLBACK.fullmatch(f.name)]
-    if unknown := [f.name for f in others if f not in callbacks["before"] + callbacks["after"]]:
-        raise MigrationError(
-            f"{unknown[0]}: testbay does not run this callback of Flyway",
-            why="it runs beforeMigrate and afterMigrate",
-            todo='let Flyway do it: migrate = "flyway migrate"',
-        )
-    found = {file: match for file in files if (match := _FLYWAY.fullmatch(file.name))}
-    if strange := sorted(file.name for file in files if file not in found and re.match(r"[vV]?\d", file.name)):
+    before, after = _callbacks(files)
+    names = {file: match for file in files if (match := _FLYWAY.fullmatch(file.name))}
+    if strange := sorted(file.name for file in files if file not in names and re.match(r"[vV]?\d", file.name)):
         raise MigrationError(
             f"{strange[0]}: Flyway would skip this migration, as its name does not begin as in V1__name.sql",
             why="other files of the folder have names of Flyway's",
             todo="rename it, or move it to another folder",
         )
-    versioned = {file: _version(match) for file, match in found.items() if match["version"] and match["kind"] in "VB"}
-    bases = [file for file in versioned if found[file]["kind"] == "B"]
-    base = max(bases, key=versioned.__getitem__, default=None)
-    begin = versioned[base] if base else ()
-    rising = sorted((f for f in versioned if f not in bases and versioned[f] > begin), key=versioned.__getitem__)
-    repeatable = sorted((f for f, match in found.items() if match["kind"] == "R"), key=lambda file: file.name)
-    return [*callbacks["before"], *([base] if base else []), *rising, *repeatable, *callbacks["after"]]
+    repeatable = sorted((file for file, match in names.items() if match["kind"] == "R"), key=lambda file: file.name)
+    return [*before, *_versioned(names), *repeatable, *after]
 
 
-def _is_callback(file: Path, event: str) -> bool:
-    return file.name == f"{event}.sql" or file.name.startswith(f"{event}__")
+def _callbacks(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files that run before and after all others."""
+
+    def of(event: str) -> list[Path]:
+        return [file for file in files if file.name == f"{event}.sql" or file.name.startswith(f"{event}__")]
+
+    before, after = of("beforeMigrate"), of("afterMigrate")
+    known = (*before, *after)
+    if unknown := [file.name for file in files if _FLYWAY_CALLBACK.fullmatch(file.name) and file not in known]:
+        raise MigrationError(
+            f"{unknown[0]}: testbay does not run this callback of Flyway",
+            why="it runs beforeMigrate and afterMigrate",
+            todo='let Flyway do it: migrate = "flyway migrate"',
+        )
+    return before, after
+
+
+def _versioned(names: Mapping[Path, re.Match[str]]) -> list[Path]:
+    """Order the versions by number; what a baseline already holds is left out."""
+    versions = {file: _version(match) for file, match in names.items() if match["version"] and match["kind"] in "VB"}
+    bases = [file for file in versions if names[file]["kind"] == "B"]
+    rising = sorted((file for file in versions if file not in bases), key=versions.__getitem__)
+    if not bases:
+        return rising
+    base = max(bases, key=versions.__getitem__)
+    return [base, *(file for file in rising if versions[file] > versions[base])]
 
 
 def _version(match: re.Match[str]) -> tuple[int, ...]:
