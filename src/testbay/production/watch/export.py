@@ -72,31 +72,28 @@ def history(folder: Path, now: datetime) -> History:
 def entries(db: sqlite3.Connection, now: float) -> list[Entry]:
     """The entries of every target in the last 90 days, the oldest first."""
     since = now - _DAYS * DAY_S
-    names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
-    current = _current(db, names)
+    numbers = store.numbers(db)
+    current = _current(db) or numbers.keys()
     incidents = list(reversed(store.newest_incidents(db, _EVERY, since)))
     spans = _spans(db, now, since)
-    proven = frozenset(names[number] for (number,) in db.execute(_PROVEN) if number in names)
+    passed = {number for (number,) in db.execute(_PROVEN)}
+    proven = frozenset(series for series, number in numbers.items() if number in passed)
     made: list[Entry] = []
-    for key in sorted({(one.service, one.target) for one in names.values()}):
-        ours = {number: one for number, one in names.items() if (one.service, one.target) == key}
-        bad = _Bad.of([one for one in incidents if (one.service, one.target) == key], proven)
-        moments = {moment for number in ours for moment in spans.get(number, {})}
-        for moment in sorted(moments):
-            end = min(moment + _width(moment, now), now)
-            made.append(
-                _line(
-                    key,
-                    end,
-                    [_outcome(one, spans.get(number, {}).get(moment), bad, end) for number, one in ours.items()],
-                )
-            )
-        made += [
-            _line(key, at, [_outcome(one, _Span(), bad, at) for one in ours.values() if one in current])
-            for at in bad.turns
-            if at > since
-        ]
-    return sorted((one for one in made if one.outcomes), key=lambda one: (one.moment, one.run_id))
+    for target in sorted({_target(series) for series in numbers}):
+        ours = {series: spans.get(number, {}) for series, number in numbers.items() if _target(series) == target}
+        bad = _Bad.of([incident for incident in incidents if _target(incident) == target], proven)
+        for start in sorted({start for by_start in ours.values() for start in by_start}):
+            end = min(start + _width(start, now), now)
+            outcomes = [_outcome(series, by_start.get(start), bad, end) for series, by_start in ours.items()]
+            made.append(_line(target, end, outcomes))
+        for turn in (turn for turn in bad.turns if turn > since):
+            outcomes = [_outcome(series, _Span(), bad, turn) for series in ours if series in current]
+            made.append(_line(target, turn, outcomes))
+    return sorted((entry for entry in made if entry.outcomes), key=lambda entry: (entry.moment, entry.run_id))
+
+
+def _target(of: Series | Incident) -> tuple[str, str]:
+    return of.service, of.target
 
 
 def _width(moment: float, now: float) -> float:
@@ -125,10 +122,8 @@ def _spans(db: sqlite3.Connection, now: float, since: float) -> dict[int, dict[f
     return found
 
 
-def _current(db: sqlite3.Connection, names: Mapping[int, Series]) -> set[Series]:
-    watched = store.facts(db).get("watch", {}).get("checks", [])
-    known = {Series(*row[:4]) for row in watched}
-    return known or set(names.values())
+def _current(db: sqlite3.Connection) -> set[Series]:
+    return {Series(*row[:4]) for row in store.facts(db).get("watch", {}).get("checks", [])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,12 +170,12 @@ def _outcome(series: Series, span: _Span | None, bad: _Bad, at: float) -> Outcom
     )
 
 
-def _line(key: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]) -> Entry:
+def _line(target: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]) -> Entry:
     known = tuple(one for one in outcomes if one)
     return Entry(
-        service=key[0],
+        service=target[0],
         phase="scheduled",
-        target=key[1],
+        target=target[1],
         started=datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
         control_ms=next((one.median_ms for one in known if one.check == CONTROL), None),
         outcomes=known,
@@ -190,7 +185,7 @@ def _line(key: tuple[str, str], at: float, outcomes: Iterable[Outcome | None]) -
 def shares(db: sqlite3.Connection, now: float, windows: Mapping[str, int]) -> dict[Series, dict[str, Shares]]:
     """Count the shares for each check and window of days, by rounds."""
     found: dict[Series, dict[str, Shares]] = {}
-    names = {row[0]: Series(*row[1:]) for row in db.execute("select id, service, target, name, instance from series")}
+    names = {number: series for series, number in store.numbers(db).items()}
     for window, days in windows.items():
         width = HOUR_S if days <= 7 else DAY_S
         query = (

@@ -58,10 +58,7 @@ class WatchStore:
         self.broken = ""
         self._lock = _locked(folder)
         self._connection = self._opened()
-        self._series: dict[Series, int] = {
-            Series(*row[1:]): row[0]
-            for row in self._connection.execute("select id, service, target, name, instance from series")
-        }
+        self._series = numbers(self._connection)
 
     def _opened(self) -> sqlite3.Connection:
         file = self.folder / FILE
@@ -284,6 +281,12 @@ def newest_incidents(connection: sqlite3.Connection, count: int, since: float = 
     """List the incidents that go on or ended after a moment, the newest first."""
     query = "select record from incidents where closed=0 or closed>=? order by opened desc limit ?"
     return [_INCIDENT.validate_json(record) for (record,) in connection.execute(query, (since, count))]
+
+
+def numbers(db: sqlite3.Connection) -> dict[Series, int]:
+    """Return the number by which the tables name each check."""
+    rows = db.execute("select id, service, target, name, instance from series")
+    return {Series(*row[1:]): row[0] for row in rows}
 
 
 def facts(connection: sqlite3.Connection) -> dict[str, Any]:
