@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from testbay.manifest import placeholders
 from testbay.manifest.targets import Target
 from testbay.production.checks.context import CheckContext
-from testbay.production.checks.exchange import tls_trouble
+from testbay.production.checks.noanswer import tls_trouble
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,13 +1,10 @@
 """One HTTP exchange, bounded in size and time, with every error in words."""
 
-import errno
 import json
 import mimetypes
-import socket
-import ssl
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +16,8 @@ from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.charset import text_of
 from testbay.production.checks.context import CheckContext, FoundError, Progress, Scope, parsed
+from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.peer import address, certificate
-from testbay.production.checks.report import Verdict
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,22 +27,7 @@ MAX_BODY_BYTES = 4 << 20
 _URL = "%!#$&'()*+,/:;=?@[]~"  # what stands for itself in one
 _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-_UNSENDABLE = {"InvalidURL", "InvalidURI"}
-_PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
-_CLEARER = {  # than the library's own words
-    "Got more than": "its headers are too long",
-    "Server disconnected": "the connection was closed before there was one",
-    "Not enough data": "the connection was closed in the middle of it",
-    "Connection reset": "the connection was reset",
-    "Broken pipe": "the connection was reset",
-    "<RawResponseMessage": "the connection was closed in the middle of its headers",
-    r"b'\x15\x03": "it was in TLS; does the address begin with https://?",
-    r"b'\x00\x00": "it was in HTTP/2, and checks ask in HTTP/1.1",
-}
 _NO_TLS = Missing("it was not asked over TLS")
-_NOT_HTTP = "Bad status line: Expected HTTP/, RTSP/ or ICE/"
-_PLAIN = ("wrong version number", "packet length too long", "http request", "record layer failure")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -234,69 +216,3 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
     if unpack and body and not unpack.eof:
         return bytes(body), "its gzip body ends in the middle"
     return bytes(body), ""
-
-
-def no_answer(asked: str, error: BaseException, *, host: str | None = None) -> FoundError:
-    """Explain why no answer came: `fail` if the target is at fault, `error` if it could not be asked.
-
-    `host` is the target's: where another one was not found, it was that of a proxy.
-    """
-    causes = list(_causes(error))
-    if any(_is_of_proxy(cause) or (host and getattr(cause, "host", host) != host) for cause in causes):
-        return no_proxy(asked)
-    if found := next((found for cause in causes if (found := _unconnected(asked, cause))), None):
-        return found
-    said = next((text for cause in causes if (text := str(getattr(cause, "message", cause)))), "")
-    said = " ".join(word for word in said.split() if word != "^")  # the parser draws
-    said = next((clear for words, clear in _CLEARER.items() if words in said), said)
-    said = said.replace(_NOT_HTTP, "what came is not HTTP")
-    name = type(causes[0]).__name__
-    if "InvalidURL" in {base.__name__ for base in type(error).__mro__}:  # it may hold a password
-        said = "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
-    if isinstance(error, ValueError) or name in _UNSENDABLE:
-        return FoundError("error", f"{asked}: cannot be sent: {said or name}", reached=False)
-    return FoundError("fail", f"{asked}: no answer: {said or name}")
-
-
-def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
-    """Explain why there is no connection; None if something else is the matter."""
-    if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
-        return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
-    if isinstance(cause, socket.gaierror):
-        verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
-        return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
-    if isinstance(cause, ConnectionRefusedError):
-        return FoundError("fail", f"{asked}: connection refused", reached=False)
-    if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
-        hint = "no route from here; is it IPv6 only, and this machine is not?"
-        return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
-    return None
-
-
-def _is_of_proxy(cause: BaseException) -> bool:
-    """Return whether a proxy is at fault: one that answers 5xx says that the target is."""
-    status = getattr(cause, "status", 0) or getattr(getattr(cause, "response", None), "status_code", 0)
-    return type(cause).__name__ in _PROXIES and not 500 <= int(status) < 600
-
-
-def no_proxy(asked: str) -> FoundError:
-    """Say that a proxy is at fault, without its address, which may hold a password."""
-    return FoundError("error", f"{asked}: the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    while error is not None and len(seen) < 10:
-        seen.append(error)
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from error.exceptions
-        error = error.__cause__ or error.__context__
-
-
-def tls_trouble(error: ssl.SSLError) -> str:
-    """Explain an error of TLS."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    words = (error.reason or str(error)).replace("_", " ").lower()
-    return f"{words}; does it answer without TLS?" if words in _PLAIN else words

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from tests.samples.reports import only, told
 
-from testbay.production.checks.exchange import no_answer
 from testbay.production.checks.kinds import http
+from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.report import Report
 
 Ask = Callable[..., Report]

@@ -11,7 +11,7 @@ from testbay.manifest import placeholders
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import NatsCheck, PostgresCheck, RedisCheck
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge, parsed
-from testbay.production.checks.exchange import no_answer
+from testbay.production.checks.noanswer import no_answer
 
 _MOST_ROWS = 100
 

@@ -9,7 +9,7 @@ from testbay.manifest.expressions import parse
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import DnsCheck, TcpCheck, TlsCheck
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge
-from testbay.production.checks.exchange import no_answer
+from testbay.production.checks.noanswer import no_answer
 from testbay.production.checks.peer import address, certificate
 
 if TYPE_CHECKING:

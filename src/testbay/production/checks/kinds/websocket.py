@@ -17,7 +17,7 @@ from testbay.manifest.checks import WebSocketCheck
 from testbay.manifest.exchange import Message
 from testbay.manifest.expressions.evaluate import Missing
 from testbay.production.checks.context import CheckContext, FoundError, Passed, Scope, deadline, judge, parsed
-from testbay.production.checks.exchange import no_answer, no_proxy
+from testbay.production.checks.noanswer import no_answer, no_proxy
 from testbay.text import plural
 
 if TYPE_CHECKING:

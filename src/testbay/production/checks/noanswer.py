@@ -1,0 +1,96 @@
+"""Reasons why no answer came, in words: from the errors of aiohttp, httpx, websockets, TLS and sockets."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+
+from testbay.production.checks.context import FoundError
+from testbay.production.checks.report import Verdict
+
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_UNSENDABLE = {"InvalidURL", "InvalidURI"}
+_PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
+_CLEARER = {  # than the library's own words
+    "Got more than": "its headers are too long",
+    "Server disconnected": "the connection was closed before there was one",
+    "Not enough data": "the connection was closed in the middle of it",
+    "Connection reset": "the connection was reset",
+    "Broken pipe": "the connection was reset",
+    "<RawResponseMessage": "the connection was closed in the middle of its headers",
+    r"b'\x15\x03": "it was in TLS; does the address begin with https://?",
+    r"b'\x00\x00": "it was in HTTP/2, and checks ask in HTTP/1.1",
+}
+_NOT_HTTP = "Bad status line: Expected HTTP/, RTSP/ or ICE/"
+_PLAIN = ("wrong version number", "packet length too long", "http request", "record layer failure")
+
+
+def no_answer(asked: str, error: BaseException, *, host: str | None = None) -> FoundError:
+    """Explain why no answer came: `fail` if the target is at fault, `error` if it could not be asked.
+
+    `host` is the target's: where another one was not found, it was that of a proxy.
+    """
+    causes = list(_causes(error))
+    if any(_is_of_proxy(cause) or (host and getattr(cause, "host", host) != host) for cause in causes):
+        return no_proxy(asked)
+    for cause in causes:
+        if unconnected := _unconnected(asked, cause):
+            return unconnected
+    if isinstance(error, ValueError) or type(error).__name__ in _UNSENDABLE:
+        return FoundError("error", f"{asked}: cannot be sent: {_reason(causes)}", reached=False)
+    return FoundError("fail", f"{asked}: no answer: {_reason(causes)}")
+
+
+def _reason(causes: list[BaseException]) -> str:
+    """The library's own words, or clearer ones."""
+    error = type(causes[0])
+    if "InvalidURL" in {base.__name__ for base in error.__mro__}:  # its words may hold a password
+        return "invalid address: the target's, or that of the proxy which HTTP_PROXY or HTTPS_PROXY names"
+    text = next(filter(None, (str(getattr(cause, "message", cause)) for cause in causes)), "")
+    text = " ".join(word for word in text.split() if word != "^")  # the parser draws
+    text = next((clear for words, clear in _CLEARER.items() if words in text), text)
+    return text.replace(_NOT_HTTP, "what came is not HTTP") or error.__name__
+
+
+def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
+    """Explain why there is no connection; None if something else is the matter."""
+    if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
+        return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
+    if isinstance(cause, socket.gaierror):
+        verdict: Verdict = "error" if cause.errno == socket.EAI_AGAIN else "fail"
+        return FoundError(verdict, f"{asked}: the host's name is not known: {cause.strerror}", reached=False)
+    if isinstance(cause, ConnectionRefusedError):
+        return FoundError("fail", f"{asked}: connection refused", reached=False)
+    if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+        hint = "no route from here; is it IPv6 only, and this machine is not?"
+        return FoundError("error", f"{asked}: {hint} ({cause.strerror})", reached=False)
+    return None
+
+
+def _is_of_proxy(cause: BaseException) -> bool:
+    """Return whether a proxy is at fault: one that answers 5xx says that the target is."""
+    status = getattr(cause, "status", 0) or getattr(getattr(cause, "response", None), "status_code", 0)
+    return type(cause).__name__ in _PROXIES and not 500 <= int(status) < 600
+
+
+def no_proxy(asked: str) -> FoundError:
+    """Say that a proxy is at fault, without its address, which may hold a password."""
+    return FoundError("error", f"{asked}: the proxy that HTTP_PROXY or HTTPS_PROXY names does not connect")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and len(seen) < 10:
+        seen.append(error)
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from error.exceptions
+        error = error.__cause__ or error.__context__
+
+
+def tls_trouble(error: ssl.SSLError) -> str:
+    """Explain an error of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    words = (error.reason or str(error)).replace("_", " ").lower()
+    return f"{words}; does it answer without TLS?" if words in _PLAIN else words
