@@ -30,6 +30,7 @@ _MAKERS = {
 }
 _COMMON = ("url", "uri", "dsn", "conninfo", "connection", "environ", "settings", "config", "os", "env", "value")
 _WORDS = ("url", "dsn", "conninfo", "servers")
+_PARTS = ("host", "hostname", "port", "user", "username", "password", "db", "name", "database")
 
 
 def taken(project: Project) -> dict[str, str]:
@@ -44,7 +45,7 @@ def taken(project: Project) -> dict[str, str]:
 
 
 def assigned(nodes: list[ast.AST]) -> dict[ast.AST, str]:
-    """Map each node of an assigned value to the name it is assigned to, except the parts of a longer text."""
+    """Map each node of an assigned value to the name it is assigned to, except the parts of a text or an address."""
     found: dict[ast.AST, str] = {}
     for target, value in assignments(nodes):
         found |= dict.fromkeys(_wholes(value), last(target))
@@ -55,8 +56,14 @@ def _wholes(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     is_format = isinstance(node, ast.Call) and last(node.func) == "format"
     if not is_format and not isinstance(node, ast.JoinedStr | ast.BinOp):
-        for child in ast.iter_child_nodes(node):
+        for child in _whole_values(node) if isinstance(node, ast.Dict) else ast.iter_child_nodes(node):
             yield from _wholes(child)
+
+
+def _whole_values(node: ast.Dict) -> Iterator[ast.expr]:
+    """Yield the values of a dictionary, without those of {"host": …, "port": …}."""
+    pairs = zip(node.keys, node.values, strict=True)
+    return (value for key, value in pairs if key is None or text_of(key).lower() not in _PARTS)
 
 
 def maker(function: ast.expr) -> str:

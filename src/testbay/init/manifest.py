@@ -39,10 +39,11 @@ class Draft:
 def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     """Draft a manifest from the project's files; `environ` holds the variables that compose files may ask for."""
     found = servers.servers(project, environ)
-    in_tests = insisted.insisted(project, found.needs)
+    own = testing.started(project)
+    in_tests = {need: one for need, one in insisted.insisted(project, found.needs).items() if need not in own}
     found = servers.for_tests(found, in_tests)
-    unread = variables.unread(project, found.needs)
-    fixed = _fixed(project, found, unread) | in_tests
+    unread = [need for need in variables.unread(project, found.needs) if need not in own]
+    fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | in_tests
     published = {need: found.published[need] for need in unread if need in found.published and need not in fixed}
     migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)

@@ -15,6 +15,7 @@ _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
 _OVERRIDES = re.compile(r"\w*(?:load_dotenv|read_env)\([^()]*(?:override|overwrite)\s*=\s*True[^()]*\)")
 _SETS = re.compile(r"(?m)^(from\s+\S+\s+import\s+\*|[A-Z][A-Z_]+\s*=)")
 _STARTERS = {"testcontainers": "containers", "pytest_docker": "containers", "docker": "containers"}
+_PROGRAMS = {"nats-server": "nats", "redis-server": "dragonfly", "valkey-server": "dragonfly", "pg_ctl": "postgres"}
 _OWN = (
     *("pytest-postgresql", "pytest-redis", "pytest-pgsql", "pytest-databases", "pytest-mock-resources"),
     *("pytest-docker", "pytest-docker-compose", "pytest-docker-tools", "lovely-pytest-docker"),
@@ -155,9 +156,24 @@ def own_servers(project: Project, needs: Collection[str], led: Collection[str]) 
     tests = [source for source in project.sources if source.is_test and str(source.path) not in led]
     starters = [(source.path, next(filter(_STARTERS.get, source.imports), "")) for source in tests]
     by_import = [f"{path}: it starts {_STARTERS[name]} of its own ({name})" for path, name in starters if name]
+    by_program = [f"{where} of its own" for need, where in started(project).items() if need in needs]
     by_package = [f"{project.packages[name]}: {name} starts a server of its own" for name in _OWN if project.has(name)]
     names = " and ".join(_VARIABLES[need] for need in needs if need in _VARIABLES) or "DATABASE_URL"
-    return [f"a way past {own}; a fixture that gives {names} instead needs none" for own in (*by_import, *by_package)]
+    return [
+        f"a way past {own}; a fixture that gives {names} instead needs none"
+        for own in (*by_import, *by_program, *by_package)
+    ]
+
+
+def started(project: Project) -> dict[str, str]:
+    """Map the servers whose program the tests start themselves to the place: there it takes a port of its own."""
+    found: dict[str, str] = {}
+    for source in project.sources:
+        if source.is_test and re.search(r"\bPopen\b|create_subprocess_|subprocess\.", source.text):
+            for node in (node for node in source.nodes if isinstance(node, ast.Constant)):
+                if need := _PROGRAMS.get(program := Path(text_of(node)).name):
+                    found.setdefault(need, f"{source.path}:{node.lineno}: it starts {program}")
+    return found
 
 
 def first_test(needs: list[str]) -> str:

@@ -184,6 +184,17 @@ def test_containers_that_a_variable_makes_needless_are_not_said(project: Project
     assert not [line for line in made.missing if "containers" in line]
 
 
+def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:
+    """With testbay's server there, their own could not take it."""
+    helper = 'import subprocess\n\ndef serve():\n    return subprocess.Popen(["/opt/redis-server", "--port", "6379"])'
+    files = {"requirements.txt": "redis", "shop.py": "x = 1", "tests/helper.py": helper, "tests/test_a.py": CONNECTS}
+    made = manifest.draft(add(project, files), {})
+
+    assert not [line for line in made.keys if line.key == "ports"]
+    said = "tests/helper.py:4: it starts redis-server of its own; a fixture that gives REDIS_URL instead needs none"
+    assert [line for line in made.missing if "redis" in line] == [f"a way past {said}"]
+
+
 PARTS = 'U = "me"\nH = "localhost"\n'
 CONNECTS = "import redis\n\ndef test_it():\n    redis.from_url('redis://localhost:6379')"
 

@@ -119,6 +119,7 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'psycopg.connect(conninfo=environ["A_DATABASE"])', 'A_DATABASE = "{postgres.url}"'),
         ("psycopg", 'url = getenv("API")\nhttpx.get(url)\nX = create_engine(c.url)', ""),
         ("psycopg", "create_engine(f\"postgresql://{getenv('DB_USER')}@x\")", 'DB_USER = "{postgres.user}"'),
+        ("redis", 'C = {"host": getenv("REDIS_HOST")}\nRedis.from_url(s.C)', 'REDIS_HOST = "{dragonfly.host}"'),
         ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
         ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
         ("django", "env.list('HOSTS')", 'HOSTS = ""'),
