@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from error_monitor.database import Database
+from error_monitor.patterns.masking import masked
 from error_monitor.patterns.queries import Queries
 from error_monitor.settings import Settings
 
@@ -14,6 +15,8 @@ _EXIT_CODES = {"fail": 20, "error": 22, "pass": 0}
 _NOTHING = 23
 _LATE_SCANS = 3
 _MOST_LINES = 20
+_MOST_FAILING = 300
+"""An issue has room for the names of some thousand checks, and a report for so many examples."""
 
 
 async def report(settings: Settings, severities: list[str], quiet_after_s: float) -> dict[str, Any]:
@@ -27,13 +30,14 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
     await database.open()
     try:
         queries = Queries(database)
-        patterns = await queries.severe(severities)
         began, ended = await queries.scanned(settings.monitor)
+        now = datetime.now(UTC)
+        until = ended or began or now  # without a scan, what was imported is all that there is
+        since = until - timedelta(seconds=quiet_after_s)
+        patterns = await queries.severe(severities, since)
     finally:
         await database.close()
-    now = datetime.now(UTC)
-    until = ended or began or now  # without a scan, what was imported is all that there is
-    results = [result(one, until - timedelta(seconds=quiet_after_s), severities) for one in patterns]
+    results = bounded([result(one, since, severities) for one in patterns])
     if began:
         patience = timedelta(seconds=max(quiet_after_s, _LATE_SCANS * settings.interval_s))
         results.append(_scan(ended, is_late=now - until > patience))
@@ -51,6 +55,25 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
     }
 
 
+def bounded(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the failing patterns that were seen first a result each, and all others one together.
+
+    Those with an issue keep their result while more come. Without a bound, a burst of thousands would fit no issue.
+    """
+    if not results:
+        return []
+    failing = [one for one in results if one["verdict"] == "fail"]
+    more = len(failing) - _MOST_FAILING
+    rest = {
+        "check": "patterns",
+        "kind": "pattern",
+        "verdict": "fail" if more > 0 else "pass",
+        "said": f"more patterns than issues can name (so many more: {max(more, 0)})",
+        "evidence": [],
+    }
+    return [*failing[:_MOST_FAILING], rest, *(one for one in results if one["verdict"] != "fail")]
+
+
 def _scan(ended: datetime | None, *, is_late: bool) -> dict[str, Any]:
     """The result of the monitor's own check: the patterns are as they were when it last read everything."""
     when = f"ended at {ended:%Y-%m-%d %H:%M} UTC" if ended else "has not ended yet"
@@ -63,16 +86,22 @@ def result(pattern: Mapping[str, Any], since: datetime, severities: Sequence[str
     is_seen = pattern["state"] in {"open", "regressed"} and pattern["last_seen"] >= since
     is_bad = is_seen and pattern["severity"] in severities
     verdict = "skip" if pattern["state"] == "ignored" else "fail" if is_bad else "pass"
-    what = f"{pattern['type']}: {pattern['message']}".removeprefix(": ")
-    told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}"
+    told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}".replace(" (", " ")
     # The words are the key of an incident: the fingerprint keeps two patterns from sharing one.
     return {
         "check": pattern["fingerprint"],
         "kind": "pattern",
         "verdict": verdict,
-        "said": f"{what[:300]} ({told}, {pattern['fingerprint']})",
+        "said": f"{_title(pattern)[:300]} ({told}, {pattern['fingerprint']})",
         "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]] if is_bad else [],
     }
+
+
+def _title(pattern: Mapping[str, Any]) -> str:
+    """Name a pattern by what stays the same: with its newest message, an issue would have a new title in each run."""
+    place = pattern["frame"].replace("\\", "/").rpartition("/")[2]
+    what = f"{pattern['type']} in {place}" if place else pattern["type"]
+    return f"{what}: {masked(pattern['message'])}".removeprefix(": ")
 
 
 def as_json(found: Mapping[str, Any]) -> str:

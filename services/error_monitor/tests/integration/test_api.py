@@ -139,9 +139,10 @@ def test_critical_and_fixable_are_filters(seen: Instance) -> None:
 
 
 def test_severity_follows_rate_and_spread(monitor: Make, logs: LogFolder) -> None:
-    """Sixty events within a minute are critical, two services high, and the pattern says why."""
+    """Sixty events within a minute are critical for a day, two services high, and the pattern says why."""
     for number in range(60):
         logs.write(f"2026-01-02 03:04:{number:02},000 ERROR shop: too many of them\n", "rate.log")
+    logs.write("2026-01-02 23:04:00,000 ERROR shop: too many of them\n", "rate.log")
     for name in ("spread.log", "wide.log"):
         logs.write("2026-01-02 03:04:00,000 ERROR shop: spread out\n", name)
     one = monitor()

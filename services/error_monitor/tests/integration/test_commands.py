@@ -114,7 +114,7 @@ def test_report_for_incidents(run: Run, monitor: Make, logs: LogFolder) -> None:
     verdicts = {result["check"]: result["verdict"] for result in json.loads(said)["results"]}
     assert (code, from_json(said).exit_code) == (0, 20)
     expected = {prints["no pay"]: "fail", prints["no ship"]: "pass", prints["no pack"]: "skip"}
-    assert verdicts == {**expected, "scan": "pass"}
+    assert verdicts == {**expected, "patterns": "pass", "scan": "pass"}
 
 
 def test_what_was_not_scanned_is_not_quiet(run: Run, logs: LogFolder, postgres: "psycopg.Connection[Any]") -> None:
@@ -126,7 +126,7 @@ def test_what_was_not_scanned_is_not_quiet(run: Run, logs: LogFolder, postgres: 
 
     found = from_json(run("report", "--severity", "medium")[1])
 
-    assert [one.verdict for one in found.results] == ["fail", "error"]
+    assert [one.verdict for one in found.results] == ["fail", "pass", "error"]
 
 
 def test_a_pattern_is_as_grave_as_its_gravest_event(

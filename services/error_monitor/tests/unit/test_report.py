@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from error_monitor.report import result
+from error_monitor.report import bounded, result
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -25,6 +25,7 @@ def test_a_pattern_fails_while_it_is_seen_and_severe(facts: dict[str, object], v
     pattern: dict[str, object] = {
         "fingerprint": "v1:0",
         "type": "KeyError",
+        "frame": "/srv/shop/pay.py in charge",
         "message": "'x'",
         "services": ["shop"],
         "example": ["line"],
@@ -33,3 +34,32 @@ def test_a_pattern_fails_while_it_is_seen_and_severe(facts: dict[str, object], v
     found = result(pattern, NOW - timedelta(days=1), ["critical", "high"])
 
     assert (found["verdict"], found["evidence"]) == (verdict, ["line"] if verdict == "fail" else [])
+
+
+def test_a_pattern_is_called_the_same_in_each_run() -> None:
+    """By type, place and message without values: an issue would have a new title with each event."""
+    pattern = {"fingerprint": "v1:0", "type": "Declined", "frame": "/srv/shop/pay.py in charge", "state": "open"}
+    pattern |= {"severity": "high"}
+    said = [
+        result({**pattern, **one, "example": [], "last_seen": NOW}, NOW, ["high"])["said"]
+        for one in (
+            {"message": "card 5 declined", "services": ["shop (eu)"]},
+            {"message": "card 9 declined\nby bank", "services": ["shop"]},
+        )
+    ]
+
+    assert [one.rpartition(" (")[0] for one in said] == ["Declined in pay.py in charge: card * declined"] * 2
+
+
+def test_thousands_of_failing_patterns_are_one_more_check() -> None:
+    """Those that came first keep a check of their own; the last one says how many there are beside them."""
+    failing = [{"check": f"v1:{number}", "verdict": "fail"} for number in range(302)]
+    passing = [{"check": "v1:x", "verdict": "pass"}]
+    many, few = bounded([*failing, *passing]), bounded([*failing[:300], *passing])
+
+    assert [one["check"] for one in many[299:]] == ["v1:299", "patterns", "v1:x"]
+    assert (many[300]["verdict"], many[300]["said"]) == (
+        "fail",
+        "more patterns than issues can name (so many more: 2)",
+    )
+    assert (len(few), few[300]["verdict"]) == (302, "pass")

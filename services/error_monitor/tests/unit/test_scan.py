@@ -80,3 +80,12 @@ def test_a_pattern_says_what_its_error_came_from() -> None:
     found = [*readers.feed([Batch(origin="", service="", lines=log.encode().splitlines())]), *readers.flush(0)]
 
     assert [one.message for one in found] == ["no job (from d.EException: refused)", "d.E: too late"]
+
+
+def test_an_event_of_a_clock_that_was_never_set_is_of_now() -> None:
+    """Dated 1970, a pattern would be neither new nor seen within a day, and no one would hear of it."""
+    readers = Readers({}, clock=lambda: 1_800_000_000.0)
+    lines = [b"1970-01-01 00:00:09,000 ERROR no disk", b"2002-01-01 00:00:09,000Z ERROR an old log"]
+    found = [*readers.feed([Batch(origin="", service="", lines=lines)]), *readers.flush(0)]
+
+    assert [one.time.year for one in found] == [2027, 2002]

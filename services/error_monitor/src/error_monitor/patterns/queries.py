@@ -182,12 +182,14 @@ class Queries:
             (service, commit),
         )
 
-    async def severe(self, severities: Sequence[str]) -> list[DictRow]:
-        """The patterns seen within a month, those of these severities first: those that people are told of."""
+    async def severe(self, severities: Sequence[str], since: datetime) -> list[DictRow]:
+        """The patterns seen within a month: first those that people are told of, the oldest first."""
         return await self._database.fetch(
-            """SELECT * FROM error_monitor.patterns WHERE last_seen > now() - interval '30 days'
-               ORDER BY severity = ANY (%s) DESC, fingerprint LIMIT 5000""",
-            (list(severities),),
+            """SELECT * FROM (SELECT *,
+                   severity = ANY (%s) AND last_seen >= %s AND state IN ('open', 'regressed') AS told
+                   FROM error_monitor.patterns WHERE last_seen > now() - interval '30 days') AS every
+               ORDER BY told DESC, CASE WHEN told THEN first_seen END, last_seen DESC, fingerprint LIMIT 5000""",
+            (list(severities), since),
         )
 
 

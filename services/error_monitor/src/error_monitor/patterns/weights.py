@@ -1,15 +1,16 @@
-"""The severity of patterns that have just been seen again: by their rate in the last minutes, and their spread."""
+"""The severity of patterns that have just been seen again: by their rate in the last day, and their spread."""
 
 from collections.abc import Sequence
 
 from error_monitor.database import Connection
 from error_monitor.patterns.classify import raised
 
-# The busiest of the last five minutes before the pattern was last seen: an old log that is imported counts as it was.
+# The busiest minute of the last day before the pattern was last seen: an old log that is imported counts as it was.
+# Of less than a day, what comes in bursts would be severe and not severe in turns, and its issue would open each time.
 WEIGHTS = """
 SELECT fingerprint, level, category, severity, reason, cardinality(services) AS services,
     (SELECT max(events) FROM (SELECT sum(events) AS events FROM error_monitor.occurrences AS o
-        WHERE o.fingerprint = p.fingerprint AND o.minute > p.last_seen - interval '5 minutes'
+        WHERE o.fingerprint = p.fingerprint AND o.minute > p.last_seen - interval '1 day'
         GROUP BY o.minute) AS minutes)::float AS per_minute
 FROM error_monitor.patterns AS p WHERE fingerprint = ANY(%s) ORDER BY fingerprint"""
 _WHY = "; severity: "

@@ -19,6 +19,7 @@ _MOST_LINES, _MOST_CHARACTERS = 80, 500  # of an example
 _MESSAGE_CHARACTERS = 2000
 _MOST_ORIGINS = 1000
 _AHEAD = timedelta(minutes=10)  # a time that is farther in the future is a clock's mistake
+_FIRST_YEAR = 2001  # a machine without a clock of its own starts in 1970 or 2000
 
 
 class Readers:
@@ -98,7 +99,7 @@ class Readers:
                 found = written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
             except (ValueError, OverflowError):
                 found = now
-        return now if found > now + _AHEAD else found
+        return now if found > now + _AHEAD or found.year < _FIRST_YEAR else found
 
 
 def _without_own(batch: Batch) -> tuple[Sequence[bytes], Sequence[float] | None]:
