@@ -64,7 +64,7 @@ def bounded(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return []
     failing = [one for one in results if one["verdict"] == "fail"]
     more = len(failing) - _MOST_FAILING
-    rest = {
+    rest: dict[str, Any] = {
         "check": "patterns",
         "kind": "pattern",
         "verdict": "fail" if more > 0 else "pass",

@@ -33,7 +33,12 @@ ATTRIBUTE = re.compile(
 NAMES = re.compile(r"(?:NameError|UnboundLocalError|ImportError|ModuleNotFoundError)$")
 NAME = re.compile(r"'([\w.]+)'")
 SETTING = re.compile(r"'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'$")
-STATUS = re.compile(r"(?<![\w.:/-])([45])(\d\d)(?![\w/-]|\.\d)")
+STATUS = re.compile(r"(?P<lead>(?<![\w.:/-]))(?P<class>[45])(?P<rest>\d\d)(?![\w/-]|\.\d)")
+SAID_STATUS = re.compile(
+    r"(?P<lead>\b(?i:status(?: code)?|code|http(?:/\d(?:\.\d)?)?|returned|responded|responded with|response)[ :=]{1,2})"
+    r"(?P<class>[45])(?P<rest>\d\d)(?![\w/%-]|\.\d)"
+)
+"""In a message that is not an exception's, only where a word says that it is one."""
 PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
 LEAVES = 20
@@ -52,7 +57,7 @@ class Fingerprint:
 def fingerprint(event: Event) -> Fingerprint:
     """Name the pattern of an event."""
     if event.failure is None or (event.failure.type is None and not event.failure.frames):
-        said = masked(event.message or event.header or event.text)
+        said = masked(SAID_STATUS.sub(_status, event.message or event.header or event.text))
         return _made(("message", said), f"no exception: the message without its variable parts, {said!r}")
     parts, reason = _of(event.failure)
     return _made(parts, reason)
@@ -155,6 +160,5 @@ def _said(kind: str, message: str, *, has_place: bool) -> str:
 def _status(found: re.Match[str]) -> str:
     """A status counts; among the server's own errors it does not matter which."""
     letters = "abcdefghij"
-    return (
-        "status server" if found[1] == "5" else f"status client {letters[int(found[2][0])]}{letters[int(found[2][1])]}"
-    )
+    rest = "".join(letters[int(digit)] for digit in found["rest"])
+    return found["lead"] + ("status server" if found["class"] == "5" else f"status client {rest}")

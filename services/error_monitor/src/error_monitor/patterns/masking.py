@@ -58,6 +58,9 @@ NGINX = re.compile(r", client: [\da-f.:]+, server: .*")
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
 RUNS = re.compile(r"\*(?:[\s,;:/|x]*(?:\*|(?<=\* )\(\*\)(?= [a-z])))+")
 """Values that follow each other are one: a list may be longer the next time, and a size stand in two units."""
+NESTED = re.compile(r"\[[\s*:,=]*\*[\s*:,=]*\]|\{[\s*:,=]*\*[\s*:,=]*\}")
+"""Lists and objects of values alone: the next one may have others, and more."""
+DEEP = 4
 SPACES = re.compile(r"\s+")
 
 
@@ -69,7 +72,12 @@ def masked(message: str) -> str:
     if "err" in first:
         first = FIELD.sub(_field, first)
     text = MASK.sub(_replaced, NAMED.sub(_named, NGINX.sub("", first)))
-    return SPACES.sub(" ", RUNS.sub("*", PARTS.sub("*", text))).strip()
+    text = RUNS.sub("*", PARTS.sub("*", text))
+    for _ in range(DEEP):
+        inner, text = text, RUNS.sub("*", NESTED.sub("*", text))
+        if inner == text:
+            break
+    return SPACES.sub(" ", text).strip()
 
 
 def _field(found: re.Match[str]) -> str:

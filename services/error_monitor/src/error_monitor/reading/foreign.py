@@ -45,7 +45,11 @@ CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
 INNER_ENDS = "--- End of inner exception"
 STACK_ENDS = (*CAUSES, "[errors]: ", INNER_ENDS)
 LIBRARY = re.compile(
-    r"^(?:java|javax|jdk|sun|kotlin|scala|org\.(?:springframework|apache|hibernate|eclipse|junit)|io\.netty|com\.(?:sun|zaxxer|fasterxml))\."
+    r"^(?:java|javax|jakarta|jdk|sun|kotlinx?|scala|akka|reactor|groovy|clojure|okhttp3|feign|redis\.clients|ch\.qos"
+    r"|org\.(?:springframework|apache|hibernate|eclipse|junit|postgresql|mariadb|h2|jooq|flywaydb|quartz|codehaus"
+    r"|aspectj|glassfish|jboss|redisson|thymeleaf)"
+    r"|io\.(?:netty|lettuce|undertow|vertx|grpc|ktor|reactivex|micronaut|micrometer|opentelemetry|r2dbc)"
+    r"|com\.(?:sun|zaxxer|fasterxml|mysql|mongodb|microsoft|google|amazonaws|rabbitmq|datastax|squareup|netflix))\."
     r"|node_modules/|^node:|^internal/|/usr/local/go/src/|/pkg/mod/|^runtime\.|^/rustc/|/\.cargo/"
 )
 

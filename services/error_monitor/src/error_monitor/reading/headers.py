@@ -71,7 +71,9 @@ GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\
 SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
 TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
-NAMED = re.compile(rf"([\w.$-]{{1,80}})(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)")
+NAMED = re.compile(
+    rf"([\w.$-]{{1,80}})(?<!Exception)(?<!Error)(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)"
+)
 BLANK_TIME = re.compile(rf"\s{{5,}}({WORDS})\s{{2,}}")
 """rich leaves out a time that it printed on the line before; FastAPI's command prints none."""
 ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/|\[pid: \d+\|app: ")
