@@ -1,6 +1,8 @@
 """The patterns as a report that `testbay incidents` takes: one issue per pattern, closed when it stops."""
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +17,15 @@ _EXIT_CODES = {"fail": 20, "error": 22, "pass": 0}
 _NOTHING = 23
 _LATE_SCANS = 3
 _MOST_LINES = 20
+_OUTAGE = re.compile(
+    r"connection (?:\w+ )?(?:refused|reset|closed|lost|failed|timed out)|(?:could not|cannot|can't|failed to) connect"
+    r"|name or service not known|name resolution|getaddrinfo|unreachable|no route to host|service unavailable"
+    r"|bad gateway|too many connections|no space left on device|read-only file system",
+    re.IGNORECASE,
+)
+"""Something beside the code is down: each place that needs it has a pattern, and all of them have one reason."""
+_OBJECT = re.compile(r"0x[0-9a-f]+|(?<= )/\S*")
+"""Addresses in memory and requested paths; host and port name what is down."""
 _MOST_FAILING = 300
 """An issue has room for the names of some thousand checks, and a report for so many examples."""
 
@@ -86,22 +97,30 @@ def result(pattern: Mapping[str, Any], since: datetime, severities: Sequence[str
     is_seen = pattern["state"] in {"open", "regressed"} and pattern["last_seen"] >= since
     is_bad = is_seen and pattern["severity"] in severities
     verdict = "skip" if pattern["state"] == "ignored" else "fail" if is_bad else "pass"
-    told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}".replace(" (", " ")
-    # The words are the key of an incident: the fingerprint keeps two patterns from sharing one.
     return {
         "check": pattern["fingerprint"],
         "kind": "pattern",
         "verdict": verdict,
-        "said": f"{_title(pattern)[:300]} ({told}, {pattern['fingerprint']})",
+        "said": _said(pattern),
         "evidence": [line[:400] for line in pattern["example"][:_MOST_LINES]] if is_bad else [],
     }
 
 
-def _title(pattern: Mapping[str, Any]) -> str:
-    """Name a pattern by what stays the same: with its newest message, an issue would have a new title in each run."""
+def _said(pattern: Mapping[str, Any]) -> str:
+    """Say what a pattern is: its title, and in brackets the rest. Equal words are one incident.
+
+    The title is what stays the same: with the newest message, an issue would have a new one in each run. The
+    fingerprint keeps two patterns from sharing an issue, but for those of one outage.
+    """
     place = pattern["frame"].replace("\\", "/").rpartition("/")[2]
+    first = pattern["message"].partition("\n")[0]
+    told = f"{pattern['severity']}, {pattern['state']}, {', '.join(pattern['services'][:5])}, {pattern['fingerprint']}"
+    if _OUTAGE.search(first):
+        place = ""
+        told = f"{pattern['category']}, {hashlib.sha256(_OBJECT.sub('', first).encode()).hexdigest()[:8]}"
     what = f"{pattern['type']} in {place}" if place else pattern["type"]
-    return f"{what}: {masked(pattern['message'])}".removeprefix(": ")
+    title = f"{what}: {masked(pattern['message'])}".removeprefix(": ")[:300]
+    return f"{title} ({told.replace(' (', ' ')})"
 
 
 def as_json(found: Mapping[str, Any]) -> str:

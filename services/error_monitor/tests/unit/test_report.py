@@ -39,7 +39,7 @@ def test_a_pattern_fails_while_it_is_seen_and_severe(facts: dict[str, object], v
 def test_a_pattern_is_called_the_same_in_each_run() -> None:
     """By type, place and message without values: an issue would have a new title with each event."""
     pattern = {"fingerprint": "v1:0", "type": "Declined", "frame": "/srv/shop/pay.py in charge", "state": "open"}
-    pattern |= {"severity": "high"}
+    pattern |= {"severity": "high", "category": "unknown"}
     said = [
         result({**pattern, **one, "example": [], "last_seen": NOW}, NOW, ["high"])["said"]
         for one in (
@@ -63,3 +63,33 @@ def test_thousands_of_failing_patterns_are_one_more_check() -> None:
         "more patterns than issues can name (so many more: 2)",
     )
     assert (len(few), few[300]["verdict"]) == (302, "pass")
+
+
+def test_patterns_of_one_outage_say_the_same() -> None:
+    """Twelve places that need the database are one incident when it is down; another host and a bug are not."""
+    pattern = {"type": "OperationalError", "state": "open", "severity": "high", "category": "database"}
+    down, other, bug = (
+        'connection to server at "db-1", port 5432 failed: Connection refused',
+        'connection to server at "db-1", port 6379 failed: Connection refused',
+        "column x does not exist",
+    )
+    said = [
+        result(
+            {
+                **pattern,
+                "fingerprint": f"v1:{at}",
+                "frame": f"/srv/{at}.py in f",
+                "message": message,
+                "services": [f"{at}"],
+            }
+            | {"example": [], "last_seen": NOW},
+            NOW,
+            ["high"],
+        )["said"]
+        for at, message in enumerate((down, down, other, bug, bug))
+    ]
+
+    assert said[0].startswith(
+        "OperationalError: connection to server at *, port * failed: Connection refused (database, "
+    )
+    assert [said.index(one) for one in said] == [0, 0, 2, 3, 4]
