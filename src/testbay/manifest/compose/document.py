@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -213,23 +214,12 @@ def text_of(value: Any) -> str:
 
 def _float_text(value: float) -> str:
     """The shortest digits, with an exponent only for the very small and the very large, as Go writes them."""
-    if math.isinf(value) or math.isnan(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    digits, _, exponent = repr(value).partition("e")
-    if not exponent:
-        exponent = "0"
-    sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
-    whole, _, part = digits.partition(".")
-    power = int(exponent) + len(whole) - 1
-    figures = (whole + part).lstrip("0")
-    power -= len(whole + part) - len(figures)
-    figures = figures.rstrip("0") or "0"
-    if value == 0:
-        return sign + "0"
-    if power < -4 or power >= _EXPONENT_FROM:
-        mantissa = figures[0] + ("." + figures[1:] if figures[1:] else "")
-        return f"{sign}{mantissa}e{'-' if power < 0 else '+'}{abs(power):02}"
-    if power < 0:
-        return f"{sign}0.{'0' * (-power - 1)}{figures}"
-    figures = figures.ljust(power + 1, "0")
-    return sign + figures[: power + 1] + ("." + figures[power + 1 :] if figures[power + 1 :] else "")
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    number = Decimal(repr(value)).normalize()
+    power = number.adjusted()
+    if number and not -4 <= power < _EXPONENT_FROM:
+        return f"{number.scaleb(-power):f}e{power:+03}"
+    return f"{number:f}"
