@@ -10,6 +10,7 @@ from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.context import FoundError, Passed, judge
 from testbay.production.watch.notifications import lasted
+from testbay.production.watch.records import JobCall
 from testbay.text import one_line
 
 Call = Literal["ok", "start", "fail", "log"]
@@ -34,7 +35,7 @@ class Jobs:
     def _token(self, check: HeartbeatCheck) -> str:
         return placeholders.with_environment(check.token, self.environ)[0]
 
-    def judge(self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], now: float) -> Passed:
+    def judge(self, check: HeartbeatCheck, calls: Sequence[JobCall], now: float) -> Passed:
         """Judge a heartbeat by its calls, the newest first, without those of kind `log`.
 
         Raises:
@@ -43,26 +44,24 @@ class Jobs:
         if len(self._token(check)) < _SHORTEST:
             said = f"{check.token} is not set, or shorter than {_SHORTEST} characters"
             raise FoundError("error", said, reached=False)
-        good = next((one for one in calls if one[1] == "ok"), None)
-        newest = calls[0] if calls else None
-        ended = next((one for one in calls if one[1] in ("ok", "fail")), None)
-        if ended and ended[1] == "fail":  # also while it is tried again
-            raise FoundError("fail", f"the job reported a failure {lasted(now - ended[0])} ago: {one_line(ended[2])}")
-        since = good[0] if good else self.began
+        good = _newest(calls, "ok")
+        ended = _newest(calls, "ok", "fail")
+        if ended and ended.kind == "fail":  # also while it is tried again
+            raise FoundError("fail", f"the job reported a failure {lasted(now - ended.at)} ago: {one_line(ended.text)}")
+        since = good.at if good else self.began
         if now - since > check.within:
             when = f"its last success was {lasted(now - since)} ago" if good else f"no call for {lasted(now - since)}"
             raise FoundError("fail", f"the job is late: {when}, and `within` is {lasted(check.within)}")
-        if newest and newest[1] == "start" and check.takes and now - newest[0] > check.takes:
-            began = f"the job began {lasted(now - newest[0])} ago and has not ended"
+        if calls and calls[0].kind == "start" and check.takes and now - calls[0].at > check.takes:
+            began = f"the job began {lasted(now - calls[0].at)} ago and has not ended"
             raise FoundError("fail", f"{began}; `takes` is {lasted(check.takes)}")
         if good is None:
             raise FoundError("skip", "the job has not called in yet")
-        return self._judged(check, calls, good, now)
+        start = _newest([call for call in calls if call.at <= good.at], "start")
+        took = good.at - start.at if start else Missing("the job did not say when it began")
+        judge(check.expect, {"age_s": now - good.at, "took_s": took, "text": good.text, "run": {"id": ""}})
+        return Passed(said=f"the job succeeded {lasted(now - good.at)} ago")
 
-    def _judged(
-        self, check: HeartbeatCheck, calls: Sequence[tuple[float, str, str]], good: tuple[float, str, str], now: float
-    ) -> Passed:
-        start = next((at for at, kind, _ in calls if kind == "start" and at <= good[0]), None)
-        took = Missing("the job did not say when it began") if start is None else good[0] - start
-        judge(check.expect, {"age_s": now - good[0], "took_s": took, "text": good[2], "run": {"id": ""}})
-        return Passed(said=f"the job succeeded {lasted(now - good[0])} ago")
+
+def _newest(calls: Sequence[JobCall], *kinds: Call) -> JobCall | None:
+    return next((call for call in calls if call.kind in kinds), None)

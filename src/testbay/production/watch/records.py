@@ -1,12 +1,20 @@
 """The records of a watcher, which the store keeps: states of checks, incidents, notices, and lines of time lines."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from testbay.production.checks.report import Verdict
 from testbay.production.history.slowness import Series
 
 NoticeKind = Literal["open", "again", "close", "channel"]
+
+
+class JobCall(NamedTuple):
+    """A call of a job: its time, kind and text."""
+
+    at: float
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

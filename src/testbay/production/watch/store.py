@@ -23,7 +23,7 @@ from testbay.errors import HistoryError
 from testbay.production.history.slowness import Series
 from testbay.production.watch import packing
 from testbay.production.watch.packing import VERDICTS, PackedRound
-from testbay.production.watch.records import Changes, Happening, Incident, Notice, Standing
+from testbay.production.watch.records import Changes, Happening, Incident, JobCall, Notice, Standing
 from testbay.production.watch.tracker import OutageTracker
 
 FILE = "watch.db"
@@ -145,9 +145,9 @@ class WatchStore:
             db.execute("insert into beats values (?,?,?,?)", (name, at, kind, text))
             db.execute("delete from beats where name=? and at < ?", (name, at - 30 * DAY_S))
 
-    def beats(self, name: str) -> list[tuple[float, str, str]]:
+    def beats(self, name: str) -> list[JobCall]:
         """The calls by which a job is judged, the newest first: the last, last end, last good one, and its start."""
-        return self._connection.execute(_BEATS, (name,)).fetchall()
+        return [JobCall(*row) for row in self._connection.execute(_BEATS, (name,))]
 
     def tidy(self, now: float, keep_s: float) -> None:
         """Sum up and compress the completed hours, and delete what is too old."""

@@ -7,6 +7,7 @@ import pytest
 from testbay.manifest.probes import HeartbeatCheck
 from testbay.production.checks.context import FoundError
 from testbay.production.watch.beats import Jobs
+from testbay.production.watch.records import JobCall
 from testbay.production.watch.store import WatchStore
 
 BACKUP = HeartbeatCheck.model_validate({"kind": "heartbeat", "id": "backup", "token": "${BEAT}", "within": "1h"})
@@ -34,7 +35,7 @@ def test_a_late_job_is_told_by_how_much() -> None:
     """Two lengths that differ do not read alike: 26 hours and 25 are a day each, rounded."""
     daily = BACKUP.model_copy(update={"within": 25 * 3600.0})
     with pytest.raises(FoundError, match=r"its last success was 1 d 2 h ago, and `within` is 1 d 1 h$"):
-        Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(daily, [(0.0, "ok", "")], 26 * 3600.0)
+        Jobs(checks={}, environ={"BEAT": "x" * 16}).judge(daily, [JobCall(0.0, "ok", "")], 26 * 3600.0)
 
 
 def test_a_job_that_failed_is_not_well_while_it_is_tried_again(tmp_path: Path) -> None:
