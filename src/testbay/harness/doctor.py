@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from testbay import ports, process
 from testbay.errors import BayError, EngineUnavailableError, ManifestError
@@ -31,30 +32,40 @@ from testbay.text import plural
 Finding = tuple[bool, str]
 
 
+class _Native(NamedTuple):
+    """A server of the embedded engine: its name, a line about it, and the exit code if there is none."""
+
+    title: str
+    text: str
+    exit_code: int = 0
+
+
 def report(settings: Settings, folder: Path, voice: Voice) -> int:
     """Print all findings; return 0 if an engine can run the project here, else the exit code of what is wrong."""
     files = _compose_files(folder, settings)
     native = {name: _embedded(room, files, settings) for name, room in ROOMS.items()}
-    docker, said = _compose_engine(settings)
+    has_docker, docker = _compose_engine(settings)
     _say(voice, "This machine", _machine(settings))
-    _say(voice, "Engine embedded", ((good, text) for good, text, _ in native.values()))
+    _say(voice, "Engine embedded", ((not server.exit_code, server.text) for server in native.values()))
     voice.say("Engine compose")
-    if docker:
-        voice.verdict(said, good=True)
+    if has_docker:
+        voice.verdict(docker, good=True)
     else:
-        voice.detail(f"not here: {said}")  # nothing is broken: embedded needs no Docker
+        voice.detail(f"not here: {docker}")  # nothing is broken: embedded needs no Docker
     needed = _needed(folder) or ROOMS.keys()
-    voice.say(f"Engine auto takes {_auto(files, needed, settings) if docker else f'embedded: {said}'}")
+    voice.say(f"Engine auto takes {_auto(files, needed, settings) if has_docker else f'embedded: {docker}'}")
     project = list(_project(settings, folder, files))
     _say(voice, "Project", project)
-    missing = [] if docker else [name for name in needed if name in native and not native[name][0]]
+    missing = [native[name] for name in needed if name in native and native[name].exit_code and not has_docker]
     is_whole = all(good for good, _ in project)
-    if is_whole:
-        lacks = ", ".join(native[name][1].partition(":")[0] for name in missing)
-        ready = "This project can run here: testbay run"
-        voice.verdict(f"This project cannot run here: no server for {lacks}" if lacks else ready, good=not lacks)
-    broken = 0 if is_whole or not _folders(folder) else ManifestError.exit_code
-    return next((native[name][2] for name in missing), broken)
+    if is_whole and missing:
+        lacks = ", ".join(server.title for server in missing)
+        voice.verdict(f"This project cannot run here: no server for {lacks}", good=False)
+    elif is_whole:
+        voice.verdict("This project can run here: testbay run", good=True)
+    if missing:
+        return missing[0].exit_code
+    return 0 if is_whole or not _folders(folder) else ManifestError.exit_code
 
 
 def _folders(folder: Path) -> dict[str, Path]:
@@ -138,24 +149,22 @@ def _compose_files(folder: Path, settings: Settings) -> list[list[Path]]:
     return found or [reader.find(project, settings.environ) or [project / TEST_FILE]]
 
 
-def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> tuple[bool, str, int]:
+def _embedded(room: Dependency, files: list[list[Path]], settings: Settings) -> _Native:
     service = next(_services_of(room, files, settings), ComposeService(key=room.NAME, image=room.IMAGES[0]))
     title = title_of(service, room)
     try:
         server = room.find(service, settings.environ)
     except BayError as error:
-        return False, f"{title}: {error.what}; {error.todo}", error.exit_code
+        return _Native(title, f"{title}: {error.what}; {error.todo}", error.exit_code)
     if room.NAME == "postgres" and not process.is_root() and not _has_name():
         why = f"user {os.geteuid()} has no name, and initdb refuses such a user; {embedded.NAMELESS}"
-        return False, f"{title}: {why}", EngineUnavailableError.exit_code
+        return _Native(title, f"{title}: {why}", EngineUnavailableError.exit_code)
     note = f"; {server.note}" if server.note else ""
     wanted = next((p.host for p in service.ports if p.host), room.DEFAULT_PORT)
-    held = (
-        ""
-        if ports.is_free(wanted)
-        else f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
-    )
-    return True, f"{title} {server.version} ({server.source}: {_short(server.program)}{note}){held}", 0
+    text = f"{title} {server.version} ({server.source}: {_short(server.program)}{note})"
+    if not ports.is_free(wanted):
+        text += f"; port {wanted} is held by {ports.holder(wanted)}, so the next free one is used"
+    return _Native(title, text)
 
 
 def _has_name() -> bool:
