@@ -62,12 +62,15 @@ def _inspected(context: CheckContext, check: ContainerCheck, wanted: list[str]) 
 
 def _lasting(entries: list[dict[str, Any]], services: Sequence[str]) -> list[dict[str, Any]]:
     """Drop containers of `docker compose run` for these services: they are meant to end."""
-    labels = {entry["Id"]: entry["Config"]["Labels"] or {} for entry in entries} if services else {}
-    passing = {one for one, said in labels.items() if said.get("com.docker.compose.oneoff") == "True"}
-    kept = {said.get("com.docker.compose.service") for one, said in labels.items() if one not in passing}
-    if passing and (without := [service for service in services if service not in kept]):
+    if not services:
+        return entries
+    labelled = [(entry, entry["Config"]["Labels"] or {}) for entry in entries]
+    lasting = [(entry, labels) for entry, labels in labelled if labels.get("com.docker.compose.oneoff") != "True"]
+    lasting_services = {labels.get("com.docker.compose.service") for _, labels in lasting}
+    without = [service for service in services if service not in lasting_services]
+    if without and len(lasting) < len(entries):
         raise FoundError("fail", f"{without[0]} has no container")
-    return [entry for entry in entries if entry["Id"] not in passing] if passing else entries
+    return [entry for entry, _ in lasting]
 
 
 def _facts(entry: dict[str, Any]) -> dict[str, Any]:
