@@ -174,9 +174,11 @@ def fact_of(report: pytest.TestReport) -> dict[str, Any]:
     failed = outcome in ("failed", "rerun")
     fact: dict[str, Any] = {"id": report.nodeid, "when": report.when, "outcome": outcome}
     fact |= {"start": round(report.start, 4), "duration_s": round(report.duration, 4)}
-    fact |= {"attempt": attempt} if (attempt := getattr(report, "testbay_attempt", 1)) > 1 else {}
-    fact |= {"kept": kept} if (kept := getattr(report, "testbay_kept", "")) else {}
-    fact |= {"worker": worker} if (worker := getattr(report, "worker_id", "")) else {}
+    if (attempt := getattr(report, "testbay_attempt", 1)) > 1:
+        fact["attempt"] = attempt
+    for name, attribute in (("kept", "testbay_kept"), ("worker", "worker_id")):
+        if value := getattr(report, attribute, ""):
+            fact[name] = value
     if report.skipped and isinstance(report.longrepr, tuple):
         fact["reason"] = _reason(report)
     if failed:
