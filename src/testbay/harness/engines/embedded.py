@@ -104,9 +104,11 @@ class Embedded:
         if child.returncode != 0:
             program = Path(step["argv"][0]).name
             said = tail(log)
+            why, todo = unprepared(said, server["home"])
             raise EngineUnavailableError(
                 f"{server['name']}: {program} failed with exit code {child.returncode} while preparing its data",
-                todo=NAMELESS if "could not look up effective user ID" in said else _DOCTOR,
+                why=why,
+                todo=todo,
                 evidence=said,
             )
 
@@ -175,6 +177,15 @@ class Embedded:
         for lock in self._held.values():
             lock.close()
         return [f"process {member.pid}" for member in left]
+
+
+def unprepared(said: str, home: str) -> tuple[str, str]:
+    """Say why a preparation failed, by its own last words, and what to do."""
+    if "could not look up effective user ID" in said:
+        return "this user has no name", NAMELESS
+    if "No space left on device" in said:
+        return f"the disk of {home} is full", "free some space there, or name another folder: TESTBAY_CACHE_DIR"
+    return "its last lines say", f"fix what they name; {_DOCTOR}"
 
 
 def collect(record: dict[str, Any]) -> list[str]:

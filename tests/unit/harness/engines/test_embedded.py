@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from testbay import ports
-from testbay.harness.engines.embedded import Embedded
+from testbay.harness.engines.embedded import Embedded, unprepared
 from testbay.harness.plans import process_plan
 
 
@@ -18,3 +18,22 @@ def test_a_further_server_that_cannot_start_holds_no_port(tmp_path: Path) -> Non
     lock.close()
 
     assert port == engine._ports["redis-lease1-1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "todo"),
+    [
+        (
+            "could not write: No space left on device\nchild process exited",
+            "disk of /c is full",
+            "TESTBAY_",
+        ),
+        ("initdb: could not look up effective user ID 7", "this user has no name", "/etc/passwd"),
+        ("initdb: invalid locale name", "its last lines say", "fix what they name"),
+    ],
+)
+def test_a_failed_preparation_is_explained_by_its_own_words(said: str, why: str, todo: str) -> None:
+    """A full disk is not a matter of this machine's programs."""
+    explained = unprepared(said, "/c")
+
+    assert (why in explained[0], todo in explained[1]) == (True, True)

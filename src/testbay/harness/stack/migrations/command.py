@@ -88,7 +88,7 @@ def _command_failed(what: str, command: str, code: int, said: str, passed: str) 
     by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
     return MigrationError(
         f"{what} failed with exit code {code}",
-        why=f"its last lines say{passed}",
+        why=f"{'its last lines say' if said.strip() else 'it printed nothing'}{passed}",
         todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
         evidence=said,
     )
