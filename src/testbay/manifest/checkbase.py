@@ -28,7 +28,7 @@ class CheckBase(Table):
     """The keys of every kind of check. `every` is the interval at which `testbay watch` asks it."""
 
     id: str = Field(pattern=CHECK_ID)
-    phases: list[Phase] = []
+    phases: list[Phase] = Field(default=[], min_length=1)
     timeout: Duration = 10.0
     attempts: int = Field(default=3, ge=1, le=10)
     every: Every = 60.0

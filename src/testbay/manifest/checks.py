@@ -46,7 +46,7 @@ class HttpCheck(CheckBase, Exchange):
     """A check of one HTTP request: its answer, and its response time."""
 
     kind: Literal["http"]
-    each: list[Instance] = []
+    each: list[Instance] = Field(default=[], min_length=1)
     latency: Latency | None = None
 
     @model_validator(mode="after")
@@ -70,7 +70,7 @@ class WebSocketCheck(CheckBase):
 
     kind: Literal["websocket"]
     url: str
-    each: list[Instance] = []
+    each: list[Instance] = Field(default=[], min_length=1)
     headers: dict[str, str] = {}
     subprotocols: list[str] = []
     steps: list[Message] = []
@@ -213,7 +213,7 @@ class Defaults(Table):
     timeout: Duration | None = None
     attempts: int | None = Field(default=None, ge=1, le=10)
     every: Every | None = None
-    phases: list[Phase] = []
+    phases: list[Phase] = Field(default=[], min_length=1)
 
 
 class CheckTables(Table):

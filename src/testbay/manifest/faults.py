@@ -19,6 +19,7 @@ _FORMS = {  # of what TOML knows, in its own words
     "float_type": "write a number, without quotes",
     "bool_type": "write true or false, without quotes",
     "missing": "is missing",
+    "too_short": "the list is empty",
 }
 _EITHER = {  # keys that hold one of two kinds, of which pydantic reports each
     "compose": 'write the name of a file, or a list of names: ["…"]',

@@ -135,7 +135,7 @@ def test_a_testbay_toml_comes_first(service: Service, project: Path) -> None:
         ),
         (
             '[[tool.testbay.nats.streams]]\nname = "A"\nsubjects = []',
-            "nats.streams.0.subjects: List should have at least 1 item after validation, not 0",
+            "nats.streams.0.subjects: the list is empty",
         ),
     ],
 )
