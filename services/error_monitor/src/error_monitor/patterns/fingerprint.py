@@ -20,6 +20,11 @@ ANYWHERE = re.compile(
 """Folders that name a deployment, not a module."""
 INLINED = ("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>")
 """Frames of their own in some versions of Python and not in others."""
+COUNTED = re.compile(r"(?:(?<=[$:|])|(?<=[a-z>]__)|(?<=\.func)|(?<=func\d\.)|(?<=DisplayClass))\d[\d_]*")
+"""Compilers number closures and state machines of a file: each new one moves the others."""
+BUNDLED = re.compile(r"(?:(?<=[.-])(?=\w*\d)\w{6,}|^\d+)(?=\.[cm]?js$)")
+"""The part of a script's name that a build makes of its content."""
+MINIFIED = 2
 DATA_TYPES = re.compile(
     r"(?:JSONDecodeError|Unicode\w*Error|SyntaxError|IndentationError|TabError|RecursionError|MemoryError|BadZipFile|ExpatError|CSVError)$"
 )
@@ -119,7 +124,9 @@ def _place(failure: Failure, kind: str) -> str:
         counts = Counter((_module(frame.file), frame.function) for frame in own)
         most = max(counts.values())
         return ":".join(min(place for place, count in counts.items() if count == most))
-    return f"{_module(own[-1].file)}:{_function(own)}"
+    module, function = _module(own[-1].file), _function(own)
+    is_short = "*" in module and len(function) <= MINIFIED  # as each build names it
+    return f"{module}:{'' if is_short else function}"
 
 
 def _function(own: list[Frame]) -> str:
@@ -128,7 +135,7 @@ def _function(own: list[Frame]) -> str:
         if frame.file != own[-1].file:
             break
         if frame.function not in INLINED:
-            return frame.function
+            return COUNTED.sub("", frame.function)
     return own[-1].function
 
 
@@ -136,7 +143,8 @@ def _module(file: str) -> str:
     """The file with its package, without what names the deployment."""
     parts = file.replace("\\", "/").split("/")
     package = parts[-2] if len(parts) > 1 and not ANYWHERE.search(parts[-2]) else ""
-    return f"{package}/{parts[-1]}" if package else parts[-1]
+    name = BUNDLED.sub("*", parts[-1])
+    return f"{package}/{name}" if package else name
 
 
 def _said(kind: str, message: str, *, has_place: bool) -> str:

@@ -45,6 +45,7 @@ MASK = re.compile(
     r"|\b[A-Z]+\(\d+\)"
     rf"|\b(?:[A-Za-z0-9](?:[\w-]{{0,62}}\w)?\.){{1,12}}{DOMAINS}\b(?![\w(.-])"
     r"|\bcom(?:\.[\w-]+)+"
+    r"|(?<![\w.])[\w-]{1,100}\.(?:csv|tsv|xlsx?|docx?|pdf|png|jpe?g|gif|webp|svg|mp[34]|wav|zip|parquet|avro)\b"
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b0x[0-9a-fA-F]+\b|\b(?=[a-fA-F]*\d)[0-9a-fA-F]{7,}\b"
     r"|<?(?<![A-Za-z_])[A-Za-z_]*(?:[-_./#+~@\\][A-Za-z_]+)*[-_./#+~@\\]?\d(?:[\w.:/#%+~@\\,-]*[\w/#%+~@])?"
     rf"(?: ?{UNITS}(?![\w-]))?"

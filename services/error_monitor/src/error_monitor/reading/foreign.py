@@ -27,6 +27,8 @@ JAVA = re.compile(
 NODE = re.compile(
     r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?(?: \{)?\s*$"
 )
+GENERATED = ("Unknown Source", "Native Method")
+"""Where Java has no file: proxies and lambdas, which have other names in each process."""
 GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
 GIN = re.compile(r"\[Recovery\] .*panic recovered:$")
 GIN_PLACE = re.compile(r"(?P<file>/\S+\.go):(?P<line>\d+) \(0x[0-9a-f]+\)$")
@@ -132,7 +134,7 @@ def _frame(text: str) -> Frame | None:
     if found is None:
         return languages.dotnet(text)
     function, file = found["function"] or "", found["file"]
-    own = not LIBRARY.search(function) and not LIBRARY.search(file)
+    own = file not in GENERATED and not LIBRARY.search(function) and not LIBRARY.search(file)
     return Frame(file=file, function=function, line=int(found["line"]) if found["line"] else None, in_app=own)
 
 

@@ -101,6 +101,11 @@ PREFIXES = (
         re.compile(r"\[(?P<worker>(?:pid|PID|worker|process|proc|thread)[ :=#-]?\d+)\](?: |$)"),
     ),
     Prefix(
+        "the request's id, which Rails puts before each line of a message",
+        "[",
+        re.compile(r"\[[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}\](?: |$)"),
+    ),
+    Prefix(
         "aws logs tail",
         DIGITS,
         re.compile(rf"(?P<time>{ISO})[ \t](?P<service>[\w.$\[\]-]+(?:/[\w.$\[\]-]+){{2,}})(?: |$)"),
