@@ -31,7 +31,7 @@ def forms(value: str) -> frozenset[str]:
     """List the forms of a value that a reader, or a one-line program, could turn back into it or one of its lines.
 
     As it is, in upper and lower case, reversed, as numbers, in base32, base64 and base85 (all alphabets, at any offset
-    in a longer text), quoted as in URLs, JSON, XML and Python. A value or line that is too short has none.
+    in a longer text), quoted as in URLs, JSON, XML, SQL and Python. A value or line that is too short has none.
     """
     wholes = {value, value.strip(), *(line.strip() for line in value.splitlines())}
     return frozenset(form for whole in wholes if long_enough(whole) for form in _written(whole))
@@ -112,6 +112,7 @@ def _quoted(text: str, raw: bytes) -> Iterator[str]:
         yield encoded.replace("/", "\\/")
         yield json.dumps(encoded, ensure_ascii=plain_ascii)[1:-1]  # JSON kept in JSON, as test records do
     yield quopri.encodestring(raw).decode().replace("=\n", "")
+    yield text.replace("'", "''")  # in SQL
     yield repr(text)[1:-1]
     yield repr(raw)[2:-1]
     for quotes in (True, False):

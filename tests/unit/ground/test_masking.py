@@ -52,6 +52,7 @@ TEXTS: dict[str, Writer] = {
     "JSON": json.dumps,
     "JSON unescaped": lambda value: json.dumps(value, ensure_ascii=False),
     "JSON in JSON": lambda value: json.dumps(json.dumps({"key": value})),
+    "SQL": lambda value: f"VALUES ({value.replace(chr(39), chr(39) * 2)})",
     "repr": repr,
     "bytes": lambda value: repr(value.encode()),
     "XML": xml.sax.saxutils.escape,
