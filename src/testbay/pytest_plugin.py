@@ -93,6 +93,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(hints.Hints(lambda: variables_of(config.rootpath)), "testbay-hints")
     for name in ("evidence", "keeping", "fault_proxies", "launching"):
         config.pluginmanager.register(getattr(leasing, name), f"testbay-{name}")
+    if named := settings.environ().get("TESTBAY_SECRETS"):
+        from testbay.harness.plugin.names import NamesWithoutSecrets
+        from testbay.masking import values_of
+
+        secrets = values_of(named.split(","), settings.environ())
+        config.pluginmanager.register(NamesWithoutSecrets(secrets), "testbay-names")
     if times := config.getoption("--testbay-reruns"):
         config.pluginmanager.register(reruns.Reruns(times), "testbay-reruns")
     if shard := config.getoption("--testbay-shard"):

@@ -23,6 +23,19 @@ def test_logs(service, postgres):
         postgres.execute("SELECT nothing FROM nowhere WHERE key = '" + os.environ["CANARY_KEY"] + "'")
     open("held", "w").close()
     time.sleep(float(os.environ.get("HOLD", "0")))
+
+@pytest.mark.parametrize("key", [os.environ["CANARY_KEY"], "other"])
+def test_named(key):
+    pass
+
+@pytest.mark.skip(reason=os.environ["CANARY_KEY"])
+def test_not_now():
+    pass
+
+@pytest.mark.xfail(reason=os.environ["CANARY_KEY"])
+def test_never(record_property):
+    record_property("key", os.environ["CANARY_KEY"])
+    assert 0
 """
 
 
@@ -54,6 +67,18 @@ def test_no_log_of_a_record_holds_a_secret(secretive: Bay) -> None:
     assert holding(secretive.project / ".testbay") == []
     assert "key *** ***" in (run / "logs/service-lease1.log").read_text()
     assert "WHERE key = '***'" in (run / "logs/postgres.log").read_text()
+
+
+def test_a_failed_migration_shows_no_secret(secretive: Bay) -> None:
+    """What it printed is the evidence, in the log of CI and in the record."""
+    manifest = secretive.service / "testbay.toml"
+    kept = [line for line in manifest.read_text().splitlines(keepends=True) if not line.startswith("migrations")]
+    manifest.write_text('migrate = "echo key $CANARY_KEY; exit 3"\n' + "".join(kept))
+
+    done = secretive.run("run", "shop")
+
+    assert (done.code, CANARY in done.out, "evidence: key ***" in done.out) == (13, False, True), done.out
+    assert holding(secretive.project / ".testbay") == []
 
 
 @pytest.mark.parametrize("word", [["run", "shop"], ["with-secrets", "shop", "--from-env", "--"]])

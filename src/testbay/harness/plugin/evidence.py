@@ -173,6 +173,17 @@ class Evidence:
             report.longrepr = masked
         report.sections = [(title, self._mask(said)) for title, said in report.sections]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Mask secrets in what JUnit has of a test besides: its properties, and why it was skipped or could fail."""
+        if report.skipped and isinstance(report.longrepr, tuple):
+            file, line, why = report.longrepr
+            report.longrepr = (file, line, self._mask(why))
+        if why := getattr(report, "wasxfail", ""):
+            vars(report)["wasxfail"] = self._mask(why)
+        told = report.user_properties
+        report.user_properties = [(name, self._mask(said) if isinstance(said, str) else said) for name, said in told]
+
     @world.really
     def _add(self, report: pytest.TestReport, when: str) -> None:
         raised = None
