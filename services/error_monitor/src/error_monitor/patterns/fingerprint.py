@@ -43,7 +43,7 @@ SAID_STATUS = re.compile(
     r"(?P<lead>\b(?i:status(?: code)?|code|http(?:/\d(?:\.\d)?)?|returned|responded|responded with|response)[ :=]{1,2})"
     r"(?P<class>[45])(?P<rest>\d\d)(?![\w/%-]|\.\d)"
 )
-"""In a message that is not an exception's, only where a word says that it is one."""
+"""In any other message, only where a word says that it is one."""
 PHRASES = re.compile(r"(?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)(?=\W|$)")
 STATUS_TYPES = re.compile(r"HTTP|Status|Response|Client|API|Request")
 LEAVES = 20
@@ -162,7 +162,7 @@ def _said(kind: str, message: str, *, has_place: bool) -> str:
     message = UNPACKED.sub("values to unpack", INVALID.sub("invalid ", ADVICE.sub("", message)))
     if STATUS_TYPES.search(kind):
         message = STATUS.sub(_status, PHRASES.sub("", message))
-    return masked(message)
+    return masked(SAID_STATUS.sub(_status, message))
 
 
 def _status(found: re.Match[str]) -> str:
