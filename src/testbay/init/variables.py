@@ -43,6 +43,8 @@ _SCHEMES = {
 }
 _DATABASE = ("DB", "DATABASE", "DBNAME")  # SHOP_DB=shop
 _TRACKERS = {"SENTRY", "GLITCHTIP", "UPTRACE", "BUGSNAG", "RAVEN"}  # of errors, which call their address a DSN, too
+# What the query of an address says of the place or of its login, which is another one at testbay's server.
+_OF_PLACE = re.compile(r"(ssl|tls|host|port|user|password|dbname|db=|options=endpoint|target_session|channel_binding)")
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
@@ -63,6 +65,7 @@ class _Meaning:
     need: str
     kind: str
     scheme: str = ""
+    query: str = ""
 
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
@@ -129,10 +132,18 @@ def _meaning(read: Read, example: str) -> _Meaning | None:
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
                 own = match[2] or (need == "postgres" and match[1] != "postgresql")
-                return _Meaning(need=need, kind="url", scheme=match[0] if own else "")
+                query = _query(example or read.default)
+                return _Meaning(need=need, kind="url", scheme=match[0] if own else "", query=query)
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
     return _by_name(read, value)
+
+
+def _query(address: str) -> str:
+    """Return what the query of an address asks of the client, such as decode_responses=True, with its `?`."""
+    found = re.search(r"\?([\w.,=&%:/+-]+)$", address)
+    parts = [part for part in found[1].split("&") if not _OF_PLACE.match(part.lower())] if found else []
+    return f"?{'&'.join(parts)}" if parts else ""
 
 
 def _by_name(read: Read, value: str) -> _Meaning | None:
@@ -172,10 +183,10 @@ def _template(meaning: _Meaning, project: Project, name: str) -> str:
     if meaning.kind == "address":
         return f"{{{meaning.need}.host}}:{{{meaning.need}.port}}"
     if meaning.kind != "url" or meaning.need != "postgres":
-        return f"{{{meaning.need}.{meaning.kind}}}"
+        return f"{{{meaning.need}.{meaning.kind}}}{meaning.query}"
     scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
     scheme = scheme or _sqlalchemy_scheme(project, sync="SYNC" in name.upper().split("_"))
-    return f"{scheme}{_PARTS}" if scheme else "{postgres.url}"
+    return f"{scheme}{_PARTS}{meaning.query}" if scheme else f"{{postgres.url}}{meaning.query}"
 
 
 def _has_sqlalchemy(project: Project) -> bool:

@@ -120,6 +120,17 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ("psycopg", 'url = getenv("API")\nhttpx.get(url)\nX = create_engine(c.url)', ""),
         ("psycopg", "create_engine(f\"postgresql://{getenv('DB_USER')}@x\")", 'DB_USER = "{postgres.user}"'),
         ("redis", 'C = {"host": getenv("REDIS_HOST")}\nRedis.from_url(s.C)', 'REDIS_HOST = "{dragonfly.host}"'),
+        (
+            "redis",
+            'getenv("R_URL", "redis://a:1/0?decode_responses=True")',
+            'R_URL = "{dragonfly.url}?decode_responses=True"',
+        ),
+        (
+            "psycopg",
+            'getenv("X", "postgresql://b/c?sslmode=require&application_name=a")',
+            'X = "{postgres.url}?application_name=a"',
+        ),
+        ("psycopg", 'getenv("DATABASE_URL", "postgresql://b/c?sslmode=require&user=me")', ""),
         ("asyncpg", 'X = getenv("STORE")\nasyncpg.connect(X)', 'STORE = "{postgres.url}"'),
         ("django", 'env("ALLOWED_HOSTS", cast=Csv())', 'ALLOWED_HOSTS = "*"'),
         ("django", "env.list('HOSTS')", 'HOSTS = ""'),
