@@ -1,0 +1,86 @@
+"""`testbay init`: the tests of a project, and what they need to be collected."""
+
+import pytest
+from tests.unit.init.conftest import add
+
+from testbay.init import manifest, testfiles, testing
+from testbay.init.project import Project
+
+
+@pytest.mark.parametrize(
+    ("files", "folder"),
+    [
+        ({"pytest.ini": "[pytest]\ntestpaths = missing checks", "checks/a.py": ""}, "checks"),
+        ({"pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = "checks"', "checks/a.py": ""}, "checks"),
+        ({"demo/manage.py": "django", "shop/tests/test_a.py": ""}, "shop/tests"),
+        ({"pytest.ini": "[pytest]\ntestpaths = a/t b/t", "a/t/x.py": "", "b/t/y.py": ""}, "."),
+        ({"pytest.ini": "[pytest]\ntestpaths = a/t a/u", "a/t/x.py": "", "a/u/y.py": ""}, "a"),
+        ({"setup.cfg": "no ini", "tests/test_a.py": "x = 1"}, "tests"),
+        ({"tests/integration/test_a.py": "x = 1", "tests/test_b.py": "x = 1"}, "tests"),
+        ({"tests/integration/test_a.py": "x = 1", "tests/unit/test_b.py": "x = 1"}, "tests/integration"),
+        ({"shop/tests/test_a.py": "x = 1", "examples/a/tests.py": "x = 1"}, "shop/tests"),
+        ({"shop/tests.py": "x = 1"}, "."),
+        ({"setup.cfg": "[tool:pytest]\npython_files = check_*.py", "qa/check_a.py": "x = 1"}, "."),
+        (
+            {"shop/tests/cache.py": "class A(B):\n    def test_a(self): ...", "shop/tests/base.py": "x = 1"},
+            "shop/tests",
+        ),
+        ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
+        ({"shop/app.py": "x = 1"}, ""),
+    ],
+)
+def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -> None:
+    """Where pytest's settings say, else in the usual places."""
+    found = testing.tests(add(project, files))
+
+    assert (found.value if found else "") == (f'"{folder}"' if folder else "")
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({"shop/tests/cache.py": "class A(B):\n    def test_a(self): ...", "shop/tests/base.py": "x = 1"}, "cache.py"),
+        ({"tests.py": "def test_a(): ..."}, "tests.py"),
+        ({"tests.py": "def test_a(): ...", "pytest.ini": "[pytest]\npython_files = tests.py"}, ""),
+        ({"tests/a.py": "def test_a(): ...", "tests/test_b.py": "def test_b(): ..."}, ""),
+        ({"manage.py": "django", "shop/tests.py": "x = 1"}, "tests.py test_*.py *_tests.py"),
+    ],
+)
+def test_tests_of_other_names_are_collected(project: Project, files: dict[str, str], names: str) -> None:
+    """If pytest would collect none, or Django's own runner would collect more."""
+    found = testfiles.option(add(project, files))
+
+    assert (found.value if found else "") == (f"\"-o 'python_files={names}'\"" if names else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "module"),
+    [("from core.settings import *", "core.tests"), ("from django.test import TestCase\n", "core.settings")],
+)
+def test_settings_for_tests_are_no_tests(project: Project, text: str, module: str) -> None:
+    """A file tests.py beside settings.py may be either."""
+    manage = 'django\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings")'
+    files = {"manage.py": manage, "core/settings.py": "A = 1", "core/tests.py": text}
+
+    found = testing.django_settings(add(project, files))
+
+    assert found is not None
+    assert found.value == f'"{module}"'
+
+
+@pytest.mark.parametrize(
+    ("test", "ini", "values"),
+    [
+        ("shop/tests/test_a.py", "", ['"demo"']),
+        ("demo/core/tests/test_a.py", "", []),
+        ("shop/tests/test_a.py", "[pytest]\npythonpath = demo", []),
+    ],
+)
+def test_tests_beside_the_django_project_find_it(project: Project, test: str, ini: str, values: list[str]) -> None:
+    """pytest-django looks for manage.py from the tests upwards."""
+    manage = 'django\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")'
+    files = {"demo/manage.py": manage, test: "x = 1", "pytest.ini": ini, "requirements.txt": "psycopg"}
+
+    made = manifest.draft(add(project, files), {})
+
+    assert [line.value for line in made.env if line.key == "PYTHONPATH"] == values
