@@ -19,7 +19,8 @@ from testbay.harness.dependencies import ROOMS, Dependency, called, room_of
 from testbay.harness.dependencies import title as title_of
 from testbay.harness.engines import docker as daemon
 from testbay.harness.engines import embedded, sandbox
-from testbay.harness.stack import registry, request
+from testbay.harness.stack import registry
+from testbay.harness.stack.request import selected
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import TEST_FILE
 from testbay.manifest.compose.reading import ComposeService
@@ -234,7 +235,7 @@ def _compose(files: list[Path], settings: Settings) -> str:
 def _service(name: str, place: Path, project: Path, settings: Settings) -> str:
     """Check what a service needs, as a run would: whatever stops a run is an error here."""
     manifest = load_manifest(place)
-    _, selection = request.selected(manifest, project, settings)
+    _, selection = selected(manifest, project, settings)
     said = (called(selection.servers[need], ROOMS[need]) if need in ROOMS else need for need in manifest.needs)
     return f"service {name}: needs {', '.join(said) or 'no dependency'}"
 

@@ -52,13 +52,13 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
         return _closing(pool.opened(Path(home), chosen), lambda: None)
-    from testbay.harness.stack import request
+    from testbay.harness.stack.request import decide
     from testbay.manifest.project import find_project
 
     project = find_project(folder)
-    asked = request.request(_service(folder, project), project, chosen)
+    request = decide(_service(folder, project), project, chosen)
     with process.signals_as_errors(), _one_at_a_time(chosen, run):
-        stack = _joined(asked, run) or _started(asked, run, meanwhile)
+        stack = _joined(request, run) or _started(request, run, meanwhile)
     try:
         opened = pool.opened(stack.home, chosen)
     except BaseException:
@@ -76,19 +76,19 @@ class Borrowed:
     close: Callable[[], None]
 
 
-def borrow(asked: "Request") -> Borrowed | None:
+def borrow(request: "Request") -> Borrowed | None:
     """Take a lease on the kept stack with this configuration; None if none runs, or it cannot be shared.
 
     Raises:
         MigrationError: The kept stack's migrations could not be brought up to date.
     """
-    kept = None if asked.settings.cold else _joined(asked)
+    kept = None if request.settings.cold else _joined(request)
     if kept is None:
         return None
     with ExitStack() as undo:
         undo.callback(kept.leave)
         try:
-            held = pool.opened(kept.home, asked.settings)
+            held = pool.opened(kept.home, request.settings)
             undo.callback(held.close)
             lease = held.take()
         except BayError:
@@ -155,11 +155,11 @@ def _one_at_a_time(chosen: Settings, run: str) -> "Iterator[None]":
         yield
 
 
-def _joined(asked: "Request", run: str = "") -> "Stack | None":
+def _joined(request: "Request", run: str = "") -> "Stack | None":
     from testbay.harness.stack import prepare
     from testbay.harness.stack import stack as stacks
 
-    stack = stacks.join(asked, run=run)
+    stack = stacks.join(request, run=run)
     if stack is not None:
         try:
             prepare.catch_up(stack)
@@ -169,13 +169,13 @@ def _joined(asked: "Request", run: str = "") -> "Stack | None":
     return stack
 
 
-def _started(asked: "Request", run: str, meanwhile: Callable[[], None]) -> "Stack":
+def _started(request: "Request", run: str, meanwhile: Callable[[], None]) -> "Stack":
     from testbay.harness.stack import prepare, prepared
 
-    prepare.decide_model(asked)
+    prepare.decide_model(request)
     threading.Thread(target=meanwhile, name="testbay-meanwhile").start()
     # The first lease sets the migrated database aside: no other process knows yet where that is.
-    stack = prepared.start(asked, prepared.Stages(Voice(io.StringIO())))
+    stack = prepared.start(request, prepared.Stages(Voice(io.StringIO())))
     try:
         stack.note({"run": run})
         stack.await_noted("run", run)  # where the pool and the next worker look

@@ -9,11 +9,11 @@ from testbay.harness.leases import attach
 from testbay.harness.leases.attach import Borrowed
 from testbay.harness.run import testing
 from testbay.harness.run.run import Run, conclude
-from testbay.harness.stack import planning, prepare, request
+from testbay.harness.stack import planning, prepare
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.migrations.command import WENT_ON
 from testbay.harness.stack.prepared import Stages, prepared
-from testbay.harness.stack.request import Request
+from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
 
 
@@ -23,14 +23,14 @@ def execute(run: Run, pytest_args: Sequence[str]) -> int:
 
 
 def _steps(run: Run, pytest_args: Sequence[str]) -> int:
-    asked = request.request(run.manifest, run.project, run.settings, run.voice.progress)
-    run.record.engine, run.record.engine_reason = asked.engine, asked.reason
-    run.record.llm = prepare.decide_model(asked)
-    if asked.interpreter.said:
-        asked.interpreter.check()
-    prepare.announce(asked, run.voice, run.record.llm)
-    borrowed = attach.borrow(asked)
-    with _leased(run, borrowed) if borrowed else prepared(asked, _Recorded(run)) as stack:
+    request = decide(run.manifest, run.project, run.settings, run.voice.progress)
+    run.record.engine, run.record.engine_reason = request.engine, request.reason
+    run.record.llm = prepare.decide_model(request)
+    if request.interpreter.said:
+        request.interpreter.check()
+    prepare.announce(request, run.voice, run.record.llm)
+    borrowed = attach.borrow(request)
+    with _leased(run, borrowed) if borrowed else prepared(request, _Recorded(run)) as stack:
         return testing.test(run, stack, pytest_args)
 
 
@@ -43,8 +43,8 @@ class _Recorded(Stages):
         self._began_s = 0.0
 
     @contextmanager
-    def starting(self, asked: Request) -> Iterator[None]:
-        with self._run.step(f"Start {asked.said}"):
+    def starting(self, request: Request) -> Iterator[None]:
+        with self._run.step(f"Start {request.said}"):
             self._began_s = self._run.clock_s
             yield
 

@@ -13,9 +13,9 @@ from testbay.harness.dependencies.state import shown
 from testbay.harness.leases import attach
 from testbay.harness.run import archives
 from testbay.harness.run.archives import Archive, Kept
-from testbay.harness.stack import request, usercommand
+from testbay.harness.stack import usercommand
 from testbay.harness.stack.prepared import Stages, prepared
-from testbay.harness.stack.request import Request
+from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.project import find_service
 from testbay.output import Voice
@@ -96,8 +96,8 @@ def reopen(kept: Kept, project: Path, settings: Settings, voice: Voice, words: S
             Voice(environ=settings.environ).say(line)
         return 0
     with process.signals_as_errors():
-        asked = request.request(service, project, settings, voice.progress)
-        with _stack(asked, voice) as stack:
+        request = decide(service, project, settings, voice.progress)
+        with _stack(request, voice) as stack:
             for refused in archives.restore(folder, archive, stack.endpoints):
                 voice.detail(f"not restored: {refused}")
             return usercommand.run(stack, words)
@@ -133,24 +133,24 @@ def viewed(file: Path, view: Callable[[Path], Iterator[str]]) -> Iterator[str]:
 
 
 @contextmanager
-def _stack(asked: Request, voice: Voice) -> Iterator[Stack]:
+def _stack(request: Request, voice: Voice) -> Iterator[Stack]:
     """A lease on the kept stack with this configuration, else a stack that ends with the command."""
-    if borrowed := attach.borrow(asked):
-        voice.detail(f"on {borrowed.lease.name} of the kept stack {borrowed.stack.id} ({asked.engine})")
+    if borrowed := attach.borrow(request):
+        voice.detail(f"on {borrowed.lease.name} of the kept stack {borrowed.stack.id} ({request.engine})")
         try:
             yield borrowed.stack
         finally:
             borrowed.close()
         return
-    with prepared(asked, _Bare(voice, migrates=False)) as stack:
+    with prepared(request, _Bare(voice, migrates=False)) as stack:
         yield stack
 
 
 class _Bare(Stages):
     """Starts a stack without migrations: it will contain only what the archive restores."""
 
-    def starting(self, asked: Request) -> AbstractContextManager[None]:
-        return self.voice.step(f"Start {asked.said}, until the command ends")
+    def starting(self, request: Request) -> AbstractContextManager[None]:
+        return self.voice.step(f"Start {request.said}, until the command ends")
 
     def started(self, stack: Stack) -> None:
         """Print nothing: the step's title names the servers."""

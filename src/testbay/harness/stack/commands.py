@@ -11,10 +11,10 @@ from typing import Any
 from testbay import process
 from testbay.errors import EngineUnavailableError, InterruptedRunError, LeftBehindError, ManifestError
 from testbay.harness.dependencies.postgres.server import PRISTINE_LOCK
-from testbay.harness.stack import lifeline, prepare, prepared, registry, request, usercommand
+from testbay.harness.stack import lifeline, prepare, prepared, registry, usercommand
 from testbay.harness.stack import stack as stacks
 from testbay.harness.stack.logs import Logs, renamed
-from testbay.harness.stack.request import Request
+from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
@@ -27,16 +27,16 @@ _LAST_LINES = 5  # of each log, when a person watches `testbay up`
 _LOOK_S = 0.2
 
 
-def _open(asked: Request, voice: Voice, *, migrate: bool) -> Stack:
+def _open(request: Request, voice: Voice, *, migrate: bool) -> Stack:
     """Join the kept stack with this configuration, or start a new one; migrate it unless told otherwise."""
-    model = prepare.decide_model(asked)
-    if kept := stacks.join(asked):
+    model = prepare.decide_model(request)
+    if kept := stacks.join(request):
         voice.detail(f"stack {kept.id}: found warm")
-        if migrate and asked.manifest.migrate:  # no hash covers a command: it knows itself what is left to do
+        if migrate and request.manifest.migrate:  # no hash covers a command: it knows itself what is left to do
             prepare.prepare(kept, voice)
         return kept
-    prepare.announce(asked, voice, model)
-    return prepared.start(asked, prepared.Stages(voice, migrates=migrate))
+    prepare.announce(request, voice, model)
+    return prepared.start(request, prepared.Stages(voice, migrates=migrate))
 
 
 def execute(
@@ -52,9 +52,9 @@ def execute(
     with process.signals_as_errors():
         # A template holds a migrated database, which is not what --no-migrate asks for.
         wanted = settings if migrate else replace(settings, cold=True)
-        asked = request.request(manifest, project, wanted, voice.progress)
-        usercommand.refuse_unknown(command, asked)
-        stack = _open(asked, voice, migrate=migrate)
+        request = decide(manifest, project, wanted, voice.progress)
+        usercommand.refuse_unknown(command, request)
+        stack = _open(request, voice, migrate=migrate)
         try:
             return usercommand.run(stack, command)
         finally:
@@ -70,7 +70,7 @@ def up(
     logs.
     """
     with process.signals_as_errors():
-        stack = _open(request.request(manifest, project, settings, voice.progress), voice, migrate=True)
+        stack = _open(decide(manifest, project, settings, voice.progress), voice, migrate=True)
         try:
             for name, value in stack.environment().items():
                 exports.say(f"export {name}={shlex.quote(value)}")
@@ -109,9 +109,9 @@ def _hold(stack: Stack, voice: Voice, logs: Logs) -> None:
 
 def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice) -> None:
     """Apply what a kept stack lacks; an applied migration that was changed is refused."""
-    asked = request.request(manifest, project, settings, voice.progress)
+    request = decide(manifest, project, settings, voice.progress)
     with process.signals_as_errors():
-        stack = stacks.join(asked, any_key=True)
+        stack = stacks.join(request, any_key=True)
         if stack is None:
             raise EngineUnavailableError(
                 f"no kept stack of {manifest.service} runs",
@@ -125,7 +125,7 @@ def migrate(manifest: Manifest, project: Path, settings: Settings, voice: Voice)
                     of_leases, silent = record.get(prepare.OF_LEASES, applied), Voice(io.StringIO())
                     prepare.prepare(prepare.pristine(stack), silent, of_leases, noted=prepare.OF_LEASES)
                 prepare.prepare(stack, voice, applied)
-            stack.note({"key": asked.key})
+            stack.note({"key": request.key})
         finally:
             stack.leave()
 

@@ -24,29 +24,29 @@ _REPLAY_PORT = 18500
 _RAM_DISK_ROOM_BYTES = 1 << 30
 
 
-def plan(asked: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
+def plan(request: Request, stack_id: str, home: Path, logs_dir: Path) -> StackPlan:
     """Plan the stack for its guard."""
     data_dir = ram_disk(home) / name_of(stack_id)
-    processes = _native_plans(asked, data_dir) if asked.engine == "embedded" else []
-    if asked.replay and asked.manifest.replay is not None:
-        processes.append(_replay_plan(asked.manifest, asked.settings, data_dir / REPLAY))
+    processes = _native_plans(request, data_dir) if request.engine == "embedded" else []
+    if request.replay and request.manifest.replay is not None:
+        processes.append(_replay_plan(request.manifest, request.settings, data_dir / REPLAY))
     for server in processes:
         server["log"] = str(logs_dir / f"{server['name']}.log")
     return {
         "id": stack_id,
         "home": str(home),
         "data_dir": str(data_dir),
-        "key": asked.key,
-        "engine": asked.engine,
-        "reason": asked.reason,
-        "service": asked.manifest.service,
-        "project": str(asked.project),
-        "owner": f"{asked.manifest.root} (pid {os.getpid()})",
+        "key": request.key,
+        "engine": request.engine,
+        "reason": request.reason,
+        "service": request.manifest.service,
+        "project": str(request.project),
+        "owner": f"{request.manifest.root} (pid {os.getpid()})",
         "watch": watched(),
         "idle_s": 0.0,
         "logs_dir": str(logs_dir),
         "processes": processes,
-        "compose": _compose_plan(asked),
+        "compose": _compose_plan(request),
     }
 
 
@@ -68,11 +68,11 @@ def watched() -> list[tuple[int, str]]:
     return [(who.pid, who.started) for who in (process.identify(os.getpid()), *process.callers())]
 
 
-def _port(asked: Request, name: str) -> tuple[int, bool]:
+def _port(request: Request, name: str) -> tuple[int, bool]:
     """The preferred port of a dependency, and whether no other one will do."""
-    if fixed := asked.manifest.ports.get(name):
+    if fixed := request.manifest.ports.get(name):
         return fixed, True
-    room, service = ROOMS[name], asked.services[name]
+    room, service = ROOMS[name], request.services[name]
     inside = room.described(service).port
     published = (port.host for port in service.ports if port.container == inside)
     return next((port for port in published if port), room.DEFAULT_PORT), False
@@ -86,13 +86,13 @@ def port_holder(port: int, settings: Settings) -> str:
     return visible(docker.publisher(settings.environ, port)) or ports.holder(port)
 
 
-def _native_plans(asked: Request, home: Path) -> list[ProcessPlan]:
+def _native_plans(request: Request, home: Path) -> list[ProcessPlan]:
     plans = []
-    for name, service in asked.services.items():
-        server = ROOMS[name].plan(service, asked.servers[name], home / name)
-        server["port"], server["fixed_port"] = _port(asked, name)
-        server["template"] = asked.template if name == "postgres" else ""
-        server["reads"] += [*_data_folders(asked.manifest), *asked.named] if name == "postgres" else []
+    for name, service in request.services.items():
+        server = ROOMS[name].plan(service, request.servers[name], home / name)
+        server["port"], server["fixed_port"] = _port(request, name)
+        server["template"] = request.template if name == "postgres" else ""
+        server["reads"] += [*_data_folders(request.manifest), *request.named] if name == "postgres" else []
         plans.append(server)
     return plans
 
@@ -106,33 +106,35 @@ def _data_folders(manifest: Manifest) -> list[str]:
     return [str(folder) for folder in folders if folder.is_dir() and folder != root]
 
 
-def further(asked: Request) -> dict[str, ProcessPlan]:
+def further(request: Request) -> dict[str, ProcessPlan]:
     """Plan the additional servers of leases, by dependency: those that are native and cheap."""
-    if asked.engine != "embedded":
+    if request.engine != "embedded":
         return {}
-    plans = {name: ROOMS[name].further(asked.services[name], asked.servers[name]) for name in asked.services}
+    plans = {name: ROOMS[name].further(request.services[name], request.servers[name]) for name in request.services}
     return {name: plan for name, plan in plans.items() if plan}
 
 
-def shared(asked: Request, name: str) -> str:
+def shared(request: Request, name: str) -> str:
     """Describe the part of a dependency that tests share; empty if they share nothing."""
-    return "" if name in further(asked) else ROOMS[name].described(asked.services[name]).shared
+    return "" if name in further(request) else ROOMS[name].described(request.services[name]).shared
 
 
-def _compose_plan(asked: Request) -> ComposePlan:
+def _compose_plan(request: Request) -> ComposePlan:
     published: list[Published] = []
-    for name, service in asked.services.items():
-        port, fixed = _port(asked, name)
+    for name, service in request.services.items():
+        port, fixed = _port(request, name)
         container = ROOMS[name].described(service).port
         published.append({"name": name, "service": service.key, "container": container, "port": port, "fixed": fixed})
-    document = containers.document(asked.compose, asked.services, asked.helpers) if asked.engine == "compose" else {}
+    document = (
+        containers.document(request.compose, request.services, request.helpers) if request.engine == "compose" else {}
+    )
     return {
         "document": document,
-        "folder": str(asked.compose.path.parent),
-        "dependencies": {service.key: name for name, service in asked.services.items()},
+        "folder": str(request.compose.path.parent),
+        "dependencies": {service.key: name for name, service in request.services.items()},
         "ports": published,
-        "helpers": [one for helper in asked.helpers for one in _helper_ports(helper)],
-        "env": containers.variables((*asked.services.values(), *asked.helpers)),
+        "helpers": [one for helper in request.helpers for one in _helper_ports(helper)],
+        "env": containers.variables((*request.services.values(), *request.helpers)),
     }
 
 
@@ -155,11 +157,11 @@ def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessP
     return {**stand_in, "cwd": str(manifest.root)}
 
 
-def endpoint(asked: Request, stack_id: str, name: str, port: int) -> Endpoint:
+def endpoint(request: Request, stack_id: str, name: str, port: int) -> Endpoint:
     """Make the endpoint of a stack's dependency, with the mark that tells our own server from another one."""
     if name == REPLAY:
         return Endpoint(name=REPLAY, title="LLM replay", host="127.0.0.1", port=port)
-    plain = ROOMS[name].endpoint(asked.services[name], port)
-    if asked.engine == "compose":
+    plain = ROOMS[name].endpoint(request.services[name], port)
+    if request.engine == "compose":
         return plain  # Docker publishes the port or fails; no other server can answer there
-    return replace(plain, identity=name_of(stack_id), note=asked.servers[name].note)
+    return replace(plain, identity=name_of(stack_id), note=request.servers[name].note)

@@ -23,17 +23,17 @@ _ELSEWHERE = (
 )
 
 
-def decide_model(asked: Request) -> str:
+def decide_model(request: Request) -> str:
     """Decide which model answers: `live` or `replay`; empty if the manifest configures no replay.
 
     Raises:
         SecretMissingError: In CI, a secret is absent and the replay was not asked for by name.
     """
-    manifest, environ = asked.manifest, asked.settings.environ
+    manifest, environ = request.manifest, request.settings.environ
     present = manifest.secrets_set(environ)
     for name, path in manifest.secrets.items():
         replayed = manifest.replay is not None and manifest.replay.secret == name
-        if present[name] or not asked.settings.ci or (replayed and asked.settings.replay_asked):
+        if present[name] or not request.settings.ci or (replayed and request.settings.replay_asked):
             continue
         raise SecretMissingError(
             f"{name} is not set",
@@ -43,15 +43,15 @@ def decide_model(asked: Request) -> str:
         )
     if manifest.replay is None:
         return ""
-    return "replay" if asked.replay else "live"
+    return "replay" if request.replay else "live"
 
 
-def announce(asked: Request, voice: Voice, model: str) -> None:
+def announce(request: Request, voice: Voice, model: str) -> None:
     """Print what the user must know before anything starts."""
-    for notice in asked.notices:
+    for notice in request.notices:
         voice.detail(f"note: {notice}")
-    if model == "replay" and asked.manifest.replay is not None:
-        secret = asked.manifest.replay.secret
+    if model == "replay" and request.manifest.replay is not None:
+        secret = request.manifest.replay.secret
         voice.detail(f"LLM: replay (no {secret} is used: a local server gives recorded answers)")
     elif model:
         voice.detail("LLM: live")

@@ -26,9 +26,9 @@ class Stages:
         self.migrates = migrates
         self.sets_aside = sets_aside
 
-    def starting(self, asked: Request) -> AbstractContextManager[None]:
+    def starting(self, request: Request) -> AbstractContextManager[None]:
         """The context in which the stack starts."""
-        return self.voice.step(f"Start {asked.said}")
+        return self.voice.step(f"Start {request.said}")
 
     def started(self, stack: Stack) -> None:
         """Every dependency is ready: describe them."""
@@ -46,14 +46,14 @@ class Stages:
         stack.close()
 
 
-def start(asked: Request, stages: Stages) -> Stack:
+def start(request: Request, stages: Stages) -> Stack:
     """Start and prepare the requested stack; end it if it cannot be prepared.
 
     Raises:
         BayError: It cannot be started or prepared.
     """
-    with stages.starting(asked):
-        stack = stacks.start(asked, copies=stages.copies, progress=stages.voice.progress)
+    with stages.starting(request):
+        stack = stacks.start(request, copies=stages.copies, progress=stages.voice.progress)
         stages.started(stack)
     try:
         if stages.migrates:
@@ -68,13 +68,13 @@ def start(asked: Request, stages: Stages) -> Stack:
 
 
 @contextmanager
-def prepared(asked: Request, stages: Stages) -> Iterator[Stack]:
+def prepared(request: Request, stages: Stages) -> Iterator[Stack]:
     """Start and prepare a stack for a block, and end it afterwards.
 
     Raises:
         BayError: It cannot be started, prepared or ended.
     """
-    stack = start(asked, stages)
+    stack = start(request, stages)
     try:
         yield stack
     finally:

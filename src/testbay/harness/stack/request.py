@@ -161,7 +161,7 @@ def _may_be_read(file: Path, folder: Path) -> bool:
     return not made_by_tools and file.is_file() and os.access(file, os.R_OK)
 
 
-def request(
+def decide(
     manifest: Manifest, project: Path, settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> Request:
     """Decide what the stack of a service consists of, before anything starts.

@@ -265,11 +265,11 @@ def public(endpoint: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in asdict(endpoint).items() if name != "password"}
 
 
-def start(asked: Request, *, copies: Copies | None = None, progress: Progress = lambda _: None) -> Stack:
+def start(request: Request, *, copies: Copies | None = None, progress: Progress = lambda _: None) -> Stack:
     """Start a stack and wait until every dependency has answered a real query.
 
     Args:
-        asked: What to start.
+        request: What to start.
         copies: What keeps the logs; the stack's own go with it.
         progress: Told what is being waited for.
 
@@ -277,33 +277,33 @@ def start(asked: Request, *, copies: Copies | None = None, progress: Progress = 
         EngineUnavailableError: A server could not be started, or a port asked for by number is taken.
         NotReadyError: One ended early or was silent until the deadline.
     """
-    registry.collect_dead(asked.settings.stacks_dir)
-    for name, port in asked.manifest.ports.items():
+    registry.collect_dead(request.settings.stacks_dir)
+    for name, port in request.manifest.ports.items():
         if not ports.is_free(port):
-            raise ports.taken(asked.called(name), port, planning.port_holder(port, asked.settings))
+            raise ports.taken(request.called(name), port, planning.port_holder(port, request.settings))
     for _ in range(_PORT_RACES):
         try:
-            return _start(asked, copies, progress)
+            return _start(request, copies, progress)
         except PortLostError:
             progress("another program took a port of ours first; trying the next ones")
-    return _start(asked, copies, progress)
+    return _start(request, copies, progress)
 
 
-def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
-    settings = asked.settings
-    asked = asked.with_password(secrets.token_hex(16))
+def _start(request: Request, copies: Copies | None, progress: Progress) -> Stack:
+    settings = request.settings
+    request = request.with_password(secrets.token_hex(16))
     began = time.monotonic()
-    stack_id = f"{asked.manifest.service[:20]}-{secrets.token_hex(3)}"
+    stack_id = f"{request.manifest.service[:20]}-{secrets.token_hex(3)}"
     home = settings.stacks_dir / stack_id
-    logs = {name: home / f"{name}.log" for name in (*asked.services, REPLAY)}
-    line = lifeline.launch(home, settings, asked.docker_host)
-    line.say(planning.plan(asked, stack_id, home, home))  # worked out while the guard's Python starts
-    stack = Stack(id=stack_id, home=home, request=asked, endpoints={}, logs=logs, line=line, copies=copies)
+    logs = {name: home / f"{name}.log" for name in (*request.services, REPLAY)}
+    line = lifeline.launch(home, settings, request.docker_host)
+    line.say(planning.plan(request, stack_id, home, home))  # worked out while the guard's Python starts
+    stack = Stack(id=stack_id, home=home, request=request, endpoints={}, logs=logs, line=line, copies=copies)
     if copies is not None:
         copies.follow(home)
     try:
         held = stack.await_started()
-        stack.endpoints = {name: planning.endpoint(asked, stack_id, name, port) for name, port in held.items()}
+        stack.endpoints = {name: planning.endpoint(request, stack_id, name, port) for name, port in held.items()}
         await_ready(stack, progress, began)
     except BaseException as error:
         with process.signals_ignored():
@@ -317,26 +317,26 @@ def _start(asked: Request, copies: Copies | None, progress: Progress) -> Stack:
     return stack
 
 
-def join(asked: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
+def join(request: Request, *, any_key: bool = False, run: str = "") -> Stack | None:
     """Join a running kept stack with this configuration; None if none runs.
 
     With `any_key` any stack of this service and project; with `run` also one that another worker of that run started.
     """
-    for record in registry.living(asked.settings.stacks_dir):
-        same = (record.get("service"), record.get("project")) == (asked.manifest.service, str(asked.project))
+    for record in registry.living(request.settings.stacks_dir):
+        same = (record.get("service"), record.get("project")) == (request.manifest.service, str(request.project))
         open_to_us = record.get("idle_s") or (run and record.get("run") == run)
-        if not same or not open_to_us or not (any_key or record.get("key") == asked.key):
+        if not same or not open_to_us or not (any_key or record.get("key") == request.key):
             continue
-        line = lifeline.connect(record, asked.settings)
+        line = lifeline.connect(record, request.settings)
         if line is not None:
             line.say({"do": "watch", "who": planning.watched()})
-            return _joined(record, asked, line)
+            return _joined(record, request, line)
     return None
 
 
-def _joined(record: dict[str, Any], asked: Request, line: Lifeline) -> Stack:
-    endpoints = {name: planning.endpoint(asked, record["id"], name, port) for name, port in record["ports"].items()}
+def _joined(record: dict[str, Any], request: Request, line: Lifeline) -> Stack:
+    endpoints = {name: planning.endpoint(request, record["id"], name, port) for name, port in record["ports"].items()}
     endpoints |= {name: Endpoint(**facts) for name, facts in record["tenancy"]["endpoints"].items()}
     home = Path(record["home"])
     logs = {name: home / f"{name}.log" for name in endpoints}
-    return Stack(id=record["id"], home=home, request=asked, endpoints=endpoints, logs=logs, joined=True, line=line)
+    return Stack(id=record["id"], home=home, request=request, endpoints=endpoints, logs=logs, joined=True, line=line)

@@ -14,14 +14,14 @@ from testbay.harness.stack.request import Request
 from testbay.harness.stack.stack import Stack
 
 
-def refuse_unknown(command: Sequence[str], asked: Request) -> None:
+def refuse_unknown(command: Sequence[str], request: Request) -> None:
     """Refuse a program that will not be on the command's PATH, before any server starts.
 
     Raises:
         ManifestError: The program does not exist.
     """
     program = command[0]
-    if "/" not in program and program not in dragonfly.CLIENTS and not shutil.which(program, path=asked.path):
+    if "/" not in program and program not in dragonfly.CLIENTS and not shutil.which(program, path=request.path):
         raise _cannot_run(command, os.strerror(errno.ENOENT))
 
 

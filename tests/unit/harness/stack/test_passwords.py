@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from testbay.harness.stack import passwords as given_out
-from testbay.harness.stack import planning, request
-from testbay.harness.stack.request import Request
+from testbay.harness.stack import planning
+from testbay.harness.stack.request import Request, decide
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
@@ -18,11 +18,11 @@ Ask = Callable[..., Request]
 @pytest.fixture
 def ask(service: Callable[..., Manifest], servers: None, settings: Settings, project: Path) -> Ask:
     """Asks for a stack of the service `shop` as one stack starts it."""
-    return lambda keys="": request.request(service(keys), project, settings).with_password("5ecret")
+    return lambda keys="": decide(service(keys), project, settings).with_password("5ecret")
 
 
-def passwords(asked: Request) -> dict[str, str]:
-    return {name: planning.endpoint(asked, "s1", name, 1).password for name in asked.services}
+def passwords(request: Request) -> dict[str, str]:
+    return {name: planning.endpoint(request, "s1", name, 1).password for name in request.services}
 
 
 def test_servers_without_one_in_the_file_get_the_stacks(ask: Ask) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from testbay.errors import EngineUnavailableError, ManifestError
 from testbay.harness.dependencies.endpoint import Endpoint
-from testbay.harness.stack import planning, request
-from testbay.harness.stack.request import Request
+from testbay.harness.stack import planning
+from testbay.harness.stack.request import Request, decide
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -32,7 +32,7 @@ def ask(service: Service, servers: None, settings: Settings, project: Path) -> A
 
     def ask(keys: str = "", **environ: str) -> Request:
         asked = replace(settings, environ={**settings.environ, **environ})
-        return request.request(service(keys), project, asked)
+        return decide(service(keys), project, asked)
 
     return ask
 
@@ -112,24 +112,24 @@ def test_an_engine_asked_for_by_name_never_falls_back(
 ) -> None:
     """Without Docker, embedded must not stand in for compose."""
     with pytest.raises(EngineUnavailableError):
-        request.request(service(), project, replace(settings, engine="compose"))
+        decide(service(), project, replace(settings, engine="compose"))
 
 
 def test_a_service_that_needs_nothing_asks_no_engine(service: Service, settings: Settings, project: Path) -> None:
     """Docker Compose refuses to start nothing of a compose file; the file is another program's, and not read."""
-    asked = request.request(service("needs = []"), project, replace(settings, engine="compose"))
+    request = decide(service("needs = []"), project, replace(settings, engine="compose"))
 
-    assert (asked.engine, asked.reason, asked.notices) == ("embedded", "it needs nothing", ())
+    assert (request.engine, request.reason, request.notices) == ("embedded", "it needs nothing", ())
 
 
 def test_without_docker_auto_says_why_it_is_embedded(
     service: Service, servers: None, settings: Settings, project: Path
 ) -> None:
     """The reason is one loud line of every run."""
-    asked = request.request(service(), project, replace(settings, engine="auto"))
+    request = decide(service(), project, replace(settings, engine="auto"))
 
-    assert asked.engine == "embedded"
-    assert asked.reason != "asked for"
+    assert request.engine == "embedded"
+    assert request.reason != "asked for"
 
 
 def test_the_same_request_has_the_same_key(ask: Ask) -> None:
@@ -191,8 +191,8 @@ def test_the_key_changes_with_the_migrations(ask: Ask, project: Path, change: st
     assert ask('migrations = "sql"').key != before
 
 
-def planned(asked: Request) -> dict[str, Any]:
-    made = planning.plan(asked, "shop-1", Path("/stacks/shop-1"), Path("/logs"))
+def planned(request: Request) -> dict[str, Any]:
+    made = planning.plan(request, "shop-1", Path("/stacks/shop-1"), Path("/logs"))
     return {server["name"]: (server["port"], server["fixed_port"], server["log"]) for server in made["processes"]}
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from testbay.errors import SecretMissingError
-from testbay.harness.stack import prepare, request
-from testbay.harness.stack.request import Request
+from testbay.harness.stack import prepare
+from testbay.harness.stack.request import Request, decide
 from testbay.manifest.service import Manifest
 from testbay.settings import Settings
 
@@ -28,7 +28,7 @@ def ask(service: Service, servers: None, settings: Settings, project: Path) -> A
 
     def ask(keys: str = "", *, key: str = "", **changes: Any) -> Request:
         asked = replace(settings, environ={**settings.environ, "KEY": key}, **changes)
-        return request.request(service(keys), project, asked)
+        return decide(service(keys), project, asked)
 
     return ask
 

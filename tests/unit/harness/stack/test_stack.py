@@ -9,8 +9,9 @@ import pytest
 
 from testbay.errors import EngineUnavailableError, InterruptedRunError, ManifestError, NotReadyError
 from testbay.harness.dependencies.endpoint import Answer, Endpoint, RefusedError
-from testbay.harness.stack import exports, prepare, readiness, registry, request, stack
+from testbay.harness.stack import exports, prepare, readiness, registry, stack
 from testbay.harness.stack.lifeline import Lifeline
+from testbay.harness.stack.request import decide
 from testbay.harness.stack.stack import Stack
 from testbay.manifest import conventions
 from testbay.manifest.service import Manifest
@@ -38,11 +39,11 @@ ENDPOINTS = {
 @pytest.fixture
 def running(service: Service, servers: None, settings: Settings, project: Path, tmp_path: Path) -> Stack:
     """A stack as its caller sees it, without the processes."""
-    asked = request.request(service(MAPPED), project, settings)
+    request = decide(service(MAPPED), project, settings)
     line = Lifeline(socket.socket(), None, tmp_path / "guard.log")
     line.close(guard_ends=False)
     logs = {name: tmp_path / f"{name}.log" for name in ENDPOINTS}
-    return Stack(id="shop-1", home=tmp_path, request=asked, endpoints=dict(ENDPOINTS), logs=logs, line=line)
+    return Stack(id="shop-1", home=tmp_path, request=request, endpoints=dict(ENDPOINTS), logs=logs, line=line)
 
 
 def test_a_service_gets_the_contract_and_what_its_manifest_maps(running: Stack) -> None:
