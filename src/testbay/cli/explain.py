@@ -56,27 +56,27 @@ def subjects() -> list[str]:
     return [*codes, *classes, *(_name(file, folder) for file in sorted(folder.rglob("*.md")) if file.stem != "README")]
 
 
-def explanation(asked: str, folder: Path) -> str:
+def explanation(topic: str, folder: Path) -> str:
     """Return the help text for an exit code, an error or a page.
 
     Raises:
         ManifestError: Nothing is known of it.
     """
     pages = {_name(file, folder): file for file in sorted(folder.rglob("*.md")) if file.stem != "README"}
-    name, _, section = asked.removeprefix("docs/").partition("#")
+    name, _, section = topic.removeprefix("docs/").partition("#")
     if name.removesuffix(".md") in pages:
         return _page(_text(name.removesuffix(".md"), pages, section), section)
-    if not asked:
+    if not topic:
         return "\n".join([*_titles(pages), "", "testbay explain PAGE, or an exit code: testbay explain 12"])
     trouble = _sections(pages["troubleshooting"].read_text(encoding="utf-8"))
-    found = [text for text in trouble if _concerns(text, asked)] or _nearest_forms(trouble, asked)
-    if asked.isdigit() and not any(text.startswith(f"## Exit {asked}:") for text in found):
+    found = [text for text in trouble if _concerns(text, topic)] or _nearest_forms(trouble, topic)
+    if topic.isdigit() and not any(text.startswith(f"## Exit {topic}:") for text in found):
         reference = _sections(pages["reference/commands"].read_text(encoding="utf-8"))
         found = [*(text for text in reference if text.startswith(_EVERY_CODE)), *found]
     if not found:
-        close = nearest(asked, pages)
+        close = nearest(topic, pages)
         todo = f"name an exit code, an error's first line, or a page: {', '.join(pages)}"
-        raise ManifestError(f"no page describes {asked[:200]!r}{close}", todo=todo)
+        raise ManifestError(f"no page describes {topic[:200]!r}{close}", todo=todo)
     return "\n\n".join(found)
 
 
@@ -121,25 +121,25 @@ def _anchor(piece: str) -> str:
     return re.sub(r"[^\w -]", "", heading).replace(" ", "-")
 
 
-def _concerns(piece: str, asked: str) -> bool:
+def _concerns(piece: str, topic: str) -> bool:
     """Return whether a piece of the troubleshooting page is about an exit code or an error's class."""
-    if asked.isdigit():
-        return bool(re.match(rf"#+ Exit {asked}:|### (?s:.*?)\bexit {asked}\b", piece))
-    return bool(re.search(rf"`{re.escape(asked)}`", piece)) and asked.endswith("Error")
+    if topic.isdigit():
+        return bool(re.match(rf"#+ Exit {topic}:|### (?s:.*?)\bexit {topic}\b", piece))
+    return bool(re.search(rf"`{re.escape(topic)}`", piece)) and topic.endswith("Error")
 
 
-def _nearest_forms(pieces: list[str], asked: str) -> list[str]:
+def _nearest_forms(pieces: list[str], topic: str) -> list[str]:
     """The entries for a message: of the forms that match it, those with the most words in common."""
-    fits = [(max(_words_in_common(piece, asked), default=0), piece) for piece in pieces if piece.startswith("### ")]
+    fits = [(max(_words_in_common(piece, topic), default=0), piece) for piece in pieces if piece.startswith("### ")]
     most = max((common for common, _ in fits), default=0)
     return [piece for common, piece in fits if common == most > 0]
 
 
-def _words_in_common(piece: str, asked: str) -> Iterator[int]:
+def _words_in_common(piece: str, topic: str) -> Iterator[int]:
     """Measure each matching form of an entry's messages: its heading, and those listed after "also"."""
     heading, _, rest = piece.partition("\n")
     for form in _FORM.findall(f"{heading}\n{rest.partition('**')[0]}"):
         words = [part for part in (part.strip(" :,") for part in " ".join(form.split()).split("…")) if part]
         is_name = form.isidentifier()  # of a class, a command, a setting
-        if words and not is_name and all(word in asked for word in words):
+        if words and not is_name and all(word in topic for word in words):
             yield len("".join(words))

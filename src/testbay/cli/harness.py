@@ -15,7 +15,7 @@ from testbay.cli.options import (
     EngineOption,
     Service,
     ShardOption,
-    asked,
+    read_service,
 )
 from testbay.output import Voice
 
@@ -41,7 +41,9 @@ def run(
     from testbay.harness.run.run import Run
 
     service, words = around.service_and_words(service, context.args)
-    manifest, project, chosen = asked(service, engine, cold=cold, no_coverage=no_cov, shard=shard, durations=durations)
+    manifest, project, chosen = read_service(
+        service, engine, cold=cold, no_coverage=no_cov, shard=shard, durations=durations
+    )
     raise typer.Exit(runs.execute(Run(manifest, project, chosen, Voice(environ=chosen.environ)), words))
 
 
@@ -146,7 +148,7 @@ def exec_(
     """
     from testbay.harness.stack import commands
 
-    manifest, project, chosen = asked(service, engine, cold=cold)
+    manifest, project, chosen = read_service(service, engine, cold=cold)
     if not context.args:
         raise typer.BadParameter("what should run? testbay exec [SERVICE] -- CMD…")
     voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean

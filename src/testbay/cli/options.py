@@ -46,7 +46,7 @@ ColdOption = Annotated[bool, typer.Option("--cold", help="Initialise and migrate
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def asked(
+def read_service(
     service: str | None, engine: str | None, *, todo: str = "name one of them", **flags: Any
 ) -> tuple[Any, Path, configuration.Settings]:
     """Read the named service, or that of the current folder; also the project and the settings of this call.

@@ -10,7 +10,7 @@ import typer
 from testbay import process
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import Service, asked
+from testbay.cli.options import Service, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -79,9 +79,9 @@ def check(
     from testbay.production.history import command as trends
 
     todo = f"name one of them; a single check is asked for with --id {service}"
-    manifest, project, chosen = asked(service, None, todo=todo)
+    manifest, project, chosen = read_service(service, None, todo=todo)
     within_s = configuration.duration(within, "--within")
-    question = checking.Asked(
+    options = checking.CheckOptions(
         manifest=manifest,
         project=project,
         settings=chosen,
@@ -94,20 +94,20 @@ def check(
         as_json=as_json,
     )
     voice = Voice(sys.stderr if as_json else None, environ=chosen.environ)
-    report, code = _execute(question, voice)
+    report, code = _execute(options, voice)
     if as_json and report is not None:
         Voice(environ=chosen.environ).say(report.as_json().rstrip())
     raise typer.Exit(code)
 
 
-def _execute(question: Any, voice: Voice) -> tuple[Any, int]:
-    if question.phase != "pre-merge":
+def _execute(options: Any, voice: Voice) -> tuple[Any, int]:
+    if options.phase != "pre-merge":
         from testbay.production.checks import command as checking
 
-        return checking.execute(question, voice)
+        return checking.execute(options, voice)
     from testbay.premerge import command as premerge  # stacks and engines: half the start-up of a call to a deployment
 
-    return premerge.execute(question, voice)
+    return premerge.execute(options, voice)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from testbay.cli import around
-from testbay.cli.options import Service, asked
+from testbay.cli.options import Service, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -26,7 +26,7 @@ def with_secrets(
     """
     from testbay.secrets import command as secrets
 
-    manifest, project, chosen = asked(service, None)
+    manifest, project, chosen = read_service(service, None)
     if not context.args:
         raise typer.BadParameter("what should run? testbay with-secrets [SERVICE] -- CMD…")
     voice = Voice(sys.stderr, environ=chosen.environ)  # the command's own output stays clean

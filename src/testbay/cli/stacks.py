@@ -8,7 +8,7 @@ import typer
 
 from testbay import settings as configuration
 from testbay.cli import completion
-from testbay.cli.options import ColdOption, EngineOption, Service, asked
+from testbay.cli.options import ColdOption, EngineOption, Service, read_service
 from testbay.output import Voice
 
 app = typer.Typer()
@@ -30,7 +30,7 @@ def up(
     """
     from testbay.harness.stack import commands
 
-    manifest, project, chosen = asked(service, engine, cold=cold)
+    manifest, project, chosen = read_service(service, engine, cold=cold)
     idle_s = configuration.duration(idle, "--idle")
     voice = Voice(sys.stderr, environ=chosen.environ)
     commands.up(manifest, project, chosen, voice, Voice(environ=chosen.environ), idle_s=idle_s if keep else None)
@@ -84,7 +84,7 @@ def migrate(service: Service = None, engine: EngineOption = None) -> None:
     """
     from testbay.harness.stack import commands
 
-    manifest, project, chosen = asked(service, engine)
+    manifest, project, chosen = read_service(service, engine)
     commands.migrate(manifest, project, chosen, Voice(environ=chosen.environ))
 
 

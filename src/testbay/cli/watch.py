@@ -57,7 +57,7 @@ def watch(
         manifests = [find_service(name, project) for name in dict.fromkeys(services)]
     else:
         manifests = [one for one in map(load_manifest, service_folders(project).values()) if one.check]
-    asked = watching.WatchAsked(
+    options = watching.WatchOptions(
         manifests=manifests,
         settings=chosen,
         folder=folder if folder.is_absolute() else project / folder,
@@ -65,7 +65,7 @@ def watch(
         target=target,
         for_s=configuration.duration(lasting, "--for") if lasting else None,
     )
-    raise typer.Exit(watching.execute(asked, Voice(environ=chosen.environ)))
+    raise typer.Exit(watching.execute(options, Voice(environ=chosen.environ)))
 
 
 @app.command()

@@ -108,6 +108,6 @@ def ask(folder: Path, manifest: str, environ: Mapping[str, str], **asked: Any) -
     (folder / "testbay.toml").write_text(manifest, encoding="utf-8")
     settings = Settings(cache_dir=folder, environ=environ)
     said = Terminal()
-    meant = check.Asked(manifest=load_manifest(folder), project=folder, settings=settings, **asked)
+    meant = check.CheckOptions(manifest=load_manifest(folder), project=folder, settings=settings, **asked)
     report, _ = check.execute(meant, Voice(said))
     return report, said.getvalue()

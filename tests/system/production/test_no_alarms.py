@@ -21,7 +21,7 @@ from testbay.manifest.load import load_manifest
 from testbay.manifest.service import Manifest
 from testbay.output import Voice
 from testbay.ports import hold
-from testbay.production.checks.command import Asked, execute
+from testbay.production.checks.command import CheckOptions, execute
 from testbay.production.checks.report import Report, Result
 
 RUNS = int(os.environ.get("TESTBAY_HEALTHY_RUNS", "20"))
@@ -73,14 +73,14 @@ def await_answer(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
 
 def ask(bay: Bay, manifest: Manifest, phase: Phase) -> Report:
     """One run, of the commit that answers."""
-    asked = Asked(
+    options = CheckOptions(
         manifest=manifest,
         project=bay.project,
         settings=settings.load(environ=bay.environ),
         phase=phase,
         commit="f00dfeed",
     )
-    report, _ = execute(asked, Voice(io.StringIO()))
+    report, _ = execute(options, Voice(io.StringIO()))
     return report
 
 

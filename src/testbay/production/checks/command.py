@@ -26,7 +26,7 @@ _SERVED = ("http", "websocket", "journey")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CheckOptions:
     """The arguments of the command line."""
 
     manifest: Manifest
@@ -56,7 +56,7 @@ def phase(text: str) -> Phase:
     )
 
 
-def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
+def execute(options: CheckOptions, voice: Voice) -> tuple[Report, int]:
     """Check a deployment or a configuration; return the report and the exit code.
 
     Raises:
@@ -64,36 +64,36 @@ def execute(asked: Asked, voice: Voice) -> tuple[Report, int]:
         InterruptedRunError: Ctrl-C or SIGTERM; journeys were cleaned up first.
         EngineUnavailableError: The report cannot be kept; what was found was said before.
     """
-    checks = chosen(asked)
-    file = report_file(asked)
-    name, target = _target(asked, checks)
-    environ = asked.settings.environ
-    expected = deployed.named(asked.commit, asked.phase, asked.manifest.root, environ)
+    checks = chosen(options)
+    file = report_file(options)
+    name, target = _target(options, checks)
+    environ = options.settings.environ
+    expected = deployed.named(options.commit, options.phase, options.manifest.root, environ)
     report = runner.run(
         runner.Plan(
-            service=asked.manifest.service,
-            root=asked.manifest.root,
-            phase=asked.phase,
+            service=options.manifest.service,
+            root=options.manifest.root,
+            phase=options.phase,
             checks=checks,
             target=target,
             target_name=name,
             expected_commit=expected,
-            within_s=asked.within_s,
-            past=_past(asked.history),
+            within_s=options.within_s,
+            past=_past(options.history),
             environ=environ,
-            secrets=(*asked.manifest.secrets, *deployed.TOKENS),
-            known=_known(asked.manifest, target),
-            look=deployed.look(target, asked.phase, expected, environ),
+            secrets=(*options.manifest.secrets, *deployed.TOKENS),
+            known=_known(options.manifest, target),
+            look=deployed.look(target, options.phase, expected, environ),
             progress=voice.progress,
             tell=voice.say,
         )
     )
     lost = _lost(report, file)
     tell(report, file, voice)
-    if asked.history and not any(check.kind == "http" and check.latency for check in checks):
-        voice.detail(f"not compared with {asked.history}: none of these checks says `latency`")
+    if options.history and not any(check.kind == "http" and check.latency for check in checks):
+        voice.detail(f"not compared with {options.history}: none of these checks says `latency`")
     _annotate(report, voice)
-    summarise(report, asked, voice)
+    summarise(report, options, voice)
     if lost:  # what was found is said all the same
         raise lost
     return report, report.exit_code
@@ -117,7 +117,7 @@ def _lost(report: Report, file: Path) -> EngineUnavailableError | None:
     return None
 
 
-def chosen(asked: Asked) -> list[Check]:
+def chosen(options: CheckOptions) -> list[Check]:
     """The checks of this phase, or those of them that were named.
 
     Raises:
@@ -125,33 +125,33 @@ def chosen(asked: Asked) -> list[Check]:
         EngineUnavailableError: The packages that checks need are not installed.
     """
     extra.demand("testbay check", extra.CHECKS)
-    checks = asked.manifest.check
+    checks = options.manifest.check
     known = [check.id for check in checks]
-    for name in asked.ids:
+    for name in options.ids:
         if name not in known:
             raise ManifestError(
                 f"--id: unknown check {name!r}{nearest(name, known)}", todo=f"known: {', '.join(known) or 'none'}"
             )
-    found = runner.chosen(checks, asked.phase, asked.ids)
+    found = runner.chosen(checks, options.phase, options.ids)
     if not found:
-        named = "none of these checks" if asked.ids else f"no check of {asked.manifest.service}"
+        named = "none of these checks" if options.ids else f"no check of {options.manifest.service}"
         raise ManifestError(
-            f"{named} is for the phase {asked.phase}",
+            f"{named} is for the phase {options.phase}",
             todo="add [[check]] to the manifest, or the phase to a check's `phases` (`testbay explain checks`)",
         )
     return found
 
 
-def _target(asked: Asked, checks: list[Check]) -> tuple[str, Target | None]:
-    targets = asked.manifest.target
+def _target(options: CheckOptions, checks: list[Check]) -> tuple[str, Target | None]:
+    targets = options.manifest.target
     known = ", ".join(targets) or "none: add [target.NAME] with its base_url"
-    if asked.target is not None:
-        if asked.target not in targets:
+    if options.target is not None:
+        if options.target not in targets:
             raise ManifestError(
-                f"--target: unknown target {asked.target!r}{nearest(asked.target, targets)}",
+                f"--target: unknown target {options.target!r}{nearest(options.target, targets)}",
                 todo=f"known: {known}",
             )
-        return asked.target, targets[asked.target]
+        return options.target, targets[options.target]
     if not any(check.kind in _SERVED for check in checks):
         return "", None
     if len(targets) != 1:
@@ -178,16 +178,16 @@ def _past(where: Place | None) -> Past | None:
         return Past(option=where.option, found=error)
 
 
-def report_file(asked: Asked) -> Path:
+def report_file(options: CheckOptions) -> Path:
     """Choose the file of the report, and remove the oldest reports beyond the newest hundred."""
     try:
-        folder = records_of(asked.project, "checks")
+        folder = records_of(options.project, "checks")
     except OSError as error:
-        raise _unkept(asked.project / ".testbay" / "checks", error) from None
+        raise _unkept(options.project / ".testbay" / "checks", error) from None
     for stale in sorted(folder.glob("*.json"))[: -_KEPT + 1]:
         stale.unlink(missing_ok=True)
     now = datetime.now(UTC)
-    return folder / f"{now:%Y%m%d-%H%M%S}-{asked.manifest.service}-{asked.phase}-{secrets.token_hex(2)}.json"
+    return folder / f"{now:%Y%m%d-%H%M%S}-{options.manifest.service}-{options.phase}-{secrets.token_hex(2)}.json"
 
 
 def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
@@ -205,9 +205,9 @@ def tell(report: Report, file: Path, voice: Voice) -> None:
     voice.detail(f"report: {file}")
 
 
-def summarise(report: Report, asked: Asked, voice: Voice) -> None:
+def summarise(report: Report, options: CheckOptions, voice: Voice) -> None:
     """Add the report to the job summary, where there is one."""
-    target = asked.settings.step_summary
+    target = options.settings.step_summary
     if target and (problem := append_summary(summary.markdown(report), target)):
         voice.detail(problem)
 

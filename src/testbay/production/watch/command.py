@@ -43,7 +43,7 @@ _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]*):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchAsked:
+class WatchOptions:
     """The arguments of the command line. Without `for_s` the watcher goes on until a signal."""
 
     manifests: Sequence[Manifest]
@@ -54,7 +54,7 @@ class WatchAsked:
     for_s: float | None = None
 
 
-def execute(asked: WatchAsked, voice: Voice) -> int:
+def execute(options: WatchOptions, voice: Voice) -> int:
     """Watch until a signal comes; return the exit code.
 
     Raises:
@@ -64,24 +64,24 @@ def execute(asked: WatchAsked, voice: Voice) -> int:
         EngineUnavailableError: The packages that it needs are not installed.
     """
     extra.demand("testbay watch", extra.CHECKS)
-    where = _address(asked.listen)
-    environ = asked.settings.environ
-    found = watched_targets(asked.manifests, asked.target, environ)
-    wishes = {manifest.service: manifest.watch or Watching() for manifest in asked.manifests}
+    where = _address(options.listen)
+    environ = options.settings.environ
+    found = watched_targets(options.manifests, options.target, environ)
+    wishes = {manifest.service: manifest.watch or Watching() for manifest in options.manifests}
     send = _senders(wishes, environ)
     alive = _alive(wishes, environ)
-    store = WatchStore(asked.folder)
+    store = WatchStore(options.folder)
     try:
         if store.broken:
             voice.say(f"history: {store.broken}")
-        asyncio.run(_watch(_Made(asked, found, wishes, store, send, alive), where, voice))
+        asyncio.run(_watch(_Made(options, found, wishes, store, send, alive), where, voice))
     finally:
         store.close()
     return 0
 
 
 class _Made(NamedTuple):
-    asked: WatchAsked
+    options: WatchOptions
     targets: Sequence[WatchedTarget]
     wishes: dict[str, Watching]
     store: WatchStore
@@ -104,8 +104,8 @@ async def _watch(made: _Made, where: tuple[str, int] | None, voice: Voice) -> No
         voice.say(f"watching {plural(count, 'check')} on {plural(len(made.targets), 'target')}; {made.store.folder}")
         beating = asyncio.create_task(cycle.run())
         beating.add_done_callback(lambda _: watcher.stopping.set())  # a watcher that stopped judging would look healthy
-        if made.asked.for_s:
-            asyncio.get_running_loop().call_later(made.asked.for_s, watcher.stopping.set)
+        if made.options.for_s:
+            asyncio.get_running_loop().call_later(made.options.for_s, watcher.stopping.set)
         await watcher.run()
         beating.cancel()
         await asyncio.wait([beating])
@@ -162,7 +162,7 @@ def _jobs(made: _Made, now: float) -> Jobs:
             raise ManifestError(
                 f"two services have a heartbeat {job.check.id!r}", todo="rename one: its address is its id"
             )
-    return Jobs(checks=found, environ=made.asked.settings.environ, began=now)
+    return Jobs(checks=found, environ=made.options.settings.environ, began=now)
 
 
 def _listening(jobs: Jobs, cycle: Cycle) -> Callable[[HeartbeatCheck], Awaitable[Passed]]:

@@ -19,7 +19,7 @@ from testbay.production.checks.client import ContextOptions
 from testbay.production.checks.report import Result
 from testbay.production.history.slowness import Series
 from testbay.production.watch import facts
-from testbay.production.watch.command import WatchAsked, execute
+from testbay.production.watch.command import WatchOptions, execute
 from testbay.production.watch.cycle import Cycle
 from testbay.production.watch.recorder import RoundRecorder, Tally
 from testbay.production.watch.store import WatchStore
@@ -94,7 +94,7 @@ def test_a_watcher_that_judges_nothing_any_more_ends(
 
     monkeypatch.setattr(Cycle, "beat", broken)
     shop = service('[[tool.testbay.check]]\nid = "b"\nkind = "heartbeat"\ntoken = "${BEAT}"\nwithin = "1h"')
-    asked = WatchAsked(manifests=[shop], settings=settings, folder=tmp_path / "watch", listen=None, for_s=30)
+    options = WatchOptions(manifests=[shop], settings=settings, folder=tmp_path / "watch", listen=None, for_s=30)
 
     with pytest.raises(LookupError):
-        execute(asked, Voice(io.StringIO()))
+        execute(options, Voice(io.StringIO()))
