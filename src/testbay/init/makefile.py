@@ -10,6 +10,7 @@ _CALL = re.compile(
 )
 _EXPORT = re.compile(r"(?m)^export[ \t]+([A-Z][A-Z0-9_]*)[ \t]*[:?]{0,2}=[ \t]*([^#\n]*)")
 _TESTS = re.compile(r"(?m)^\t.*\b(?:pytest|py\.test)\b")
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _MADE = re.compile(r"[$`]|://")  # by the shell, by make; or an address of a server
 _OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "COVERAGE_FILE", "VIRTUAL_ENV", "PATH")
 
@@ -24,4 +25,9 @@ def for_tests(project: Project) -> dict[str, str]:
         return {}
     given = {name: value.strip() for name, value in _EXPORT.findall(text)} if _TESTS.search(text) else {}
     given |= dict(word.split("=", 1) for word in words if "=" in word)
-    return {name: value for name, value in given.items() if name not in _OURS and not _MADE.search(value)}
+    return {name: value for name, value in given.items() if is_plain(name, value)}
+
+
+def is_plain(name: str, value: str) -> bool:
+    """Return whether a variable has a value of its own, and is not one that testbay sets itself."""
+    return bool(_NAME.fullmatch(name)) and name not in _OURS and not _MADE.search(value)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from testbay.init import makefile
+from testbay.init import runners
 from testbay.init.project import Finding, Project, Source
 from testbay.init.reads import reads
 from testbay.init.variable import Read
@@ -70,7 +70,8 @@ class _Meaning:
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
-    of_makefile = makefile.for_tests(project)
+    meanings = {read.name: _meaning(read, "") for read in reads(project)}
+    given = runners.for_tests(project, meanings)
     of_users = _of_users(project)
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
@@ -82,14 +83,13 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
-        elif read.required and read.name not in of_makefile:
+        elif read.required and read.name not in given:
             value = _quoted(example) if example else _guess(read)
             yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
-    meanings = {read.name: _meaning(read, "") for read in reads(project)}
-    for name, value in of_makefile.items():
+    for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
         if not (meanings[name] if name in meanings else _meaning(unread, value)):  # an address: of testbay's server
-            yield Finding(key=name, value=_quoted(value), source="Makefile, for pytest")
+            yield Finding(key=name, value=_quoted(value), source=f"{file}, for pytest")
 
 
 def _of_users(project: Project) -> set[str]:

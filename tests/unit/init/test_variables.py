@@ -55,6 +55,25 @@ def test_what_a_makefile_exports_is_set_for_pytest(project: Project, recipe: str
 
 
 @pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("tox.ini", "[testenv]\nsetenv =\n    MODE = ci\n    OTHER=1\n    pg: LEVEL=2\n    LEVEL={toxinidir}\n"),
+        ("pyproject.toml", '[tool.tox.env_run_base]\nset_env = { MODE = "ci", OTHER = "1" }'),
+        ("pyproject.toml", '[tool.hatch.envs.default.env-vars]\nMODE = "ci"'),
+        ("pyproject.toml", '[tool.pdm.scripts]\ntest = { cmd = "pytest", env = { MODE = "ci" } }\nlint = "ruff"'),
+        ("pyproject.toml", '[tool.poe.tasks.test]\ncmd = "pytest -q"\nenv = { MODE = "ci", POSTGRES_PORT = "1" }'),
+    ],
+)
+def test_what_a_runner_of_tests_sets_is_set_if_the_project_reads_it(project: Project, file: str, text: str) -> None:
+    """By hand it stands in no shell, too: `tox` is how these tests are run."""
+    found = add(project, {file: text, "a.py": "import os\nos.getenv('MODE')\nos.getenv('LEVEL')\n"})
+
+    lines = variables.environment(found, {"postgres": ""})
+
+    assert [(line.key, line.value, line.source) for line in lines] == [("MODE", '"ci"', f"{file}, for pytest")]
+
+
+@pytest.mark.parametrize(
     ("read", "values"),
     [
         ('"DB_CONNECTION_STRING"', ['"{postgres.url}"']),
