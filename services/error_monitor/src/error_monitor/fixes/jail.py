@@ -79,7 +79,6 @@ class Bubblewrap:
             return await _watched(argv, self._limits)
 
     def _argv(self, order: Order, orders: Path, edits: Path, seen: Sequence[str]) -> list[str]:
-        disk = str(self._limits.disk_bytes)
         program = shutil.which("bwrap") or "bwrap"
         # As root the kernel counts no processes and files of root stay readable: the launcher becomes a spare user.
         is_root = os.geteuid() == 0
@@ -88,55 +87,38 @@ class Bubblewrap:
         words = [
             *[program, *user, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"],
             *["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--hostname", "jail", "--clearenv"],
-            *["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"],
-            *["--perms", "1777", "--size", disk, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],  # noqa: S108 -- in the jail
-            *[
-                "--perms",
-                "1777",
-                "--size",
-                disk,
-                "--tmpfs",
-                "/tmp",  # noqa: S108 -- the same
-                "--perms",
-                "0777",
-                "--size",
-                disk,
-                "--tmpfs",
-                "/jail",
-            ],
+            *[*_shown("/usr", "/usr"), "--proc", "/proc", "--dev", "/dev"],
+            *[*self._disk("/dev/shm", "1777"), "--remount-ro", "/dev"],  # noqa: S108 -- in the jail
+            *[*self._disk("/tmp", "1777"), *self._disk("/jail", "0777")],  # noqa: S108 -- the same
         ]
         for name in ("bin", "lib", "lib64", "sbin"):
-            here = Path("/", name)
-            words += (
-                ["--symlink", f"usr/{name}", f"/{name}"]
-                if here.is_symlink()
-                else ["--ro-bind-try", f"/{name}", f"/{name}"]
-            )
+            link = ["--symlink", f"usr/{name}", f"/{name}"]
+            words += link if Path("/", name).is_symlink() else ["--ro-bind-try", f"/{name}", f"/{name}"]
         words += ["--perms", "0755", "--dir", "/etc"]
         for name in _ETC:
             words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         for name in ("passwd", "hosts"):
-            words += ["--ro-bind", str(orders.with_name(name)), f"/etc/{name}"]
+            words += _shown(orders.with_name(name), f"/etc/{name}")
         # bubblewrap makes missing parents for itself only; the spare user has to get through them.
         parents = {str(parent) for path in seen for parent in Path(path).parents} - {"/", "/usr"}
         for path in sorted(parents):
             words += ["--perms", "0755", "--dir", path]
         for path in seen:
-            words += ["--ro-bind", path, path]
-        words += ["--ro-bind", str(order.base), "/base", "--ro-bind", str(edits), "/edits"]
-        words += [
-            "--ro-bind",
-            str(_LAUNCHER),
-            "/launcher.py",
-            "--ro-bind",
-            str(orders),
-            "/orders.json",
-            "--remount-ro",
-            "/",
-        ]
+            words += _shown(path, path)
+        words += [*_shown(order.base, "/base"), *_shown(edits, "/edits")]
+        words += [*_shown(_LAUNCHER, "/launcher.py"), *_shown(orders, "/orders.json"), "--remount-ro", "/"]
         for key, value in _environment(order, self._python).items():
             words += ["--setenv", key, value]
         return [*words, "--chdir", "/jail", self._python, "-I", "/launcher.py", "/orders.json"]
+
+    def _disk(self, folder: str, mode: str) -> list[str]:
+        """The words for an empty folder in memory."""
+        return ["--perms", mode, "--size", str(self._limits.disk_bytes), "--tmpfs", folder]
+
+
+def _shown(path: str | Path, place: str) -> list[str]:
+    """The words for a file or folder that can only be read."""
+    return ["--ro-bind", str(path), place]
 
 
 class Container:
