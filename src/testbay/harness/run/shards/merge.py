@@ -1,7 +1,7 @@
 """Merging the runs of all shards into one: checked for completeness, reports merged, closing lines printed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, groupby, pairwise
@@ -203,15 +203,14 @@ def _facts(shard: Artifact) -> list[dict[str, Any]]:
 
 def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     """Fill in the record as one run would have it; times are relative to the first shard's start."""
-    record, all_runs = run.record, [shard.run for shard in shards]
+    record, runs = run.record, [shard.run for shard in shards]
     record.started = _began(shards).isoformat()
-    record.engine, record.engine_reason, record.llm = (
-        ", ".join(sorted({getattr(one, name) for one in all_runs} - {""}))
-        for name in ("engine", "engine_reason", "llm")
-    )
-    servers = {(it.name, it.version, it.note): it.model_dump() for one in all_runs for it in one.dependencies}
-    record.dependencies = list(servers.values())
-    record.migrations = next((one.migrations for one in all_runs if one.migrations), [])
+    record.engine = _joined(one.engine for one in runs)
+    record.engine_reason = _joined(one.engine_reason for one in runs)
+    record.llm = _joined(one.llm for one in runs)
+    servers = chain.from_iterable(one.dependencies for one in runs)
+    record.dependencies = list({(it.name, it.version, it.note): it.model_dump() for it in servers}.values())
+    record.migrations = next((one.migrations for one in runs if one.migrations), [])
     for shard in shards:
         record.steps += [
             _later(step, _offset_s(shard, shards)) | {"name": f"{step.name} [{shard.name}]"} for step in shard.run.steps
@@ -219,9 +218,13 @@ def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     starts = [_later(start, _offset_s(shard, shards)) for shard in shards for start in shard.run.startup]
     starts.sort(key=lambda start: start["duration_s"])
     record.startup = list({start["name"]: start for start in starts}.values())  # of each dependency the slowest
-    record.startup_budget_s = max(one.startup_budget_s for one in all_runs)
+    record.startup_budget_s = max(one.startup_budget_s for one in runs)
     record.planned, record.tests, record.coverage_percent = done.planned, done.tests, done.coverage_percent
     record.shards = [_summary(shard) for shard in shards]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(sorted({*texts} - {""}))
 
 
 def _began(shards: list[Artifact]) -> datetime:
