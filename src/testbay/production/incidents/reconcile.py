@@ -41,9 +41,9 @@ class Reconciler:
         self._unsure: dict[str, tuple[float, UnsureError]] = {}  # until when an issue for this cause is looked for
         self._began = patience.clock()
 
-    def preview(self) -> int:
-        """Print what would be done; return the number of changes."""
-        return _preview(self._known(self._issues.all()), self._writer, self._voice)
+    def preview(self) -> None:
+        """Print what would be done."""
+        _preview(self._known(self._issues.all()), self._writer, self._voice)
 
     def settle(self) -> list[Tracked]:
         """Change issues until the plan is empty; return the incidents.
@@ -163,7 +163,7 @@ def _said(verb: str, action: Action, writer: Writer, number: int = 0) -> str:
     return f"{verb} {f'#{known} ' if known else ''}{writer.title(action.state)}"
 
 
-def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> int:
+def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> None:
     actions = plan(list(tracked), writer.run, writer.policy)
     for action in actions:
         voice.say(_said(f"would {action.verb}", action, writer))
@@ -171,10 +171,11 @@ def _preview(tracked: Sequence[Tracked], writer: Writer, voice: Voice) -> int:
             voice.detail(line)
     after = {one.issue.number: one.state for one in slack_text.untold(tracked, writer)}
     after |= {action.was.issue.number if action.was else -at: action.state for at, action in enumerate(actions)}
-    told = [state for state in after.values() if state.untold and writer.policy.tells]
-    for state in told:
+    untold = [state for state in after.values() if state.untold and writer.policy.tells]
+    for state in untold:
         voice.say(f"would notify Slack: {slack_text.turns(state)}: {writer.title(state)}")
-    return len(actions) + len(told)
+    if not actions and not untold:
+        voice.say("nothing to do")
 
 
 _CHANGES: Mapping[str, Mapping[str, str]] = {
@@ -247,34 +248,38 @@ def execute(
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is not a count of runs", todo="use 1 to 100")
-    without = options.dry_run and not environ.get("GITHUB_TOKEN", "").strip()
-    access, patience = None if without else GitHubAccess.of(environ), patience or Patience()
-    repository, hidden = (access.repository, access.hidden) if access else (environ.get("GITHUB_REPOSITORY", ""), str)
-    server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    hook_url = environ.get("SLACK_WEBHOOK_URL", "").strip()
-    site = f"{server}/{repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else ""
-    writer = Writer(
-        run=run_of(masked(report, lambda text: hidden(mask(text))), environ, options.last_good),
-        policy=Policy(
-            close_after=options.close_after,
-            reopen_within=timedelta(seconds=options.reopen_within_s),
-            tells=bool(hook_url),
-        ),
-        site=site,
-    )
-    if access is None:
+    patience = patience or Patience()
+    if options.dry_run and not environ.get("GITHUB_TOKEN", "").strip():
         voice.say("GITHUB_TOKEN is not set: as if there were no issues yet")
-        if not _preview([], writer, voice):
-            voice.say("nothing to do")
+        repository = environ.get("GITHUB_REPOSITORY", "")
+        _preview([], _writer(masked(report, mask), environ, options, repository), voice)
         return
-    api = Api(access, patience)
-    reconciler = Reconciler(Issues(api, options.label), writer, patience, voice)
+    access = GitHubAccess.of(environ)
+    report = masked(report, lambda text: access.hidden(mask(text)))
+    writer = _writer(report, environ, options, access.repository)
+    reconciler = Reconciler(Issues(Api(access, patience), options.label), writer, patience, voice)
     if options.dry_run:
-        if not reconciler.preview():
-            voice.say("nothing to do")
+        reconciler.preview()
         return
     tracked = reconciler.settle()
     still_open = sum(one.issue.is_open for one in tracked)
     voice.say(f"the issues match the report: {still_open or 'none'} open")
-    if hook_url:  # an address of no use is said in every run, not in the first outage, and after the issues
+    if hook_url := _hook_url(environ):  # one of no use is said in every run, not in the first outage; after the issues
         reconciler.announce(slack.address(hook_url), tracked)
+
+
+def _writer(report: Report, environ: Mapping[str, str], options: Options, repository: str) -> Writer:
+    server = environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    return Writer(
+        run=run_of(report, environ, options.last_good),
+        policy=Policy(
+            close_after=options.close_after,
+            reopen_within=timedelta(seconds=options.reopen_within_s),
+            tells=bool(_hook_url(environ)),
+        ),
+        site=f"{server}/{repository}" if re.fullmatch(r"https?://[\w.:-]+", server, re.ASCII) else "",
+    )
+
+
+def _hook_url(environ: Mapping[str, str]) -> str:
+    return environ.get("SLACK_WEBHOOK_URL", "").strip()
