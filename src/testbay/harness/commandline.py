@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import site
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,13 @@ def argv(command: str, values: Mapping[str, str], path: str) -> list[str]:
     if bash := shutil.which("bash", path=path):
         return [bash, "-e", "-o", "pipefail", "-c", whole]
     return ["/bin/sh", "-e", "-c", whole]
+
+
+def search_path(folder: str, given: str | None) -> str:
+    """The PATH with an environment's folder of programs first; last, where `pip install --user` puts them."""
+    is_own = folder == str(Path(sys.executable).parent)
+    users = [f"{site.getuserbase()}/bin"] if is_own and site.ENABLE_USER_SITE else []
+    return os.pathsep.join([folder, given or os.defpath, *users])
 
 
 def _python(path: str) -> str:

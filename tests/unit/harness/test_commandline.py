@@ -1,6 +1,7 @@
 """Commands of the manifest: as words, or by a shell where only a shell reads them as written."""
 
 import os
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,14 @@ def test_shell_gives_up_at_the_first_failure(command: str, code: int, said: str)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (code, said)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_programs_of_a_user_installation_are_found_last(monkeypatch: pytest.MonkeyPatch, *, enabled: bool) -> None:
+    """`pip install --user` puts them in a folder that is often not on the PATH; an environment has none there."""
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", enabled)
+    monkeypatch.setattr(site, "getuserbase", lambda: "/base")
+    own = str(Path(sys.executable).parent)
+
+    assert commandline.search_path(own, "/usr/bin") == f"{own}:/usr/bin" + ":/base/bin" * enabled
+    assert commandline.search_path("/env/bin", "/usr/bin") == "/env/bin:/usr/bin"

@@ -1,6 +1,5 @@
 """Starting the processes of one service: as a fork of a warm interpreter if that is safe, else cold."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -23,7 +22,7 @@ _AFTER_FORK = "COV_CORE_SOURCE"  # how pytest-cov before 7 measures: at an inter
 
 def with_path(env: Mapping[str, str]) -> dict[str, str]:
     """The variables, with the folder of the tests' Python first on the PATH."""
-    return dict(env) | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])}
+    return dict(env) | {"PATH": commandline.search_path(str(Path(sys.executable).parent), env.get("PATH"))}
 
 
 class Launcher:

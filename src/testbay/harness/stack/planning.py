@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from testbay import ports, process
+from testbay.harness import commandline
 from testbay.harness.dependencies import ROOMS
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.engines import docker
@@ -150,7 +151,7 @@ def _replay_plan(manifest: Manifest, settings: Settings, home: Path) -> ProcessP
     assert manifest.replay is not None
     argv = shlex.split(manifest.replay.start)
     interpreter = choose_python(manifest, settings.environ)
-    path = os.pathsep.join([interpreter.folder, settings.environ.get("PATH", os.defpath)])
+    path = commandline.search_path(interpreter.folder, settings.environ.get("PATH"))
     if argv[0] in ("python", "python3"):
         argv[0] = str(interpreter.program)
     stand_in = process_plan(REPLAY, home, argv, port=_REPLAY_PORT, stop_signal=signal.SIGTERM, env={"PATH": path})

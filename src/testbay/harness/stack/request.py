@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from testbay.errors import EngineUnavailableError, ManifestError
+from testbay.harness import commandline
 from testbay.harness.dependencies import ROOMS, called, container, foreign_images
 from testbay.harness.dependencies.dragonfly import server as dragonfly
 from testbay.harness.dependencies.endpoint import Server
@@ -113,7 +114,8 @@ class Request:
         """The PATH of commands: the project's Python, the caller's PATH, then clients for a machine without any."""
         clients = [str(Path(programs.psql()).parent)] if "postgres" in self.services else []
         clients += [str(dragonfly.OWN_CLIENTS)] if "dragonfly" in self.services else []
-        return os.pathsep.join([self.interpreter.folder, self.settings.environ.get("PATH", os.defpath), *clients])
+        found = commandline.search_path(self.interpreter.folder, self.settings.environ.get("PATH"))
+        return os.pathsep.join([found, *clients])
 
     def _settings(self) -> Iterator[object]:
         """The settings of each server, with those in mounted files, of which the compose file has only the names."""
