@@ -42,6 +42,10 @@ class DirtyLeaseWarning(UserWarning):
     """A test returned its lease with an open session, connection or subscriber, which testbay then closed."""
 
 
+class ServiceEndedWarning(UserWarning):
+    """The service crashed while a test ran that did not notice it."""
+
+
 class ManifestError(BayError):
     """A manifest, compose file or argument that testbay cannot use."""
 

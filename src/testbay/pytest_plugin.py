@@ -278,7 +278,7 @@ def service(bay: "Lease", testbay: Leases, request: pytest.FixtureRequest) -> "S
         assert "GET /health" in service.logs
     """
     process = or_fail(lambda: testbay.service(bay))
-    request.addfinalizer(process.close)  # noqa: PT021 - also one that does not start, once that has been told
+    request.addfinalizer(lambda: _leasing(request).launching.end(process, request.node))  # noqa: PT021 - also one that does not start, once that has been told
     or_fail(process.start)
     return process
 

@@ -29,6 +29,7 @@ _FIRST_PORT = 18100
 _PATIENCE_S = 10.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.003, 0.02
 _REAPED_WITHIN_S = 6.0 if process.LINUX else 0.0  # for the processes of a killed service
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)  # others are sent by someone
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no http_proxy leads to our own loopback
 
 
@@ -113,6 +114,11 @@ class Service:
         if code is None:
             return f"{self.name}: running on port {self._port}"
         return f"{self.name}: {f'ended with exit code {code}' if code >= 0 else process.ended_by(-code)}"
+
+    def crash(self) -> str:
+        """Return how the process ended by itself, in words; empty if it runs, was stopped, or ended in order."""
+        code = None if self._child is None else self._child.poll()
+        return self.condition() if code is not None and (code > 0 or -code in _CRASHES) else ""
 
     @world.really
     def start(self, *, wait: bool = True) -> None:

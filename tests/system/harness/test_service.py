@@ -175,3 +175,48 @@ def test_other_programs_of_the_project_run_on_a_lease(guest: Guest) -> None:
     done = guest.pytest("-q")
 
     assert (done.code, "2 passed" in done.out) == (0, True), done.out
+
+
+CRASHES = """
+import os, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class App(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/crash":
+            self.wfile.flush()
+            os._exit(3)
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), App).serve_forever()
+"""
+GOES_UNNOTICED = """
+def ended(service):
+    assert service.client.get("/crash").status_code == 200
+    while "ended" not in service.condition():
+        pass
+
+def test_unnoticed(service):
+    ended(service)
+
+def test_meant(service):
+    ended(service)
+    assert service.stop() == 3
+
+def test_killed(service):
+    service.kill()
+"""
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_crash_that_its_test_did_not_notice_is_said(guest: Guest, *, strict: bool) -> None:
+    """The test had its answers before that, and passes; one that means the end asks for the exit code."""
+    start = 'start = "python app.py {port}"\n'
+    guest.write({"testbay.toml": MANIFEST + start, "app.py": CRASHES, "tests/test_it.py": GOES_UNNOTICED})
+    done = guest.pytest("-q", *(["--testbay-strict"] * strict))
+
+    said = "guest: ended with exit code 3 while this test ran; one that expects it calls service.stop(), which returns"
+    passed = f"3 passed, 1 {'error' if strict else 'warning'}"
+    assert (done.code, passed in done.out, said in done.out) == (int(strict), True, True), done.out
+    assert "test_meant" not in done.out

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from testbay import process, settings
+from testbay.errors import ServiceEndedWarning
 from testbay.harness import world
 
 if TYPE_CHECKING:
@@ -95,6 +96,17 @@ class Launching:
         )
         self._services.append(made)
         return made
+
+    @staticmethod
+    def end(service: "Service", node: pytest.Item) -> None:
+        """End a test's service, and say so if it had crashed: its test may have passed all the same."""
+        crash = service.crash()
+        service.close()
+        if crash:
+            text = f"{crash} while this test ran; one that expects it calls service.stop(), which returns the exit code"
+            if node.config.getoption("--testbay-strict"):
+                pytest.fail(text, pytrace=False)
+            node.warn(ServiceEndedWarning(text))
 
     @world.really
     def run(self, pool: "Pool", lease: "Lease", command: str, *, env: Mapping[str, str], timeout_s: float) -> "Ran":
