@@ -17,11 +17,14 @@ _SERVERS = {
 }
 _WITH_IT = {
     POSTGRES: "ha oss rs suite repmgr extended extensions contrib gis percona distribution crunchy ssl pg ml vector"
-    " pgrouting pgcron cron partman pgpartman postgresml centos7 centos8 c8s c9s c10s rhel7 rhel8 rhel9 fips",
+    " pgrouting pgcron cron partman pgpartman postgresml",
     DRAGONFLY: "stack server bundle extensions standin oss ssl",
     NATS: "server js jetstream standin",
 }
-_ANYWHERE = "alpine debian ubuntu bookworm bullseye trixie buster slim arm arm64 arm64v8 amd64 db database dev test ci"
+_ANYWHERE = (
+    "alpine debian ubuntu bookworm bullseye trixie buster centos7 centos8 c8s c9s c10s rhel7 rhel8 rhel9 slim fips"
+    " arm arm64 arm64v8 amd64 db database dev test ci"
+)
 _WHOLE = {"apache/age": POSTGRES, "pgduckdb/pgduckdb": POSTGRES, "falkordb/falkordb-server": DRAGONFLY}
 _PARTS = {
     room: (set(names.split()), set(names.split()) | set(_WITH_IT[room].split()) | set(_ANYWHERE.split()))
