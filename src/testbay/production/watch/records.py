@@ -21,7 +21,8 @@ class JobCall(NamedTuple):
 class Standing:
     """The state of one check. `bad` and `good` count rounds in a row; `unheld` the bad ones without an excuse.
 
-    One that `has_passed` is well until an outage begins; of one that never did, nothing good is known.
+    One that `has_passed` is well until an outage begins; of one that never did, nothing good is known. `outages`
+    counts the outages that followed each other within an hour, the last of which `ended` at that time.
     """
 
     verdict: Verdict | Literal["unknown"] = "unknown"
@@ -36,6 +37,8 @@ class Standing:
     kind: str = ""
     took_s: float | None = None
     has_passed: bool = False
+    outages: int = 0
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

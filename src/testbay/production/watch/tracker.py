@@ -1,9 +1,10 @@
 """The rules of outages: when an incident begins, which checks belong to it, and which notices follow; pure logic.
 
-A check is down after so many failed rounds in a row, and up again after so many good ones. Checks of a target that fail
-for one cause share an incident. Rounds during a rollout or planned work do not announce an incident: that takes as many
-failed rounds outside of them. So nothing is sent about what a deploy or planned work breaks and fixes, and what
-outlives them is announced.
+A check is down after so many failed rounds in a row, and up again after so many good ones: twice as many for each
+outage that followed the one before within an hour, so that a check which comes and goes is one outage. Checks of a
+target that fail for one cause share an incident. Rounds during a rollout or planned work do not announce an incident:
+that takes as many failed rounds outside of them. So nothing is sent about what a deploy or planned work breaks and
+fixes, and what outlives them is announced.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,8 @@ from testbay.production.watch.records import Changes, Happening, Incident, Notic
 
 _BAD = ("fail", "stale", "error")
 _TOGETHER_S = 5.0  # checks that fail for one cause are asked at different moments: the message waits for them
+_CLOSELY_S = 3600.0
+_MOST_DOUBLINGS = 4
 _MOST_MEMBERS = 500
 _EVIDENCE = 12
 
@@ -108,7 +111,8 @@ class OutageTracker:
         if now.incident and now.incident in self.incidents:
             self._relapse(self.incidents[now.incident], one.series)
         elif now.bad >= self.rule(one.series.service).after:
-            now = replace(now, incident=self._opened(one, now))
+            is_close = 0 <= one.at - before.ended < _CLOSELY_S
+            now = replace(now, incident=self._opened(one, now), outages=before.outages + 1 if is_close else 1)
         if now.incident and now.unheld >= self.rule(one.series.service).after:
             self._announce(now.incident, one.at)
         return now
@@ -129,11 +133,12 @@ class OutageTracker:
         if not now.incident:
             first = before.since if before.verdict == "pass" else one.at
             return replace(now, since=first, said=one.result.said, evidence=())
-        if now.good < self.rule(one.series.service).recovered_after:
+        doublings = min(max(now.outages - 1, 0), _MOST_DOUBLINGS)
+        if now.good < self.rule(one.series.service).recovered_after * 2**doublings:
             return now
         if now.incident in self.incidents:
             self._recover(self.incidents[now.incident], one.series, one.at)
-        return replace(now, incident=0, since=one.at, said=one.result.said, evidence=())
+        return replace(now, incident=0, since=one.at, said=one.result.said, evidence=(), ended=one.at)
 
     def _opened(self, one: RoundResult, now: Standing) -> int:
         """The incident for a failing check: an existing one with the same cause, or a new one."""

@@ -156,6 +156,23 @@ def test_a_check_that_fails_again_keeps_its_incident_open() -> None:
     assert titles(notifier, 10) == ["a: shop on prod: health fails"]
 
 
+def test_what_comes_and_goes_is_told_once_more_and_not_each_time() -> None:
+    """An outage that follows closely takes twice as many good rounds to end; one an hour later takes the usual ones."""
+    made, notifier = (one := tracker("a")), Notifier(tracker=one)
+    told, now = [], 0
+    for verdict, rounds in [("fail", 3), ("pass", 3)] * 20 + [("pass", 4), ("pass", 60), ("fail", 2), ("pass", 2)]:
+        for _ in range(rounds):
+            now += 60
+            hear(made, now, verdict, HEALTH)  # type: ignore[arg-type]
+            told += titles(notifier, now + 10)
+
+    assert [title.removeprefix("a: shop on prod: ").partition(" after")[0] for title in told] == [
+        *("health fails", "passing again"),  # after two good rounds
+        *("health fails", "passing again"),  # after four
+        *("health fails", "passing again"),  # an hour of good rounds later, after two
+    ]
+
+
 def test_news_for_a_channel_that_the_manifest_has_no_more_is_dropped() -> None:
     """A watcher with another manifest goes on from the same history."""
     made = tracker("a", "old")
