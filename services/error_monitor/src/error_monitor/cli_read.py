@@ -134,7 +134,12 @@ def _explained(place: str, event: Event, name: Fingerprint) -> str:
         ("category", f"{judged.category}, {judged.severity}: {judged.reason}"),
         ("hashed", " | ".join(part.replace("\1", " ") for part in name.parts)),
     ]
-    return f"{place}\n" + "".join(f"  {label:<9} {value}\n" for label, value in rows)
+    return f"{place}\n" + "".join(f"  {label:<9} {_shown(value)}\n" for label, value in rows)
+
+
+def _shown(text: str) -> str:
+    """A text of a log, without what a terminal would obey."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _compared(one: Fingerprint, two: Fingerprint) -> str:

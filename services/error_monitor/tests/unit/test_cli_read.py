@@ -66,6 +66,16 @@ def test_explain_one(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said.endswith("one pattern: every part that is hashed is the same\n")
 
 
+def test_explain_prints_nothing_that_a_terminal_obeys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A control sequence of one character, a backspace and a mark that reverses the line are shown as signs."""
+    path = tmp_path / "hostile.log"
+    path.write_text("ERROR: a\x9b31m\b\u202eb\n", encoding="utf-8")
+    cli.main(["explain", f"{path}:1"])
+    said = capsys.readouterr().out
+
+    assert ("a\ufffd31m\ufffd\ufffdb" in said, said.replace("\n", "").isprintable()) == (True, True)
+
+
 def test_explain_two(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Explain says two events are two patterns, and which part differs."""
     assert cli.main(["explain", f"{log}:2", f"{log}:4"]) == 0
