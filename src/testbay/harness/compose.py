@@ -44,13 +44,13 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     Raises:
         ManifestError: The compose file is missing, or `needs` names a dependency that is not known.
     """
-    asked, named = _needs(needs)
+    rooms, named = _needs(needs)
     if absent := next((file for file in files if not file.exists()), None):
         raise ManifestError(f"{absent} does not exist", todo="name a compose file; left out, it is the project's")
     project, known = _project(folder)
     theirs = compose_files(known, project, settings.environ) if known else reader.find(project, settings.environ)
     if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:
-        return Question(files=list(files), needs=asked, named=named)
+        return Question(files=list(files), needs=rooms, named=named)
     if not files and not theirs:
         raise ManifestError(
             f"{folder} has no compose file",
@@ -58,9 +58,9 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
             todo="name the file: testbay compose FILE",
         )
     if known is None:
-        return Question(files=theirs, needs=asked, named=named)
-    asked = asked or {name: name for name in known.needs}
-    return Question(files=theirs, needs=asked, named=known.services | named, also=tuple(known.also))
+        return Question(files=theirs, needs=rooms, named=named)
+    rooms = rooms or {name: name for name in known.needs}
+    return Question(files=theirs, needs=rooms, named=known.services | named, also=tuple(known.also))
 
 
 def _project(folder: Path) -> tuple[Path, Manifest | None]:
@@ -74,32 +74,32 @@ def _project(folder: Path) -> tuple[Path, Manifest | None]:
 
 def _needs(text: str) -> tuple[dict[str, str], dict[str, str]]:
     """Parse `postgres,redis=cache` into dependencies by the names used, and services by dependency."""
-    asked, named = {}, {}
+    rooms, named = {}, {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, service = (part.strip() for part in entry.partition("="))
         room = dependencies.room(name)
-        asked[room] = name
+        rooms[room] = name
         if service:
             named[room] = service
-    return asked, named
+    return rooms, named
 
 
-def show(asked: Question, settings: Settings, voice: Voice, aside: Voice, *, as_json: bool, secrets: bool) -> int:
+def show(question: Question, settings: Settings, voice: Voice, aside: Voice, *, as_json: bool, secrets: bool) -> int:
     """Print the reading; with `--json`, what is left out goes to `aside`.
 
     Raises:
         ManifestError: The file cannot be read, or lacks what is needed.
     """
-    reading, selection = _selected(asked, settings)
-    told = {
-        asked.needs.get(room, room): _told(room, service, secrets=secrets)
+    reading, selection = _selected(question, settings)
+    servers = {
+        question.needs.get(room, room): _described(room, service, secrets=secrets)
         for room, service in selection.servers.items()
     }
     if as_json:
-        voice.say(json.dumps(told, indent=2, ensure_ascii=False))
+        voice.say(json.dumps(servers, indent=2, ensure_ascii=False))
     else:
         voice.say(f"{', '.join(str(file) for file in reading.files)} (read by {reading.reader})")
-        for name, server in told.items():
+        for name, server in servers.items():
             _say(name, server, voice)
     beside = aside if as_json else voice
     for helper in selection.helpers:
@@ -109,17 +109,17 @@ def show(asked: Question, settings: Settings, voice: Voice, aside: Voice, *, as_
     return 0
 
 
-def _selected(asked: Question, settings: Settings) -> tuple[ComposeFile, Selection]:
-    reading = reader.read(asked.files, settings.environ, settings.cache_dir)
-    needs = list(asked.needs) or found(reading, named=asked.named)
+def _selected(question: Question, settings: Settings) -> tuple[ComposeFile, Selection]:
+    reading = reader.read(question.files, settings.environ, settings.cache_dir)
+    needs = list(question.needs) or found(reading, named=question.named)
     foreign = foreign_images() if set(needs) - set(dependencies.BUILT_IN) else {}
-    return reading, select(reading, needs, named=asked.named, also=asked.also, foreign=foreign)
+    return reading, select(reading, needs, named=question.named, also=question.also, foreign=foreign)
 
 
-def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any]:
+def _described(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any]:
     """A server as plain values, for JSON."""
     made = ROOMS[room].described(service)
-    told: dict[str, Any] = {
+    server: dict[str, Any] = {
         "service": service.key,
         "image": service.image,
         "based_on": service.based_on,
@@ -136,31 +136,31 @@ def _told(room: str, service: ComposeService, *, secrets: bool) -> dict[str, Any
         "published": [port.host for port in service.ports if port.container == made.port and port.host],
         "origins": dict(service.origins),
     }
-    return told if secrets else _masked(told)
+    return server if secrets else _masked(server)
 
 
-def _masked(told: Mapping[str, Any]) -> dict[str, Any]:
+def _masked(server: Mapping[str, Any]) -> dict[str, Any]:
     """A server with its secrets hidden."""
-    environment = told["environment"]
+    environment = server["environment"]
     hidden = {name: value for name, value in environment.items() if _is_secret(name)}
-    plain = {told["user"], told["db"]}  # told as they are: the same text elsewhere betrays nothing
-    values = {value for value in (*hidden.values(), told["password"]) if len(value) >= 8} - plain
+    plain = {server["user"], server["db"]}  # told as they are: the same text elsewhere betrays nothing
+    values = {value for value in (*hidden.values(), server["password"]) if len(value) >= 8} - plain
 
     def text(value: str) -> str:
         for secret in sorted(values, key=len, reverse=True):
             value = value.replace(secret, _HIDDEN)
         return _IN_ADDRESS.sub(rf"\1{_HIDDEN}\3", _IN_TEXT.sub(rf"\1{_HIDDEN}", value))
 
-    masked = dict(told) | {"password": _HIDDEN if told["password"] else ""}
+    masked = dict(server) | {"password": _HIDDEN if server["password"] else ""}
     masked["environment"] = {
         name: _HIDDEN if name in hidden and value else text(value) for name, value in environment.items()
     }
     for key in ("command", "argv"):
-        before = ["", *told[key]][: len(told[key])]
+        before = ["", *server[key]][: len(server[key])]
         masked[key] = [
-            _HIDDEN if _FLAG.match(flag) else text(word) for flag, word in zip(before, told[key], strict=True)
+            _HIDDEN if _FLAG.match(flag) else text(word) for flag, word in zip(before, server[key], strict=True)
         ]
-    masked["notes"] = [text(note) for note in told["notes"]]
+    masked["notes"] = [text(note) for note in server["notes"]]
     return masked
 
 
@@ -168,21 +168,21 @@ def _is_secret(name: str) -> bool:
     return bool(_SECRET.search(name)) and not _NOT_SECRET.search(name)
 
 
-def _from(told: Mapping[str, Any]) -> str:
-    return f", from {one_line(told['based_on'])}" if told["based_on"] != told["image"] else ""
+def _from(server: Mapping[str, Any]) -> str:
+    return f", from {one_line(server['based_on'])}" if server["based_on"] != server["image"] else ""
 
 
-def _say(name: str, told: Mapping[str, Any], voice: Voice) -> None:
-    voice.say(f"{name}: service {told['service']}, image {told['image'] or '(built)'}{_from(told)}")
-    published = ", ".join(str(port) for port in told["published"])
+def _say(name: str, server: Mapping[str, Any], voice: Voice) -> None:
+    voice.say(f"{name}: service {server['service']}, image {server['image'] or '(built)'}{_from(server)}")
+    published = ", ".join(str(port) for port in server["published"])
     for key in ("user", "password", "db"):
-        if told[key]:
-            voice.detail(f"{key:<9} {one_line(told[key])}")
-    voice.detail(f"{'port':<9} {told['port']}" + (f" (published on {published})" if published else ""))
+        if server[key]:
+            voice.detail(f"{key:<9} {one_line(server[key])}")
+    voice.detail(f"{'port':<9} {server['port']}" + (f" (published on {published})" if published else ""))
     for key in ("command", "argv", "set_up"):
-        if told[key]:
-            voice.detail(f"{key:<9} {one_line(' '.join(told[key]))}")
-    for variable, value in told["environment"].items():
-        voice.detail(f"{variable}={one_line(value)}  ({told['origins'].get(variable, 'environment')})")
-    for note in told["notes"]:
+        if server[key]:
+            voice.detail(f"{key:<9} {one_line(' '.join(server[key]))}")
+    for variable, value in server["environment"].items():
+        voice.detail(f"{variable}={one_line(value)}  ({server['origins'].get(variable, 'environment')})")
+    for note in server["notes"]:
         voice.detail(f"note: {note}")

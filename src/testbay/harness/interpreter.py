@@ -114,8 +114,8 @@ def bridge(cache_dir: Path) -> str:
     return str(folder)
 
 
-def _unless_ours(program: Path, said: str) -> Interpreter:
+def _unless_ours(program: Path, output: str) -> Interpreter:
     """The interpreter of a program; that of testbay's own environment is testbay's own."""
     if os.path.realpath(program.parent) == os.path.realpath(Path(sys.executable).parent):
         return Interpreter(program=Path(sys.executable))
-    return Interpreter(program=program, said=said)
+    return Interpreter(program=program, said=output)

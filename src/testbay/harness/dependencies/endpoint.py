@@ -62,14 +62,14 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-def check_identity(endpoint: Endpoint, said: str) -> None:
+def check_identity(endpoint: Endpoint, identity: str) -> None:
     """Raise if a server other than ours answered.
 
     Raises:
         OSError: It tells another name: another server got the port first.
     """
-    if endpoint.identity and said != endpoint.identity:
-        raise OSError(f"another server answers on port {endpoint.port}: it says it is {said!r}")
+    if endpoint.identity and identity != endpoint.identity:
+        raise OSError(f"another server answers on port {endpoint.port}: it says it is {identity!r}")
 
 
 def not_needed(name: str, needs: Iterable[str]) -> EngineUnavailableError:

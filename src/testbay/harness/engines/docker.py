@@ -97,19 +97,19 @@ def _compose_version(environ: Mapping[str, str]) -> str:
     return version
 
 
-def _unreachable(address: str, said: str) -> EngineUnavailableError:
-    if "permission denied" in said.lower():
+def _unreachable(address: str, output: str) -> EngineUnavailableError:
+    if "permission denied" in output.lower():
         return EngineUnavailableError(
             f"permission denied on the Docker socket {address}",
             why="your user is not in the group that may use it",
             todo="sudo usermod -aG docker $USER and log in again, or use --engine embedded",
-            evidence=said,
+            evidence=output,
         )
     return EngineUnavailableError(
         f"no Docker engine answers at {address}",
         why="it is not started, or it listens elsewhere",
         todo="start it, or use --engine embedded",
-        evidence=said,
+        evidence=output,
     )
 
 
@@ -161,12 +161,12 @@ def publisher(environ: Mapping[str, str], port: int) -> str:
     return answer.out.strip().partition("\n")[0] if answer.code == 0 else ""
 
 
-def _not_pullable(image: str, said: str) -> EngineUnavailableError:
+def _not_pullable(image: str, output: str) -> EngineUnavailableError:
     return EngineUnavailableError(
         f"image {image} is not here and cannot be pulled",
         why="the registry cannot be reached, or does not have it, or wants a login",
         todo=f"`docker pull {image}` by hand, after `docker login` if it is private; or --engine embedded",
-        evidence=said,
+        evidence=output,
     )
 
 

@@ -179,11 +179,11 @@ class Embedded:
         return [f"process {member.pid}" for member in left]
 
 
-def unprepared(said: str, home: str) -> tuple[str, str]:
+def unprepared(output: str, home: str) -> tuple[str, str]:
     """Say why a preparation failed, by its own last words, and what to do."""
-    if "could not look up effective user ID" in said:
+    if "could not look up effective user ID" in output:
         return "this user has no name", NAMELESS
-    if "No space left on device" in said:
+    if "No space left on device" in output:
         return f"the disk of {home} is full", "free some space there, or name another folder: TESTBAY_CACHE_DIR"
     return "its last lines say", f"fix what they name; {_DOCTOR}"
 

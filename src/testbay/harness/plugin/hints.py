@@ -67,10 +67,10 @@ def hint(error: BaseException) -> str:
     return _usual_port(said) or _unset(said)
 
 
-def _unset(said: str) -> str:
-    found = _EXPORTED.search(said) or _UNSET.search(said)
-    name = found[1].upper() if found else "DATABASE_URL" if _NO_ADDRESS.search(said) else ""
-    if not name and (one := _SETS.search(said)) and one[1] not in settings.environ():
+def _unset(message: str) -> str:
+    found = _EXPORTED.search(message) or _UNSET.search(message)
+    name = found[1].upper() if found else "DATABASE_URL" if _NO_ADDRESS.search(message) else ""
+    if not name and (one := _SETS.search(message)) and one[1] not in settings.environ():
         kind = next(filter(None, one.groups()[1:]))
         return f'testbay: {one[1]} is set where the manifest says `exports = ["{kind}"]`'
     return _set_by_run(name) if name and name not in settings.environ() else ""
@@ -83,8 +83,8 @@ def _set_by_run(name: str) -> str:
     )
 
 
-def _usual_port(said: str) -> str:
-    found = _REFUSED.search(said) if "refused" in said.lower() else None
+def _usual_port(message: str) -> str:
+    found = _REFUSED.search(message) if "refused" in message.lower() else None
     if found is None:
         return ""
     name, variable = _USUAL[found[1]]

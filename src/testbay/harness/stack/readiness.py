@@ -91,13 +91,13 @@ def _probe(stack: Awaited, name: str) -> Answer:
         return Answer(f"HTTP {answer.status}")
 
 
-def _refused(stack: Awaited, name: str, said: str) -> NotReadyError:
+def _refused(stack: Awaited, name: str, answer: str) -> NotReadyError:
     endpoint = stack.endpoints[name]
     who = f"user {endpoint.user!r}" if endpoint.user else "a client without a user name"
     where = f", database {endpoint.db!r}" if name == "postgres" else ""
     service = stack.request.services[name].key
     return NotReadyError(
-        f"{stack.request.called(name)} refuses {who}{where}: {said}",
+        f"{stack.request.called(name)} refuses {who}{where}: {answer}",
         why=f"the login of service {service!r} in {stack.request.compose.path} is not the one its server knows; "
         "waiting changes nothing",
         todo="`testbay compose` shows each value and where it comes from; correct the file, or the image",

@@ -152,13 +152,13 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _failed(script: image.Script, message: str, said: str) -> BayError:
-    if lacking := complaints.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", said):
+def _failed(script: image.Script, message: str, output: str) -> BayError:
+    if lacking := complaints.lacking_extension(f"{image.INIT_FOLDER}/{script.name}", output):
         return lacking
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
         why="the image, too, runs it once and ends when it fails; what only the image holds is not here",
         todo=f"correct {source}; or run it in its container, with --engine compose",
-        evidence=said.strip()[-4000:],
+        evidence=output.strip()[-4000:],
     )

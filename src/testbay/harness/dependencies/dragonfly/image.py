@@ -167,9 +167,9 @@ def _lines(service: ComposeService, name: str) -> Iterator[Setting]:
     return _parsed(container.text(service, name) or "")
 
 
-def _parsed(said: str) -> Iterator[Setting]:
+def _parsed(text: str) -> Iterator[Setting]:
     """The settings of a redis.conf."""
-    for line in said.splitlines():
+    for line in text.splitlines():
         name, *values = _words(line)
         if name:
             yield name.lower(), tuple(values)

@@ -25,9 +25,9 @@ def settings(service: ComposeService, config_file: str) -> tuple[tuple[Setting, 
     return tuple((name, value) for name, value in found if not name.startswith("include")), tuple(notes)
 
 
-def _lines(service: ComposeService, named: str, said: str, read: set[str]) -> Iterator[Setting]:
+def _lines(service: ComposeService, named: str, text: str, read: set[str]) -> Iterator[Setting]:
     """Yield the settings of a file and of those that it includes, each once; an include not mounted stays one."""
-    for line in said.splitlines():
+    for line in text.splitlines():
         match = _SETTING.fullmatch(line)
         if match is None or match[2] is None:
             continue

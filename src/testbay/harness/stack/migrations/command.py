@@ -82,15 +82,15 @@ def _passed(root: Path, environ: Mapping[str, str]) -> str:
     return f"; {folder} is ignored, as it has no pytest: install it there" if folder else ""
 
 
-def _command_failed(what: str, command: str, code: int, said: str, passed: str) -> BayError:
-    if lacking := complaints.lacking_extension("`migrate`", said):
+def _command_failed(what: str, command: str, code: int, output: str, passed: str) -> BayError:
+    if lacking := complaints.lacking_extension("`migrate`", output):
         return lacking
     by_hand = f"sh -c {shlex.quote(command)}" if commandline.needs_shell(command) else command
     return MigrationError(
         f"{what} failed with exit code {code}",
-        why=f"{'its last lines say' if said.strip() else 'it printed nothing'}{passed}",
+        why=f"{'its last lines say' if output.strip() else 'it printed nothing'}{passed}",
         todo=f"run it yourself: testbay exec SERVICE --no-migrate -- {by_hand}",
-        evidence=said,
+        evidence=output,
     )
 
 

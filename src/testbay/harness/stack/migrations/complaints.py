@@ -7,15 +7,15 @@ from testbay.errors import BayError, EngineUnavailableError
 _COMPLAINT = re.compile(r"^psql:(?P<file>.+?):(?P<line>\d+): (?:ERROR|FATAL|error):\s+(?P<message>.*)$", re.MULTILINE)
 
 
-def first(said: str) -> re.Match[str] | None:
+def first(output: str) -> re.Match[str] | None:
     """Find the first error with its `file`, `line` and `message`."""
-    return _COMPLAINT.search(said)
+    return _COMPLAINT.search(output)
 
 
-def first_message(said: str) -> str:
+def first_message(output: str) -> str:
     """Return the message of the first error, else psql's first line."""
-    place = first(said)
-    return place["message"] if place else said.strip().partition("\n")[0]
+    place = first(output)
+    return place["message"] if place else output.strip().partition("\n")[0]
 
 
 _MISSING_EXTENSION = re.compile(
@@ -24,10 +24,10 @@ _MISSING_EXTENSION = re.compile(
 )
 
 
-def lacking_extension(what: str, said: str) -> BayError | None:
+def lacking_extension(what: str, output: str) -> BayError | None:
     """The error for a missing extension that `what` needs; None if the failure has another reason."""
-    lacking = _MISSING_EXTENSION.search(said)
-    return _without_extension(what, lacking["name"] or lacking["file"], said) if lacking else None
+    lacking = _MISSING_EXTENSION.search(output)
+    return _without_extension(what, lacking["name"] or lacking["file"], output) if lacking else None
 
 
 _CONTRIB = re.compile(  # what PostgreSQL's own source brings
@@ -37,7 +37,7 @@ _CONTRIB = re.compile(  # what PostgreSQL's own source brings
 )
 
 
-def _without_extension(migration: str, name: str, said: str) -> BayError:
+def _without_extension(migration: str, name: str, output: str) -> BayError:
     # An added server runs only for an image of its own major version.
     added = "`testbay servers add` with the compose file's image and version (such as postgres:17), whose server has it"
     ways = [
@@ -49,5 +49,5 @@ def _without_extension(migration: str, name: str, said: str) -> BayError:
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
         why="the migration is right: the server that runs here came without it",
         todo=", ".join(ways),
-        evidence=said.strip()[:4000],
+        evidence=output.strip()[:4000],
     )

@@ -104,26 +104,26 @@ def _ended_badly(name: str, db: str, how: re.Match[str]) -> MigrationError:
 _LOST = re.compile(r"connection to server (?:at .* failed: server closed the connection|was lost)")
 
 
-def _failed(file: Path, said: str) -> BayError:
+def _failed(file: Path, output: str) -> BayError:
     """Make the error from psql's `psql:FILE:LINE: ERROR: …`; FILE may be one that the migration includes."""
-    place = complaints.first(said)
-    if _LOST.search(said):
+    place = complaints.first(output)
+    if _LOST.search(output):
         return MigrationError(
             f"migration {file.name} is not applied: PostgreSQL ended the connection",
             why="the server ended, or another program ended it; the migration itself may be right",
             todo="run it again; if that happens each time, look for what ends it: memory, a full disk, another program",
-            evidence=said.strip()[:4000],
+            evidence=output.strip()[:4000],
         )
     if place is None:
-        where, message = "", said.strip().partition("\n")[0]
+        where, message = "", output.strip().partition("\n")[0]
     else:
         where = f" at line {place['line']}" + ("" if place["file"] == file.name else f" of {place['file']}")
         message = place["message"]
-    if lacking := complaints.lacking_extension(file.name, said):
+    if lacking := complaints.lacking_extension(file.name, output):
         return lacking
     return MigrationError(
         f"migration {file.name} failed{where}: {message}",
         why="the database refused the statement below" if place else "psql could not run it",
         todo=f"fix {file}",
-        evidence=said.strip()[:4000],
+        evidence=output.strip()[:4000],
     )
