@@ -4,7 +4,7 @@ import ast
 from fnmatch import fnmatch
 from pathlib import Path
 
-from testbay.init.project import Finding, Project, Source
+from testbay.init.project import ASIDE, Finding, Project, Source
 from testbay.manifest.testpaths import names_of_files
 
 SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
@@ -26,11 +26,23 @@ def named_otherwise(project: Project) -> list[Path]:
     """List the files with tests where pytest collects none of the whole project."""
     if collected(project):
         return []
-    files = [source for source in project.sources if source.is_test and not SHOWN & set(source.path.parts)]
-    return [source.path for source in files if _has_tests(source)]
+    files = [source for source in project.sources if not SHOWN & set(source.path.parts)]
+    return [source.path for source in files if (source.is_test or "unittest" in source.imports) and has_tests(source)]
 
 
-def _has_tests(source: Source) -> bool:
+def outside(project: Project, folder: str) -> list[Path]:
+    """List the files with tests that pytest collects outside a folder, by hand and without an argument.
+
+    Examples and scripts have a purpose of their own, and a folder with packages of its own is another project.
+    """
+    paths = set(collected(project))
+    found = [source for source in project.sources if source.path in paths and not source.path.is_relative_to(folder)]
+    apart = {*SHOWN, *ASIDE, "benchmarks", "e2e"}
+    found = [source for source in found if not apart & set(source.path.parts)]
+    return [one.path for one in found if not str(one.path).startswith(tuple(project.inner)) and has_tests(one)]
+
+
+def has_tests(source: Source) -> bool:
     """Return whether a file defines tests, as functions or in classes."""
     body = source.tree.body if source.tree else []
     nodes = [*body, *(inner for node in body if isinstance(node, ast.ClassDef) for inner in node.body)]

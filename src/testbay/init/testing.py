@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbay.init.project import Finding, Project
 from testbay.init.syntax import last, text_of
-from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, settings_of_tools
+from testbay.init.testfiles import SHOWN, collected, named_otherwise, option, outside, settings_of_tools
 from testbay.manifest.testpaths import folders_of_tests
 
 _FOLDERS = ("tests/integration", "tests", "test", "src/tests")
@@ -61,7 +61,8 @@ def _usual_folder(project: Project) -> Finding | None:
     # `tests/integration` is one kind of several, unless tests lie beside it: then they are meant, too.
     for folder in _FOLDERS[any(path.parent == Path("tests") for path in paths) :]:
         if any(path.is_relative_to(folder) for path in paths):
-            return _folder(folder, f"{folder}/")
+            others = outside(project, folder) if folder != _FOLDERS[0] else []
+            return _folder(".", f"{folder}/ and {others[0]}") if others else _folder(folder, f"{folder}/")
     return None
 
 

@@ -26,6 +26,9 @@ from testbay.init.project import Project
             "shop/tests",
         ),
         ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
+        ({"tests/test_a.py": "x = 1", "shop/tests/test_b.py": "def test_b(): ..."}, "."),
+        ({"tests/test_a.py": "x = 1", "shop/test_tools.py": "x = 1", "docs/test_b.py": "def test_b(): ..."}, "tests"),
+        ({"tests/test_a.py": "x = 1", "web/setup.py": "", "web/test_b.py": "def test_b(): ..."}, "tests"),
         ({"shop/app.py": "x = 1"}, ""),
     ],
 )
@@ -41,6 +44,7 @@ def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -
     [
         ({"shop/tests/cache.py": "class A(B):\n    def test_a(self): ...", "shop/tests/base.py": "x = 1"}, "cache.py"),
         ({"tests.py": "def test_a(): ..."}, "tests.py"),
+        ({"qa/a.py": "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): ..."}, "a.py"),
         ({"tests.py": "def test_a(): ...", "pytest.ini": "[pytest]\npython_files = tests.py"}, ""),
         ({"tests/a.py": "def test_a(): ...", "tests/test_b.py": "def test_b(): ..."}, ""),
         ({"manage.py": "django", "shop/tests.py": "x = 1"}, "tests.py test_*.py *_tests.py"),
