@@ -29,8 +29,18 @@ class SettingsClasses:
 
     @cached_property
     def all_fields(self) -> set[ast.AST]:
-        """The nodes of the fields of all settings classes."""
-        return {field for node in self._classes.values() if self.is_settings(node) for field in node.body}
+        """The nodes of the fields of all settings classes, and of the models in them that variables reach."""
+        found = [node for node in self._classes.values() if self.is_settings(node)]
+        reached = [node for node in found if _configured(self._line(node), "env_nested_delimiter")]
+        for node in reached:
+            types = [
+                part for field in node.body if isinstance(field, ast.AnnAssign) for part in ast.walk(field.annotation)
+            ]
+            inner = [
+                self._classes[last(part)] for part in types if isinstance(part, ast.Name) and part.id in self._classes
+            ]
+            reached += [one for one in inner if one not in reached]
+        return {field for node in (*found, *reached) for field in node.body}
 
     def _line(self, node: ast.ClassDef) -> list[ast.ClassDef]:
         """Return the class and its base classes in the project, the nearest first."""

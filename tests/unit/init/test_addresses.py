@@ -184,6 +184,18 @@ def test_containers_that_a_variable_makes_needless_are_not_said(project: Project
     assert not [line for line in made.missing if "containers" in line]
 
 
+def test_a_field_of_a_model_in_settings_is_no_fixed_address(project: Project) -> None:
+    """A variable with the delimiter reaches it."""
+    model = "class Db(BaseModel):\n    host: str = 'localhost'\n    user: str = 'me'\n"
+    settings = "class S(BaseSettings):\n    model_config = {}\n    db: Db = Db()\n    class Config:\n"
+    test = "def test_it():\n    psycopg.connect(host=d.host, user=d.user)"
+    files = {"a.py": f"{model}{settings}        env_nested_delimiter = '__'\n", "tests/test_a.py": test}
+    made = manifest.draft(add(project, files | {"requirements.txt": "psycopg"}), {})
+
+    assert [line.key for line in made.env] == ["DB__HOST", "DB__USER"]
+    assert not [line for line in made.keys if line.key == "ports" and "names" in line.source]
+
+
 def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:
     """With testbay's server there, their own could not take it."""
     helper = 'import subprocess\n\ndef serve():\n    return subprocess.Popen(["/opt/redis-server", "--port", "6379"])'
