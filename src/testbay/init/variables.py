@@ -203,6 +203,8 @@ def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
     texts = "".join(source.text for source in project.code)
     if re.search(r"""replace\(\s*["']postgres(ql)?:""", texts) or "drivername=" in texts:
         return ""  # the program names its driver itself
+    if "create_async_engine" not in texts and re.search(r"\basyncpg\.(connect|create_pool)\(", texts):
+        return ""  # which takes no other scheme; an engine beside it, as of Alembic, takes this one, too
     if (
         not sync
         and project.has("asyncpg")

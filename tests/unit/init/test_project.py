@@ -89,6 +89,7 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
         ),
         ("asyncpg", 'getenv("X", "postgresql+pg8000://a:b@c/d")', f'X = "postgresql+pg8000://{PLAIN}"'),
         ("sqlalchemy\nasyncpg", 'getenv("DATABASE_URL").replace("postgres://", "")', ""),
+        ("alembic\nasyncpg\npsycopg2", 'asyncpg.create_pool(getenv("DATABASE_URL"))', ""),
         ("psycopg", 'getenv("PGHOST")', 'PGHOST = "{postgres.host}"'),
         ("psycopg", 'getenv("DB_NAME")', 'DB_NAME = "{postgres.db}"'),
         ("psycopg", 'getenv("POSTGRES_PORT")', ""),
