@@ -86,7 +86,7 @@ def _told(record: Open) -> Failure | None:
     """The exception of a record without a traceback: AWS Lambda's object of JSON, or another language's stack."""
     if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
         return structured.of_json(record.header.message[at:])
-    texts = [line.text for line in record.lines]
+    texts = "\n".join(line.text for line in record.lines).split("\n")
     return foreign.read(texts) if len(texts) > 1 else languages.read(texts) or runtimes.read(texts)
 
 

@@ -67,7 +67,7 @@ SPOKEN = re.compile(
     r"|, (Info|Warning|Error)(?=\s{2})|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
 )
 """winston and its like, `TIME error: message`; Windows, `TIME, Error   SOURCE  message`; and zap between tabs."""
-GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+\] ")
+GLOG = re.compile(r"([IWEF])(?:\d{4}|\d{6}|\d{8}) (\d\d:\d\d:\d\d\.\d+)\s+\d+ \S+:\d+(?:\]| \u22ee) ")
 SPRING = re.compile(r"\s*\d+ --- (?:\[[^\]]*\] ?)+(\S+)\s*: ?")
 TORNADO = re.compile(r"\[([DIWEC]) (\d{6} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) [^\]]+\] ")
 LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}

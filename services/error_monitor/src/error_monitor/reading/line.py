@@ -26,6 +26,10 @@ class Line:
     partial: bool = False
     joined: bool = False
     """The lines between this one and the one before were left out; they belong to the same record."""
+    part: bool = False
+    """It goes on with the line before: a collector shipped both as one text."""
+    rest: tuple[str, ...] = ()
+    """The other lines of such a text."""
     stamped: bool = False
     """A time stood before the text, as collectors put it before every line."""
     exception: str | Failure | None = None

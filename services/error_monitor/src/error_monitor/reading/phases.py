@@ -89,7 +89,7 @@ def goes_on(record: Open, line: Line) -> bool:
 
 def _text(record: Open, line: Line) -> bool:
     """Take a line after a header: the rest of its message, or its traceback."""
-    if record.levelled and _apart(record, line):
+    if record.levelled and not line.part and _apart(record, line):
         return False
     if begins := _opening(line):
         return not record.alone and record.opens(begins, line)

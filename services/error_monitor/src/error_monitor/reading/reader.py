@@ -1,6 +1,7 @@
 """The way in: lines of one source go in, events come out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from error_monitor.reading import bundles, events, state, text
@@ -68,6 +69,8 @@ class Reader:
         header = self.unwrapper.feed(line)
         if not line.partial:
             self._join(line, header, found)
+        for more in line.rest:
+            self._take(replace(line, text=more, rest=(), part=True, stamped=False), found)
 
     def _join(self, line: Line, header: Any, found: list[Event]) -> None:
         joiner = self.joiners.get(line.stream)

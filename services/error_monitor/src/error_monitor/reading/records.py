@@ -137,7 +137,7 @@ def _record(line: Line, found: dict[str, Any]) -> None:
     line.request_id = _first(flat, REQUESTS)
     line.exception = _exception(flat, line)
     line.text = line.text.rstrip("\r\n")
-    is_bare = not own_level and "\n" not in line.text  # Filebeat and Vector leave the level in the line
+    is_bare = not own_level  # Filebeat and Vector leave the level in the line
     wrapped = isinstance(tags, dict) or "labels" in found or "textPayload" in found or is_bare
     line.whole = not wrapped or line.exception is not None
     if line.whole and line.exception is None and not line.text:  # zerolog's `.Err(err).Send()`

@@ -23,6 +23,7 @@ FIELDS = (
     "stamped",
     "partial",
     "joined",
+    "part",
 )
 
 

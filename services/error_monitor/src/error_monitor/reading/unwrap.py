@@ -35,6 +35,9 @@ class Unwrapper:
                     return None
                 if line.whole:
                     return None
+                if "\n" in line.text:
+                    line.text, *rest = line.text.split("\n")
+                    line.rest = tuple(rest)
                 continue
             if self.pieces:  # what stood above the line without being a record of its own
                 self._held(line)
