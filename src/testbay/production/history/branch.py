@@ -130,13 +130,13 @@ class Branch:
         except OSError as error:
             raise self._failed(argv, str(error)) from None
 
-    def _failed(self, argv: tuple[str, ...], said: str) -> HistoryError:
+    def _failed(self, argv: tuple[str, ...], output: str) -> HistoryError:
         return HistoryError(
             f"history: {self.remote}/{self.name}: git {argv[0]} failed",
             todo="call it in a clone whose remote may be read (contents: read), for testbay history written to (write)",
             # A remote's address may hold a token.
             evidence="\n".join(
-                one_line(re.sub(r"://[^/\s]*@", "://***@", line)) for line in said.splitlines()[:20] if line.strip()
+                one_line(re.sub(r"://[^/\s]*@", "://***@", line)) for line in output.splitlines()[:20] if line.strip()
             ),
         )
 

@@ -61,10 +61,10 @@ class Limits:
 
     def of(self, key: Series) -> Rule:
         """Combine the limits for one check into its rule."""
-        said = self.manifest.get((key.service, key.check), checks.Latency())
+        latency = self.manifest.get((key.service, key.check), checks.Latency())
         typed = {"slower_than": self.slower_than, "hard_ms": self.hard_ms}
         known = {name: value for name, value in typed.items() if value is not None}
-        return slowness.rule(key.check, said.model_copy(update=known))
+        return slowness.rule(key.check, latency.model_copy(update=known))
 
 
 def place(folder: Path | None, branch: str | None, environ: Mapping[str, str]) -> Place:

@@ -139,10 +139,10 @@ def _time(found_ms: float | None) -> float | None:
     return found_ms if found_ms and _LEAST_MS <= found_ms <= _MOST_MS else None
 
 
-def rule(check: str, said: Latency) -> Rule:
+def rule(check: str, latency: Latency) -> Rule:
     """Make the rule that a manifest sets for a check. The control is by default not judged."""
     usual = None if check == CONTROL else Rule().slower_than
-    return Rule(slower_than=usual if said.slower_than is None else said.slower_than, hard_ms=said.hard_ms)
+    return Rule(slower_than=usual if latency.slower_than is None else latency.slower_than, hard_ms=latency.hard_ms)
 
 
 def judge(found: Sequence[Sample], rule: Rule | None = None) -> Slowness:
@@ -225,8 +225,8 @@ def summary(finding: Slowness) -> list[str]:
     if cut > 0:
         before, recent = (statistics.median(part) for part in (finding.levels[:cut], finding.levels[cut:]))
         unit = "of control" if finding.divided else "ms"
-        said = f"{before:.4g} {unit} before, {recent:.4g} {unit} in the last {finding.rule.recent} runs"
-        lines.append(f"  medians:  {said}")
+        medians = f"{before:.4g} {unit} before, {recent:.4g} {unit} in the last {finding.rule.recent} runs"
+        lines.append(f"  medians:  {medians}")
     lines.append(f"  compared: {_compared(finding)}")
     if finding.word == "slower":
         last, first = finding.samples[finding.turn - 1], finding.samples[finding.turn]

@@ -81,13 +81,13 @@ def _by_apprise(name: str, url: str) -> Send:
         async_mode=False,
         secure_logging=True,
     )
-    with _heard(url) as said:
+    with _heard(url) as log_lines:
         made = apprise.Apprise(asset=asset)
         is_known = made.add(url)
     if not is_known:
         raise ManifestError(
             f"watch.tell.{name}: its address is not one that Apprise knows",
-            why=" ".join(said),
+            why=" ".join(log_lines),
             todo="write it as Apprise's documentation shows, e.g. mailto://user:password@example.org",
         )
     kinds = {
@@ -97,7 +97,7 @@ def _by_apprise(name: str, url: str) -> Send:
     }
 
     def send(notification: Notification) -> None:
-        with _heard(url) as said:
+        with _heard(url) as log_lines:
             is_taken = made.notify(
                 body="\n".join(notification.lines),
                 title=notification.title,
@@ -105,7 +105,7 @@ def _by_apprise(name: str, url: str) -> Send:
                 body_format="text",
             )
         if not is_taken:
-            why = " ".join(said) or "Apprise gives no reason"
+            why = " ".join(log_lines) or "Apprise gives no reason"
             raise NotDeliveredError(
                 f"{name} did not accept a message", why=why, todo="look at its address and its service"
             )
@@ -116,19 +116,19 @@ def _by_apprise(name: str, url: str) -> Send:
 @contextmanager
 def _heard(url: str) -> Iterator[list[str]]:
     """Collect the library's log messages, with the address and all its parts masked."""
-    said: list[str] = []
+    log_lines: list[str] = []
     secrets, ours = _parts(url), threading.get_ident()
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == ours and len(said) < 5:  # another channel's words hold another address
-                said.append(one_line(masked(record.getMessage(), secrets), 300))
+            if record.thread == ours and len(log_lines) < 5:  # another channel's words hold another address
+                log_lines.append(one_line(masked(record.getMessage(), secrets), 300))
 
     logger, ear = logging.getLogger("apprise"), Ear(logging.WARNING)
     logger.addHandler(ear)
     logger.propagate = False  # and it stays so: another thread may be speaking still
     try:
-        yield said
+        yield log_lines
     finally:
         logger.removeHandler(ear)
 

@@ -131,7 +131,7 @@ class LivePage:
             name = f"{one.series.service} on {one.series.target}" if one.series.target else one.series.service
             targets.setdefault(name, []).append(one)
         state = min((one.state for one in every), key=ORDER.index, default="unknown")
-        told = await asyncio.to_thread(view.incidents, self._folder)
+        incidents = await asyncio.to_thread(view.incidents, self._folder)
         known = {
             "title": self._title,
             "state": state,
@@ -139,7 +139,7 @@ class LivePage:
             "now": self._now,
             "trouble": self._trouble(),
             "targets": list(targets.items()),
-            "incidents": told,
+            "incidents": incidents,
         }
         return await self._html("live.html", known)
 
@@ -175,13 +175,13 @@ class LivePage:
         return web.Response(text=found.as_json(), content_type="application/json")
 
     async def _incidents(self, _request: "web.Request") -> "web.Response":
-        told = await asyncio.to_thread(view.incidents, self._folder)
+        incidents = await asyncio.to_thread(view.incidents, self._folder)
         return self._json(
             {
                 "version": 1,
                 "incidents": [
                     {**asdict(one.incident), "state": one.word, "lines": [asdict(line) for line in one.lines]}
-                    for one in told
+                    for one in incidents
                 ],
             }
         )
@@ -207,9 +207,9 @@ class LivePage:
     async def _feed(self, request: "web.Request") -> "web.Response":
         from aiohttp import web
 
-        told = await asyncio.to_thread(view.incidents, self._folder)
-        updated = max((one.incident.closed or one.incident.opened for one in told), default=self._now)
-        known = {"root": _root(request), "title": self._title, "incidents": told, "updated": updated}
+        incidents = await asyncio.to_thread(view.incidents, self._folder)
+        updated = max((one.incident.closed or one.incident.opened for one in incidents), default=self._now)
+        known = {"root": _root(request), "title": self._title, "incidents": incidents, "updated": updated}
         return web.Response(text=view.html("feed.xml", known), content_type="application/atom+xml")
 
     async def _health(self, _request: "web.Request") -> "web.Response":

@@ -122,7 +122,7 @@ class WatchStore:
         self, rounds: Sequence[tuple[Series, str, PackedRound]], changes: Changes, facts: Iterable[tuple[str, str]]
     ) -> None:
         with self._connection as db:
-            numbered = [(self._number(series, kind), *told) for series, kind, told in rounds]
+            numbered = [(self._number(series, kind), *packed) for series, kind, packed in rounds]
             db.executemany("insert into rounds values (?,?,?,?)", numbered)
             if changes.standings:
                 rows = [
@@ -172,8 +172,8 @@ class WatchStore:
             before = list(packing.unpacked(known[0], start_s * 1000)) if known else []
             data = packing.packed(sorted([*before, *found]), start_s * 1000)
             db.execute("insert or replace into hours values (?,?,?)", (series, start_s, data))
-        counts = [sum(told.verdict == place for told in found) for place in range(len(VERDICTS))]
-        times = [told.took_us for told in found if told.took_us is not None]
+        counts = [sum(packed.verdict == place for packed in found) for place in range(len(VERDICTS))]
+        times = [packed.took_us for packed in found if packed.took_us is not None]
         totals = (*counts, sum(times), len(times), max(times, default=0))
         for width_s in (HOUR_S, DAY_S):
             db.execute(_SUM, (width_s, series, start_s // width_s * width_s, *totals))

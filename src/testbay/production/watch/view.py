@@ -81,7 +81,7 @@ def check(folder: Path, current: CheckState, now: float) -> CheckView:
         windows = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
         counted = export.shares(db, now, windows).get(current.series, {})
         mine = [one for one in store.newest_incidents(db, 200) if current.series in one.members][:20]
-        told = [_incident(db, one) for one in mine]
+        views = [_incident(db, one) for one in mine]
     times = sorted(one.took_us / 1000 for one in rounds if one.took_us)
     top = max(1.0, min(times[-1], 4 * times[len(times) // 2])) if times else 1.0
     return CheckView(
@@ -94,7 +94,7 @@ def check(folder: Path, current: CheckState, now: float) -> CheckView:
             name: f"{1000 * one.passed // one.counted / 10:g} % of {one.counted}" if one.counted else "not known"
             for name, one in counted.items()
         },
-        incidents=told,
+        incidents=views,
     )
 
 

@@ -45,17 +45,17 @@ def _of_compose(context: CheckContext, check: ContainerCheck) -> list[str]:
     for service in check.services:
         project = ["--project-name", check.project] if check.project else []
         argv = ["docker", "compose", "--file", str(check.compose), *project, "ps", "--all", "--quiet", service]
-        said = _docker(context, check, argv).split()
-        if not said:
+        containers = _docker(context, check, argv).split()
+        if not containers:
             raise FoundError("fail", f"{service} has no container")
-        ids += said
+        ids += containers
     return ids
 
 
 def _inspected(context: CheckContext, check: ContainerCheck, wanted: list[str]) -> list[dict[str, Any]]:
-    said = _docker(context, check, ["docker", "container", "inspect", *wanted])
+    output = _docker(context, check, ["docker", "container", "inspect", *wanted])
     try:
-        return [_facts(entry) for entry in _lasting(json.loads(said), () if check.containers else check.services)]
+        return [_facts(entry) for entry in _lasting(json.loads(output), () if check.containers else check.services)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FoundError("error", "docker container inspect answered what this testbay does not understand") from None
 
@@ -106,7 +106,7 @@ def _docker(context: CheckContext, check: ContainerCheck, argv: list[str]) -> st
         raise FoundError("error", f"docker did not answer within {check.timeout:g} s") from None
     if done.code == 0:
         return done.out
-    said = (done.err.strip().splitlines() or ["it said nothing"])[-1]
-    if absent := re.search(r"(?i)no such container: (\S+)", said):
+    reason = (done.err.strip().splitlines() or ["it said nothing"])[-1]
+    if absent := re.search(r"(?i)no such container: (\S+)", reason):
         raise FoundError("fail", f"there is no container {absent[1]!r}")
-    raise FoundError("error", f"{' '.join(argv[:3])} failed: {said}")
+    raise FoundError("error", f"{' '.join(argv[:3])} failed: {reason}")

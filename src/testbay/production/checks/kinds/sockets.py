@@ -83,11 +83,13 @@ async def tls(context: CheckContext, check: TlsCheck) -> Passed:
     return Passed(said=f"{check.connect}: {days}", latencies_s=(took_s,))
 
 
-async def _connected(said: str, host: str, port: int, **more: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connected(
+    address: str, host: str, port: int, **more: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         return await asyncio.open_connection(host.strip("[]"), port, **more)
     except OSError as error:
-        raise no_answer(said, error) from None
+        raise no_answer(address, error) from None
 
 
 def _place(context: CheckContext, text: str) -> tuple[str, int]:
@@ -124,9 +126,9 @@ async def name(context: CheckContext, check: DnsCheck) -> Passed:
             raise FoundError("fail", f"{about}: no answer: {type(error).__name__}: {error}") from None
         took_s = time.monotonic() - began
     values |= {"response_ms": took_s * 1000, "ip": values["answers"][0] if values["answers"] else Missing("no answer")}
-    said = f"{about}: {', '.join(values['answers'][:5]) or values['rcode']}"
-    judge(check.expect or ["rcode == 'NOERROR'", "answers != []"], context.names(**values), [said])
-    return Passed(said=said, latencies_s=(took_s,))
+    summary = f"{about}: {', '.join(values['answers'][:5]) or values['rcode']}"
+    judge(check.expect or ["rcode == 'NOERROR'", "answers != []"], context.names(**values), [summary])
+    return Passed(said=summary, latencies_s=(took_s,))
 
 
 def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
