@@ -1,25 +1,61 @@
-"""The variables that a project's runner of tests sets for pytest: tox, Hatch, pdm, Poe the Poet, a Makefile."""
+"""The variables that a project's runner of tests sets for pytest: tox, Hatch, pdm, Poe the Poet, CI, a Makefile."""
 
+import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
+
+import yaml
 
 from testbay.init import makefile
 from testbay.init.project import Project
 
 _ENVIRONMENTS = ("default", "hatch-test", "test", "tests")  # of Hatch
+_RUNS_TESTS = re.compile(r"\b(pytest|tox|nox|manage\.py test|(make|just|task|poe) test\w*|hatch (run )?test\w*)\b")
 
 
 def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, str]]:
     """Map each variable to its value and its file; those made of other values, and testbay's own, are left out.
 
-    Of what tox and the like set, only what the project reads is taken: the rest is for tools.
+    Of what tox and the like set, only what the project reads is taken: the rest is for tools. A Makefile is nearest to
+    who types a command, CI is farthest.
     """
     found: dict[str, tuple[str, str]] = {}
     wanted = {*read, "DJANGO_SETTINGS_MODULE"}
-    for file, given in (*_of_tox(project), *_of_hatch(project), *_of_tasks(project)):
+    for file, given in (*_of_workflows(project), *_of_tox(project), *_of_hatch(project), *_of_tasks(project)):
         plain = (pair for pair in given if pair[0] in wanted and makefile.is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
     return found | {name: (value, "Makefile") for name, value in makefile.for_tests(project).items()}
+
+
+def _of_workflows(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Read `env` of the steps that run tests in GitHub's workflows; what has several values there is left out."""
+    said: dict[str, tuple[str, set[str]]] = {}
+    for path in sorted(project.root.glob(".github/workflows/*.y*ml")):
+        file = str(path.relative_to(project.root))
+        for name, value in _of_workflow(project.text(file)):
+            said.setdefault(name, (file, set()))[1].add(value)
+    yield from ((file, [(name, next(iter(values)))]) for name, (file, values) in said.items() if len(values) == 1)
+
+
+def _of_workflow(text: str) -> Iterator[tuple[str, str]]:
+    whole: Any = {}
+    with suppress(yaml.YAMLError, RecursionError, ValueError):
+        whole = yaml.safe_load(text)
+    jobs = whole.get("jobs") if isinstance(whole, dict) else None
+    for job in filter(_is_table, jobs.values() if isinstance(jobs, dict) else ()):
+        steps = job.get("steps")
+        for step in filter(_is_table, steps if isinstance(steps, list) else ()):
+            if _RUNS_TESTS.search(str(step.get("run", ""))):
+                yield from {
+                    **dict(_pairs(whole.get("env"))),
+                    **dict(_pairs(job.get("env"))),
+                    **dict(_pairs(step.get("env"))),
+                }.items()
+
+
+def _is_table(found: Any) -> bool:
+    return isinstance(found, dict)
 
 
 def _of_tox(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -45,4 +81,17 @@ def _of_tasks(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _pairs(table: Any) -> list[tuple[str, str]]:
-    return [(str(name), str(value)) for name, value in table.items()] if isinstance(table, dict) else []
+    if not isinstance(table, dict):
+        return []
+    return [(str(name), str(value).lower() if isinstance(value, bool) else str(value)) for name, value in table.items()]
+
+
+def of_dotenv(project: Project) -> set[str]:
+    """Name the variables of a committed .env file that the program reads by itself; they need no guess."""
+    texts = "".join(source.text for source in project.code)
+    if not re.search(r"env_file|load_dotenv|read_env", texts):
+        return set()
+    named = re.search(r"""env_file\s*=\s*["']([^"']+)["']""", texts)
+    file = named[1] if named else ".env"
+    ignored = re.search(r"(?m)^[/*]*\.env\b", project.text(".gitignore"))
+    return set() if ignored else set(re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)=\S", project.text(file)))

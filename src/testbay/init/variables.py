@@ -72,18 +72,19 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
     meanings = {read.name: _meaning(read, "") for read in reads(project)}
     given = runners.for_tests(project, meanings)
-    of_users = _of_users(project)
+    left_out = _of_users(project)
+    by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
         meaning = _meaning(read, example)
-        if read.name in of_users:
+        if read.name in left_out:
             continue
         if meaning and meaning.need in needs:
             value = _template(meaning, project, read.name)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
-        elif read.required and read.name not in given:
+        elif read.required and read.name not in by_itself:
             value = _quoted(example) if example else _guess(read)
             yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
     for name, (value, file) in given.items():

@@ -54,11 +54,51 @@ def test_what_a_makefile_exports_is_set_for_pytest(project: Project, recipe: str
     assert [f"{line.key} = {line.value}" for line in variables.environment(project, {"postgres": ""})] == found
 
 
+CI = """
+env: {{LEVEL: "${{{{ matrix.level }}}}"}}
+jobs:
+  a:
+    env: {{MODE: {value}, DEBUG: true}}
+    steps: [uses: x, {{run: "{step} -q", env: {{OTHER: 1}}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"a": CI.format(step="pytest", value="ci")}, ["MODE", "DEBUG"]),
+        ({"a": CI.format(step="ruff", value="ci")}, []),
+        ({"a": CI.format(step="tox", value="ci"), "b": CI.format(step="pytest", value="old")}, ["DEBUG"]),
+        ({"a": "jobs: [", "b": "- 1", "c": "jobs: {a: 1, b: {steps: [1]}}"}, []),
+    ],
+)
+def test_what_ci_sets_for_its_tests_is_set(project: Project, files: dict[str, str], found: list[str]) -> None:
+    """If it is one value for all jobs that run tests."""
+    given = {f".github/workflows/{name}.yml": text for name, text in files.items()}
+    made = add(project, given | {"a.py": "import os\nos.getenv('MODE')\nos.getenv('LEVEL')\nos.getenv('DEBUG')\n"})
+
+    assert [line.key for line in variables.environment(made, {"postgres": ""})] == found
+
+
+@pytest.mark.parametrize(
+    ("file", "ignored", "found"),
+    [("../.env", "", ["KEY"]), ("other", "", ["MODE", "KEY"]), ("../.env", ".env\n", ["MODE", "KEY"])],
+)
+def test_a_committed_env_file_needs_no_guess(project: Project, file: str, ignored: str, found: list[str]) -> None:
+    """The program reads it by itself; a guess would stand above its values."""
+    add(project, {".env": "MODE=ci\nKEY=\n", "b/.gitignore": ignored})
+    settings = f"class S(BaseSettings):\n    model_config = C(env_file={file!r})\n    mode: str\n    key: str\n"
+    made = add(Project(root=project.root / "b"), {"a.py": settings})
+
+    assert [line.key for line in variables.environment(made, {})] == found
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
         ("tox.ini", "[testenv]\nsetenv =\n    MODE = ci\n    OTHER=1\n    pg: LEVEL=2\n    LEVEL={toxinidir}\n"),
         ("pyproject.toml", '[tool.tox.env_run_base]\nset_env = { MODE = "ci", OTHER = "1" }'),
+        (".github/workflows/a.yml", CI.format(step="pytest", value="ci")),
         ("pyproject.toml", '[tool.hatch.envs.default.env-vars]\nMODE = "ci"'),
         ("pyproject.toml", '[tool.pdm.scripts]\ntest = { cmd = "pytest", env = { MODE = "ci" } }\nlint = "ruff"'),
         ("pyproject.toml", '[tool.poe.tasks.test]\ncmd = "pytest -q"\nenv = { MODE = "ci", POSTGRES_PORT = "1" }'),
