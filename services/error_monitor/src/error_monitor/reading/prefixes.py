@@ -106,6 +106,11 @@ PREFIXES = (
         re.compile(r"\[[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}\](?: |$)"),
     ),
     Prefix(
+        "Ray",
+        "(",
+        re.compile(r"\((?:(?P<service>[\w.]+) )?pid=(?P<worker>\d+)(?:, ip=[\w.:]+)?\)(?: |$)"),
+    ),
+    Prefix(
         "aws logs tail",
         DIGITS,
         re.compile(rf"(?P<time>{ISO})[ \t](?P<service>[\w.$\[\]-]+(?:/[\w.$\[\]-]+){{2,}})(?: |$)"),
@@ -154,7 +159,7 @@ PREFIXES = (
 CLOSING = re.compile(r'"(?:, pipe is closed)?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
-    for first in DIGITS + LOWER + UPPER + "[<-@ \u2a2f"
+    for first in DIGITS + LOWER + UPPER + "[(<-@ \u2a2f"
 }  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""Exceptions of Perl, Dart and Erlang, and what the sanitizers of C find, as their runtimes print them."""
+"""Exceptions of Perl, Dart and Erlang, and what ends a process of Python or C, as their runtimes print them."""
 
+import itertools
 import re
 from collections.abc import Sequence
 
+from error_monitor.reading import tracebacks
 from error_monitor.reading.event import Failure, Frame
 
 PERL = re.compile(
@@ -24,6 +26,9 @@ ERLANG_CALL = re.compile(
 )
 SANITIZER = re.compile(r"==\d+==ERROR: (?P<type>\w+Sanitizer): (?P<message>[\w -]+?)(?: on | \(|:|$)")
 SANITIZER_CALL = re.compile(r"\s+#\d+ 0x[\da-f]+ in (?P<function>\S+).*? (?P<file>/\S+?):(?P<line>\d+)")
+CRASHED = re.compile(r"(?P<type>Fatal Python error): (?P<message>.*)$")
+CRASHED_CALL = re.compile(r"  File \"(?P<file>[^\"]*)\", line (?P<line>\d{1,9}) in (?P<function>.+)$")
+"""Of faulthandler, the innermost call first."""
 LIBRARY = re.compile(r"/perl5?/|^dart:|^package:flutter/|^[^/]+\.erl$")
 """Erlang's own files are printed without a folder."""
 STACK = re.compile(r"#\d+\s+\S.*? \(\S+?\.dart:\d+|\t[\w:]+\(.*\) called at \S+ line \d+")
@@ -36,7 +41,7 @@ def begins(text: str) -> bool:
 
 def read(lines: Sequence[str]) -> Failure | None:
     """Read an exception and its frames, innermost last; None where none of these languages wrote it."""
-    return _perl(lines) or _dart(lines) or _erlang(lines) or _sanitized(lines)
+    return _perl(lines) or _dart(lines) or _erlang(lines) or _sanitized(lines) or _crashed(lines)
 
 
 def _perl(lines: Sequence[str]) -> Failure | None:
@@ -81,6 +86,17 @@ def _sanitized(lines: Sequence[str]) -> Failure | None:
     calls = [call for text in own if (call := SANITIZER_CALL.match(text))]
     frames = tuple(_frame(call, call["function"]) for call in reversed(calls))
     return Failure(type=found["type"], message=found["message"], frames=frames)
+
+
+def _crashed(lines: Sequence[str]) -> Failure | None:
+    """Read the stack of the thread in which Python crashed; those of the other threads follow."""
+    found = CRASHED.match(lines[0])
+    first = next((at for at, text in enumerate(lines) if CRASHED_CALL.match(text)), 0)
+    if found is None or not first:
+        return None
+    calls = list(itertools.takewhile(bool, map(CRASHED_CALL.match, lines[first:])))
+    frames = [tracebacks.frame(call["file"], call["function"], int(call["line"])) for call in calls if call]
+    return Failure(type=found["type"], message=found["message"], frames=tuple(reversed(frames)))
 
 
 def _frame(place: re.Match[str], function: str) -> Frame:
