@@ -13,7 +13,7 @@ from testbay.errors import BayError
 from testbay.harness import interpreter
 from testbay.harness.interpreter import Interpreter
 from testbay.harness.plugin import coveragerc, suite
-from testbay.harness.run import coveragexml, results, verdict, workers
+from testbay.harness.run import coveragexml, installed, results, verdict, workers
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, begin_report
 from testbay.harness.run.shards import split as shards
@@ -55,7 +55,7 @@ def test(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
     finally:
         done = results.read(run.dir) if done is None else done
         _record(run, done)
-        _close(run, done, time.monotonic() - began, good=good)
+        _close(run, done, stack.request.interpreter, time.monotonic() - began, good=good)
     return code
 
 
@@ -68,7 +68,7 @@ def _record(run: Run, done: Results) -> None:
     coveragexml.relocate(run.dir / "coverage.xml", run.manifest.root, run.project)
 
 
-def _close(run: Run, done: Results, duration_s: float, *, good: bool) -> None:
+def _close(run: Run, done: Results, python: Interpreter, duration_s: float, *, good: bool) -> None:
     """Add the closing lines of the tests; `good` is false if the exit code is not 0, also by coverage alone."""
     project = coveragerc.reporting(run.dir / "coveragerc")
     low = done.coverage_percent is not None and project.is_low(done.coverage_percent)
@@ -80,9 +80,13 @@ def _close(run: Run, done: Results, duration_s: float, *, good: bool) -> None:
         run.add_closing_line(f"LLM: {run.record.llm}", good=True)
     if done.coverage_percent is None:
         return
+    text, whole = results.coverage_line(done, project)
+    if copies := installed.copies_met(run.dir / "coverage.json", run.manifest.root, python.program):
+        met = f"the tests met {', '.join(map(str, copies))}, not the files here: pip install -e . helps"
+        run.add_closing_line(f"{text} ({met})", good=False)
+        return
     if not done.coverage_percent:
         run.voice.detail("note: none of the measured code ran: `source` in the manifest selects it")
-    text, whole = results.coverage_line(done, project)
     run.add_closing_line(text, good=whole)
 
 
