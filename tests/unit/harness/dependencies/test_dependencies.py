@@ -149,6 +149,7 @@ def test_a_postgres_asked_for_by_name_never_falls_back(program: Program, tmp_pat
 
     assert str(refused.value) == (
         f"TESTBAY_POSTGRES_BIN: no working postgres, initdb and psql in {tmp_path / 'bin'}\n"
+        "  why:      one of them is not there, or does not tell its version\n"
         "  do:       name the folder that holds all three, or unset it"
     )
 

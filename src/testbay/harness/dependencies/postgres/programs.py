@@ -113,6 +113,7 @@ def candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Server]:
         yield from _server(Path(asked), "TESTBAY_POSTGRES_BIN")
         raise EngineUnavailableError(
             f"TESTBAY_POSTGRES_BIN: no working postgres, initdb and psql in {asked}",
+            why="one of them is not there, or does not tell its version",
             todo="name the folder that holds all three, or unset it",
         )
     if wanted:
