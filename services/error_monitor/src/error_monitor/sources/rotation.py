@@ -103,10 +103,9 @@ class Found:
             return []  # nothing whole yet; or it was truncated under our eyes, which the next read looks into
         self.has_more = len(block) == most_bytes
         offset = known.offset + taken
-        head, tail = (min(_MARK_BYTES, offset), min(_MARK_BYTES, offset))
-        self.known = replace(
-            self.known, offset=offset, skips=skips, head=self._mark(0, head), tail=self._mark(offset - tail, tail)
-        )
+        length = min(_MARK_BYTES, offset)
+        head, tail = self._mark(0, length), self._mark(offset - length, length)
+        self.known = replace(self.known, offset=offset, skips=skips, head=head, tail=tail)
         return lines
 
     def _mark(self, start: int, length: int) -> tuple[int, str]:
@@ -185,26 +184,32 @@ def matched(
     known: Sequence[Known], here: Sequence[Found], path: Path, since: float | None
 ) -> tuple[list[Found], list[Gap]]:
     """The files to read, in order, each where it was left; and what is missing. `since` is set for the first look."""
-    free, lost, resumed = list(here), list(known), []
+    resumed, lost = _resumed(known, here)
+    free = [file for file in here if file not in resumed]
+    fresh = [file for file in free if file.path == path or not any(file.copies(other) for other in resumed)]
+    for file in fresh:
+        # What is new is read from its beginning, except what was left there long before the first look.
+        is_old = since is not None and file.path != path and file.info.st_mtime < since
+        file.known = replace(file.known, ignored=is_old)
+    to_read = [file for file in here if file in resumed or file in fresh]
+    for file in to_read:
+        is_current = file.path == path
+        # A file that has just been rotated away is waited for once more before its last, unfinished line is taken.
+        was_left = file.known.is_current != is_current
+        file.known = replace(file.known, is_current=is_current, size=-1 if was_left else file.known.size)
+    return to_read, [_gap(one, here, path) for one in lost if one.is_current or one.offset < one.size]
+
+
+def _resumed(known: Sequence[Known], here: Sequence[Found]) -> tuple[list[Found], list[Known]]:
+    """Go on with the files that are known; return them, and what of the known is not there any more."""
+    free, lost = list(here), list(known)
     for find in (_same, _moved):  # what is where it was comes first: only the rest can have been moved
         for one in lost[:]:
             if file := find(one, free):
                 lost.remove(one)
                 free.remove(file)
                 file.resume(one)
-                resumed.append(file)
-    fresh = [file for file in free if file.path == path or not any(file.copies(other) for other in resumed)]
-    for file in fresh:
-        # What is new is read from its beginning, except what was left there long before the first look.
-        is_old = since is not None and file.path != path and file.info.st_mtime < since
-        file.known = replace(file.known, ignored=is_old)
-    kept = [file for file in here if file in resumed or file in fresh]
-    for file in kept:
-        is_current = file.path == path
-        # A file that has just been rotated away is waited for once more before its last, unfinished line is taken.
-        was_left = file.known.is_current != is_current
-        file.known = replace(file.known, is_current=is_current, size=-1 if was_left else file.known.size)
-    return kept, [_gap(one, here, path) for one in lost if one.is_current or one.offset < one.size]
+    return [file for file in here if file not in free], lost
 
 
 def _same(known: Known, free: Sequence[Found]) -> Found | None:
