@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from testbay import masking, process
@@ -169,8 +170,8 @@ def _written(
         if not isinstance(error, FileNotFoundError):
             stuck.append(f"{error.filename}: {error.strerror}")
 
-    there = [folder for folder in sorted(folders) if folder.exists()]
-    for root, _, names in (found for folder in there for found in os.walk(folder, onerror=unread)):
+    walks = (os.walk(folder, onerror=unread) for folder in sorted(folders) if folder.exists())
+    for root, _, names in chain.from_iterable(walks):
         for file in (Path(root) / name for name in names):
             try:
                 status = file.stat()
