@@ -9,12 +9,12 @@ from testbay.manifest.testpaths import names_of_files
 
 SHOWN = {"examples", "example", "docs"}  # a library's own tests come before those of what it shows
 _FILES = ("test_*.py", "*_test.py")  # pytest's own
-_DJANGO_FILES = "tests.py test_*.py *_tests.py"
+_DJANGO_FILES = ("tests.py", "test_*.py", "*_test.py", "*_tests.py")
 
 
 def collected(project: Project) -> list[Path]:
-    """List the files that pytest collects: by its settings, else by its own rule."""
-    patterns = names_of_files(project.root) or _FILES
+    """List the files that pytest collects: by its settings, else by its own rule or, with `option`, by Django's."""
+    patterns = names_of_files(project.root) or (_DJANGO_FILES if project.manage else _FILES)
     return [source.path for source in project.sources if _matches(source.path, patterns)]
 
 
@@ -54,7 +54,7 @@ def option(project: Project) -> Finding | None:
     """Make the option of pytest that collects Django's tests.py, as its own runner does, or tests of other names."""
     of_django = [source.path for source in project.sources if source.path.name == "tests.py" and project.manage]
     paths = [path for path in of_django if not SHOWN & set(path.parts)]
-    names = _DJANGO_FILES if paths else ""
+    names = " ".join(_DJANGO_FILES if paths else ())
     paths = paths or named_otherwise(project)
     names = names or " ".join(sorted({path.name for path in paths}))
     if not paths or "python_files" in settings_of_tools(project):

@@ -29,6 +29,7 @@ from testbay.init.project import Project
         ({"tests/test_a.py": "x = 1", "shop/tests/test_b.py": "def test_b(): ..."}, "."),
         ({"tests/test_a.py": "x = 1", "shop/test_tools.py": "x = 1", "docs/test_b.py": "def test_b(): ..."}, "tests"),
         ({"tests/test_a.py": "x = 1", "web/setup.py": "", "web/test_b.py": "def test_b(): ..."}, "tests"),
+        ({"manage.py": "django", "tests/test_a.py": "x = 1", "shop/tests.py": "def test_b(): ..."}, "."),
         ({"shop/app.py": "x = 1"}, ""),
     ],
 )
@@ -47,7 +48,7 @@ def test_tests_are_found(project: Project, files: dict[str, str], folder: str) -
         ({"qa/a.py": "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): ..."}, "a.py"),
         ({"tests.py": "def test_a(): ...", "pytest.ini": "[pytest]\npython_files = tests.py"}, ""),
         ({"tests/a.py": "def test_a(): ...", "tests/test_b.py": "def test_b(): ..."}, ""),
-        ({"manage.py": "django", "shop/tests.py": "x = 1"}, "tests.py test_*.py *_tests.py"),
+        ({"manage.py": "django", "shop/tests.py": "x = 1"}, "tests.py test_*.py *_test.py *_tests.py"),
     ],
 )
 def test_tests_of_other_names_are_collected(project: Project, files: dict[str, str], names: str) -> None:
