@@ -49,6 +49,7 @@ _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|none)$)[a-z_]\w*", re.IGNORE
 _ADDRESS = re.compile(r"[\w.-]+:\d{2,5}")  # a host and a port
 _PARTS = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.db}"
 _OF_TORTOISE = "TORTOISE_TEST_DB"  # its helpers for tests create the database, and fill in a part of its name
+_ENGINES = re.compile(r"\b(create_(async_)?engine|SQLAlchemy(Async|Sync)Config)\(")
 _ENGINE = "django.db.backends.postgresql"
 # The variables that every command gets anyway.
 _EXPORTED = {
@@ -191,7 +192,8 @@ def _template(meaning: _Meaning, project: Project, name: str) -> str:
 
 
 def _has_sqlalchemy(project: Project) -> bool:
-    return bool(project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"))
+    makes_engine = any(_ENGINES.search(source.text) for source in project.code)  # advanced-alchemy brings SQLAlchemy
+    return makes_engine or bool(project.has("sqlalchemy", "sqlmodel", "flask-sqlalchemy", "alembic"))
 
 
 def _sqlalchemy_scheme(project: Project, *, sync: bool) -> str:
