@@ -49,6 +49,16 @@ def test_a_configuration_without_users_is_carried_and_leases_keep_their_accounts
     assert meant.left_out == ("service 'bus': embedded leaves out http_port, tls of /etc/nats/nats.conf",)
 
 
+def test_an_include_may_stand_in_a_block_and_the_whole_may_be_json(tmp_path: Path) -> None:
+    """As nats-server reads both."""
+    (tmp_path / "users.conf").write_text("user: a\npassword: b # said")
+    inside = image.meaning(service(tmp_path, "authorization { include './users.conf' }\nport: 4333\n"))
+    json = image.meaning(service(tmp_path, '# c\n{"port": 4333, "authorization": {"user": "a", "password": "b"}}\n'))
+
+    assert [(meant.port, meant.login) for meant in (inside, json)] == [(4333, image.Login("a", "b"))] * 2
+    assert inside.text(embedded=False).startswith("authorization { user: a\npassword: b # said\n }")
+
+
 USERS = "authorization: { users = [ {user: a, password: \"$2a$11$x\"}, {user: b, password: 'p:w'} ] }"
 ACCOUNTS = """
 accounts {

@@ -5,6 +5,7 @@ and value, quotes left out where nothing is ambiguous, `include FILE`).
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 _SKIPPED = re.compile(r"(?:[\s,;]+|#[^\n]*|//[^\n]*)*")
@@ -34,6 +35,7 @@ def entries(text: str) -> list[Setting]:
     Raises:
         UnreadableError: It does not follow the grammar.
     """
+    text = _without_braces(text)
     reader = _Reader(text)
     found = []
     while not reader.at_end():
@@ -43,10 +45,33 @@ def entries(text: str) -> list[Setting]:
     return found
 
 
+def with_includes(text: str, read: Callable[[str], str]) -> str:
+    """Put what `read` returns for each included file in the place of its `include`, which may stand in any block.
+
+    Raises:
+        UnreadableError: It does not follow the grammar.
+    """
+    text = _without_braces(text)
+    reader = _Reader(text)
+    while not reader.at_end():
+        reader.entry(0)
+    for begin, end, name in reversed(reader.includes):
+        text = f"{text[:begin]}{read(name)}\n{text[end:]}"
+    return text
+
+
+def _without_braces(text: str) -> str:
+    """The entries of a text that is one JSON object; blanks keep the numbers of its lines."""
+    opening = _SKIPPED.match(text)
+    begin, end = opening.end() if opening else 0, len(text.rstrip()) - 1
+    return f"{text[:begin]} {text[begin + 1 : end]}" if text[begin : begin + 1] == "{" and text[end] == "}" else text
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self.at = 0
+        self.includes: list[tuple[int, int, str]] = []  # begin and end of the entry, and the file
         self._skip()
 
     def at_end(self) -> bool:
@@ -66,9 +91,12 @@ class _Reader:
 
     def entry(self, depth: int) -> tuple[str, Any]:
         """A key and its value."""
+        begin = self.at
         key = next(part for part in self._take(_KEY, "a key").groups() if part is not None)
         self._take(_SEPARATOR, "a value")
         value = self._value(depth)
+        if key == "include":
+            self.includes.append((begin, self.at, str(value)))
         self._skip()
         return key, value
 

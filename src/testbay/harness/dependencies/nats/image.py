@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
-from testbay.harness.dependencies.nats.configuration import Setting, UnreadableError, entries
+from testbay.harness.dependencies.nats.configuration import Setting, UnreadableError, entries, with_includes
 from testbay.manifest.compose.reading import ComposeService
 
 CONTAINER_PORT = 4222
@@ -148,25 +148,26 @@ def _configuration(service: ComposeService, named: str) -> tuple[tuple[Setting, 
     if said is None:
         return (), f"service {service.key!r}: testbay cannot read {named}, which the image itself holds"
     try:
-        return tuple(_with_includes(service, path, said, depth=0)), ""
+        return tuple(entries(_whole(service, path, said, depth=0))), ""
     except UnreadableError as error:
         raise ManifestError(
             f"service {service.key!r}: {named} is not a NATS configuration: {error}", todo="correct the file"
         ) from None
 
 
-def _with_includes(service: ComposeService, path: PurePosixPath, text: str, *, depth: int) -> Iterator[Setting]:
-    for entry in entries(text):
-        if entry.key != "include":
-            yield entry
-            continue
-        inner = PurePosixPath(posixpath.normpath(path.parent / str(entry.value)))
+def _whole(service: ComposeService, path: PurePosixPath, text: str, *, depth: int) -> str:
+    """The text with the files that it includes."""
+
+    def read(name: str) -> str:
+        inner = PurePosixPath(posixpath.normpath(path.parent / name))
         if depth > _INCLUDES:
-            raise UnreadableError(f"it includes {entry.value}, more than {_INCLUDES} files deep")
+            raise UnreadableError(f"it includes {name}, more than {_INCLUDES} files deep")
         said = container.text(service, str(inner))
         if said is None:
-            raise UnreadableError(f"it includes {entry.value}, which is not mounted")
-        yield from _with_includes(service, inner, said, depth=depth + 1)
+            raise UnreadableError(f"it includes {name}, which is not mounted")
+        return _whole(service, inner, said, depth=depth + 1)
+
+    return with_includes(text, read)
 
 
 def _login(service: ComposeService, flags: Sequence[str], values: Mapping[str, Any]) -> Login:
