@@ -36,10 +36,11 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     names = {name for name, in postgres.execute("SELECT datname FROM pg_database")}
     assert {"archive", "reports"} < names
     assert postgres.execute("SELECT name FROM audit.event").fetchall() == [("first",)]
-    assert postgres.execute("SELECT * FROM a, b, c").fetchall() == [(1, 2, 3)]
+    assert postgres.execute("SELECT * FROM a, b, c, who").fetchall() == [(1, 2, 3, "ann")]
 """
     more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro', './more:/srv/more']\n"
-    scripts = {"init/02.sh": SCRIPT, "init/01.sql": "CREATE SCHEMA audit;\n"}
+    who = "\\set who `echo $POSTGRES_USER`\nSELECT :'who' AS who INTO who;\n"
+    scripts = {"init/02.sh": SCRIPT, "init/01.sql": "CREATE SCHEMA audit;\n" + who, "init/.00.sql": "SELEC 1;\n"}
     scripts |= {
         "init/04.sql": "\\i /srv/more/a.sql\n\\ir sub/b.sql\nCOPY b FROM '/srv/more/b.csv';\n",
         "more/b.csv": "2\n",
@@ -66,13 +67,14 @@ def test_init_scripts_run_once_and_are_part_of_the_template(guest: Guest) -> Non
     ("name", "text", "what"),
     [
         ("1.sql", "SELECT 1;\nSELEC 2;\n", '1.sql failed: syntax error at or near "SELEC"'),
+        ("1.sql", "\\! touch ../touched\nSELEC 2;\n", '1.sql failed: syntax error at or near "SELEC"'),
         ("1.sh", "echo said; exit 3\n", "1.sh failed: exit code 3"),
         ("1.sh", "touch ../../touched\n", "1.sh failed: exit code 1"),
         ("1.sql.gz", "not packed", "1.sql.gz failed: it cannot be read: Not a gzipped file (b'no')"),
     ],
 )
 def test_an_init_script_that_fails_ends_the_run(guest: Guest, name: str, text: str, what: str) -> None:
-    """As it would end the image's start; a shell's cannot write into the project."""
+    """As it would end the image's start; it cannot write into the project."""
     more = "    volumes: ['./init:/docker-entrypoint-initdb.d:ro']\n"
     project(guest, "postgres", postgres(more=more), "def test_it(postgres): pass\n", **{f"init/{name}": text})
 

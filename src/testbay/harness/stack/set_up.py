@@ -12,7 +12,7 @@ from pathlib import Path
 
 from testbay import process
 from testbay.errors import BayError, MigrationError
-from testbay.harness.dependencies.endpoint import Endpoint, Server
+from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import image, mounts, programs
 from testbay.harness.dependencies.postgres import server as postgres
 from testbay.harness.engines import sandbox
@@ -50,10 +50,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
             file = _plain(script, folder, named)
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise _failed(script, f"it cannot be read: {error}", "") from None
-        if script.name.endswith(".sh"):
-            _run_shell(stack, script, file, service.environment, named)
-        else:
-            _run_sql(stack.endpoints["postgres"], script, file)
+        _run(stack, script, file, service.environment, named)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -89,28 +86,14 @@ def _opened(file: Path) -> gzip.GzipFile | lzma.LZMAFile:
     return gzip.open(file) if file.suffix == ".gz" else lzma.open(file)
 
 
-def _run_sql(endpoint: Endpoint, script: image.Script, file: Path) -> None:
-    arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
-    try:
-        done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, cwd=file.parent)
-    except OSError as error:
-        raise _failed(script, str(error), "") from None
-    if done.code != 0:
-        raise _failed(script, complaints.first_message(done.err), done.err)
-
-
-def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str], named: mounts.Named) -> None:
-    """Run a script in bash, as the image does; `psql` and the like find the server by libpq's variables."""
-    shell = shutil.which("bash")
-    if shell is None:
-        raise _failed(script, "no bash on this machine", "")
-    command = _EXECUTED if os.access(file, os.X_OK) else _READ
-    log = stack.home / "set-up.log"
-    with log.open("wb") as output, _cage(stack.home / "set-up", file, named) as confine:
+def _run(stack: Stack, script: image.Script, file: Path, given: Mapping[str, str], named: mounts.Named) -> None:
+    """Run a script as the image does, with the container's variables; `psql` finds the server by those of libpq."""
+    scratch, log, is_shell = stack.home / "set-up", stack.home / "set-up.log", script.name.endswith(".sh")
+    with log.open("wb") as output, _cage(script, scratch, file, named) as confine:
         child = process.spawn(
-            [shell, "-c", command, "bash", str(file)],
+            _command(script, file),
             env=_environment(stack, given),
-            cwd=stack.home / "set-up",
+            cwd=scratch if is_shell else file.parent,
             output=output,
             new_session=True,
             confine=confine,
@@ -119,15 +102,26 @@ def _run_shell(stack: Stack, script: image.Script, file: Path, given: Mapping[st
     if code != 0:
         said = log.read_text(encoding="utf-8", errors="replace")
         last = said.strip().rpartition("\n")[2]
-        raise _failed(script, f"exit code {code}" + (f", {last[:200]}" if last else ""), said)
+        by_shell = f"exit code {code}" + (f", {last[:200]}" if last else "")
+        raise _failed(script, by_shell if is_shell else complaints.first_message(said), said)
+
+
+def _command(script: image.Script, file: Path) -> list[str]:
+    if not script.name.endswith(".sh"):
+        return [programs.psql(), "-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-f", file.name]
+    shell = shutil.which("bash")
+    if shell is None:
+        raise _failed(script, "no bash on this machine", "")
+    return [shell, "-c", _EXECUTED if os.access(file, os.X_OK) else _READ, "bash", str(file)]
 
 
 @contextmanager
-def _cage(scratch: Path, file: Path, named: mounts.Named) -> Iterator[Callable[[], None] | None]:
+def _cage(script: image.Script, scratch: Path, file: Path, named: mounts.Named) -> Iterator[Callable[[], None] | None]:
     """Confine a script written for a container: it may run this machine's programs, and write only to `scratch`."""
     psql = Server(program=Path(programs.psql()), version="", source="")
     runs = ["/usr", "/bin", "/sbin", "/lib", "/lib64", str(psql.bin_dir), str(file)]
-    ruleset = sandbox.cage(runs, [*psql.reads, str(file.parent), *map(str, named.paths)], [str(scratch)])
+    beside = {file.parent} | ({script.source.parent} if isinstance(script.source, Path) else set())
+    ruleset = sandbox.cage(runs, [*psql.reads, *map(str, beside), *map(str, named.paths)], [str(scratch)])
     try:
         yield partial(sandbox.enter, ruleset) if ruleset is not None else None
     finally:
@@ -142,6 +136,7 @@ def _environment(stack: Stack, given: Mapping[str, str]) -> dict[str, str]:
     return {
         **given,
         **postgres.client_environment(endpoint),
+        "PGCLIENTENCODING": "UTF8",
         "POSTGRES_USER": endpoint.user,
         "POSTGRES_PASSWORD": endpoint.password,
         "POSTGRES_DB": endpoint.db,
@@ -158,7 +153,8 @@ def _failed(script: image.Script, message: str, output: str) -> BayError:
     source = script.source if isinstance(script.source, Path) else "the compose file"
     return MigrationError(
         f"{image.INIT_FOLDER}/{script.name} failed: {message}",
-        why="the image, too, runs it once and ends when it fails; what only the image holds is not here",
+        why="the image, too, runs it once and ends when it fails; here it has nothing of what only the image holds,"
+        " and can write in $TMPDIR alone",
         todo=f"correct {source}; or run it in its container, with --engine compose",
         evidence=output.strip()[-4000:],
     )

@@ -149,7 +149,8 @@ def _scripts(service: ComposeService) -> tuple[tuple[Script, ...], tuple[str, ..
     entries = container.entries(service, INIT_FOLDER)
     by_code_point = "alpine" in service.tag
     found = {name: entries[name] for name in sorted(entries, key=None if by_code_point else _as_english)}
-    run = tuple(Script(name=name, source=source) for name, source in found.items() if name.endswith(_SCRIPT_ENDINGS))
+    shown = {name: source for name, source in found.items() if not name.startswith(".")}  # by the image's `*`
+    run = tuple(Script(name=name, source=source) for name, source in shown.items() if name.endswith(_SCRIPT_ENDINGS))
     unmounted = [
         volume.target
         for volume in service.volumes
