@@ -122,14 +122,12 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         reading = reader.read(files, environ)
         rooms = selection.found(reading)
     except ManifestError as error:
-        return Candidate(names=names, is_usual=is_usual, refused=f"{error.what} ({error.why or error.todo})")
+        return Candidate(names=names, is_usual=is_usual, refused=_refusal(error))
     images = {room: (s.key, s.based_on) for s in reversed(reading.services) if (room := room_of(s)) in rooms}
     try:
         selection.select(reading, rooms)
     except ManifestError as error:
-        return Candidate(
-            names=names, is_usual=is_usual, images=images, refused=f"{error.what} ({error.why or error.todo})"
-        )
+        return Candidate(names=names, is_usual=is_usual, images=images, refused=_refusal(error))
     mounts = [v for s in reading.services if room_of(s) in rooms for v in (*s.built.copied, *s.volumes)]
     scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
     started = filter(reading.is_active, reading.services)
@@ -148,6 +146,10 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
             if room_of(s) in rooms and port.host and port.container == PORTS[str(room_of(s))]
         },
     )
+
+
+def _refusal(error: ManifestError) -> str:
+    return f"{error.what} ({error.why or error.todo})"
 
 
 def _database(services: Collection[ComposeService], rooms: Collection[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from testbay.init.project import Project, Source
-from testbay.init.syntax import last, text_of
+from testbay.init.syntax import calls, keywords, last, text_of
 from testbay.init.variable import Read
 
 _MAKERS = ("Dynaconf", "LazySettings", "FlaskDynaconf", "DjangoDynaconf")
@@ -17,31 +17,33 @@ def reads(project: Project) -> Iterator[Read]:
     for source in project.code:
         if source.tree is None or not any(maker in source.text for maker in _MAKERS):
             continue
-        for call in source.nodes:
-            if isinstance(call, ast.Call) and last(call.func) in _MAKERS:
+        for call in calls(source.nodes):
+            if last(call.func) in _MAKERS:
                 yield from _of(call, project, source)
                 return
 
 
 def _of(call: ast.Call, project: Project, source: Source) -> Iterator[Read]:
-    words = {word.arg.lower().removesuffix("_for_dynaconf"): word.value for word in call.keywords if word.arg}
-    said = words.get("envvar_prefix")
-    bare = isinstance(said, ast.Constant) and said.value is False
-    prefix = "" if bare else f"{(text_of(said) if said else '') or 'DYNACONF'}_".upper()
-    given = [
-        text_of(node) for key in ("settings_files", "settings_file") if key in words for node in _texts(words[key])
-    ]
-    for file in given or _FILES:
+    options = {name.lower().removesuffix("_for_dynaconf"): value for name, value in keywords(call).items()}
+    prefix = _prefix(options.get("envvar_prefix", ast.Constant("DYNACONF")))
+    files = [text for key in ("settings_files", "settings_file") for text in _texts(options.get(key))]
+    for file in files or _FILES:
         folder = "" if (project.root / file).is_file() else f"{source.path.parent}/"
-        for key, default in _keys(project.toml(f"{folder}{file}"), in_sections="environments" in words):
+        for key, default in _keys(project.toml(f"{folder}{file}"), in_sections="environments" in options):
             yield Read(name=f"{prefix}{key.upper()}", default=default, required=False, where=f"{folder}{file}")
     for other in project.code:
         for key, line in _asked(other):
             yield Read(name=f"{prefix}{key.upper()}", default="", required=False, where=f"{other.path}:{line}")
 
 
-def _texts(node: ast.expr) -> list[ast.expr]:
-    return [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
+def _prefix(node: ast.expr) -> str:
+    """The prefix of the variables; with `False` they have none, and one that is not known counts as the default."""
+    is_off = isinstance(node, ast.Constant) and node.value is False
+    return "" if is_off else f"{text_of(node) or 'DYNACONF'}_".upper()
+
+
+def _texts(node: ast.expr | None) -> list[str]:
+    return [text_of(part) for part in ast.walk(node) if isinstance(part, ast.Constant)] if node else []
 
 
 def _keys(table: dict[str, Any], *, in_sections: bool) -> Iterator[tuple[str, str]]:

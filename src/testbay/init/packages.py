@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from testbay.init import syntax
+
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
 _OF_PAGES = re.compile(r"(^|[-_.])docs?$")  # requirements/docs.txt: the documentation's, which imports all there is
@@ -126,10 +128,8 @@ def _lines(project: Readable, file: str, section: str, option: str) -> list[str]
 
 def _setup(text: str) -> list[str]:
     """Collect the requirements in the arguments of setup()."""
-    texts = [
-        part for value in _arguments(text, *_KEYWORDS) for part in ast.walk(value) if isinstance(part, ast.Constant)
-    ]
-    return [text.value for text in texts if isinstance(text.value, str)]
+    parts = [part for value in _arguments(text, *_KEYWORDS) for part in ast.walk(value)]
+    return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
 def _arguments(text: str, *keywords: str) -> list[ast.expr]:
@@ -139,17 +139,11 @@ def _arguments(text: str, *keywords: str) -> list[ast.expr]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     nodes = list(ast.walk(tree))
-    held = {
-        target.id: node.value
-        for node in nodes
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    asked = [word.value for node in calls for word in node.keywords if word.arg in keywords]
-    names = [node.id for value in asked for node in ast.walk(value) if isinstance(node, ast.Name)]
-    return [*asked, *(held[name] for name in names if name in held)]
+    assigned = {target.id: value for target, value in syntax.assignments(nodes) if isinstance(target, ast.Name)}
+    options = (option for call in syntax.calls(nodes) for option in syntax.keywords(call).items())
+    values = [value for name, value in options if name in keywords]
+    names = [node.id for value in values for node in ast.walk(value) if isinstance(node, ast.Name)]
+    return [*values, *(assigned[name] for name in names if name in assigned)]
 
 
 def _package(requirement: str) -> str:
