@@ -43,25 +43,27 @@ def document(
     compose: ComposeFile, servers: Mapping[str, ComposeService], helpers: Sequence[ComposeService]
 ) -> dict[str, Any]:
     """Make the document for Compose, without ports, which only the guard knows."""
-    all_of_them = (*servers.values(), *helpers)
-    chosen = {service.key for service in all_of_them}
-    shared = _shared_volumes(all_of_them)
+    everyone = (*servers.values(), *helpers)
+    chosen = {service.key for service in everyone}
+    shared = _shared_volumes(everyone)
     services = {}
     for name, service in servers.items():
         services[service.key] = _mounted(_plain(service, chosen), [*_server_mounts(name, service, shared)])
     for service in helpers:
         services[service.key] = _mounted(_plain(service, chosen), [*_helper_mounts(service, shared)])
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
-    own_volumes: dict[str, Any] = {mount["source"]: {} for mount in mounts if mount["type"] == "volume"}
-    made = {"services": services, **({"volumes": own_volumes} if own_volumes else {})}
+    document: dict[str, Any] = {"services": services}
+    volumes: dict[str, Any] = {mount["source"]: {} for mount in mounts if mount["type"] == "volume"}
+    if volumes:
+        document["volumes"] = volumes
     for kind in ("configs", "secrets"):
-        wanted = {granted.name for one in all_of_them for granted in getattr(one, kind)}
-        given = compose.definition.get(kind) or {}
-        if kept := {key: _own_name(key, given[key]) for key in sorted(wanted & given.keys())}:
-            made[kind] = kept
+        granted = {grant.name for service in everyone for grant in getattr(service, kind)}
+        defined = compose.definition.get(kind) or {}
+        if own := {key: _own_name(key, defined[key]) for key in sorted(granted & defined.keys())}:
+            document[kind] = own
     for name, service in servers.items():
-        _configure(made, name, service)
-    return made
+        _configure(document, name, service)
+    return document
 
 
 def _shared_volumes(services: Sequence[ComposeService]) -> set[str]:

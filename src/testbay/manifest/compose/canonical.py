@@ -91,8 +91,10 @@ def _port(entry: Any) -> Iterator[dict[str, Any]]:
         raise MisshapenError(f"ports: {entry!r}: the two ranges are of different lengths")
     common = {"mode": "ingress", "protocol": protocol} | ({"host_ip": address} if address else {})
     for step in range(few + 1):
-        one = published if many != few else str(host[0] + step) if published else ""
-        yield common | {"target": container[0] + step} | ({"published": one} if one else {})
+        port = common | {"target": container[0] + step}
+        if published:
+            port["published"] = str(host[0] + step) if many == few else published
+        yield port
 
 
 def _long_port(entry: dict[str, Any]) -> dict[str, Any]:
