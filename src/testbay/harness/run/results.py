@@ -85,20 +85,26 @@ class Results:
 def read(run_dir: Path) -> Results:
     """Read the results from a run's folder, also after pytest was killed."""
     facts = _facts(run_dir / "tests.jsonl")
-    counts = next((fact["counts"] for fact in facts if "counts" in fact), None)
-    planned, tests = [nodeid for fact in facts for nodeid in fact.get("planned", [])], _tests(facts)
+
+    def first(key: str, default: Any) -> Any:
+        return next((fact[key] for fact in facts if key in fact), default)
+
+    def every(key: str) -> list[str]:
+        return [entry for fact in facts for entry in fact.get(key, [])]
+
+    counts, planned, tests = first("counts", None), every("planned"), _tests(facts)
     return Results(
         counts=counts or {},
         cut_off=_cut_off(planned, tests, facts) if counts is None else [],
         collected=_collected(run_dir / "shard.json"),
         planned=planned,
         tests=tests,
-        exit_code=next((fact["exit"] for fact in facts if "exit" in fact), None),
-        elsewhere=[line for fact in facts for line in fact.get("elsewhere", [])],
-        ended=next((fact["ended"] for fact in facts if "ended" in fact), ""),
+        exit_code=first("exit", None),
+        elsewhere=every("elsewhere"),
+        ended=first("ended", ""),
         skipped_files=[fact["reason"] for fact in facts if "reason" in fact and "id" not in fact],
         coverage_percent=_coverage(run_dir / "coverage.json"),
-        unmeasured=[worker for fact in facts for worker in fact.get("unmeasured", [])],
+        unmeasured=every("unmeasured"),
     )
 
 
