@@ -26,7 +26,7 @@ _OUTAGE = re.compile(
 """Something beside the code is down: each place that needs it has a pattern, and all of them have one reason."""
 _OBJECT = re.compile(r"0x[0-9a-f]+|(?<= )/\S*")
 """Addresses in memory and requested paths; host and port name what is down."""
-_MOST_FAILING = 300
+_MOST_FAILING, _MOST_OTHERS = 300, 700
 """An issue has room for the names of some thousand checks, and a report for so many examples."""
 
 
@@ -62,6 +62,7 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
         "target": settings.monitor,
         "started": moment,
         "finished": moment,
+        "known": [one["check"] for one in results],  # an incident forgets all others
         "results": results,
     }
 
@@ -69,7 +70,8 @@ async def report(settings: Settings, severities: list[str], quiet_after_s: float
 def bounded(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the failing patterns that were seen first a result each, and all others one together.
 
-    Those with an issue keep their result while more come. Without a bound, a burst of thousands would fit no issue.
+    Those with an issue keep their result while more come. Without a bound, a burst of thousands would fit no issue,
+    and neither would a flood of new patterns that replace each other for days.
     """
     if not results:
         return []
@@ -79,10 +81,11 @@ def bounded(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         "check": "patterns",
         "kind": "pattern",
         "verdict": "fail" if more > 0 else "pass",
-        "said": f"more patterns than issues can name (so many more: {max(more, 0)})",
+        "said": f"more patterns than issues can name ({max(more, 0)} or more)",
         "evidence": [],
     }
-    return [*failing[:_MOST_FAILING], rest, *(one for one in results if one["verdict"] != "fail")]
+    others = [one for one in results if one["verdict"] != "fail"]
+    return [*failing[:_MOST_FAILING], rest, *others[:_MOST_OTHERS]]
 
 
 def _scan(ended: datetime | None, *, is_late: bool) -> dict[str, Any]:

@@ -60,9 +60,9 @@ def test_thousands_of_failing_patterns_are_one_more_check() -> None:
     assert [one["check"] for one in many[299:]] == ["v1:299", "patterns", "v1:x"]
     assert (many[300]["verdict"], many[300]["said"]) == (
         "fail",
-        "more patterns than issues can name (so many more: 2)",
+        "more patterns than issues can name (2 or more)",
     )
-    assert (len(few), few[300]["verdict"]) == (302, "pass")
+    assert (len(few), few[300]["verdict"], len(bounded(passing * 9_000))) == (302, "pass", 701)
 
 
 def test_patterns_of_one_outage_say_the_same() -> None:

@@ -188,8 +188,9 @@ class Queries:
             """SELECT * FROM (SELECT *,
                    severity = ANY (%s) AND last_seen >= %s AND state IN ('open', 'regressed') AS told
                    FROM error_monitor.patterns WHERE last_seen > now() - interval '30 days') AS every
-               ORDER BY told DESC, CASE WHEN told THEN first_seen END, last_seen DESC, fingerprint LIMIT 5000""",
-            (list(severities), since),
+               ORDER BY told DESC, CASE WHEN told THEN first_seen END, severity = ANY (%s) DESC, last_seen DESC,
+                   fingerprint LIMIT 5000""",
+            (list(severities), since, list(severities)),
         )
 
 
