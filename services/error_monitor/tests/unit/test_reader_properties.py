@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from error_monitor.patterns.classify import classify
@@ -24,8 +24,13 @@ def described(event: Any) -> tuple[Any, ...]:
     return (event.first_line, event.last_line, event.type, event.message, event.level, fingerprint(event).key)
 
 
+APP = b"<11>1 2024-06-12T10:00:00.123Z host app 12 - - "
+CUT_OFF = [APP + b"    raise ValueError()", b"[ERROR] of another", APP + b'  File "/a.py", line 7, in run']
+
+
 @COMMON
 @given(LINES)
+@example(CUT_OFF)
 def test_any_bytes(lines: list[bytes]) -> None:
     """The reader takes any bytes; events lie within them and no line belongs to two.
 

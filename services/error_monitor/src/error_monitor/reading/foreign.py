@@ -61,6 +61,12 @@ def stacked(text: str) -> bool:
     return bool(MORE.match(text))
 
 
+def framed(text: str) -> bool:
+    """Return whether a line is a frame of Java, Node or .NET beyond doubt, with its place."""
+    found = _frame(text)
+    return found is not None and found.line is not None
+
+
 def read(lines: Sequence[str]) -> Failure | None:
     """Read the exception and its frames, innermost last; None where there is no stack of another language."""
     if rust := RUST.match(lines[0]):

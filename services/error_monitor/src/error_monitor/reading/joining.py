@@ -216,7 +216,8 @@ class Joiner:
         self._open(record, line)
 
     def _open(self, record: Open, line: Line) -> None:
-        record.lines = [*self.head, line]
+        for one in (*self.head, line):
+            record.add(one)
         record.headered = self.headered
         self.open, self.head = record, []
 

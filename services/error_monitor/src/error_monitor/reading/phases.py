@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import dialects, foreign, languages, tracebacks
+from error_monitor.reading import dialects, foreign, languages, runtimes, tracebacks
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 
@@ -21,6 +21,7 @@ KEPT_LINES, SPARE_LINES = 1500, 300
 BLANKS, NOISE = 12, 20
 _SHOWN = 4  # lines before those of the source that Ruby shows
 _BRACED = 60
+_SAID_LINES = 12  # of a message above its stack
 
 
 @dataclass(slots=True)
@@ -135,11 +136,20 @@ def _boxed(record: Open, line: Line) -> bool:
 
 
 def _named(record: Open, line: Line) -> bool:
-    """Below a bare `Type: message`: only a stack makes it an event."""
-    if not foreign.STACK.match(line.text):
-        return False
+    """Below a bare `Type: message`, which may have a few more lines: only a stack makes it an event."""
+    is_far = record.phase == "named" and len(record.lines) > 1
+    if not (foreign.framed(line.text) if is_far else foreign.STACK.match(line.text)):
+        goes_on = record.phase == "named" and len(record.lines) < _SAID_LINES
+        return goes_on and not _begins(record, line) and record.add(line)
     record.level = "error"
     return record.opens("stack", line)
+
+
+def _begins(record: Open, line: Line) -> bool:
+    """Return whether a line may begin a record of its own."""
+    text = line.text
+    named = foreign.NAMED.match(text) or languages.begins(text) or runtimes.begins(text) or OPENER.match(text)
+    return bool(line.level in ("error", "critical") or named or _opening(line) or _foreign(record, line))
 
 
 def _foreign_stack(record: Open, line: Line) -> bool:
