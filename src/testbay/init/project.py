@@ -51,7 +51,7 @@ class Source:
                 tree = ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-        return None if _is_too_deep(tree) else tree
+        return None if _is_too_deep(tree) else _without_aliases(tree)
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -230,6 +230,16 @@ def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:
         return result
 
     return stored
+
+
+def _without_aliases(tree: ast.Module) -> ast.Module:
+    """Call what a module imports from `os` by its own name: `from os import environ as env`."""
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "os"]
+    names = {alias.asname: alias.name for node in imports for alias in node.names if alias.asname}
+    for node in ast.walk(tree) if names else ():
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return tree
 
 
 def listed(folders: list[str]) -> str:

@@ -94,6 +94,11 @@ PLAIN = "{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{po
             'SQLAlchemyAsyncConfig(getenv("X_DSN"))',
             f'X_DSN = "postgresql+asyncpg://{PLAIN}"',
         ),
+        (
+            "psycopg",
+            'from os import environ as env\nenv.get("DB_NAME")\nenv["DB_PORT"]',
+            'DB_NAME = "{postgres.db}"\nDB_PORT = "{postgres.port}"',
+        ),
         ("alembic\nasyncpg\npsycopg2", 'asyncpg.create_pool(getenv("DATABASE_URL"))', ""),
         ("psycopg", 'getenv("PGHOST")', 'PGHOST = "{postgres.host}"'),
         ("psycopg", 'getenv("DB_NAME")', 'DB_NAME = "{postgres.db}"'),
