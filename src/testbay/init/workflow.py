@@ -223,12 +223,13 @@ def _members(groups: dict[str, Any], name: str, seen: frozenset[str] = frozenset
 
 
 def is_built(project: Project) -> bool:
-    """Return whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables or setup.py."""
+    """Return whether `pip install -e .` installs the project: by pyproject.toml, Poetry's tables, setup.py or .cfg."""
     if project.pyproject.get("project"):
         return _is_package(project)
     poetry = project.table("tool", "poetry")
     built = bool(poetry and project.table("build-system")) and poetry.get("package-mode") is not False
-    return built or (project.root / "setup.py").is_file()
+    by_cfg = project.ini("setup.cfg").has_section("options") and bool(project.table("build-system"))
+    return built or by_cfg or (project.root / "setup.py").is_file()
 
 
 def _is_package(project: Project) -> bool:

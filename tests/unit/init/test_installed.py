@@ -16,7 +16,7 @@ SOURCES = {
 }
 
 
-EXTRAS = "[options.extras_require]\ntest = notthere"
+EXTRAS = "[options]\nname = x\n[options.extras_require]\ntest = notthere"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,16 @@ EXTRAS = "[options.extras_require]\ntest = notthere"
         ({"requirements.txt": "notthere"}, "notthere", f"{PIP} -r requirements.txt"),
         ({"setup.py": "setup(extras_require={'x': [], 'dev': ['notthere']})"}, "notthere", f"{PIP} -e '.[dev]'"),
         ({"setup.cfg": EXTRAS, "setup.py": ""}, "notthere", f"{PIP} -e '.[test]'"),
+        (
+            {
+                "setup.cfg": EXTRAS,
+                "pyproject.toml": "[build-system]\nrequires = []",
+                "src/a/b.py": "",
+                "b.py": "import a",
+            },
+            "a, notthere",
+            f"{PIP} -e '.[test]'",
+        ),
         ({"uv.lock": ""}, "notthere", "uv sync"),
         ({"pyproject.toml": "[tool.uv.sources]\nx = {path = '../x'}"}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
