@@ -1,5 +1,6 @@
-"""The variables that a project's runner of tests sets for pytest: tox, Hatch, pdm, Poe the Poet, CI, a Makefile."""
+"""The variables that a project's runner of tests sets for pytest: tox, nox, Hatch, pdm, Poe, CI, a Makefile."""
 
+import ast
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ import yaml
 
 from testbay.init import makefile
 from testbay.init.project import Project
+from testbay.init.syntax import calls, keywords, last, text_of
 
 _ENVIRONMENTS = ("default", "hatch-test", "test", "tests")  # of Hatch
 _RUNS_TESTS = re.compile(r"\b(pytest|tox|nox|manage\.py test|(make|just|task|poe) test\w*|hatch (run )?test\w*)\b")
@@ -22,7 +24,8 @@ def for_tests(project: Project, read: Collection[str]) -> dict[str, tuple[str, s
     """
     found: dict[str, tuple[str, str]] = {}
     wanted = {*read, "DJANGO_SETTINGS_MODULE"}
-    for file, given in (*_of_workflows(project), *_of_tox(project), *_of_hatch(project), *_of_tasks(project)):
+    runners = (_of_workflows, _of_tox, _of_nox, _of_hatch, _of_tasks)
+    for file, given in (pairs for runner in runners for pairs in runner(project)):
         plain = (pair for pair in given if pair[0] in wanted and makefile.is_plain(*pair) and "{" not in pair[1])
         found |= {name: (value, file) for name, value in plain}
     return found | {name: (value, "Makefile") for name, value in makefile.for_tests(project).items()}
@@ -65,6 +68,18 @@ def _of_tox(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         pairs = [line.partition("=") for line in lines]
         yield "tox.ini", [(name.strip(), value.strip()) for name, _, value in pairs]
     yield "pyproject.toml", _pairs(project.table("tool", "tox", "env_run_base", "set_env"))
+
+
+def _of_nox(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Read `session.run("pytest", env={…})`."""
+    nodes = [node for source in project.sources if str(source.path) == "noxfile.py" for node in source.nodes]
+    for call in calls(nodes):
+        table = keywords(call).get("env")
+        if last(call.func) == "run" and "pytest" in map(text_of, call.args) and isinstance(table, ast.Dict):
+            yield (
+                "noxfile.py",
+                [(text_of(k), text_of(v)) for k, v in zip(table.keys, table.values, strict=True) if k and text_of(v)],
+            )
 
 
 def _of_hatch(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:

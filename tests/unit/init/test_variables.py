@@ -99,6 +99,7 @@ def test_a_committed_env_file_needs_no_guess(project: Project, file: str, ignore
         ("tox.ini", "[testenv]\nsetenv =\n    MODE = ci\n    OTHER=1\n    pg: LEVEL=2\n    LEVEL={toxinidir}\n"),
         ("pyproject.toml", '[tool.tox.env_run_base]\nset_env = { MODE = "ci", OTHER = "1" }'),
         (".github/workflows/a.yml", CI.format(step="pytest", value="ci")),
+        ("noxfile.py", 'session.run("python", "-m", "pytest", env={"MODE": "ci", "LEVEL": f(x), **other})'),
         ("pyproject.toml", '[tool.hatch.envs.default.env-vars]\nMODE = "ci"'),
         ("pyproject.toml", '[tool.pdm.scripts]\ntest = { cmd = "pytest", env = { MODE = "ci" } }\nlint = "ruff"'),
         ("pyproject.toml", '[tool.poe.tasks.test]\ncmd = "pytest -q"\nenv = { MODE = "ci", POSTGRES_PORT = "1" }'),
