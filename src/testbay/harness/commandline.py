@@ -54,11 +54,16 @@ def search_path(folder: str, given: str | None) -> str:
 
 
 def _python(path: str) -> str:
-    """Find the first Python on the PATH, under any of its names; by default the one that runs testbay."""
-    first = path.partition(os.pathsep)[0]
-    if first == str(Path(sys.executable).parent):
-        return sys.executable
-    return shutil.which("python", path=first) or shutil.which("python3", path=first) or sys.executable
+    """Find the first Python on the PATH, under any of its names; by default the one that runs testbay.
+
+    The environment's folder is the first, or the second behind newer clients of PostgreSQL.
+    """
+    for folder in path.split(os.pathsep)[:2]:
+        if folder == str(Path(sys.executable).parent):
+            return sys.executable
+        if found := shutil.which("python", path=folder) or shutil.which("python3", path=folder):
+            return found
+    return sys.executable
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -63,3 +63,13 @@ def test_programs_of_a_user_installation_are_found_last(monkeypatch: pytest.Monk
 
     assert commandline.search_path(own, "/usr/bin") == f"{own}:/usr/bin" + ":/base/bin" * enabled
     assert commandline.search_path("/env/bin", "/usr/bin") == "/env/bin:/usr/bin"
+
+
+def test_python_is_the_environments_behind_newer_clients_of_postgresql(tmp_path: Path) -> None:
+    """A command that is run as by hand has those first on its PATH; they bring no Python."""
+    clients, own = tmp_path / "clients", tmp_path / "env/bin"
+    clients.mkdir()
+    own.mkdir(parents=True)
+    (own / "python3").touch(0o755)
+
+    assert commandline.argv("python -m app", {}, f"{clients}:{own}:/usr/bin")[0] == str(own / "python3")
