@@ -64,11 +64,11 @@ def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[st
     names += ["greenlet"] if any("create_async_engine(" in source.text for source in project.code) else []
     clients = [_CLIENTS[need] for need in fixtures if need in _CLIENTS]
     lacking = _lacking(python, [*names, *clients], project.root)
-    return [
-        *([_without_pytest(project, passed, python, set(names) & lacking)] if passed else []),
-        *_of_imports(project, python, [name for name in imported if name in lacking], imported, passed=bool(passed)),
-        *_of_tools(python, lacking - set(imported), project),
-    ]
+    if passed:
+        imports = [_without_pytest(project, passed, python, set(names) & lacking)]
+    else:
+        imports = list(_of_imports(project, python, {name: imported[name] for name in imported if name in lacking}))
+    return [*imports, *_of_tools(python, lacking - set(imported), project)]
 
 
 def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
@@ -91,17 +91,15 @@ def _without_pytest(project: Project, folder: Path, python: Path, lacking: Colle
     return f"pytest{others} in {folder}, the project's environment: {command}"
 
 
-def _of_imports(
-    project: Project, python: Path, lacking: list[str], imported: Mapping[str, str], *, passed: bool
-) -> Iterator[str]:
+def _of_imports(project: Project, python: Path, lacking: Mapping[str, str]) -> Iterator[str]:
     """Describe missing imports: with a command if a file of the project names the package, else with its place."""
     unnamed = [name for name in lacking if project.packages and not _is_named(name, project)]
-    named = sorted(set(lacking) - set(unnamed))
-    if named and not passed:
+    named = sorted(lacking.keys() - set(unnamed))
+    if named:
         more = " …" if len(named) > _SHOWN else ""
         yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, python, named)}"
-    if unnamed and not passed:
-        shown = ", ".join(f"{name} ({imported[name]})" for name in sorted(unnamed)[:_SHOWN])
+    if unnamed:
+        shown = ", ".join(f"{name} ({lacking[name]})" for name in sorted(unnamed)[:_SHOWN])
         yield f"{shown} in {python}: imported, and no file of the project names a package like it"
 
 
