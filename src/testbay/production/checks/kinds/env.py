@@ -19,21 +19,23 @@ def ask(context: CheckContext, check: EnvCheck) -> Passed:
         FoundError: One is absent, empty, of another shape or holds what is forbidden; two files have other keys than
             each other, or one cannot be read.
     """
-    found = _read(context.root, check.source) if check.source else dict(context.environ)
+    variables = _read(context.root, check.source) if check.source else dict(context.environ)
     where = check.source or "the environment"
-    there = {name: found[name] for name in (*check.required, *check.shape) if name in found}
-    filled = {name: value for name, value in there.items() if not _is_empty(value)}
-    wrong = [f"{name} is not in {where}" for name in check.required if name not in found]
-    wrong += [f"{name} is empty in {where}" for name in there if name not in filled]
-    wrong += _shapeless(check.shape, filled)
-    wrong += _forbidden(check.forbid, found if check.source else there)
-    wrong += _other_keys(context.root, check, found) if check.same_keys_as else []
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
-        raise FoundError("fail", wrong[0] + more, wrong[1:])
-    parts = [f"{plural(len(there), 'variable')} in {where}"]
-    parts += [f"same keys as {check.same_keys_as}"] if check.same_keys_as else []
-    if absent := [name for name in check.shape if name not in found]:
+    named = {name: variables[name] for name in (*check.required, *check.shape) if name in variables}
+    filled = {name: value for name, value in named.items() if not _is_empty(value)}
+    faults = [f"{name} is not in {where}" for name in check.required if name not in variables]
+    faults += [f"{name} is empty in {where}" for name in named if name not in filled]
+    faults += _shapeless(check.shape, filled)
+    faults += _forbidden(check.forbid, variables if check.source else named)
+    if check.same_keys_as:
+        faults += _other_keys(context.root, check, variables)
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if faults[1:] else ""
+        raise FoundError("fail", faults[0] + more, faults[1:])
+    parts = [f"{plural(len(named), 'variable')} in {where}"]
+    if check.same_keys_as:
+        parts.append(f"same keys as {check.same_keys_as}")
+    if absent := [name for name in check.shape if name not in variables]:
         parts.append(f"missing, so not compared: {', '.join(absent)}")
     return Passed(said="; ".join(parts))
 
