@@ -48,6 +48,6 @@ def _without_extension(migration: str, name: str, output: str) -> BayError:
     return EngineUnavailableError(
         f"this PostgreSQL server has no extension {name!r}, which {migration} asks for",
         why="the migration is right: the server that runs here came without it",
-        todo=", ".join(ways),
+        todo="; ".join(ways),
         evidence=output.strip()[:4000],
     )
