@@ -16,7 +16,7 @@ print("key", os.environ["CANARY_KEY"], os.environ["CANARY_KEY"][::-1], flush=Tru
 HTTPServer(("127.0.0.1", int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()
 """
 TESTS = """
-import os, time, pytest
+import os, time, warnings, pytest
 
 def test_logs(service, postgres):
     with pytest.raises(Exception):
@@ -26,7 +26,7 @@ def test_logs(service, postgres):
 
 @pytest.mark.parametrize("key", [os.environ["CANARY_KEY"], "other"])
 def test_named(key):
-    pass
+    warnings.warn(f"key {key}")
 
 @pytest.mark.skip(reason=os.environ["CANARY_KEY"])
 def test_not_now():
@@ -63,7 +63,7 @@ def test_no_log_of_a_record_holds_a_secret(secretive: Bay) -> None:
     done = secretive.run("run", "shop")
     [run] = (secretive.project / ".testbay/runs").iterdir()
 
-    assert done.code == 0, done.out
+    assert (done.code, CANARY in done.out, "UserWarning: key ***" in done.out) == (0, False, True), done.out
     assert holding(secretive.project / ".testbay") == []
     assert "key *** ***" in (run / "logs/service-lease1.log").read_text()
     assert "WHERE key = '***'" in (run / "logs/postgres.log").read_text()

@@ -1,6 +1,7 @@
 """The evidence for a failed test: what the servers and the service logged while it ran, and their condition."""
 
 import json
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -183,6 +184,13 @@ class Evidence:
             vars(report)["wasxfail"] = self._mask(why)
         told = report.user_properties
         report.user_properties = [(name, self._mask(said) if isinstance(said, str) else said) for name, said in told]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Mask secrets in a test's warning, which pytest prints at its end."""
+        said = str(warning_message.message)
+        if (masked := self._mask(said)) != said:
+            warning_message.message = masked
 
     @world.really
     def _add(self, report: pytest.TestReport, when: str) -> None:
