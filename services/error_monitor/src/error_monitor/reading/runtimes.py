@@ -69,10 +69,10 @@ def _dart(lines: Sequence[str]) -> Failure | None:
 
 
 def _erlang(lines: Sequence[str]) -> Failure | None:
-    found = next((found for text in lines if (found := ERLANG.search(text))), None)
-    if found is None:
-        return None
     calls = [call for text in lines for call in (*ERLANG_TERM.finditer(text), *ERLANG_CALL.finditer(text))]
+    found = next((found for text in lines if (found := ERLANG.search(text))), None) if calls else None
+    if found is None:  # without its calls, the words are those of any message
+        return None
     frames = tuple(_frame(call, call["function"]) for call in reversed(calls))
     return Failure(type=found["type"] or found["kind"], message=found["message"] or "", frames=frames)
 
