@@ -4,15 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-RUNGS = {
-    1: "seen often enough",
-    2: "budget",
-    3: "root cause",
-    4: "test and patch",
-    5: "proof",
-    6: "pull request",
-    7: "after the merge",
-}
 Confidence = Literal["low", "medium", "high"]
 
 

@@ -95,7 +95,6 @@ LOGFMT, LOGFMT_ERROR = (
 SUFFIX = re.compile(r"\s{4,}[\w.<>-]+\.py:\d+\s*$")
 FIELD_WORKER = re.compile(r"\b(?:pid|worker|thread)[=: ](\w+)")
 OFFSET = re.compile(r"[+-]\d+$")
-REQUEST = re.compile(r"\b(?:request|req|trace|correlation)[_-]?id[=: ]+\"?([\w-]{6,64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
