@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from testbay.init import addresses, entry, insisted, migrations, servers, settingsfiles, testing, variables
+from testbay.init import addresses, entry, insisted, libpq, migrations, servers, settingsfiles, testing, variables
 from testbay.init.addresses import FixedAddress
 from testbay.init.project import Finding, Project, listed
 from testbay.init.servers import Servers
@@ -44,6 +44,8 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     found = servers.for_tests(found, in_tests)
     unread = [need for need in variables.unread(project, found.needs) if need not in own]
     fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | in_tests
+    by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
+    unread = [need for need in unread if need != "postgres" or not by_libpq]
     published = {need: found.published[need] for need in unread if need in found.published and need not in fixed}
     migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
@@ -61,7 +63,7 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     ]
     return Draft(
         keys=[key for key in keys if key],
-        env=_env(project, found, fixed, tests.value.strip('"') if tests else ""),
+        env=[*_env(project, found, fixed, tests.value.strip('"') if tests else ""), *by_libpq],
         servers=found,
         needs_test=needs_test,
         missing=missing,

@@ -196,6 +196,29 @@ def test_a_field_of_a_model_in_settings_is_no_fixed_address(project: Project) ->
     assert not [line for line in made.keys if line.key == "ports" and "names" in line.source]
 
 
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("psycopg.connect()", True),
+        ("psycopg2.connect('', cursor_factory=C)", True),
+        ("asyncpg.create_pool(min_size=1)", True),
+        ("psycopg.connect(**options)", False),
+        ("psycopg.connect(dsn)", False),
+        ("psycopg.connect(dbname='shop')", False),
+        ("nats.connect()", False),
+    ],
+)
+def test_a_call_without_an_address_is_led_by_the_variables_of_libpq(
+    project: Project, code: str, *, named: bool
+) -> None:
+    """The driver takes PGHOST and its like, else a socket of this machine."""
+    made = manifest.draft(add(project, {"requirements.txt": "psycopg", "app.py": f"x = {code}"}), {})
+
+    names = ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"] if named else []
+    assert [line.key for line in made.env] == names
+    assert bool([line for line in made.missing if "a variable that leads" in line]) != named
+
+
 def test_a_server_that_the_tests_start_keeps_its_port(project: Project) -> None:
     """With testbay's server there, their own could not take it."""
     helper = 'import subprocess\n\ndef serve():\n    return subprocess.Popen(["/opt/redis-server", "--port", "6379"])'
