@@ -1,6 +1,7 @@
 """The files of a project that hold its tests: those that pytest collects, and those that a runner of its own loads."""
 
 import ast
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -33,13 +34,23 @@ def named_otherwise(project: Project) -> list[Path]:
 def outside(project: Project, folder: str) -> list[Path]:
     """List the files with tests that pytest collects outside a folder, by hand and without an argument.
 
-    Examples and scripts have a purpose of their own, and a folder with packages of its own is another project.
+    They lie in other folders of tests; a test_*.py elsewhere may be a program. Examples and scripts have a purpose of
+    their own, a folder with packages of its own is another project, and who calls `pytest tests` means that folder.
     """
-    paths = set(collected(project))
+    if _is_called_with(project, folder):
+        return []
+    paths = {path for path in collected(project) if {"tests", "test"} & set(path.parts) or path.name == "tests.py"}
     found = [source for source in project.sources if source.path in paths and not source.path.is_relative_to(folder)]
     apart = {*SHOWN, *ASIDE, "benchmarks", "e2e"}
     found = [source for source in found if not apart & set(source.path.parts)]
     return [one.path for one in found if not str(one.path).startswith(tuple(project.inner)) and has_tests(one)]
+
+
+def _is_called_with(project: Project, folder: str) -> bool:
+    """Return whether a Makefile, tox or a workflow gives pytest this folder."""
+    files = ["Makefile", "tox.ini", "noxfile.py", *map(str, project.root.glob(".github/workflows/*.y*ml"))]
+    call = re.compile(rf"\bpytest\b[^\n]*[\s\"'](\./)?{re.escape(folder)}(?![\w.-])")
+    return any(call.search(project.text(name)) for name in files)
 
 
 def has_tests(source: Source) -> bool:

@@ -28,7 +28,12 @@ from testbay.init.project import Project
         ({"app/manage.py": "import django", "app/core/tests/test_a.py": "x = 1"}, "app"),
         ({"tests/test_a.py": "x = 1", "shop/tests/test_b.py": "def test_b(): ..."}, "."),
         ({"tests/test_a.py": "x = 1", "shop/test_tools.py": "x = 1", "docs/test_b.py": "def test_b(): ..."}, "tests"),
-        ({"tests/test_a.py": "x = 1", "web/setup.py": "", "web/test_b.py": "def test_b(): ..."}, "tests"),
+        ({"tests/test_a.py": "x = 1", "shop/test_b.py": "def test_b(): ..."}, "tests"),
+        (
+            {"Makefile": "t:\n\tpytest -q tests/", "tests/test_a.py": "", "shop/tests/test_b.py": "def test_b(): ..."},
+            "tests",
+        ),
+        ({"tests/test_a.py": "x = 1", "web/setup.py": "", "web/tests/test_b.py": "def test_b(): ..."}, "tests"),
         ({"manage.py": "django", "tests/test_a.py": "x = 1", "shop/tests.py": "def test_b(): ..."}, "."),
         ({"shop/app.py": "x = 1"}, ""),
     ],
