@@ -8,7 +8,7 @@ from error_monitor.reading.line import Line
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 SYSLOG = r"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?"
-DOCKERS = "27"
+DOCKERS, CONTAINER = "27", re.compile(r"[\da-f]{12}")
 LEVELS = r"(?!(?:trace|debug|info|notice|warn|warning|error|err|critical|fatal)\b)"
 
 
@@ -186,12 +186,13 @@ def _put(line: Line, said: dict[str, str | None]) -> None:
             line.stream += f"/{value}"
     if value := said.get("stream"):
         line.stream += f"/{value}"
-    line.level = level_named(said.get("level")) or _severity(said.get("priority")) or line.level
+    line.level = level_named(said.get("level")) or _severity(said) or line.level
     line.partial = said.get("partial") == "P" or bool(said.get("above"))
 
 
-def _severity(priority: str | None) -> str | None:
+def _severity(said: dict[str, str | None]) -> str | None:
     """The severity in a syslog priority. Heroku's are all emergencies; Docker has one for all of stderr."""
-    if not priority or priority == DOCKERS:
+    priority = said.get("priority")
+    if not priority or priority == DOCKERS or CONTAINER.fullmatch(said.get("service") or ""):
         return None
     return (None, "critical", "critical", "error", "warning", "info", "info", "debug")[int(priority) % 8]
