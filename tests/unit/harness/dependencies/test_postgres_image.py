@@ -72,6 +72,16 @@ _CLOSED = (
 )
 
 
+def test_short_flags_are_settings() -> None:
+    """With a value or without one, as the server's own `getopt` has it."""
+    meant = image.meaning(service(command=("postgres", "-e", "-d2", "-d", "0", "-F", "-N", "9", "-s")))
+
+    assert meant.carried == [
+        *[("datestyle", "euro"), ("log_min_messages", "debug2"), ("log_min_messages", "notice")],
+        *[("fsync", "off"), ("max_connections", "9"), ("log_statement_stats", "on")],
+    ]
+
+
 @pytest.mark.parametrize("name", _OPEN)
 def test_images_of_before_2020_start_without_a_password(name: str) -> None:
     """They let everyone in."""

@@ -18,8 +18,9 @@ CONTAINER_PORT = 5432
 _SCRIPT_ENDINGS = (".sql", ".sql.gz", ".sql.xz", ".sql.zst", ".sh")
 # Postgres' own short flags that set a parameter: https://www.postgresql.org/docs/current/app-postgres.html
 _SHORT = {"-N": "max_connections", "-B": "shared_buffers", "-S": "work_mem", "-p": "port", "-h": "listen_addresses"}
-_SHORT |= {"-D": "data_directory", "-k": "unix_socket_directories", "-e": "datestyle", "-d": "log_min_messages"}
+_SHORT |= {"-D": "data_directory", "-k": "unix_socket_directories"}
 _ALONE = {
+    "-e": ("datestyle", "euro"),
     "-F": ("fsync", "off"),
     "-i": ("listen_addresses", "*"),
     "-l": ("ssl", "on"),
@@ -131,6 +132,9 @@ def _flag_settings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             name, assigned, value = (word[2:] or (rest.pop(0) if rest else "")).partition("=")
             if assigned:
                 yield name.strip().replace("-", "_").lower(), value
+        elif word[:2] == "-d" and (word[2:] or rest):
+            level = word[2:] or rest.pop(0)
+            yield "log_min_messages", "notice" if level == "0" else f"debug{level}"
         elif word[:2] in _SHORT and (word[2:] or rest):
             yield _SHORT[word[:2]], word[2:] or rest.pop(0)
 
