@@ -48,7 +48,10 @@ _SCRIPTS = "/docker-entrypoint-initdb.d"
 class Candidate:
     """One compose file, or several merged: service and image of each server, or the reason of a refusal.
 
-    `is_usual`: `testbay run` takes it without being told.
+    `is_usual`: `testbay run` takes it without being told. `scripts` are folders of scripts that the server runs when it
+    is created, `others` services that testbay cannot run itself. `database` is the database that the files create;
+    empty if they have more than an image and a login, or more servers than PostgreSQL. `published` maps servers to the
+    fixed port of this machine at which the files offer them, and the place that says so.
     """
 
     names: tuple[str, ...] = ()

@@ -46,8 +46,9 @@ def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | in_tests
     by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
     unread = [need for need in unread if need != "postgres" or not by_libpq]
-    published = {need: found.published[need] for need in unread if need in found.published and need not in fixed}
-    migration = migrations.migrations(project, found.scripts) if "postgres" in found.needs else None
+    files = found.chosen
+    published = {need: files.published[need] for need in unread if need in files.published and need not in fixed}
+    migration = migrations.migrations(project, files.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
     tests_key = _FIRST_TEST if needs_test else tests
@@ -160,7 +161,7 @@ def _missing(project: Project, found: Servers, migration: Finding | None) -> lis
         )
     if not found.needs:
         lines.append("a server: neither a compose file nor a package names PostgreSQL, Redis or NATS (`needs`)")
-    if "postgres" in found.needs and migration is None and project.code and not found.scripts:
+    if "postgres" in found.needs and migration is None and project.code and not found.chosen.scripts:
         lines.append("migrations: the database starts without tables (`migrate`, `migrations`)")
     return lines
 

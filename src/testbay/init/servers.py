@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from testbay.init import composefiles, insisted, packages, variables
 from testbay.init.addresses import FixedAddress
@@ -44,11 +43,9 @@ _MODULES = {  # what sources import, where no file names packages
 class Servers:
     """The needed servers, each with the place that shows the need, and their images.
 
-    `compose` are the files that the manifest has to name; empty if the usual ones serve. `missing` tells that no file
-    has every server; `refused` says why files cannot be used. `scripts` are folders of scripts that the server runs
-    when it is created, `others` services that testbay cannot run itself. `database` is the database that the files
-    create; empty if they have more than an image and a login, or more servers than PostgreSQL. `published` maps
-    servers to the fixed port of this machine at which the files offer them, and the place that says so.
+    `chosen` are the compose files that have every server, `compose` their names if the manifest has to name them.
+    `missing` tells that no file has every server; `refused` says why files cannot be used. `others` are services that
+    testbay cannot run itself.
     """
 
     needs: dict[str, str]
@@ -56,10 +53,8 @@ class Servers:
     compose: tuple[str, ...] = ()
     missing: bool = False
     refused: tuple[str, ...] = ()
-    scripts: tuple[Path, ...] = ()
     others: tuple[str, ...] = ()
-    database: str = ""
-    published: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    chosen: Candidate = field(default_factory=Candidate)
 
     def name(self, need: str) -> str:
         """Return a dependency's name as the project's files have it: `redis` or `valkey` unless they say Dragonfly."""
@@ -95,10 +90,8 @@ def servers(project: Project, environ: Mapping[str, str]) -> Servers:
         compose=compose,
         missing=bool(needs) and not complete,
         refused=tuple(dict.fromkeys(refused)),
-        scripts=chosen.scripts,
         others=next((one.others for one in complete or candidates if one.others), ()),
-        database=chosen.database,
-        published=chosen.published,
+        chosen=chosen,
     )
 
 
@@ -148,7 +141,7 @@ def without_a_room(project: Project) -> list[str]:
 def for_tests(found: Servers, logins: Mapping[str, FixedAddress]) -> Servers:
     """Ask for a compose file of testbay's own if tests insist on a database that the project's file lacks."""
     database = logins["postgres"].db if "postgres" in logins else ""
-    if database in ("", found.database) or not found.database or TEST_FILE in found.needs.get("postgres", ""):
+    if not database or found.chosen.database in ("", database) or TEST_FILE in found.needs.get("postgres", ""):
         return found
     return replace(found, compose=(), missing=True)
 
