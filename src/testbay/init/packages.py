@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from testbay.init import syntax
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*\[([^\]]*)\]")
+_INCLUDED = re.compile(r"\s*(?:-r|--requirement)[\s=]*(\S+)")
 _OF_PAGES = re.compile(r"(^|[-_.])docs?$")  # requirements/docs.txt: the documentation's, which imports all there is
 _KEYWORDS = ("install_requires", "extras_require", "tests_require", "setup_requires")
 
@@ -77,9 +79,25 @@ def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:
     yield "setup.cfg", _lines(project, "setup.cfg", "options", "install_requires")
     yield "setup.cfg", _lines(project, "setup.cfg", "options.extras_require", "")
     yield "setup.py", [text for text in _setup(project.text("setup.py")) if not text.endswith((".txt", ".in"))]
+    known: set[str] = set()
     for file in [*requirement_files(project.root, "in"), *requirement_files(project.root)]:
-        yield file, project.text(file).splitlines()
+        yield from _with_included(project, file, known)
     yield "pyproject.toml", _pyproject(project)
+
+
+def _with_included(project: Readable, file: str, known: set[str]) -> Iterator[tuple[str, list[str]]]:
+    """Read a file of requirements, and before it those of the project that it includes by `-r`."""
+    found: list[tuple[str, list[str]]] = []
+    names = [file]
+    for name in names:
+        if name in known or name.startswith(("/", "..")):
+            continue
+        known.add(name)
+        lines = project.text(name).splitlines()
+        found.append((name, lines))
+        included = filter(None, map(_INCLUDED.match, lines))
+        names += (os.path.normpath(Path(name).parent / match[1]) for match in included)
+    yield from reversed(found)
 
 
 def _pyproject(project: Readable) -> list[str]:

@@ -274,6 +274,15 @@ def test_packages_are_found_whatever_installs_them(project: Project, file: str, 
     assert {"asyncpg", "nats-py"} <= add(project, {file: text}).packages.keys()
 
 
+def test_files_that_a_file_of_requirements_includes_are_read(project: Project) -> None:
+    """As pip does, by their places; a circle ends, and nothing beside the project is read."""
+    add(project, {"requirements.txt": "-r deps/all.in\n--requirement=../x.txt", "deps/all.in": "-rmore.txt\n-r all.in"})
+    add(project, {"deps/more.txt": "nats-py"})
+    (project.root.parent / "x.txt").write_text("asyncpg")
+
+    assert project.packages == {"nats-py": "deps/more.txt"}
+
+
 def test_servers_that_testbay_does_not_know_are_named(project: Project) -> None:
     """Tests that need one would fail for a reason that their errors do not tell."""
     compose = "services: {db: {image: 'mysql:8'}, mq: {image: rabbitmq}, web: {image: nginx}"
