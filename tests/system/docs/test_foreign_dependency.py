@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay
+from tests.system.fakes.boxes import build
 from tests.system.fakes.pages import files, page, write
 
 UV = Path(sys.executable).with_name("uv")
@@ -68,7 +69,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     lines = [f"FROM {base}", f"COPY {Path(library).name} /usr/lib/", "COPY memcached /usr/bin/", "USER nobody"]
     write(context / "Dockerfile", "\n".join([*lines, 'ENTRYPOINT ["memcached"]', "EXPOSE 11211", ""]))
     name = f"memcached:testbay-{os.getpid()}"
-    subprocess.run(["docker", "build", "--quiet", "--tag", name, context], check=True, capture_output=True)
+    build("--tag", name, str(context))
     yield name
     subprocess.run(["docker", "image", "rm", name], check=True, capture_output=True)
 

@@ -54,8 +54,13 @@ class Boxes:
 def docker(*arguments: str) -> str:
     """What it printed."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, "\n".join(reversed(done.stderr.splitlines()))  # the first line is what is seen of it
     return done.stdout
+
+
+def build(*arguments: str) -> None:
+    """An image without the builder's cache: who removes an image takes the layers that a build beside it reuses."""
+    docker("build", "--quiet", "--no-cache", *arguments)
 
 
 def health_is(word: str) -> Callable[[dict[str, Any]], bool]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.system.conftest import REPOSITORY
-from tests.system.fakes.boxes import docker
+from tests.system.fakes.boxes import build, docker
 from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.watched import soon
 from tests.system.fakes.wheels import wheels
@@ -52,7 +52,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         arguments = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": url, "BASE": os.environ.get("PYTHON_IMAGE", "")}
         options = [part for key, value in arguments.items() if value for part in ("--build-arg", f"{key}={value}")]
         file = context / RAILWAY["build"]["dockerfilePath"]
-        docker("build", "--quiet", "--network=host", *options, "--tag", name, "--file", str(file), str(context))
+        build("--network=host", *options, "--tag", name, "--file", str(file), str(context))
     yield name
     docker("image", "rm", "--force", name)
 
