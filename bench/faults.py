@@ -95,7 +95,7 @@ def servers(folder: Path) -> Iterator[stack.Stack]:
     shutil.copy(REPOSITORY / "docker-compose.test.yml", project)
     environ = {**os.environ, "TESTBAY_CACHE_DIR": str(folder / "cache")}
     chosen = settings.load(engine="embedded", environ=environ)
-    started = stack.start(request.request(load_manifest(project / "services" / "shop"), project, chosen))
+    started = stack.start(request.decide(load_manifest(project / "services" / "shop"), project, chosen))
     yield started
     started.stop()
 

@@ -21,7 +21,7 @@ from testbay.output import write_whole
 from testbay.production.history.slowness import Series
 from testbay.production.watch import store, view
 from testbay.production.watch.packing import VERDICTS, PackedRound
-from testbay.production.watch.tracker import Changes
+from testbay.production.watch.records import Changes
 
 START = 1_700_000_000 // store.DAY_S * store.DAY_S
 KEPT_S = 7 * store.DAY_S  # the usual `keep`

@@ -193,7 +193,7 @@ def compose_facts() -> dict[str, Any]:
 def server(project: Path, environ: dict[str, str]) -> Iterator[str]:
     """A server as testbay starts it, with the schema in the database `migrated`; yields its address."""
     chosen = settings.load(environ={**environ, "TESTBAY_CACHE_DIR": environ["TESTBAY_CACHE_DIR"] + "-peers"})
-    running = stack.start(request.request(load_manifest(project / "services" / "peers"), project, chosen))
+    running = stack.start(request.decide(load_manifest(project / "services" / "peers"), project, chosen))
     try:
         dsn = postgres.url(running.endpoints["postgres"])
         with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:

@@ -182,7 +182,7 @@ def watch_callbacks() -> list[float]:
         run(handle)
         longest[0] = max(longest[0], time.thread_time() - began)
 
-    asyncio.Handle._run = measured  # type: ignore[method-assign]  # noqa: SLF001
+    asyncio.Handle._run = measured  # noqa: SLF001
     return longest
 
 
@@ -199,7 +199,7 @@ def profile_threads(file: Path) -> None:
     def profiled(*args: Any) -> Any:
         return profiler.runcall(feed, *args)
 
-    reader.Readers.feed = profiled  # type: ignore[method-assign]
+    reader.Readers.feed = profiled
     atexit.register(profiler.dump_stats, str(file))
 
 

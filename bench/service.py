@@ -153,7 +153,7 @@ def _answers(url: str) -> bool:
 def agent_executor(folder: Path) -> Iterator[Case]:
     """The service of this repository, on a stack."""
     chosen = settings.load(engine="embedded", environ={**os.environ, "TESTBAY_CACHE_DIR": str(folder / "cache")})
-    asked = request.request(load_manifest(REPOSITORY / "services" / "agent_executor"), REPOSITORY, chosen)
+    asked = request.decide(load_manifest(REPOSITORY / "services" / "agent_executor"), REPOSITORY, chosen)
     started = stack.start(asked)
     try:
         prepare.prepare(started, Voice(sys.stderr))

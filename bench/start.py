@@ -74,7 +74,7 @@ def asked_for(project: Path, cache: Path, engine: str) -> Request:
     """The project's service on one engine."""
     environ = {**os.environ, "TESTBAY_CACHE_DIR": str(cache)}
     chosen = settings.load(engine=engine, environ=environ)
-    return request.request(load_manifest(project / "services" / "shop"), project, chosen)
+    return request.decide(load_manifest(project / "services" / "shop"), project, chosen)
 
 
 def embedded(project: Path, cache: Path, rounds: int) -> None:
@@ -141,7 +141,7 @@ def ask_until_it_answers(name: str, endpoint: object) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):
-            ROOMS[name].probe(endpoint, 2.0)  # type: ignore[arg-type]
+            ROOMS[name].probe(endpoint, 2.0)
             return
         time.sleep(0.005)
     raise SystemExit(f"{name} never answered")
