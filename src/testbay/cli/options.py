@@ -51,7 +51,7 @@ def read_service(
 ) -> tuple[Any, Path, configuration.Settings]:
     """Read the named service, or that of the current folder; also the project and the settings of this call.
 
-    `todo` is what helps when there is no such service.
+    `todo` is the remedy for an unknown service.
     """
     from testbay.manifest.project import find_project, find_service
 

@@ -34,7 +34,7 @@ Finding = tuple[bool, str]
 
 
 class _Native(NamedTuple):
-    """A server of the embedded engine: its name, a line about it, and the exit code if there is none."""
+    """A server of the embedded engine: its name, a line about it, and the exit code if it is missing."""
 
     title: str
     text: str

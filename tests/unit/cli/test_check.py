@@ -12,7 +12,7 @@ from testbay.errors import ManifestError
 def test_the_id_of_a_check_in_a_services_place_is_told_the_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`testbay check health` asks for a check, and there is no service of that name."""
+    """`testbay check health` means a check, while no service has that name."""
     (tmp_path / "testbay.toml").write_text('service = "shop"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 

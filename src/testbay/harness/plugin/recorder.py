@@ -140,7 +140,7 @@ class Recorder:
         return done
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """Record an option that has pytest run no test; for some there is no session."""
+        """Record an option that has pytest run no test; some of them begin no session."""
         for name, does in _SHOWS.items():
             if getattr(config.option, name, None):
                 self._end(f"{does} and runs none")

@@ -23,7 +23,7 @@ def copies_met(report: Path, root: Path, program: Path) -> list[Path]:
 def _lines_that_ran(report: Path, root: Path) -> Counter[str]:
     """Count the lines that ran in each package: of a file every folder's name counts, so also in src/."""
     ran: Counter[str] = Counter()
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no report: the run says so itself
         for name, file in json.loads(report.read_bytes())["files"].items():
             for part in Path(name).parts[:-1] if (root / name).exists() else ():
                 ran[part] += file["summary"]["covered_lines"]
@@ -34,7 +34,7 @@ def _copies(root: Path, program: Path) -> Iterator[Path]:
     """Yield the packages of the project that pip or uv copied from this very folder."""
     for folder in sorted(program.parent.parent.glob("lib/python3*/site-packages")):
         for origin in sorted(folder.glob("*.dist-info/direct_url.json")):
-            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # another package's, damaged
                 told = json.loads(origin.read_bytes())
                 place = Path(unquote(urlparse(told["url"]).path))
                 if told["dir_info"].get("editable") or place.resolve() != root.resolve():

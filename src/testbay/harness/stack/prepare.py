@@ -120,7 +120,7 @@ def _made_nothing(stack: Stack) -> str:
         return ""
     try:
         has_schema, lists = postgres.made_by_migrations(stack.endpoints["postgres"])
-    except OSError:
+    except OSError:  # the copy for leases, made next, meets it and says so
         return ""
     if has_schema:
         return ""

@@ -53,7 +53,7 @@ def _reason(causes: list[BaseException]) -> str:
 
 
 def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
-    """Explain why there is no connection; None if something else is the matter."""
+    """Explain why a connection failed; None if something else failed."""
     if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None):  # not what the library wraps it in
         return FoundError("fail", f"{asked}: no TLS: {tls_trouble(cause)}", reached=False)
     if isinstance(cause, socket.gaierror):

@@ -125,7 +125,7 @@ def test_an_option_without_a_session_is_named_too(run: Pytest, tmp_path: Path, o
 
 
 def test_a_file_that_skips_itself_says_why(run: Pytest, tmp_path: Path) -> None:
-    """One test is counted as skipped then, and there is none."""
+    """Pytest counts one skipped test then, although the file has none."""
     run("import pytest\npytest.importorskip('no_such_module', reason='no module, no tests')\n")
 
     assert results.read(tmp_path).skipped_files == ["no module, no tests"]
