@@ -20,8 +20,9 @@
 #   TESTBAY_LLM      replay: a local stand-in answers them; at home that is the default, CI has to ask for it
 #   CI               true: a missing key is an error instead
 #
-# Exit codes: 0 passed · 10 a service is unknown or incomplete · 14 no key · 15 fewer services ran than planned
-#             130, 143 interrupted · else that of the first service that failed
+# Exit codes: 0 passed · 10 a service is unknown or incomplete · 14 no key · 15 fewer services ran than planned, or a
+#             script ended well without a run that passed · 130, 143 interrupted
+#             else that of the first service that failed
 
 set -Eeuo pipefail
 CDPATH="" cd -P "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -52,7 +53,7 @@ with open(log, "rb") as file:
             sys.stdout.flush()
         time.sleep(0 if ended else 0.05)
 '
-children=() began=() ended=() stopped="" logs=""
+children=() began=() ended=() proven=() stopped="" logs=""
 
 main() { # [--help | --list … | [--with-secrets] [--shard I/N] [--jobs N] SERVICE…]
     local known=() planned=() jobs=""
@@ -102,10 +103,11 @@ run_all() { # <how many at once>: never returns
             next=$((next + 1))
         done
         finish "$number" || code=$?
-        case $code in
-            0) passed=$((passed + 1)) ran=$((ran + 1)) ;;
-            126 | 127) result="could not be started" code=15 ;;
-            130 | 143)
+        case $code:${proven[number]:-} in
+            0:yes) passed=$((passed + 1)) ran=$((ran + 1)) ;;
+            0:) result="ran no tests" code=15 && deny "$name" ;;
+            126:* | 127:*) result="could not be started" code=15 ;;
+            130:* | 143:*)
                 result=interrupted ran=$((ran + 1))
                 [[ -n $stopped ]] || stop INT "$code"
                 ;;
@@ -186,6 +188,7 @@ check_key() { # (no arguments)
 # Its turn to speak: it does so at once. Otherwise its words wait in a file.
 start() { # <number of the service> <number of the one whose turn it is>
     local script="services/${planned[$1]}/scripts/ci/run-tests.sh"
+    : >"$logs/$1.began"
     if [[ $1 == "$2" ]]; then
         .venv/bin/python -I -S -c "$AS_A_JOB" "$script" &
     else
@@ -213,12 +216,34 @@ finish() { # <number of the service>: returns its exit code
     return "$code"
 }
 
-# When a service ended, also while another one's turn lasts.
+# When a service ended, also while another one's turn lasts: later runs may take the place of its record.
 note_ended() { # (no arguments)
     local number
     for number in "${!children[@]}"; do
-        [[ -n ${ended[number]:-} ]] || kill -0 "${children[number]}" 2>/dev/null || ended[number]=$SECONDS
+        [[ -z ${ended[number]:-} ]] || continue
+        ! kill -0 "${children[number]}" 2>/dev/null || continue
+        ended[number]=$SECONDS
+        ! has_passed "$number" || proven[number]=yes
     done
+}
+
+# Whether `testbay run` recorded, since the service began, a run of its tests that passed: an exit code proves nothing.
+# It starts no process, whose end would be another CHLD within that trap.
+has_passed() { # <number of the service>
+    local record lines name=${planned[$1]}
+    for record in {.,"services/$name"}/.testbay/runs/*-"$name"-*/run.json; do
+        [[ -f $record && ! $logs/$1.began -nt $record ]] || continue
+        mapfile -t lines <"$record" || continue
+        [[ "${lines[*]}" != *' "exit_code": 0, '* ]] || return 0
+    done
+    return 1
+}
+
+deny() { # <service>
+    printf 'run-integration-tests: %s\n  why:      %s\n  do:       %s\n' \
+        "$1 ended with exit code 0, and none of its tests are known to have run" \
+        "since it began, .testbay/runs got no record of a run of it that passed" \
+        "have services/$1/scripts/ci/run-tests.sh end with: exec testbay run $1 -- \"\$@\"" >&2
 }
 
 stop() { # <signal> <exit code>

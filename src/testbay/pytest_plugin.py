@@ -17,7 +17,7 @@ from testbay.harness.plugin.asynchronous import Asyncpg, AsyncPostgres, AsyncRed
 from testbay.harness.plugin.evidence import Causes
 from testbay.harness.plugin.given import Leases, Nats
 from testbay.harness.plugin.plainsession import PlainSession
-from testbay.harness.plugin.recorder import JUnit, Recorder
+from testbay.harness.plugin.recorder import Deselected, JUnit, Recorder
 from testbay.harness.plugin.session import Leasing, masked, or_fail, variables_of
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(SlowestFirst(Path(order)), "testbay-order")
     if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Deselected(vars(config).get("workeroutput", {})), "testbay-deselected")
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
     if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it

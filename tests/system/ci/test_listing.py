@@ -167,3 +167,10 @@ def test_started_by_hand_all_are_listed(checkout: Path, tier2: Run) -> None:
     add_service(checkout, "a")
 
     assert tier2("--list", "--json", "--changed-since", "") == (0, ['[{"service":"a","shard":1,"shards":1}]'])
+
+
+def test_help_says_how_to_call_it(tier2: Run) -> None:
+    """`--help` prints the head of the script, and needs no service."""
+    code, lines = tier2("--help")
+
+    assert (code, lines[2]) == (0, "Usage: scripts/ci/run-integration-tests.sh [SERVICE…]")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from testbay.harness.run.record import Record
+
 SCRIPT = Path(__file__).parents[3] / "scripts/ci/run-integration-tests.sh"
 DEADLINE_S = 20
 Run = Callable[..., tuple[int, list[str]]]
@@ -46,11 +48,14 @@ def tier2(checkout: Path) -> Run:
     return partial(call, checkout)
 
 
-def add_service(checkout: Path, name: str, *, ends: str = "exit 0") -> None:
-    """A service whose tier 3 says its name and then does what `ends` says."""
+def add_service(checkout: Path, name: str, *, ends: str = "exit 0", code: int | None = 0) -> None:
+    """A service whose tier 3 says its name, records a run that ended with `code`, and then does what `ends` says."""
     folder = checkout / "services" / name
     write(folder / "pyproject.toml", f'[tool.testbay]\nservice = "{name}"\n')
-    write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{ends}\n")
+    Record(id="a", service=name, started="2026-01-01T10:00:00Z", exit_code=code).save(folder)
+    run = f".testbay/runs/20260101-100000-{name}-00ff"
+    does = f"mkdir -p {run}; cat services/{name}/run.json >{run}/run.json"
+    write(folder / "scripts/ci/run-tests.sh", f"#!/bin/bash\necho tests of {name}\n{does}\n{ends}\n")
 
 
 def write(file: Path, text: str) -> None:
@@ -145,6 +150,22 @@ def test_a_service_that_cannot_be_started_is_not_counted_as_run(checkout: Path, 
     )
 
 
+@pytest.mark.parametrize("code", [None, 1])
+def test_a_script_that_ends_well_proves_nothing(checkout: Path, tier2: Run, code: int | None) -> None:
+    """Only a record of this very run that passed does: an older one does not count."""
+    add_service(checkout, "a")
+    assert tier2()[0] == 0
+    add_service(checkout, "a", code=code)
+
+    code, lines = tier2()
+
+    assert (code, lines[2], lines[-2:]) == (
+        15,
+        "run-integration-tests: a ended with exit code 0, and none of its tests are known to have run",
+        ["Services: 1 planned, 0 ran, 0 passed", "  a                        ran no tests N s"],
+    )
+
+
 def test_services_run_side_by_side_and_speak_in_turn(checkout: Path, tier2: Run) -> None:
     """Each waits for the other to have started; their words are not mixed."""
     meet = 'touch "$0.met"; until [ -e services/{}/scripts/ci/run-tests.sh.met ]; do sleep 0.05; done; echo met {}'
@@ -210,10 +231,7 @@ def test_an_interrupted_service_ends_the_run(checkout: Path, tier2: Run) -> None
     )
 
 
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [pytest.param(signal.SIGINT, 130, id="ctrl-c"), pytest.param(signal.SIGTERM, 143, id="sigterm")],
-)
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_reaches_the_tests_and_their_cleanup_is_waited_for(
     checkout: Path, sent: signal.Signals, expected: int
 ) -> None:
@@ -262,8 +280,8 @@ def test_an_unknown_service_is_refused_with_the_known_ones(checkout: Path, tier2
 @pytest.mark.parametrize(
     ("missing", "what"),
     [
-        pytest.param("scripts/ci/run-tests.sh", "services/a has a manifest and no tier 3 script", id="runner"),
-        pytest.param("pyproject.toml", "services/a has a tier 3 script and no manifest", id="manifest"),
+        ("scripts/ci/run-tests.sh", "services/a has a manifest and no tier 3 script"),
+        ("pyproject.toml", "services/a has a tier 3 script and no manifest"),
     ],
 )
 def test_an_incomplete_service_is_an_error(checkout: Path, tier2: Run, missing: str, what: str) -> None:
@@ -354,13 +372,6 @@ def test_secrets_are_fetched_for_one_service(checkout: Path, tier2: Run) -> None
             "  do:       scripts/ci/run-integration-tests.sh --with-secrets a",
         ],
     )
-
-
-def test_help_says_how_to_call_it(tier2: Run) -> None:
-    """`--help` prints the head of the script, and needs no service."""
-    code, lines = tier2("--help")
-
-    assert (code, lines[2]) == (0, "Usage: scripts/ci/run-integration-tests.sh [SERVICE…]")
 
 
 def test_a_shard_is_handed_to_tier_3(checkout: Path, tier2: Run) -> None:

@@ -21,6 +21,7 @@ _OUTCOMES = ("passed", "failed", "skipped")  # pytest's own; plugins that run a 
 _as_json = json.JSONEncoder().encode  # also while a test replaces `json.dumps`
 _process_id = os.getpid  # also while a test replaces it
 _COUNTED = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")  # in pytest's last line
+_DESELECTED = "testbay_deselected"
 # Pytest's options to show something and run no test, by their names in its configuration.
 _SHOWS = {
     "collectonly": "--collect-only lists them",
@@ -48,6 +49,7 @@ class Recorder:
         self._process = _process_id()
         self._planned: set[str] = set()
         self._attempts: dict[str, int] = {}  # for tests that another plugin reruns: the current attempt
+        self._deselected = 0  # by each worker
         self._tried: set[str] = set()  # whose next setup begins another attempt
         self.facts: list[dict[str, Any]] = []
 
@@ -59,6 +61,11 @@ class Recorder:
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Record them under xdist, where only workers collect, each of them all tests."""
         self._plan(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over from an xdist worker what the controller does not see; every worker deselects the same."""
+        self._deselected = max(self._deselected, getattr(node, "workeroutput", {}).get(_DESELECTED, 0))
 
     def _plan(self, ids: list[str]) -> None:
         if new := [nodeid for nodeid in ids if nodeid not in self._planned]:
@@ -126,8 +133,8 @@ class Recorder:
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
-        if reporter and not any(counts.values()):  # why nothing ran
-            counts["deselected"] = len(reporter.stats.get("deselected", ()))
+        counts["deselected"] = len(reporter.stats.get("deselected", ())) if reporter else 0
+        counts["deselected"] = counts["deselected"] or self._deselected
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
         if unmeasured := _unmeasured(session.config):
             self._write([{"unmeasured": unmeasured}])
@@ -235,6 +242,17 @@ def _place(report: pytest.TestReport) -> list[Any]:
     own = [place for place in own if "site-packages" not in place[0]]
     path, line, _ = report.location
     return own[-1] if own else [path, (line or 0) + 1]
+
+
+class Deselected:
+    """Counts a worker's deselected tests for the controller, of which pytest's own last line says nothing."""
+
+    def __init__(self, output: dict[str, Any]) -> None:
+        self._output = output
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Add them up."""
+        self._output[_DESELECTED] = self._output.get(_DESELECTED, 0) + len(items)
 
 
 class JUnit:

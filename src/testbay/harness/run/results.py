@@ -93,10 +93,11 @@ def read(run_dir: Path) -> Results:
         return [entry for fact in facts for entry in fact.get(key, [])]
 
     counts, planned, tests = first("counts", None), every("planned"), _tests(facts)
+    collected = _collected(run_dir / "shard.json")
     return Results(
-        counts=counts or {},
+        counts=_without_other_shards(counts or {}, len(collected) - len(planned) if collected else 0),
         cut_off=_cut_off(planned, tests, facts) if counts is None else [],
-        collected=_collected(run_dir / "shard.json"),
+        collected=collected,
         planned=planned,
         tests=tests,
         exit_code=first("exit", None),
@@ -192,6 +193,12 @@ def _add_phase(test: dict[str, Any], fact: dict[str, Any]) -> None:
         test["sections"] = test.get("sections", []) + fact["sections"]
 
 
+def _without_other_shards(counts: dict[str, int], theirs: int) -> dict[str, int]:
+    """The counts, where pytest counts the tests of other shards as deselected."""
+    counts = counts | {"deselected": counts.get("deselected", 0) - theirs}
+    return counts if counts["deselected"] > 0 else {name: n for name, n in counts.items() if name != "deselected"}
+
+
 def _coverage(file: Path) -> float | None:
     try:
         return round(float(json.loads(file.read_bytes())["totals"]["percent_covered"]), 4)
@@ -258,6 +265,6 @@ def _counted(results: Results) -> list[str]:
         f"passed ({flaky} flaky)" if flaky else "passed": told.get("passed", 0) + told.get("flaky", 0),
         "failed": told.get("failed", 0),
         "error" if told.get("error") == 1 else "errors": told.get("error", 0),
-        **{outcome: told.get(outcome, 0) for outcome in ("skipped", "xfailed", "xpassed")},
+        **{outcome: told.get(outcome, 0) for outcome in ("skipped", "deselected", "xfailed", "xpassed")},
     }
     return [f"{count} {outcome}" for outcome, count in counts.items() if count]

@@ -32,8 +32,8 @@ def verify(results: Results, code: int, tests_dir: Path) -> int:
             todo="see `addopts` and PYTEST_ADDOPTS" if results.ended.startswith("--") else "run them alone",
             evidence="\n".join(silent[:SHOWN]),
         )
-    if code == 0 and not results.collected and _only_skipped(results):
-        raise _all_skipped(results)
+    if code == 0 and not results.collected and (nothing := only_skipped(results)):
+        raise nothing
     return code or results.exit_code or (_TESTS_FAILED if results.is_red else 0)
 
 
@@ -67,14 +67,14 @@ def _why_signalled(name: str) -> str:
 
 def _nothing_ran(results: Results, tests_dir: Path) -> TestsDidNotRunError:
     """Tell apart why pytest had nothing to run."""
+    if nothing := only_skipped(results):
+        return nothing
     if left_out := results.counts.get("deselected"):
         return TestsDidNotRunError(
             f"no test was left to run in {tests_dir}: {left_out} were deselected",
             why="-k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then",
             todo="see `addopts`, PYTEST_ADDOPTS and the arguments after `--`",
         )
-    if _only_skipped(results):
-        return _all_skipped(results)
     if results.ended.startswith("--"):
         return TestsDidNotRunError(
             "pytest was not asked to run tests",
@@ -94,12 +94,10 @@ def _nothing_ran(results: Results, tests_dir: Path) -> TestsDidNotRunError:
     )
 
 
-def _only_skipped(results: Results) -> bool:
-    return results.counts.get("skipped", 0) > 0 and not results.counts.keys() - {"skipped", "deselected"}
-
-
-def _all_skipped(results: Results) -> TestsDidNotRunError:
-    """Show each reason once: it is mostly one package or variable that is missing."""
+def only_skipped(results: Results) -> TestsDidNotRunError | None:
+    """Return an error if every test was skipped; it shows each reason once, mostly one package that is missing."""
+    if not results.counts.get("skipped") or results.counts.keys() - {"skipped", "deselected"}:
+        return None
     reasons = dict.fromkeys([*results.skipped_files, *(test.get("reason", "") for test in results.tests)])
     skipped = results.counts["skipped"]
     return TestsDidNotRunError(

@@ -57,6 +57,7 @@ BESIDE = {
     "nothing": ("", ()),
     "rerunfailures": ("pytest-rerunfailures", ("-p", "pytest_rerunfailures", "--reruns", "2")),
     "flaky": ("flaky", ("-p", "flaky.flaky_pytest_plugin", "--force-flaky", "--max-runs", "2", "--no-flaky-report")),
+    "chosen": ("", ("-k", "not green")),
     "xdist": ("", ("-p", "xdist", "-n", "2")),
     "both": ("pytest-rerunfailures", ("-p", "xdist", "-n", "2", "-p", "pytest_rerunfailures", "--reruns", "2")),
     "ours": ("", ("--testbay-reruns", "2")),
@@ -66,7 +67,7 @@ FAILING = {"test_red", "test_setup", "test_teardown", "test_parts", "Old::test_o
 
 def said(line: str) -> dict[str, int]:
     """`3 passed, 2 errors` as numbers by word."""
-    words = ("passed", "flaky", "failed", "error", "skipped", "xfailed", "xpassed")
+    words = ("passed", "flaky", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
     return {word: int(count) for count, word in re.findall(r"(\d+) (\w+?)s?\b", line) if word in words}
 
 
@@ -109,6 +110,13 @@ def test_a_test_that_passed_in_the_end_is_flaky_beside_rerunfailures(
 
     attempts = [(t["attempt"], t["outcome"], t.get("error", "")) for t in results.read(tmp_path).tests]
     assert attempts == [(1, "rerun", "AssertionError: the first time"), (2, "passed", "")]
+
+
+def test_workers_count_what_they_deselect(run: Pytest, tmp_path: Path) -> None:
+    """Pytest's own last line does not say it there."""
+    run(TESTS, "-p", "xdist", "-n", "2", "-k", "test_green or test_skipped")
+
+    assert results.read(tmp_path).counts == {"passed": 1, "skipped": 1, "deselected": 8}
 
 
 LOSES_ONE = """

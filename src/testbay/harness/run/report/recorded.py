@@ -24,7 +24,7 @@ from testbay.text import plural, visible
 _LINE_CHARACTERS = 2000
 _TEXT_CHARACTERS = 64 << 10
 _SECTIONS = 40
-_COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+_COUNTED = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
 
 Mask = Callable[[str], str]
 
@@ -254,7 +254,7 @@ class RecordedRun(_Part):
     def told(self) -> dict[str, str]:
         """The counts by outcome, in the words of pytest's last line; a flaky test counts as passed.
 
-        If pytest printed no such line, or the run was merged, each test counts once.
+        If pytest printed no such line, each test counts once.
         """
         counts = self.counts or {outcome: len(self.ended(outcome)) for outcome in ("passed", "failed", "skipped")}
         counts = counts | {"passed": counts.get("passed", 0) + counts.get("flaky", 0)}

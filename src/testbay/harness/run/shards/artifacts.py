@@ -105,6 +105,7 @@ class ShardRun(_Read):
     collected: list[_Id] = []
     planned: list[_Id] = []
     tests: list[Fact] = []
+    counts: dict[_Id, Annotated[int, Field(ge=0, le=10**9)]] = {}
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
     error: Ending | None = None
 

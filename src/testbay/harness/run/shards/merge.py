@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbay.errors import TestsDidNotRunError
-from testbay.harness.run import results
+from testbay.harness.run import results, verdict
 from testbay.harness.run.results import Results
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.run.shards import artifacts, combine
@@ -70,7 +70,9 @@ def _merge(run: Run, shards: list[Artifact]) -> int:
     results.keep(done, run.dir)
     _fill(run, shards, done)
     failed = next((code for shard in shards if (code := shard.run.exit_code)), 1 if done.count("failed") else 0)
-    _close(run, shards, done, whole=problem is None, green=problem is None and failed == 0)
+    whole = problem is None
+    problem = problem or (None if failed else verdict.only_skipped(done))
+    _close(run, shards, done, whole=whole, green=problem is None and failed == 0)
     if problem is not None:
         raise problem
     return failed
@@ -190,7 +192,11 @@ def _combine(run: Run, shards: list[Artifact], *, whole: bool) -> None:
 
 def _results(run: Run, shards: list[Artifact]) -> Results:
     collected = chain.from_iterable(shard.run.collected for shard in shards)
+    counts: Counter[str] = sum((Counter(shard.run.counts) for shard in shards), Counter())
+    if left_out := max(shard.run.counts.get("deselected", 0) for shard in shards):
+        counts["deselected"] = left_out  # by -k and -m, the same tests in each shard
     return Results(
+        counts=dict(counts),
         planned=list(dict.fromkeys(collected)),
         tests=[fact for shard in shards for fact in _facts(shard)],
         coverage_percent=results.read(run.dir).coverage_percent,
@@ -219,7 +225,8 @@ def _fill(run: Run, shards: list[Artifact], done: Results) -> None:
     starts.sort(key=lambda start: start["duration_s"])
     record.startup = list({start["name"]: start for start in starts}.values())  # of each dependency the slowest
     record.startup_budget_s = max(one.startup_budget_s for one in runs)
-    record.planned, record.tests, record.coverage_percent = done.planned, done.tests, done.coverage_percent
+    record.planned, record.tests, record.counts = done.planned, done.tests, done.counts
+    record.coverage_percent = done.coverage_percent
     record.shards = [_summary(shard) for shard in shards]
 
 

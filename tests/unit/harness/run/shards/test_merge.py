@@ -124,6 +124,21 @@ def test_a_failed_test_is_never_green(
     assert (code, lines[-1]) == (1, "❌ Tests: 1 failed in 0.0s")
 
 
+def test_shards_that_only_skipped_are_not_green_together(
+    recording: type[Recording], project: Path, settings: Settings, service: Service
+) -> None:
+    """Each alone may have only such tests; all of them together tested nothing."""
+    service(name="shop")
+    counts = {"skipped": 1, "deselected": 2}
+    tests = [{"id": "a", "outcome": "skipped", "reason": "no GPU"}]
+    shard(project / "artifacts/1", "shop", tests=tests, counts=counts)
+    heard = recording()
+
+    assert merge([project / "artifacts"], project, settings, heard.voice) == 15
+    assert "error: no test ran: the only one was skipped" in heard.text
+    assert "❌ Tests: 1 skipped, 2 deselected in 0.0s" in heard.text
+
+
 def test_times_are_those_of_the_shards(
     recording: type[Recording], project: Path, settings: Settings, service: Service
 ) -> None:
