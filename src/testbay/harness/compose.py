@@ -52,10 +52,11 @@ def question(files: Sequence[Path], needs: str, folder: Path, settings: Settings
     if files and [file.absolute() for file in files] != [file.absolute() for file in theirs]:
         return Question(files=list(files), needs=rooms, named=named)
     if not files and not theirs:
+        others = sorted(path.name for path in folder.glob("*compose*.y*ml"))
         raise ManifestError(
             f"{folder} has no compose file",
             why=f"neither {TEST_FILE} nor a name that Compose knows",
-            todo="name the file: testbay compose FILE",
+            todo=f"name the file: testbay compose {others[0] if others else 'FILE'}",
         )
     if known is None:
         return Question(files=theirs, needs=rooms, named=named)

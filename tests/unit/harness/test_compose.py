@@ -83,11 +83,14 @@ def test_a_name_that_is_not_a_dependency_is_refused(folder: Path, settings: Sett
 
 
 def test_a_folder_without_a_compose_file_is_refused(tmp_path: Path, settings: Settings) -> None:
-    """With the way to name one."""
+    """The advice names the file that lies there."""
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "compose.ci.yml").touch()
 
-    with pytest.raises(ManifestError, match="has no compose file"):
+    with pytest.raises(ManifestError, match="has no compose file") as refused:
         compose.question([], "", tmp_path / "empty", settings)
+
+    assert refused.value.todo == "name the file: testbay compose compose.ci.yml"
 
 
 def test_a_built_server_is_told_with_the_image_it_begins_from(

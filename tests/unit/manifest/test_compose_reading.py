@@ -6,7 +6,6 @@ import pytest
 from testbay.errors import ManifestError
 from testbay.manifest.compose import reader
 from testbay.manifest.compose.finding import Files
-from testbay.manifest.compose.interpolation import InvalidTemplateError, OversizedTextError, interpolate
 from testbay.manifest.compose.reading import ComposeFile, ComposeService, Port
 
 ROOT = Path(__file__).parents[3]
@@ -143,24 +142,6 @@ def test_what_is_not_a_port_is_shown(tmp_path: Path, entry: str, said: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("body", "what", "why"),
-    [
-        ("image: x, ports: ['${A}:${B}', '${C:-1}:1']", ".ports: ':' is not a port", "A is not set, B is not set"),
-        ("image: x, ports: ['${A}:${A}'], volumes: ['a:${B}']", ".ports: ':' is not a port", "A is not set"),
-        ("image: '${A}'", " has neither an image nor a build", "A is not set"),
-    ],
-)
-def test_what_unset_variables_break_names_them(tmp_path: Path, body: str, what: str, why: str) -> None:
-    """The file is right; what is missing are the values, and only for a run that needs the service."""
-    web, db = load(tmp_path, f"services: {{web: {{{body}}}, db: {{image: postgres}}}}")
-
-    assert db.problem is None
-    assert str(web.problem).removeprefix(f"{tmp_path / 'c.yml'}: ") == (
-        f"services.web{what}\n  why:      {why}\n  do:       set the variable in the shell or in .env"
-    )
-
-
-@pytest.mark.parametrize(
     ("service", "what"),
     [
         ("{build: ., depends_on: [db]}", "services.test depends on 'db', which does not exist"),
@@ -182,59 +163,6 @@ def test_a_layer_that_stands_alone_names_the_file_below(tmp_path: Path, service:
         "  why:      testbay read docker-compose.test.yml alone; it looks like a layer over compose.yml\n"
         '  do:       name both in the manifest: compose = ["compose.yml", "docker-compose.test.yml"]'
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "environ", "value"),
-    [
-        ("a$$b $A", {"A": "1"}, "a$b 1"),
-        ("${A}$B.", {"A": "1"}, "1."),
-        ("${A:-d}", {}, "d"),
-        ("${A:-d}", {"A": ""}, "d"),
-        ("${A-d}", {"A": ""}, ""),
-        ("${A-d}", {}, "d"),
-        ("${A:+o}", {"A": "1"}, "o"),
-        ("${A:+o}", {"A": ""}, ""),
-        ("${A+o}", {"A": ""}, "o"),
-        ("${A:?m}", {"A": "1"}, "1"),
-        ("${A?m}", {"A": ""}, ""),
-        ("${A:-${B}}", {"B": "2"}, "2"),
-        ("${A:-${B:-${C:-3}}}!", {}, "3!"),
-        ("${A:-http://${B-h}:1/}", {}, "http://h:1/"),
-        ("${A:+${B}}", {"A": "1", "B": "2"}, "2"),
-        ('${A:-{"x":1}}', {}, '{"x":1}'),
-        ("${A}", {"A": "${B}", "B": "2"}, "${B}"),
-        ("${A:-$$}", {}, "$"),
-    ],
-)
-def test_variables_are_filled_in_as_compose_does(text: str, environ: dict[str, str], value: str) -> None:
-    """Every form, nested too; what an environment variable holds is never looked into."""
-
-    def lookup(name: str) -> str | None:
-        return environ.get(name)
-
-    assert interpolate(text, lookup) == value
-
-
-@pytest.mark.parametrize("text", ["$", "$1", "a $ b", "$-"])
-def test_a_dollar_that_begins_nothing_stays(text: str) -> None:
-    """As Compose leaves it."""
-    assert interpolate(text, nothing) == text
-
-
-@pytest.mark.parametrize("bad", ["${", "${}", "${A", "${A b}", "${1}", "${A:-${B}", "${é}", "${A:-" * 90])
-def test_a_broken_variable_is_known(bad: str) -> None:
-    """A brace behind a dollar that begins no variable."""
-    with pytest.raises(InvalidTemplateError):
-        interpolate(f"x {bad}", nothing)
-
-
-@pytest.mark.parametrize("end", ["", "}" * 20_000])
-def test_nesting_has_an_end(end: str) -> None:
-    """A hundred levels are more than anybody reads, and Compose itself waits half a minute for thousands."""
-    assert interpolate("${A:-" * 100 + "x" + "}" * 100, nothing) == "x"
-    with pytest.raises(OversizedTextError, match="nested more than 100 deep"):
-        interpolate("${A:-" * 20_000 + end, nothing)
 
 
 @pytest.mark.parametrize(
@@ -348,18 +276,6 @@ def test_an_alias_of_itself_is_refused(tmp_path: Path) -> None:
     assert "line 1: an anchor contains itself" in refusal(tmp_path, "services: {db: &db {image: x, x-self: *db}}")
 
 
-def test_a_variable_that_is_not_needed_stops_nothing(tmp_path: Path) -> None:
-    """The service that demands it carries the refusal: name, file, line, and where Compose would look."""
-    web, db = load(tmp_path, "services:\n  web: {image: 'web:${TAG:?see ${B:-README}}'}\n  db: {image: postgres}\n")
-
-    assert db.problem is None
-    assert str(web.problem) == (
-        f"{tmp_path / 'c.yml'}:2: services.web.image needs the variable TAG\n"
-        "  why:      see README\n"
-        f"  do:       export TAG=…, or set it in {tmp_path / '.env'}: Compose looks there too"
-    )
-
-
 def test_passwords_are_not_in_the_text_of_a_file() -> None:
     """A traceback that shows the file shows no environment."""
     service = ComposeService(key="db", image="x", environment={"PASSWORD": "hunter2"})
@@ -377,16 +293,6 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     others.read(tmp_path / "c.yml")
 
     assert files.digest() != others.digest()
-
-
-@pytest.mark.parametrize(("called", "folder"), [("", "."), ("/elsewhere", "."), (".", "."), ("..", "..")])
-def test_pwd_is_where_compose_is_called(tmp_path: Path, called: str, folder: str) -> None:
-    """In the project's folder or above it; from anywhere else, as if it were called in the folder."""
-    (tmp_path / "compose.yml").write_text("services: {db: {image: x, environment: {AT: $PWD}}}")
-    environ = {"PWD": called and os.path.normpath(tmp_path / called)}
-
-    made = reader.read([tmp_path / "compose.yml"], environ)
-    assert made.services[0].environment["AT"] == os.path.normpath(tmp_path / folder)
 
 
 def test_a_mount_has_one_slash_at_its_beginning_and_none_at_its_end(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def unset_in(value: Any) -> Iterator[ManifestError]:
 def blanks_in(value: Any) -> Iterator[str]:
     """Yield a message for each unset variable that left a gap in a text of the tree."""
     if isinstance(value, Filled):
-        yield from (said for said in value.origin.split(", ") if said.endswith(" is not set"))
+        yield from (part for part in value.origin.split(", ") if " is not set" in part)
     elif isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from blanks_in(item)
@@ -84,11 +84,13 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
     except OversizedTextError as error:
         raise UnboundedError(f"{where}: {error}", todo="write the value itself") from None
     except UnsetVariableError as error:
+        template = variables.template(error.name)
+        dotenv = f"set it in {variables.folder / '.env'}: Compose looks there too"
         return Unset.of(
             ManifestError(
                 f"{where} needs the variable {error.name}",
                 why=error.message or "it has no value",
-                todo=f"export {error.name}=…, or set it in {variables.folder / '.env'}: Compose looks there too",
+                todo=f"export {error.name}=…, or {f'cp {template} .env, which sets it' if template else dotenv}",
             )
         )
     except InvalidTemplateError:
@@ -105,9 +107,14 @@ def _filled(text: str, variables: Variables, path: tuple[str, ...]) -> str:
     names = sorted(names_in(text))
     used = [f"{name} from {variables.origin(name)}" for name in names if variables.get(name) is not None]
     blank = {first or second for first, second in _BARE.findall(text)}
-    unset = [f"{n} is not set" for n in names if variables.get(n) is None and (not made or n in blank)]
+    unset = [_unset(n, variables) for n in names if variables.get(n) is None and (not made or n in blank)]
     made.origin = ", ".join(used + unset)
     return made
+
+
+def _unset(name: str, variables: Variables) -> str:
+    template = variables.template(name)
+    return f"{name} is not set" + (f"; cp {template} .env sets it" if template else "")
 
 
 def _place(text: str) -> str:

@@ -88,6 +88,13 @@ def files_in(folder: Path, named: str, separator: str) -> list[Path]:
     return [first, *(folder / name for name in _OVERRIDES if (folder / name).is_file())][:2]
 
 
+def template_of(path: Path) -> Path | None:
+    """The committed file from which people copy an env file that is not committed; None if there is none."""
+    names = [f"{path.name}.{ending}" for ending in ("example", "sample", "template", "dist")]
+    names += [f"example{path.name}", f"{path.name.lstrip('.')}.example"]
+    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+
+
 def env_files(folder: Path, environ: Mapping[str, str]) -> list[Path] | None:
     """The files that COMPOSE_ENV_FILES names instead of `.env`; None if it names none."""
     named = [name for name in environ.get("COMPOSE_ENV_FILES", "").split(",") if name]

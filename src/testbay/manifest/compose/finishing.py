@@ -9,6 +9,7 @@ from testbay.manifest.compose.consistency import misfit
 from testbay.manifest.compose.document import text_of
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env, parse_raw
 from testbay.manifest.compose.filling import Filled, Unset, blanks_in, unset_in
+from testbay.manifest.compose.finding import template_of
 from testbay.manifest.compose.loading import PROBLEM
 from testbay.manifest.compose.merging import pairs
 from testbay.manifest.compose.variables import Reader, Variables
@@ -97,10 +98,12 @@ class Finisher:
         if content is None:
             if entry.get("required") in (False, "false"):
                 return {}
+            template = template_of(path)
+            made = f"cp {template.name} {path.name} beside it" if template else "create it"
             raise ManifestError(
                 f"services.{service}: the env file {path} does not exist",
                 why="Compose does not start the service without it",
-                todo="create it, or write env_file: [{path: …, required: false}]",
+                todo=f"{made}, or write env_file: [{{path: …, required: false}}]",
             )
 
         def lookup(name: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbay.errors import ManifestError
 from testbay.manifest.compose.envfiles import EnvFileError, parse_env
-from testbay.manifest.compose.finding import UnboundedError
+from testbay.manifest.compose.finding import UnboundedError, read_file, template_of
 from testbay.manifest.compose.interpolation import OversizedTextError
 
 Reader = Callable[[Path], bytes | None]
@@ -41,6 +41,13 @@ class Variables:
     def origin(self, name: str) -> str:
         """The origin of a variable's value, in words."""
         return "the shell" if name in self.shell else self.files.get(name, ("", "nowhere"))[1]
+
+    def template(self, name: str) -> str:
+        """The name of the template of a missing `.env`, if it assigns the variable; else empty."""
+        env = self.folder / ".env"
+        template = None if env.exists() else template_of(env)
+        text = (read_file(template) or b"").decode(errors="replace") if template else ""
+        return template.name if template and re.search(rf"(?m)^\s*(export\s+)?{re.escape(name)}\s*=", text) else ""
 
     def below(self, folder: Path, env_files: list[Path] | None, read: Reader) -> "Variables":
         """The variables of an included folder: these first, then those of its env files (by default `.env`).
