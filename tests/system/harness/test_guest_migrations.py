@@ -47,6 +47,36 @@ def test_migration_whose_work_is_not_there_is_refused(guest: Guest, text: str, s
     assert f"error: migration 0001_items.sql {said}" in done.out
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("\\set ON_ERROR_STOP off\nSELECT nothing;\n", 'psql went on after ERROR: column "nothing" does not exist'),
+        ("\\q\nCREATE TABLE more ();\n", "psql left out what follows line 2, \\q"),
+        ("BEGIN;\nCREATE TABLE more ();\nROLLBACK;\n", "line 4, ROLLBACK, took back what stands before it"),
+    ],
+    ids=["error", "end", "rollback"],
+)
+def test_success_is_not_said_of_half_a_migration(guest: Guest, more: str, said: str) -> None:
+    """Psql itself ends well; a later start says it again."""
+    guest.write({"migrations/2.sql": f"CREATE TABLE half ();\n{more}", "tests/test_it.py": READS})
+
+    for _ in range(2):
+        done = guest.run("run")
+        assert (done.code, f"✅ Migrations: Applied, but 2.sql: {said}" in done.lines) == (0, True), done.out
+
+
+def test_a_kept_stack_says_what_its_migrations_lack(guest: Guest) -> None:
+    """Whoever started it has read it; the runs on it have not."""
+    text = "CREATE TABLE half ();\n\\if :{?more}\n\\q\n\\endif\nROLLBACK;\n\\q\nSELECT 1;\n"
+    guest.write({"migrations/2.sql": text, "tests/test_it.py": READS})
+    assert guest.run("up", "--keep").code == 0
+
+    done = guest.run("run")
+    assert guest.run("down").code == 0
+
+    assert "✅ Migrations: Applied, but 2.sql: psql left out what follows line 6, \\q" in done.lines, done.out
+
+
 def test_migrate_and_start_run_as_a_shell_reads_them(guest: Guest) -> None:
     """Both halves, with what the stack exports; a plain `psql` reaches its database, as behind `testbay exec`."""
     create = "psql -qc 'CREATE TABLE items (id int)' && psql {postgres.url} -qc \"INSERT INTO items VALUES ($ONE)\""

@@ -11,7 +11,6 @@ from testbay.harness.run import testing
 from testbay.harness.run.run import Run, conclude
 from testbay.harness.stack import planning, prepare
 from testbay.harness.stack import stack as stacks
-from testbay.harness.stack.migrations.command import WENT_ON
 from testbay.harness.stack.prepared import Stages, prepared
 from testbay.harness.stack.request import Request, decide
 from testbay.harness.stack.stack import Stack
@@ -118,8 +117,8 @@ def _migrations(run: Run) -> Iterator[None]:
         run.add_closing_line(f"Migrations: {how}", good=False)
         raise
     applied = run.record.migrations
-    if applied and applied[-1].startswith(WENT_ON):
-        run.add_closing_line(f"Migrations: Applied, but {applied[-1]}", good=True)
+    if lacks := next((entry for entry in applied if entry.startswith(prepare.BUT)), ""):
+        run.add_closing_line(f"Migrations: Applied, {lacks}", good=True)
         return
     if applied and applied[-1].startswith(prepare.MADE_NOTHING):
         run.add_closing_line(f"Migrations: {applied[-1]}", good=True)

@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from testbay.errors import MigrationError, SecretMissingError
@@ -16,6 +16,7 @@ from testbay.harness.stack.stack import Stack
 from testbay.output import Voice
 
 MIGRATIONS, OF_LEASES = "migrations", "migrations of leases"  # in a stack's record: of its database, of its copy
+BUT = "but "  # in the list of what a database has: why that is not all
 MADE_NOTHING = "`migrate` ended well and made nothing"
 _ELSEWHERE = (
     " in the stack's database. If an address is hard-coded (alembic.ini, settings, .env), it migrated that database "
@@ -104,13 +105,14 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
             stack.note({"migrated_at": began})
         if nothing := _made_nothing(stack):
             voice.detail(f"note: {nothing}")
-            said = said or nothing.partition(". ")[0]
-        return [manifest.migrate, *([said] if said else [])]
+        lacks = [f"{BUT}{said}"] if said else [nothing.partition(". ")[0]] if nothing else []
+        return [manifest.migrate, *lacks]
     if not manifest.migrations:
         _keep(stack, voice)
         return []
     names = _sql(stack, voice, stack.command_environment(), applied, noted)
-    _keep(stack, voice)
+    if not any(name.startswith(BUT) for name in names):  # a start from a template could not say it again
+        _keep(stack, voice)
     return names
 
 
@@ -193,7 +195,13 @@ def prepare_lease(stack: Stack, voice: Voice) -> list[str]:
     manifest = stack.request.manifest
     if not manifest.migrations:
         return [manifest.migrate] if manifest.migrate else []
-    return [file.name for file in dialects.ordered(manifest.root / manifest.migrations)]
+    names = [file.name for file in dialects.ordered(manifest.root / manifest.migrations)]
+    return [*names, *_lacking(registry.read(stack.home).get(MIGRATIONS, []))]
+
+
+def _lacking(applied: Iterable[Sequence[str]]) -> list[str]:
+    """List why migrations are not wholly in the database, by the third part of their entries in the stack's record."""
+    return [f"{BUT}{entry[0]}: {entry[2]}" for entry in applied if len(entry) > 2]
 
 
 def _streams(stack: Stack, voice: Voice) -> None:
@@ -220,11 +228,15 @@ def _sql(
         stack.note({noted: applied})
         voice.detail(f"{len(files)} already applied in the template this start was copied from")
     pending = sql.pending(files, applied)
-    done = [file for file in files if file not in pending]
+    known = {entry[0]: entry for entry in applied}
+    done = {file.name: known[file.name] for file in files if file not in pending}
     for file in pending:
         voice.detail(file.name)
-        if told := sql.apply(file, stack.endpoints["postgres"], environ):
-            voice.detail(f"    {told}")
-        done.append(file)
-        stack.note({noted: [[f.name, sql.digest(f)] for f in done]})
-    return [file.name for file in done]
+        told = sql.apply(file, stack.endpoints["postgres"], environ)
+        if told.remark:
+            voice.detail(f"    {told.remark}")
+        if told.lacks:
+            voice.detail(f"    note: {told.lacks}")
+        done[file.name] = [file.name, sql.digest(file), *([told.lacks] if told.lacks else [])]
+        stack.note({noted: [*done.values()]})
+    return [*done, *_lacking(done.values())]

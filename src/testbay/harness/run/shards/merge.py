@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, groupby, pairwise
@@ -192,15 +193,21 @@ def _combine(run: Run, shards: list[Artifact], *, whole: bool) -> None:
 
 def _results(run: Run, shards: list[Artifact]) -> Results:
     collected = chain.from_iterable(shard.run.collected for shard in shards)
-    counts: Counter[str] = sum((Counter(shard.run.counts) for shard in shards), Counter())
-    if left_out := max(shard.run.counts.get("deselected", 0) for shard in shards):
-        counts["deselected"] = left_out  # by -k and -m, the same tests in each shard
-    return Results(
-        counts=dict(counts),
+    done = Results(
+        counts=_counts(shards),
         planned=list(dict.fromkeys(collected)),
         tests=[fact for shard in shards for fact in _facts(shard)],
         coverage_percent=results.read(run.dir).coverage_percent,
     )
+    denied = done.count("failed") and not done.counts.keys() & {"failed", "error"}
+    return replace(done, counts={}) if denied else done  # damaged, or changed by hand
+
+
+def _counts(shards: list[Artifact]) -> dict[str, int]:
+    """Add the counts up; what -k and -m deselected is the same in each shard."""
+    counts: Counter[str] = sum((Counter(shard.run.counts) for shard in shards), Counter())
+    deselected = max(shard.run.counts.get("deselected", 0) for shard in shards)
+    return {**counts, **({"deselected": deselected} if deselected else {})}
 
 
 def _facts(shard: Artifact) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from testbay.logs import tail
 from testbay.manifest.environments import environment, without_pytest
 
 _TIMEOUT_S = 600.0
-WENT_ON = "psql went on after ERROR: "
 # Its two spaces tell it from what other programs log; a psql that reads its standard input names no file.
 _COMPLAINT_OF_PSQL = re.compile(r"^(?:psql:.+?:\d+: )?ERROR:  (\S.*)$", re.MULTILINE)
 _MADE_BY_TOOLS = ("__pycache__", "node_modules")
@@ -73,7 +72,7 @@ def run(
     if code != 0:
         raise _command_failed(what, command, code, tail(log, 20), _passed(root, environ))
     complaint = _COMPLAINT_OF_PSQL.search(tail(log, 1000))
-    return f"{WENT_ON}{complaint[1]}" if complaint else ""
+    return f"psql went on after ERROR: {complaint[1]}" if complaint else ""
 
 
 def _passed(root: Path, environ: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbay.errors import BayError, MigrationError
@@ -51,8 +52,16 @@ def pending(files: list[Path], applied: Sequence[Sequence[str]]) -> list[Path]:
     return [file for file in files if file.name not in known]
 
 
-def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
-    """Apply the upward part of a migration through psql; return a remark for the user, or an empty string.
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """Remarks on a migration that psql applied; `lacks` says why not all of it is in the database."""
+
+    remark: str = ""
+    lacks: str = ""
+
+
+def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> Applied:
+    """Apply the upward part of a migration through psql.
 
     Raises:
         MigrationError: With file, line, statement and the server's message.
@@ -65,7 +74,7 @@ def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
             target = str(folder / file.name)
             Path(target).write_text(part.text, encoding="utf-8", errors="surrogateescape")
         end = ["-1"] if part.one_transaction else ["-c", _AT_END.format(db=endpoint.db.replace("'", "''"))]
-        arguments = ["-b", "-v", "ON_ERROR_STOP=1", "-f", target, *end]
+        arguments = ["-b", "-v", "QUIET=off", "-v", "ON_ERROR_STOP=1", "-f", target, *end]
         try:
             done = postgres.psql(endpoint, arguments, timeout_s=_TIMEOUT_S, environ=environ, cwd=file.parent)
         except OSError as error:
@@ -74,9 +83,36 @@ def apply(file: Path, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
             ) from None
     if how := _ENDED.search(done.err):
         raise _ended_badly(file.name, endpoint.db, how)
-    if done.code != 0:
+    went_on = complaints.first(done.err)  # the file itself may switch ON_ERROR_STOP off
+    if done.code != 0 or (went_on and part.one_transaction):
         raise _failed(file, done.err.replace(target, file.name))
-    return f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else ""
+    return Applied(
+        remark=f"the way up alone; its way down begins at line {part.cut_at}" if part.cut_at else "",
+        lacks=f"psql went on after ERROR: {went_on['message']}" if went_on else _left_out(part, done.out, done.err),
+    )
+
+
+_TAKES_BACK = re.compile(r"\s*(?:ROLLBACK|ABORT)(?:\s+(?:WORK|TRANSACTION))?\s*;", re.IGNORECASE)
+
+
+def _left_out(part: dialects.Upward, out: str, err: str) -> str:
+    """Say what a file that ended well left out of the database: behind its `quit`, before its ROLLBACK."""
+    taken_back = len(re.findall(r"^ROLLBACK$", out, re.MULTILINE))
+    if not part.one_transaction:  # there the COMMIT of our own says the same
+        taken_back -= err.count("there is no transaction in progress")
+    depth, lines = 0, part.text.splitlines()
+    for place, line in enumerate(lines, 1):
+        words = line.split()
+        depth += (words[:1] == ["\\if"]) - (words[:1] == ["\\endif"])
+        if words in (["\\q"], ["\\quit"]) and depth == 0 and any(map(_is_statement, lines[place:])):
+            return f"psql left out what follows line {place}, {words[0]}"
+        if taken_back > 0 and _TAKES_BACK.match(line):
+            return f"line {place}, ROLLBACK, took back what stands before it"
+    return ""
+
+
+def _is_statement(line: str) -> bool:
+    return not re.fullmatch(r"\s*(?:--.*)?", line)
 
 
 # Outside a transaction block both times are this statement's own.
@@ -121,9 +157,10 @@ def _failed(file: Path, output: str) -> BayError:
         message = place["message"]
     if lacking := complaints.lacking_extension(file.name, output):
         return lacking
+    by_server = place is not None and ": error:" not in place[0]
     return MigrationError(
         f"migration {file.name} failed{where}: {message}",
-        why="the database refused the statement below" if place else "psql could not run it",
+        why="the database refused the statement below" if by_server else "psql could not run it",
         todo=f"fix {file}",
         evidence=output.strip()[:4000],
     )

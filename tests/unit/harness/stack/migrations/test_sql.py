@@ -77,7 +77,7 @@ def test_a_changed_migration_is_refused(tmp_path: Path) -> None:
         (
             "psql:2.sql:3: error: more.sql: No such file or directory\n",
             "migration 2.sql failed at line 3: more.sql: No such file or directory",
-            "the database refused the statement below",
+            "psql could not run it",
         ),
         (
             "psql:2.sql:1: NOTICE:  hi\npsql:sub/more.sql:9: FATAL:  out of disk\n",
