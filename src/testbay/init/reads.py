@@ -79,7 +79,7 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
     for node in source.nodes:
         where, target = f"{source.path}:{getattr(node, 'lineno', 0)}", targets.get(node, "")
-        if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Subscript) and last(node.value) == "environ" and isinstance(node.ctx, ast.Load):
             if name := text_of(node.slice):
                 yield Read(name=name, default="", required=node in at_import, where=where, target=target)
         elif isinstance(node, ast.Call) and (name := _asked(node)):
@@ -105,10 +105,6 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _at_import(statement.body)
         elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.If):
             yield statement
-
-
-def _is_environ(node: ast.expr) -> bool:
-    return last(node) == "environ"
 
 
 def _asked(call: ast.Call) -> str:

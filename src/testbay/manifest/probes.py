@@ -138,7 +138,9 @@ class RedisCheck(_Probe):
     def _complete(self) -> "RedisCheck":
         check_names(self.expect, REDIS_NAMES)
         if self.ask[0].upper() not in REDIS_READS and not self.writes:
-            raise ValueError(f"{self.ask[0]} may change something: say writes = true, or use {_listed(REDIS_READS)}")
+            raise ValueError(
+                f"{self.ask[0]} may change something: say writes = true, or use {', '.join(sorted(REDIS_READS))}"
+            )
         return self
 
 
@@ -165,10 +167,6 @@ def _names_in(rules: Iterable[str]) -> set[str]:
     from testbay.manifest.expressions import parse
 
     return {name for rule in rules for name in parse.condition(rule).names}
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words))
 
 
 PROBES = (TcpCheck, TlsCheck, DnsCheck, HeartbeatCheck, PostgresCheck, RedisCheck, NatsCheck)

@@ -52,7 +52,8 @@ class Settings:
         count = _reader(env, int, "a positive whole number")
         return cls(
             database_url=env.get("DATABASE_URL") or _database_url(env),
-            redis_url=env.get("REDIS_URL") or _redis_url(env),
+            redis_url=env.get("REDIS_URL")
+            or f"redis://{env.get('DRAGONFLY_HOST', 'localhost')}:{env.get('DRAGONFLY_PORT', '6379')}/0",
             nats_url=env.get("NATS_URL") or "nats://localhost:4222",
             openai_api_key=env.get("OPENAI_API_KEY") or None,
             openai_base_url=env.get("OPENAI_BASE_URL") or None,
@@ -106,7 +107,3 @@ def _database_url(env: Mapping[str, str]) -> str:
     user, password = (quote(env.get(name, ""), safe="") for name in ("POSTGRES_USER", "POSTGRES_PASSWORD"))
     host, port = env.get("POSTGRES_HOST", "localhost"), env.get("POSTGRES_PORT", "5432")
     return f"postgresql://{user}:{password}@{host}:{port}/{env.get('POSTGRES_DB', '')}"
-
-
-def _redis_url(env: Mapping[str, str]) -> str:
-    return f"redis://{env.get('DRAGONFLY_HOST', 'localhost')}:{env.get('DRAGONFLY_PORT', '6379')}/0"

@@ -189,12 +189,8 @@ def _text(document: dict[str, Any], published: list[Published], held: dict[str, 
     for one in published:
         port = {"target": one["container"], "published": str(held[one["name"]]), "host_ip": "127.0.0.1"}
         services[one["service"]].setdefault("ports", []).append(port)
-    return _literal({**document, "services": services})
-
-
-def _literal(value: object) -> str:
-    """Serialise as JSON, which is YAML, with every dollar doubled: Compose must not interpolate anything."""
-    return json.dumps(value).replace("$", "$$")
+    # JSON is YAML, and every dollar is doubled: Compose must not interpolate anything.
+    return json.dumps({**document, "services": services}).replace("$", "$$")
 
 
 def _containers(project: str) -> dict[str, str]:

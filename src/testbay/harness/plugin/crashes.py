@@ -42,7 +42,7 @@ class Crashes:
     def pytest_handlecrashitem(self, report: Any) -> None:
         """Complete the report of the test that was running when the worker crashed."""
         worker = report.node.gateway
-        texts = {what: _content(file) for what, file in self._files.get(worker.id, {}).items()}
+        texts = {what: os.pread(file.fileno(), _MOST_BYTES, 0) for what, file in self._files.get(worker.id, {}).items()}
         stack = _frames(texts.get("stack", b"").decode(errors="replace"))
         report.longrepr = "\n".join([f"{report.longrepr}: {_ending(worker)}", *stack])
         try:
@@ -59,10 +59,6 @@ class Crashes:
         """Close the files."""
         for file in itertools.chain(*(opened.values() for opened in self._files.values())):
             file.close()
-
-
-def _content(file: IO[bytes]) -> bytes:
-    return os.pread(file.fileno(), _MOST_BYTES, 0)
 
 
 def _ending(worker: Any) -> str:

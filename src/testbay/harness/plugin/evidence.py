@@ -90,13 +90,12 @@ class Windows:
         sizes: list[int] = []
         while Clock.monotonic() < deadline:
             now = [_size(file) for file in files]
-            if now == sizes and (lags or self._has_raised(files)):
+            if now == sizes and (
+                lags or any(cause.last_exception(logs.since(file, self._marks[file]), Path()) for file in files)
+            ):
                 return
             sizes = now
             Clock.sleep(_LOOK_AGAIN_S)
-
-    def _has_raised(self, files: list[Path]) -> bool:
-        return any(cause.last_exception(logs.since(file, self._marks[file]), Path()) for file in files)
 
     def as_json(self) -> bytes:
         """Serialise the windows for another process, in case this one crashes."""

@@ -186,16 +186,12 @@ def _row(record: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     ports = " ".join(f"{names.get(name, name)}:{port}" for name, port in record.get("ports", {}).items())
     return (
         record["id"],
-        _state(record),
+        "kept" if record.get("idle_s") else str(record.get("state", "?")),
         age(time.time() - record["created"]),
         record["engine"],
         ports,
         record["owner"],
     )
-
-
-def _state(record: dict[str, Any]) -> str:
-    return "kept" if record.get("idle_s") else str(record.get("state", "?"))
 
 
 def gc(settings: Settings, voice: Voice) -> None:

@@ -181,7 +181,8 @@ def decide(
     cachefolder.check(settings.cache_dir)  # readings, programs and templates come from there
     compose, selection = selected(manifest, project, settings)
     services, helpers = selection.servers, selection.helpers
-    _refuse_unknown_exports(manifest, services)
+    # The ports do not matter here: a wrong name in the manifest's `env` is refused before the start.
+    exports.exports({name: ROOMS[name].endpoint(service, 0) for name, service in services.items()}, manifest.mapped, {})
     if services or helpers:
         choice = choose(settings, [*services.values(), *helpers], progress)
     else:
@@ -211,11 +212,6 @@ def decide(
         docker_host=choice.daemon.address if choice.daemon and choice.daemon.address.startswith("unix:") else "",
         notices=tuple(notices),
     )
-
-
-def _refuse_unknown_exports(manifest: Manifest, services: dict[str, ComposeService]) -> None:
-    """Fill in the manifest's `env` once, with ports that do not matter: a wrong name is refused before the start."""
-    exports.exports({name: ROOMS[name].endpoint(service, 0) for name, service in services.items()}, manifest.mapped, {})
 
 
 def _insists_on_rounds(manifest: Manifest, settings: Settings) -> bool:

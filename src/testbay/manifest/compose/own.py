@@ -77,7 +77,9 @@ class OwnReading:
             directory=self.files[0].parent,
             reader=reader,
             definition={key: value for key, value in model.items() if key != "services"},
-            active_profiles=_profiles(self.variables),
+            active_profiles=frozenset(  # without any, Compose takes the empty name for one
+                name.strip() for name in (self.variables.get("COMPOSE_PROFILES") or "").split(",")
+            ),
         )
 
 
@@ -114,8 +116,3 @@ def _name_in(files: Sequence[Path], variables: Variables, source: Files) -> str:
                 name = fill(document.get("name"), variables, ("name",))
                 found = name if isinstance(name, str) and name else found
     return found
-
-
-def _profiles(variables: Variables) -> frozenset[str]:
-    """The active profiles; without any, Compose takes the empty name for one."""
-    return frozenset(name.strip() for name in (variables.get("COMPOSE_PROFILES") or "").split(","))

@@ -135,12 +135,13 @@ class _Choice:
         named = f'say which service it is in the manifest: [services] {need} = "{likely}"; or ' if likely else ""
         return ManifestError(
             f"{self._reading.path}: no service is {TITLES.get(need, need)}, which is needed",
-            why="testbay knows a server by the whole name of its image; services: " + (self._listed() or "(none)"),
+            why="testbay knows a server by the whole name of its image; services: "
+            + (
+                ", ".join(f"{service.key} ({service.image or 'build'})" for service in self._reading.services)
+                or "(none)"
+            ),
             todo=f"{named}add the service, such as image: {_IMAGES.get(need, need)}; or take {need} out of needs",
         )
-
-    def _listed(self) -> str:
-        return ", ".join(f"{service.key} ({service.image or 'build'})" for service in self._reading.services)
 
     def helpers(self, servers: list[ComposeService], also: Sequence[str]) -> tuple[ComposeService, ...]:
         """The services started beside the servers, each after those it depends on."""

@@ -68,7 +68,7 @@ def execute(options: WatchOptions, voice: Voice) -> int:
     environ = options.settings.environ
     found = watched_targets(options.manifests, options.target, environ)
     wishes = {manifest.service: manifest.watch or Watching() for manifest in options.manifests}
-    send = _senders(wishes, environ)
+    send = {key: send for service, wish in wishes.items() for key, send in senders(service, wish, environ).items()}
     alive = _alive(wishes, environ)
     store = WatchStore(options.folder)
     try:
@@ -202,10 +202,6 @@ def _quiet(wishes: Mapping[str, Watching]) -> Callable[[str, float], bool]:
         return bool(spans and wish and calendar.quiet_until(spans, wish.zone, datetime.fromtimestamp(now, UTC)))
 
     return is_quiet
-
-
-def _senders(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> dict[str, Send]:
-    return {key: send for service, wish in wishes.items() for key, send in senders(service, wish, environ).items()}
 
 
 def _alive(wishes: Mapping[str, Watching], environ: Mapping[str, str]) -> str:

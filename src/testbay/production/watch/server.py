@@ -209,7 +209,12 @@ class LivePage:
 
         incidents = await asyncio.to_thread(view.incidents, self._folder)
         updated = max((one.incident.closed or one.incident.opened for one in incidents), default=self._now)
-        known = {"root": _root(request), "title": self._title, "incidents": incidents, "updated": updated}
+        known = {
+            "root": f"{request.scheme}://{request.host}/",
+            "title": self._title,
+            "incidents": incidents,
+            "updated": updated,
+        }
         return web.Response(text=view.html("feed.xml", known), content_type="application/atom+xml")
 
     async def _health(self, _request: "web.Request") -> "web.Response":
@@ -267,7 +272,3 @@ async def _beginning(request: "web.Request") -> str:
     except asyncio.IncompleteReadError as error:
         raw = error.partial
     return raw.decode(errors="replace")[:_MOST_TEXT]
-
-
-def _root(request: "web.Request") -> str:
-    return f"{request.scheme}://{request.host}/"

@@ -24,9 +24,9 @@ def check(before: ast.Module | None, after: ast.Module, kind: str, path: str) ->
             known[ast.dump(handler)] -= 1
             continue
         caught = _caught(handler, _aliases(after))
-        if (not caught or caught & BROAD) and not _raises(handler):
+        if (not caught or caught & BROAD) and not any(isinstance(node, ast.Raise) for node in ast.walk(handler)):
             raise RefusedError(4, f"{path} only catches the exception: a new handler takes everything")
-        if _covers(caught, kind) and _is_quiet(handler.body):
+        if _covers(caught, kind) and all(_quiet(one) for one in handler.body):
             raise RefusedError(4, f"{path} only catches the exception: a new handler swallows {kind}")
     if _suppresses(after) > (_suppresses(before) if before else 0):
         raise RefusedError(4, f"{path} only catches the exception: it suppresses it")
@@ -68,15 +68,6 @@ def _covers(caught: set[str], kind: str) -> bool:
     found = getattr(builtins, bare, None)
     above = {one.__name__ for one in found.__mro__} if isinstance(found, type) else set()
     return bool(caught & ({bare} | above))
-
-
-def _raises(handler: ast.ExceptHandler) -> bool:
-    return any(isinstance(node, ast.Raise) for node in ast.walk(handler))
-
-
-def _is_quiet(body: list[ast.stmt]) -> bool:
-    """Return whether a body only passes, logs and hands a constant back."""
-    return all(_quiet(one) for one in body)
 
 
 def _quiet(statement: ast.stmt) -> bool:

@@ -72,7 +72,9 @@ def wrapped(record: Open | None, line: Line) -> bool:
         return True
     if record is None or not record.traceback or not line.text.strip():
         return False
-    return _fits(record, line.text) and (line.text[0] in " \t|+" or _margin(line.text))
+    return _fits(record, line.text) and (
+        line.text[0] in " \t|+" or tracebacks.failure_line(line.text) or bool(tracebacks.CHAIN.match(line.text))
+    )
 
 
 def _fits(record: Open, text: str) -> bool:
@@ -81,7 +83,3 @@ def _fits(record: Open, text: str) -> bool:
     if record.phase == "message":
         return bool(BELOW.match(text) or tracebacks.CHAIN.match(text))
     return record.phase in ("frames", "group", "between")
-
-
-def _margin(text: str) -> bool:
-    return tracebacks.failure_line(text) or bool(tracebacks.CHAIN.match(text))

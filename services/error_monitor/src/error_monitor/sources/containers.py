@@ -94,7 +94,7 @@ class Container:
         keys: list[str] = []
         times: list[int] = []
         for time_ns, text in itertools.islice(self._lines(last), _MOST_LINES + sum(seen.values())):
-            key = _digest(text)
+            key = hashlib.blake2b(text, digest_size=9).hexdigest()
             if time_ns == last and left[key] > 0:
                 left[key] -= 1
                 was_there = True
@@ -135,10 +135,6 @@ class Container:
                 text = text.replace(stamp + b" ", b"")  # which stands before each 16 KiB of a line
             if last >= since_ns:
                 yield last, text
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.blake2b(text, digest_size=9).hexdigest()
 
 
 def _whole(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -62,7 +62,7 @@ class DragonflyMeaning:
     def understood(self, *, image_is_dragonfly: bool, server_is_dragonfly: bool) -> tuple[list[Setting], list[str]]:
         """Translate the carried settings for a server; return them and the names it does not know."""
         if image_is_dragonfly == server_is_dragonfly:  # Redis and Valkey read the same settings
-            names = {name: name for name, _ in self.carried if not _is_extension(name)}
+            names = {name: name for name, _ in self.carried if not (name in _EXTENSIONS or name.startswith(_MODULES))}
         else:
             names = {redis: own for own, redis in _IN_REDIS.items()} if server_is_dragonfly else dict(_IN_REDIS)
             if not server_is_dragonfly and _REDIS_SIZE.fullmatch("".join(dict(self.carried).get("maxmemory", ()))):
@@ -228,7 +228,3 @@ def _data_folders(service: ComposeService, settings: Sequence[Setting]) -> tuple
 def _is_carried(name: str, values: tuple[str, ...]) -> bool:
     ours = name in _OURS or name.startswith(("tls", "cluster", "sentinel"))
     return not ours and not any(value.startswith("/") for value in values)
-
-
-def _is_extension(name: str) -> bool:
-    return name in _EXTENSIONS or name.startswith(_MODULES)

@@ -120,15 +120,14 @@ def _commands(fact: dict[str, Any]) -> list[list[Any]]:
         case "zset":
             made = [["ZADD", key, float(score), from_json(member)] for member, score in value]
         case "stream":
-            made = [["XADD", key, number, *_flat(fields)] for number, fields in value["entries"]]
+            made = [
+                ["XADD", key, number, *[from_json(word) for pair in fields for word in pair]]
+                for number, fields in value["entries"]
+            ]
             made += [["XGROUP", "CREATE", key, from_json(group), last, "MKSTREAM"] for group, last in value["groups"]]
         case _:
             made = [["RESTORE", key, 0, from_json(value)]]
     return [*made, ["PEXPIRE", key, int(ttl_ms)]] if ttl_ms is not None else made
-
-
-def _flat(pairs: list[list[Any]]) -> list[bytes]:
-    return [from_json(word) for pair in pairs for word in pair]
 
 
 def view(file: Path) -> Iterator[str]:

@@ -59,7 +59,11 @@ class Journey:
         return Passed(said="cleaned")
 
     def _has(self) -> set[str]:
-        secrets = {name for name in _named(self._check) if name.startswith(placeholders.SECRET)}
+        secrets = {
+            name
+            for name in {name for step in self._check.cleanup for name in placeholders.names_in(_sent(step))}
+            if name.startswith(placeholders.SECRET)
+        }
         return {"run.id", *secrets, *self._scope.known}
 
     def _tag(self) -> str:
@@ -129,7 +133,3 @@ class Journey:
 
 def _sent(step: Step) -> list[Any]:
     return [step.path, step.websocket, step.body, step.form, step.headers, [message.send for message in step.steps]]
-
-
-def _named(check: JourneyCheck) -> set[str]:
-    return {name for step in check.cleanup for name in placeholders.names_in(_sent(step))}

@@ -142,7 +142,9 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
     made.cache = None
     made.lifetime = 0.9 * check.timeout  # so that it is heard what each server said, before our time is over
     if check.server is not None:
-        host, _, port = check.server.rpartition(":") if _has_port(check.server) else (check.server, "", "53")
+        host, _, port = (
+            check.server.rpartition(":") if (":" in check.server.rpartition("]")[2]) else (check.server, "", "53")
+        )
         made.nameservers, made.port = [host.strip("[]")], int(port)
     return made
 
@@ -154,10 +156,6 @@ def _last(error: "dns.resolver.LifetimeTimeout") -> str:
         return "it timed out"
     server, _, _, why, _ = asked[-1]
     return f"{str(server).removeprefix('Do53:')}: {getattr(why, 'strerror', None) or why}"
-
-
-def _has_port(server: str) -> bool:
-    return ":" in server.rpartition("]")[2]
 
 
 def _answers(answer: "dns.resolver.Answer") -> list[str]:
