@@ -34,9 +34,7 @@ _FOLDERS = (
     "ops",
     ".devcontainer",
 )
-_ELSEWHERE = re.compile(
-    r"(docker-)?compose([.-](test|ci|dev|development|local|services|deps|infra|db|databases?))?\.ya?ml"
-)
+_ELSEWHERE = re.compile(r"(docker-)?compose([.-](?!(prod|stag|deploy|release|swarm))[\w.-]+)?\.ya?ml")
 _OTHER_SERVERS = re.compile(
     r"(^|/)(mysql|mariadb|mongo|rabbitmq|kafka|cp-kafka|redpanda|elasticsearch|opensearch|memcached|minio|qdrant"
     r"|clickhouse-server|cassandra|neo4j|localstack|mailhog|mailpit|vault|keycloak|etcd|influxdb|weaviate|mssql[\w/-]*)(:|@|$)"

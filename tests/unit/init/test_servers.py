@@ -30,7 +30,10 @@ def test_a_compose_file_with_every_server_is_used(project: Project, name: str, n
     assert (found.compose, found.missing, found.refused) == (named, False, ())
 
 
-@pytest.mark.parametrize("name", ["deploy/compose.yaml", "infra/docker/docker-compose.dev.yml", "compose.services.yml"])
+@pytest.mark.parametrize(
+    "name",
+    ["deploy/compose.yaml", "infra/docker/docker-compose.dev.yml", "compose.services.yml", "compose.middleware.yml"],
+)
 def test_a_compose_file_in_a_usual_folder_is_found(project: Project, name: str) -> None:
     """Where there is no other; a file for production is none."""
     add(project, {name: "services: {db: {image: postgres}}", "docker-compose.prod.yml": "services: {q: {image: nats}}"})

@@ -181,6 +181,7 @@ def test_a_layer_that_stands_alone_names_the_file_below(tmp_path: Path, service:
         ("services: {db: {environment: A}}", "FILE: services.db.environment: 'A' is not of the right kind"),
         ("services: {db: {ports: 5432}}", "FILE: services.db.ports: '5432' is not of the right kind"),
         ("services: {db: {command: {a: b}}}", "FILE: services.db.command: \"{'a': 'b'}\" is not of the right kind"),
+        ("db: {image: postgres}", "FILE: db stands at the top of the file"),
         ("services: {db: {imge: x}}", "FILE: services.db: unknown key 'imge' (did you mean 'image'?)"),
         ("services: {db: {w: x}}", "FILE: services.db: unknown key 'w'"),
         (

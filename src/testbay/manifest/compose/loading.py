@@ -65,6 +65,12 @@ def _documents(file: Path, variables: Variables, read: Reader) -> Iterator[dict[
 def _check_sections(document: dict[str, Any], file: Path) -> None:
     for key, value in document.items():
         if key not in _SECTIONS and not key.startswith("x-"):
+            if "services" not in document and isinstance(value, dict) and {"image", "build"} & value.keys():
+                raise ManifestError(
+                    f"{file}: {key} stands at the top of the file",
+                    why="it is written for the first version of Compose, which knew no other sections",
+                    todo="write `services:` above the services, and indent them",
+                )
             raise ManifestError(f"{file}: unknown key {key!r}{nearest(key, _SECTIONS)}", todo="fix the key")
         if key in _NAMESPACES and value is None and key != "services":
             raise ManifestError(

