@@ -5,6 +5,7 @@ why (probably), what to do and where the evidence is; docs/troubleshooting.md ha
 """
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,11 @@ class BayError(Exception):
         self.why = why
         self.todo = todo
         self.evidence = evidence
+
+    def change(self, change: Callable[[str], str]) -> None:
+        """Change each part, such as by masking secrets in what a migration printed."""
+        self.what, self.why = change(self.what), change(self.why)
+        self.todo, self.evidence = change(self.todo), change(self.evidence)
 
     def __str__(self) -> str:
         parts = [self.what]

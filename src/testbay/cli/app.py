@@ -3,6 +3,7 @@
 import gc
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,7 @@ def _answer() -> int:
     except SystemExit as ended:  # typer's way to end
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BayError as error:
+        _mask(error)
         Voice(environ=configuration.environ()).error(error)
         return error.exit_code
     except OSError as error:
@@ -52,6 +54,19 @@ def _answer() -> int:
         Voice(environ=configuration.environ()).say("error: interrupted")
         return 130
     return 0
+
+
+def _mask(error: BayError) -> None:
+    """Mask the secrets of the project's services in an error: it may quote what a migration printed."""
+    from testbay.secrets import known
+
+    try:
+        mask = known.of(Path.cwd(), configuration.environ())
+    except (BayError, OSError) as unknown:  # the error may be that very one
+        if error.evidence and str(unknown) != str(error):
+            error.evidence = f"not shown, as it is not known what is secret: {unknown}".partition("\n")[0]
+        return
+    error.change(mask)
 
 
 @app.callback(invoke_without_command=True)

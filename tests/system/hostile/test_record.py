@@ -24,7 +24,9 @@ def test_logs(service, postgres):
     open("held", "w").close()
     time.sleep(float(os.environ.get("HOLD", "0")))
 
-@pytest.mark.parametrize("key", [os.environ["CANARY_KEY"], "other"])
+@pytest.mark.parametrize("key", [os.environ["CANARY_KEY"], "other", *(
+    pytest.param(n, id=os.environ["CANARY_KEY"] + " " * n) for n in range(3)
+)])
 def test_named(key):
     warnings.warn(f"key {key}")
 
@@ -78,6 +80,9 @@ def test_a_failed_migration_shows_no_secret(secretive: Bay) -> None:
     done = secretive.run("run", "shop")
 
     assert (done.code, CANARY in done.out, "evidence: key ***" in done.out) == (13, False, True), done.out
+    for words in (["up", "shop"], ["exec", "shop", "--", "true"]):
+        done = secretive.run(*words)
+        assert (done.code, CANARY in done.out, "evidence: key ***" in done.out) == (13, False, True), done.out
     assert holding(secretive.project / ".testbay") == []
 
 

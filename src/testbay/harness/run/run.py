@@ -110,8 +110,7 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
             code = _usable(work)
     except BayError as error:
         code = error.exit_code
-        for part in ("what", "why", "todo", "evidence"):  # what a migration printed, for example
-            setattr(error, part, run.mask(getattr(error, part)))
+        error.change(run.mask)
         run.record.error = {
             "class": type(error).__name__,
             "what": error.what,

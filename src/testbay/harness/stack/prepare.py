@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from testbay import masking
 from testbay.errors import MigrationError, SecretMissingError
 from testbay.harness.dependencies.nats import jetstream
 from testbay.harness.dependencies.postgres import server as postgres
@@ -98,7 +99,7 @@ def prepare(stack: Stack, voice: Voice, applied: Sequence[Sequence[str]] = (), *
         values = exports.placeholders(stack.endpoints, stack.environment())
         log = stack.home / "migrate.log"
         environ = stack.client_environment()  # as by hand, with `testbay exec`
-        said = command.run(manifest.migrate, manifest.root, environ, log, stack.own, values=values)
+        said = _masked(stack, command.run(manifest.migrate, manifest.root, environ, log, stack.own, values=values))
         if said:
             voice.detail(f"note: {said}; with -v ON_ERROR_STOP=1 it would fail")
         if not stack.joined or noted == OF_LEASES:  # by a stack's own start its copy has it too
@@ -204,6 +205,11 @@ def _lacking(applied: Iterable[Sequence[str]]) -> list[str]:
     return [f"{BUT}{entry[0]}: {entry[2]}" for entry in applied if len(entry) > 2]
 
 
+def _masked(stack: Stack, text: str) -> str:
+    """Mask the manifest's secrets in what psql said."""
+    return masking.masked(text, masking.values_of(stack.request.manifest.secrets, stack.request.settings.environ))
+
+
 def _streams(stack: Stack, voice: Voice) -> None:
     streams = stack.request.manifest.nats.streams
     if not streams:
@@ -235,8 +241,8 @@ def _sql(
         told = sql.apply(file, stack.endpoints["postgres"], environ)
         if told.remark:
             voice.detail(f"    {told.remark}")
-        if told.lacks:
-            voice.detail(f"    note: {told.lacks}")
-        done[file.name] = [file.name, sql.digest(file), *([told.lacks] if told.lacks else [])]
+        if lacks := _masked(stack, told.lacks):
+            voice.detail(f"    note: {lacks}")
+        done[file.name] = [file.name, sql.digest(file), *([lacks] if lacks else [])]
         stack.note({noted: [*done.values()]})
     return [*done, *_lacking(done.values())]
