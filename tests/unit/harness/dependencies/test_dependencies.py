@@ -75,19 +75,24 @@ def test_a_machine_without_the_program_is_told_what_to_install(no_wheels: None, 
     assert refused.value.todo.endswith("or use --engine compose")
 
 
+_COMPLAINTS = {"fails": "v1.2.3", "silent": "`--version` ends with exit code 0", "no-program": "Exec format error"}
+
+
 @pytest.mark.parametrize("room", ROOMS)
-@pytest.mark.parametrize("broken", ["fails", "silent", "no-program"])
+@pytest.mark.parametrize("broken", _COMPLAINTS)
 def test_a_program_that_does_not_work_is_passed_over(
     no_wheels: None, program: Program, tmp_path: Path, room: str, broken: str
 ) -> None:
-    """One that fails, does not say its version, or was built for another machine."""
+    """One that fails, does not say its version, or was built for another machine; its own words are the cause."""
     for name in ("postgres", "initdb", "psql", "dragonfly", "nats-server"):
         file = program(name, "v1.2.3" if broken == "fails" else "", code=int(broken == "fails"))
         if broken == "no-program":
             file.write_bytes(b"\x7fELF of another machine")
 
-    with pytest.raises(EngineUnavailableError, match="server program on this machine"):
+    with pytest.raises(EngineUnavailableError, match="server program on this machine that starts") as refused:
         ROOMS[room].find(image(ROOMS[room].IMAGES[0]), {"PATH": str(tmp_path / "bin")})
+
+    assert _COMPLAINTS[broken] in refused.value.why
 
 
 def test_the_rooms_have_names_and_ports_of_their_own() -> None:

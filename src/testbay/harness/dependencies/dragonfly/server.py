@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from subprocess import SubprocessError
 from urllib.parse import quote
 
-from testbay import process
-from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.dragonfly import image
 from testbay.harness.dependencies.endpoint import (
     Answer,
@@ -22,10 +19,9 @@ from testbay.harness.dependencies.endpoint import (
     Server,
     check_identity,
 )
-from testbay.harness.dependencies.programs import on_system
+from testbay.harness.dependencies.programs import none_usable, on_system, version_of
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import HOME, PORT, Configured, ProcessPlan, process_plan
-from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import version_tag
 
@@ -52,12 +48,9 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     kind = _image_kind(service)
     found = sorted(_servers(environ), key=lambda server: _kind(server) != kind)  # stable: the image's own kind first
     if not found:
-        raise EngineUnavailableError(
-            "no Dragonfly, Valkey or Redis server program on this machine",
-            why="neither the system nor this Python environment has one",
-            todo=f"{environments.adding('embedded')}, or apt-get install valkey-server (redis-server), "
-            "or use --engine compose",
-        )
+        present = [program for program, _ in _programs(environ)]
+        what = "no Dragonfly, Valkey or Redis server program on this machine"
+        raise none_usable(what, present, "valkey-server (redis-server)")
     best = found[0]
     wanted = re.match(r"v?(\d+)", version_tag(service))
     if _kind(best) != kind:
@@ -73,11 +66,15 @@ def _image_kind(service: ComposeService) -> str:
 
 
 def _servers(environ: Mapping[str, str]) -> Iterator[Server]:
+    for program, source in _programs(environ):
+        if version := version_of(program, r"v=?(\d+(?:\.\d+)+)"):
+            yield Server(program=program, version=version, source=source)
+
+
+def _programs(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     for name in _PROGRAMS:
-        for program in islice(on_system(name, environ), 1):
-            yield from _server(program, "system")
-    for program in _wheel_programs():
-        yield from _server(program, "wheel")
+        yield from ((program, "system") for program in islice(on_system(name, environ), 1))
+    yield from ((program, "wheel") for program in _wheel_programs())
 
 
 def _wheel_programs() -> Iterator[Path]:
@@ -91,16 +88,6 @@ def client_program(environ: Mapping[str, str]) -> str:
     """A command-line client; empty if this machine has none."""
     on_path = (shutil.which(name, path=environ.get("PATH")) for name in CLIENTS)
     return next((program for program in on_path if program), "")
-
-
-def _server(program: Path, source: str) -> Iterator[Server]:
-    try:
-        answer = process.run([program, "--version"], timeout_s=10)
-    except (OSError, SubprocessError):
-        return
-    version = re.search(r"v=?(\d+(?:\.\d+)+)", answer.out)
-    if answer.code == 0 and version:
-        yield Server(program=program, version=version[1], source=source)
 
 
 def _kind(server: Server) -> str:

