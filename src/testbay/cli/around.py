@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from testbay.errors import BayError
+from testbay.manifest.files import manifest_file
 from testbay.manifest.project import find_project, service_folders
 
 _BEHIND = {"run": "[-- PYTEST_ARGUMENT...]", "open": "[-- COMMAND...]"}
@@ -55,7 +56,7 @@ def service_and_words(service: str | None, words: Sequence[str]) -> tuple[str | 
         typer.BadParameter: What is to be pytest's is another program, or a file that does not exist.
     """
     of_pytest = [service] if service and (service.startswith("-") or _is_path(service)) else []
-    if service and not of_pytest and any(sign in service for sign in "/.:"):  # no service has such a name
+    if service and not of_pytest and not Path(service).is_dir() and any(sign in service for sign in "/.:"):
         raise typer.BadParameter(
             f"{service}: no such file or folder in {Path.cwd()}; "
             "a test is named by its path from here, as in tests/test_orders.py::test_created"
@@ -75,5 +76,5 @@ def _is_path(word: str) -> bool:
     if not path.is_dir():
         return path.is_file()
     with suppress(BayError):
-        return word not in service_folders(find_project(Path.cwd()))
+        return word not in service_folders(find_project(Path.cwd())) and not manifest_file(path)
     return False

@@ -12,7 +12,7 @@ Service = Annotated[
     str | None,
     typer.Argument(
         metavar="SERVICE",
-        help="A service's name; may be left out if the project has only one.",
+        help="A service's name, or its folder; may be left out if the project has only one.",
         show_default=False,
         autocompletion=completion.services,
     ),

@@ -111,7 +111,7 @@ def find_service(
     """The manifest of a service by name; without a name, of the service around `here`, else of the only one.
 
     Args:
-        name: The service.
+        name: The service, or its folder as seen from `here`.
         project: The folder in which services are looked for.
         here: A folder in or above that of a manifest.
         todo: What to do about an unknown name.
@@ -130,6 +130,9 @@ def find_service(
         return load_manifest(next(iter(folders.values())))
     if name in folders:
         return load_manifest(folders[name])
+    named = [folder for folder in folders.values() if here and name and (here / name).resolve() == folder.resolve()]
+    if named:
+        return load_manifest(named[0])
     if not folders:
         raise ManifestError(
             f"{project} has no manifest",

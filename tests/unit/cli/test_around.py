@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from testbay.cli import app as cli
 from testbay.cli import around, harness
+from testbay.manifest.project import find_service
 
 
 @pytest.mark.parametrize("word", ["--engne", "--engine-=compose", "--no-cow", "--shards=1/2"])
@@ -61,6 +62,8 @@ def test_only_a_word_of_its_own_asks_for_help(
     [
         ((None, ["-k", "a"]), (None, ["-k", "a"])),
         (("shop", []), ("shop", [])),
+        (("shop/", ["-x"]), ("shop/", ["-x"])),
+        (("folder", []), ("folder", [])),
         (("-x", ["tests"]), (None, ["-x", "tests"])),
         (("tests/test_a.py::test_one", []), (None, ["tests/test_a.py::test_one"])),
         (("tests", ["-x"]), (None, ["tests", "-x"])),
@@ -75,15 +78,26 @@ def test_a_path_in_the_services_place_is_pytests(
     understood: tuple[str | None, list[str]],
 ) -> None:
     """A folder, too, unless a service has its name; one with the name of a program is a folder all the same."""
-    for name in ("tests", "make", "shop"):
+    for name in ("tests", "make", "shop", "folder"):
         (tmp_path / name).mkdir()
     (tmp_path / "tests/test_a.py").touch()
     for name in ("make", "shop"):
         (tmp_path / name / "testbay.toml").write_text(f'service = "{name}"\n', encoding="utf-8")
+    (tmp_path / "folder/testbay.toml").write_text('service = "of-another-name"\n', encoding="utf-8")
     (tmp_path / "docker-compose.test.yml").touch()
     monkeypatch.chdir(tmp_path)
 
     assert around.service_and_words(*given) == understood
+
+
+@pytest.mark.parametrize("name", ["backend/shop", "backend/shop/", "./backend/shop"])
+def test_a_service_is_named_by_its_folder(tmp_path: Path, name: str) -> None:
+    """As a shell completes it."""
+    for folder in ("shop", "billing"):
+        (tmp_path / "backend" / folder).mkdir(parents=True)
+        (tmp_path / f"backend/{folder}/testbay.toml").write_text(f'service = "of-{folder}"\n', encoding="utf-8")
+
+    assert find_service(name, tmp_path, tmp_path).service == "of-shop"
 
 
 def test_another_program_is_not_for_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
