@@ -20,12 +20,17 @@ import importlib.util, json
 names = json.loads(sys.argv[1])
 print(json.dumps([name for name in names if importlib.util.find_spec(name) is None]))
 """
-_TOOLS = {  # by a file that only this tool writes
+_TOOLS = {  # by what only this tool reads: a file, or a table of pyproject.toml
     "uv.lock": "uv sync",
+    "tool.uv.sources": "uv sync",
     "poetry.lock": "poetry install",
+    "tool.poetry": "poetry install",
     "pdm.lock": "pdm install",
+    "tool.pdm": "pdm install",
     "Pipfile": "pipenv install --dev",
+    "tool.hatch.envs": "hatch env create",
 }
+_ELSEWHERE = ("poetry", "pipenv", "hatch")  # they keep a project's environment where only they find it
 _PACKAGES = {
     "psycopg2": "psycopg2-binary",
     "yaml": "PyYAML",
@@ -128,12 +133,18 @@ def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str
 
 def _command(project: Project, python: Path, lacking: list[str]) -> str:
     """Compose the command that installs the project's packages, as its files name them."""
-    tool = next((command for file, command in _TOOLS.items() if (project.root / file).is_file()), "")
-    tool = tool or ("uv sync" if project.table("tool", "uv", "sources") else "")  # which no other tool reads
+    if tool := next((command for mark, command in _TOOLS.items() if _is_there(project, mark)), ""):
+        runner = tool.partition(" ")[0]
+        apart = runner in _ELSEWHERE and is_of_a_tool(python)
+        return f"{tool} && {runner} run testbay run" if apart else tool
     named = workflow.packages(project)
     others = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in lacking)
     begin = f"{_NEW} pytest pytest-cov" if is_of_a_tool(python) else installer(python)
-    return tool or f"{begin} {named or others}"
+    return f"{begin} {named or others}"
+
+
+def _is_there(project: Project, mark: str) -> bool:
+    return (project.root / mark).is_file() or bool(project.table(*mark.split(".")))
 
 
 def _imported(project: Project, source: Source) -> Iterator[str]:

@@ -19,6 +19,7 @@ _FOLDER = ".github/workflows"
 _LOCKED = '"$RUNNER_TEMP/locked.txt"'
 _EXPORT = f"uv export --quiet --frozen --no-emit-workspace --no-hashes -o {_LOCKED}"
 _FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
+_NO_PACKAGE = (("uv", "package"), ("pdm", "distribution"), ("poetry", "package-mode"))  # each false: a program alone
 # Folders in which setuptools looks for no package of a project without a build system.
 _NO_PACKAGES = {
     *("ci", "bin", "doc", "docs", "documentation", "manpages", "news", "changelog", "test", "tests", "unit_test"),
@@ -234,7 +235,7 @@ def is_built(project: Project) -> bool:
 
 def _is_package(project: Project) -> bool:
     """Return whether `pip install .` works: with a build system, or if setuptools finds exactly one package."""
-    if project.table("tool", "uv").get("package") is False:
+    if any(project.table("tool", tool).get(key) is False for tool, key in _NO_PACKAGE):
         return False
     if project.table("build-system") or (project.root / "setup.py").is_file() or (project.root / "src").is_dir():
         return True

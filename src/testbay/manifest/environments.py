@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _USUAL = (".venv", "venv")
+_SYSTEMS = "include-system-site-packages = true"
 
 
 def python_of(folder: Path) -> Path:
@@ -15,17 +16,24 @@ def python_of(folder: Path) -> Path:
 
 
 def installer(python: Path) -> str:
-    """The command that installs packages for a Python: uv's environments have no pip of their own."""
-    folder = python.parent.parent
+    """The command that installs packages for a Python; environments of uv, pdm and conda may have no pip."""
+    folder, quoted = python.parent.parent, shlex.quote(str(python))
+    settings = _settings(folder)
     has_pip = any(folder.glob("lib/python3*/site-packages/pip"))
-    is_uvs = any(line.startswith("uv =") for line in _settings(folder))
-    quoted = shlex.quote(str(python))
-    return f"uv pip install --python {quoted}" if is_uvs and not has_pip else f"{quoted} -m pip install"
+    if has_pip or not (settings or (folder / "conda-meta").is_dir()) or _SYSTEMS in settings:
+        return f"{quoted} -m pip install"
+    is_uvs = any(line.startswith("uv =") for line in settings)
+    return f"uv pip install --python {quoted}" if is_uvs else f"python3 -m pip --python {quoted} install"
 
 
 def is_of_a_tool(python: Path) -> bool:
-    """Return whether uv or pipx made an environment for a single tool: a project's packages do not belong there."""
-    return any((python.parent.parent / name).is_file() for name in ("uv-receipt.toml", "pipx_metadata.json"))
+    """Return whether uv or pipx made an environment for a single tool: a project's packages do not belong there.
+
+    That of `uvx` is in uv's cache, where other projects meet it.
+    """
+    folder = python.parent.parent
+    has_receipt = any((folder / name).is_file() for name in ("uv-receipt.toml", "pipx_metadata.json"))
+    return has_receipt or any((above / "CACHEDIR.TAG").is_file() for above in folder.parents)
 
 
 def adding(extra: str) -> str:

@@ -73,13 +73,16 @@ def test_an_environment_without_pytest_is_passed_over(service: Callable[..., Man
     [
         ("uv = 0.9\n", [], "uv pip install --python {python}"),
         ("uv = 0.9\n", ["lib/python3.13/site-packages/pip"], "{python} -m pip install"),
-        ("version = 3.13\n", [], "{python} -m pip install"),
+        ("version = 3.13\n", [], "python3 -m pip --python {python} install"),
+        ("include-system-site-packages = true\n", [], "{python} -m pip install"),
+        ("", [], "{python} -m pip install"),
+        ("", ["conda-meta"], "python3 -m pip --python {python} install"),
     ],
 )
 def test_packages_are_installed_by_what_the_environment_has(
     tmp_path: Path, settings: str, folders: list[str], command: str
 ) -> None:
-    """An environment of uv's has no pip, unless it was seeded with one."""
+    """An environment of uv's, pdm's or conda's has no pip, unless it was seeded with one."""
     (tmp_path / "pyvenv.cfg").write_text(settings, encoding="utf-8")
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)

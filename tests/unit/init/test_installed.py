@@ -39,6 +39,7 @@ EXTRAS = "[options]\nname = x\n[options.extras_require]\ntest = notthere"
         ({"uv.lock": ""}, "notthere", "uv sync"),
         ({"pyproject.toml": "[tool.uv.sources]\nx = {path = '../x'}"}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
+        ({"pyproject.toml": "[tool.pdm]\ndistribution = false"}, "notthere", "pdm install"),
         (
             {
                 "pyproject.toml": '[build-system]\nrequires = ["x"]\n[project]\nname = "x"',
@@ -57,17 +58,34 @@ def test_what_is_not_installed_is_said(project: Project, files: dict[str, str], 
     assert said == [f"{names} in {sys.executable}: {command}"]
 
 
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        (
+            {"tool/uv-receipt.toml": "", "own/requirements.txt": "notthere"},
+            "python3 -m venv .venv && .venv/bin/python -m pip install pytest pytest-cov -r requirements.txt",
+        ),
+        (
+            {"CACHEDIR.TAG": "", "own/requirements.txt": "notthere"},
+            "python3 -m venv .venv && .venv/bin/python -m pip install pytest pytest-cov -r requirements.txt",
+        ),
+        (
+            {"tool/pipx_metadata.json": "", "own/pyproject.toml": "[tool.poetry]\nname = 'x'"},
+            "poetry install && poetry run testbay run",
+        ),
+        ({"tool/uv-receipt.toml": "", "own/pyproject.toml": "[tool.pdm]\ndistribution = false"}, "pdm install"),
+    ],
+)
 def test_the_environment_of_a_tool_gets_no_package_of_the_project(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], command: str
 ) -> None:
-    """`uv tool install testbay`: the project gets an environment of its own, which testbay then uses."""
-    add(project, {"tool/uv-receipt.toml": "", "tool/bin/x": "", "own/requirements.txt": "notthere"})
+    """`uv tool install testbay`, `uvx`: the project gets an environment of its own, which testbay then uses."""
+    add(project, {"tool/bin/x": "", **files})
     (tmp_path / "tool/bin/python").symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "tool/bin/python"))
 
     said = installed.absent(add(Project(root=tmp_path / "own"), SOURCES), {})
 
-    command = "python3 -m venv .venv && .venv/bin/python -m pip install pytest pytest-cov -r requirements.txt"
     assert said == [f"notthere in {tmp_path}/tool/bin/python: {command}"]
 
 
