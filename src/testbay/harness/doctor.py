@@ -4,7 +4,6 @@ import contextlib
 import os
 import platform
 import pwd
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -113,7 +112,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
     fix = "" if writable else ": testbay cannot write there; make it writable, or name another in TESTBAY_CACHE_DIR"
     yield writable, f"cache folder {settings.cache_dir}{fix}"
     if process.is_root():
-        usable = shutil.which("setpriv") is not None
+        usable = embedded.setpriv() is not None
         missing = "" if usable else ", which is missing; install util-linux, or run as an ordinary user"
         yield usable, f"running as root: servers run as `nobody` through setpriv{missing}"
     yield True, _sandbox()

@@ -240,8 +240,8 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
     """
     if not server["caged"] or not process.is_root():
         return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
+    program = setpriv()
+    if program is None:
         raise EngineUnavailableError(
             "no server runs as root, and `setpriv` to run it as another user is missing",
             todo="apt-get install util-linux, run testbay as a normal user, or use --engine compose",
@@ -252,7 +252,12 @@ def _unprivileged(server: ProcessPlan, death_signal: int) -> list[str]:
     if _may_set_securebits():
         # initdb asks access(2) whether it may run postgres, and that disregards capabilities of an ordinary user.
         rights.append("--securebits=+no_setuid_fixup")
-    return [setpriv, *user, *rights, "--"]
+    return [program, *user, *rights, "--"]
+
+
+def setpriv() -> str | None:
+    """Find the program that runs a server as another user: on the PATH, or where a system has it."""
+    return shutil.which("setpriv") or shutil.which("setpriv", path=os.defpath)
 
 
 def _may_set_securebits() -> bool:

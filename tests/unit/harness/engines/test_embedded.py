@@ -1,9 +1,11 @@
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from testbay import ports
-from testbay.harness.engines.embedded import Embedded, unprepared
+from testbay.harness.engines.embedded import Embedded, setpriv, unprepared
 from testbay.harness.plans import process_plan
 
 
@@ -37,3 +39,10 @@ def test_a_failed_preparation_is_explained_by_its_own_words(said: str, why: str,
     explained = unprepared(said, "/c")
 
     assert (why in explained[0], todo in explained[1]) == (True, True)
+
+
+def test_a_short_path_does_not_hide_the_systems_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A caller's PATH says where its own programs are: util-linux need not be installed again."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert setpriv() == shutil.which("setpriv", path=os.defpath) is not None
