@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -150,7 +151,8 @@ async def live(settings: Settings, chaos: Chaos, *, is_broken: bool) -> None:
         async def choose(_: FixSettings, instance: UUID = instance) -> RecordedJail:
             return RecordedJail(lambda: chaos.step(instance), is_broken=is_broken)
 
-        ladder = Ladder(settings.fixes, database, [], instance, lease_s=600, pause_s=0.0, choose=choose)
+        fixes = replace(settings.fixes, lease_s=600, pause_s=0.0)
+        ladder = Ladder(fixes, database, [], instance, choose=choose)
         await database.real.open(wait=False)
         try:
             for _ in range(2):

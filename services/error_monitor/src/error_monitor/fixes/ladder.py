@@ -17,7 +17,7 @@ from error_monitor.fixes.proof import Proving
 from error_monitor.fixes.questions import FixQuestions
 from error_monitor.fixes.records import LaterError, Proof, RefusedError
 from error_monitor.fixes.seen import refusal
-from error_monitor.fixes.store import LEASE_S, FixLostError, FixStore, Owned, edits
+from error_monitor.fixes.store import FixLostError, FixStore, Owned, edits
 from error_monitor.patterns.queries import Queries
 from error_monitor.tasks import end
 
@@ -25,24 +25,26 @@ log = logs.get(__name__)
 
 Choose = Callable[[FixSettings], Awaitable[jail.Jail]]
 MOST_TRIES = 12
-PAUSE_S = 30.0
 
 
 class Ladder:
     """Climbs for one pattern at a time, on whichever instance owns the fix."""
 
     def __init__(
-        self, settings: FixSettings, database: Database, secrets: list[str], instance: UUID | None = None,
-        *, lease_s: float = LEASE_S, pause_s: float = PAUSE_S, choose: Choose = jail.choose,
-    ) -> None:  # fmt: skip
+        self,
+        settings: FixSettings,
+        database: Database,
+        secrets: list[str],
+        instance: UUID | None = None,
+        *,
+        choose: Choose = jail.choose,
+    ) -> None:
         self.settings = settings
-        self.store = FixStore(database, instance or uuid4(), lease_s=lease_s)
+        self.store = FixStore(database, instance or uuid4(), lease_s=settings.lease_s)
         self.questions = FixQuestions(database)
         self._database = database
         self._queries = Queries(database)
         self._secrets = secrets
-        self._lease_s = lease_s
-        self._pause_s = pause_s
         self._choose = choose
 
     @property
@@ -179,7 +181,7 @@ class Ladder:
             await self._end(owned, "refused", rung, f"{reason}; given up after {MOST_TRIES} tries")
         else:
             with contextlib.suppress(FixLostError):
-                await self.store.later(owned, reason, self._pause_s)
+                await self.store.later(owned, reason, self.settings.pause_s)
 
     async def _end(self, owned: Owned, state: str, rung: int, reason: str, runs: Proof | None = None) -> None:
         with contextlib.suppress(FixLostError):
@@ -189,7 +191,7 @@ class Ladder:
     async def _keep(self, owned: Owned) -> None:
         """Hold the fix while runs take minutes."""
         while True:
-            await asyncio.sleep(self._lease_s / 4)
+            await asyncio.sleep(self.settings.lease_s / 4)
             with contextlib.suppress(*AWAY):
                 await self.store.hold(owned)
 

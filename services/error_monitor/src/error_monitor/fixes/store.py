@@ -13,7 +13,6 @@ from error_monitor.database import Connection, Database
 from error_monitor.fixes.records import Answer, Edit, Proof
 from error_monitor.patterns.store import as_jsonb, storable
 
-LEASE_S = 120.0
 MOST_INTERRUPTED = 3
 
 
@@ -33,7 +32,7 @@ class Owned:
 class FixStore:
     """Every write of a fix."""
 
-    def __init__(self, database: Database, instance: UUID, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, database: Database, instance: UUID, *, lease_s: float) -> None:
         self._database = database
         self._instance = instance
         self._lease_s = lease_s

@@ -24,8 +24,7 @@ class Fixer:
     """Goes on with what was left, follows pull requests, and climbs for new patterns where that is enabled."""
 
     def __init__(self, settings: Settings, database: Database, instance: UUID, leads: Callable[[], bool]) -> None:
-        fixes = settings.fixes
-        self.ladder = Ladder(fixes, database, secrets(settings), instance, lease_s=fixes.lease_s, pause_s=fixes.pause_s)
+        self.ladder = Ladder(settings.fixes, database, secrets(settings), instance)
         self._settings = settings
         self._leads = leads
         self._climbs: set[asyncio.Task[None]] = set()
