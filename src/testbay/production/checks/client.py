@@ -50,34 +50,14 @@ class ContextOptions:
 
 def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
     """Make the context of a run; also return why the target cannot be reached, or an empty string."""
-    import aiohttp
-
     target = plan.target or Target(base_url="http://127.0.0.1:9")
     base_url, absent = placeholders.with_environment(target.base_url, plan.environ)
     headers: dict[str, str] = {}
-    kept = _password(base_url)
-    kept |= {plan.environ[name] for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)}
     for name, text in target.headers.items():
         headers[name], missing = placeholders.with_environment(text, plan.environ)
         absent += missing
-        kept |= {plan.environ.get(variable, "").strip() for variable in placeholders.variables(text)}
-    trouble = f"{', '.join(absent)} is not set, and the target needs it" if absent else ""
-    if not trouble and not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
-        form = "it begins with http:// or https://, and has no ? or #"
-        trouble = f"the target's base_url, {target.base_url}, is not an address: {form}"
-    direct = False
-    with suppress(ValueError):  # of brackets without an IPv6 address: the check cannot run, and says so
-        direct = urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
-    try:
-        tls = _trusting(plan.environ)
-    except OSError as error:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts no one
-        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
-        trouble = trouble or f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
-    if plan.keep_alive_s:
-        connector = aiohttp.TCPConnector(keepalive_timeout=plan.keep_alive_s, limit=0, ssl=tls)
-    else:  # a connection per request: one that the server has just closed must not count against it
-        connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
+    tls, distrust = _tls(plan.environ)
+    direct = _is_local(base_url)
     context = CheckContext(
         base_url=base_url.rstrip("/"),
         headers=headers,
@@ -87,12 +67,41 @@ def open_context(plan: ContextOptions) -> tuple[CheckContext, str]:
         run_id=run_id(),
         expected_sha=plan.expected_commit,
         deadline=time.monotonic() + plan.within_s,
-        client=client(connector, direct=direct),
+        client=client(_connector(tls, plan.keep_alive_s), direct=direct),
         direct=direct,
         tls=tls,
-        secrets=kept,
+        secrets=_secrets(plan, target, base_url),
     )
-    return context, trouble
+    if absent:
+        return context, f"{', '.join(absent)} is not set, and the target needs it"
+    if not _ADDRESS.match(base_url):  # it may hold a password, so it is not shown
+        form = "it begins with http:// or https://, and has no ? or #"
+        return context, f"the target's base_url, {target.base_url}, is not an address: {form}"
+    return context, distrust
+
+
+def _secrets(plan: ContextOptions, target: Target, base_url: str) -> set[str]:
+    """Collect what no report may show: of the address, of the variables that headers name, and those called secret."""
+    named = [name for pattern in plan.secrets for name in fnmatch.filter(plan.environ, pattern)]
+    in_headers = [name for text in target.headers.values() for name in placeholders.variables(text)]
+    values = {plan.environ[name] for name in named} | {plan.environ.get(name, "").strip() for name in in_headers}
+    user = base_url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return values | {form for part in (user, user.partition(":")[2]) if part for form in (part, unquote(part))}
+
+
+def _is_local(base_url: str) -> bool:
+    with suppress(ValueError):  # of brackets without an IPv6 address: the check cannot run, and says so
+        return urlsplit(base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    return False
+
+
+def _connector(tls: ssl.SSLContext, keep_alive_s: float) -> "aiohttp.TCPConnector":
+    import aiohttp
+
+    if keep_alive_s:
+        return aiohttp.TCPConnector(keepalive_timeout=keep_alive_s, limit=0, ssl=tls)
+    # A connection per request: one that the server has just closed must not count against it.
+    return aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls)
 
 
 def widen(loop: asyncio.AbstractEventLoop) -> None:
@@ -162,10 +171,14 @@ def run_id() -> str:
     return f"testbay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _trusting(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Make a TLS context that trusts certifi's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+def _tls(environ: Mapping[str, str]) -> tuple[ssl.SSLContext, str]:
+    """Trust certifi's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR; else no one, and say why."""
     file, folder = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context(cafile=file, capath=folder) if file or folder else _trusting_certifi()
+    try:
+        return ssl.create_default_context(cafile=file, capath=folder) if file or folder else _trusting_certifi(), ""
+    except OSError as error:
+        why = tls_trouble(error) if isinstance(error, ssl.SSLError) else error.strerror
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {why}"
 
 
 @functools.cache
@@ -174,8 +187,3 @@ def _trusting_certifi() -> ssl.SSLContext:
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())
-
-
-def _password(url: str) -> set[str]:
-    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return {form for part in (user, user.partition(":")[2]) if part for form in (part, unquote(part))}
