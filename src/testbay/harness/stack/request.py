@@ -131,7 +131,7 @@ class Request:
         service = self.services.get("postgres")
         if service is None:
             return []
-        scripts = image.meaning(service).scripts
+        scripts = image.config_of(service).scripts
         beside = container.host_path(service, image.INIT_FOLDER)
         others = [script for script in scripts if isinstance(script.source, str) or script.source.parent != beside]
         known = [[script.name, hashlib.sha256(script.read()).hexdigest()] for script in others]
@@ -143,7 +143,7 @@ class Request:
     def named(self) -> list[str]:
         """The mounted files and folders that the scripts of the database's image read."""
         service = self.services.get("postgres")
-        found = mounts.named(service, image.meaning(service).scripts).paths if service else ()
+        found = mounts.named(service, image.config_of(service).scripts).paths if service else ()
         return [str(path) for path in found]
 
     def _migrations(self) -> list[list[str]]:

@@ -41,7 +41,7 @@ def set_up(stack: Stack, voice: Voice) -> None:
     if service is None or stack.request.engine != "embedded" or stack.warm or stack.joined:
         return
     folder = stack.home / "set-up"
-    scripts = image.meaning(service).scripts
+    scripts = image.config_of(service).scripts
     named = mounts.named(service, scripts)
     for script in scripts:
         voice.detail(f"{image.INIT_FOLDER}/{script.name}")

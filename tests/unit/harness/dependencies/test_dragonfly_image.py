@@ -28,25 +28,25 @@ def test_a_mounted_redis_conf_counts(tmp_path: Path) -> None:
     (tmp_path / "redis.conf").write_text(CONF)
     volumes = (Volume(type="bind", source=str(tmp_path), target="/etc/redis"),)
     asked = service("redis-server", "/etc/redis/redis.conf", "--hz", "5")
-    meant = image.meaning(replace(asked, volumes=volumes))
+    config = image.config_of(replace(asked, volumes=volumes))
 
-    assert (meant.password, meant.port) == ("p w", 6390)
-    assert meant.carried == (
+    assert (config.password, config.port) == ("p w", 6390)
+    assert config.carried == (
         ("maxmemory", ("100mb",)),
         ("user", ("app", "on", ">x", "~*", "+@all")),
         ("hz", ("5",)),
     )
-    assert meant.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so, rename-command CONFIG",)
+    assert config.left_out == ("service 'cache': embedded leaves out loadmodule /opt/x.so, rename-command CONFIG",)
 
 
 def test_the_users_of_a_mounted_file_count(tmp_path: Path) -> None:
     """The password is that of `default`; the others are there, too."""
     (tmp_path / "users.acl").write_text("user default on >pw ~* &* +@all\nuser ro on >ropw ~* +@read\n")
     mount = Volume(type="bind", source=str(tmp_path / "users.acl"), target="/etc/users.acl")
-    meant = image.meaning(replace(service("redis-server", "--aclfile", "/etc/users.acl"), volumes=(mount,)))
+    config = image.config_of(replace(service("redis-server", "--aclfile", "/etc/users.acl"), volumes=(mount,)))
 
-    assert (meant.user, meant.password, meant.left_out) == ("", "pw", ())
-    assert [values[0] for name, values in meant.carried if name == "user"] == ["default", "ro"]
+    assert (config.user, config.password, config.left_out) == ("", "pw", ())
+    assert [values[0] for name, values in config.carried if name == "user"] == ["default", "ro"]
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_the_users_of_a_mounted_file_count(tmp_path: Path) -> None:
 )
 def test_login_and_port_are_those_of_the_image(asked: ComposeService, login: tuple[str, str, int]) -> None:
     """Of the command, a shell's too, and of the variables that the image knows."""
-    meant = image.meaning(asked)
+    config = image.config_of(asked)
 
-    assert (meant.user, meant.password, meant.port) == login
+    assert (config.user, config.password, config.port) == login
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_file_mounted_over_the_images_own_counts(
     volumes = (Volume(type="bind", source=str(tmp_path / "given.conf"), target=place),)
     asked = replace(service(*command, name=name, ALLOW_EMPTY_PASSWORD="yes"), volumes=volumes)
 
-    assert image.meaning(asked).password == password
+    assert image.config_of(asked).password == password
 
 
 def test_the_quotes_of_an_endless_line_are_not_read(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_the_quotes_of_an_endless_line_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "redis.conf").write_text("requirepass '" + "a" * 900_000 + "\nport 6390\n")
     volumes = (Volume(type="bind", source=str(tmp_path), target="/c"),)
 
-    assert image.meaning(replace(service("redis-server", "/c/redis.conf"), volumes=volumes)).port == 6390
+    assert image.config_of(replace(service("redis-server", "/c/redis.conf"), volumes=volumes)).port == 6390

@@ -36,26 +36,26 @@ def service(tmp_path: Path, configuration: str, *command: str, **environment: st
 
 def test_a_configuration_without_users_is_carried_and_leases_keep_their_accounts(tmp_path: Path) -> None:
     """Its places are ours; what embedded has no counterpart for is named."""
-    meant = image.meaning(service(tmp_path, PLAIN))
+    config = image.config_of(service(tmp_path, PLAIN))
 
-    assert (meant.port, meant.own_access, meant.login) == (4333, False, image.Login())
-    assert meant.text(embedded=True).splitlines() == [
+    assert (config.port, config.own_access, config.login) == (4333, False, image.Login())
+    assert config.text(embedded=True).splitlines() == [
         "max_payload = 4MB",
         "max_connections 100",
         "jetstream { max_mem: 256MB }",
         "debug: true",
     ]
-    assert "http_port: 8222" in meant.text(embedded=False)
-    assert meant.left_out == ("service 'bus': embedded leaves out http_port, tls of /etc/nats/nats.conf",)
+    assert "http_port: 8222" in config.text(embedded=False)
+    assert config.left_out == ("service 'bus': embedded leaves out http_port, tls of /etc/nats/nats.conf",)
 
 
 def test_an_include_may_stand_in_a_block_and_the_whole_may_be_json(tmp_path: Path) -> None:
     """As nats-server reads both."""
     (tmp_path / "users.conf").write_text("user: a\npassword: b # said")
-    inside = image.meaning(service(tmp_path, "authorization { include './users.conf' }\nport: 4333\n"))
-    json = image.meaning(service(tmp_path, '# c\n{"port": 4333, "authorization": {"user": "a", "password": "b"}}\n'))
+    inside = image.config_of(service(tmp_path, "authorization { include './users.conf' }\nport: 4333\n"))
+    json = image.config_of(service(tmp_path, '# c\n{"port": 4333, "authorization": {"user": "a", "password": "b"}}\n'))
 
-    assert [(meant.port, meant.login) for meant in (inside, json)] == [(4333, image.Login("a", "b"))] * 2
+    assert [(config.port, config.login) for config in (inside, json)] == [(4333, image.Login("a", "b"))] * 2
     assert inside.text(embedded=False).startswith("authorization { user: a\npassword: b # said\n }")
 
 
@@ -93,10 +93,12 @@ LIMITED = """authorization {
 )
 def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: str, login: tuple[str, str]) -> None:
     """The tests are told before they begin."""
-    meant = image.meaning(service(tmp_path, configuration, PW="from-env"))
+    config = image.config_of(service(tmp_path, configuration, PW="from-env"))
 
-    assert (meant.login, meant.own_access) == (login, True)
-    assert meant.notes == (f"service 'bus' has a login of its own, so the tests share its one account: {SHARED_MEANS}",)
+    assert (config.login, config.own_access) == (login, True)
+    assert config.notes == (
+        f"service 'bus' has a login of its own, so the tests share its one account: {SHARED_MEANS}",
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_a_login_of_its_own_is_used_and_shared(tmp_path: Path, configuration: st
 def test_what_lets_nobody_in_is_refused_before_the_start(tmp_path: Path, configuration: str, what: str) -> None:
     """In one sentence."""
     with pytest.raises(ManifestError) as refused:
-        image.meaning(service(tmp_path, configuration))
+        image.config_of(service(tmp_path, configuration))
 
     assert refused.value.what == f"service 'bus': {what}"
 
@@ -149,9 +151,9 @@ def test_what_does_not_follow_the_grammar_is_refused(text: str) -> None:
 def test_tls_flags_are_left_out_and_named() -> None:
     """The embedded engine listens on loopback alone, without certificates."""
     flags = ["--tls", "--tlscert=/certs/a.crt", "--tlskey", "/certs/a.key", "-DV"]
-    meant = image.meaning(ComposeService(key="bus", image="nats", command=tuple(flags)))
+    config = image.config_of(ComposeService(key="bus", image="nats", command=tuple(flags)))
 
-    assert (meant.carried_flags, meant.left_out) == (
+    assert (config.carried_flags, config.left_out) == (
         ["-DV"],
         ("service 'bus': embedded leaves out its TLS flags",),
     )
@@ -169,7 +171,7 @@ def test_bitnami_asks_for_a_login_only_when_told(environment: dict[str, str], lo
     """Its variables alone let everyone in."""
     asked = ComposeService(key="bus", image="bitnami/nats:2", environment=environment)
 
-    assert image.meaning(asked).login == login
+    assert image.config_of(asked).login == login
 
 
 @pytest.mark.parametrize(
@@ -184,12 +186,12 @@ def test_a_file_mounted_over_the_images_own_counts(tmp_path: Path, name: str, pl
     """The image's command names it, another one for Alpine."""
     (tmp_path / "x.conf").write_text("port: 4333\nauthorization { token: t }")
     volumes = (Volume(type="bind", source=str(tmp_path / "x.conf"), target=place),)
-    meant = image.meaning(ComposeService(key="bus", image=name, volumes=volumes))
+    config = image.config_of(ComposeService(key="bus", image=name, volumes=volumes))
 
-    assert (meant.port, meant.login.password) == ((4333, "t") if read else (4222, ""))
+    assert (config.port, config.login.password) == ((4333, "t") if read else (4222, ""))
 
 
 def test_a_configuration_that_includes_itself_is_refused(tmp_path: Path) -> None:
     """It would have no end."""
     with pytest.raises(ManifestError, match=r"it includes nats\.conf, more than 20 files deep"):
-        image.meaning(service(tmp_path, "include nats.conf"))
+        image.config_of(service(tmp_path, "include nats.conf"))

@@ -32,7 +32,7 @@ def test_a_password_file_is_read_where_the_secret_lies(tmp_path: Path) -> None:
         secrets=(granted,),
     )
 
-    assert (image.meaning(asked).password, image.meaning(asked).db) == ("s3cr$t", "ann")
+    assert (image.config_of(asked).password, image.config_of(asked).db) == ("s3cr$t", "ann")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_password_file_is_read_where_the_secret_lies(tmp_path: Path) -> None:
 def test_what_the_image_refuses_is_refused_before_the_start(environment: dict[str, str], what: str) -> None:
     """In one sentence."""
     with pytest.raises(ManifestError) as refused:
-        image.meaning(ComposeService(key="db", image="postgres:16", environment=environment))
+        image.config_of(ComposeService(key="db", image="postgres:16", environment=environment))
 
     assert refused.value.what == what
 
@@ -74,9 +74,9 @@ _CLOSED = (
 
 def test_short_flags_are_settings() -> None:
     """With a value or without one, as the server's own `getopt` has it."""
-    meant = image.meaning(service(command=("postgres", "-e", "-d2", "-d", "0", "-F", "-N", "9", "-s")))
+    config = image.config_of(service(command=("postgres", "-e", "-d2", "-d", "0", "-F", "-N", "9", "-s")))
 
-    assert meant.carried == [
+    assert config.carried == [
         *[("datestyle", "euro"), ("log_min_messages", "debug2"), ("log_min_messages", "notice")],
         *[("fsync", "off"), ("max_connections", "9"), ("log_statement_stats", "on")],
     ]
@@ -85,16 +85,16 @@ def test_short_flags_are_settings() -> None:
 @pytest.mark.parametrize("name", _OPEN)
 def test_images_of_before_2020_start_without_a_password(name: str) -> None:
     """They let everyone in."""
-    meant = image.meaning(ComposeService(key="db", image=name))
+    config = image.config_of(ComposeService(key="db", image=name))
 
-    assert (meant.auth, meant.password) == ("trust", "")
+    assert (config.auth, config.password) == ("trust", "")
 
 
 @pytest.mark.parametrize("name", _CLOSED)
 def test_later_images_demand_a_password(name: str) -> None:
     """A tag that moves is the last image of its version."""
     with pytest.raises(ManifestError, match="does not start without POSTGRES_PASSWORD"):
-        image.meaning(ComposeService(key="db", image=name))
+        image.config_of(ComposeService(key="db", image=name))
 
 
 def test_a_password_from_an_unset_variable_names_the_variable(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_password_from_an_unset_variable_names_the_variable(tmp_path: Path) ->
     asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
 
     with pytest.raises(ManifestError) as refused:
-        image.meaning(asked)
+        image.config_of(asked)
 
     assert refused.value.why.endswith(", and it is empty here (PG_PASS is not set)")
     assert refused.value.todo == "set the variable in the shell or in .env"
@@ -117,7 +117,7 @@ def test_a_password_that_is_written_empty_is_no_unset_variable(tmp_path: Path) -
     asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
 
     with pytest.raises(ManifestError) as refused:
-        image.meaning(asked)
+        image.config_of(asked)
 
     assert refused.value.todo == "set POSTGRES_PASSWORD in the service's environment"
 
@@ -133,7 +133,7 @@ def test_a_secret_without_a_value_says_why(tmp_path: Path, given: str, why: str)
     asked = reader.own_reading([tmp_path / "c.yml"], {}).services[0]
 
     with pytest.raises(ManifestError) as refused:
-        image.meaning(asked)
+        image.config_of(asked)
 
     assert (refused.value.what, refused.value.why) == ("service 'db': /run/secrets/pw has no value here", why)
 
@@ -151,9 +151,9 @@ def test_a_secret_without_a_value_says_why(tmp_path: Path, given: str, why: str)
 )
 def test_bitnamis_variables_are_its_own(environment: dict[str, str], login: tuple[str, str, str, int]) -> None:
     """Its database is `postgres` whatever the user is called."""
-    meant = image.meaning(ComposeService(key="db", image="bitnami/postgresql:16", environment=environment))
+    config = image.config_of(ComposeService(key="db", image="bitnami/postgresql:16", environment=environment))
 
-    assert (meant.user, meant.password, meant.db, meant.port) == login
+    assert (config.user, config.password, config.db, config.port) == login
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_bitnamis_variables_are_its_own(environment: dict[str, str], login: tupl
 )
 def test_another_port_in_the_container_is_that_port(command: tuple[str, ...], port: int) -> None:
     """Wherever the command says it."""
-    assert image.meaning(service(command=command, environment={"PORT": "5431"})).port == port
+    assert image.config_of(service(command=command, environment={"PORT": "5431"})).port == port
 
 
 def test_a_command_that_cannot_be_followed_is_said() -> None:
     """Once, with the reason."""
-    meant = image.meaning(service(command=("sh", "-c", "postgres | tee /log")))
+    config = image.config_of(service(command=("sh", "-c", "postgres | tee /log")))
 
-    assert meant.notes == (
+    assert config.notes == (
         "service 'db': testbay ignores its command (its shell line holds '|'): sh -c 'postgres | tee /log'",
     )
 
@@ -187,15 +187,15 @@ def test_a_mounted_postgresql_conf_counts(tmp_path: Path) -> None:
     conf = tmp_path / "pg.conf"
     conf.write_text("# ours\nwork_mem = 8MB\nshared_preload_libraries = 'auto_explain'  # why\nssl = on\njit off\n")
     command = ("postgres", "-c", "config_file=/etc/pg.conf", "-c", "work_mem=4MB")
-    meant = image.meaning(service(command=command, volumes=(mounted(conf, "/etc/pg.conf"),)))
+    config = image.config_of(service(command=command, volumes=(mounted(conf, "/etc/pg.conf"),)))
 
-    assert meant.carried == [
+    assert config.carried == [
         ("work_mem", "8MB"),
         ("shared_preload_libraries", "auto_explain"),
         ("jit", "off"),
         ("work_mem", "4MB"),
     ]
-    assert meant.left_out == ("service 'db': embedded leaves out the container's own settings ssl = on",)
+    assert config.left_out == ("service 'db': embedded leaves out the container's own settings ssl = on",)
 
 
 def test_a_mounted_postgresql_conf_includes_what_is_mounted_beside_it(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_a_mounted_postgresql_conf_includes_what_is_mounted_beside_it(tmp_path: 
     (tmp_path / "more.txt").write_text("jit = off\nssl = off\n")
     (tmp_path / "pg.conf").write_text("include_dir 'conf.d'\ninclude '/image.conf'\ninclude_if_exists = 'no.conf'\n")
     command = ("postgres", "-c", "config_file=/etc/pg/pg.conf")
-    meant = image.meaning(service(command=command, volumes=(mounted(tmp_path, "/etc/pg"),)))
+    config = image.config_of(service(command=command, volumes=(mounted(tmp_path, "/etc/pg"),)))
 
-    assert meant.carried == [("work_mem", "1MB"), ("work_mem", "2MB"), ("jit", "off")]
-    assert meant.left_out == ()
-    assert meant.notes == ("service 'db': testbay does not follow include /image.conf of /etc/pg/pg.conf",)
+    assert config.carried == [("work_mem", "1MB"), ("work_mem", "2MB"), ("jit", "off")]
+    assert config.left_out == ()
+    assert config.notes == ("service 'db': testbay does not follow include /image.conf of /etc/pg/pg.conf",)
 
 
 def test_a_library_the_server_lacks_is_not_preloaded() -> None:
@@ -230,7 +230,7 @@ def test_scripts_run_in_the_order_of_the_image(tmp_path: Path) -> None:
     volumes = (mounted(tmp_path, image.INIT_FOLDER),)
 
     def names(tag: str) -> list[str]:
-        return [script.name for script in image.meaning(service(tag, volumes=volumes)).scripts]
+        return [script.name for script in image.config_of(service(tag, volumes=volumes)).scripts]
 
     assert names("postgres:16") == ["apple.sql.gz", "init_data.sql", "init.sql", "Zoo.sh"]
     assert names("postgres:16-alpine") == ["Zoo.sh", "apple.sql.gz", "init.sql", "init_data.sql"]
@@ -244,13 +244,13 @@ def test_a_script_may_be_a_single_mount_or_a_config(tmp_path: Path) -> None:
         mounted(tmp_path / "gone.sql", f"{image.INIT_FOLDER}/3.sql"),
     )
     configs = (Granted(name="x", target=f"{image.INIT_FOLDER}/2.sql", content="SELECT 2"),)
-    meant = image.meaning(service(volumes=volumes, configs=configs))
+    config = image.config_of(service(volumes=volumes, configs=configs))
 
-    assert [(script.name, script.read()) for script in meant.scripts] == [
+    assert [(script.name, script.read()) for script in config.scripts] == [
         ("1.sql", b"SELECT 1"),
         ("2.sql", b"SELECT 2"),
     ]
-    assert meant.notes == (
+    assert config.notes == (
         "service 'db': nothing is mounted at /docker-entrypoint-initdb.d/3.sql: its source is not there",
     )
 
@@ -278,7 +278,7 @@ def test_texts_sort_as_in_the_image(
     monkeypatch.setattr(collation, "_of_this_machine", lambda _: "")
     asked = service(name, environment=environment)
     server = Server(program=Path("/pg/postgres"), version="16.1", source="added")
-    made = order(asked, image.meaning(asked), server).words
+    made = order(asked, image.config_of(asked), server).words
 
     assert " ".join(word for word in made if "locale=C" not in word) == words
 
@@ -290,7 +290,7 @@ def test_another_order_is_said_with_what_makes_it_equal(monkeypatch: pytest.Monk
     asked = service()
     server = Server(program=Path("/pg/postgres"), version="16.1", source="wheel")
 
-    assert order(asked, image.meaning(asked), server).note == (
+    assert order(asked, image.config_of(asked), server).note == (
         "sort order: texts sort by code point ('Zoe' before 'anna'), in the image by its locale en_US.utf8 "
         "('anna' before 'Zoe'); to make them equal: `testbay servers add postgres:16`, or "
         'POSTGRES_INITDB_ARGS: "--locale=C.UTF-8" in the compose file'
@@ -339,16 +339,16 @@ def test_other_families_of_images_have_variables_of_their_own(
     name: str, environment: dict[str, str], login: tuple[str, str, str, tuple[str, ...]]
 ) -> None:
     """None of them is refused for the official image's variables."""
-    meant = image.meaning(ComposeService(key="db", image=name, environment=environment))
+    config = image.config_of(ComposeService(key="db", image=name, environment=environment))
 
-    assert (meant.user, meant.password, meant.db, meant.further) == login
+    assert (config.user, config.password, config.db, config.further) == login
 
 
 @pytest.mark.parametrize("user", [{}, {"POSTGRESQL_USER": "u"}])
 def test_red_hats_image_refuses_a_missing_password(user: dict[str, str]) -> None:
     """It wants a user with a password, or the administrator's."""
     with pytest.raises(ManifestError, match="does not start without POSTGRESQL_PASSWORD"):
-        image.meaning(ComposeService(key="db", image="centos/postgresql-12-centos7", environment=user))
+        image.config_of(ComposeService(key="db", image="centos/postgresql-12-centos7", environment=user))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_a_postgresql_conf_over_the_images_own_counts(tmp_path: Path, name: str,
     over = replace(asked, volumes=(mounted(tmp_path / "postgresql.conf", place),))
     data = replace(asked, volumes=(mounted(tmp_path, place.rpartition("/")[0]),))
 
-    assert (image.meaning(over).carried, image.meaning(data).carried) == ([("max_connections", "7")], [])
+    assert (image.config_of(over).carried, image.config_of(data).carried) == ([("max_connections", "7")], [])
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_script_that_starts_the_server_is_said(
     (tmp_path / "entrypoint.sh").touch()
     asked = service(entrypoint=entrypoint, command=command, volumes=(mounted(tmp_path, "/own"),))
 
-    assert image.meaning(asked).notes == (
+    assert image.config_of(asked).notes == (
         f"service 'db': testbay does not read {' '.join(entrypoint)}, which starts its server",
     )
-    assert image.meaning(asked).carried == [("max_connections", "9")]
+    assert image.config_of(asked).carried == [("max_connections", "9")]

@@ -43,7 +43,7 @@ _WORTH_SAYING = ("include", "loadmodule", "aclfile", "replicaof", "slaveof", "re
 
 
 @dataclass(frozen=True, kw_only=True)
-class DragonflyMeaning:
+class DragonflyConfig:
     """A service as its image reads it. `notes` are for both engines, `left_out` for the embedded one."""
 
     user: str
@@ -71,7 +71,7 @@ class DragonflyMeaning:
         return known, list(dict.fromkeys(name for name, _ in self.carried if name not in names))
 
 
-def meaning(service: ComposeService) -> DragonflyMeaning:
+def config_of(service: ComposeService) -> DragonflyConfig:
     """Read a service as its image does.
 
     Raises:
@@ -85,7 +85,7 @@ def meaning(service: ComposeService) -> DragonflyMeaning:
     user, password = _login(service, settings)
     left_out = [f"{name} {' '.join(values)}"[:60].rstrip() for name, values in settings if name in _WORTH_SAYING]
     said = f"service {service.key!r}: embedded leaves out {', '.join(left_out)}"
-    return DragonflyMeaning(
+    return DragonflyConfig(
         user=user,
         password=password,
         port=_port(service, settings),

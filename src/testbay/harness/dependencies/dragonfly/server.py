@@ -101,21 +101,21 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     and the number of databases. The password is passed in a file, or in Dragonfly's environment: never in an argv,
     which every user of the machine can read.
     """
-    meant = image.meaning(service)
+    config = image.config_of(service)
     variables = {name: value for name, value in service.environment.items() if name.startswith("DFLY_")}
-    settings, _ = _understood(meant, service, server)
+    settings, _ = _understood(config, service, server)
     files = {}
     if _kind(server) == NAME:
         argv = ["--bind=127.0.0.1", f"--port={PORT}", f"--dir={home}", "--dbfilename="]
         argv += [f"--{name}={' '.join(values)}" if values else f"--{name}" for name, values in settings]
-        variables |= {"DFLY_requirepass": meant.password} if meant.password else {}
+        variables |= {"DFLY_requirepass": config.password} if config.password else {}
     else:
         argv = [str(home / "redis.conf"), "--bind", "127.0.0.1", "--port", PORT, "--dir", str(home)]
         argv += ["--save", "", "--appendonly", "no"]
         databases = variables.get("DFLY_dbnum", "")
         files["redis.conf"] = image.configuration(
             (*settings, *([("databases", (databases,))] if databases.isdecimal() else [])),
-            "" if meant.user else meant.password,
+            "" if config.user else config.password,
         )
     argv = [str(server.program), *argv]
     return process_plan(
@@ -131,32 +131,32 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
 
 
 def _understood(
-    meant: image.DragonflyMeaning, service: ComposeService, server: Server
+    config: image.DragonflyConfig, service: ComposeService, server: Server
 ) -> tuple[list[image.Setting], list[str]]:
-    return meant.understood(image_is_dragonfly=_image_kind(service) == NAME, server_is_dragonfly=_kind(server) == NAME)
+    return config.understood(image_is_dragonfly=_image_kind(service) == NAME, server_is_dragonfly=_kind(server) == NAME)
 
 
 def described(service: ComposeService) -> Reading:
     """Read the service as its image does; both engines use the result."""
-    meant = image.meaning(service)
-    argv = [word for name, values in meant.settings for word in (f"--{name}", *values)]
+    config = image.config_of(service)
+    argv = [word for name, values in config.settings for word in (f"--{name}", *values)]
     return Reading(
-        user=meant.user,
-        password=meant.password,
+        user=config.user,
+        password=config.password,
         db="0",
-        port=meant.port,
+        port=config.port,
         argv=tuple(argv),
-        data=meant.data,
+        data=config.data,
         shared=SHARED,
-        notes=meant.notes,
+        notes=config.notes,
     )
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
     """List what this machine's server leaves out: modules, and settings that it does not have."""
-    meant = image.meaning(service)
-    said = list(meant.left_out)
-    _, missing = _understood(meant, service, server)
+    config = image.config_of(service)
+    said = list(config.left_out)
+    _, missing = _understood(config, service, server)
     if missing:
         said.append(f"service {service.key!r}: the stand-in {_kind(server)} has no such settings: {', '.join(missing)}")
     if "redis-stack" in service.repository:
@@ -166,10 +166,10 @@ def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """The endpoint on loopback: database 0, titled after the image."""
-    meant = image.meaning(service)
+    config = image.config_of(service)
     title = _image_kind(service).capitalize()
     return Endpoint(
-        name=NAME, title=title, host="localhost", port=port, user=meant.user, password=meant.password, db="0"
+        name=NAME, title=title, host="localhost", port=port, user=config.user, password=config.password, db="0"
     )
 
 
@@ -191,7 +191,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> Answer:
 def configured(service: ComposeService) -> Configured | None:
     """The official image of Redis or Valkey with the stack's password, where the compose file says nothing of one."""
     flags = image.official_flags(service)
-    if flags is None or not service.stack_password or image.meaning(service).password != service.stack_password:
+    if flags is None or not service.stack_password or image.config_of(service).password != service.stack_password:
         return None
     text = image.configuration((), service.stack_password)
     # A health check of the compose file goes on asking `redis-cli ping`, or `valkey-cli ping`.

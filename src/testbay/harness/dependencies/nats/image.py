@@ -48,7 +48,7 @@ class Login(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NatsMeaning:
+class NatsConfig:
     """A service as its image reads it.
 
     `own_access` is true where the file has users, a token or accounts of its own: then every lease logs in with
@@ -92,7 +92,7 @@ def _of_ours(entry: Setting) -> str:
     return f"jetstream {{ {', '.join(limits)} }}"
 
 
-def meaning(service: ComposeService) -> NatsMeaning:
+def config_of(service: ComposeService) -> NatsConfig:
     """Read a service as its image does.
 
     Raises:
@@ -107,7 +107,7 @@ def meaning(service: ComposeService) -> NatsMeaning:
     dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
     left_out = [f"{dropped} of {named}"] if dropped else []
     left_out += ["its TLS flags"] if any(word.lstrip("-").startswith("tls") for word in flags) else []
-    return NatsMeaning(
+    return NatsConfig(
         login=_login(service, flags, values) if own_access else Login(),
         own_access=own_access or bool(note),
         port=_port(flags, values),

@@ -59,10 +59,10 @@ def _server(program: Path, source: str) -> Server | None:
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """Plan JetStream in the stack's own folder, with the compose file's other settings."""
-    meant = image.meaning(service)
+    config = image.config_of(service)
     argv = [str(server.program), "-a", "127.0.0.1", "-p", PORT, "-n", home.parent.name]
-    argv += ["-js", "-sd", str(home / "jetstream"), *meant.carried_flags, "-c", str(home / "nats.conf")]
-    text = meant.text(embedded=True) + ("" if meant.own_access else _accounts(service.stack_password))
+    argv += ["-js", "-sd", str(home / "jetstream"), *config.carried_flags, "-c", str(home / "nats.conf")]
+    text = config.text(embedded=True) + ("" if config.own_access else _accounts(service.stack_password))
     # The configuration may name the container's variables.
     variables = {name: value for name, value in service.environment.items() if f"${name}" in text}
     # SIGKILL: the store is thrown away; an orderly stop would only flush it.
@@ -84,30 +84,30 @@ def described(service: ComposeService) -> Reading:
     Raises:
         ManifestError: Its configuration cannot be read, or admits only clients with keys.
     """
-    meant = image.meaning(service)
+    config = image.config_of(service)
     return Reading(
-        user=meant.login.user,
-        password=meant.login.password,
-        port=meant.port,
-        argv=tuple(meant.carried_flags),
-        data=meant.data,
-        shared=SHARED if meant.own_access else "",
-        notes=meant.notes,
+        user=config.login.user,
+        password=config.login.password,
+        port=config.port,
+        argv=tuple(config.carried_flags),
+        data=config.data,
+        shared=SHARED if config.own_access else "",
+        notes=config.notes,
     )
 
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:  # noqa: ARG001 - the Protocol's
     """List the settings that have no counterpart outside a container."""
-    return image.meaning(service).left_out
+    return image.config_of(service).left_out
 
 
 def configured(service: ComposeService) -> Configured | None:
     """Configure the same accounts in a container; a service with its own logins keeps its configuration."""
-    meant = image.meaning(service)
-    if meant.own_access:
+    config = image.config_of(service)
+    if config.own_access:
         return None
-    command = [*meant.container_flags, "--config", _CONFIG]
-    text = meant.text(embedded=False) + _accounts(service.stack_password)
+    command = [*config.container_flags, "--config", _CONFIG]
+    text = config.text(embedded=False) + _accounts(service.stack_password)
     return {"service": service.key, "command": command, "target": _CONFIG, "content": text, "environment": {}}
 
 
@@ -139,9 +139,9 @@ def further(service: ComposeService, server: Server) -> ProcessPlan | None:  # n
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """The endpoint on loopback. With a login from the compose file, all leases share what that login sees."""
-    meant = image.meaning(service)
+    config = image.config_of(service)
     ours = login_as(_MAIN, service.stack_password) if service.stack_password else image.Login()
-    login = meant.login if meant.own_access else ours
+    login = config.login if config.own_access else ours
     return Endpoint(
         name=NAME,
         title=TITLE,
@@ -149,7 +149,7 @@ def endpoint(service: ComposeService, port: int) -> Endpoint:
         port=port,
         user=login.user,
         password=login.password,
-        shared=SHARED if meant.own_access else "",
+        shared=SHARED if config.own_access else "",
     )
 
 

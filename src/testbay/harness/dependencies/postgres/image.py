@@ -47,7 +47,7 @@ class Script:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostgresMeaning:
+class PostgresConfig:
     """A service as the image's entrypoint understands it.
 
     `settings` are those of `-c` and of a mounted file, in order. `further` are databases that the image creates beside
@@ -75,7 +75,7 @@ class PostgresMeaning:
         return [(name, value) for name, value in self.settings if _carried(name, value)]
 
 
-def meaning(service: ComposeService) -> PostgresMeaning:
+def config_of(service: ComposeService) -> PostgresConfig:
     """Read a service as its image does.
 
     Raises:
@@ -94,7 +94,7 @@ def meaning(service: ComposeService) -> PostgresMeaning:
     ]
     container_s = [f"{name} = {value}" for name, value in dropped if _worth_saying(name)]
     left_out = f"service {service.key!r}: embedded leaves out the container's own settings {', '.join(container_s)}"
-    return PostgresMeaning(
+    return PostgresConfig(
         user=login.user,
         password=login.password,
         db=login.db,

@@ -24,20 +24,20 @@ _PRELOADED = "shared_preload_libraries"
 
 def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     """Plan initdb, the databases, then the server, which listens on loopback TCP alone: a socket needs a short path."""
-    meant = image.meaning(service)
+    config = image.config_of(service)
     data = home / "data"
-    secret = _scram_secret(meant.password, server.hash_rounds) if meant.password else ""
-    steps: list[Preparation] = [{"argv": _initdb(service, meant, server, home)}]
+    secret = _scram_secret(config.password, server.hash_rounds) if config.password else ""
+    steps: list[Preparation] = [{"argv": _initdb(service, config, server, home)}]
     statements = []
     if secret and programs.major(server) < _LONG_PWFILE_SINCE:
-        statements.append(f"ALTER ROLE {quoted(meant.user)} PASSWORD '{secret}';\n")
-    made = dict.fromkeys(name for name in (meant.db, *meant.further) if name != "postgres")
+        statements.append(f"ALTER ROLE {quoted(config.user)} PASSWORD '{secret}';\n")
+    made = dict.fromkeys(name for name in (config.db, *config.further) if name != "postgres")
     statements += [f"CREATE DATABASE {quoted(name)};\n" for name in made]
     if statements:
         single = [str(server.program), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
         steps.append({"argv": single, "stdin": "".join(statements)})
     # The last setting counts: those that the embedded engine needs come after those of the compose file.
-    argv = [str(server.program), *_zone(service, server), *_flags(meant, server), "-D", str(data), "-p", PORT]
+    argv = [str(server.program), *_zone(service, server), *_flags(config, server), "-D", str(data), "-p", PORT]
     for setting in (
         *("listen_addresses=127.0.0.1", "ssl=off", "unix_socket_directories=", "logging_collector=off"),
         *("dynamic_shared_memory_type=mmap", f"cluster_name={home.parent.name}"),
@@ -58,14 +58,14 @@ def plan(service: ComposeService, server: Server, home: Path) -> ProcessPlan:
     )
 
 
-def _initdb(service: ComposeService, meant: image.PostgresMeaning, server: Server, home: Path) -> list[str]:
+def _initdb(service: ComposeService, config: image.PostgresConfig, server: Server, home: Path) -> list[str]:
     """The initdb command: the password is in a file, not in the argv, and nothing is synced to disk."""
-    argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", meant.user]
-    argv += ["--pwfile", str(home / "secret")] if meant.password else []
-    argv += [f"--auth={'trust' if meant.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
+    argv = [str(server.bin_dir / "initdb"), "-D", str(home / "data"), "-U", config.user]
+    argv += ["--pwfile", str(home / "secret")] if config.password else []
+    argv += [f"--auth={'trust' if config.auth == 'trust' else 'scram-sha-256'}", "--no-sync", "--wal-segsize=1"]
     argv += ["--no-instructions"] if programs.major(server) >= _NO_INSTRUCTIONS_SINCE else []
-    argv += [] if any(word.startswith("--encoding") for word in meant.initdb) else ["--encoding=UTF8"]
-    return [*argv, *order(service, meant, server).words, *meant.initdb]
+    argv += [] if any(word.startswith("--encoding") for word in config.initdb) else ["--encoding=UTF8"]
+    return [*argv, *order(service, config, server).words, *config.initdb]
 
 
 def _zone(service: ComposeService, server: Server) -> list[str]:
@@ -76,10 +76,10 @@ def _zone(service: ComposeService, server: Server) -> list[str]:
     return ["-c", f"timezone={zone}"] if known else []
 
 
-def _flags(meant: image.PostgresMeaning, server: Server) -> list[str]:
+def _flags(config: image.PostgresConfig, server: Server) -> list[str]:
     """The settings of the compose file, without libraries that this server lacks: they would keep it from starting."""
     flags = []
-    for name, value in meant.carried:
+    for name, value in config.carried:
         if name == _PRELOADED:
             there = (library for library in _libraries(value) if programs.has_library(server, library))
             flags += ["-c", f"{name}={','.join(there)}"]
@@ -94,12 +94,12 @@ def _libraries(value: str) -> list[str]:
 
 def notes(service: ComposeService, server: Server) -> tuple[str, ...]:
     """List the differences of this server from the image's: missing features, and the sort order of texts."""
-    meant = image.meaning(service)
-    wanted = [library for name, value in meant.carried if name == _PRELOADED for library in _libraries(value)]
+    config = image.config_of(service)
+    wanted = [library for name, value in config.carried if name == _PRELOADED for library in _libraries(value)]
     lacking = [library for library in wanted if not programs.has_library(server, library)]
     left_out = [f"service {service.key!r}: this server lacks the library {name} to preload" for name in lacking]
-    sorting = order(service, meant, server).note
-    return (*meant.left_out, *left_out, *([sorting] if sorting else []))
+    sorting = order(service, config, server).note
+    return (*config.left_out, *left_out, *([sorting] if sorting else []))
 
 
 def _scram_secret(password: str, rounds: int) -> str:

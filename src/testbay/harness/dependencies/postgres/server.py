@@ -53,23 +53,23 @@ def described(service: ComposeService) -> Reading:
     Raises:
         ManifestError: The image would refuse to start.
     """
-    meant = image.meaning(service)
+    config = image.config_of(service)
     return Reading(
-        user=meant.user,
-        password=meant.password,
-        db=meant.db,
-        port=meant.port,
-        argv=tuple(word for name, value in meant.settings for word in ("-c", f"{name}={value}")),
-        set_up=tuple(script.name for script in meant.scripts),
-        named=tuple(mounts.named(service, meant.scripts).places),
-        data=_data_folders(service, meant),
-        notes=meant.notes,
+        user=config.user,
+        password=config.password,
+        db=config.db,
+        port=config.port,
+        argv=tuple(word for name, value in config.settings for word in ("-c", f"{name}={value}")),
+        set_up=tuple(script.name for script in config.scripts),
+        named=tuple(mounts.named(service, config.scripts).places),
+        data=_data_folders(service, config),
+        notes=config.notes,
     )
 
 
-def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tuple[str, ...]:
+def _data_folders(service: ComposeService, config: image.PostgresConfig) -> tuple[str, ...]:
     """List the image's data folders; 18 moved its cluster, and refuses to start with a mount at the old place."""
-    said = [value for name, value in meant.settings if name == "data_directory"]
+    said = [value for name, value in config.settings if name == "data_directory"]
     if folder := service.environment.get("PGDATA"):
         return (folder, *said)
     if "bitnami" in service.based_on:
@@ -82,9 +82,9 @@ def _data_folders(service: ComposeService, meant: image.PostgresMeaning) -> tupl
 
 def endpoint(service: ComposeService, port: int) -> Endpoint:
     """The endpoint on loopback, with the compose file's credentials."""
-    meant = image.meaning(service)
+    config = image.config_of(service)
     return Endpoint(
-        name=NAME, title=TITLE, host="localhost", port=port, user=meant.user, password=meant.password, db=meant.db
+        name=NAME, title=TITLE, host="localhost", port=port, user=config.user, password=config.password, db=config.db
     )
 
 
