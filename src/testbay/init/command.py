@@ -83,7 +83,7 @@ def _start(project: Project, environ: Mapping[str, str], voice: Voice) -> None:
         voice.say(f"not found: {text}")
     write(project.root / manifest.FILE, made.text, voice)
     if made.servers.missing:
-        write(project.root / TEST_FILE, servers.compose_text(made.servers, made.fixed), voice)
+        write(project.root / TEST_FILE, servers.compose_text(made.servers, made.logins), voice)
     if made.needs_test:
         write(project.root / testing.FIRST_TEST, testing.first_test(list(made.servers.needs)), voice)
     load_manifest(project.root)  # what was written is read as `testbay run` reads it

@@ -23,7 +23,7 @@ class Draft:
     servers: Servers
     needs_test: bool
     missing: list[str] = field(default_factory=list)
-    fixed: Mapping[str, FixedAddress] = field(default_factory=dict)
+    logins: Mapping[str, FixedAddress] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -36,40 +36,60 @@ class Draft:
         return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ways:
+    """The ways by which the program finds its servers where no variable holds their address.
+
+    By an address in its sources, by libpq's own variables, or at the port that the compose file publishes; for the
+    `unknown` nothing tells.
+    """
+
+    fixed: dict[str, FixedAddress]
+    by_libpq: list[Finding]
+    published: Mapping[str, tuple[int, str]]
+    unknown: list[str]
+
+
 def draft(project: Project, environ: Mapping[str, str]) -> Draft:
     """Draft a manifest from the project's files; `environ` holds the variables that compose files may ask for."""
     found = servers.servers(project, environ)
     own = testing.started(project)
-    in_tests = {need: one for need, one in insisted.insisted(project, found.needs).items() if need not in own}
-    found = servers.for_tests(found, in_tests)
-    unread = [need for need in variables.unread(project, found.needs) if need not in own]
-    fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | in_tests
-    by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
-    unread = [need for need in unread if need != "postgres" or not by_libpq]
-    files = found.chosen
-    published = {need: files.published[need] for need in unread if need in files.published and need not in fixed}
-    migration = migrations.migrations(project, files.scripts) if "postgres" in found.needs else None
+    insisted_on = {need: one for need, one in insisted.insisted(project, found.needs).items() if need not in own}
+    found = servers.for_tests(found, insisted_on)
+    ways = _ways(project, found, own, insisted_on)
+    migration = migrations.migrations(project, found.chosen.scripts) if "postgres" in found.needs else None
     tests = testing.tests(project)
     needs_test = tests is None and bool(found.needs)
     tests_key = _FIRST_TEST if needs_test else tests
-    ports = _ports(found, fixed, variables.portless(project), {} if needs_test else published)
+    ports = _ports(found, ways.fixed, variables.portless(project), {} if needs_test else ways.published)
     keys = [_name(project), _needs(found), _compose(found), migration, tests_key, *entry.entry(project), ports]
     missing = [
         *_missing(project, found, migration),
         *([] if tests_key else ["a test: no file is called test_*.py"]),
-        *_unled(found, [need for need in unread if need not in published], fixed),
+        *_unled(found, ways),
         *entry.unstarted(project),
         *testing.overruled(project),
         *testing.own_servers(project, found.needs, variables.led(project)),
     ]
     return Draft(
         keys=[key for key in keys if key],
-        env=[*_env(project, found, fixed, tests.value.strip('"') if tests else ""), *by_libpq],
+        env=[*_env(project, found, ways.fixed, tests.value.strip('"') if tests else ""), *ways.by_libpq],
         servers=found,
         needs_test=needs_test,
         missing=missing,
-        fixed=insisted.insisted(project, variables.without("db", project), defaults=True) | fixed,
+        logins=insisted.insisted(project, variables.without("db", project), defaults=True) | ways.fixed,
     )
+
+
+def _ways(project: Project, found: Servers, own: Collection[str], insisted_on: dict[str, FixedAddress]) -> _Ways:
+    """Find the ways to the servers, without those of which the tests start their `own`."""
+    unread = [need for need in variables.unread(project, found.needs) if need not in own]
+    fixed = {need: one for need, one in _fixed(project, found, unread).items() if need not in own} | insisted_on
+    by_libpq = libpq.variables(project) if "postgres" in {*unread} - fixed.keys() else []
+    open_ones = [need for need in unread if need not in fixed and not (need == "postgres" and by_libpq)]
+    published = {need: found.chosen.published[need] for need in open_ones if need in found.chosen.published}
+    unknown = [need for need in open_ones if need not in published]
+    return _Ways(fixed=fixed, by_libpq=by_libpq, published=published, unknown=unknown)
 
 
 def _fixed(project: Project, found: Servers, unread: Collection[str]) -> dict[str, FixedAddress]:
@@ -127,9 +147,9 @@ def _caller(address: FixedAddress | None, env: Collection[Finding]) -> list[Find
     ]
 
 
-def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress]) -> list[str]:
+def _unled(found: Servers, ways: _Ways) -> list[str]:
     """Describe the servers whose address the program reads from no variable and does not fix either."""
-    far = [address for address in fixed.values() if not address.is_local]
+    far = [address for address in ways.fixed.values() if not address.is_local]
     lines = [
         f"a way to {found.name(one.need)}: {one.where} names the host {one.host!r}, which only its network knows; "
         "read it from a variable of the environment, and name that in `env`"
@@ -137,8 +157,7 @@ def _unled(found: Servers, unread: list[str], fixed: Mapping[str, FixedAddress])
     ]
     return lines + [
         f"a variable that leads the program to {found.name(need)} (`env`): testbay explain reference/commands"
-        for need in unread
-        if need not in fixed
+        for need in ways.unknown
     ]
 
 

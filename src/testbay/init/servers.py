@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from testbay.init import composefiles, insisted, packages, variables
@@ -67,32 +67,37 @@ class Servers:
 def servers(project: Project, environ: Mapping[str, str]) -> Servers:
     """Find the servers in the project's compose files, packages and sources."""
     candidates = composefiles.candidates(project.root, environ)
-    usual = candidates[0] if candidates and candidates[0].is_usual else None
-    clients = _clients(project)
-    needs: dict[str, str] = {}
-    images: dict[str, str] = {}
-    for candidate in candidates:
-        for need, (key, image) in candidate.images.items():
-            needs.setdefault(need, f"{candidate.name}: {key} ({image})")
-            images.setdefault(need, image)
-    if usual and clients and not usual.is_at_root:  # of a repository of several programs: not all are for this
-        needs = {need: where for need, where in needs.items() if need in clients}
-    needs = clients | needs
-    if usual and usual.is_of_tests and not usual.refused:  # it stays as it is, and testbay takes no other
-        needs = {need: where for need, where in needs.items() if need in usual.images}
+    needs = _needs(project, candidates)
     complete = [one for one in candidates if needs.keys() <= one.images.keys() and not one.refused]
     chosen = complete[0] if complete else Candidate()
     compose = () if chosen.is_usual else chosen.names
     refused = [one.refused for one in candidates if one.refused and not set(one.names) <= set(compose)]
     return Servers(
         needs={need: needs[need] for need in _CLIENTS if need in needs},
-        images=images,
+        images={need: image for one in reversed(candidates) for need, (_, image) in one.images.items()},
         compose=compose,
         missing=bool(needs) and not complete,
         refused=tuple(dict.fromkeys(refused)),
         others=next((one.others for one in complete or candidates if one.others), ()),
         chosen=chosen,
     )
+
+
+def _needs(project: Project, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Map each server that the project needs to the place that shows it: the first file's image, or a client."""
+    usual = candidates[0] if candidates and candidates[0].is_usual else None
+    clients = _clients(project)
+    needs = {
+        need: f"{one.name}: {key} ({image})"
+        for one in reversed(candidates)
+        for need, (key, image) in one.images.items()
+    }
+    if usual and clients and not usual.is_at_root:  # of a repository of several programs: not all are for this
+        needs = {need: where for need, where in needs.items() if need in clients}
+    needs = clients | needs
+    if usual and usual.is_of_tests and not usual.refused:  # it stays as it is, and testbay takes no other
+        needs = {need: where for need, where in needs.items() if need in usual.images}
+    return needs
 
 
 def _clients(project: Project) -> dict[str, str]:

@@ -62,7 +62,9 @@ _EXPORTED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Meaning:
+class _Role:
+    """The address of a server, or a part (`kind`) of it, that a variable holds."""
+
     need: str
     kind: str
     scheme: str = ""
@@ -71,17 +73,17 @@ class _Meaning:
 
 def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]:
     """Make a line of `[env]` for each variable that testbay does not export by itself as the program needs it."""
-    meanings = {read.name: _meaning(read, "") for read in reads(project)}
-    given = runners.for_tests(project, meanings)
+    roles = {read.name: _role(read, "") for read in reads(project)}
+    given = runners.for_tests(project, roles)
     left_out = _of_users(project)
     by_itself = {*given, *runners.of_dotenv(project)}
     for read in reads(project):
         example, file = project.examples.get(read.name, ("", ""))
-        meaning = _meaning(read, example)
+        role = _role(read, example)
         if read.name in left_out:
             continue
-        if meaning and meaning.need in needs:
-            value = _template(meaning, project, read.name)
+        if role and role.need in needs:
+            value = _template(role, project, read.name)
             if _EXPORTED.get(read.name) != value:
                 text = f"'[\"{value}\"]'" if read.is_json else f'"{value}"'
                 yield Finding(key=read.name, value=text, source=read.where)
@@ -90,7 +92,7 @@ def environment(project: Project, needs: Mapping[str, str]) -> Iterator[Finding]
             yield Finding(key=read.name, value=value, source=f"{read.where} has no default, {file or 'a guess'}")
     for name, (value, file) in given.items():
         unread = Read(name=name, default="", required=False, where="")
-        if not (meanings[name] if name in meanings else _meaning(unread, value)):  # an address: of testbay's server
+        if not (roles[name] if name in roles else _role(unread, value)):  # an address: of testbay's server
             yield Finding(key=name, value=_quoted(value), source=f"{file}, for pytest")
 
 
@@ -103,14 +105,14 @@ def _of_users(project: Project) -> set[str]:
     if not project.is_library:
         return set()
     tests = {str(source.path) for source in project.sources if source.is_test}
-    meant = list(_meant(project))
-    led = {meaning.need for read, meaning in meant if _is_whole(meaning) and _file(read) in tests}
-    optional = [(read, meaning) for read, meaning in meant if not read.required and not read.default]
-    return {read.name for read, meaning in optional if meaning.need in led and _file(read) not in tests}
+    known = list(_roles(project))
+    led = {role.need for read, role in known if _is_whole(role) and _file(read) in tests}
+    optional = [(read, role) for read, role in known if not read.required and not read.default]
+    return {read.name for read, role in optional if role.need in led and _file(read) not in tests}
 
 
-def _is_whole(meaning: _Meaning) -> bool:
-    return meaning.kind in ("url", "address")
+def _is_whole(role: _Role) -> bool:
+    return role.kind in ("url", "address")
 
 
 def _file(read: Read) -> str:
@@ -125,17 +127,17 @@ def _guess(read: Read) -> str:
     return _quoted(_ENGINE if {"DB", "DATABASE", "SQL"} & words and "ENGINE" in words else read.sample)
 
 
-def _meaning(read: Read, example: str) -> _Meaning | None:
+def _role(read: Read, example: str) -> _Role | None:
     """Determine server and kind of a variable, by an example of its value, by its client or by its name."""
     value = example or read.default
     if re.search(r"\b(dbname|host)=\w", value):
-        return _Meaning(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
+        return _Role(need="postgres", kind="url")  # libpq's own words, for which a URL does as well
     if match := re.match(r"(\w+)(\+\w+)?://", value):
         for begin, need in _SCHEMES.items():
             if match[1].lower().removesuffix("s").startswith(begin.removesuffix("s")):
                 own = match[2] or (need == "postgres" and match[1] != "postgresql")
                 query = _query(example or read.default)
-                return _Meaning(need=need, kind="url", scheme=match[0] if own else "", query=query)
+                return _Role(need=need, kind="url", scheme=match[0] if own else "", query=query)
         if match[1].lower() != "sqlite":  # which stands in until another one is named
             return None
     return _by_name(read, value)
@@ -148,20 +150,20 @@ def _query(address: str) -> str:
     return f"?{'&'.join(parts)}" if parts else ""
 
 
-def _by_name(read: Read, value: str) -> _Meaning | None:
+def _by_name(read: Read, value: str) -> _Role | None:
     """Determine server and kind of a variable by the client that takes it, else by the words of its name."""
     name = re.sub(r"(^|_)TESTDB(?=_|$)", r"\1DB", (read.short or read.name).upper())
     words = _JOINED.sub(r"\1\2_", name).split("_")
     kind = next((kind for kind, ends in _KINDS.items() if words[-1] in ends), "")
     kind = "address" if _ADDRESS.fullmatch(value) else kind
     if kind != "url" and value.startswith("sqlite:") and _WORDS["postgres"] & set(words):
-        return _Meaning(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
+        return _Role(need="postgres", kind="url")  # SHOP_TEST_DB=sqlite://:memory:
     if _OTHERS.search(name):
         return None
     if read.client:
-        return _Meaning(need=read.client, kind="url")
+        return _Role(need=read.client, kind="url")
     need = _need(words, kind, value)
-    return _Meaning(need=need, kind=kind) if need and kind else None
+    return _Role(need=need, kind=kind) if need and kind else None
 
 
 def _need(words: list[str], kind: str, value: str) -> str:
@@ -178,17 +180,17 @@ def _need(words: list[str], kind: str, value: str) -> str:
     return "postgres" if is_dsn or is_database else ""
 
 
-def _template(meaning: _Meaning, project: Project, name: str) -> str:
+def _template(role: _Role, project: Project, name: str) -> str:
     if name == _OF_TORTOISE:
         driver = "psycopg" if project.has("psycopg") and not project.has("asyncpg") else "asyncpg"
         return f"{driver}://{_PARTS.replace('{postgres.db}', 'test_{}')}"
-    if meaning.kind == "address":
-        return f"{{{meaning.need}.host}}:{{{meaning.need}.port}}"
-    if meaning.kind != "url" or meaning.need != "postgres":
-        return f"{{{meaning.need}.{meaning.kind}}}{meaning.query}"
-    scheme = meaning.scheme if "+" in meaning.scheme or not _has_sqlalchemy(project) else ""
+    if role.kind == "address":
+        return f"{{{role.need}.host}}:{{{role.need}.port}}"
+    if role.kind != "url" or role.need != "postgres":
+        return f"{{{role.need}.{role.kind}}}{role.query}"
+    scheme = role.scheme if "+" in role.scheme or not _has_sqlalchemy(project) else ""
     scheme = scheme or _sqlalchemy_scheme(project, sync="SYNC" in name.upper().split("_"))
-    return f"{scheme}{_PARTS}{meaning.query}" if scheme else f"{{postgres.url}}{meaning.query}"
+    return f"{scheme}{_PARTS}{role.query}" if scheme else f"{{postgres.url}}{role.query}"
 
 
 def _has_sqlalchemy(project: Project) -> bool:
@@ -226,7 +228,7 @@ def _quoted(text: str) -> str:
 
 def unread(project: Project, needs: Mapping[str, str]) -> list[str]:
     """List the servers whose address no variable holds; empty if the project has no sources."""
-    named = {meaning.need for _, meaning in _meant(project)}
+    named = {role.need for _, role in _roles(project)}
     return [need for need in needs if need not in named] if project.code else []
 
 
@@ -253,15 +255,15 @@ def _place(source: Source, name: str) -> str:
 
 def led(project: Project) -> set[str]:
     """Name the files that read a server's whole address from a variable."""
-    return {_file(read) for read, meaning in _meant(project) if _is_whole(meaning)}
+    return {_file(read) for read, role in _roles(project) if _is_whole(role)}
 
 
 def portless(project: Project) -> dict[str, str]:
     """Map the servers whose host is read from a variable, but not the port, to the place of the variable."""
     hosts: dict[str, str] = {}
-    for read, meaning in _meant(project):
-        if meaning.kind == "host":
-            hosts.setdefault(meaning.need, f"{read.where} reads {read.name}")
+    for read, role in _roles(project):
+        if role.kind == "host":
+            hosts.setdefault(role.need, f"{read.where} reads {read.name}")
     lacking = without("port", project)
     return {need: where for need, where in hosts.items() if need in lacking}
 
@@ -269,8 +271,8 @@ def portless(project: Project) -> dict[str, str]:
 def without(kind: str, project: Project) -> list[str]:
     """List the servers for which there are variables, but none for this part of the address: `host`, `db`."""
     kinds: dict[str, set[str]] = {}
-    for _, meaning in _meant(project):
-        kinds.setdefault(meaning.need, set()).add(meaning.kind)
+    for _, role in _roles(project):
+        kinds.setdefault(role.need, set()).add(role.kind)
     return [need for need, there in kinds.items() if not {"url", "address", kind} & there]
 
 
@@ -278,16 +280,16 @@ def needed(project: Project) -> dict[str, str]:
     """Map the servers that a variable shows by its value, type or client to the place of the variable."""
     found: dict[str, str] = {}
     examples = {file for _, file in project.examples.values()}
-    for read, meaning in _meant(project):
+    for read, role in _roles(project):
         value = project.examples.get(read.name, ("", ""))[0] or read.default
         is_read = read.where not in examples  # what only an example file names may be of another program
         if is_read and (read.client or "://" in value) and not value.startswith("sqlite"):
-            found.setdefault(meaning.need, f"{read.where}: {read.name}")
+            found.setdefault(role.need, f"{read.where}: {read.name}")
     return found
 
 
-def _meant(project: Project) -> Iterator[tuple[Read, _Meaning]]:
+def _roles(project: Project) -> Iterator[tuple[Read, _Role]]:
     """Yield each variable that holds an address of a server, or a part of one."""
     for read in reads(project):
-        if meaning := _meaning(read, project.examples.get(read.name, ("", ""))[0]):
-            yield read, meaning
+        if role := _role(read, project.examples.get(read.name, ("", ""))[0]):
+            yield read, role

@@ -66,7 +66,7 @@ def test_the_compose_file_has_the_programs_own_login(project: Project) -> None:
     found = add(project, {"requirements.txt": "asyncpg", "a.py": 'u = "postgresql://me:p$w@localhost:5432/shop"'})
     made = manifest.draft(found, {})
 
-    text = servers.compose_text(made.servers, made.fixed)
+    text = servers.compose_text(made.servers, made.logins)
 
     assert text.splitlines()[3:] == [
         "    image: postgres:18",
@@ -286,7 +286,7 @@ def test_a_database_that_only_the_tests_name_is_made(project: Project) -> None:
     conftest = 'H = os.getenv("DB_HOST", "localhost")\nURL = f"postgresql://me:pw@{H}:5432/shop_test"'
     made = manifest.draft(add(project, {"requirements.txt": "psycopg", "tests/conftest.py": conftest}), {})
 
-    assert '      POSTGRES_DB: "shop_test"' in servers.compose_text(made.servers, made.fixed).splitlines()
+    assert '      POSTGRES_DB: "shop_test"' in servers.compose_text(made.servers, made.logins).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_database_beside_that_of_the_compose_file_is_made(project: Project, mo
     made = manifest.draft(add(project, files | {"x/.keep": ""}), {})
 
     assert made.servers.missing == own
-    assert (made.servers.images, made.fixed["postgres"].db) == ({"postgres": "postgres:15"}, "app_test")
+    assert (made.servers.images, made.logins["postgres"].db) == ({"postgres": "postgres:15"}, "app_test")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def merge(base: Any, over: Any, path: Path = ()) -> Any:  # noqa: PLR0911 - one 
     if isinstance(over, Reset):
         return None
     if isinstance(over, Replaced):
-        return settled(over.value)
+        return untagged(over.value)
     inside = path[2:] if path[:1] == ("services",) and len(path) > 2 else ()
     if inside:
         special = _special(base, over, inside, path)
@@ -58,10 +58,10 @@ def merge(base: Any, over: Any, path: Path = ()) -> Any:  # noqa: PLR0911 - one 
     if isinstance(base, dict) and isinstance(over, dict):
         return _mappings(base, over, path)
     if isinstance(base, list) and isinstance(over, list):
-        return [*base, *settled(over)]
+        return [*base, *untagged(over)]
     if isinstance(base, (dict, list)):
         raise UnmergeableError(".".join(path))
-    return settled(over)
+    return untagged(over)
 
 
 _ORDINARY = object()
@@ -70,18 +70,18 @@ _ORDINARY = object()
 def _special(base: Any, over: Any, inside: Path, path: Path) -> Any:  # noqa: PLR0911 - as above
     """Merge a key of a service that has its own rule; `_ORDINARY` if it has none."""
     if inside in _REPLACED or (inside[0] == "ulimits" and len(inside) == 2):
-        return settled(over)
+        return untagged(over)
     if inside in _NAMED:
         return _mappings(pairs(base), pairs(over), path)
     if inside in _LISTED:
-        return [*listed(base), *settled(listed(over))]
+        return [*listed(base), *untagged(listed(over))]
     if inside in _MAPPED:
         return _mappings(mapped(base, _MAPPED[inside]), mapped(over, _MAPPED[inside]), path)
     if inside == ("build",):
         return _mappings(_build(base), _build(over), path)
     if inside == ("logging",) and isinstance(base, dict) and isinstance(over, dict):
         drivers = base.get("driver"), over.get("driver")
-        return _mappings(base, over, path) if None in drivers or drivers[0] == drivers[1] else settled(over)
+        return _mappings(base, over, path) if None in drivers or drivers[0] == drivers[1] else untagged(over)
     return _ORDINARY
 
 
@@ -91,20 +91,20 @@ def _mappings(base: dict[str, Any], over: dict[str, Any], path: Path) -> dict[st
         if isinstance(value, Reset):
             merged.pop(key, None)
         elif key not in merged or key.startswith("x-"):
-            merged[key] = settled(value)
+            merged[key] = untagged(value)
         else:
             merged[key] = merge(merged[key], value, (*path, key))
     return merged
 
 
-def settled(value: Any) -> Any:
+def untagged(value: Any) -> Any:
     """Remove tags from a value that is merged with nothing."""
     if isinstance(value, Replaced):
-        return settled(value.value)
+        return untagged(value.value)
     if isinstance(value, dict):
-        return {key: settled(item) for key, item in value.items() if not isinstance(item, Reset)}
+        return {key: untagged(item) for key, item in value.items() if not isinstance(item, Reset)}
     if isinstance(value, list):
-        return [settled(item) for item in value if not isinstance(item, Reset)]
+        return [untagged(item) for item in value if not isinstance(item, Reset)]
     return value
 
 
