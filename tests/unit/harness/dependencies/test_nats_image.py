@@ -130,13 +130,14 @@ def test_what_lets_nobody_in_is_refused_before_the_start(tmp_path: Path, configu
 
 def test_entries_keep_their_text_and_their_value() -> None:
     """Blocks, lists, quotes, and values without."""
-    found = entries("a: 1; b = [x, 'y z']\nc { d: \"e}\" }\nf (\n  raw {\n)\n")
+    found = entries("a: 1; b = [x, 'y z']\nc { d: \"e}\" }\nf (\n  raw {\n)\ng [ nats://u:p#w@n2:6222 ] # two\n")
 
     assert [(entry.key, entry.value) for entry in found] == [
         ("a", "1"),
         ("b", ["x", "y z"]),
         ("c", {"d": "e}"}),
         ("f", "  raw {"),
+        ("g", ["nats://u:p#w@n2:6222"]),
     ]
     assert found[1].text == "b = [x, 'y z']"
 

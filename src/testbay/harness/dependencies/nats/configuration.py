@@ -13,7 +13,7 @@ _KEY = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s=:{\[\"']+)")
 _SEPARATOR = re.compile(r"[ \t\r\n]*(?:[=:][ \t\r\n]*)?")
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'", re.DOTALL)
 _BLOCK = re.compile(r"\(\s*\n(.*?)\n\s*\)", re.DOTALL)
-_BARE = re.compile(r"(?:(?!//)[^\n;#,}\]])*")
+_BARE = re.compile(r"[^\s;,}\]]*")  # `//` and `#` begin a comment only behind a blank: routes = [nats://n2:6222]
 _NESTING = 20
 
 
@@ -113,7 +113,7 @@ class _Reader:
             return quoted[2] if quoted[1] is None else re.sub(r"\\(.)", r"\1", quoted[1])
         if opening == "(":
             return self._take(_BLOCK, "a closing parenthesis")[1]
-        return self._take(_BARE, "a value")[0].strip()
+        return self._take(_BARE, "a value")[0]
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         found = {}
