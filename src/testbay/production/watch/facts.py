@@ -90,19 +90,30 @@ def report(watcher: Watcher, service: str, target: str, now: float) -> Report | 
 
 def _result(one: CheckState) -> Result:
     standing = one.standing
-    is_known = one.state != "unknown"
-    said = standing.said if is_known or standing.bad else "it was not asked for three rounds"
+    verdict, said = _told(one)
     return Result(
         check=one.series.check,
         instance=one.series.instance,
         kind=one.kind,
-        verdict=one.state if one.state != "unknown" else "error",
+        verdict=verdict,
         said=said,
         evidence=standing.evidence,
         duration_s=standing.took_s or 0.0,
-        attempts=0 if one.state == "skip" else 1,
+        attempts=0 if verdict == "skip" else 1,
         latencies_s=(standing.took_s,) if standing.took_s is not None and one.state == "pass" else (),
     )
+
+
+def _told(one: CheckState) -> tuple[Verdict, str]:
+    """Return the verdict and its words. What is not known yet is skipped: an issue about it would be a false alarm."""
+    standing = one.standing
+    if one.state != "unknown":
+        return one.state, standing.said
+    if not standing.at:
+        return "skip", "it has not been asked yet"
+    if standing.bad and not standing.incident and not standing.has_passed:
+        return "skip", f"not often enough for an outage yet: {standing.said}"
+    return "error", "it was not asked for three rounds"
 
 
 def _check(one: CheckState) -> dict[str, Any]:

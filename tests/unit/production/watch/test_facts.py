@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_cleanup_that_leaves_something_is_not_well(tmp_path: Path) -> None:
     kept.close()
 
     assert said == [[("order", "unknown")], [("order", "pass"), ("order/cleanup", "fail")]]
+
+
+def test_what_is_not_known_yet_is_no_trouble_in_the_report(tmp_path: Path) -> None:
+    """A watcher that has just begun opens no issue; one that no longer asks does."""
+    job = WatchedCheck(series=ORDER, check=JOURNEY, instance="", every_s=60, is_plain=False)
+    watched = WatchedTarget(
+        service="shop", target_name="prod", target=None, options=ContextOptions(target=None, root=tmp_path), jobs=[job]
+    )
+    tracker, kept = OutageTracker(rules={"shop": OutageRules()}), WatchStore(tmp_path)
+    recorder = RoundRecorder(tracker=tracker, store=kept, tally=Tally(), say=print)
+    watcher = Watcher(targets=[watched], wishes={}, recorder=recorder, say=print)
+    bad = RoundResult(series=ORDER, result=Result(check="order", kind="journey", verdict="fail", said="no"), at=1e9)
+    said = []
+    for now, heard in (
+        (1e9, []),
+        (1e9, [bad]),
+        (2e9, [replace(bad, at=1e9, result=replace(bad.result, verdict="pass"))]),
+    ):
+        tracker.take(heard)
+        report = facts.report(watcher, "shop", "prod", now)
+        said += [(one.verdict, one.said) for one in report.results] if report else []
+    kept.close()
+
+    assert said == [
+        ("skip", "it has not been asked yet"),
+        ("skip", "not often enough for an outage yet: no"),
+        ("error", "it was not asked for three rounds"),
+    ]
 
 
 def test_a_gate_that_goes_wrong_excuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
