@@ -65,6 +65,8 @@ class WatchStore:
         try:
             return _sound(connect(file))
         except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.NotSupportedError):
+                raise _unusable(file, error, "use the newest testbay, or name another folder with --history") from None
             if isinstance(error, sqlite3.OperationalError):
                 raise _unusable(file, error) from None
             aside = file.with_name(f"{FILE}.broken-{time.time():.0f}")
@@ -209,15 +211,14 @@ def connect(file: Path, *, writes: bool = True) -> sqlite3.Connection:
     how = "rwc" if writes else "ro"
     made = sqlite3.connect(f"{file.absolute().as_uri()}?mode={how}", uri=True, check_same_thread=False, timeout=30)
     try:
+        version = made.execute("pragma user_version").fetchone()[0]
+        if version not in (0, VERSION):  # before anything is changed: the newer testbay will come back to it
+            raise sqlite3.NotSupportedError(f"it is of version {version}, and this testbay knows {VERSION}")
         if writes:
             made.execute("pragma auto_vacuum=incremental")
             made.execute("pragma journal_mode=wal")
             made.execute("pragma synchronous=normal")
             made.executescript(resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
-        version = made.execute("pragma user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            raise sqlite3.DatabaseError(f"it is of version {version}, and this testbay knows {VERSION}")
-        if writes:
             made.execute(f"pragma user_version={VERSION}")
     except sqlite3.Error:
         made.close()
@@ -250,7 +251,7 @@ def _locked(folder: Path) -> int:
         raise _unusable(folder, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         os.close(descriptor)
         raise HistoryError(
@@ -258,15 +259,18 @@ def _locked(folder: Path) -> int:
             why=f"process {owner or 'unknown'} holds its lock: two watchers would send every message twice",
             todo="end that one, or name another folder with --history",
         ) from None
+    except OSError as error:  # of a file system without locks
+        os.close(descriptor)
+        raise _unusable(folder, error) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 
-def _unusable(place: Path, error: Exception) -> HistoryError:
-    return HistoryError(
-        f"history: {place} cannot be used", why=str(error), todo="name a folder that this user may write to, with room"
-    )
+def _unusable(
+    place: Path, error: Exception, todo: str = "name a folder that this user may write to, with room"
+) -> HistoryError:
+    return HistoryError(f"history: {place} cannot be used", why=str(error), todo=todo)
 
 
 def happenings(connection: sqlite3.Connection, incident: int) -> list[Happening]:

@@ -1,5 +1,7 @@
 """The history of a watcher: what it holds after days, how large it is, and what is made of it."""
 
+import errno
+import fcntl
 import random
 import sqlite3
 from contextlib import closing
@@ -111,6 +113,32 @@ def test_one_watcher_at_a_time(tmp_path: Path) -> None:
         WatchStore(tmp_path)
     first.close()
     WatchStore(tmp_path).close()
+
+
+def test_a_newer_history_is_left_as_it_is(tmp_path: Path) -> None:
+    """It is not damaged: the newer testbay will go on with it."""
+    WatchStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / store.FILE)) as db:
+        db.execute("pragma user_version=2")
+    before = (tmp_path / store.FILE).read_bytes()
+
+    with pytest.raises(HistoryError, match="cannot be used") as refused:
+        WatchStore(tmp_path)
+    assert (refused.value.why, (tmp_path / store.FILE).read_bytes() == before) == (
+        "it is of version 2, and this testbay knows 1",
+        True,
+    )
+
+
+def test_a_file_system_without_locks_is_no_other_watcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems have none."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(HistoryError, match="cannot be used"):
+        WatchStore(tmp_path)
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
