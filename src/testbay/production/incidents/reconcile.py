@@ -20,6 +20,7 @@ from testbay.production.remote.github import Api, GitHubAccess, Patience, Unsure
 _ROUNDS = 30
 _UNSURE_S = 10.0  # how long to look for an issue that may have been opened before it is opened again
 _UNSEEN_S = 60.0  # how long to wait until GitHub's list has an issue that was opened
+_MAX_LABEL = 50  # characters, GitHub's limit
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -248,6 +249,12 @@ def execute(
     """
     if not 1 <= options.close_after <= 100:
         raise ManifestError(f"--close-after: {options.close_after} is not a count of runs", todo="use 1 to 100")
+    if "," in options.label or not 0 < len(options.label.strip()) <= _MAX_LABEL:
+        why = "GitHub takes a comma for the end of a label when it lists issues: none would be found again"
+        todo = f"use 1 to {_MAX_LABEL} characters without a comma"
+        raise ManifestError(
+            f"--label: {options.label!r} is not a label", why=why if "," in options.label else "", todo=todo
+        )
     patience = patience or Patience()
     if options.dry_run and not environ.get("GITHUB_TOKEN", "").strip():
         voice.say("GITHUB_TOKEN is not set: as if there were no issues yet")
