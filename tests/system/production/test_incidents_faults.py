@@ -132,6 +132,24 @@ def test_a_token_without_rights_is_named_not_shown(monitor: Monitor, status: int
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (403, "Repository was archived so is read-only.", "the repository is archived, so nothing in it can change"),
+        (403, "You have triggered an abuse detection mechanism.", "GitHub limits the rate of requests"),
+        (422, "Validation Failed", "GitHub does not accept this request"),
+    ],
+)
+def test_a_refusal_is_not_blamed_on_the_token(monitor: Monitor, status: int, body: str, why: str) -> None:
+    """Nor on GitHub's health."""
+    monitor.github.faults.append(Fault(pattern="POST", status=status, body=body, times=99))
+
+    with pytest.raises(IncidentsError) as refused:
+        monitor.run(*BAD)
+
+    assert (refused.value.why, "githubstatus.com" in refused.value.todo) == (why, status == 403 and "limits" in why)
+
+
+@pytest.mark.parametrize(
     ("fault", "why"),
     [
         (Fault(pattern="", status=200, body="<html>"), "the answer is not JSON"),

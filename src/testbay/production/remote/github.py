@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ _REQUEST_TIMEOUT_S = 60.0  # for all of it: a full page is large
 _MAX_ANSWER_BYTES = 64 << 20  # a hundred issues with bodies as long as GitHub takes them are half of it
 _MAX_PAGES = 50
 _MOMENTARY = {500, 502, 503, 504}
+_LIMITED = re.compile("rate limit|abuse detection", re.IGNORECASE)  # the latter of GitHub's older servers
 _LOOKED_AT = 4_500  # characters of an answer that is evidence: far more than are shown, so that no token is cut
 
 
@@ -228,19 +230,31 @@ def _refusal(response: "httpx.Response", text: str, right: str, *, unsure: bool)
     what = f"status {status}"
     if status in _MOMENTARY:
         return _Fault(what=what, evidence=text, again=not unsure, unsure=unsure, asked_s=retry_after_s(headers))
-    limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in text.lower()
+    limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or _LIMITED.search(text)
     if status == 429 or (status == 403 and limited):
         why = "GitHub limits the rate of requests"
         return _Fault(what=what, why=why, evidence=text, again=True, asked_s=retry_after_s(headers) or 60.0)
-    if status in (401, 403, 404):
-        why = f"the token is not valid for this repository, or lacks the right {right}"
-        return _Fault(what=what, why=why, todo=f"in a workflow: permissions: {right}", evidence=text)
-    if status == 410:
-        why, todo = "issues are disabled in this repository", "enable them: Settings, General, Features, Issues"
-        if "deleted" in text.lower():
-            why, todo = "the issue was deleted meanwhile", "run it again"
-        return _Fault(what=what, why=why, todo=todo, evidence=text)
-    if status in (301, 307, 308):
-        why = "the repository was renamed, or the issue was moved to another one"
-        return _Fault(what=what, why=why, todo="set GITHUB_REPOSITORY to its new name")
-    return _Fault(what=what, evidence=text)
+    why, todo = _reason(status, text.lower(), right)
+    return _Fault(what=what, why=why, todo=todo, evidence=text)
+
+
+def _reason(status: int, text: str, right: str) -> tuple[str, str]:
+    """Explain a refusal that will not pass by itself, and say what to do."""
+    match status:
+        case 403 if "archived" in text:
+            todo = "set GITHUB_REPOSITORY to a repository that is in use, or unarchive this one"
+            return "the repository is archived, so nothing in it can change", todo
+        case 401 | 403 | 404:
+            why = f"the token is not valid for this repository, or lacks the right {right}"
+            return why, f"in a workflow: permissions: {right}"
+        case 410 if "deleted" in text:
+            return "the issue was deleted meanwhile", "run it again"
+        case 410:
+            todo = "enable them: Settings, General, Features, Issues"
+            return "issues are disabled in this repository", todo
+        case 301 | 307 | 308:
+            why = "the repository was renamed, or the issue was moved to another one"
+            return why, "set GITHUB_REPOSITORY to its new name"
+        case _:
+            todo = "mend what its answer names, where it is yours; otherwise report it with the evidence"
+            return "GitHub does not accept this request", todo
