@@ -25,7 +25,7 @@ from testbay.manifest.exchange import (
     check_paths,
 )
 from testbay.manifest.expressions import parse
-from testbay.manifest.fields import CaptureName, Condition, Duration, Instance, Share, Value
+from testbay.manifest.fields import CaptureName, Condition, Duration, Instances, Share, Value
 from testbay.manifest.probes import PROBES, Probe
 from testbay.manifest.targets import Target
 from testbay.manifest.watching import Watching
@@ -46,7 +46,7 @@ class HttpCheck(CheckBase, Exchange):
     """A check of one HTTP request: its answer, and its response time."""
 
     kind: Literal["http"]
-    each: list[Instance] = Field(default=[], min_length=1)
+    each: Instances = []
     latency: Latency | None = None
 
     @model_validator(mode="after")
@@ -70,7 +70,7 @@ class WebSocketCheck(CheckBase):
 
     kind: Literal["websocket"]
     url: str
-    each: list[Instance] = Field(default=[], min_length=1)
+    each: Instances = []
     headers: dict[str, str] = {}
     subprotocols: list[str] = []
     steps: list[Message] = []

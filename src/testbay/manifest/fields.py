@@ -35,12 +35,20 @@ def share(text: Any) -> float:
     return float(found[1]) / 100
 
 
+def _once_each(texts: list[str]) -> list[str]:
+    for text in texts:
+        if texts.count(text) > 1:
+            raise ValueError(f"{text!r} stands in it twice")
+    return texts
+
+
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)  # of every table
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, BeforeValidator(share)]
 Condition = Annotated[str, AfterValidator(_condition)]
 Value = Annotated[str, AfterValidator(_expression)]
 Instance = Annotated[str, Field(min_length=1, max_length=500)]
+Instances = Annotated[list[Instance], Field(min_length=1), AfterValidator(_once_each)]
 VARIABLE = r"^\$\{\w+\}$"
 ADDRESS = r"^(\$\{\w+\}|\{secret\.\w+\})$"
 HOST_PORT = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+|\$\{\w+\}):(\d{1,5}|\$\{\w+\})$"

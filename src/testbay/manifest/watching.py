@@ -60,7 +60,7 @@ class Maintenance(Table):
     until: dt.datetime | None = None
     at: Annotated[str, AfterValidator(_clock)] | None = None
     lasts: Duration | None = None
-    days: list[Day] = list(DAYS)
+    days: list[Day] = Field(default=list(DAYS), min_length=1)
     checks: list[str] = []
     targets: list[str] = []
 

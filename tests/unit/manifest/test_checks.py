@@ -96,6 +96,7 @@ def test_configuration_and_containers_come_before_a_deploy(load: Load, text: str
         (HTTP + 'phases = ["nightly"]', "check.0.phases.0: it should be 'pre-merge', 'pre-deploy'"),
         (HTTP + "phases = []", "check.0.phases: the list is empty"),
         (HTTP + "each = []", "check.0.each: the list is empty"),
+        (HTTP + 'each = ["/a", "/b", "/a"]', "check.0.each: '/a' stands in it twice"),
         (HTTP + 'timeout = "soon"', "check.0.timeout: 'soon' is not a duration: write e.g. 500ms, 90s, 5m or 2h"),
         (HTTP + "timeout = 5", "check.0.timeout: 5 is not a duration"),
         (HTTP + 'latency = { slower_than = "much" }', "check.0.latency.slower_than: 'much' is not a percentage"),

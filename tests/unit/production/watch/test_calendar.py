@@ -90,6 +90,7 @@ def test_quiet_hours_go_over_midnight(at: str, until: str | None) -> None:
         ({"tell": {"x": {"url": "https://hooks.slack.com/services/T/B/KEY"}}}, "should match pattern"),
         ({"tell": {"x": {"url": "${A}", "quiet": ["25:00-07:00"]}}}, "not a time of day"),
         ({"maintenance": [{"at": "03:00"}]}, "either from and until, or at and lasts"),
+        ({"maintenance": [{"at": "03:00", "lasts": "1h", "days": []}]}, "at least 1 item"),
         ({"maintenance": [{"from": datetime(2026, 1, 1), "until": datetime(2026, 1, 2)}]}, "in no zone"),  # noqa: DTZ001
         ({"maintenance": [{"from": moment("2026-01-02"), "until": moment("2026-01-01")}]}, "not later"),
     ],
