@@ -29,6 +29,7 @@ _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NO_TLS = Missing("it was not asked over TLS")
 _GZIP = 16 + zlib.MAX_WBITS
+_MEMBER = b"\x1f"  # what each member of gzip begins with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,13 +203,18 @@ async def _body(response: "aiohttp.ClientResponse", progress: Progress) -> tuple
     body = bytearray()
     try:
         progress.said = f": status {response.status} came, and its body did not end"
-        async for chunk in response.content.iter_any():
-            room = MAX_BODY_BYTES + 1 - len(body)
-            body += unpack.decompress(chunk, room) if unpack else chunk[:room]
-            if len(body) > MAX_BODY_BYTES:
-                return bytes(body[:400]), f"its body is larger than {MAX_BODY_BYTES >> 20} MiB"
-            if unpack and unpack.eof:  # zlib would keep all that follows
-                break
+        async for came in response.content.iter_any():
+            chunk = came
+            while chunk:
+                if unpack and unpack.eof:
+                    if not chunk.startswith(_MEMBER):  # zlib would keep all that follows
+                        return bytes(body), ""
+                    unpack = zlib.decompressobj(_GZIP)  # a gzip body may have several members in a row
+                room = MAX_BODY_BYTES + 1 - len(body)
+                body += unpack.decompress(chunk, room) if unpack else chunk[:room]
+                if len(body) > MAX_BODY_BYTES:
+                    return bytes(body[:400]), f"its body is larger than {MAX_BODY_BYTES >> 20} MiB"
+                chunk = unpack.unused_data if unpack else b""
     except zlib.error as error:
         return bytes(body), f"its body is not gzip: {error}"
     finally:

@@ -13,6 +13,7 @@ _UNSENDABLE = {"InvalidURL", "InvalidURI"}
 _PROXIES = {"ClientProxyConnectionError", "ClientHttpProxyError", "InvalidProxy", "ProxyError", "InvalidProxyStatus"}
 _CLEARER = {  # than the library's own words
     "Got more than": "its headers are too long",
+    "[None]": "the connection was closed in the handshake",
     "Server disconnected": "the connection was closed before there was one",
     "Not enough data": "the connection was closed in the middle of it",
     "Connection reset": "the connection was reset",
@@ -22,7 +23,13 @@ _CLEARER = {  # than the library's own words
     r"b'\x00\x00": "it was in HTTP/2, and checks ask in HTTP/1.1",
 }
 _NOT_HTTP = "Bad status line: Expected HTTP/, RTSP/ or ICE/"
+_NO_ISSUER = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 _PLAIN = ("wrong version number", "packet length too long", "http request", "record layer failure")
+_HINTS = dict.fromkeys(_PLAIN, "does it answer without TLS?") | {
+    "sslv3 alert handshake failure": "does it want a certificate of its clients, or only old ciphers?",
+    "tlsv1 alert protocol version": "does it know no TLS 1.2 or newer?",
+    "tlsv13 alert certificate required": "checks have none",
+}
 
 
 def no_answer(asked: str, error: BaseException, *, host: str | None = None) -> FoundError:
@@ -49,7 +56,8 @@ def _reason(causes: list[BaseException]) -> str:
     text = next(filter(None, (str(getattr(cause, "message", cause)) for cause in causes)), "")
     text = " ".join(word for word in text.split() if word != "^")  # the parser draws
     text = next((clear for words, clear in _CLEARER.items() if words in text), text)
-    return text.replace(_NOT_HTTP, "what came is not HTTP") or error.__name__
+    text = text.replace(_NOT_HTTP, "what came is not HTTP, or longer than it said") or error.__name__
+    return "the connection was reset" if text == "ConnectionResetError" else text
 
 
 def _unconnected(asked: str, cause: BaseException) -> FoundError | None:
@@ -91,6 +99,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def tls_trouble(error: ssl.SSLError) -> str:
     """Explain an error of TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
+        hint = "; does the server send its intermediate certificates?" if error.verify_code == _NO_ISSUER else ""
+        return f"its certificate is not trusted: {error.verify_message}{hint}"
     words = (error.reason or str(error)).replace("_", " ").lower()
-    return f"{words}; does it answer without TLS?" if words in _PLAIN else words
+    return f"{words}; {_HINTS[words]}" if words in _HINTS else words

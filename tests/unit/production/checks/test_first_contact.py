@@ -114,7 +114,11 @@ ILL = {
         "GET /health: no answer: it was in HTTP/2, and checks ask in HTTP/1.1",
         "",
     ),
-    "SSH": (says("SSH-2.0-OpenSSH_9.2"), "GET /health: no answer: what came is not HTTP: b'SSH-2.0-OpenSSH_9.2'", ""),
+    "SSH": (
+        says("SSH-2.0-OpenSSH_9.2"),
+        "GET /health: no answer: what came is not HTTP, or longer than it said: b'SSH-2.0-OpenSSH_9.2'",
+        "",
+    ),
     "TLS": (
         lambda client: client.sendall(b"\x15\x03\x01\x00\x02\x02\x46"),
         "GET /health: no answer: it was in TLS; does the address begin with https://?",

@@ -153,7 +153,7 @@ def test_an_answer_byte_by_byte_meets_the_deadline_of_the_whole_exchange(ask: As
         (
             b"<html>no HTTP at all</html>\r\n\r\n",
             b"x",
-            "what came is not HTTP: b'<html>no HTTP at all</html>'",
+            "what came is not HTTP, or longer than it said: b'<html>no HTTP at all</html>'",
         ),
     ],
     ids=["headers", "continue", "nonsense"],
@@ -353,6 +353,13 @@ def test_a_fault_of_ours_takes_no_other_verdict_with_it(ask: Ask, monkeypatch: p
     monkeypatch.setattr(http, "ask", broken)
 
     assert told(ask(check())) == ("error", "testbay itself failed: RuntimeError: never thought of")
+
+
+def test_a_gzip_body_of_several_members_is_read_whole(ask: Ask, listen: Listen) -> None:
+    """As other clients read it, also where a member begins in the middle of a packet."""
+    body = gzip.compress(b'{"ok":') + gzip.compress(b" tr") + gzip.compress(b"ue}")
+
+    assert told(ask(check("json.ok"), listen(answer(body, "Content-Encoding: gzip")))) == ("pass", "GET /health → 200")
 
 
 def test_what_follows_a_gzip_body_is_not_kept(ask: Ask, listen: Listen) -> None:

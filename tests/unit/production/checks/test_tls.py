@@ -122,7 +122,10 @@ def test_a_certificate_of_a_trusted_authority_passes(ask_trusting: Ask, serve: S
     ("make", "why"),
     [
         (lambda _: issue(None), "self-signed certificate"),
-        (lambda _: issue(issue(None)), "unable to get local issuer certificate"),
+        (
+            lambda _: issue(issue(None)),
+            "unable to get local issuer certificate; does the server send its intermediate certificates?",
+        ),
         (lambda trusted: issue(trusted, ends=-DAY), "certificate has expired"),
         (
             lambda trusted: issue(trusted, host=ELSEWHERE),
@@ -145,6 +148,36 @@ def test_a_server_that_speaks_no_tls_is_a_failure(ask: Ask, listen: Listen) -> N
     port = listen(lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 
     assert told(ask(HTTP, port)) == ("fail", "GET /a: no TLS: wrong version number; does it answer without TLS?")
+
+
+def test_a_handshake_that_is_refused_or_broken_off_says_what_may_be_missing(
+    ask_trusting: Ask, listen: Listen, authority: Issued, tmp_path: Path
+) -> None:
+    """A certificate of ours, for example; or the server just hangs up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issue(authority).save(tmp_path / "server.pem"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(client: socket.socket) -> None:
+        with suppress(ssl.SSLError):
+            context.wrap_socket(client, server_side=True)
+
+    says = "no TLS: sslv3 alert handshake failure; does it want a certificate of its clients, or only old ciphers?"
+
+    def leave(client: socket.socket) -> None:
+        client.recv(65536)
+
+    port = listen(leave)
+    found = [
+        told(ask_trusting(text, at)) for text, at in ((HTTP, listen(refuse)), (HTTP, port), (days(port, "tls"), port))
+    ]
+
+    assert [said.partition(": ")[2] for _, said in found] == [
+        says,
+        "no answer: the connection was closed in the handshake",
+        "no answer: the connection was reset",
+    ]
 
 
 @pytest.mark.parametrize(
