@@ -78,7 +78,7 @@ def check(
     from testbay.production.checks import command as checking
     from testbay.production.history import command as trends
 
-    todo = f"name one of them; a single check is asked for with --id {service}"
+    todo = f"name one of them; a single check is asked for with --id {service or 'ID'}"
     manifest, project, chosen = read_service(service, None, todo=todo)
     within_s = configuration.duration(within, "--within")
     options = checking.CheckOptions(
