@@ -223,6 +223,11 @@ def export(name: str, value: str) -> None:
     os.environ[name] = value
 
 
+def drop(name: str) -> None:
+    """Unset a variable for this process and what it starts."""
+    os.environ.pop(name, None)
+
+
 def duration(text: str, what: str) -> float:
     """Parse the duration of an option into seconds: `90`, `500ms`, `90s`, `30m`, `2h`.
 

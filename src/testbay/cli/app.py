@@ -1,6 +1,7 @@
 """The command line: from arguments to a call to an exit code. Heavy imports stand inside the commands."""
 
 import gc
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -31,8 +32,12 @@ app.add_typer(servers.app, name="servers")
 def main() -> None:
     """The `testbay` command."""
     open_closed_streams()
+    configuration.drop("PYTHONINSPECT")  # what is started, such as pytest, would end with 1 however it went
     code = farewell(_answer())
     gc.freeze()  # Python's last search for garbage takes longer than most commands: the process ends anyway
+    if sys.flags.inspect:  # by that variable: instead of ending, Python would begin a dialogue
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 
