@@ -142,7 +142,8 @@ def testbay(request: pytest.FixtureRequest) -> Leases:
 
 def _leasing(request: pytest.FixtureRequest) -> Leasing:
     found = request.config.pluginmanager.get_plugin("testbay-leasing")
-    assert isinstance(found, Leasing)
+    if not isinstance(found, Leasing):
+        pytest.fail("testbay is switched off by `-p no:testbay`, in `addopts` for example: take it out", pytrace=False)
     return found
 
 

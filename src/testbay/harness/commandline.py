@@ -66,6 +66,11 @@ def _python(path: str) -> str:
     return sys.executable
 
 
+def names_in(command: str) -> list[str]:
+    """List each NAME of `{NAME}` in a command."""
+    return _PLACEHOLDER.findall(command)
+
+
 def filled(text: str, values: Mapping[str, str]) -> str:
     """Replace each `{NAME}` in a text by its value; unknown names stay."""
     return _PLACEHOLDER.sub(lambda at: values.get(at[1], at[0]), text)

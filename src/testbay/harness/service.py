@@ -18,6 +18,7 @@ from testbay.harness import commandline, world
 from testbay.harness.plans import PORT, Tenancy
 from testbay.logs import tail
 from testbay.manifest.environments import installer
+from testbay.text import nearest
 
 if TYPE_CHECKING:
     import httpx
@@ -173,6 +174,9 @@ class Service:
         self.stop()
         said = tail(self.log)
         how = "`start` and `ready` in the manifest say how it is started and asked"
+        known = self._values | {"port": ""}
+        if strange := [name for name in commandline.names_in(self._tenancy["start"]) if name not in known]:
+            how = f"`start` has {{{strange[0]}}}, which testbay does not know{nearest(strange[0], known)}"
         return NotReadyError(
             f"{self._tenancy['service']} {what}",
             why="its last log lines say" if said else "it logged nothing",

@@ -138,6 +138,14 @@ def test_a_service_that_did_not_start_is_out_of_the_way(guest: Guest) -> None:
     assert "guest ended with exit code 1 before it answered" in done.out
 
 
+def test_a_misspelt_placeholder_is_told(guest: Guest) -> None:
+    """The program alone would speak of its arguments."""
+    start = 'start = "python -m http.server --bind 127.0.0.1 {prot}"\n'
+    guest.write({"testbay.toml": MANIFEST + start, "tests/test_it.py": "def test_it(service):\n    pass\n"})
+
+    assert "`start` has {prot}, which testbay does not know (did you mean 'port'?)" in guest.pytest("-q").out
+
+
 SERVER = """
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))

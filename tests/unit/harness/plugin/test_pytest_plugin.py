@@ -156,6 +156,13 @@ def test_without_the_option_nothing_happens(run: Pytest, tmp_path: Path) -> None
     assert (done.returncode, list(tmp_path.glob("*.jsonl"))) == (0, [])
 
 
+def test_a_plugin_that_is_switched_off_says_so(run: Pytest) -> None:
+    """Its fixtures are known all the same, where it was named before."""
+    done = run("def test_it(bay): pass\n", "-p", "no:testbay.pytest_plugin", record=False)
+
+    assert "testbay is switched off by `-p no:testbay`, in `addopts` for example: take it out" in done.stdout
+
+
 def test_our_modules_are_imported_as_they_are(run: Pytest) -> None:
     """Not rewritten as tests are, which each process would do anew where Python may write no bytecode."""
     text = """
