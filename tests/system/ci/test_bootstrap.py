@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from testbay.fixtures import eventually
+
 SCRIPT = Path(__file__).parents[3] / "scripts/bootstrap"
 DEADLINE_S = 300  # a machine may be busy with more than this
 
@@ -99,13 +101,6 @@ def put_slow_uv(checkout: Path) -> None:
     put_on_path(checkout, "uv", SLOW_UV.format(uv=Path(sys.executable).with_name("uv")))
 
 
-def wait_for(file: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not file.exists():
-        assert time.monotonic() < deadline, f"{file} did not appear in {DEADLINE_S} s"
-        time.sleep(0.02)
-
-
 def test_first_run_installs_and_the_second_does_nothing(checkout: Path) -> None:
     """A fresh checkout gets its environment; a set-up one gets silence."""
     first = bootstrap(checkout)
@@ -177,7 +172,7 @@ def test_a_half_made_environment_is_never_trusted(checkout: Path, sent: signal.S
     """Ended in the middle of installing, however: the next run notices and starts over."""
     put_slow_uv(checkout)
     process = start(checkout)
-    wait_for(checkout / "installing")
+    eventually((checkout / "installing").exists, "the installation to begin", DEADLINE_S)
     os.killpg(process.pid, sent)
 
     ended, lines = finish(process)
@@ -192,7 +187,7 @@ def test_two_at_once_take_turns(checkout: Path) -> None:
     """The second one waits, says for whom, and finds the work done."""
     put_slow_uv(checkout)
     first = start(checkout)
-    wait_for(checkout / "installing")
+    eventually((checkout / "installing").exists, "the installation to begin", DEADLINE_S)
     second = start(checkout)
     assert second.stdout
     waiting = second.stdout.readline().strip()

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 from tests.system.conftest import REPOSITORY
 
+from testbay.fixtures import eventually
 from testbay.manifest.compose import reader
 
 _WITHIN_S = 30.0
@@ -40,10 +40,7 @@ class Boxes:
 
     def wait(self, name: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
         """Until Docker says so of it."""
-        ends = time.monotonic() + _WITHIN_S
-        while not is_so(found := json.loads(docker("container", "inspect", name))[0]):
-            assert time.monotonic() < ends, found["State"]
-            time.sleep(0.05)
+        eventually(lambda: is_so(json.loads(docker("container", "inspect", name))[0]), name, _WITHIN_S)
 
     def remove(self) -> None:
         """With the volumes that the image asks for."""

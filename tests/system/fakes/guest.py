@@ -3,13 +3,14 @@
 import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.samples.guests import tool
 from tests.system.conftest import Bay, Done, link_templates
 from tests.system.fakes.pages import write
+
+from testbay.fixtures import eventually
 
 COMPOSE = """
 services:
@@ -57,12 +58,10 @@ class Guest(Bay):
 
     def await_text(self, name: str, mark: str = "") -> str:
         """What stands in a file of the project once it is there, and `mark` in it."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if (file := self.project / name).exists() and (text := file.read_text()) and mark in text:
-                return text
-            time.sleep(0.05)
-        raise AssertionError(f"{name} was never written")
+        file = self.project / name
+        return eventually(
+            lambda: text if file.exists() and mark in (text := file.read_text()) else "", f"{name} to be written", 60
+        )
 
     def pytest(self, *arguments: str, **environ: str) -> Done:
         """Plain pytest, as the stranger calls it."""

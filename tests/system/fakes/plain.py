@@ -6,11 +6,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from testbay import ports
+from testbay.fixtures import eventually
 from testbay.harness.dependencies.postgres import programs
 
 
@@ -28,12 +28,7 @@ class Plain:
         subprocess.run([*argv, "--no-sync"], check=True, **quiet)  # type: ignore[call-overload]
         options = ["-F", "-p", str(self.port), "-k", str(folder), "-D", f"{folder}/data"]
         self.child = subprocess.Popen([*become, str(bin_dir / "postgres"), *options], **quiet)  # type: ignore[call-overload]
-        self._await()
-
-    def _await(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.psql("postgres", "-c", "SELECT 1").returncode:
-            time.sleep(0.05)
+        eventually(lambda: not self.psql("postgres", "-c", "SELECT 1").returncode, "PostgreSQL to answer", 60)
 
     def psql(self, database: str, *words: str) -> "subprocess.CompletedProcess[str]":
         """Ask it."""

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from email import message_from_bytes, policy
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 from aiosmtpd.controller import Controller
 
+from testbay.fixtures import eventually
 from testbay.ports import hold
 
 Found = TypeVar("Found")
@@ -26,11 +26,7 @@ PATIENCE_S = 60.0
 
 def soon(look: Callable[[], Found], within_s: float = PATIENCE_S) -> Found:
     """What is there in the end, as soon as it is."""
-    until = time.monotonic() + within_s
-    while not (found := look()) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert found
-    return found
+    return eventually(look, deadline_s=within_s)
 
 
 class Watch:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.system.conftest import Bay
 
+from testbay.fixtures import eventually
+
 SECONDS = 70_000 + os.getpid() % 10_000
 SPAWN = f"""
 import os, subprocess, sys
@@ -74,10 +76,7 @@ def held(bay: Bay, how: str) -> Iterator[subprocess.Popen[bytes]]:
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command(bay, how), cwd=bay.project, env=env, stdout=quiet, stderr=quiet) as child:
         try:
-            deadline = time.monotonic() + 60
-            while not (list(bay.project.rglob("started")) and len(sleeping()) >= 2) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert len(sleeping()) >= 2
+            eventually(lambda: list(bay.project.rglob("started")) and len(sleeping()) >= 2, "two daemons", 60)
             yield child
         finally:
             child.kill()

@@ -2,11 +2,12 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from tests.system.conftest import Bay
+
+from testbay.fixtures import eventually
 
 CANARY = "sk-canary-9f8e7d6c5b4aZZQQ11"
 SERVICE = """
@@ -92,9 +93,7 @@ def test_a_kill_leaves_no_value(secretive: Bay, word: list[str]) -> None:
     own = [] if word[0] == "run" else ["testbay", "run", "shop"]
     secretive.environ["PATH"] = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"  # type: ignore[attr-defined]
     child = secretive.start(*word, *own, HOLD="30")
-    deadline = time.monotonic() + 200
-    while not list(secretive.project.rglob("held")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    eventually(lambda: list(secretive.project.rglob("held")), "the test to hold", 200)
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()  # type: ignore[union-attr]

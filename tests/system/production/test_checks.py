@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.system.fakes.deployment import Deployment, deployed
 from tests.system.fakes.fake_github import FakeGitHub
 from tests.system.fakes.pages import files, follow, page, write
 
+from testbay.fixtures import eventually
 from testbay.manifest.load import load_manifest
 from testbay.production.checks.report import Report, from_json
 from testbay.production.history import entries
@@ -113,14 +113,6 @@ def deployment(bay: Bay) -> Iterator[Deployment]:
 def report_of(bay: Bay) -> Report:
     """The newest one on disk."""
     return from_json(bay.report().read_bytes())
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    """Until it is so; 30 s at most."""
-    ends = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 CALL = ("check", "shop", "--phase", "post-deploy", "--target", "production", "--commit", "new")
@@ -261,7 +253,7 @@ def test_an_interrupted_journey_cleans_up(bay: Bay, deployment: Deployment) -> N
     with (bay.service / "testbay.toml").open("a", encoding="utf-8") as manifest:
         manifest.write(HANGING)
     child = bay.start("check", "--phase", "post-deploy", "--target", "writable", "--id", "hangs")
-    wait_for(lambda: "GET /things/hang" in deployment.asked)
+    eventually(lambda: "GET /things/hang" in deployment.asked)
     child.send_signal(signal.SIGTERM)
     out, _ = child.communicate(timeout=30)
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from testbay import process
 from testbay.errors import InterruptedRunError
+from testbay.fixtures import eventually
 from testbay.process import Completed, ProcessId, identity
 
 SLEEP = ["sleep", "60"]
@@ -27,13 +28,6 @@ def child() -> Iterator[process.Child]:
     yield started
     started.kill()
     started.wait()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return condition()
 
 
 def test_where_ps_tells_it_a_start_is_the_same_in_every_zone(monkeypatch: pytest.MonkeyPatch) -> None:

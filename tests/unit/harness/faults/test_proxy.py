@@ -8,7 +8,6 @@ import select
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.unit.conftest import Listen
 
 from testbay import ports
 from testbay.errors import EngineUnavailableError
+from testbay.fixtures import eventually
 from testbay.harness.faults import proxy
 from testbay.harness.faults.inject import Faults, Link, Proxies, ProxyGoneError
 from testbay.harness.faults.relay import Flow, Treatment
@@ -112,16 +112,9 @@ def test_the_servers_end_comes_out_too(way: Way, listen: Listen) -> None:
         said = read_all(client)
         client.sendall(b"but")
         client.shutdown(socket.SHUT_WR)
-        _until(lambda: heard)
+        eventually(lambda: heard)
 
     assert (said, heard) == (b"bye", [b"but"])
-
-
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, "it did not become so within 10 s"
-        time.sleep(0.005)
 
 
 def memory_kb(proxies: Proxies) -> int:
@@ -252,7 +245,7 @@ def test_both_sides_hear_of_a_cut(way: Way, listen: Listen) -> None:
         link.cut()
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-        _until(lambda: heard)
+        eventually(lambda: heard)
 
     assert heard == [ConnectionResetError]
 
@@ -266,7 +259,7 @@ def test_a_restart_is_over_by_itself(way: Way, listen: Listen) -> None:
     link.restart(down_ms=50)
     with pytest.raises(ConnectionRefusedError):
         connect(link)
-    _until(lambda: _is_open(link))
+    eventually(lambda: _is_open(link))
 
     assert _is_open(link)
 
@@ -294,7 +287,7 @@ def test_a_port_that_is_taken_meanwhile_is_said(way: Way, listen: Listen) -> Non
         "  why:      another program took a port while the proxy did not listen there, or no port is left\n"
         "  do:       end that program, or run the test again"
     )
-    _until(lambda: _is_open(link))
+    eventually(lambda: _is_open(link))
     assert _is_open(link)
 
 

@@ -7,13 +7,14 @@ import resource
 import shlex
 import signal
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testbay import process
+from testbay.fixtures import eventually
 from testbay.harness.launch.launcher import Launcher
 from testbay.harness.launch.warm import Forked
 
@@ -116,7 +117,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worksh
     yield made
     for launcher in made.launchers:
         launcher.close()
-    wait_for(lambda: not [pid for pid in made.sessions if process.in_session(pid)])
+    eventually(lambda: not [pid for pid in made.sessions if process.in_session(pid)])
 
 
 @pytest.mark.parametrize("argv", [("app.py", "x"), ("-m", "app", "x"), ("-P", "-W", "ignore", "app.py", "x")])
@@ -252,7 +253,7 @@ def test_signals_reach_it(workshop: Workshop, number: int) -> None:
     log = workshop.folder / "log"
     with log.open("wb") as output:
         started = workshop.launcher([]).start("python app.py", {}, workshop.env, output)
-    wait_for(lambda: log.read_text(encoding="utf-8"))
+    eventually(lambda: log.read_text(encoding="utf-8"))
     target = started.pid if number == signal.SIGTERM else process.descendants(started.pid)[0].pid
     os.kill(target, number)
 
@@ -273,7 +274,7 @@ def test_interpreter_that_was_killed_is_done_without(workshop: Workshop) -> None
     launcher = workshop.launcher([])
     workshop.run(launcher)
     os.kill(workshop.sessions[0], signal.SIGKILL)
-    wait_for(lambda: not process.identify(workshop.sessions[0]).alive())
+    eventually(lambda: not process.identify(workshop.sessions[0]).alive())
 
     assert workshop.run(launcher) == (0, "served\n")
 
@@ -285,16 +286,6 @@ def test_loading_begins_only_where_something_is_known(workshop: Workshop) -> Non
     launcher.begin(workshop.env)
 
     assert workshop.sessions == []
-
-
-def wait_for(ask: Callable[[], Any]) -> None:
-    """Poll until it is so."""
-    import time
-
-    deadline = time.monotonic() + 60
-    while not ask():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_service_starts_from_tests_with_many_files_open() -> None:

@@ -8,7 +8,6 @@ import selectors
 import shutil
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from testbay.errors import BayError, EngineUnavailableError, NotReadyError
+from testbay.fixtures import eventually
 from testbay.harness.plans import StackPlan, process_plan
 from testbay.harness.stack import lifeline, registry
 from testbay.harness.stack.lifeline import GuardGoneError, Lifeline
@@ -256,9 +256,7 @@ def test_servers_hear_signals_that_the_caller_ignores(tmp_path: Path, settings: 
         for number, handler in before.items():
             signal.signal(number, handler)
     line.say(asked)
-    deadline = time.monotonic() + 20
-    while "SigIgn" not in (said := _text(tmp_path / "one.log")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    said = eventually(lambda: text if "SigIgn" in (text := _text(tmp_path / "one.log")) else "", "the server's signals")
     line.close(guard_ends=True)
 
     ignored = int(said.split()[1], 16)
