@@ -9,7 +9,7 @@ import pytest
 from harness import unwatched
 from harness.commands import Run
 from harness.instance import TOKEN, Instance, Make
-from harness.launcher import Launcher
+from harness.launcher import Launcher, Warm
 from harness.logfiles import LogFolder
 from harness.peers import Loki, Railway
 
@@ -27,22 +27,37 @@ PATIENT = {
     "ERROR_MONITOR_TOKEN": TOKEN,
     "TZ": "UTC",
 }
+WARM = pytest.StashKey[Warm]()
 LAUNCHER = pytest.StashKey[Launcher]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Load the libraries while tests are collected. pytest-xdist's controller runs none: coverage ends there."""
-    if session.config.pluginmanager.hasplugin("dsession"):
+    config = session.config
+    if config.option.collectonly:
+        return
+    given = getattr(config, "workerinput", {})  # by the controller, which has workers
+    if not given:
+        config.stash[WARM] = Warm()
+    if config.pluginmanager.hasplugin("dsession"):
         sys.settrace(None)
-    elif not session.config.option.collectonly:
-        session.stash[LAUNCHER] = Launcher()
+    else:
+        session.stash[LAUNCHER] = Launcher(given.get("warm") or config.stash[WARM].address)
         unwatched.load("psycopg_pool", "pydantic", "structlog")  # before our own modules do, watched
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Say to a worker of pytest-xdist where the warm interpreter is."""
+    node.workerinput["warm"] = node.config.stash[WARM].address
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop what the session started, whether a test ran or not."""
     if launcher := session.stash.get(LAUNCHER, None):
         launcher.close()
+    if warm := session.config.stash.get(WARM, None):
+        warm.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,32 +19,47 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-class Launcher:
-    """The warm interpreter, and what it knows of those it started."""
+class Warm:
+    """The warm interpreter, which all workers share."""
 
     def __init__(self) -> None:
         """Begin to load the libraries; nobody waits."""
-        said, saying = os.pipe()
         rules = os.environ.get("TESTBAY_COVERAGE", os.environ.get("COVERAGE_PROCESS_START", ""))
         unmeasured = {name: value for name, value in os.environ.items() if name not in COVERAGE_VARIABLES}
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm.py")), str(saying), rules],
-            cwd=SERVICE_FOLDER,
-            env=unmeasured,
-            stdin=subprocess.PIPE,
-            pass_fds=[saying],
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
-        )
-        os.close(saying)
-        self._said = os.fdopen(said, "rb", buffering=0)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("")  # Linux chooses a name, which no file has
+            listening.listen()
+            self.address: bytes = listening.getsockname()
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("warm.py")), str(listening.fileno()), rules],
+                cwd=SERVICE_FOLDER,
+                env=unmeasured,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listening.fileno()],
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- between fork and exec only prctl is called
+            )
+
+    def close(self) -> None:
+        """End it, and with it everything that was started."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Launcher:
+    """A connection to the warm interpreter, and what it knows of those it started."""
+
+    def __init__(self, address: bytes) -> None:
+        """Connect; it may still be loading."""
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(address)
+        self._said = self._connection.makefile("rb", buffering=0)
         self._started: list[int] = []
         self._ended: dict[int, int] = {}
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
         """Start `error-monitor ARGV…`; its process id."""
         asked = {"argv": list(argv), "env": dict(env), "log": str(log)}
-        assert self._process.stdin is not None
-        os.write(self._process.stdin.fileno(), json.dumps(asked).encode() + b"\n")
+        self._connection.sendall(json.dumps(asked).encode() + b"\n")
         while not self._started:
             self._hear(PATIENCE_S)
         return self._started.pop()
@@ -69,11 +85,8 @@ class Launcher:
         return self.wait(pid)
 
     def close(self) -> None:
-        """End the launcher, and with it everything that it started."""
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        """End everything that was started."""
+        self._connection.close()
         self._said.close()
 
     def _heard_of(self, pid: int) -> bool:

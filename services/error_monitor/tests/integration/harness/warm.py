@@ -3,8 +3,9 @@
 Loading takes a process a second; here it is done once: the libraries untraced, the service's own modules after coverage
 has begun. What was measured by then is saved once, and each process saves only its own.
 
-Usage: warm.py DESCRIPTOR COVERAGE_RULES; each line on standard input, a JSON object {"argv", "env", "log"}, starts
-`python -m error_monitor ARGV…`. The descriptor is told `started PID` in that order, and `ended PID CODE` as it happens.
+Usage: warm.py DESCRIPTOR COVERAGE_RULES; the descriptor is a socket that listens. On a connection, each line, a JSON
+object {"argv", "env", "log"}, starts `python -m error_monitor ARGV…`; told are `started PID` in that order, and
+`ended PID CODE` as it happens. What a connection started ends with it.
 """
 
 import asyncio
@@ -18,9 +19,12 @@ import os
 import runpy
 import select
 import signal
+import socket
+import struct
 import sys
 import threading
 import types
+from contextlib import suppress
 from typing import Any
 
 import coverage
@@ -57,32 +61,51 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for pytest, which then ends us
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the servant of a connection ended
     gc.disable()
+    listening = socket.socket(fileno=int(sys.argv[1]))
     _load(sys.argv[2])
     _hurry()
-    report = int(sys.argv[1])
+    gc.freeze()
+    while True:
+        connection, _ = listening.accept()
+        with connection:
+            if _is_ours(connection) and not os.fork():
+                _die_with_parent()
+                listening.close()
+                return _serve(connection)
+
+
+def _is_ours(connection: socket.socket) -> bool:
+    """Whether the peer is our user: other users can connect to such an address, too."""
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return bool(user == os.getuid())
+
+
+def _serve(connection: socket.socket) -> None:
     woken, waker = os.pipe()
-    asked_for = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select sees what was not read
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    asked_for = connection.makefile("rb", buffering=0)  # select sees what was not read
     while True:
-        ready = select.select([0, woken], [], [])[0]
+        ready = select.select([connection.fileno(), woken], [], [])[0]
         if woken in ready:
             os.read(woken, 100)
-            _reap(report)
-        if 0 in ready:
+            _reap(connection)
+        if connection.fileno() in ready:
             if not (line := asked_for.readline()):
-                return
+                os._exit(0)  # what was measured before the first fork is saved
             asked = json.loads(line)
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
-                for descriptor in (report, woken, waker):
-                    os.close(descriptor)
-                _become(asked)
-                return
-            os.write(report, f"started {pid}\n".encode())
+                os.close(woken)
+                os.close(waker)
+                asked_for.close()
+                connection.close()
+                return _become(asked)
+            connection.sendall(f"started {pid}\n".encode())
 
 
 def _load(rules: str) -> None:
@@ -106,13 +129,29 @@ def _load(rules: str) -> None:
 
 
 def _hurry() -> None:
-    """Let uvicorn look in steps of 10 ms whether it should end: with its own of 100 ms, each end waits for two."""
+    """Let uvicorn end when it is told to: it looks ten times a second whether it should, then waits for as long."""
+    ending = asyncio.Event()
+    told = uvicorn.server.Server.handle_exit
+
+    def handle_exit(self: uvicorn.server.Server, sig: int, frame: types.FrameType | None) -> None:
+        told(self, sig, frame)
+        asyncio.get_running_loop().call_soon_threadsafe(ending.set)  # and wakes it
+
+    async def sleep(seconds: float) -> None:
+        if ending.is_set():
+            await asyncio.sleep(seconds / 10)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await ending.wait()
+
+    uvicorn.server.Server.handle_exit = handle_exit  # type: ignore[method-assign]
     hurried = types.SimpleNamespace(**vars(asyncio))
-    hurried.sleep = lambda seconds: asyncio.sleep(seconds / 10)
+    hurried.sleep = sleep
     uvicorn.server.asyncio = hurried  # type: ignore[assignment, attr-defined]
 
 
-def _reap(report: int) -> None:
+def _reap(connection: socket.socket) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -120,12 +159,16 @@ def _reap(report: int) -> None:
             return
         if not pid:
             return
-        os.write(report, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+        connection.sendall(f"ended {pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # pytest killed, we are, and then it is
 
 
 def _become(asked: dict[str, Any]) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # pytest killed, we are, and then it is
+    _die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
