@@ -148,29 +148,37 @@ def test_pytests_own_verdict_stands(code: int) -> None:
     verdict.verify(Results(planned=planned, tests=[fact("a")]), code, Path("t"))
 
 
-@pytest.mark.parametrize(("code", "planned"), [(5, []), (0, []), (5, ["a"])])
-def test_a_run_of_no_test_is_not_green(code: int, planned: list[str]) -> None:
-    """Zero collected, or all deselected."""
+NONE_THERE = """no test was collected in t
+  why:      no file there is called test_*.py or *_test.py, none holds a test, or -k / -m deselected all
+  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"""
+LEFT_EARLY = """pytest ended with exit code 0 before it had collected the tests
+  why:      a conftest.py, a plugin or what they import called sys.exit or os._exit; or `addopts` has --help
+  do:       search conftest.py, and what it imports, for them"""
+DESELECTED = """no test was left to run in t: 9 were deselected
+  why:      -k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then
+  do:       see `addopts`, PYTEST_ADDOPTS and the arguments after `--`"""
+NOT_ASKED = """pytest was not asked to run tests
+  why:      --help shows options and runs none
+  do:       see `addopts` and PYTEST_ADDOPTS"""
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "message"),
+    [
+        (Results(exit_code=5), 5, NONE_THERE),
+        (Results(exit_code=0), 0, NONE_THERE),
+        (Results(planned=["a"], exit_code=5), 5, NONE_THERE),
+        (Results(), 0, LEFT_EARLY),  # a conftest.py that calls sys.exit(0) looks like success
+        (Results(counts={"deselected": 9}), 5, DESELECTED),
+        (Results(ended="--help shows options and runs none"), 0, NOT_ASKED),
+    ],
+)
+def test_a_run_of_no_test_is_not_green_and_says_why(found: Results, code: int, message: str) -> None:
+    """Whether the names of the files, the arguments or a plugin are wrong, the message leads there."""
     with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(planned=planned, exit_code=code), code, Path("t"))
+        verdict.verify(found, code, Path("t"))
 
-    assert str(refused.value) == (
-        "no test was collected in t\n"
-        "  why:      no file there is called test_*.py or *_test.py, none holds a test, or -k / -m deselected all\n"
-        "  do:       add a test, fix `tests` in the manifest, or name your files in pytest's `python_files`"
-    )
-
-
-def test_a_pytest_that_left_before_it_collected_is_told_so() -> None:
-    """The names of the files are right: a conftest.py that calls sys.exit(0) looks like success."""
-    with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(), 0, Path("t"))
-
-    assert str(refused.value) == (
-        "pytest ended with exit code 0 before it had collected the tests\n"
-        "  why:      a conftest.py, a plugin or what they import called sys.exit or os._exit; or `addopts` has --help\n"
-        "  do:       search conftest.py, and what it imports, for them"
-    )
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(("ended_with", "meant"), [(0, 1), (0, 0), (2, 1), (1, 0)])
@@ -179,18 +187,6 @@ def test_exit_code_that_pytest_meant_is_not_hidden(tmp_path: Path, ended_with: i
     found = results.read(run_dir(tmp_path, {"planned": ["a"]}, phase("a", "call"), {"counts": {}}, {"exit": meant}))
 
     assert verdict.verify(found, ended_with, Path("t")) == (ended_with or meant)
-
-
-def test_tests_that_were_all_deselected_are_counted() -> None:
-    """The file names are right then: the arguments are not."""
-    with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(counts={"deselected": 9}), 5, Path("t"))
-
-    assert str(refused.value) == (
-        "no test was left to run in t: 9 were deselected\n"
-        "  why:      -k, -m, --deselect, --lf or a plugin chose none of them; pytest alone ends with 5 then\n"
-        "  do:       see `addopts`, PYTEST_ADDOPTS and the arguments after `--`"
-    )
 
 
 @pytest.mark.parametrize(
@@ -224,18 +220,6 @@ def test_failed_test_is_red_whatever_exit_code_a_plugin_sets() -> None:
         "   a: E",
         "   pytest ended with exit code 0 all the same: a conftest.py or a plugin changed it",
     ]
-
-
-def test_an_option_that_runs_no_test_is_named() -> None:
-    """Nobody called sys.exit: `addopts` has --help."""
-    with pytest.raises(TestsDidNotRunError) as refused:
-        verdict.verify(Results(ended="--help shows options and runs none"), 0, Path("t"))
-
-    assert str(refused.value) == (
-        "pytest was not asked to run tests\n"
-        "  why:      --help shows options and runs none\n"
-        "  do:       see `addopts` and PYTEST_ADDOPTS"
-    )
 
 
 def test_fewer_than_planned_is_not_green() -> None:
