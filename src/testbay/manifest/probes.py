@@ -1,42 +1,31 @@
 """The check tables other than HTTP: TCP ports, certificates, DNS names, heartbeats, database servers."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from testbay.manifest.checkbase import DEPLOYED, CheckBase, Phase, check_names, check_placeholders
 from testbay.manifest.fields import ADDRESS, HOST_PORT, VARIABLE, Condition, Duration
 
-TCP_NAMES = frozenset({"response_ms", "ip", "text", "run", "expected_sha"})
-TLS_NAMES = frozenset({"response_ms", "ip", "certificate", "tls_version", "run", "expected_sha"})
-DNS_NAMES = frozenset({"answers", "ttl", "rcode", "response_ms", "ip", "run", "expected_sha"})
-HEARTBEAT_NAMES = frozenset({"age_s", "took_s", "text", "run", "expected_sha"})
-POSTGRES_NAMES = frozenset({"value", "row", "rows", "response_ms", "run", "expected_sha"})
-REDIS_NAMES = frozenset({"answer", "response_ms", "run", "expected_sha"})
-NATS_NAMES = frozenset({"answer", "json", "server", "response_ms", "run", "expected_sha"})
 REDIS_READS = frozenset(
-    {
-        "PING",
-        "GET",
-        "EXISTS",
-        "TTL",
-        "LLEN",
-        "SCARD",
-        "ZCARD",
-        "HLEN",
-        "HGET",
-        "STRLEN",
-        "DBSIZE",
-        "XLEN",
-        "TYPE",
-        "TIME",
-    }
+    (
+        *("PING", "GET", "EXISTS", "TTL", "LLEN", "SCARD", "ZCARD", "HLEN", "HGET", "STRLEN", "DBSIZE", "XLEN"),
+        *("TYPE", "TIME"),
+    )
 )
 
 
 class _Probe(CheckBase):
-    """The base of checks that only make sense for a deployment."""
+    """The base of checks that only make sense for a deployment; `names` are those that its conditions may use."""
+
+    names: ClassVar[frozenset[str]]
+    expect: list[Condition] = []
+
+    @model_validator(mode="after")
+    def _knows_its_names(self) -> Self:
+        check_names(self.expect, self.names)
+        return self
 
     @property
     def asked_in(self) -> list[Phase]:
@@ -46,14 +35,13 @@ class _Probe(CheckBase):
 class TcpCheck(_Probe):
     """A check that a port accepts connections; with `send`, or a condition on `text`, also of what it answers."""
 
+    names: ClassVar = frozenset({"response_ms", "ip", "text", "run", "expected_sha"})
     kind: Literal["tcp"]
     connect: str = Field(pattern=HOST_PORT)
     send: str | None = Field(default=None, max_length=4096)
-    expect: list[Condition] = []
 
     @model_validator(mode="after")
-    def _complete(self) -> "TcpCheck":
-        check_names(self.expect, TCP_NAMES)
+    def _has_its_answer(self) -> Self:
         check_placeholders(self.send, [])
         if self.send is not None and not self.expect:
             raise ValueError("expect is missing: what should it answer?")
@@ -63,30 +51,21 @@ class TcpCheck(_Probe):
 class TlsCheck(_Probe):
     """A check of a certificate: chain and name as a browser verifies them, and the conditions in `expect`."""
 
+    names: ClassVar = frozenset({"response_ms", "ip", "certificate", "tls_version", "run", "expected_sha"})
     kind: Literal["tls"]
     connect: str = Field(pattern=HOST_PORT)
     server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+$")
     expect: list[Condition] = ["certificate.days_left > 14"]
 
-    @model_validator(mode="after")
-    def _complete(self) -> "TlsCheck":
-        check_names(self.expect, TLS_NAMES)
-        return self
-
 
 class DnsCheck(_Probe):
     """A check of a DNS name, at the system's resolver or at `server`."""
 
+    names: ClassVar = frozenset({"answers", "ttl", "rcode", "response_ms", "ip", "run", "expected_sha"})
     kind: Literal["dns"]
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")
     record: Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "CAA", "SOA", "PTR"] = "A"
     server: str | None = Field(default=None, pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(:\d{1,5})?$")
-    expect: list[Condition] = []
-
-    @model_validator(mode="after")
-    def _complete(self) -> "DnsCheck":
-        check_names(self.expect, DNS_NAMES)
-        return self
 
 
 class HeartbeatCheck(_Probe):
@@ -96,47 +75,36 @@ class HeartbeatCheck(_Probe):
     within that time.
     """
 
+    names: ClassVar = frozenset({"age_s", "took_s", "text", "run", "expected_sha"})
     kind: Literal["heartbeat"]
     token: str = Field(pattern=VARIABLE)
     within: Duration
     takes: Duration | None = None
-    expect: list[Condition] = []
 
     @property
     def asked_in(self) -> list[Phase]:
         return self.phases or ["scheduled"]
 
-    @model_validator(mode="after")
-    def _complete(self) -> "HeartbeatCheck":
-        check_names(self.expect, HEARTBEAT_NAMES)
-        return self
-
 
 class PostgresCheck(_Probe):
     """A login and a query in a read-only transaction; conditions use its first `value`, its first `row`, and `rows`."""
 
+    names: ClassVar = frozenset({"value", "row", "rows", "response_ms", "run", "expected_sha"})
     kind: Literal["postgres"]
     url: str = Field(pattern=ADDRESS)
     query: str = Field(default="select 1", min_length=1, max_length=4096)
-    expect: list[Condition] = []
-
-    @model_validator(mode="after")
-    def _complete(self) -> "PostgresCheck":
-        check_names(self.expect, POSTGRES_NAMES)
-        return self
 
 
 class RedisCheck(_Probe):
     """A login and a command; a command that may change data needs `writes`."""
 
+    names: ClassVar = frozenset({"answer", "response_ms", "run", "expected_sha"})
     kind: Literal["redis"]
     url: str = Field(pattern=ADDRESS)
     ask: list[str] = Field(default=["PING"], min_length=1, max_length=16)
-    expect: list[Condition] = []
 
     @model_validator(mode="after")
-    def _complete(self) -> "RedisCheck":
-        check_names(self.expect, REDIS_NAMES)
+    def _reads_or_may_write(self) -> Self:
         if self.ask[0].upper() not in REDIS_READS and not self.writes:
             raise ValueError(
                 f"{self.ask[0]} may change something: say writes = true, or use {', '.join(sorted(REDIS_READS))}"
@@ -147,15 +115,14 @@ class RedisCheck(_Probe):
 class NatsCheck(_Probe):
     """A login and a round trip to the server; with `request`, which needs `writes`, an answer on that subject."""
 
+    names: ClassVar = frozenset({"answer", "json", "server", "response_ms", "run", "expected_sha"})
     kind: Literal["nats"]
     url: str = Field(pattern=ADDRESS)
     request: str | None = Field(default=None, pattern=r"^[^\s*>]{1,255}$")
     payload: Any = None
-    expect: list[Condition] = []
 
     @model_validator(mode="after")
-    def _complete(self) -> "NatsCheck":
-        check_names(self.expect, NATS_NAMES)
+    def _fits_its_request(self) -> Self:
         if self.request and not self.writes:
             raise ValueError("request has another program do something: say writes = true")
         if not self.request and (self.payload is not None or {"answer", "json"} & _names_in(self.expect)):
