@@ -198,7 +198,7 @@ def latency(
     limits = trends.limits(Path.cwd(), slower_than=slower_than, hard_ms=hard_ms)
     where = trends.place(folder, branch, chosen.environ)
     with process.signals_as_errors():
-        code = trends.tell(check, where, limits, Voice(environ=chosen.environ))
+        code = trends.print_latency(check, where, limits, Voice(environ=chosen.environ))
     raise typer.Exit(code)
 
 

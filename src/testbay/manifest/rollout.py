@@ -44,4 +44,4 @@ class Rollout:
     lost: str = ""
 
 
-Look = Callable[[], Awaitable[Rollout]]
+RolloutLookup = Callable[[], Awaitable[Rollout]]

@@ -29,7 +29,7 @@ def execute(options: CheckOptions, voice: Voice) -> tuple[Report | None, int]:
     if not file.exists():
         return None, code
     report = from_json(file.read_bytes())
-    checking.tell(report, file, voice)
+    checking.print_report(report, file, voice)
     checking.summarise(report, options, voice)
     return report, report.exit_code or code if code in (0, 1) else code
 

@@ -53,7 +53,7 @@ def leasing(kept: Bay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     """A pool on it, which leaves no database behind."""
     [home] = [entry for entry in (kept.cache / "stacks").iterdir() if entry.is_dir()]
     monkeypatch.setenv("TESTBAY_CACHE_DIR", str(kept.cache))
-    opened = pool.opened(home, settings.load())
+    opened = pool.open_pool(home, settings.load())
     yield opened
     opened.close()
     endpoint = opened.tenancy["endpoints"]["postgres"]
@@ -224,7 +224,7 @@ def test_a_server_that_does_not_count_rows_has_its_databases_cloned(leasing: Poo
     first = leasing.take()
     template = f'ALTER DATABASE "{leasing.tenancy["endpoints"]["postgres"]["db"]}_pristine"'
     do(first, f"{template} SET track_counts = off")
-    other = pool.opened(leasing.home, settings.load())
+    other = pool.open_pool(leasing.home, settings.load())
     lease = other.take()
     do(first, f"{template} RESET track_counts")
     do(lease, "INSERT INTO parents (name) VALUES ('a')")

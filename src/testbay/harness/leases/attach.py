@@ -51,7 +51,7 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     """
     chosen = settings.load()
     if home := chosen.environ.get(STACK_VARIABLE):
-        return _closing(pool.opened(Path(home), chosen), lambda: None)
+        return _closing(pool.open_pool(Path(home), chosen), lambda: None)
     from testbay.harness.stack.request import decide
     from testbay.manifest.project import find_project
 
@@ -60,7 +60,7 @@ def attach(folder: Path, run: str = "", meanwhile: Callable[[], None] = lambda: 
     with process.signals_as_errors(), _one_at_a_time(chosen, run):
         stack = _joined(request, run) or _started(request, run, meanwhile)
     try:
-        opened = pool.opened(stack.home, chosen)
+        opened = pool.open_pool(stack.home, chosen)
     except BaseException:
         stack.close()
         raise
@@ -88,7 +88,7 @@ def borrow(request: "Request") -> Borrowed | None:
     with ExitStack() as undo:
         undo.callback(kept.leave)
         try:
-            held = pool.opened(kept.home, request.settings)
+            held = pool.open_pool(kept.home, request.settings)
             undo.callback(held.close)
             lease = held.take()
         except BayError:

@@ -169,7 +169,7 @@ class Pool:
         """
         slots = list(self._slots[lease.name].values())
         returning = Returning(slots, foreign=not needs.are_built_in(self._landlords))
-        left = returning.look()
+        left = returning.left_open()
         if renew or returning.spoilt:
             spoilt = returning.finish()
             self._remake(lease, slots if renew else spoilt)
@@ -330,7 +330,7 @@ def _refused(error: Exception) -> BayError:
     )
 
 
-def opened(home: Path, chosen: settings.Settings) -> Pool:
+def open_pool(home: Path, chosen: settings.Settings) -> Pool:
     """Open a pool on the stack in a folder.
 
     Raises:

@@ -20,7 +20,7 @@ class Returning:
         self._found: dict[int, Returned] = {}
         self._at_work: dict[int, Steps] = {index: slot.take_back() for index, slot in enumerate(slots)}
 
-    def look(self) -> list[str]:
+    def left_open(self) -> list[str]:
         """Describe what the test left open; the servers may still be busy afterwards."""
         waiting = list(reversed(self._at_work))  # the first one, a database, has been told before and works longest
         with self._world():

@@ -128,7 +128,7 @@ def conclude(run: Run, work: Callable[[], int], end: Callable[[], None] = lambda
         run.add_closing_line("Tests: did not run", good=False)
     for text, good in run.closing:
         run.voice.verdict(text, good=good)
-    _tell(run)
+    _write_reports(run)
     run.voice.detail(f"record: {os.path.relpath(run.dir)}")
     return code
 
@@ -147,12 +147,12 @@ def begin_report() -> None:
 
 def _load_report() -> None:
     from testbay.harness.run import report
-    from testbay.harness.run.report import runfile, summary  # noqa: F401 - for `_tell`
+    from testbay.harness.run.report import runfile, summary  # noqa: F401 - for `_write_reports`
 
     report.templates()
 
 
-def _tell(run: Run) -> None:
+def _write_reports(run: Run) -> None:
     """Write the report, the summary and annotations. Errors in these do not change the run's result."""
     from testbay.harness.run import report
     from testbay.harness.run.report import runfile, summary

@@ -153,7 +153,7 @@ class Stack:
         """
         self.line.say({"do": "snapshot", "name": "postgres", "template": self.request.template})
         deadline = time.monotonic() + _START_LIMIT_S
-        while not (done := [event for event in self._look(1.0) if event["event"] == "snapshot"]):
+        while not (done := [event for event in self._read_events(1.0) if event["event"] == "snapshot"]):
             if self._stopped is not None or time.monotonic() > deadline:
                 return False  # the next call is told why
         await_ready(self, progress)
@@ -169,7 +169,7 @@ class Stack:
         deadline = time.monotonic() + _STOP_LIMIT_S
         try:
             while self._stopped is None and time.monotonic() < deadline:
-                self._look(0.5)
+                self._read_events(0.5)
         except GuardGoneError:
             self._stopped = {"left": registry.await_collected(self.home)}
         if self._stopped is None:
@@ -200,7 +200,7 @@ class Stack:
             GuardGoneError: The guard itself was killed.
         """
         if not self._bad_news:
-            self._look(wait_s, also)
+            self._read_events(wait_s, also)
         for event in self._bad_news:
             if event["event"] == "exited":
                 name = event["name"]
@@ -209,7 +209,7 @@ class Stack:
                 raise _failed(event)
             raise InterruptedRunError(f"the stack was stopped: {event['reason']}", todo="start it again")
 
-    def _look(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
+    def _read_events(self, wait_s: float, also: Sequence[int] = ()) -> list[dict[str, Any]]:
         """Read the guard's events. Bad news is kept for `check`: it may arrive together with an awaited event."""
         events = self.line.events(wait_s, also)
         self._bad_news += [event for event in events if event["event"] in _BAD_NEWS]
@@ -227,7 +227,7 @@ class Stack:
         limit_s = _BUILD_LIMIT_S if builds else _START_LIMIT_S
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            for event in self._look(1.0):
+            for event in self._read_events(1.0):
                 if event["event"] == "failed":
                     raise _failed(event)
                 if event["event"] == "started":  # and perhaps a server's end, for the next check

@@ -83,13 +83,13 @@ def execute(options: CheckOptions, voice: Voice) -> tuple[Report, int]:
             environ=environ,
             secrets=(*options.manifest.secrets, *deployed.TOKENS),
             known=_known(options.manifest, target),
-            look=deployed.look(target, options.phase, expected, environ),
+            lookup=deployed.lookup(target, options.phase, expected, environ),
             progress=voice.progress,
             tell=voice.say,
         )
     )
     lost = _lost(report, file)
-    tell(report, file, voice)
+    print_report(report, file, voice)
     if options.history and not any(check.kind == "http" and check.latency for check in checks):
         voice.detail(f"not compared with {options.history}: none of these checks says `latency`")
     _annotate(report, voice)
@@ -195,7 +195,7 @@ def _unkept(folder: Path, error: OSError) -> EngineUnavailableError:
     return EngineUnavailableError(f"{folder}: cannot keep the report here", why=str(error.strerror), todo=todo)
 
 
-def tell(report: Report, file: Path, voice: Voice) -> None:
+def print_report(report: Report, file: Path, voice: Voice) -> None:
     """Print a line for each result, the evidence of those that did not pass, and the sum."""
     for result in report.results:
         voice.say(f"{_mark(result)} {_name(result)}: {result.said}{_how_long(result)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import NotMetError
 from testbay.manifest.expressions.parse import condition
-from testbay.manifest.rollout import Look, Rollout
+from testbay.manifest.rollout import Rollout, RolloutLookup
 from testbay.manifest.targets import Live
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Response, exchange
@@ -22,12 +22,12 @@ async def wait(
     progress: Callable[[str], None],
     *,
     must_know: bool,
-    look: Look | None = None,
+    lookup: RolloutLookup | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Passed, int]:
     """Ask until the expected commit answers; return the finding and the number of attempts.
 
-    `look` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
+    `lookup` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
     expected one in `context`.
 
     Raises:
@@ -38,7 +38,7 @@ async def wait(
     attempts = 0
     while True:
         attempts += 1
-        rollout = await look() if look else Rollout(expected=context.expected_sha)
+        rollout = await lookup() if lookup else Rollout(expected=context.expected_sha)
         try:
             answer = await once(context, live, rollout)
         except FoundError as error:

@@ -12,7 +12,7 @@ from testbay import process
 from testbay.errors import InterruptedRunError
 from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
-from testbay.manifest.rollout import Look
+from testbay.manifest.rollout import RolloutLookup
 from testbay.manifest.targets import Target
 from testbay.production.checks import gate
 from testbay.production.checks.attempts import HARMLESS, attempt, masked, result_of
@@ -32,9 +32,9 @@ ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 class Plan:
     """The plan of a run: checks of one service, in one phase, against at most one target.
 
-    `target_name` is empty for a service on a lease. Without `expected_commit` the gate cannot judge, unless `look` asks
-    the deployment platform. `past` is the history for comparing response times. `secrets` are names of variables (`*`
-    allowed) whose values are masked. `known` goes into the report.
+    `target_name` is empty for a service on a lease. Without `expected_commit` the gate cannot judge, unless `lookup`
+    asks the deployment platform. `past` is the history for comparing response times. `secrets` are names of variables
+    (`*` allowed) whose values are masked. `known` goes into the report.
     """
 
     service: str
@@ -49,7 +49,7 @@ class Plan:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()
     known: Sequence[str] = ()
-    look: Look | None = None
+    lookup: RolloutLookup | None = None
     progress: Callable[[str], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
 
@@ -170,9 +170,9 @@ async def _gate(plan: Plan, context: CheckContext) -> Result:
     assert plan.target.live is not None
     began = time.monotonic()
     try:
-        must_know = plan.phase == "post-deploy" or plan.look is not None
+        must_know = plan.phase == "post-deploy" or plan.lookup is not None
         passed, attempts = await gate.wait(
-            context, plan.target.live, plan.progress, must_know=must_know, look=plan.look, tell=plan.tell
+            context, plan.target.live, plan.progress, must_know=must_know, lookup=plan.lookup, tell=plan.tell
         )
     except FoundError as error:
         return result_of(context, LIVE, error, began)

@@ -107,7 +107,7 @@ def _record_watched(folder: Path, where: Place, voice: Voice) -> None:
     voice.say(f"{where}: {_told(known)}")
 
 
-def tell(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
+def print_latency(check: str | None, where: Place, allowed: Limits, voice: Voice) -> int:
     """Print whether a check has become slower, and why; one line for each check if none is named.
 
     Returns:

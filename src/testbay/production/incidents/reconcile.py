@@ -129,7 +129,7 @@ class Reconciler:
             made = self._open(action.state.key, title, body)
             self._opened.add(made.number)
         else:
-            self._tell(action)
+            self._notify(action)
             made = self._issues.edit(action.was.issue.number, title=title, body=body, **_CHANGES[action.verb])
         self._own[made.number] = made
         self._say(_DONE[action.verb], action, made.number)
@@ -143,7 +143,7 @@ class Reconciler:
             self._unsure[key] = self._patience.clock() + _UNSURE_S, error
             raise
 
-    def _tell(self, action: Action) -> None:
+    def _notify(self, action: Action) -> None:
         """Comment on the issue, at most once for a run, however often the run is run again.
 
         A workflow may not comment on a locked issue; its body has the same facts.

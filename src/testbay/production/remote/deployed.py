@@ -15,7 +15,7 @@ from typing import Any
 from testbay import process
 from testbay.errors import BayError, IncidentsError
 from testbay.manifest.checkbase import Phase
-from testbay.manifest.rollout import Look, Railway, Rollout
+from testbay.manifest.rollout import Railway, Rollout, RolloutLookup
 from testbay.manifest.targets import Target
 from testbay.production.remote import railway
 from testbay.production.remote.github import Api, GitHubAccess, Patience
@@ -49,7 +49,7 @@ def _head(root: Path, environ: Mapping[str, str]) -> str:
     return done.out.strip() if done.code == 0 else ""
 
 
-def look(target: Target | None, phase: Phase, expected: str, environ: Mapping[str, str]) -> Look | None:
+def lookup(target: Target | None, phase: Phase, expected: str, environ: Mapping[str, str]) -> RolloutLookup | None:
     """Prepare the question to a target's platform: which commit is deployed, or how far the `expected` one is."""
     if target is None:
         return None

@@ -69,7 +69,7 @@ class Schedule:
         """End a check's round."""
         self._asking.discard(key)
 
-    def hurry(self, keys: Iterable[int], now_s: float) -> None:
+    def bring_forward(self, keys: Iterable[int], now_s: float) -> None:
         """Make checks due now, such as those of a target that was just deployed; their rhythm stays."""
         wanted = set(keys)
         self._waiting = [

@@ -41,7 +41,7 @@ class WatchedTarget:
     context: CheckContext | None = None
     own_client: Any = None  # for what has cookies of its own
     trouble: str = ""
-    looks: bool = False  # a platform is asked which commit should answer
+    has_lookup: bool = False  # a platform is asked which commit should answer
     commit: str = ""
     expected: str = ""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from testbay.manifest.checkbase import LIVE
 from testbay.manifest.probes import HeartbeatCheck
-from testbay.manifest.rollout import Look, Rollout
+from testbay.manifest.rollout import Rollout, RolloutLookup
 from testbay.manifest.watching import Watching
 from testbay.production.checks import attempts, gate
 from testbay.production.checks.client import client, open_context, run_id
@@ -180,13 +180,13 @@ class Watcher:
         """Ask which build answers, as long as the watcher runs."""
         assert watched.target is not None
         assert watched.target.live is not None
-        look = deployed.look(watched.target, "scheduled", "", watched.options.environ)
-        watched.looks = look is not None
+        lookup = deployed.lookup(watched.target, "scheduled", "", watched.options.environ)
+        watched.has_lookup = lookup is not None
         looked: tuple[float, Rollout] = (-math.inf, Rollout(expected=""))
         while True:
             began = time.monotonic()
-            if look and began - looked[0] >= self.wishes[watched.service].look:
-                looked = (began, await _looked(look))
+            if lookup and began - looked[0] >= self.wishes[watched.service].look:
+                looked = (began, await _looked_up(lookup))
             with contextlib.suppress(FoundError):
                 await self._gate(watched, looked[1])
             await asyncio.sleep(max(1.0, watched.target.live.every - (time.monotonic() - began)))
@@ -202,7 +202,7 @@ class Watcher:
             answer = await gate.once(context, watched.target.live, rollout)
             found = Passed(said=f"{answer.asked}: {context.commit or 'the expected commit'} answers")
         except FoundError as error:
-            found = _without_expectation(context.commit, rollout, looks=watched.looks) or error
+            found = _without_expectation(context.commit, rollout, has_lookup=watched.has_lookup) or error
         except Exception as error:  # noqa: BLE001 - else a deploy that is on its way would excuse everything for ever
             found = FoundError("error", f"testbay itself failed: {type(error).__name__}: {error}")
         watched.commit = context.commit or watched.commit
@@ -224,23 +224,23 @@ class Watcher:
                 f"{where}: a deploy {'is in progress' if after.is_rolling else 'ended'}; {served or 'no build'} answers"
             )
         if after.arrived:
-            self._schedule.hurry(self._places[watched.key], asyncio.get_running_loop().time())
+            self._schedule.bring_forward(self._places[watched.key], asyncio.get_running_loop().time())
         if not after.is_rolling:
             self._hear(watched, result, at)
 
 
-def _without_expectation(served: str, rollout: Rollout, *, looks: bool) -> Passed | FoundError | None:
+def _without_expectation(served: str, rollout: Rollout, *, has_lookup: bool) -> Passed | FoundError | None:
     """Judge the gate when no commit is expected: any build passes, unless the platform should have known one."""
     if rollout.expected:
         return None
-    if looks:
+    if has_lookup:
         return FoundError("error", f"which commit should answer is not known: {rollout.said}", rollout.evidence)
     return Passed(said=f"{served} answers") if served else None
 
 
-async def _looked(look: Look) -> Rollout:
+async def _looked_up(lookup: RolloutLookup) -> Rollout:
     try:
-        return await look()
+        return await lookup()
     except Exception as error:  # noqa: BLE001 - whatever the platform answers, the checks go on
         return Rollout(expected="", said=f"{type(error).__name__}: {error}")
 

@@ -47,7 +47,7 @@ def test_what_can_wait_is_heard_when_the_lease_is_wanted(end: Returned | Excepti
     part = Part([None, True, None], end)
     returning = Returning([part], foreign=False)
 
-    assert (returning.look(), part.taken, returning.spoilt) == ([], 2, [])
+    assert (returning.left_open(), part.taken, returning.spoilt) == ([], 2, [])
     assert (returning.finish(), part.taken) == ([part] if spoilt else [], 3)
 
 
@@ -56,7 +56,7 @@ def test_what_tests_left_open_is_told_in_the_order_of_the_parts() -> None:
     slow, quick = Part([None, None], LEFT), Part([], Returned(("a client",)))
     returning = Returning([slow, quick], foreign=False)
 
-    assert (returning.look(), returning.spoilt) == (["a session", "a client"], [slow])
+    assert (returning.left_open(), returning.spoilt) == (["a session", "a client"], [slow])
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 def test_the_part_of_a_package_is_asked_in_the_real_world(faked: object) -> None:
     """Such a package cannot know what tests put in the place of a function."""
     part = Part([None], Returned())
-    Returning([part], foreign=True).look()
+    Returning([part], foreign=True).left_open()
 
     assert part.seen is faked
     assert vars(socket)["create_connection"] is print

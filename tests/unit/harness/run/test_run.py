@@ -23,7 +23,7 @@ def test_a_report_that_cannot_be_made_changes_nothing(
     run = runs.Run(service(), project, settings, heard.voice)
     (run.dir / "run.json").write_text('{"id": ', encoding="utf-8")
 
-    runs._tell(run)
+    runs._write_reports(run)
 
     assert heard.text.startswith(f"    no report: {run.dir}/run.json: not a whole record\n")
 
@@ -36,7 +36,7 @@ def test_a_summary_that_is_full_is_said(service: Service, project: Path, setting
     run = runs.Run(service(), project, Settings(cache_dir=settings.cache_dir, step_summary=target), heard.voice)
     run.save()
 
-    runs._tell(run)
+    runs._write_reports(run)
 
     assert heard.text == "    nothing was added to the step's summary: it has 1048576 bytes\n"
     assert (run.dir / "summary.md").read_text(encoding="utf-8").startswith("## ❌ shop: Not finished")
@@ -51,7 +51,7 @@ def test_what_is_told_has_no_secret(service: Service, project: Path, settings: S
     run.record.tests = [failed("test_a[sk-canary-12345678]", error="87654321-yranac-ks")]
     run.save()
 
-    runs._tell(run)
+    runs._write_reports(run)
 
     said = heard.text + "".join((run.dir / name).read_text(encoding="utf-8") for name in ("report.html", "summary.md"))
     assert ("canary" in said, "yranac" in said, said.count("***") > 3) == (False, False, True)

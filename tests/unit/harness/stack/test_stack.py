@@ -150,7 +150,7 @@ def test_bad_news_that_come_with_awaited_news_are_not_lost(
         if awaited == "started":
             assert running.await_started() == {"postgres": 1}
         else:
-            assert [event["event"] for event in running._look(1.0)] == [awaited, news["event"]]
+            assert [event["event"] for event in running._read_events(1.0)] == [awaited, news["event"]]
         with pytest.raises(kind) as told:
             running.check()
 

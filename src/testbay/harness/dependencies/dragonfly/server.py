@@ -230,12 +230,12 @@ def _who(endpoint: Endpoint, info: str) -> Answer:
 
 def ask(wire: Wire, *words: bytes) -> bytes:
     """Send one Redis command and return its answer; importing redis-py would take longer than the whole start."""
-    tell(wire, words)
-    return hear(wire)
+    send(wire, words)
+    return receive(wire)
 
 
-def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
-    """Send several commands at once; `hear` returns their answers one by one."""
+def send(wire: Wire, *commands: Sequence[bytes]) -> None:
+    """Send several commands at once; `receive` returns their answers one by one."""
     wire.send(
         b"".join(
             b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
@@ -244,7 +244,7 @@ def tell(wire: Wire, *commands: Sequence[bytes]) -> None:
     )
 
 
-def hear(wire: Wire) -> bytes:
+def receive(wire: Wire) -> bytes:
     """Receive the next answer; of an array of strings, the last one.
 
     Raises:

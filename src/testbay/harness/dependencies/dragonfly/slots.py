@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbay.harness import world
-from testbay.harness.dependencies.dragonfly.server import SHARED, ask, hear, log_in, probe, tell
+from testbay.harness.dependencies.dragonfly.server import SHARED, ask, log_in, probe, receive, send
 from testbay.harness.dependencies.endpoint import Endpoint
 from testbay.harness.dependencies.slots import Ground, Returned, Steps, patience
 from testbay.harness.dependencies.wire import Wire
@@ -91,15 +91,15 @@ class _Part:
         """Disconnect remaining clients, and empty the slot."""
         try:
             wire = self._wire()
-            tell(wire, _LIST, *self._emptying)
+            send(wire, _LIST, *self._emptying)
             yield
-            listed, *answers = [hear(wire) for _ in (_LIST, *self._emptying)]
+            listed, *answers = [receive(wire) for _ in (_LIST, *self._emptying)]
             others = self._others(listed)
             left: tuple[str, ...] = ()
             if others:  # they may write until they are gone
                 left = _await_alone(wire, others, self._others)
-                tell(wire, *self._emptying)
-                answers = [hear(wire) for _ in self._emptying]
+                send(wire, *self._emptying)
+                answers = [receive(wire) for _ in self._emptying]
         except OSError:
             self._hang_up()
             raise

@@ -174,12 +174,12 @@ def ask(session: Session, message: bytes) -> list[Change]:
     return _answer(session.pgconn.exec_(message))
 
 
-def tell(session: Session, message: bytes) -> None:
+def send(session: Session, message: bytes) -> None:
     """Send a query without waiting for its result."""
     session.pgconn.send_query(message)
 
 
-def hear(session: Session) -> list[Change]:
+def receive(session: Session) -> list[Change]:
     """Receive the last result of the query that was sent."""
     return _answer(_last(session))
 

@@ -22,12 +22,12 @@ from testbay.harness.dependencies.postgres.changes import (
     as_oserror,
     ask,
     deletion,
-    hear,
     hear_prepared,
     prepare,
     question_of,
+    receive,
+    send,
     shape_of,
-    tell,
     tell_prepared,
 )
 from testbay.harness.dependencies.postgres.cluster import GONE_WITHIN_S, Cluster, connected
@@ -137,9 +137,9 @@ class Database:
             if left or messages is None:
                 return Returned(left, ready=False)
             for message in messages:
-                tell(session, message)
+                send(session, message)
                 yield message is messages[-1]
-                for since, _, _ in hear(session):  # only the deletion answers
+                for since, _, _ in receive(session):  # only the deletion answers
                     self._since = since.encode()
             return Returned()
 
@@ -160,13 +160,13 @@ class Database:
         if not self._resetting:
             self._tell_reset(self._idle_session())
         self._resetting = False
-        hear(self._answering())
+        receive(self._answering())
         self._used = False
 
     def _tell_reset(self, session: Session) -> None:
         if session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             ask(session, b"ROLLBACK")
-        tell(session, _reset(session))
+        send(session, _reset(session))
         self._resetting = True
 
     def _idle_session(self) -> Session:
