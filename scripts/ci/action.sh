@@ -46,6 +46,10 @@ install_all() { # <root>
         'import pathlib; from testbay.init import project, workflow
 print(workflow.packages(project.Project(root=pathlib.Path.cwd())))')
     split "$INSTALL"
+    if grep -qs -e --hash= requirements*.txt; then # pip would want a hash of testbay, too
+        python -m pip install --disable-pip-version-check "${WORDS[@]}"
+        WORDS=()
+    fi
     python -m pip install --disable-pip-version-check "$HERE${extras:+[$extras]}" "${WORDS[@]}"
 }
 

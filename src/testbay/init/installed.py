@@ -1,7 +1,6 @@
 """The packages that the project imports and the Python of its tests lacks."""
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -9,8 +8,8 @@ from pathlib import Path
 from subprocess import SubprocessError
 
 from testbay import process
-from testbay.init import workflow
-from testbay.init.project import Project, Source, once
+from testbay.init import imports, workflow
+from testbay.init.project import Project
 from testbay.manifest.environments import environment, installer, is_of_a_tool, python_of, without_pytest
 
 _ASK = """
@@ -31,25 +30,6 @@ _TOOLS = {  # by what only this tool reads: a file, or a table of pyproject.toml
     "tool.hatch.envs": "hatch env create",
 }
 _ELSEWHERE = ("poetry", "pipenv", "hatch")  # they keep a project's environment where only they find it
-_PACKAGES = {
-    "psycopg2": "psycopg2-binary",
-    "yaml": "PyYAML",
-    "dotenv": "python-dotenv",
-    "nats": "nats-py",
-    "PIL": "Pillow",
-    "bs4": "beautifulsoup4",
-    "psycopg": "psycopg[binary]",
-    "rest_framework": "djangorestframework",
-    "environ": "django-environ",
-    "corsheaders": "django-cors-headers",
-    "django_filters": "django-filter",
-    "Crypto": "pycryptodome",
-    "attr": "attrs",
-    "grpc": "grpcio",
-    "MySQLdb": "mysqlclient",
-}
-_SCRIPTS = ("setup.py", "noxfile.py", "fabfile.py", "locustfile.py", "conf.py", "dodo.py")
-_ASIDE = {"docs", "doc", "scripts", "examples", "example", "notebooks", "bench", "benchmarks", "tools", "deploy"}
 _SHOWN = 5
 _NEW = "python3 -m venv .venv && .venv/bin/python -m pip install"
 _CLIENTS = {"postgres": "psycopg", "dragonfly": "redis", "nats": "nats"}
@@ -63,17 +43,17 @@ def absent(project: Project, environ: Mapping[str, str], fixtures: Collection[st
     found = environment(project.root, environ)
     passed = without_pytest(project.root) if found is None else None
     python = found[0] if found else python_of(passed) if passed else Path(sys.executable)
-    imported = {name: str(source.path) for source in reversed(project.sources) for name in _imported(project, source)}
+    imported = imports.imported(project)
     names = sorted(imported)
     names += ["pytest_django"] if project.manage else []
     names += ["greenlet"] if any("create_async_engine(" in source.text for source in project.code) else []
     clients = [_CLIENTS[need] for need in fixtures if need in _CLIENTS]
     lacking = _lacking(python, [*names, *clients], project.root)
     if passed:
-        imports = [_without_pytest(project, passed, python, set(names) & lacking)]
+        said = [_without_pytest(project, passed, python, set(names) & lacking)]
     else:
-        imports = list(_of_imports(project, python, {name: imported[name] for name in imported if name in lacking}))
-    return [*imports, *_of_tools(python, lacking - set(imported), project)]
+        said = list(_of_imports(project, python, {name: imported[name] for name in imported if name in lacking}))
+    return [*said, *_of_tools(python, lacking - set(imported), project)]
 
 
 def _lacking(python: Path, names: list[str], root: Path) -> set[str]:
@@ -91,8 +71,11 @@ def _without_pytest(project: Project, folder: Path, python: Path, lacking: Colle
     others = f" and {', '.join(named)}" if named else ""
     words = [] if project.has("pytest") and lacking else ["pytest"]
     words += [] if project.has("pytest-cov") and lacking else ["pytest-cov"]
-    first = f"{_command(project, python, sorted(lacking))} {' '.join(words)}".strip() if lacking else ""
-    command = first or f"{installer(python)} {' '.join(words)}"
+    alone = f"{installer(python)} {' '.join(words)}"
+    command = _command(project, python, sorted(lacking)) if lacking else ""
+    if command and words:
+        command = f"{command} && {alone}" if _tool(project) else f"{command} {' '.join(words)}"
+    command = command or alone
     return f"pytest{others} in {folder}, the project's environment: {command}"
 
 
@@ -105,18 +88,14 @@ def _of_imports(project: Project, python: Path, lacking: Mapping[str, str]) -> I
         yield f"{', '.join(named[:_SHOWN])}{more} in {python}: {_command(project, python, named)}"
     if unnamed:
         shown = ", ".join(f"{name} ({lacking[name]})" for name in sorted(unnamed)[:_SHOWN])
-        yield f"{shown} in {python}: imported, and no file of the project names a package like it"
+        brought = ", unless those bring it" if named else ""
+        yield f"{shown} in {python}: imported, and no file of the project names a package like it{brought}"
 
 
 def _is_named(name: str, project: Project) -> bool:
-    """Return whether a package of the project is called as what is imported (jwt of PyJWT) or its own below src/.
-
-    A part of a word does not count: sqlparse does not bring `sql`.
-    """
-    short = _PACKAGES.get(name, name).partition("[")[0].lower().replace("_", "-")
-    own = name in _below_src(project) and workflow.is_built(project)
-    like = re.compile(rf"(^|-|py){re.escape(short)}(-|py|python|$)")
-    return own or any(like.search(package) or package.replace("-", "") == short for package in project.packages)
+    """Return whether a file of the project names a package like what is imported, or it is the project's own."""
+    own = name in imports.below_src(project) and workflow.is_built(project)
+    return own or imports.is_brought(name, [*project.packages, *imports.by_extras(project)])
 
 
 def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str]:
@@ -127,46 +106,23 @@ def _of_tools(python: Path, lacking: set[str], project: Project) -> Iterator[str
     if "greenlet" in lacking:
         yield f"greenlet in {python}, which SQLAlchemy's asyncio needs: {installer(python)} greenlet"
     if clients := sorted(lacking - {"pytest_django", "greenlet"}):
-        words = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in clients)
+        words = " ".join(shlex.quote(imports.package(name)) for name in clients)
         yield f"{', '.join(clients)} in {python}, for the fixtures of the first test: {installer(python)} {words}"
 
 
 def _command(project: Project, python: Path, lacking: list[str]) -> str:
     """Compose the command that installs the project's packages, as its files name them."""
-    if tool := next((command for mark, command in _TOOLS.items() if _is_there(project, mark)), ""):
+    if tool := _tool(project):
         runner = tool.partition(" ")[0]
         apart = runner in _ELSEWHERE and is_of_a_tool(python)
         return f"{tool} && {runner} run testbay run" if apart else tool
     named = workflow.packages(project)
-    others = " ".join(shlex.quote(_PACKAGES.get(name, name)) for name in lacking)
+    others = " ".join(shlex.quote(imports.package(name)) for name in lacking)
     begin = f"{_NEW} pytest pytest-cov" if is_of_a_tool(python) else installer(python)
     return f"{begin} {named or others}"
 
 
-def _is_there(project: Project, mark: str) -> bool:
-    return (project.root / mark).is_file() or bool(project.table(*mark.split(".")))
-
-
-def _imported(project: Project, source: Source) -> Iterator[str]:
-    """List the packages that a module imports, without the standard library and the project's own."""
-    if source.path.name in _SCRIPTS or _ASIDE & set(source.path.parts):
-        return
-    own = _own(project)
-    yield from (name for name in source.imports if name not in own and name not in sys.stdlib_module_names)
-
-
-@once
-def _own(project: Project) -> set[str]:
-    parts = {part for source in project.sources for part in source.path.with_suffix("").parts}
-    return parts - _below_src(project)
-
-
-def _below_src(project: Project) -> set[str]:
-    """Return the project's packages below src/, unless the tests put that on Python's path."""
-    settings = str(project.table("tool", "pytest")) + "".join(map(project.text, ("pytest.ini", "tox.ini", "setup.cfg")))
-    settings += "".join(source.text for source in project.sources if source.path.name == "conftest.py")
-    if "pythonpath" in settings or "sys.path" in settings:
-        return set()
-    return {
-        source.path.parts[1] for source in project.code if source.path.parts[0] == "src" and len(source.path.parts) > 2
-    }
+def _tool(project: Project) -> str:
+    """Return the command of the tool that has the project's packages; empty where pip installs them."""
+    marks = (m for m in _TOOLS if (project.root / m).is_file() or project.table(*m.split(".")))
+    return next((_TOOLS[mark] for mark in marks), "")

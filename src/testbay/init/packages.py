@@ -4,7 +4,7 @@ import ast
 import configparser
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,12 +37,20 @@ class Readable(Protocol):
         """A table of pyproject.toml."""
 
 
-def named(project: Readable) -> dict[str, str]:
-    """Map every package to the file that names it; if several do, to the most usual one."""
+def named(project: Readable, left_out: Collection[str] = ()) -> dict[str, str]:
+    """Map every package to the file that names it; if several do, to the most usual one.
+
+    `left_out` are extras in pyproject.toml that do not count.
+    """
     found: dict[str, str] = {}
-    for file, texts in _lists(project):
-        found |= dict.fromkeys(map(_package, texts), file)
-    return {name: file for name, file in found.items() if name}
+    for file, texts in _lists(project, left_out):
+        found |= dict.fromkeys(names(texts), file)
+    return found
+
+
+def names(texts: Iterable[str]) -> list[str]:
+    """Return the normalised names in requirements."""
+    return [name for name in map(_package, texts) if name]
 
 
 def extras(project: Readable) -> dict[str, str]:
@@ -73,7 +81,7 @@ def requirement_files(root: Path, ending: str = "txt") -> list[str]:
     return sorted(str(file.relative_to(root)) for file in files if not _OF_PAGES.search(file.stem))
 
 
-def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:
+def _lists(project: Readable, left_out: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
     yield "tox.ini", _lines(project, "tox.ini", "testenv", "deps")
     yield "Pipfile", _pipfile(project)
     yield "setup.cfg", _lines(project, "setup.cfg", "options", "install_requires")
@@ -82,7 +90,7 @@ def _lists(project: Readable) -> Iterator[tuple[str, list[str]]]:
     known: set[str] = set()
     for file in [*requirement_files(project.root, "in"), *requirement_files(project.root)]:
         yield from _with_included(project, file, known)
-    yield "pyproject.toml", _pyproject(project)
+    yield "pyproject.toml", _pyproject(project, left_out)
 
 
 def _with_included(project: Readable, file: str, known: set[str]) -> Iterator[tuple[str, list[str]]]:
@@ -100,12 +108,12 @@ def _with_included(project: Readable, file: str, known: set[str]) -> Iterator[tu
     yield from reversed(found)
 
 
-def _pyproject(project: Readable) -> list[str]:
+def _pyproject(project: Readable, left_out: Collection[str]) -> list[str]:
     hatch = project.table("tool", "hatch", "envs").values()
     poetry = [project.table("tool", "poetry"), *project.table("tool", "poetry", "group").values()]
     lists = [
         project.table("project").get("dependencies"),
-        *project.table("project", "optional-dependencies").values(),
+        *(texts for extra, texts in project.table("project", "optional-dependencies").items() if extra not in left_out),
         *project.table("dependency-groups").values(),
         *project.table("tool", "pdm", "dev-dependencies").values(),
         project.table("tool", "uv").get("dev-dependencies"),

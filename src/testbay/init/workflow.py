@@ -9,15 +9,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from testbay import process
-from testbay.init import itself, tables
-from testbay.init.packages import extra_names
+from testbay.init import imports, itself, tables
+from testbay.init import packages as listed
 from testbay.init.project import Project
 from testbay.manifest.project import find_project, repository
 
 KNOWN = ("github",)
 _FOLDER = ".github/workflows"
 _LOCKED = '"$RUNNER_TEMP/locked.txt"'
-_EXPORT = f"uv export --quiet --frozen --no-emit-workspace --no-hashes -o {_LOCKED}"
+_LOCKS = {  # what writes the versions of a lock down as constraints, in an environment of its own
+    "uv.lock": f"uv export --quiet --frozen --no-emit-workspace --no-hashes -o {_LOCKED}",
+    "poetry.lock": "uvx --from poetry --with poetry-plugin-export poetry export --quiet --format constraints.txt "
+    f"--without-hashes --all-groups --all-extras -o {_LOCKED}",
+    "pdm.lock": f"uvx pdm export --quiet --no-hashes -o {_LOCKED}",
+    "Pipfile.lock": f"uvx pipenv requirements --dev > {_LOCKED}",
+}
 _FOR_TESTS = ("test", "tests", "testing", "ci", "dev", "development", "local", "all", "base")
 _NO_PACKAGE = (("uv", "package"), ("pdm", "distribution"), ("poetry", "package-mode"))  # each false: a program alone
 # Folders in which setuptools looks for no package of a project without a build system.
@@ -131,10 +137,11 @@ def _lists(project: Project) -> list[str]:
 
 
 def _install(project: Project) -> str:
-    """Compose the command that installs the project and testbay, in the versions of uv.lock if there is one.
+    """Compose the command that installs the project and testbay, in the versions of a lock if there is one.
 
     uv installs groups, and dependencies of a project that is not a package, which an old pip does not; of
-    `tool.uv.sources` pip knows nothing, and would look for a package of the workspace on an index.
+    `tool.uv.sources` pip knows nothing, and would look for a package of the workspace on an index. Where one
+    requirement has hashes, pip wants them of all, testbay's too.
     """
     groups = [f"--group {name}" for name in _groups(project)]
     extras = _extras(project)
@@ -146,21 +153,28 @@ def _install(project: Project) -> str:
     elif is_built(project):
         words += [_editable(extras)]
     tool = "python -m pip install"
-    if _is_locked(project):
-        locked = " ".join([_EXPORT, *chosen, *groups])
+    if export := _export(project):
+        locked = " ".join([export, *(chosen + groups if export.startswith("uv ") else [])])
         tool = f"{tool} uv && {locked} && uv pip install --system -c {_LOCKED}"
-    elif is_program or groups or project.table("tool", "uv", "sources"):
+    elif is_program or groups or project.table("tool", "uv", "sources") or has_hashes(project):
         tool = f"{tool} uv && uv pip install --system"
     # Two places of one package cannot be installed: what the project says of testbay is the one.
     ours = [] if names_testbay(project) else [itself.requirement() or itself.TO_BE_FILLED_IN]
     return " ".join([tool, *words, *groups, *ours])
 
 
-def _is_locked(project: Project) -> bool:
-    """Return whether uv has locked the project's packages: in its folder, or in that of its workspace."""
+def _export(project: Project) -> str:
+    """Return what writes the project's lock down as constraints; empty without one. uv's may be that of a workspace."""
     root = repository(project.root)
     folders = (folder for folder in (project.root, *project.root.parents) if folder.is_relative_to(root))
-    return bool(project.pyproject.get("project")) and any((folder / "uv.lock").is_file() for folder in folders)
+    is_uvs = bool(project.pyproject.get("project")) and any((folder / "uv.lock").is_file() for folder in folders)
+    found = (file for file in _LOCKS if (is_uvs if file == "uv.lock" else (project.root / file).is_file()))
+    return next((_LOCKS[file] for file in found), "")
+
+
+def has_hashes(project: Project) -> bool:
+    """Return whether a file of requirements pins hashes."""
+    return any("--hash=" in project.text(name) for name in _lists(project))
 
 
 def packages(project: Project) -> str:
@@ -201,7 +215,16 @@ def _requirements(project: Project) -> list[str]:
 
 
 def _extras(project: Project) -> list[str]:
-    return [name for name in tables.GROUPS if name in extra_names(project)]
+    """List the extras for tests, and those that alone name a package which the project imports."""
+    chosen = [name for name in tables.GROUPS if name in listed.extra_names(project)]
+    optional = project.table("project", "optional-dependencies")
+    others = {name: listed.names(_texts(texts)) for name, texts in optional.items() if name not in chosen}
+    known = {*listed.named(project, left_out=others), *imports.by_extras(project)} if others else set()
+    for module in imports.imported(project) if others else ():
+        bringing = [name for name in others if imports.is_brought(module, others[name])]
+        if bringing and not imports.is_brought(module, known):
+            chosen.append(min(bringing, key=lambda name: len(others[name])))
+    return list(dict.fromkeys(chosen))
 
 
 def _groups(project: Project) -> list[str]:

@@ -36,6 +36,11 @@ EXTRAS = "[options]\nname = x\n[options.extras_require]\ntest = notthere"
             "a, notthere",
             f"{PIP} -e '.[test]'",
         ),
+        (
+            {"requirements.txt": "not[a,there]\nnotthere", "a.py": "import not_there"},
+            "not_there, notthere",
+            f"{PIP} -r requirements.txt",
+        ),
         ({"uv.lock": ""}, "notthere", "uv sync"),
         ({"pyproject.toml": "[tool.uv.sources]\nx = {path = '../x'}"}, "notthere", "uv sync"),
         ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]"}, "notthere", "poetry install"),
@@ -129,6 +134,18 @@ def test_an_empty_environment_needs_all_packages(project: Project) -> None:
     ]
 
 
+def test_an_empty_environment_is_filled_by_the_projects_tool(project: Project) -> None:
+    """Which takes no name of a package behind it."""
+    found = add(project, {"a.py": "import notthere", "pyproject.toml": "[tool.pdm]\ndistribution = false"})
+    (project.root / ".venv/bin").mkdir(parents=True)
+    (project.root / ".venv/bin/python").symlink_to(sys.executable)
+    command = f"pdm install && {project.root}/.venv/bin/python -m pip install pytest pytest-cov"
+
+    assert installed.absent(found, {}) == [
+        f"pytest and notthere in {project.root}/.venv, the project's environment: {command}"
+    ]
+
+
 def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -> None:
     """The project's own command would not bring it."""
     found = add(
@@ -140,9 +157,10 @@ def test_a_package_that_no_file_names_is_told_with_its_place(project: Project) -
         },
     )
 
+    unnamed = "imported, and no file of the project names a package like it, unless those bring it"
     assert installed.absent(found, {}) == [
         f"nothere_jwt in {sys.executable}: {PIP} -r requirements.txt",
-        f"notthere (log.py) in {sys.executable}: imported, and no file of the project names a package like it",
+        f"notthere (log.py) in {sys.executable}: {unnamed}",
     ]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.unit.init.conftest import add
 
 from testbay import process
 from testbay.init import itself, workflow
@@ -65,6 +66,13 @@ def test_ci_installs_no_stranger_of_the_same_name(tmp_path: Path, monkeypatch: p
             f"{UV} -r pyproject.toml",
             id="uv-says-no-package",
         ),
+        pytest.param(
+            APP + "[tool.poetry]\npackage-mode = false\n[build-system]\nrequires = ['x']\n",
+            "a",
+            "'fastapi>=0.1'",
+            f"{UV} -r pyproject.toml",
+            id="poetry-says-no-package",
+        ),
         pytest.param(APP + GROUPS, "a", "-e . ruff mypy", f"{UV} -e . --group dev", id="groups"),
         pytest.param("", "a b", "", PIP, id="nothing-is-named"),
         pytest.param(
@@ -105,6 +113,39 @@ def test_the_versions_of_uv_lock_count(tmp_path: Path, lock: str) -> None:
     install = f"{UV} -c {locked} -e '.[test]' --group dev 'testbay[embedded]'\n"
     assert f"run: {install}".replace("uv && uv", f"uv && {export} && uv") in written
     assert "uv export" not in workflow.text(project)
+
+
+@pytest.mark.usefixtures("from_an_index")
+@pytest.mark.parametrize(
+    ("lock", "exported"),
+    [
+        (
+            "poetry.lock",
+            "poetry export --quiet --format constraints.txt --without-hashes --all-groups --all-extras -o ",
+        ),
+        ("pdm.lock", "uvx pdm export --quiet --no-hashes -o "),
+        ("Pipfile.lock", "uvx pipenv requirements --dev > "),
+        ("requirements.txt", ""),
+    ],
+)
+def test_the_versions_of_other_locks_count(project: Project, lock: str, exported: str) -> None:
+    """Each is written down by its own tool; of hashes in requirements pip would want one of testbay, too."""
+    install = workflow.text(add(project, {lock: "a==1 --hash=sha256:0", "testbay.toml": ""})).partition("run: ")[2]
+
+    locked = '"$RUNNER_TEMP/locked.txt"'
+    words = f"-c {locked}" if exported else "-r requirements.txt"
+    assert install.startswith("python -m pip install uv && ")
+    assert f"{exported}{locked} && " in install or not exported
+    assert f"uv pip install --system {words} 'testbay[embedded]'\n" in install
+
+
+def test_an_extra_that_alone_brings_what_is_imported_is_installed(project: Project) -> None:
+    """However it is called; the smallest one, and none for what may be missing."""
+    extras = "pg = ['psycopg']\nall = ['psycopg', 'x']\ncache = ['redis']\ntest = ['pytest']"
+    files = {"a/b.py": "import psycopg, fastapi\ntry:\n    import redis\nexcept ImportError: ...\n"}
+    found = add(project, files | {"pyproject.toml": f"{APP}{BUILT}[project.optional-dependencies]\n{extras}\n"})
+
+    assert workflow.packages(found) == "-e '.[test,pg]'"
 
 
 @pytest.mark.parametrize(
