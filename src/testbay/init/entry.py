@@ -34,9 +34,10 @@ def entry(project: Project) -> list[Finding]:
 
 def unstarted(project: Project) -> list[str]:
     """Describe an app for which no start was found."""
-    if project.manage or entry(project):
+    if entry(project):
         return []
-    known = [f"{app.name} ({app.source.path}: {app.kind})" for app in _all(project)]
+    known = [f"{project.manage} (Django)"] if project.manage else []
+    known += [f"{app.name} ({app.source.path}: {app.kind})" for app in _all(project)]
     others = [f"{source.path} ({kind})" for source in _programs(project) for kind in _of_others(source)]
     return [
         f"how the fixture `service` starts {place} (`start`, `ready`): testbay explain reference/manifest"

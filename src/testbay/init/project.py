@@ -165,8 +165,10 @@ class Project:
     @property
     def only_inner(self) -> list[str]:
         """The folders with packages of their own; empty if sources or packages, but a workspace's, are outside."""
-        outside = [s for s in self.sources if not str(s.path).startswith(tuple(self.inner))]
-        own = self.packages and not self.table("tool", "uv", "workspace")
+        inside = tuple(self.inner)
+        outside = [s for s in self.sources if not str(s.path).startswith(inside)]
+        named = [file for file in self.packages.values() if not file.startswith(inside)]  # not: `-r backend/dev.txt`
+        own = named and not self.table("tool", "uv", "workspace")
         return [] if own or outside else self.inner
 
     @cached_property

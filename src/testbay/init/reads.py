@@ -18,6 +18,8 @@ _OF_PACKAGES = (  # django-environ, environs, decouple
     *("db", "db_url", "cache", "cache_url", "search_url", "email_url", "dj_db_url", "dj_cache_url", "dj_email_url"),
     *("decimal", "uuid", "datetime", "timedelta", "log_level", "dict"),
 )
+_DEPLOYED = ("production", "prod", "staging")  # settings/production.py, which no test loads
+_BESIDE = ("test", "tests", "testing", "local", "dev", "development", "base", "common")
 _BY_THEMSELVES = {"db": "DATABASE_URL", "db_url": "DATABASE_URL", "cache": "CACHE_URL", "cache_url": "CACHE_URL"}
 
 
@@ -31,10 +33,10 @@ def reads(project: Project) -> list[Read]:
     besides = [s for s in project.sources if s.path.parts[-2:] == ("migrations", "env.py") or s.is_test]
     besides.sort(key=lambda source: source.path.name != "conftest.py")
     for source in [*project.code, *besides]:
-        # A test may set what it tries; the program imports no script for CI.
+        # A test may set what it tries; the program imports no script for CI, and no test the settings of a deployment.
         tries = source.path.parts[0] in ASIDE or (source.is_test and source.path.name != "conftest.py")
         for one in _of_source(source, classes):
-            read = replace(one, required=False) if tries else one
+            read = replace(one, required=False) if tries or _is_of_deployment(project, source) else one
             known = found.get(read.name)
             if known is None or (read.default and not known.default):
                 found[read.name] = read
@@ -42,6 +44,12 @@ def reads(project: Project) -> list[Read]:
         found.setdefault(read.name, read)
     made = clients.taken(project)
     return [replace(read, client=read.client or _client(read, made)) for read in found.values()]
+
+
+def _is_of_deployment(project: Project, source: Source) -> bool:
+    """Return whether a module has the settings of a deployment, beside those for tests or for development."""
+    folder = project.root / source.path.parent
+    return source.path.stem in _DEPLOYED and any((folder / f"{name}.py").is_file() for name in _BESIDE)
 
 
 def _of_flask(project: Project) -> Iterator[Read]:

@@ -161,7 +161,11 @@ def test_django_is_ready_when_a_page_of_its_urls_answers(project: Project, urls:
     shop = 'urlpatterns = [path("ready", r)]' if "shop" in urls else ""
     files = {"a/manage.py": "django", "a/config/urls.py": f"urlpatterns = [{urls}]", "a/shop/urls.py": shop}
 
-    assert [line.value for line in entry.entry(add(project, files))][1:] == ([f'"{ready}"'] if ready else [])
+    found = add(project, files)
+
+    assert [line.value for line in entry.entry(found)][1:] == ([f'"{ready}"'] if ready else [])
+    assert [text for text in entry.unstarted(found) if "starts a/manage.py (Django)" not in text] == []
+    assert bool(entry.unstarted(found)) == (not ready)
 
 
 def test_the_app_of_a_tool_is_not_the_service(project: Project) -> None:

@@ -239,6 +239,14 @@ def test_the_compose_file_of_the_repository_serves_a_folder_in_it(project: Proje
     assert (found.needs, found.missing) == ({"postgres": "../compose.yaml: db (postgres)"}, False)
 
 
+@pytest.mark.parametrize("files", [{"requirements.txt": "-r backend/dev.txt"}, {}])
+def test_a_root_that_only_includes_a_folders_packages_is_refused(project: Project, files: dict[str, str]) -> None:
+    """The program is in that folder, with its settings and its migrations."""
+    add(project, files | {"backend/requirements.txt": "x", "backend/dev.txt": "flask", "backend/a.py": "import flask"})
+
+    assert project.only_inner == ["backend/"]
+
+
 @pytest.mark.parametrize("own", ["", '[tool.uv.workspace]\nmembers = ["apps/*"]\n[dependency-groups]\ndev = ["ruff"]'])
 def test_a_folder_of_several_programs_is_refused(project: Project, own: str) -> None:
     """Each has its own manifest; nothing is written here."""

@@ -1,5 +1,6 @@
 """Which variables `testbay init` sees a program read, whatever reads them for it."""
 
+import pytest
 from tests.unit.init.conftest import add
 
 from testbay.init.project import Project
@@ -42,6 +43,14 @@ def test_fields_of_pydantic_settings_are_variables(project: Project) -> None:
         ("SHOP_TOKEN", "", False),
         ("SIGNING_KEY", "", True),
     ]
+
+
+@pytest.mark.parametrize(("beside", "needed"), [("settings/test.py", []), ("app.py", ["KEY"])])
+def test_the_settings_of_a_deployment_are_not_required(project: Project, beside: str, needed: list[str]) -> None:
+    """Where others are for tests, production.py is not loaded: its variables need no value."""
+    files = {"settings/production.py": "import os\nKEY = os.environ['KEY']\n", beside: "x = 1"}
+
+    assert [read.name for read in reads(add(project, files)) if read.required] == needed
 
 
 NESTED = """
