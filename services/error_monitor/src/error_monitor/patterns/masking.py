@@ -54,12 +54,14 @@ FIELD = re.compile(
     r"(?:(?<![\w.])(?:err|error)=|\"(?:err|error)\": ?)(?:\"(?P<quoted>(?:[^\"\\]|\\.){0,2000}?)\"|(?=[^\s\"=]))"
 )
 """The field of a record that holds the error: its value tells faults apart, unlike those of others."""
-NGINX = re.compile(r", client: [\da-f.:]+, server: .*")
-"""Whose request it was."""
+REQUEST = re.compile(r", client: [\da-f.:]+, server: .*| \((?:from|in query:) .*")
+"""Whose request it was, as nginx and ClickHouse say."""
+PLURAL = re.compile(r"(?<=\* )([a-z]{3,30}?)(?<![uis])s?(?: (?:is|are|was|were|has|have))?(?![\w'-])")
+"""One thing or many: the number is masked."""
 PARTS = re.compile(r"\*(?:[/\\][\w.-]+)+")
 RUNS = re.compile(r"\*(?:[\s,;:/|x]*(?:\*|(?<=\* )\(\*\)(?= [a-z])))+")
 """Values that follow each other are one: a list may be longer the next time, and a size stand in two units."""
-NESTED = re.compile(r"\[[\s*:,=]*\*[\s*:,=]*\]|\{[\s*:,=]*\*[\s*:,=]*\}")
+NESTED = re.compile(r"(?<=[:,=] )(?:\[\]|\{\})|\[[\s*:,=]*\*[\s*:,=]*\]|\{[\s*:,=]*\*[\s*:,=]*\}")
 """Lists and objects of values alone: the next one may have others, and more."""
 DEEP = 4
 SPACES = re.compile(r"\s+")
@@ -72,13 +74,13 @@ def masked(message: str) -> str:
         first = first[:CHARS].rpartition(" ")[0] or first[:CHARS]
     if "err" in first:
         first = FIELD.sub(_field, first)
-    text = MASK.sub(_replaced, NAMED.sub(_named, NGINX.sub("", first)))
+    text = MASK.sub(_replaced, NAMED.sub(_named, REQUEST.sub("", first)))
     text = RUNS.sub("*", PARTS.sub("*", text))
     for _ in range(DEEP):
         inner, text = text, RUNS.sub("*", NESTED.sub("*", text))
         if inner == text:
             break
-    return SPACES.sub(" ", text).strip()
+    return SPACES.sub(" ", PLURAL.sub(r"\1", text)).strip()
 
 
 def _field(found: re.Match[str]) -> str:

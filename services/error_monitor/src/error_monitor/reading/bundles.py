@@ -1,5 +1,6 @@
 """Lines that hold several records, as OpenTelemetry, CloudWatch and Azure export them, and rows of a CSV."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,11 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+POSTGRES = re.compile(r"\d{4}-\d\d-\d\d [\d:.]+ [A-Z]+,(?:\"[^\"]*\")?,(?:\"[^\"]*\")?,\d+,")
+POSTGRES_LEVEL, POSTGRES_SAID = 11, 13
+"""The columns of PostgreSQL's csvlog."""
+
+
 def unquoted(line: Line, *, inside: bool) -> bool:
     """Take a row of a CSV, or its next line, as it was before the export; tell whether the message goes on."""
     begins = None if inside else ROW.match(line.text)
@@ -47,8 +53,19 @@ def unquoted(line: Line, *, inside: bool) -> bool:
         line.time = begins["epoch"] or begins["time"]
         line.text = line.text[begins.end() :]
         inside = bool(begins["quote"] or begins["may"])
+    elif not inside and POSTGRES.match(line.text):
+        return _postgres(line)
     if not inside:
         return False
     closes = line.text.count('"') % 2 == 1
     line.text = (line.text[:-1] if closes and line.text.endswith('"') else line.text).replace('""', '"')
     return not closes
+
+
+def _postgres(line: Line) -> bool:
+    """Take a row of PostgreSQL's csvlog as what the plain log says; tell whether a value goes on in the next line."""
+    is_open = line.text.count('"') % 2 == 1
+    row = next(csv.reader([line.text + '"' * is_open]))
+    if len(row) > POSTGRES_SAID:
+        line.text = f"{row[0]} {row[POSTGRES_LEVEL]}:  {row[POSTGRES_SAID]}"
+    return is_open

@@ -1,47 +1,219 @@
 """The first lines of records that loggers of other languages write: level, message, and who wrote it."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-PHP = re.compile(
-    r"PHP (?P<kind>Fatal error|Parse error|Compile error|Core error|Recoverable fatal error|Warning|Core Warning|Notice"
-    r"|Deprecated|Strict Standards):\s+"
-)
 PHP_LOGGER = "PHP"
-PHP_LEVELS = {"Warning": "warning", "Core Warning": "warning", "Notice": "info", "Deprecated": "info"}
-RUBY = re.compile(
-    r"(?P<letter>[DIWEFA]), \[(?P<time>[\d-]+T[\d:.]+) #(?P<worker>\d+)\]\s+\w+ -- (?P<logger>[\w:.-]*): ?"
-    r"(?P<tags>(?:\[[\w.:-]{1,64}\] ?)*)"
-)
-RUBY_LEVELS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critical", "A": "info"}
-DOTNET = re.compile(r"(?P<word>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.`+]+)\[\d+\]\s*$")
-DOTNET_LEVELS = {
-    "trce": "debug", "dbug": "debug", "info": "info", "warn": "warning", "fail": "error", "crit": "critical",
+LETTERS = {
+    "T": "debug", "D": "debug", "V": "debug", "I": "info", "N": "info", "A": "info", "W": "warning", "E": "error",
+    "F": "critical", "C": "critical", "P": "critical",
 }  # fmt: skip
-LOGRUS = re.compile(
-    r"(?P<word>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{4,}\] (?P<message>.*?)(?P<fields>\s{2,}\w+=.*)?\s*$"
+"""A level's first letter, where a row has no table of its own."""
+DEATH, NOISE = {"": "critical"}, {"": "info"}
+FAULT = {"": "error"}
+ERLANG_LEVELS = {"I": "info", "P": "info", "W": "warning", "": "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One program's way to begin a record; its named groups are the parts of a header.
+
+    `word` names the level: it or its first letter is looked up in `levels`, whose empty name stands for all others.
+    `message` is what stands behind the match where there is no such group; `fields` may hold the error itself, and
+    `lead` stands before the message.
+    """
+
+    name: str
+    first: str
+    """The characters that it can begin with."""
+    pattern: re.Pattern[str]
+    levels: Mapping[str, str]
+    needs: str
+    """What stands in each such line: most others are left at once."""
+
+
+def _row(name: str, first: str, pattern: str, levels: Mapping[str, str] = LETTERS, needs: str = "") -> Dialect:
+    return Dialect(name, first, re.compile(pattern), levels, needs)
+
+
+DIGITS, LOWER, UPPER = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ANY = DIGITS + LOWER + UPPER + "_./"
+ROWS = (
+    _row(
+        "PHP",
+        "P",
+        r"(?P<logger>PHP) (?P<word>Fatal error|Parse error|Compile error|Core error|Recoverable fatal error|Warning"
+        r"|Core Warning|Notice|Deprecated|Strict Standards):\s+",
+        {"Warning": "warning", "Core Warning": "warning", "Notice": "info", "Deprecated": "info", "": "critical"},
+    ),
+    _row(
+        "Ruby's logger; Rails puts empty records of the same level around an exception",
+        "DIWEFA",
+        r"(?P<word>[DIWEFA]), \[(?P<time>[\d-]+T[\d:.]+) #(?P<worker>\d+)\]\s+\w+ -- (?P<logger>[\w:.-]*): ?+"
+        r"(?:\[[\w.:-]{1,64}\] ?)*+(?=.*\S)\s*",
+    ),
+    _row("Ruby's logger, nothing said", "DIWEFA", r"[DIWEFA], \[\d[^\]]+\]\s+\w+ -- ", NOISE),
+    _row(
+        ".NET's console",
+        "tdiwfc",
+        r"(?P<word>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.`+]+)\[\d+\](?P<message>)\s*$",
+        {"trce": "debug", "dbug": "debug", "info": "info", "warn": "warning", "fail": "error", "crit": "critical"},
+    ),
+    _row(
+        "logrus on a terminal",
+        "TDIWEFP",
+        r"(?P<word>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{4,}\] (?P<message>.*?)(?P<fields>\s{2,}\w+=.*)?\s*$",
+    ),
+    _row(
+        "charm's log",
+        "DEF",
+        r"(?P<word>DEBU|ERRO|FATA) (?P<message>.*?)(?P<fields> \w+=.*)?\s*$",
+    ),
+    _row(
+        "logcat",
+        DIGITS,
+        r"\d\d-\d\d (?P<time>\d\d:\d\d:\d\d\.\d{3})\s+(?P<worker>\d+)\s+\d+ (?P<word>[VDIWEFA]) "
+        r"(?P<logger>[^:]{1,60}?)\s*: ",
+        {**LETTERS, "A": "critical"},
+    ),
+    _row(
+        "Blue Gene",
+        DIGITS,
+        r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+ \S+ [A-Z]+ (?P<logger>[A-Z]+) "
+        r"(?P<word>INFO|WARNING|ERROR|SEVERE|FATAL|FAILURE) ",
+        {"SEVERE": "error", "FAILURE": "error", **LETTERS},
+    ),
+    _row(
+        "Redis, whose highest level is a warning",
+        DIGITS,
+        r"\d+:[MSCX] (?P<time>\d{1,2} [A-Z][a-z]{2} \d{4} [\d:.]+) (?P<word>#) (?!WARNING|Warning)"
+        r"(?=.*(?i:fail|error|can't|cannot|unable|crash|out of memory|denied|abort|corrupt|bad |fatal))",
+        FAULT,
+    ),
+    _row("Redis", DIGITS, r"\d+:[MSCX] (?P<time>\d{1,2} [A-Z][a-z]{2} \d{4} [\d:.]+) [#*.-] ", NOISE),
+    _row(
+        "the JVM's unified log",
+        "[",
+        r"\[\d+\.\d{3}s\]\[(?P<word>trace|debug|info|warning|error) *\]\[(?P<logger>[\w,]+) *\] ",
+        {"trace": "debug", "debug": "debug", "info": "info", "warning": "warning", "error": "error"},
+    ),
+    _row(
+        "Erlang",
+        "=",
+        r"=(?P<word>[A-Z]+) REPORT==== (?P<time>\d{1,2}-[A-Z][a-z]{2}-\d{4}::[\d:.]+) ===$",
+        ERLANG_LEVELS,
+    ),
+    _row(
+        "Ansible",
+        "f",
+        r"(?:fatal|failed): \[[^\]]*\](?:: (?P<lead>[A-Z]+)!| \(item=.*?\)) => "
+        r"\{.*?\"msg\": \"(?P<message>(?:[^\"\\]|\\.)*)",
+        FAULT,
+    ),
+    _row(
+        "what Ansible says of every task",
+        "PTRocs",
+        r"(?:PLAY|TASK|RUNNING HANDLER) [\[R]|(?:ok|changed|skipping): \[",
+        NOISE,
+    ),
+    _row(
+        "PostgreSQL's processes",
+        "[L",
+        r"(?:\[\d+\] )?LOG:  (?=server process \(PID \d+\) was terminated by signal )",
+        DEATH,
+    ),
+    _row(
+        "PostgreSQL behind any prefix",
+        DIGITS + LOWER + "[",
+        r".{0,120}?(?:\d\d:\d\d:\d\d|\[\d+\]).{0,90}? (?P<word>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|DETAIL|HINT"
+        r"|STATEMENT|CONTEXT|QUERY|LOCATION):  ",
+        {"E": "error", "F": "critical", "P": "critical", "W": "warning", "": "info"},
+        needs=":  ",
+    ),
+    _row("Heroku's router", "a", r"at=error code=(?P<lead>[A-Z]\d+) desc=\"(?P<message>[^\"]*)\"", DEATH),
+    _row(
+        "Heroku's router, and AWS Lambda, of every request",
+        "aSERI",
+        r"at=info |(?:START|END|REPORT|INIT_START) ",
+        NOISE,
+    ),
+    _row("Heroku's dynos", "E", r"Error (?=[RL]\d\d \()", DEATH),
+    _row("AWS Lambda's time limit", DIGITS + "abcdef", r"[\da-f-]{36} (?=Task timed out after )", DEATH),
+    _row("AWS Lambda", "R", r"RequestId: [\da-f-]{36} (?=Process exited before|Error: )", DEATH),
+    _row(
+        "the kernel",
+        "OMIEXBb",
+        r"(?=(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ |INFO: task \S+ blocked for more than"
+        r"|(?:EXT4-fs|BTRFS|XFS)\b.{0,40} error|blk_update_request: .*error|[IB]uffer I/O error|I/O error, )",
+        DEATH,
+    ),
+    _row("the kernel, of a process", LOWER + UPPER, r"(?=[\w.-]+\[\d+\]: segfault at )", DEATH, "]: segfault at "),
+    _row(
+        "libc",
+        "St*dfrm",
+        r"(?=Segmentation fault(?: \(core dumped\))?$|terminate called (?:after|without) |double free or corruption "
+        r"|\*\*\* (?:stack smashing|buffer overflow) detected |(?:free|malloc|realloc|munmap_chunk)\(\): \w)",
+        DEATH,
+    ),
+    _row("a fatal error of PHP, Swift and others", "F", r"(?=Fatal error: (?!exception ))", DEATH),
+    _row("the sanitizers", "=", r"==\d+==(?=ERROR: \w+Sanitizer: )", DEATH),
+    _row(
+        "the JVM", "#F", r"# (?=A fatal error has been detected by the Java)|(?=Found one Java-level deadlock:)", DEATH
+    ),
+    _row("MySQL", "Umt", r"(?:UTC - )?(?=(?:mysqld|mariadbd) got signal \d+)", DEATH),
+    _row("HAProxy", "bpS", r"(?=(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN)", DEATH),
+    _row(
+        "Node, of what a program should not do any more",
+        "(",
+        r"\(node:\d+\) (?:\[\w+\] )?(?!Unhandled)\w*Warning: ",
+        NOISE,
+    ),
+    _row("Node", "([U", r"(?:\(node:\d+\) )?\[?(?=UnhandledPromiseRejection(?:Warning)?: )", DEATH),
+    _row("Gin", "[", r"\[Recovery\] [\d/ :-]+ (?=panic recovered:$)", DEATH),
+    _row(
+        "Puma",
+        "R[",
+        r"Rack app \(.*?\): #<(?P<message>[A-Z][\w:]*: .*)>$|\[\d+\] ! (?=Terminating timed out worker)",
+        DEATH,
+    ),
+    _row("WordPress", "W", r"(?=WordPress database error )", FAULT),
+    _row("Vite", "AP[", r"(?:[AP]M )?\[vite\] (?=Internal server error: )", FAULT),
+    _row(
+        "kubectl",
+        "ET",
+        r"(?=Error from server(?: \(|: )|The connection to the server \S+ was refused)",
+        FAULT,
+    ),
+    _row(
+        "a shell",
+        ANY,
+        r"\S+: line \d+: (?:\s*\d+ )?(?=.*(?:command not found|unbound variable|syntax error|No such file"
+        r"|Permission denied|Killed|Segmentation fault|Aborted|Terminated|cannot ))",
+        FAULT,
+        ": line ",
+    ),
+    _row(
+        "a shell, at its prompt",
+        "-bszd",
+        r"-?(?:ba|da|z|k)?sh: (?:\d+: )?(?=.*: (?:not found|command not found|No such file|Permission denied))",
+        FAULT,
+    ),
+    _row("curl", "c", r"(?=curl: \(\d+\) )", FAULT),
+    _row("make", "m", r"(?=make(?:\[\d+\])?: \*\*\* )", FAULT),
+    _row("tar, rsync", "tr", r"(?=tar: .*: Cannot |rsync error: )", FAULT),
+    _row("PostgreSQL's clients", "p", r"(?=(?:pg_\w+|psql): error: )", FAULT),
+    _row("compilers", ANY, r"(?=[\w./+-]+\.\w{1,4}:\d+(?::\d+)?: (?:fatal )?error: )", FAULT, "error: "),
+    _row(
+        "command line tools",
+        "ef",
+        r"(?P<word>error|fatal): (?!(?i:0|none|null|nil|no|false|undefined|uncaught)\b)(?=\S)",
+        {"fatal": "critical", "": "error"},
+    ),
 )
-LOGRUS_LEVELS = {
-    "TRAC": "debug", "DEBU": "debug", "INFO": "info", "WARN": "warning", "ERRO": "error", "FATA": "critical",
-    "PANI": "critical",
-}  # fmt: skip
-LOGCAT = re.compile(
-    r"\d\d-\d\d (?P<time>\d\d:\d\d:\d\d\.\d{3})\s+(?P<worker>\d+)\s+\d+ (?P<letter>[VDIWEFA]) "
-    r"(?P<logger>[^:]{1,60}?)\s*: "
-)
-LOGCAT_LEVELS = {**RUBY_LEVELS, "V": "debug", "A": "critical"}
-BLUE_GENE = re.compile(
-    r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+ \S+ [A-Z]+ (?P<logger>[A-Z]+) "
-    r"(?P<word>INFO|WARNING|ERROR|SEVERE|FATAL|FAILURE) "
-)
-BLUE_GENE_LEVELS = {
-    "INFO": "info", "WARNING": "warning", "ERROR": "error", "SEVERE": "error", "FATAL": "critical", "FAILURE": "error",
-}  # fmt: skip
-ERLANG = re.compile(r"=(?P<word>[A-Z]+) REPORT==== (?P<time>\d{1,2}-[A-Z][a-z]{2}-\d{4}::[\d:.]+) ===$")
-ERLANG_LEVELS = {"INFO": "info", "PROGRESS": "info", "WARNING": "warning"}
-ANSIBLE = re.compile(
-    r"(?:fatal|failed): \[[^\]]*\](?:: (?P<word>[A-Z]+)!| \(item=.*?\)) => "
-    r"\{.*?\"msg\": \"(?P<message>(?:[^\"\\]|\\.)*)"
-)
+BY_FIRST = {
+    char: tuple(row for row in ROWS if char in row.first) for char in {char for row in ROWS for char in row.first}
+}
 CAUSE = re.compile(r"(?:^|\s)(?:err|error)=(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"'=]+))(?=\s|$)")
 """The error itself, beside the message of a Go logger."""
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?= [\w./-]+=|\s*$)')
@@ -50,30 +222,6 @@ CHANNEL = re.compile(
     r"\s?(?P<logger>[\w-]{1,40})\.(?P<word>DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL|ALERT|EMERGENCY): "
 )
 """Monolog: `[TIME] production.ERROR: message`."""
-
-DEATHS = re.compile(
-    r"(?:\[ *\d+\.\d+\] )?(?P<kernel>(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+ .*"
-    r"|[\w.-]+\[\d+\]: segfault at .*)"
-    r"|\[Recovery\] [\d/ :-]+ (?P<gin>panic recovered:$)"
-    r"|(?P<shell>Segmentation fault(?: \(core dumped\))?$|terminate called (?:after|without) .*"
-    r"|double free or corruption .*"
-    r"|\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*.*|(?:free|malloc|realloc|munmap_chunk)\(\): \w.*)"
-    r"|(?P<fatal>(?:\S+\.swift:\d+: )?Fatal error: .*)|==\d+==(?P<sanitizer>ERROR: \w+Sanitizer: .*)"
-    r"|(?P<haproxy>(?:backend|proxy) \S+ has no server available!|Server \S+/\S+ is DOWN.*)"
-    r"|(?:\[\d+\] )?LOG:  (?P<postgres>server process \(PID \d+\) was terminated by signal .*)"
-    r"|at=error code=(?P<code>[A-Z]\d+) desc=\"(?P<heroku>[^\"]*)\""
-    r"|Error (?P<dyno>[RL]\d\d \(.*)"
-    r"|[\da-f-]{36} (?P<late>Task timed out after .*)"
-    r"|RequestId: [\da-f-]{36} (?P<lambda>(?:Process exited before|Error: ).*)"
-    r"|# (?P<jvm>A fatal error has been detected by the Java Runtime Environment.*)"
-    r"|(?:\(node:\d+\) )?\[?(?P<node>UnhandledPromiseRejection(?:Warning)?: .*)"
-    r"|Rack app \(.*?\): #<(?P<rack>[A-Z][\w:]*: .*)>$"
-)
-"""How a platform or a runtime says that a process, or a request of it, has died: without a level."""
-ROUTINE = re.compile(
-    r"at=info |(?:START|END|REPORT|INIT_START) |(?:PLAY|TASK|RUNNING HANDLER) [\[R]|(?:ok|changed|skipping): \["
-)
-"""What Heroku's router and AWS Lambda write about every request, and Ansible about every task."""
 
 Said = tuple[str, str, str | None, str | None, str | None]
 """Level, message, time, logger, worker."""
@@ -98,47 +246,20 @@ def with_cause(message: str, said: str | None) -> str:
 
 def said(text: str) -> Said | None:
     """Parse the first line of a record; None where it is another dialect."""
-    if text.startswith("PHP ") and (found := PHP.match(text)):
-        return PHP_LEVELS.get(found["kind"], "critical"), text[found.end() :], None, PHP_LOGGER, None
-    if text[1:3] == ", " and (found := RUBY.match(text)):
-        message = text[found.end() :].strip()
-        # Rails puts empty records of the same level around an exception.
-        level = RUBY_LEVELS[found["letter"]] if message else "debug"
-        return level, message, found["time"], found["logger"] or None, found["worker"]
-    if text[4:6] == ": " and (found := DOTNET.match(text)):
-        return DOTNET_LEVELS[found["word"]], "", None, found["logger"], None
-    if text[4:5] == "[" and (found := LOGRUS.match(text)):
-        return (
-            LOGRUS_LEVELS[found["word"]],
-            with_cause(found["message"], cause(found["fields"] or "")),
-            None,
-            None,
-            None,
-        )
-    return (_dated(text) if text[:1].isdigit() else None) or _reported(text) or _platform(text)
-
-
-def _reported(text: str) -> Said | None:
-    """Read what Erlang puts above a report, and Ansible before the answer of a host."""
-    if text[0] == "=" and (found := ERLANG.match(text)):
-        return ERLANG_LEVELS.get(found["word"], "error"), "", found["time"], None, None
-    if text[0] == "f" and (found := ANSIBLE.match(text)):
-        return "error", f"{found['word'] or 'FAILED'}: {found['message']}", None, None, None
+    for row in BY_FIRST.get(text[:1], ()):
+        if row.needs in text and (found := row.pattern.match(text)):
+            return _parts(row, found, text)
     return None
 
 
-def _platform(text: str) -> Said | None:
-    """Read what a platform says of a process; it names no level."""
-    if found := DEATHS.match(text):
-        message = found[found.lastgroup or 0]
-        return "critical", f"{found['code']} {message}" if found["code"] else message, None, None, None
-    return ("info", text, None, None, None) if ROUTINE.match(text) else None
-
-
-def _dated(text: str) -> Said | None:
-    """Records whose times no other logger writes."""
-    if found := LOGCAT.match(text):
-        return LOGCAT_LEVELS[found["letter"]], text[found.end() :], None, found["logger"], found["worker"]
-    if found := BLUE_GENE.match(text):
-        return BLUE_GENE_LEVELS[found["word"]], text[found.end() :], None, found["logger"], None
-    return None
+def _parts(row: Dialect, found: re.Match[str], text: str) -> Said:
+    groups = found.groupdict()
+    word = groups.get("word") or ""
+    level = row.levels.get(word) or row.levels.get(word[:1]) or row.levels.get("", "error")
+    message = groups.get("message")
+    message = (
+        text[found.end() :].rstrip() if message is None else with_cause(message, cause(groups.get("fields") or ""))
+    )
+    if lead := groups.get("lead"):
+        message = f"{lead} {message}"
+    return level, message, groups.get("time"), groups.get("logger"), groups.get("worker")

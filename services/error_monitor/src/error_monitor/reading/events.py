@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from error_monitor.reading import foreign, languages, runtimes, structured, tracebacks
+from error_monitor.reading import crashes, foreign, languages, runtimes, structured, tracebacks
 from error_monitor.reading.event import Event, Failure, Frame
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import Open
@@ -42,7 +42,7 @@ def made(record: Open) -> Event:
         request_id=_label(first.request_id),
         time=iso(first.time) or iso(record.header.time if record.header else None),
         text=text,
-        cut=failure is not None and failure.type is None,
+        cut=failure is not None and failure.type is None and failure.message is None,
     )
 
 
@@ -66,15 +66,15 @@ def _header(record: Open) -> str | None:
 
 def _failure(record: Open) -> Failure | None:
     """The exception of a record, from its text or from the fields of its JSON."""
+    said = record.lines[0].exception
     if not record.traceback:
         return _told(record)
-    said = record.lines[0].exception
     if isinstance(said, Failure):
         return said
     if isinstance(said, str):
         return _printed(said.rstrip("\n").split("\n"))
-    if record.phase == "stack":
-        return foreign.read([line.text for line in record.lines])
+    if record.crash or record.phase == "stack":
+        return _stacked(record, [line.text for line in record.lines])
     lines = _inner(record)
     failure = tracebacks.read(lines) or foreign.read(lines)
     if failure and failure.type is None and record.header:
@@ -86,8 +86,19 @@ def _told(record: Open) -> Failure | None:
     """The exception of a record without a traceback: AWS Lambda's object of JSON, or another language's stack."""
     if record.header and (at := record.header.message.find(structured.LAMBDA)) >= 0:
         return structured.of_json(record.header.message[at:])
-    texts = "\n".join(line.text for line in record.lines).split("\n")
-    return foreign.read(texts) if len(texts) > 1 else languages.read(texts) or runtimes.read(texts)
+    return _stacked(record, "\n".join(line.text for line in record.lines).split("\n"))
+
+
+def _stacked(record: Open, texts: Sequence[str]) -> Failure | None:
+    """The crash of the table, or the stack of another language; where that has no name, the words above it count."""
+    if row := record.crash or crashes.begun(texts[0]):
+        return crashes.read(row, texts)
+    is_stack = record.phase == "stack" or len(texts) > 1
+    failure = foreign.read(texts) if is_stack else languages.read(texts) or runtimes.read(texts)
+    title = record.header.message if record.header else texts[0]
+    if failure and failure.type is None and failure.frames and not foreign.framed(title):
+        return replace(failure, message=title)
+    return failure
 
 
 def _printed(lines: list[str]) -> Failure | None:
@@ -103,7 +114,7 @@ def _named_above(failure: Failure, record: Open) -> Failure:
     header = record.header
     first = f"{header.logger}: {header.message}" if header and header.logger else header.message if header else ""
     found = tracebacks.FAILURE.match("\n".join([first, *(line.text for line in record.lines[1:start])]))
-    if found is None or found["message"] is None or not tracebacks.failure_line(first):
+    if found is None or found["message"] is None or not tracebacks.TYPELIKE.match(found["type"]):
         return failure
     return replace(failure, type=found["type"], message=found["message"])
 

@@ -8,28 +8,35 @@ from error_monitor.reading import languages, runtimes, tracebacks
 from error_monitor.reading.event import Failure, Frame
 
 NAMED = re.compile(
-    r"(?:Exception in thread \"[^\"]*\" |Uncaught |Unhandled )?"
-    r"(?<![\w.$])(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*?)?\.?(?:Error|Exception|Throwable))"
+    r"(?:Exception in thread \"[^\"]*\" |(?:error: )?Uncaught (?:\(in promise\) )?|Unhandled )?"
+    r"(?<![\w.$])(?P<type>(?:[A-Za-z_$][\w$]*(?:\.[\w$]+)*?)?\.?(?:Error|Exception|Throwable)|(?<=promise\) )[A-Z]\w*)"
     r"(?: [\[(]\w+[\])])?(?::(?: (?P<message>.*))?|)$"
-    r"|(?:fatal error: |panic: |http: panic serving \S+: |thread '[^']*' (?:\(\d+\) )?panicked at )(?P<panic>.*)$"
+    r"|(?:fatal error: |SIGQUIT: |panic: |http: panic serving \S+: |thread '[^']*' (?:\(\d+\) )?panicked at )"
+    r"(?P<panic>.*)$"
 )
-THROWN = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z][\w$]*)(?::(?: (?P<message>.*))?)?(?P<panic>)$")
+THROWN = re.compile(
+    r"(?:Exception in thread \"[^\"]*\" )?(?P<type>(?:[a-z_]\w*\.)+[A-Z][\w$]*)(?::(?: (?P<message>.*))?)?(?P<panic>)$"
+)
 """Above a stack of Java's, a name is that of an exception, whatever it ends in."""
 PANIC = re.compile(
-    r"(?:java\.lang\.OutOfMemoryError: |panic: |http: panic serving |fatal error: all goroutines"
+    r"(?:java\.lang\.OutOfMemoryError: |panic: |http: panic serving |SIGQUIT: quit$"
+    r"|fatal error: (?:all goroutines|concurrent map|stack overflow|runtime: |unexpected signal|sync: )"
     r"|thread '[^']*' (?:\(\d+\) )?panicked at )"
 )
 RUST = re.compile(r"thread '[^']*' (?:\(\d+\) )?panicked at (?:'(?P<message>.*)', )?\S+:\d+:\d+(?P<below>:)?$")
 """Its message stands before the place, or since 1.73 on the next line."""
 JAVA = re.compile(
-    r"\s+at (?P<function>[\w$.<>/]+)\((?P<file>[\w$.-]+\.\w+|Native Method|Unknown Source)(?::(?P<line>\d+))?\)"
+    r"\s+at (?:[\w$.@-]*/)*(?P<function>[\w$.<>]+)"
+    r"\((?P<file>[\w$.-]+\.\w+|Native Method|Unknown Source)(?::(?P<line>\d+))?\)"
 )
+FIREFOX = re.compile(r"(?P<function>[\w$.*/<> ]*)@(?P<file>(?:https?|file|app|webpack)://\S+?):(?P<line>\d+):\d+$")
+"""Safari prints it in the same way."""
 NODE = re.compile(
     r"\s+at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://|node:)?[^\s()]+?):(?P<line>\d+):\d+\)?(?: \{)?\s*$"
 )
 GENERATED = ("Unknown Source", "Native Method")
 """Where Java has no file: proxies and lambdas, which have other names in each process."""
-GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+)\(\)$")
+GO_CALL = re.compile(r"(?P<function>[\w./*()-]+)\((?:0x|\.\.\.|\{|\)).*$|(?P<plain>[\w./*()-]+?)(?:\(\))?$")
 GIN = re.compile(r"\[Recovery\] .*panic recovered:$")
 GIN_PLACE = re.compile(r"(?P<file>/\S+\.go):(?P<line>\d+) \(0x[0-9a-f]+\)$")
 GO_PLACE = re.compile(r"\t(?P<file>/\S+\.go):(?P<line>\d+)")
@@ -37,10 +44,11 @@ RUST_CALL = re.compile(r"\s+\d+: +(?:0x[\da-f]+ - )?(?P<function>[\w:<>{}$., &*]
 RUST_PLACE = re.compile(r"\s+at (?P<file>\S+\.rs):(?P<line>\d+)(?::\d+)?\s*$")
 STACK = re.compile(
     r"\s+at .+|Caused by:|\s*\.\.\. \d+ (?:more|common frames)|\s+Suppressed: |\s+---> |goroutine \d+ \["
-    rf"|{languages.STACK.pattern}|{runtimes.STACK.pattern}"
+    rf"|[\w$.*/<> ]*@(?:https?|file|app|webpack)://\S+:\d+:\d+$|{languages.STACK.pattern}|{runtimes.STACK.pattern}"
 )
 MORE = re.compile(
     r"\s+at |\s+(?:\.\.\. \d+|Suppressed:|---)|Caused by:|goroutine \d+|\t|created by |\[signal |note: |\S+\.rb:\d+:in "
+    r"|[\w$.*/<> ]*@\w+://|\[native code\]$|runtime stack:|runtime\.|r\w\w? +0x|PC=0x|\.\.\.additional frames"
     r"|stack backtrace:|\s+\d+: |\[?originating from|[\w./*]+\(.*\)$|#\d+\s"
 )
 CAUSES = ("Caused by: ", "[cause]: ", "cause: ", "---> ")
@@ -62,7 +70,7 @@ def stacked(text: str) -> bool:
 
 
 def framed(text: str) -> bool:
-    """Return whether a line is a frame of Java, Node or .NET beyond doubt, with its place."""
+    """Return whether a line is a frame of Java, JavaScript or .NET beyond doubt, with its place."""
     found = _frame(text)
     return found is not None and found.line is not None
 
@@ -136,7 +144,7 @@ def _end(lines: Sequence[str]) -> int:
 
 
 def _frame(text: str) -> Frame | None:
-    found = JAVA.match(text) or NODE.match(text)
+    found = JAVA.match(text) or NODE.match(text) or FIREFOX.match(text)
     if found is None:
         return languages.dotnet(text)
     function, file = found["function"] or "", found["file"]
@@ -185,4 +193,5 @@ def _go(lines: Sequence[str]) -> list[Frame]:
             function = who["function"] or who["plain"]
             own = not LIBRARY.search(where["file"]) and not LIBRARY.search(function)
             frames.append(Frame(file=where["file"], function=function, line=int(where["line"]), in_app=own))
-    return frames
+    panicked = max((at + 1 for at, frame in enumerate(frames) if frame.function == "panic"), default=0)
+    return frames[panicked:]  # above stand the handlers that caught it

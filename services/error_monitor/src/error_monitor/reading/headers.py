@@ -59,11 +59,12 @@ LEVEL = re.compile(
     r"|\b(?:level|lvl|severity|levelname)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 LEADING = re.compile(
+    r"(?!INFO: task \S+ blocked |WARNING: (?:ThreadSanitizer: |DATA RACE))"
     rf"[\[(<]?({WORDS})(?:(?=[\]:|)/>,;])|(?=\s))|\[\s*((?i:{WORDS}))\s*\]"
     r"|(?:\w+=\S+ )*?(?:level|lvl|severity)=[\"']?(\w+)(?:[+-]\d+)?"
 )
 SPOKEN = re.compile(
-    r"[\s|-]*(?:\[[\w.:-]{1,40}\] )?(debug|info|warn|warning|error|critical|fatal):(?=\s)"
+    r"[\s|-]*(?:\[[\w.:-]{1,40}\] )?(debug|info|warn|warning|error|critical|fatal):(?=\s)(?! (?:none|null|0)$)"
     r"|, (Info|Warning|Error)(?=\s{2})|\t(debug|info|warn|error|dpanic|panic|fatal)(?=\t)"
 )
 """winston and its like, `TIME error: message`; Windows, `TIME, Error   SOURCE  message`; and zap between tabs."""
@@ -74,8 +75,9 @@ LETTERS = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "critic
 NAMED = re.compile(
     rf"([\w.$-]{{1,80}})(?<!Exception)(?<!Error)(?: - |: | \| | )(?:\[)?({WORDS})(?:\])?(?= - |: | \| |:)"
 )
-BLANK_TIME = re.compile(rf"\s{{5,}}({WORDS})\s{{2,}}")
-"""rich leaves out a time that it printed on the line before; FastAPI's command prints none."""
+BLANK_TIME = re.compile(rf"(?:\s{{5,}}(?=(?:{WORDS})\s{{2,}})|  \d{{4}}-\d\d-\d\dT[\d:.]+Z +)({WORDS})\s+")
+"""Rust's tracing indents what it prints prettily; rich leaves out a time that it printed on the line before; FastAPI's
+command prints none."""
 ACCESS = re.compile(r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}[^\]]*\] \"|\S+ - \"[A-Z]+ \S+ HTTP/|\[pid: \d+\|app: ")
 WARNED = re.compile(r"\S+\.py:\d+: \w*Warning: ")
 CRASHED = re.compile(r"Fatal Python error: ")
@@ -106,6 +108,8 @@ class Header:
     time: str | None = None
     logger: str | None = None
     worker: str | None = None
+    alone: bool = False
+    """It is known by its words, so other records of its stream need not begin as it does."""
 
 
 def level_named(word: object) -> str | None:
@@ -146,7 +150,7 @@ def _rare(text: str) -> Header | None:
     """Layouts that start neither with a time nor with a level."""
     if said := dialects.said(text):
         level, message, time, logger, worker = said
-        return Header(level, message, time=time, logger=logger, worker=worker)
+        return Header(level, message, time=time, logger=logger, worker=worker, alone=not (time or logger))
     if found := (GLOG.match(text) or TORNADO.match(text)):
         return Header(LETTERS[found[1]], dialects.unquoted(text[found.end() :]), time=found[2])
     if found := NAMED.match(text):

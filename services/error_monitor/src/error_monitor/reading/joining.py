@@ -2,7 +2,8 @@
 
 import re
 
-from error_monitor.reading import foreign, languages, repeated, runtimes, tracebacks
+from error_monitor.reading import crashes, foreign, languages, repeated, runtimes, tracebacks
+from error_monitor.reading.crashtable import Crash
 from error_monitor.reading.headers import Header, header_of
 from error_monitor.reading.line import Line
 from error_monitor.reading.phases import OPENER, Open, goes_on
@@ -30,6 +31,8 @@ LOOSE = re.compile(
     r"|^Internal Server Error: "
 )
 """What may stand above a traceback; without one it is nothing."""
+TOOL = re.compile(r"Error: (?!(?i:0|none|null|nil|no|false|undefined)\b)\S|Error from server")
+"""What a command prints before it ends, where no logger writes beside it."""
 LOOSE_CHARS = 300
 PATIENCE = 200
 """How many records of its stream an interrupted traceback waits for its rest."""
@@ -49,6 +52,8 @@ class Joiner:
         self.waiting: Open | None = None
         self.headered = False
         self.fresh = True
+        self.before: Line | None = None
+        """The last line, where it stands in no record: a stack may follow that names no exception."""
         self.head: list[Line] = []
         self.stack = False
         self.bare = 0
@@ -64,6 +69,7 @@ class Joiner:
             self._whole(line)
         elif self.open is not None or self._matters(line):
             self._text(line)
+        self.before = line if header is None and self.open is None else None
         return self._taken() if self.ended else self.ended
 
     def flush(self) -> list[Open]:
@@ -90,7 +96,10 @@ class Joiner:
         """Tell quickly whether a line without a header can begin anything."""
         if self.fresh or self.head or self.waiting or line.level in REPORTED:
             return True
-        return any(hint in line.text for hint in HINTS)
+        text = line.text
+        if text[:1] in (" ", "\t"):
+            return text.lstrip().startswith("at ") or any(hint in text for hint in HINTS) or bool(crashes.begun(text))
+        return any(hint in text for hint in HINTS) or bool(crashes.begun(text))
 
     def _record(self, line: Line, header: Header) -> None:
         """A header begins a record and ends the one before."""
@@ -98,11 +107,12 @@ class Joiner:
         if self.open and repeated.same_call(self.open, line, header, starts=starts):
             return
         self._interrupt()
-        self.headered, self.fresh, self.stack = True, False, False
+        self.headered, self.fresh, self.stack = self.headered or not header.alone, False, False
         if self.head:
             self.head = []
         if header.level in ALARMING:
             self.open = Open(level=header.level, phase="text", header=header, lines=[line], stamped=line.stamped)
+            self.open.headered = self.headered or header.level == "critical"  # of a death, much is said
             self.open.alone = (
                 self.bare >= BARE_HABIT and not OPENER.match(header.message) and not LOOSE.search(header.message)
             )
@@ -155,6 +165,8 @@ class Joiner:
         """Hand a record on if it reports an error."""
         if record.traceback and record.header is not None:
             self.bare = max(self.bare - 2, -HABIT)
+        if record.phase == "named" and not record.headered and TOOL.match(record.lines[0].text):
+            record.level, record.header = "error", Header("error", record.lines[0].text)
         if record.traceback or record.level in REPORTED or _throws(record):
             self.ended.append(record)
 
@@ -163,6 +175,10 @@ class Joiner:
         calm = self.headered and self.open is None
         if self.open and self.open.call and not self.open.sure:
             self._split(self.open)
+        if self.open and self.open.phase == "message" and foreign.framed(line.text):
+            self._cut_below(self.open)
+        if self.open and not self.headered and self.open.phase in ("text", "message") and crashes.begun(line.text):
+            self._close()
         if self.open:
             if self.open.phase == "text" and self.waiting and self._resumes(line.text):
                 self._close()
@@ -180,18 +196,43 @@ class Joiner:
         self.open = None
         self._record(second, header_of(second.text) or Header(record.level, second.text))
 
+    def _cut_below(self, record: Open) -> None:
+        """A stack of another language below a traceback: its exception stands behind the traceback's own."""
+        names = [at for at, above in enumerate(record.lines) if foreign.NAMED.match(above.text)]
+        own = max((at for at, above in enumerate(record.lines) if tracebacks.FRAME.match(above.text)), default=0)
+        if len([at for at in names if at > own]) > 1:
+            other = record.lines[names[-1] :]
+            del record.lines[names[-1] :]
+            self._close()
+            self.open = Open(level="error", phase="stack", traceback=True, lines=other, headered=self.headered)
+
     def _begin(self, line: Line, *, calm: bool) -> None:
         """Begin a record without a header, or take up a traceback that was interrupted."""
         text, fresh = line.text, self.fresh
         self.fresh = False
-        if "most recent call last" in text:
+        row = crashes.begun(text)
+        if row and (self.before or not row.above):
+            self._crash(row, line)
+        elif "most recent call last" in text:
             self._opening(line, calm=calm)
         elif self.waiting and self._resumes(text):
             self.open, self.waiting = self.waiting, None
             goes_on(self.open, line)
         elif tracebacks.CUT_FRAME.match(text):
             self._cut(line)
-        elif OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
+        elif self._exceptional(line):
+            return
+        elif foreign.framed(text) and (fresh or self._titled()):
+            self._untyped(line)
+        elif fresh or self.head:
+            self._beginning(line, text)
+        elif line.level in REPORTED and text.strip():
+            self._reported(line)
+
+    def _exceptional(self, line: Line) -> bool:
+        """Begin what words at the beginning of a line tell: an exception, or a message of a level; tell whether so."""
+        text = line.text
+        if OPENER.match(text) or (len(text) < LOOSE_CHARS and LOOSE.search(text)):
             self._open(Open(level=None, phase="text", header=Header(None, text), stamped=line.stamped), line)
         elif tracebacks.REMOTE.match(text):
             self._open(Open(level=None, phase="message", traceback=True, stamped=line.stamped), line)
@@ -199,10 +240,23 @@ class Joiner:
             self._foreign(line)
         elif line.level in REPORTED and text[:1] not in CONTINUES and not BARE.match(text):
             self._reported(line)
-        elif fresh or self.head:
-            self._beginning(line, text)
-        elif line.level in REPORTED and text.strip():
-            self._reported(line)
+        else:
+            return False
+        return True
+
+    def _crash(self, row: Crash, line: Line) -> None:
+        """A crash of the table; the line above may be its first."""
+        self.head = [self.before] if row.above and self.before else []
+        self._open(Open(level=row.level, phase="crash", crash=row, traceback=True, stamped=line.stamped), line)
+
+    def _titled(self) -> bool:
+        """Return whether the line above may be what a program says of the stack that begins."""
+        return self.before is not None and self.before.text[:1] not in CONTINUES
+
+    def _untyped(self, line: Line) -> None:
+        """A stack without the name of an exception: below a line of words, or cut off by the window."""
+        self.head = [self.before] if self.before and self._titled() else []
+        self._open(Open(level="error", phase="stack", traceback=True, stamped=line.stamped), line)
 
     def _reported(self, line: Line) -> None:
         """A line without a header whose collector knows its level."""

@@ -97,11 +97,13 @@ def _ruby(lines: Sequence[str]) -> Failure | None:
         frames = _ruby_frames([lines[0].partition(": ")[0], *lines[1:]])
         return Failure(type=found["type"], message=found["message"], frames=frames)
     at = rails(lines[0])
-    frames = _ruby_frames(lines[1:])
+    frames = _ruby_frames(lines if RUBY_CALL.match(lines[0]) else lines[1:])
     if at is None or not frames:
         above = next((text for text, call in pairwise(lines) if RUBY_CALL.match(call)), "") if frames else ""
         said = RUBY_SAID.search(above[-4000:])
-        return Failure(type=said["type"], message=said["message"], frames=frames) if said else None
+        if said is None:
+            return Failure(frames=frames) if RUBY_CALL.match(lines[0]) else None
+        return Failure(type=said["type"], message=said["message"], frames=frames)
     kind, _, message = lines[0][at:].partition(" (")
     return Failure(type=kind, message=message.removesuffix("):"), frames=frames)
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from error_monitor.reading import dialects, foreign, languages, runtimes, tracebacks
+from error_monitor.reading import crashes, dialects, foreign, languages, runtimes, tracebacks
+from error_monitor.reading.crashtable import Crash
 from error_monitor.reading.headers import Header
 from error_monitor.reading.line import Line
 
@@ -52,6 +53,8 @@ class Open:
     """What stands before each line of the traceback, where the record's first line is its message."""
     gaps: bool = False
     """Lines of other records stand between its own."""
+    crash: Crash | None = None
+    """The row of the table that it is."""
     noise: int = 0
     age: int = 0
 
@@ -94,7 +97,7 @@ def _text(record: Open, line: Line) -> bool:
         return False
     if begins := _opening(line):
         return not record.alone and record.opens(begins, line)
-    if _foreign(record, line) or (not record.headered and record.blanks):
+    if _foreign(record, line) or (not record.headered and record.blanks) or _beyond(record, line):
         return False
     if OPENER.match(line.text) and record.header and not OPENER.match(record.header.message):
         return False
@@ -102,6 +105,12 @@ def _text(record: Open, line: Line) -> bool:
     if record.level is None and not _made_at(record, line) and goes_far:
         return _named(record, line)
     return record.add(line)
+
+
+def _beyond(record: Open, line: Line) -> bool:
+    """Return whether a line stands below what a tool says in one line, among others that have no level."""
+    is_brief = record.header is not None and record.header.alone and record.level == "error"
+    return is_brief and not (line.text[0] in " \t" or foreign.stacked(line.text))
 
 
 def _frames(record: Open, line: Line) -> bool:
@@ -149,7 +158,9 @@ def _begins(record: Open, line: Line) -> bool:
     """Return whether a line may begin a record of its own."""
     text = line.text
     named = foreign.NAMED.match(text) or languages.begins(text) or runtimes.begins(text) or OPENER.match(text)
-    return bool(line.level in ("error", "critical") or named or _opening(line) or _foreign(record, line))
+    return bool(
+        line.level in ("error", "critical") or named or crashes.begun(text) or _opening(line) or _foreign(record, line)
+    )
 
 
 def _foreign_stack(record: Open, line: Line) -> bool:
@@ -163,6 +174,12 @@ def _foreign_stack(record: Open, line: Line) -> bool:
 def _braced(record: Open) -> bool:
     """Tell whether a line stands in the braces in which Node prints what an error has beside its stack."""
     return record.lines[-1].text != "}" and any(line.text.endswith(" {") for line in record.lines[-_BRACED:])
+
+
+def _crash(record: Open, line: Line) -> bool:
+    """Below the first line of a crash."""
+    goes = record.crash and record.crash.goes.match(line.text) and not crashes.begun(line.text)
+    return bool(goes) and record.add(line)
 
 
 def _group(record: Open, line: Line) -> bool:
@@ -189,6 +206,8 @@ def _message(record: Open, line: Line) -> bool:
     if tracebacks.CHAIN.match(text):
         return record.enter("between", line)
     if (record.blanks and not record.headered) or _foreign(record, line) or _opening(line) or OPENER.match(text):
+        return False
+    if foreign.PANIC.match(text):
         return False
     return record.add(line)
 
@@ -238,4 +257,5 @@ PHASES: dict[str, Callable[[Open, Line], bool]] = {
     "message": _message,
     "stack": _foreign_stack,
     "named": _named,
+    "crash": _crash,
 }

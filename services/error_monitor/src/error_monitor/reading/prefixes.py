@@ -141,6 +141,21 @@ PREFIXES = (
         re.compile(r"(?:-|[A-Z_]+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d \S+ "),
     ),
     Prefix(
+        "the kernel's seconds since its start",
+        "[",
+        re.compile(r"\[ *\d+\.\d{3,6}\] "),
+    ),
+    Prefix(
+        "logcli, of Loki",
+        DIGITS,
+        re.compile(rf"(?P<time>{ISO}) (?P<stream>\{{\w+=\"[^{{}}]*\}}) "),
+    ),
+    Prefix(
+        "Fluent Bit's standard output",
+        "[",
+        re.compile(r"\[\d+\] (?P<service>[\w.*-]+): \[\[?(?P<time>[\d.]+)(?:, \{.*?\}\])?, \{\"log\"=>(?P<quote>\")"),
+    ),
+    Prefix(
         "Next.js",
         " \u2a2f",
         re.compile(" ?\u2a2f "),
@@ -156,7 +171,7 @@ PREFIXES = (
         re.compile(r"\[(?P<service>pod/[\w.-]+(?:/[\w.-]+)?)\](?: |$)"),
     ),
 )
-CLOSING = re.compile(r'"(?:, pipe is closed)?$')
+CLOSING = re.compile(r'"(?:, pipe is closed|(?:, \"\w+\"=>\"[^\"]*\")*\}\])?$')
 BY_FIRST = {
     first: tuple(row.pattern for row in PREFIXES if first in row.first)
     for first in DIGITS + LOWER + UPPER + "[(<-@ \u2a2f"

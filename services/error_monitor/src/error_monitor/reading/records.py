@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from error_monitor.reading import foreign, tracebacks
@@ -11,6 +12,7 @@ from error_monitor.reading.event import Failure
 from error_monitor.reading.headers import LETTERS, level_named
 from error_monitor.reading.line import Line
 from error_monitor.reading.structured import failure_of
+from error_monitor.reading.text import clean, pieces
 
 TEXTS = (
     "message", "event", "msg", "log", "MESSAGE", "line", "textPayload", "text", "short_message", "body", "@m", "@mt",
@@ -27,14 +29,14 @@ REQUESTS = ("request_id", "requestId", "trace_id", "correlation_id", "aws_reques
 EXCEPTIONS = (
     "exception", "exc_info", "exc_text", "traceback", "stack_trace", "stacktrace", "error.stack_trace",
     "exception.stacktrace", "error.stack", "err.stack", "exception.traceback", "exc.traceback", "stackTrace", "stack",
-    "exc", "error", "err", "full_message", "@x", "thrown", "context.exception",
+    "exc", "error", "err", "full_message", "@x", "thrown", "context.exception", "error_detail",
 )  # fmt: skip
 KINDS = (
     "error.type", "exception.type", "error.kind", "exc_type", "errorType", "exception_name", "err.type", "error.name",
     "thrown.name",
 )  # fmt: skip
 SAID = ("error.message", "exception.message", "exc_value", "errorMessage", "err.message")
-CAUSES = ("error", "err", "exception", *SAID)
+CAUSES = ("error", "err", "exception", "panic", "attr.message", *SAID)
 """What Go's loggers, and others, say beside the message: the error itself."""
 INSTEAD = (*CAUSES, "reason", "detail")
 """What a record says that has no message."""
@@ -66,6 +68,8 @@ def unwrap(line: Line) -> bool:
         _loguru(line, found, record)
     else:
         _record(line, found)
+    if "\\u00" in text or "\\r" in text:
+        line.text = "\n".join(pieces(clean(line.text)))
     return True
 
 
@@ -160,6 +164,8 @@ def _level(flat: Mapping[str, Any]) -> str | None:
         return PRIORITIES[number] if isinstance(number := flat.get("level"), int) and 0 <= number < 8 else None
     if "msg" in flat and "ctx" in flat and isinstance(letter := flat.get("s"), str):
         return LETTERS.get(letter[:1])
+    if isinstance(status := flat.get("status"), int) and status >= 500 and _first(flat, CAUSES) and "level" not in flat:
+        return "error"  # what Rails' lograge says of a request
     named = next((level for name in LEVELS if (level := level_named(flat.get(name)))), None)
     return named or _severity(flat.get("severityNumber"))
 
@@ -201,6 +207,9 @@ def _exception(flat: Mapping[str, Any], line: Line) -> str | Failure | None:
     for value in values:
         if isinstance(value, str) and foreign.whole(value):
             return value
+    calls = [found for value in values if isinstance(value, str) and (found := foreign.read(value.split("\n")))]
+    if calls and calls[0].frames:
+        return replace(calls[0], type=kind, message=said or with_cause(line.text, _first(flat, CAUSES)))
     if line.level in ("warning", "error", "critical") and (begins := tracebacks.BELOW.search(line.text)):
         text, line.text = line.text[begins.start() :], line.text[: begins.start()].rstrip()
         return text
@@ -217,7 +226,7 @@ def _traceback(value: Any) -> str | None:
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`{"error": {"type": …}}` as `{"error.type": …}`: both spellings are in use."""
     flat = dict(fields)
-    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields", "thrown"):
+    for name in ("error", "err", "exc", "exception", "log", "http", "context", "extra", "fields", "thrown", "attr"):
         inner = fields.get(name)
         if isinstance(inner, dict):
             flat |= {f"{name}.{key}": value for key, value in inner.items()}

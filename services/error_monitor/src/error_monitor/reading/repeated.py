@@ -15,6 +15,9 @@ BELOW = re.compile(r"\s|\[SQL: |\[parameters: |\(Background on this error |DETAI
 FINE = re.compile(r":\d\d[.,]\d{3}")
 """A time so exact that two lines which share it are of one call."""
 CALLED = "Traceback (most recent call last):"
+REPORTERS = ("AndroidRuntime", "DEBUG", "libc")
+"""Android's, of what has ended a process."""
+BACKTRACE = re.compile(r"(?:\[\S+\] )?(?:#\d+: |Backtrace \(use |Envoy version: )")
 DIGIT = re.compile(r"\d")
 
 
@@ -46,7 +49,7 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
     above = record.header
     if above is None or record.phase != "text" or record.level != header.level or above.logger != header.logger:
         return False
-    if foreign.STACK.match(header.message):
+    if foreign.STACK.match(header.message) or _announced(record, above, header):
         line.text = header.message
         return record.add(line)
     begins = BEGINS.search(line.text) if starts else None
@@ -57,6 +60,17 @@ def same_call(record: Open, line: Line, header: Header, *, starts: bool) -> bool
     record.call = line.text[: begins.start()]
     record.traceback, record.phase = True, "group" if "Group" in begins[0] else "frames"
     return record.add(line)
+
+
+def _announced(record: Open, above: Header, header: Header) -> bool:
+    """Return whether a line is the next one of a report that its program logs line by line."""
+    if above.logger in REPORTERS:
+        return above.worker == header.worker
+    if BACKTRACE.match(header.message):
+        return True
+    return (
+        above.message.endswith(":") and above.time is not None and above.time == header.time and len(record.lines) == 1
+    )
 
 
 def _begins(first: str) -> int | None:

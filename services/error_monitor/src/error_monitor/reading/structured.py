@@ -12,7 +12,7 @@ from error_monitor.reading.tracebacks import CAUSES, MEMBERS, frame
 
 KINDS = ("exc_type", "errorType", "type", "class", "name", "kind", "class_name")
 SAID = ("exc_value", "errorMessage", "value", "message", "msg")
-STACKS = ("frames", "stacktrace", "stackTrace", "stack", "traceback")
+STACKS = ("frames", "stacktrace", "stackTrace", "stack", "traceback", "stack_trace", "backtrace")
 JAVA, LAMBDA = "extendedStackTrace", '{"errorType":'
 PLACE = re.compile(r"(?P<file>\S+):(?P<line>\d{1,9})")
 FILES, FUNCTIONS, NUMBERS = ("filename", "file", "path", "abs_path"), ("name", "function", "method"), ("lineno", "line")

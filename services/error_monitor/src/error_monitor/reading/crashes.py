@@ -1,0 +1,49 @@
+"""Crashes that the table knows: which line begins one, and what its lines say."""
+
+from collections.abc import Mapping, Sequence
+
+from error_monitor.reading.crashtable import ROWS, Crash
+from error_monitor.reading.event import Failure, Frame
+
+BY_FIRST = {
+    char: tuple(row for row in ROWS if char in row.first)
+    for char in sorted({char for row in ROWS for char in row.first})
+}
+
+
+def begun(text: str) -> Crash | None:
+    """Find the row of a crash that a line begins."""
+    for row in BY_FIRST.get(text[:1], ()):
+        if row.needs in text and row.begins.match(text):
+            return row
+    return None
+
+
+def read(row: Crash, lines: Sequence[str]) -> Failure:
+    """Read the exception: what the first line says, else what stands below; frames innermost last."""
+    said = _said(row, lines)
+    calls = [call.groupdict() for text in lines if (call := row.call.match(text))]
+    frames = [made for call in calls if (made := _frame(row, call))]
+    if not any(frame.in_app for frame in frames) and (own := _frame(row, said)):
+        frames = [own, *frames]
+    return Failure(type=said.get("type") or row.kind, message=said.get("message") or "", frames=tuple(reversed(frames)))
+
+
+def _said(row: Crash, lines: Sequence[str]) -> dict[str, str]:
+    """The groups of the lines that say something; what is said first counts."""
+    found: dict[str, str] = {}
+    for at, text in enumerate(lines):
+        match = row.says.match(text) if at or row.above else row.begins.match(text)
+        if match:
+            found = {name: value for name, value in match.groupdict().items() if value} | found
+    return found
+
+
+def _frame(row: Crash, groups: Mapping[str, str | None]) -> Frame | None:
+    """A frame, if the groups name a place."""
+    file, function = groups.get("file") or "", groups.get("function") or ""
+    if not (file or function):
+        return None
+    own = not (row.library.search(file) or row.library.search(function))
+    line = groups.get("line")
+    return Frame(file=file, function=function, line=int(line[:9]) if line else None, in_app=own)
