@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,22 +129,21 @@ def _read(files: list[Path], environ: Mapping[str, str], root: Path, *, is_usual
         selection.select(reading, rooms)
     except ManifestError as error:
         return Candidate(names=names, is_usual=is_usual, images=images, refused=_refusal(error))
-    mounts = [v for s in reading.services if room_of(s) in rooms for v in (*s.built.copied, *s.volumes)]
-    scripts = tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS))
     started = filter(reading.is_active, reading.services)
-    others = tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower()))
+    servers = [service for service in reading.services if room_of(service) in rooms]
+    mounts = [volume for service in servers for volume in (*service.built.copied, *service.volumes)]
     return Candidate(
         names=names,
         is_usual=is_usual,
         images=images,
-        scripts=scripts,
-        others=others,
-        database=_database(reading.services, rooms),
+        scripts=tuple(Path(volume.source) for volume in mounts if volume.target.startswith(_SCRIPTS)),
+        others=tuple(f"{s.key} ({s.image})" for s in started if _OTHER_SERVERS.search(s.image.lower())),
+        database=_database(servers),
         published={
             str(room_of(s)): (port.host, f"{names[0]}: {s.key} is at port {port.host}")
-            for s in reversed(reading.services)
+            for s in reversed(servers)
             for port in s.ports
-            if room_of(s) in rooms and port.host and port.container == PORTS[str(room_of(s))]
+            if port.host and port.container == PORTS[str(room_of(s))]
         },
     )
 
@@ -153,11 +152,11 @@ def _refusal(error: ManifestError) -> str:
     return f"{error.what} ({error.why or error.todo})"
 
 
-def _database(services: Collection[ComposeService], rooms: Collection[str]) -> str:
+def _database(servers: Sequence[ComposeService]) -> str:
     """Return the database of the only server, if the file gives no more than its image and its login."""
-    servers = [one for one in services if room_of(one) in rooms]
-    service = servers[0] if len(servers) == 1 and room_of(servers[0]) == "postgres" else None
-    more = service is None or service.build or service.command or service.configs
-    if service is None or more or any(_SCRIPTS in v.target for v in service.volumes):
+    if [room_of(service) for service in servers] != ["postgres"]:
+        return ""
+    service = servers[0]
+    if service.build or service.command or service.configs or any(_SCRIPTS in v.target for v in service.volumes):
         return ""
     return service.environment.get("POSTGRES_DB") or service.environment.get("POSTGRES_USER") or "postgres"

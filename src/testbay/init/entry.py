@@ -89,21 +89,33 @@ def _demands(function: ast.FunctionDef) -> bool:
 
 def _start(project: Project, app: App) -> str:
     """The command of the server that the project has for such an app; empty where it names none."""
-    path, module = app.source.path, project.module(app.source.path)
+    path = app.source.path
     apart = path.parts[0] == "src" and not _installed(project)  # importable from src/ alone
-    if app.kind == "Flask":
-        where = path.with_suffix("").as_posix() if apart else module
-        return f"flask --app {where}:{app.name} run --port {{port}}"
-    has_uvicorn = project.has("uvicorn") or (app.kind == "Litestar" and "standard" in packages.extras(project))
-    if has_uvicorn or (app.kind == "FastAPI" and not project.has("hypercorn")):
-        words = ["uvicorn", f"{module}:{app.name}", "--port {port}"]
-        words += ["--factory"] if app.factory else []
-        return " ".join([*words, *(["--app-dir src"] if apart else [])])
-    if app.kind == "Sanic" and not apart:
-        return f"sanic {module}:{app.name} --port {{port}} --single-process{' --factory' if app.factory else ''}"
-    if (app.kind == "Quart" or project.has("hypercorn")) and not apart:  # which Quart brings
-        return f"hypercorn {module}:{app.name}{'()' if app.factory else ''} --bind 127.0.0.1:{{port}}"
+    module = path.with_suffix("").as_posix() if apart and app.kind == "Flask" else project.module(path)
+    target, factory = f"{module}:{app.name}", " --factory" if app.factory else ""
+    match _server(project, app.kind):
+        case "flask":
+            return f"flask --app {target} run --port {{port}}"
+        case "uvicorn":
+            return f"uvicorn {target} --port {{port}}{factory}{' --app-dir src' if apart else ''}"
+        case "sanic" if not apart:
+            return f"sanic {target} --port {{port}} --single-process{factory}"
+        case "hypercorn" if not apart:
+            return f"hypercorn {target}{'()' if factory else ''} --bind 127.0.0.1:{{port}}"
     return ""
+
+
+def _server(project: Project, kind: str) -> str:
+    """The program that serves an app of this framework: the framework's own, or the ASGI server of the project."""
+    if kind == "Flask":
+        return "flask"
+    if project.has("uvicorn") or (kind == "Litestar" and "standard" in packages.extras(project)):
+        return "uvicorn"
+    if kind == "Sanic":
+        return "sanic"
+    if kind == "Quart" or project.has("hypercorn"):  # which Quart brings
+        return "hypercorn"
+    return "uvicorn" if kind == "FastAPI" else ""
 
 
 def _installed(project: Project) -> bool:

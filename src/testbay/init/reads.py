@@ -86,18 +86,34 @@ def _of_source(source: Source, classes: SettingsClasses) -> Iterator[Read]:
     targets = clients.assigned(source.nodes)
     ors = {node.values[0]: text_of(node.values[1]) for node in source.nodes if isinstance(node, ast.BoolOp)}
     for node in source.nodes:
-        where, target = f"{source.path}:{getattr(node, 'lineno', 0)}", targets.get(node, "")
-        if isinstance(node, ast.Subscript) and last(node.value) == "environ" and isinstance(node.ctx, ast.Load):
-            if name := text_of(node.slice):
-                yield Read(name=name, default="", required=node in at_import, where=where, target=target)
-        elif isinstance(node, ast.Call) and (name := _asked(node)):
-            name = prefixes.get(node, "") + name
-            required = node in at_import and name not in declared and _raises(node)
-            default = _default(node) or ors.get(node, "")
-            sample = _sample(node)
-            yield Read(name=name, default=default, required=required, where=where, sample=sample, target=target)
-        elif isinstance(node, ast.ClassDef) and classes.is_settings(node):
+        if isinstance(node, ast.ClassDef) and classes.is_settings(node):
             yield from classes.fields(node, source)
+        name = _variable(node)
+        if not name:
+            continue
+        read = Read(
+            name=name,
+            default="",
+            required=node in at_import,
+            where=f"{source.path}:{getattr(node, 'lineno', 0)}",
+            target=targets.get(node, ""),
+        )
+        if isinstance(node, ast.Call):
+            name = prefixes.get(node, "") + name
+            required = read.required and name not in declared and _raises(node)
+            default = _default(node) or ors.get(node, "")
+            read = replace(read, name=name, default=default, required=required, sample=_sample(node))
+        yield read
+
+
+def _variable(node: ast.AST) -> str:
+    """Name the variable that an expression reads; empty if it reads none."""
+    match node:
+        case ast.Call():
+            return _asked(node)
+        case ast.Subscript(ctx=ast.Load()) if last(node.value) == "environ":
+            return text_of(node.slice)
+    return ""
 
 
 def _sample(call: ast.Call) -> str:

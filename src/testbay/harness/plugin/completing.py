@@ -57,11 +57,7 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     known, run_dir = config.known_args_namespace, Path(suite.run_dir)
     if len(known.file_or_dir) > 1 and suite.collect in args:
         args.remove(suite.collect)  # the caller names tests, which narrows the run
-    if hasattr(known, "tbstyle") and not any(word.startswith("--tb") for word in args):  # no `-p no:terminal`
-        args.append("--tb=short")
-    if hasattr(known, "timeout"):  # pytest-timeout is there
-        own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
-        args += [f"--timeout={suite.timeout_s}"] if suite.timeout_asked or not own_limit else []
+    args += [*_traceback_style(known, args), *_time_limit(suite, config, args)]
     if hasattr(known, "xmlpath"):  # no `-p no:junitxml`
         copies.wanted += [(run_dir / "junit.xml", Path(known.xmlpath).absolute())] if known.xmlpath else []
         args.append(f"--junitxml={run_dir / 'junit.xml'}")
@@ -72,6 +68,18 @@ def _complete(suite: Suite, config: pytest.Config, args: list[str], copies: Repo
     if suite.coverage != "off" and not config.pluginmanager.has_plugin("testbay-reading"):
         config.pluginmanager.register(OneParse(), "testbay-reading")
     args += ["--no-cov"] if suite.coverage == "off" else _measured(suite, config, copies)
+
+
+def _traceback_style(known: Any, args: list[str]) -> list[str]:
+    is_open = hasattr(known, "tbstyle") and not any(word.startswith("--tb") for word in args)  # no `-p no:terminal`
+    return ["--tb=short"] if is_open else []
+
+
+def _time_limit(suite: Suite, config: pytest.Config, args: list[str]) -> list[str]:
+    if not hasattr(config.known_args_namespace, "timeout"):  # pytest-timeout is not there
+        return []
+    own_limit = config.getini("timeout") or any(word.startswith("--timeout=") for word in args)
+    return [f"--timeout={suite.timeout_s}"] if suite.timeout_asked or not own_limit else []
 
 
 def _may_have_workers(known: Any) -> bool:

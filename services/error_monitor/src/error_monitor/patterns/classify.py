@@ -79,8 +79,7 @@ def _of_failure(failure: Failure, depth: int) -> tuple[str, str]:
     if last_own and kind.endswith(("ValueError", "KeyError")) and CONFIG_FILE.search(own[-1].file):
         return "configuration", f"{kind} raised in {own[-1].file.rsplit('/', 1)[-1]}"
     found = _of(kind, message)
-    wraps = failure.cause is not None and depth < 5 and (found[0] == "unknown" or OPEN_TYPES.search(kind) is not None)
-    if wraps and failure.cause is not None:
+    if failure.cause is not None and depth < 5 and (found[0] == "unknown" or OPEN_TYPES.search(kind)):
         deeper = _of_failure(failure.cause, depth + 1)
         if deeper[0] != "unknown":
             return deeper
