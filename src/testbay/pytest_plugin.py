@@ -109,8 +109,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from testbay.harness.plugin.ordering import SlowestFirst
 
         config.pluginmanager.register(SlowestFirst(Path(order)), "testbay-order")
+    config.pluginmanager.register(Deselected(), "testbay-deselected")
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(Deselected(vars(config).get("workeroutput", {})), "testbay-deselected")
         return
     config.pluginmanager.register(reruns.Flaky(config.getoption("--testbay-flaky")), "testbay-flaky")
     if config.getoption("dist", "no") != "no":  # pytest-xdist's workers can crash and leave us to tell it

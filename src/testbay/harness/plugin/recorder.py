@@ -35,6 +35,32 @@ _SHOWS = {
 }
 
 
+class Deselected:
+    """Counts the tests that were collected and are not run, also where a plugin drops them and tells nobody.
+
+    A worker of xdist hands the number to the controller, where pytest's own last line lacks it.
+    """
+
+    def __init__(self) -> None:
+        self._collected = 0
+        self.number = 0
+
+    def pytest_itemcollected(self) -> None:
+        """Count each test."""
+        self._collected += 1
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Compare with those that are left."""
+        self.number = max(0, self._collected - len(session.items))
+        vars(session.config).get("workeroutput", {})[_DESELECTED] = self.number
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take it over from a worker; each deselects the same."""
+        self.number = max(self.number, getattr(node, "workeroutput", {}).get(_DESELECTED, 0))
+
+
 class Recorder:
     """Writes {"planned": […]} once, then a line per phase of a test, so that the record of a killed run is readable.
 
@@ -49,7 +75,7 @@ class Recorder:
         self._process = _process_id()
         self._planned: set[str] = set()
         self._attempts: dict[str, int] = {}  # for tests that another plugin reruns: the current attempt
-        self._deselected = 0  # by each worker
+        self._lost_worker = ""
         self._tried: set[str] = set()  # whose next setup begins another attempt
         self.facts: list[dict[str, Any]] = []
 
@@ -63,9 +89,10 @@ class Recorder:
         self._plan(ids)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Take over from an xdist worker what the controller does not see; every worker deselects the same."""
-        self._deselected = max(self._deselected, getattr(node, "workeroutput", {}).get(_DESELECTED, 0))
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Remember an xdist worker that ended by itself: xdist starts others until it gives up."""
+        if error:
+            self._lost_worker = f"worker {node.gateway.id} ended before it had collected the tests"
 
     def _plan(self, ids: list[str]) -> None:
         if new := [nodeid for nodeid in ids if nodeid not in self._planned]:
@@ -118,7 +145,11 @@ class Recorder:
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Record an error in a hook of the suite or of a plugin."""
-        self._end(f"an error inside pytest or a plugin: {excinfo.exconly()}")
+        if excinfo.errisinstance(SystemExit):  # by a test file that calls itself, for example
+            last = excinfo.traceback[-1]
+            self._end(f"sys.exit was called at {last.path}:{last.lineno + 1}")
+        else:
+            self._end(f"an error inside pytest or a plugin: {excinfo.exconly()}")
 
     def _end(self, why: str) -> None:
         self._write([{"ended": _line(why)}])
@@ -130,11 +161,13 @@ class Recorder:
             self.refused("pytest", str(error), str(error))
         if why := session.shouldstop or session.shouldfail:
             self._end(str(why))
+        if self._lost_worker and not self._planned:
+            self._end(self._lost_worker)
         reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
         reports = {name: reporter.stats.get(name, ()) if reporter else () for name in _COUNTED}
         counts = {name: sum(getattr(r, "count_towards_summary", True) for r in of) for name, of in reports.items()}
-        counts["deselected"] = len(reporter.stats.get("deselected", ())) if reporter else 0
-        counts["deselected"] = counts["deselected"] or self._deselected
+        left_out: Any = session.config.pluginmanager.get_plugin("testbay-deselected")
+        counts["deselected"] = left_out.number if reporter else 0
         self._write([{"counts": {name: count for name, count in counts.items() if count}}])
         if unmeasured := _unmeasured(session.config):
             self._write([{"unmeasured": unmeasured}])
@@ -242,17 +275,6 @@ def _place(report: pytest.TestReport) -> list[Any]:
     own = [place for place in own if "site-packages" not in place[0]]
     path, line, _ = report.location
     return own[-1] if own else [path, (line or 0) + 1]
-
-
-class Deselected:
-    """Counts a worker's deselected tests for the controller, of which pytest's own last line says nothing."""
-
-    def __init__(self, output: dict[str, Any]) -> None:
-        self._output = output
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Add them up."""
-        self._output[_DESELECTED] = self._output.get(_DESELECTED, 0) + len(items)
 
 
 class JUnit:

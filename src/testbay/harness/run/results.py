@@ -230,9 +230,12 @@ def keep(results: Results, run_dir: Path) -> None:
 
 def tests_line(results: Results, seconds: float) -> str:
     """The closing line `Tests: 3 passed in 45.2s`, and a line for each failed test with its error."""
-    counts = _counted(results)
-    none = f"none of {len(results.collected)} fell to this shard," if results.is_empty_shard else "none ran"
-    lines = [f"Tests: {', '.join(counts) or none} in {seconds:.1f}s"]
+    told = ", ".join(_counted(results))
+    if results.is_empty_shard:
+        told = f"none of {len(results.collected)} fell to this shard, {told}".rstrip(" ")
+    elif not results.tests and not results.counts.keys() - {"deselected"}:
+        told = f"none ran, {told}".rstrip(", ")
+    lines = [f"Tests: {told} in {seconds:.1f}s"]
     failed = [f"   {test['id']}: {test.get('error', '')}" for test in results.tests if test["outcome"] == "failed"]
     lines += failed[:SHOWN]
     lines += [f"   … and {len(failed) - SHOWN} more" for _ in failed[SHOWN : SHOWN + 1]]

@@ -104,6 +104,10 @@ def _pytest(run: Run, stack: Stack, pytest_args: Sequence[str]) -> int:
             "note: PYTEST_DISABLE_PLUGIN_AUTOLOAD is set: coverage and the limit for a test that hangs "
             "need `-p pytest_cov -p pytest_timeout` in `addopts`"
         )
+    if environ.get("PYTHONOPTIMIZE"):
+        run.voice.detail(
+            "note: PYTHONOPTIMIZE is set: Python executes no `assert` outside of the test files, as in helpers"
+        )
     argv = _pytest_argv(run, python, pytest_args)
     child = process.spawn(argv, env=environ, cwd=run.manifest.root, output=run.output, new_session=True, reaped=True)
     stack.own(child.pid)

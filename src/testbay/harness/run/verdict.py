@@ -81,6 +81,8 @@ def _nothing_ran(results: Results, tests_dir: Path) -> TestsDidNotRunError:
             why=results.ended,
             todo="see `addopts` and PYTEST_ADDOPTS",
         )
+    if results.ended:
+        return TestsDidNotRunError("no test was collected", why=results.ended, todo="see what pytest says above")
     if results.exit_code is None:
         return TestsDidNotRunError(
             "pytest ended with exit code 0 before it had collected the tests",

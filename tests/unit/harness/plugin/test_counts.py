@@ -9,8 +9,9 @@ from tests.samples.guests import tool
 from tests.samples.records import record
 from tests.unit.conftest import Pytest
 
+from testbay.errors import TestsDidNotRunError
 from testbay.harness.plugin.coveragerc import Reporting
-from testbay.harness.run import results
+from testbay.harness.run import results, verdict
 from testbay.harness.run.report.recorded import RecordedRun
 
 TESTS = """
@@ -110,6 +111,24 @@ def test_a_test_that_passed_in_the_end_is_flaky_beside_rerunfailures(
 
     attempts = [(t["attempt"], t["outcome"], t.get("error", "")) for t in results.read(tmp_path).tests]
     assert attempts == [(1, "rerun", "AssertionError: the first time"), (2, "passed", "")]
+
+
+def test_a_plugin_that_drops_tests_silently_is_counted(run: Pytest, tmp_path: Path) -> None:
+    """As some that split a suite do: pytest's last line says nothing of them."""
+    (tmp_path / "conftest.py").write_text("def pytest_collection_modifyitems(items):\n    del items[1:]\n")
+    run("def test_a(): pass\ndef test_b(): assert 0\n")
+
+    assert results.read(tmp_path).counts == {"passed": 1, "deselected": 1}
+
+
+def test_workers_that_end_at_once_are_the_reason(run: Pytest, tmp_path: Path) -> None:
+    """Xdist starts others, gives up, and ends as if there were no tests."""
+    ends = "import os\ndef pytest_configure(config):\n    hasattr(config, 'workerinput') and os._exit(0)\n"
+    (tmp_path / "conftest.py").write_text(ends)
+    done = run("def test_a(): pass\n", "-p", "xdist", "-n", "1", "--max-worker-restart", "0")
+
+    with pytest.raises(TestsDidNotRunError, match=r"(?s)no test was collected.*worker gw0 ended before it had"):
+        verdict.verify(results.read(tmp_path), done.returncode, tmp_path)
 
 
 def test_workers_count_what_they_deselect(run: Pytest, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ TWO = "import pytest\ndef test_a(): {}\ndef test_b(): pass\n"
         (TWO.format("pass"), ["--setup-plan"], "--setup-plan lists their fixtures and runs none"),
         (TWO.format("pass"), ["--fixtures"], "--fixtures lists fixtures and runs none"),
         ("def pytest_runtest_logreport(): 1 / 0\n" + TWO.format("pass"), ["-p", "test_it"], "ZeroDivisionError"),
+        ("def pytest_runtest_logreport(): raise SystemExit\n" + TWO.format("pass"), ["-p", "test_it"], "test_it.py:1"),
     ],
 )
 def test_why_pytest_stopped_early_is_told(
