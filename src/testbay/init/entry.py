@@ -46,7 +46,7 @@ def unstarted(project: Project) -> list[str]:
 
 
 def _programs(project: Project) -> Iterator[Source]:
-    yield from (source for source in project.code if source.path.parts[0] not in ASIDE)
+    yield from (source for source in project.code if source.path.parts[0] not in (*ASIDE, ".."))
 
 
 def _all(project: Project) -> Iterator[App]:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testbay.init import packages
+from testbay.manifest.project import repository
 
 _LIMIT_BYTES = 500_000
 _LIMIT_FILES = 2_000
 _DEEPEST = 200  # parts in parts: "a" + "b" + … of more texts than that is data
 _NAMED = 5
+_DEPTHS = ("", "*/", "*/*/", "*/*/*/")  # of the projects in a repository
 _PASSED_OVER = {"node_modules", "site-packages", "__pycache__", "venv", "env", "build", "dist"}
 _SHOWN = {"docs", "doc", "docs_src", "examples", "example", "benchmarks"}
 ASIDE = ("scripts", "tools", "ci")  # folders of programs that are not the one under test
@@ -131,7 +133,28 @@ class Project:
     @cached_property
     def packages(self) -> dict[str, str]:
         """The packages that the project depends on, each with the file that names it."""
-        return packages.named(self)
+        beside = (
+            (name, os.path.normpath(folder / file))
+            for folder, other in self.beside.items()
+            for name, file in packages.named(other).items()
+        )
+        return dict(beside) | packages.named(self)
+
+    @cached_property
+    def beside(self) -> dict[Path, "Project"]:
+        """The projects of the same repository that this one depends on, as members of a workspace do."""
+        top = repository(self.root)
+        files = [file for depth in _DEPTHS for file in sorted(top.glob(f"{depth}pyproject.toml"))]
+        others = [Project(root=file.parent) for file in files if not _PASSED_OVER & set(file.relative_to(top).parts)]
+        named = {name: one for one in others for name in packages.names([one.name[0]])}
+        found: dict[Path, Project] = {}
+        asked = [self]
+        for one in asked:
+            needed = [named[name] for name in packages.named(one) if name in named]
+            new = [other for other in needed if other.root not in (found.keys() | {self.root.resolve()})]
+            found |= {other.root: other for other in new}
+            asked += new
+        return {Path(os.path.relpath(folder, self.root.resolve())): other for folder, other in found.items()}
 
     @cached_property
     def name(self) -> tuple[str, str]:
@@ -193,12 +216,13 @@ class Project:
 
     @property
     def code(self) -> list[Source]:
-        """The program's own sources, without tests, migrations, documentation and examples."""
-        return [
-            source
-            for source in self.sources
-            if not source.is_test and "migrations" not in source.path.parts and source.path.parts[0] not in _SHOWN
-        ]
+        """The program's sources, without tests, migrations, documentation and examples; those beside it come last."""
+        return [source for source in (*self.sources, *self._beside) if _is_of_program(source)]
+
+    @cached_property
+    def _beside(self) -> list[Source]:
+        pairs = ((folder, source) for folder, other in self.beside.items() for source in other.sources)
+        return [Source(path=folder / source.path, text=source.text) for folder, source in pairs]
 
     def has(self, *packages: str) -> str:
         """Return the first of these packages that the project depends on; empty if none."""
@@ -219,6 +243,11 @@ class Project:
                 if match := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)", line):
                     found.setdefault(match[1], (_value(match[2].strip()), name))
         return found
+
+
+def _is_of_program(source: Source) -> bool:
+    top = next(part for part in source.path.parts if part != "..")
+    return not source.is_test and "migrations" not in source.path.parts and top not in _SHOWN
 
 
 def once(compute: Callable[[Project], _Result]) -> Callable[[Project], _Result]:

@@ -356,3 +356,29 @@ def test_an_example_file_names_variables_that_no_source_does(project: Project) -
 
     assert [(line.key, line.source) for line in made.env] == [("CONF_STORE", ".env.example")]
     assert list(made.servers.needs) == ["postgres"]
+
+
+def test_what_lies_beside_a_member_of_a_workspace_counts(project: Project) -> None:
+    """The package with the database in it, by name, and what that one depends on; not a stranger's beside both."""
+    member = '[project]\nname = "{}"\ndependencies = {}\n'
+    add(
+        project,
+        {
+            ".git/HEAD": "",
+            "services/api/pyproject.toml": member.format("api", ["shop_core", "fastapi"]),
+            "libs/core/pyproject.toml": member.format("shop-core", ["shop-log", "psycopg"]),
+            "libs/core/src/core/db.py": "import os\nURL = os.environ['CORE_DATABASE_URL']\n",
+            "libs/log/pyproject.toml": member.format("shop-log", ["shop-core", "redis"]),
+            "libs/other/pyproject.toml": member.format("other", ["nats-py"]),
+        },
+    )
+    api = Project(root=project.root / "services/api")
+
+    draft = manifest.draft(api, {})
+
+    assert [line.source for line in draft.keys if line.key == "needs"] == [
+        "../../libs/core/pyproject.toml: psycopg; ../../libs/log/pyproject.toml: redis"
+    ]
+    assert [f"{line.key} = {line.value} # {line.source}" for line in draft.env] == [
+        'CORE_DATABASE_URL = "{postgres.url}" # ../../libs/core/src/core/db.py:2'
+    ]
