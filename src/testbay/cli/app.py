@@ -32,6 +32,7 @@ app.add_typer(servers.app, name="servers")
 def main() -> None:
     """The `testbay` command."""
     open_closed_streams()
+    os.umask(os.umask(0) & 0o077)  # an umask that shuts its own user out, such as 777: no server could start
     configuration.drop("PYTHONINSPECT")  # what is started, such as pytest, would end with 1 however it went
     code = farewell(_answer())
     gc.freeze()  # Python's last search for garbage takes longer than most commands: the process ends anyway

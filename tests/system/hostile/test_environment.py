@@ -63,7 +63,7 @@ def test_a_proxy_is_not_asked_for_the_service(bay: Bay, name: str) -> None:
 def test_a_python_that_would_stay_makes_no_green_run_red(bay: Bay) -> None:
     """With PYTHONINSPECT each Python begins a dialogue at its end, and ends with 1: pytest, and testbay itself."""
     bay.tests("def test_it():\n    pass\n")
-    done = bay.type(f"{sys.executable} -m testbay run shop", PYTHONINSPECT="1", PYTHONOPTIMIZE="1")
+    done = bay.type(f"umask 777; {sys.executable} -m testbay run shop", PYTHONINSPECT="1", PYTHONOPTIMIZE="1")
 
     assert (done.code, "✅ Tests: 1 passed" in done.out, "Traceback" in done.out) == (0, True, False), done.out
     assert "    note: PYTHONOPTIMIZE is set: Python executes no `assert` outside of the test files" in done.out

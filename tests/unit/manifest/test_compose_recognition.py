@@ -16,7 +16,7 @@ DRAGONFLY = """
 redis redis:7-alpine valkey/valkey:8 bitnami/redis:7.2 bitnami/valkey redis/redis-stack
 redis/redis-stack-server:latest eqalpha/keydb docker.dragonflydb.io/dragonflydb/dragonfly:v1
 ghcr.io/dragonflydb/dragonfly cimg/redis quay.io/sclorg/redis-7-c9s redislabs/rejson redislabs/redismod
-valkey/valkey-bundle redislabs/redisearch arm64v8/redis
+valkey/valkey-bundle redislabs/redisearch arm64v8/redis falkordb/falkordb:v4
 """
 NATS = "nats nats:2.10-alpine bitnami/nats library/nats synadia/nats-server nats:latest@sha256:abc"
 OTHER = """

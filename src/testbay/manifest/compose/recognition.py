@@ -25,7 +25,12 @@ _ANYWHERE = (
     "alpine debian ubuntu bookworm bullseye trixie buster centos7 centos8 c8s c9s c10s rhel7 rhel8 rhel9 slim fips"
     " arm arm64 arm64v8 amd64 db database dev test ci"
 )
-_WHOLE = {"apache/age": POSTGRES, "pgduckdb/pgduckdb": POSTGRES, "falkordb/falkordb-server": DRAGONFLY}
+_WHOLE = {
+    "apache/age": POSTGRES,
+    "pgduckdb/pgduckdb": POSTGRES,
+    "falkordb/falkordb-server": DRAGONFLY,
+    "falkordb/falkordb": DRAGONFLY,
+}
 _PARTS = {
     room: (set(names.split()), set(names.split()) | set(_WITH_IT[room].split()) | set(_ANYWHERE.split()))
     for room, names in _SERVERS.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from testbay.errors import ManifestError
 from testbay.harness.dependencies import container
@@ -38,6 +39,9 @@ _CONTAINER_KEYS = (
 _ACCESS_KEYS = ("authorization", "accounts", "no_auth_user", "system_account", "system")
 _OPERATOR_KEYS = ("operator", "operators", "resolver", "resolver_preload", "trusted_keys", "trusted")
 _INCLUDES = 20
+AS_IT_IS = (
+    "!$&'()*+,;=@~"  # of a login in an address: only what would end it early is escaped, as nats-py does not unescape
+)
 
 
 class Login(NamedTuple):
@@ -106,15 +110,16 @@ def config_of(service: ComposeService) -> NatsConfig:
     own_access = any(key in values for key in (*_ACCESS_KEYS, *_OPERATOR_KEYS)) or bool(_flag(flags, "user", "auth"))
     dropped = ", ".join(entry.key for entry in configuration if entry.key.lower() in _CONTAINER_KEYS)
     left_out = [f"{dropped} of {named}"] if dropped else []
+    login = _login(service, flags, values) if own_access else Login()
     left_out += ["its TLS flags"] if any(word.lstrip("-").startswith("tls") for word in flags) else []
     return NatsConfig(
-        login=_login(service, flags, values) if own_access else Login(),
+        login=login,
         own_access=own_access or bool(note),
         port=_port(flags, values),
         flags=flags,
         configuration=configuration,
         data=_data_folders(flags, values),
-        notes=(*started.notes, *([note] if note else []), *([_shared(service)] if own_access else [])),
+        notes=(*started.notes, *([note] if note else []), *(_of_login(service, login) if own_access else [])),
         left_out=(f"service {service.key!r}: embedded leaves out {' and '.join(left_out)}",) if left_out else (),
     )
 
@@ -135,11 +140,16 @@ def _bitnami(service: ComposeService) -> tuple[str, ...]:
     return ("--user", user or "nats", "--pass", password)
 
 
-def _shared(service: ComposeService) -> str:
-    return (
+def _of_login(service: ComposeService, login: Login) -> Iterator[str]:
+    yield (
         f"service {service.key!r} has a login of its own, so the tests share its one account: "
         "they see each other's subjects and streams"
     )
+    if any(quote(word, safe=f"{AS_IT_IS}:") != word for word in login):
+        yield (
+            f"service {service.key!r}: NATS_URL has a part of its login as %xx, which nats-py takes literally, so that "
+            "it is refused: give it `user` and `password`, or `token`"
+        )
 
 
 def _configuration(service: ComposeService, named: str) -> tuple[tuple[Setting, ...], str]:

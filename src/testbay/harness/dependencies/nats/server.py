@@ -28,7 +28,6 @@ TITLE = "NATS"
 IMAGES = ("nats",)
 DEFAULT_PORT = 14222
 
-_LOGIN = "!$&'()*+,;=@~"
 SHARED = "all of NATS (the compose file gives it a login of its own)"
 OVERSEER = "overseer"  # the account that can see the connections of all others
 _MAIN = "main"  # the stack's own account
@@ -182,6 +181,12 @@ def url(endpoint: Endpoint) -> str:
 
     Only characters that would end the login early are escaped: some clients (nats-py) do not unescape.
     """
-    user, password = quote(endpoint.user, safe=_LOGIN), quote(endpoint.password, safe=_LOGIN + ":")
-    login = f"{user}:{password}@" if endpoint.user else f"{quote(endpoint.password, safe=_LOGIN)}@" if password else ""
+    user, password = quote(endpoint.user, safe=image.AS_IT_IS), quote(endpoint.password, safe=image.AS_IT_IS + ":")
+    login = (
+        f"{user}:{password}@"
+        if endpoint.user
+        else f"{quote(endpoint.password, safe=image.AS_IT_IS)}@"
+        if password
+        else ""
+    )
     return f"nats://{login}{endpoint.host}:{endpoint.port}"
