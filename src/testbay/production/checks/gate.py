@@ -14,6 +14,7 @@ from testbay.production.checks.exchange import Response, exchange
 from testbay.text import one_line
 
 _PATIENCE_S = 10.0
+_ABBREVIATED = "; one of them is abbreviated: both need all digits"
 
 
 async def wait(
@@ -57,6 +58,7 @@ async def wait(
             often = f"asked {attempts} times in {waited_s:.0f} s" if attempts > 1 else "asked once"
             raise FoundError(found.verdict, f"{found.said} ({often})", evidence)
         waiting = f"waiting for {rollout.expected[:12]}, {context.commit[:12] or 'no known build'} answers"
+        waiting += _ABBREVIATED if _is_abbreviated(context.commit, rollout.expected) else ""
         if attempts == 1:  # a log without a terminal is not silent for minutes
             tell(context.masked(f"live: {waiting}; asking again for {min(live.give_up, context.left_s):.0f} s at most"))
         progress(context.masked("; ".join(filter(None, [f"{live.url}: {waiting}", rollout.said]))))
@@ -95,4 +97,11 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
             why = str(error) if answer.status < 400 else f"status {answer.status}; {error}"
         else:
             return answer
+    why += _ABBREVIATED if _is_abbreviated(context.commit, rollout.expected) else ""
     raise FoundError("stale" if context.commit else "fail", why, [answer.line()])
+
+
+def _is_abbreviated(*commits: str) -> bool:
+    """Return whether one of two commits is the beginning of the other: they will never be equal."""
+    short, long = sorted(commits, key=len)
+    return bool(short) and short != long and long.startswith(short)

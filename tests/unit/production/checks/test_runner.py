@@ -115,6 +115,19 @@ def test_that_the_gate_waits_is_told_once(ask: Ask, listen: Listen) -> None:
     assert told == ["live: waiting for new, old answers; asking again for 5 s at most"]
 
 
+def test_an_abbreviated_commit_is_said_to_be_one(ask: Ask, listen: Listen) -> None:
+    """It never equals the whole one, and ten minutes would be waited for it in silence."""
+    told: list[str] = []
+    port = listen(Answers({"commit": "4f2"}, {"commit": "4f2a91c"}))
+    found = only(ask(GATE % "5s", port, expected_commit="4f2a91c", tell=told.append))
+    never = only(ask(GATE % "5ms", listen(Answers({"commit": "4f2"})), expected_commit="4f2a91c"))
+
+    hint = "; one of them is abbreviated: both need all digits"
+    assert found.verdict == "pass"
+    assert told == [f"live: waiting for 4f2a91c, 4f2 answers{hint}; asking again for 5 s at most"]
+    assert never.said == f"json.commit == expected_sha: '4f2' is not == '4f2a91c'{hint} (asked once)"
+
+
 def test_asked_once_is_said_so(ask: Ask, listen: Listen) -> None:
     """When there was no time to wait."""
     found = only(ask(GATE % "5ms", listen(Answers({"commit": "old"})), expected_commit="new"))
