@@ -130,6 +130,9 @@ def test_a_job_that_calls_in_is_well_and_one_that_fails_is_not(watch: Watch) -> 
     """Whoever does not know the token is not heard. A whole log is, in whatever encoding: its beginning counts."""
     assert watch.get(f"beat/backup/{'x' * 20}").status_code == 404
     assert watch.get(f"beat/backup/{TOKEN}").text == "heard\n"
+    packed = {"Content-Encoding": "gzip"}
+    broken = httpx.post(f"{watch.url}beat/backup/{TOKEN}", content=b"not gzip", headers=packed, trust_env=False)
+    assert broken.text == "heard\n"
     soon(lambda: watch.checks()["backup"]["state"] == "pass")
     httpx.post(f"{watch.url}beat/backup/{TOKEN}/fail", content=b"no room \xe9" + b"x" * 200_000, trust_env=False)
     failed = soon(lambda: said if "no room" in (said := watch.checks()["backup"]["said"]) else "")

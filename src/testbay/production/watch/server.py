@@ -110,7 +110,7 @@ class LivePage:
             try:
                 response = await answer(request)
             except sqlite3.Error as error:
-                response = web.Response(status=503, text=f"the history cannot be read: {error}\n")
+                response = web.Response(status=503, text=f"the history cannot be used: {error}\n")
             response.headers.update(_HEADERS)
             return response
 
@@ -266,9 +266,13 @@ def _headline(every: list[CheckState]) -> str:
 
 
 async def _beginning(request: "web.Request") -> str:
-    """Read the beginning of a request's body: a job may send a whole log, in any encoding."""
+    """Read the beginning of a request's body: a job may send a whole log, in any encoding, or what is broken."""
+    from aiohttp import web
+
     try:
         raw = await request.content.readexactly(4 * _MOST_TEXT)
     except asyncio.IncompleteReadError as error:
         raw = error.partial
+    except web.RequestPayloadError:  # the call counts all the same
+        raw = b""
     return raw.decode(errors="replace")[:_MOST_TEXT]
