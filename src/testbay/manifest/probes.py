@@ -1,13 +1,17 @@
 """The check tables other than HTTP: TCP ports, certificates, DNS names, heartbeats, database servers."""
 
+import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from testbay.manifest.checkbase import DEPLOYED, CheckBase, Phase, check_names, check_placeholders
 from testbay.manifest.fields import ADDRESS, HOST_PORT, VARIABLE, Condition, Duration
 
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)  # in SQL
 REDIS_READS = frozenset(
     (
         *("PING", "GET", "EXISTS", "TTL", "LLEN", "SCARD", "ZCARD", "HLEN", "HGET", "STRLEN", "DBSIZE", "XLEN"),
@@ -63,9 +67,26 @@ class DnsCheck(_Probe):
 
     names: ClassVar = frozenset({"answers", "ttl", "rcode", "response_ms", "ip", "run", "expected_sha"})
     kind: Literal["dns"]
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")
+    name: str = Field(pattern=r"^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?$", max_length=254)
     record: Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "CAA", "SOA", "PTR"] = "A"
     server: str | None = Field(default=None, pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(:\d{1,5})?$")
+
+    @property
+    def resolver(self) -> tuple[str, int] | None:
+        """Address and port of `server`.
+
+        Raises:
+            ValueError: It is not an address with a port.
+        """
+        if self.server is None:
+            return None
+        parts = urlsplit(f"//{self.server}")
+        return str(ipaddress.ip_address(parts.hostname or "")), parts.port or 53
+
+    @model_validator(mode="after")
+    def _complete(self) -> "DnsCheck":
+        _ = self.resolver
+        return self
 
 
 class HeartbeatCheck(_Probe):
@@ -93,6 +114,13 @@ class PostgresCheck(_Probe):
     kind: Literal["postgres"]
     url: str = Field(pattern=ADDRESS)
     query: str = Field(default="select 1", min_length=1, max_length=4096)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PostgresCheck":
+        if not self.writes and ";" in _QUOTED.sub("", self.query).rstrip("; \t\r\n"):
+            why = "one of several statements could end the transaction that keeps the database as it is"
+            raise ValueError(f"query: {why}: write one, or say writes = true")
+        return self
 
 
 class RedisCheck(_Probe):

@@ -27,6 +27,12 @@ url = "${PATHED_URL}"
 query = "show search_path"
 expect = ["value == 'pg_catalog'"]
 [[check]]
+id = "database-without-rows"
+kind = "postgres"
+url = "${DATABASE_URL}"
+query = "do $$begin null; end$$"
+expect = ["rows == 0"]
+[[check]]
 id = "cache"
 kind = "redis"
 url = "${REDIS_URL}"
@@ -77,6 +83,7 @@ def test_servers_are_asked_and_judged(asked: tuple[dict[str, Any], str]) -> None
         "database": "pass",
         "database-is-only-read": "fail",
         "database-with-options": "pass",
+        "database-without-rows": "pass",
         "cache": "pass",
         "messages": "pass",
         "nobody-answers": "fail",

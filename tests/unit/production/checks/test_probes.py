@@ -113,6 +113,11 @@ def test_a_name_without_records_fails(ask: Ask, names: tuple[str, list[list[str]
         ({"kind": "tcp", "connect": "a:1", "send": "x"}, "expect is missing"),
         ({"kind": "tls", "connect": "a:1", "expect": ["certificate.days_left()"]}, "certificate"),
         ({"kind": "dns", "name": "a b"}, "should match pattern"),
+        ({"kind": "dns", "name": "a..b"}, "should match pattern"),
+        ({"kind": "dns", "name": "a" * 64}, "should match pattern"),
+        ({"kind": "dns", "name": "a", "server": "999.1.1.1"}, "does not appear to be an IPv4 or IPv6 address"),
+        ({"kind": "dns", "name": "a", "server": "[::1]:99999"}, "Port out of range"),
+        ({"kind": "postgres", "url": "${A}", "query": "commit; drop table x"}, "could end the transaction"),
         ({"kind": "heartbeat", "token": "abc", "within": "1h"}, "should match pattern"),
         ({"kind": "postgres", "url": "postgresql://u:p@h/db"}, "should match pattern"),
         ({"kind": "redis", "url": "${A}", "ask": ["FLUSHALL"]}, "may change something"),
@@ -125,6 +130,27 @@ def test_what_makes_no_sense_is_refused(table: dict[str, Any], says: str) -> Non
     """When the manifest is read; a password never stands in it."""
     with pytest.raises(ValidationError, match=says):
         TypeAdapter(Check).validate_python({"id": "x", **table})
+
+
+@pytest.mark.parametrize("query", ["select ';'", "select $x$ ; $x$ -- ;", "select 1;\n", '/* ; */ select "a;b" from c'])
+def test_a_semicolon_in_a_text_ends_no_statement(query: str) -> None:
+    """Nor does the last one begin another."""
+    TypeAdapter(Check).validate_python({"id": "x", "kind": "postgres", "url": "${A}", "query": query})
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "said"),
+    [
+        ("postgres", "mysql://u:word@h/db", 'the address of PostgreSQL is not valid: missing "=" after'),
+        ("nats", "http://u:word@127.0.0.1:9", "the address of NATS is not valid: it begins with nats://, tls://,"),
+        ("redis", "http://u:word@127.0.0.1:9", "the address of Redis is not valid: Redis URL must specify one"),
+    ],
+)
+def test_an_address_of_something_else_is_an_error_of_ours(ask: Ask, kind: str, address: str, said: str) -> None:
+    """No server was asked, and the password is not shown."""
+    found = told(ask(f'[[check]]\nid = "x"\nkind = "{kind}"\nattempts = 1\nurl = "${{A}}"', environ={"A": address}))
+
+    assert (found[0], found[1].startswith(said), "word" in found[1]) == ("error", True, False)
 
 
 def test_names_that_no_server_answers_for_hold_up_no_other(

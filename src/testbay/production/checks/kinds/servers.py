@@ -12,8 +12,10 @@ from testbay.manifest.expressions.evaluate import Missing
 from testbay.manifest.probes import NatsCheck, PostgresCheck, RedisCheck
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline, judge, parsed
 from testbay.production.checks.noanswer import no_answer
+from testbay.text import plural
 
 _MOST_ROWS = 100
+_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
@@ -32,6 +34,8 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
         began = time.monotonic()
         try:
             connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
+        except psycopg.ProgrammingError as error:
+            raise FoundError("error", f"the address of PostgreSQL is not valid: {error}", reached=False) from None
         except (psycopg.Error, OSError, ValueError) as error:
             raise _failed("PostgreSQL", error) from None
         try:
@@ -39,7 +43,7 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
                 await cursor.execute(begin.encode())
                 await cursor.execute(check.query.encode())
                 rows = await cursor.fetchmany(_MOST_ROWS) if cursor.description else []
-                count = cursor.rowcount
+                count = max(0, cursor.rowcount)  # -1: of what has no rows
                 await cursor.execute("commit")
         except psycopg.Error as error:
             raise _failed("PostgreSQL", error) from None
@@ -49,7 +53,7 @@ async def postgres(context: CheckContext, check: PostgresCheck) -> Passed:
     row = {name: _plain(value) for name, value in rows[0].items()} if rows else Missing("the query has no row")
     value = next(iter(row.values())) if isinstance(row, dict) and row else Missing("the query has no row")
     judge(check.expect, context.names(row=row, value=value, rows=count, response_ms=took_s * 1000))
-    return Passed(said=f"PostgreSQL answers, {count} rows", latencies_s=(took_s,))
+    return Passed(said=f"PostgreSQL answers, {plural(count, 'row')}", latencies_s=(took_s,))
 
 
 async def redis(context: CheckContext, check: RedisCheck) -> Passed:
@@ -91,6 +95,10 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
     from nats.aio.client import Client
     from nats.errors import Error, NoServersError
 
+    urls = _url(context, check.url).split(",")
+    if any("://" in url and url.partition("://")[0] not in _NATS_SCHEMES for url in urls):
+        said = f"the address of NATS is not valid: it begins with {', '.join(f'{name}://' for name in _NATS_SCHEMES)}"
+        raise FoundError("error", said, reached=False)
     client = Client()
     causes: list[Exception] = []
 
@@ -101,7 +109,7 @@ async def nats(context: CheckContext, check: NatsCheck) -> Passed:
         began = time.monotonic()
         try:
             await client.connect(
-                _url(context, check.url).split(","),
+                urls,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # or it would go on asking a server that refuses until our time is over
                 reconnect_time_wait=0,

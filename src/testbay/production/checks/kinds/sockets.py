@@ -141,11 +141,9 @@ def _resolver(check: DnsCheck) -> "dns.asyncresolver.Resolver":
         raise FoundError("error", f"the system names no DNS server: {error}", reached=False) from None
     made.cache = None
     made.lifetime = 0.9 * check.timeout  # so that it is heard what each server said, before our time is over
-    if check.server is not None:
-        host, _, port = (
-            check.server.rpartition(":") if (":" in check.server.rpartition("]")[2]) else (check.server, "", "53")
-        )
-        made.nameservers, made.port = [host.strip("[]")], int(port)
+    if check.resolver is not None:
+        host, made.port = check.resolver
+        made.nameservers = [host]
     return made
 
 
