@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from testbay.manifest.exchange import Exchange
 from testbay.manifest.expressions.evaluate import NotMetError
 from testbay.manifest.expressions.parse import condition
 from testbay.manifest.rollout import Rollout, RolloutLookup
 from testbay.manifest.targets import Live
+from testbay.production.checks.client import client
 from testbay.production.checks.context import CheckContext, FoundError, Passed, deadline
 from testbay.production.checks.exchange import Response, exchange
 from testbay.text import one_line
 
 _PATIENCE_S = 10.0
+_IN_A_ROW = 3  # while a deploy replaces one instance after another, the old ones answer in turn with the new
 _ABBREVIATED = "; one of them is abbreviated: both need all digits"
 
 
@@ -26,7 +29,7 @@ async def wait(
     lookup: RolloutLookup | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Passed, int]:
-    """Ask until the expected commit answers; return the finding and the number of attempts.
+    """Ask until the expected commit answers a few times in a row; return the finding and the number of attempts.
 
     `lookup` is called each time: what is deployed may change while we wait. It leaves the commit that we take for the
     expected one in `context`.
@@ -41,6 +44,8 @@ async def wait(
         attempts += 1
         rollout = await lookup() if lookup else Rollout(expected=context.expected_sha)
         try:
+            for _ in range(_IN_A_ROW - 1):
+                await once(context, live, rollout)
             answer = await once(context, live, rollout)
         except FoundError as error:
             found = error
@@ -84,8 +89,12 @@ async def once(context: CheckContext, live: Live, rollout: Rollout) -> Response:
     """
     context.commit, context.expected_sha = "", rollout.expected
     table = Exchange(get=live.url, follow=True)
-    async with deadline(f"GET {live.url}", _PATIENCE_S, context.deadline) as progress:
-        answer = await exchange(context, table, context.scope(), progress)
+    async with (
+        deadline(f"GET {live.url}", _PATIENCE_S, context.deadline) as progress,
+        # Without the cookies of the last time: by them a load balancer would lead to the same instance again.
+        client(context.client.connector, direct=context.direct, owner=False) as own,
+    ):
+        answer = await exchange(replace(context, client=own), table, context.scope(), progress)
     values, why = answer.values, ""
     served = condition(live.expect).beside("expected_sha", context.names(**values))
     context.commit = one_line(served) if isinstance(served, str) else ""

@@ -70,11 +70,20 @@ def test_a_check_is_asked_for_each(ask: Ask, listen: Listen) -> None:
 
 def test_the_gate_waits_for_the_expected_commit(ask: Ask, listen: Listen) -> None:
     """An old build, a restart in between, then the new one: only then is anything else asked."""
-    server = Answers({"commit": "old"}, None, {"commit": "new"}, {"ok": True})
+    server = Answers({"commit": "old"}, None, *[{"commit": "new"}] * 3, {"ok": True})
     found = ask(GATE % "5s" + HEALTH, listen(server), expected_commit="new")
 
     assert [(r.check, r.verdict, r.attempts) for r in found.results] == [("live", "pass", 3), ("health", "pass", 1)]
     assert (found.commit, found.expected_commit, found.exit_code) == ("new", "new", 0)
+
+
+def test_the_gate_is_not_open_while_the_old_build_answers_in_turn(ask: Ask, listen: Listen) -> None:
+    """A load balancer leads to one instance and then to another, of which not each is replaced."""
+    turns = [{"commit": "new"}, {"commit": "old"}]
+    found = only(ask(GATE % "5ms", listen(Answers(*turns * 9)), expected_commit="new"))
+    later = only(ask(GATE % "5s", listen(Answers(*turns * 2, {"commit": "new"})), expected_commit="new"))
+
+    assert (found.verdict, later.verdict, later.attempts) == ("stale", "pass", 3)
 
 
 def test_what_passes_on_an_old_build_is_stale(ask: Ask, listen: Listen) -> None:
@@ -396,7 +405,7 @@ def test_a_cookie_stays_with_the_check_that_got_it(ask: Ask, listen: Listen) -> 
     found = ask(GATE % "5s" + HEALTH, listen(converse), expected_commit="new")
 
     assert [result.verdict for result in found.results] == ["pass", "pass"]
-    assert [request.lower().count("cookie: ") for request in heard] == [0, 0]
+    assert [request.lower().count("cookie: ") for request in heard] == [0, 0, 0, 0]
 
 
 def test_a_password_of_the_address_is_hidden_as_it_is_sent(ask: Ask, listen: Listen) -> None:
