@@ -39,7 +39,7 @@ class ContextOptions:
     `keep_alive_s` is how long an idle connection is kept; with 0 each request has its own.
     """
 
-    target: Target | None
+    target: Target | None = None
     root: Path
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = ()

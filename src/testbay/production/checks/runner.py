@@ -4,16 +4,14 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from testbay import process
 from testbay.errors import InterruptedRunError
 from testbay.manifest.checkbase import LIVE, Phase
 from testbay.manifest.checks import Check, HttpCheck, JourneyCheck, WebSocketCheck
 from testbay.manifest.rollout import RolloutLookup
-from testbay.manifest.targets import Target
 from testbay.production.checks import gate
 from testbay.production.checks.attempts import HARMLESS, attempt, masked, result_of
 from testbay.production.checks.client import ContextOptions, open_context, widen
@@ -29,7 +27,7 @@ ASKS_TARGET = ("http", "websocket", "journey", LIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(ContextOptions):
     """The plan of a run: checks of one service, in one phase, against at most one target.
 
     `target_name` is empty for a service on a lease. Without `expected_commit` the gate cannot judge, unless `lookup`
@@ -38,16 +36,10 @@ class Plan:
     """
 
     service: str
-    root: Path
     phase: Phase
     checks: Sequence[Check]
-    target: Target | None = None
     target_name: str = ""
-    expected_commit: str = ""
-    within_s: float = 900.0
     past: Past | None = None
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secrets: Sequence[str] = ()
     known: Sequence[str] = ()
     lookup: RolloutLookup | None = None
     progress: Callable[[str], None] = lambda _: None
@@ -86,16 +78,7 @@ async def _run(plan: Plan) -> Report:
 async def report(plan: Plan) -> Report:
     """Run the plan inside a running loop."""
     started = datetime.now(UTC)
-    context, trouble = open_context(
-        ContextOptions(
-            target=plan.target,
-            root=plan.root,
-            environ=plan.environ,
-            secrets=plan.secrets,
-            expected_commit=plan.expected_commit,
-            within_s=plan.within_s,
-        )
-    )
+    context, trouble = open_context(plan)
     async with context.client:
         results = _unasked(plan, trouble) if trouble else await _all(plan, context)
     if context.secrets:  # early results may contain secrets captured later
